@@ -1,0 +1,44 @@
+# make demo    the whole study on the embedded data set, in about four minutes after the install
+# make test    checks and tests
+# Both make .venv first, if need be, and work again when run again.
+
+VENV := .venv
+RUN := $(VENV)/bin
+REPORT := runs/demo
+
+.PHONY: demo test check bench reproduce clean
+
+demo: $(VENV)/.train
+	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
+	  --set model=seed_cnn_eighth --set epochs=$(DEMO_EPOCHS) --set lr=$(DEMO_LR)
+
+test: check
+	$(RUN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(RUN)/ruff format --check
+	$(RUN)/ruff check
+	$(RUN)/mypy
+	$(RUN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev
+	$(RUN)/python benchmarks/data.py
+
+# The first Python that is new enough and can make virtual environments.
+$(VENV)/bin/python:
+	@for p in python3 python3.13 python3.12 python3.11 python; do \
+	  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    found=$$p; \
+	    if $$p -c 'import venv, ensurepip' 2>/dev/null; then \
+	      echo "$$p -m venv $(VENV)"; exec $$p -m venv $(VENV); fi; fi; done; \
+	if [ -n "$$found" ]; then \
+	  echo "$$found has no venv. Install the package $$($$found -c 'import sys; print("python3.%d-venv" % sys.version_info[1])') and run make again." >&2; \
+	else echo "mien needs Python 3.11 or newer. Install the package python3.11 (with python3.11-venv) and run make again." >&2; fi; exit 1
+
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.train

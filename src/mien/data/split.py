@@ -1,0 +1,105 @@
+"""What every reader returns: a `Dataset` of up to three `Split`s, checked where it is born."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import DataError, MissingSplit
+from mien.labels import LabelSet
+
+SIDE = 48  # FER2013's faces are 48x48; everything is brought to this size when it is read
+NO_LABEL = -1  # in `labels_N` of a split that came without labels (Kaggle's test.csv)
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLITS = (TRAIN, VAL, TEST)
+# Under which name each split goes in fer2013.csv's Usage column.
+USAGE = {"Training": TRAIN, "PublicTest": VAL, "PrivateTest": TEST}
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The faces of one split, in file order.
+
+    Attributes:
+        name: `train`, `val` or `test`.
+        pixels_NHW: grey faces, uint8 [N,48,48].
+        labels_N: class index per face, int64 [N]; all `NO_LABEL` when the source has none.
+        rows_N: where each face stood in its source, counted from 0, int64 [N]; unique over all splits of a data set.
+        votes_NV: FER+ votes, uint8 [N,10] in the order of `labels.FERPLUS_COLUMNS`, or None.
+    """
+
+    name: str
+    pixels_NHW: NDArray[np.uint8]
+    labels_N: NDArray[np.int64]
+    rows_N: NDArray[np.int64]
+    votes_NV: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.pixels_NHW)
+        if self.name not in SPLITS:
+            raise DataError(f"a split is one of {', '.join(SPLITS)}, not '{self.name}'")
+        if self.pixels_NHW.shape != (n, SIDE, SIDE) or self.pixels_NHW.dtype != np.uint8:
+            raise DataError(
+                f"split '{self.name}': pixels must be uint8 [N,{SIDE},{SIDE}], "
+                f"got {self.pixels_NHW.dtype} {list(self.pixels_NHW.shape)}"
+            )
+        for what, array in (("labels", self.labels_N), ("rows", self.rows_N)):
+            if array.shape != (n,) or array.dtype != np.int64:
+                raise DataError(
+                    f"split '{self.name}': {what} must be int64 [{n}], got {array.dtype} {list(array.shape)}"
+                )
+        if self.votes_NV is not None and self.votes_NV.shape != (n, 10):
+            raise DataError(f"split '{self.name}': votes must be [{n},10], got {list(self.votes_NV.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.pixels_NHW)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every face has a label."""
+        return bool((self.labels_N != NO_LABEL).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Splits that share a label set and a source.
+
+    Attributes:
+        name: what it is, for titles and records: `fer2013`, `sketch`, `folder`.
+        source: the file or folder it was read from.
+        digest: MD5 of the csv, or of a folder's names and bytes, as hex.
+        labels: the label set of all splits.
+        splits: those of `train`, `val`, `test` that have at least one face.
+        known_as: name of the published original that the digest belongs to, or None.
+    """
+
+    name: str
+    source: Path
+    digest: str
+    labels: LabelSet
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    known_as: str | None = None
+
+    def __post_init__(self) -> None:
+        for key, split in self.splits.items():
+            if key != split.name or not len(split):
+                raise DataError(f"data set '{self.name}': split '{key}' is empty or named '{split.name}'")
+            if split.labels_N.min() < NO_LABEL or split.labels_N.max() >= len(self.labels):
+                raise DataError(
+                    f"split '{key}' has a label outside the {len(self.labels)} classes of {self.labels.name}"
+                )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.splits
+
+    def __getitem__(self, name: str) -> Split:
+        """The split `name`; `MissingSplit` says which splits there are."""
+        if name not in self.splits:
+            there = ", ".join(f"{s} ({len(self.splits[s])} faces)" for s in SPLITS if s in self.splits) or "none"
+            raise MissingSplit(f"{self.source} has no split '{name}'; there is: {there}")
+        return self.splits[name]

@@ -1,0 +1,33 @@
+"""What can go wrong, in words for the person at the keyboard.
+
+Every error that a user can cause is a `MienError` whose text is one clear sentence (what, where, what to do), or a
+few lines when there is a list of offenders. The command line prints the text alone and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """A mistake or a lack that the user can mend; its text says how."""
+
+    exit_code = 2
+
+
+class DataError(MienError):
+    """A data file or folder that cannot be read as what it claims to be."""
+
+
+class MissingSplit(DataError):
+    """The data is fine but lacks a split that was asked for."""
+
+
+class MissingExtra(MienError):
+    """An optional dependency is not installed; the text says which extra brings it."""
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the extra '{extra}'. Install it with: pip install 'mien[{extra}]'")
+        self.extra = extra
+
+
+class RunError(MienError):
+    """A training run that cannot start, go on or be read."""
