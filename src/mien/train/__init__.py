@@ -1,0 +1,19 @@
+"""The one room with torch: nets, recipes, the loop, and the study that trains what a comparison needs."""
+
+from mien.errors import MissingExtra
+
+try:
+    import lightning_fabric as _fabric  # noqa: F401
+    import safetensors as _safetensors  # noqa: F401
+    import torch as _torch  # noqa: F401
+except ImportError:
+    raise MissingExtra("train", "training") from None
+
+from mien.train.loop import train
+from mien.train.predict import predict
+from mien.train.recipe import Recipe, with_settings
+from mien.train.recipes import RECIPES, find_recipe
+from mien.train.runs import Run
+from mien.train.study import compare
+
+__all__ = ["RECIPES", "Recipe", "Run", "compare", "find_recipe", "predict", "train", "with_settings"]

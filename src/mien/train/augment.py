@@ -1,0 +1,132 @@
+"""Augmentations: frozen values with a batched `__call__(x, rng)`.
+
+All take and return float pixels [N,1,H,W] on the 0-255 scale, never write into their input, and draw everything they
+need from the generator that they are given: the same generator, the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from mien.errors import MienError
+
+
+class Augmentation(Protocol):
+    """What the loop asks of an augmentation."""
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor: ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and parameters, for the run's record."""
+        ...
+
+
+A = TypeVar("A", bound=Augmentation)
+AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {}
+
+
+def augmentation(cls: type[A]) -> type[A]:
+    """Register a class under its lower-case name; a second class of that name is an error."""
+    name = cls.__name__.lower()
+    if name in AUGMENTATIONS:
+        raise MienError(f"two augmentations are called '{name}'")
+    AUGMENTATIONS[name] = cls
+    return cls
+
+
+@dataclass(frozen=True)
+class _Value:
+    """The probability and the record that all augmentations share."""
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise MienError(f"{type(self).__name__}: p is a probability from 0 to 1, got {self.p}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": type(self).__name__.lower(), **asdict(self)}
+
+    def _hit(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Which pictures are changed, bool [N,1,1,1]."""
+        return torch.rand(len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device) < self.p
+
+
+@augmentation
+@dataclass(frozen=True)
+class Flip(_Value):
+    """Mirror each picture left-right with probability `p`."""
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        return torch.where(self._hit(x_NCHW, rng), x_NCHW.flip(-1), x_NCHW)
+
+
+@augmentation
+@dataclass(frozen=True)
+class Cutout(_Value):
+    """Blacken `holes` squares of `size` pixels, anywhere inside, with probability `p` a picture.
+
+    Source: DeVries & Taylor 2017, arXiv 1708.04552; the holes lie wholly inside, as in Albumentations' CoarseDropout.
+    """
+
+    holes: int = 2
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.holes < 1 or self.size < 1:
+            raise MienError(f"Cutout: holes and size are at least 1, got {self.holes} and {self.size}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        n, _, high, wide = x_NCHW.shape
+        hit_N11 = self._hit(x_NCHW, rng)[:, 0]
+        hole_NHW = self._inside(n, high, rng, x_NCHW)[..., None] & self._inside(n, wide, rng, x_NCHW)[..., None, :]
+        return x_NCHW.masked_fill((hole_NHW.any(1) & hit_N11)[:, None], 0.0)
+
+    def _inside(self, n: int, extent: int, rng: Generator, like: Tensor) -> Tensor:
+        """For each picture and hole, which of `extent` positions along one axis it covers, bool [N,holes,extent]."""
+        last = max(extent - self.size, 0)
+        start = torch.randint(0, last + 1, (n, self.holes, 1), generator=rng, device=like.device)
+        place = torch.arange(extent, device=like.device)
+        return (place >= start) & (place < start + self.size)
+
+
+@augmentation
+@dataclass(frozen=True)
+class GaussianNoise(_Value):
+    """Add pixel-wise normal noise with probability `p`; its variance is drawn per picture from `low` to `high`.
+
+    The variance is on the 0-255 scale; the result is rounded and clipped, as it is for 8-bit pictures.
+    """
+
+    low: float = 10.0
+    high: float = 50.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.low <= self.high:
+            raise MienError(f"GaussianNoise: needs 0 <= low <= high, got {self.low} and {self.high}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        hit = self._hit(x_NCHW, rng)
+        share = torch.rand(len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device)
+        spread = (self.low + (self.high - self.low) * share).sqrt()
+        noise = torch.randn(x_NCHW.shape, generator=rng, device=x_NCHW.device)
+        return torch.where(hit, (x_NCHW + spread * noise).round_().clamp_(0, 255), x_NCHW)
+
+
+@augmentation
+@dataclass(frozen=True)
+class BlankedByNoise(_Value):
+    """What the report's notebook did in place of noise: a hit picture becomes the constant 1 of 255.
+
+    It handed int64 pixels to an Albumentations of its day, whose noise clips types that it does not know to 1.0.
+    """
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        return torch.where(self._hit(x_NCHW, rng), torch.ones_like(x_NCHW), x_NCHW)

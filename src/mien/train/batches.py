@@ -1,0 +1,64 @@
+"""The data set as a tensor: it lives on the device as uint8, an epoch is a permutation of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from mien.data.split import Split
+from mien.train.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """One split on the device: pixels uint8 [N,1,48,48], labels int64 [N]."""
+
+    pixels_NCHW: Tensor
+    labels_N: Tensor
+
+    @classmethod
+    def of(cls, split: Split, device: torch.device) -> Faces:
+        return cls(
+            torch.from_numpy(split.pixels_NHW).unsqueeze(1).to(device), torch.from_numpy(split.labels_N).to(device)
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    def sample(self, size: int) -> Faces:
+        """`size` faces spread evenly over the split, or all where there are no more: always the same ones."""
+        step = max(len(self) // size, 1)
+        return Faces(self.pixels_NCHW[::step][:size], self.labels_N[::step][:size])
+
+
+def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generator:
+    """The random numbers of one epoch for one purpose.
+
+    They depend on nothing that came before, so a resumed run draws what the uninterrupted one would have, and two arms
+    with one seed see the pictures in one order.
+    """
+    return Generator(device=device).manual_seed(((seed * 10_007 + epoch) * 101 + purpose) & (2**63 - 1))
+
+
+SHUFFLE, AUGMENT, NET = range(3)
+
+
+def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each face once, shuffled, augmented, normalised: pixels float32 [B,1,48,48], labels [B]."""
+    device = faces.labels_N.device
+    # Drawn on the CPU, so that every device sees one order.
+    order_N = torch.randperm(len(faces), generator=stream(seed, epoch, SHUFFLE, torch.device("cpu"))).to(device)
+    rng = stream(seed, epoch, AUGMENT, device)
+    for index_B in torch.split(order_N, recipe.batch):
+        x_BCHW = faces.pixels_NCHW[index_B].float()
+        for change in recipe.augment:
+            x_BCHW = change(x_BCHW, rng)
+        yield normalise(x_BCHW, recipe), faces.labels_N[index_B]
+
+
+def normalise(x_NCHW: Tensor, recipe: Recipe) -> Tensor:
+    """Pixels on the 0-255 scale -> what the net takes."""
+    return (x_NCHW / 255 - recipe.mean) / recipe.std

@@ -1,0 +1,67 @@
+"""The hardware is an engine's: Lightning Fabric is asked for device and precision; this file says what we ask for."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from mien.errors import MienError
+from mien.train.recipe import PRECISIONS
+
+
+def engine(device: str = "auto", precision: str = "auto") -> Fabric:
+    """A launched Fabric on one device.
+
+    Args:
+        device: `auto` (CUDA, else Apple's MPS, else CPU), or `cpu`, `cuda`, `mps`.
+        precision: `auto` (bf16 where `device` has it in hardware, else float32), `bf16` or `float32`.
+
+    Raises:
+        MienError: a device that this machine lacks, or a word that is none of these.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(d for d in ("cuda", "mps", "cpu") if there[d])
+    if not there.get(device):
+        have = ", ".join(d for d, yes in there.items() if yes)
+        raise MienError(f"no device '{device}' here; there is: {have} (or auto)")
+    if precision not in PRECISIONS:
+        raise MienError(f"precision is one of {', '.join(PRECISIONS)}, not '{precision}'")
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "float32"
+    mixed = {"bf16": "bf16-mixed", "float32": "32-true"}[precision]
+    fabric = Fabric(accelerator=device, devices=1, precision=mixed)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def _has_bf16(device: str) -> bool:
+    """Whether bf16 arithmetic is in the hardware; emulated, it is slower than float32."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    if device == "cpu":
+        can = torch.cpu.get_capabilities()
+        return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("amx_tile"))
+    return False
+
+
+def machine(fabric: Fabric) -> dict[str, Any]:
+    """What the run ran on, for its record: no names of hosts, people or folders."""
+    facts: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": fabric.device.type,
+        "precision": fabric._precision.precision,
+    }
+    if fabric.device.type == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name(fabric.device)
+    else:
+        facts["cpu"] = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
+    return facts

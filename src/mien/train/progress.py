@@ -1,0 +1,94 @@
+"""What a person sees while a net trains: a live bar with loss, accuracy, rate and time left; TensorBoard's events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from torch import Tensor
+
+from mien.train.recipe import Recipe
+
+REFRESH_SECONDS = 0.5  # reading a sum off a GPU makes it wait, so the bar asks seldom
+
+
+class Progress:
+    """A bar per epoch and a line for each that is done, on stderr; silent unless `shown`."""
+
+    def __init__(self, recipe: Recipe, seed: int, faces: int, folder: Path, shown: bool) -> None:
+        self._recipe, self._seed, self._faces, self._shown = recipe, seed, faces, shown
+        self._console = Console(stderr=True)
+        self._rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not shown,
+        )
+        self._task = self._rich.add_task("", total=faces * recipe.epochs, figures="")
+        self._events = _event_writer(folder)
+
+    def __enter__(self) -> Progress:
+        self._rich.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._rich.stop()
+        if self._events is not None:
+            self._events.close()
+
+    def start(self, epoch: int) -> None:
+        """An epoch begins."""
+        self._epoch, self._done = epoch, 0
+        self._began = self._asked = time.perf_counter()
+        name = f"{self._recipe.name} seed {self._seed} epoch {epoch}/{self._recipe.epochs}"
+        self._rich.update(self._task, description=name, completed=(epoch - 1) * self._faces)
+
+    def step(self, pictures: int, loss_sum: Tensor, right: Tensor) -> None:
+        """A batch of `pictures` is done; the sums are read only when the bar is due."""
+        self._done += pictures
+        now = time.perf_counter()
+        if not self._shown or now - self._asked < REFRESH_SECONDS:
+            return
+        self._asked = now
+        loss, accuracy = loss_sum.item() / self._done, right.item() / self._done
+        rate = self._done / (now - self._began)
+        self._rich.update(
+            self._task,
+            completed=(self._epoch - 1) * self._faces + self._done,
+            figures=f"loss {loss:.3f}  accuracy {accuracy:.1%}  {rate:.0f} pictures/s",
+        )
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """An epoch is done: one lasting line, and the events."""
+        if self._events is not None:
+            for key, value in metrics.items():
+                if key != "epoch":
+                    self._events.add_scalar(key.replace("_", "/", 1), value, int(metrics["epoch"]))
+            self._events.flush()
+        if self._shown:
+            named = [(k.removesuffix("_accuracy"), v) for k, v in metrics.items() if k.endswith("_accuracy")]
+            accuracies = "  ".join(f"{name} {value:.2%}" for name, value in named)
+            self._console.print(
+                f"{self._recipe.name} seed {self._seed} epoch {self._epoch}/{self._recipe.epochs}  "
+                f"loss {metrics['train_loss']:.3f}  {accuracies}  {metrics['images_per_second']:.0f} pictures/s",
+                highlight=False,
+            )
+
+
+def _event_writer(folder: Path) -> Any:
+    """TensorBoard's writer where tensorboard is installed, else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -1,0 +1,52 @@
+"""A toy data set that a net can learn in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.split import Dataset, Split
+from mien.labels import FER7
+from mien.train import Recipe, find_recipe, with_settings
+
+
+def build_toy(train: int = 96, val: int = 32, test: int = 32, seed: int = 0) -> Dataset:
+    """Each class is a bright bar at its own height, in noise."""
+    rng = np.random.default_rng(seed)
+
+    def split(name: str, n: int, first_row: int) -> Split:
+        labels_N = rng.integers(0, 7, n)
+        pixels_NHW = rng.integers(0, 120, (n, 48, 48), dtype=np.uint8)
+        for face_HW, label in zip(pixels_NHW, labels_N, strict=True):
+            face_HW[6 * label + 1 : 6 * label + 5] += 120
+        return Split(name, pixels_NHW, labels_N.astype(np.int64), np.arange(first_row, first_row + n))
+
+    sizes = {"train": train, "val": val, "test": test}
+    splits, row = {}, 0
+    for name, n in sizes.items():
+        if n:
+            splits[name] = split(name, n, row)
+            row += n
+    return Dataset("toy", Path("toy.csv"), f"toy{train}-{val}-{test}-{seed}", FER7, splits)
+
+
+@pytest.fixture(scope="session")
+def toy() -> Dataset:
+    return build_toy()
+
+
+@pytest.fixture(scope="session")
+def make_toy() -> Callable[..., Dataset]:
+    """Builds toys of other sizes: `make_toy(train=96, val=32, test=32, seed=0)`."""
+    return build_toy
+
+
+@pytest.fixture(scope="session")
+def small() -> Recipe:
+    """Two quick epochs of the narrowest net, all augmentations on, in float32 so that every machine agrees."""
+    return with_settings(
+        find_recipe("seed_augmented"), ["model=seed_cnn_eighth", "epochs=2", "batch=32", "precision=float32"]
+    )

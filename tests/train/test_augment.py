@@ -1,0 +1,163 @@
+"""The contract of every augmentation, and our three against Albumentations' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import albumentations
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import MienError
+from mien.train.augment import AUGMENTATIONS, Augmentation, BlankedByNoise, Cutout, Flip, GaussianNoise
+
+BATCHED = sorted(set(AUGMENTATIONS) - {"albumentations"})
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def faces() -> torch.Tensor:
+    return torch.randint(0, 256, (40, 1, 48, 48), generator=rng(9)).float()
+
+
+@pytest.fixture(params=[*BATCHED, "albumentations"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[float], Augmentation]:
+    """Builds the augmentation of this round with a given probability."""
+
+    def build(p: float) -> Augmentation:
+        if request.param != "albumentations":
+            return AUGMENTATIONS[request.param](p=p)
+        file = tmp_path / "pipeline.json"
+        albumentations.save(albumentations.Compose([albumentations.GaussNoise(p=p)]), file)
+        return AUGMENTATIONS["albumentations"](str(file))
+
+    return build
+
+
+def test_shape_dtype_and_range_are_kept(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
+    after = make(1.0)(faces, rng())
+    assert after.shape == faces.shape
+    assert after.dtype == faces.dtype
+    assert after.min() >= 0
+    assert after.max() <= 255
+
+
+def test_same_generator_same_pixels_and_another_seed_others(
+    make: Callable[[float], Augmentation], faces: torch.Tensor
+) -> None:
+    change = make(0.5)
+    assert torch.equal(change(faces, rng(1)), change(faces, rng(1)))
+    assert not torch.equal(change(faces, rng(1)), change(faces, rng(2)))
+
+
+def test_p_zero_is_identity(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
+    assert torch.equal(make(0.0)(faces, rng()), faces)
+
+
+def test_p_one_changes_every_picture(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
+    after = make(1.0)(faces, rng())
+    assert (after != faces).flatten(1).any(1).all()
+
+
+def test_input_is_not_written(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
+    before = faces.clone()
+    make(1.0)(faces, rng())
+    assert torch.equal(faces, before)
+
+
+def test_record_names_the_augmentation_and_its_parameters() -> None:
+    assert Cutout(holes=3).to_dict() == {"name": "cutout", "p": 0.5, "holes": 3, "size": 2}
+
+
+@pytest.mark.parametrize("bad", [{"p": 1.5}, {"p": -0.1}, {"p": 0.5, "holes": 0}])
+def test_impossible_parameters_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(MienError, match="Cutout"):
+        Cutout(**bad)
+
+
+def test_half_of_the_pictures_are_hit() -> None:
+    many = torch.rand(4000, 1, 8, 8, generator=rng()) * 255
+    share = (Flip(p=0.5)(many, rng(3)) != many).flatten(1).any(1).float().mean()
+    assert abs(share - 0.5) < 4 * (0.25 / 4000) ** 0.5
+
+
+def test_blanked_by_noise_is_one_constant_picture() -> None:
+    after = BlankedByNoise(p=1.0)(torch.full((3, 1, 4, 4), 77.0), rng())
+    assert torch.equal(after, torch.ones(3, 1, 4, 4))
+
+
+# Against Albumentations 2.0.8, on the same faces: the distribution of changes, not the draws.
+
+
+def theirs(transform: albumentations.BasicTransform, faces: torch.Tensor) -> np.ndarray:
+    pipeline = albumentations.Compose([transform], seed=5)
+    return np.stack([pipeline(image=f.numpy().astype(np.uint8))["image"] for f in faces[:, 0, ..., None]])[..., 0]
+
+
+def ours(change: Augmentation, faces: torch.Tensor) -> np.ndarray:
+    return change(faces, rng(5))[:, 0].numpy()
+
+
+@pytest.fixture(scope="module")
+def grey() -> torch.Tensor:
+    """Mid-grey pictures with a gradient, so that nothing clips and mirroring shows."""
+    return torch.linspace(90, 160, 48).expand(600, 1, 48, 48).round()
+
+
+def test_flip_is_albumentations_flip(grey: torch.Tensor) -> None:
+    assert np.array_equal(ours(Flip(p=1), grey), theirs(albumentations.HorizontalFlip(p=1), grey))
+
+
+def test_cutout_is_albumentations_coarse_dropout(grey: torch.Tensor) -> None:
+    hole = (2, 2)
+    transform = albumentations.CoarseDropout(
+        num_holes_range=hole, hole_height_range=hole, hole_width_range=hole, fill=0, p=1
+    )
+    a, b = ours(Cutout(p=1, holes=2, size=2), grey) == 0, theirs(transform, grey) == 0
+    # 2 holes of 4 pixels, now and then overlapping: the number of black pixels is the same in mean and in extremes.
+    assert abs(a.sum((1, 2)).mean() - b.sum((1, 2)).mean()) < 0.08
+    assert (a.sum((1, 2)).min(), a.sum((1, 2)).max()) <= (8, 8)
+    assert b.sum((1, 2)).max() == a.sum((1, 2)).max() == 8
+    # Uniform over places: rows are covered alike, the rim half as often as the inside.
+    for axis in (1, 2):
+        rate_a, rate_b = a.any(3 - axis).mean(0), b.any(3 - axis).mean(0)
+        spread = np.sqrt(2 * 0.083 * (1 - 0.083) / len(grey))
+        assert np.abs(rate_a - rate_b).max() < 4.5 * spread
+        assert rate_a[0] < rate_a[5:40].mean()
+
+
+@pytest.mark.parametrize("variance", [10.0, 25.0, 50.0])
+def test_noise_is_albumentations_noise(grey: torch.Tensor, variance: float) -> None:
+    std = variance**0.5 / 255
+    a = ours(GaussianNoise(p=1, low=variance, high=variance), grey) - grey[:, 0].numpy()
+    # On float pictures, rounded afterwards: on 8-bit ones it cuts every draw towards zero, which takes 0.4 levels off
+    # the spread; we round, so that the variance is the one that was asked for.
+    pipeline = albumentations.Compose([albumentations.GaussNoise(std_range=(std, std), p=1)], seed=5)
+    noisy = np.stack([pipeline(image=f.numpy()[..., None] / np.float32(255))["image"] for f in grey[:, 0]])[..., 0]
+    b = (noisy * 255).round() - grey[:, 0].numpy()
+    assert abs(a.mean()) < 0.02
+    assert abs(b.mean()) < 0.02
+    assert a.std() == pytest.approx(b.std(), rel=0.01)
+    levels = np.arange(-20, 21)
+    share_a, share_b = ((x.ravel()[:, None] <= levels).mean(0) for x in (a[::8], b[::8]))
+    assert np.abs(share_a - share_b).max() < 0.01  # Kolmogorov-Smirnov at 170,000 pixels each
+
+
+def test_noise_variance_is_drawn_from_its_range(grey: torch.Tensor) -> None:
+    per_picture = (ours(GaussianNoise(p=1, low=10, high=50), grey) - grey[:, 0].numpy()).var((1, 2)) - 1 / 12
+    assert 8 < per_picture.min() < 12
+    assert 47 < per_picture.max() < 54
+    assert per_picture.mean() == pytest.approx(30, abs=2)
+
+
+def test_adapter_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="no Albumentations pipeline at"):
+        AUGMENTATIONS["albumentations"](str(tmp_path / "none.json"))
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(MienError, match="is no Albumentations pipeline"):
+        AUGMENTATIONS["albumentations"](str(tmp_path / "bad.json"))

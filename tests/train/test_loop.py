@@ -1,0 +1,183 @@
+"""Training on a toy: it learns, it repeats itself, it goes on where it stopped, and it refuses what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.data.split import Dataset
+from mien.errors import MissingSplit, RunError
+from mien.train import Recipe, Run, predict, train
+from mien.train.batches import Faces, training_batches
+
+MakeToy = Callable[..., Dataset]
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return dict(run.checkpoint().net)
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def whole(toy: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(small, toy, tmp_path_factory.mktemp("runs") / "whole", seed=3)
+
+
+def test_it_learns(make_toy: MakeToy, small: Recipe, tmp_path: Path) -> None:
+    run = train(replace(small, epochs=4, lr=0.03), make_toy(train=448), tmp_path)
+    losses = [epoch["train_loss"] for epoch in run.history]
+    assert losses[-1] < 0.7 * losses[0]
+    assert run.history[-1]["val_accuracy"] > 0.6
+
+
+def test_figures_of_every_epoch(whole: Run, toy: Dataset) -> None:
+    assert [epoch["epoch"] for epoch in whole.history] == [1, 2]
+    for part in ("train", "clean", "val", "test"):
+        assert all(0 <= epoch[f"{part}_accuracy"] <= 1 and epoch[f"{part}_loss"] > 0 for epoch in whole.history)
+    for split in ("val", "test"):
+        p_NK = whole.predictions()[split]
+        assert p_NK.shape == (len(toy[split]), 7)
+        assert np.allclose(p_NK.sum(1), 1, atol=1e-4)
+        accuracy = (p_NK.argmax(1) == toy[split].labels_N).mean()
+        assert whole.history[-1][f"{split}_accuracy"] == pytest.approx(accuracy)
+
+
+def test_same_seed_same_weights_and_another_seed_others(
+    whole: Run, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    assert equal(weights(whole), weights(train(small, toy, tmp_path / "again", seed=3)))
+    assert not equal(weights(whole), weights(train(small, toy, tmp_path / "other", seed=4)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_resumed_run_ends_bit_for_bit_where_the_uninterrupted_one_ends(
+    precision: str, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(small, precision=precision, epochs=3)
+    straight = train(recipe, toy, tmp_path / "straight", seed=1)
+    part = tmp_path / "part"
+    write = Run.write_history
+
+    def stop_after_two(self: Run, history: list[dict[str, float]]) -> None:
+        if len(history) == 2:  # the checkpoint of epoch 2 lies there, its metrics do not yet
+            raise KeyboardInterrupt
+        write(self, history)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "write_history", stop_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, toy, part, seed=1)
+    assert not Run(part).finished
+    resumed = train(recipe, toy, part, seed=1, resume=True)
+    assert equal(weights(resumed), weights(straight))
+    assert equal(dict(resumed.checkpoint().optimiser), dict(straight.checkpoint().optimiser))
+    assert [e["train_loss"] for e in resumed.history] == [e["train_loss"] for e in straight.history]
+
+
+def test_training_leaves_the_callers_random_numbers_alone(toy: Dataset, small: Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    train(replace(small, epochs=1), toy, tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_epoch_is_a_permutation_and_arms_share_its_order(toy: Dataset, small: Recipe) -> None:
+    faces = Faces.of(toy["train"], torch.device("cpu"))
+    plain = replace(small, augment=())
+
+    def labels(recipe: Recipe, epoch: int) -> torch.Tensor:
+        return torch.cat([label_B for _, label_B in training_batches(faces, recipe, seed=0, epoch=epoch)])
+
+    pixels = torch.cat([x for x, _ in training_batches(faces, plain, seed=0, epoch=1)])
+    mean_before = (faces.pixels_NCHW.double().mean((1, 2, 3)) / 255 - 0.5) / 0.5
+    assert torch.allclose(pixels.double().mean((1, 2, 3)).sort().values, mean_before.sort().values, atol=1e-5)
+    assert torch.equal(labels(plain, 1), labels(small, 1))
+    assert not torch.equal(labels(plain, 1), labels(plain, 2))
+
+
+def test_data_without_validation_or_test_trains(make_toy: MakeToy, small: Recipe, tmp_path: Path) -> None:
+    run = train(replace(small, epochs=1), make_toy(val=0, test=0), tmp_path)
+    assert "val_accuracy" not in run.history[0]
+    assert run.predictions() == {}
+
+
+def test_data_without_training_says_so_and_leaves_nothing(make_toy: MakeToy, small: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(MissingSplit, match=r"toy.csv has no split 'train'; there is: val \(32 faces\)"):
+        train(small, make_toy(train=0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_overwritten(make_toy: MakeToy, whole: Run, toy: Dataset, small: Recipe) -> None:
+    before = weights(whole)
+    with pytest.raises(RunError, match="holds a run already; go on with --resume"):
+        train(small, toy, whole.folder, seed=3)
+    with pytest.raises(
+        RunError, match=r"something else: recipe.lr is 0.003 there and 0.01 here; seed is 3 there and 5 here"
+    ):
+        train(replace(small, lr=0.01), toy, whole.folder, seed=5, resume=True)
+    with pytest.raises(RunError, match=r"data.digest is"):
+        train(small, make_toy(train=97), whole.folder, seed=3, resume=True)
+    assert equal(weights(whole), before)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(
+    small: Recipe, toy: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"the loss is no number in epoch 1 .*Try a smaller rate: --set lr="):
+        train(replace(small, lr=1e18), toy, tmp_path)
+    assert Run(tmp_path).history == ()
+
+
+def test_damaged_and_foreign_checkpoints(whole: Run, toy: Dataset, small: Recipe, tmp_path: Path) -> None:
+    content = whole.checkpoint_file.read_bytes()
+    for name, bad in {"cut": content[: len(content) // 2], "other": b"not a checkpoint", "empty": b""}.items():
+        (tmp_path / name).write_bytes(bad)
+        with pytest.raises(RunError, match="is damaged or no checkpoint"):
+            predict(tmp_path / name, toy, "val")
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(RunError, match="no checkpoint of mien's"):
+        predict(tmp_path / "foreign.safetensors", toy, "val")
+    with pytest.raises(RunError, match="no run and no checkpoint at"):
+        predict(tmp_path / "nothing", toy, "val")
+
+
+def test_predict_repeats_the_runs_own_predictions(whole: Run, toy: Dataset) -> None:
+    assert np.array_equal(predict(whole.folder, toy, "val"), whole.predictions()["val"])
+    assert np.array_equal(predict(whole.checkpoint_file, toy, "test"), whole.predictions()["test"])
+
+
+def test_records_are_enough_to_run_again(whole: Run, small: Recipe) -> None:
+    recorded = json.loads((whole.folder / "recipe.json").read_text())
+    assert recorded["recipe"] == small.to_dict()
+    assert recorded["seed"] == 3
+    assert recorded["data"]["faces"] == {"train": 96, "val": 32, "test": 32}
+    assert {"torch", "threads", "precision", "device"} <= set(whole.machine)
+
+
+def test_tensorboard_events_are_written(whole: Run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(whole.folder / "tensorboard"))
+    events.Reload()
+    assert [e.value for e in events.Scalars("val/accuracy")] == pytest.approx(
+        [e["val_accuracy"] for e in whole.history]
+    )
+
+
+def test_test_split_decides_nothing(toy: Dataset, small: Recipe, whole: Run, tmp_path: Path) -> None:
+    """Other test labels, same weights."""
+    test = replace(toy["test"], labels_N=(toy["test"].labels_N + 1) % 7)
+    other = replace(toy, splits={**toy.splits, "test": test})
+    assert equal(weights(train(small, other, tmp_path, seed=3)), weights(whole))

@@ -1,0 +1,77 @@
+"""Recipes as values, and `--set` as a person types it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mien.errors import MienError
+from mien.train import RECIPES, find_recipe, with_settings
+from mien.train.augment import BlankedByNoise, Cutout, Flip, GaussianNoise
+from mien.train.recipe import parse_augment
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipe_is_named_after_its_function_and_becomes_json(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.name == name
+    assert json.loads(json.dumps(recipe.to_dict()))["name"] == name
+
+
+def test_seed_is_the_reports_recipe() -> None:
+    seed = find_recipe("seed")
+    assert (seed.batch, seed.epochs, seed.lr, seed.momentum, seed.weight_decay) == (64, 9, 0.003, 0.9, 0.0009)
+    assert (seed.model, seed.mean, seed.std, seed.augment) == ("seed_cnn", 0.5, 0.5, ())
+
+
+def test_arms_differ_in_augmentation_alone() -> None:
+    arms = [find_recipe(n).to_dict() for n in ("seed", "seed_augmented", "seed_augmented_as_run")]
+    for arm in arms:
+        del arm["name"], arm["augment"]
+    assert arms[0] == arms[1] == arms[2]
+    assert find_recipe("seed_augmented").augment == (
+        Flip(p=0.5), Cutout(p=0.5, holes=2, size=2), GaussianNoise(p=0.5, low=10, high=50),
+    )  # fmt: skip
+    assert find_recipe("seed_augmented_as_run").augment == (Flip(), Cutout(p=1.0, holes=2, size=2), BlankedByNoise())
+
+
+def test_settings_take_the_type_of_their_field() -> None:
+    changed = with_settings(find_recipe("seed"), ["lr=1e-2", "epochs=3", "model=seed_cnn_eighth", "augment=flip"])
+    assert (changed.lr, changed.epochs, changed.model, changed.augment) == (0.01, 3, "seed_cnn_eighth", (Flip(),))
+
+
+def test_augmentations_as_text() -> None:
+    assert parse_augment("flip + cutout(holes=1, size=14) + gaussiannoise(p=1)") == (
+        Flip(), Cutout(holes=1, size=14), GaussianNoise(p=1),
+    )  # fmt: skip
+    assert parse_augment("none") == ()
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("speed=3", r"the fields are name \(text\).*lr \(number\)"),
+        ("lr", "does not set a field"),
+        ("lr=fast", "lr is a number, got 'fast'"),
+        ("epochs=2.5", "epochs is a whole number, got '2.5'"),
+        ("epochs=0", "epochs must be above 0"),
+        ("lr=nan", "lr must be above 0"),
+        ("momentum=1", "momentum"),
+        ("model=vgg99", "unknown model 'vgg99'; there is: .*seed_cnn"),
+        ("precision=fp8", "precision is one of auto, bf16, float32"),
+        ("augment=flop", "there is: albumentations, blankedbynoise, cutout, flip, gaussiannoise"),
+        ("augment=flip(q=1)", "unexpected keyword"),
+        ("augment=flip(p=7)", "probability"),
+        ("augment=flip+", "cannot read"),
+        ("augment=__import__('os')", "there is"),
+    ],
+)
+def test_bad_settings_say_what_there_is(setting: str, says: str) -> None:
+    with pytest.raises(MienError, match=says):
+        with_settings(find_recipe("seed"), [setting])
+
+
+def test_unknown_recipe_lists_what_there_is() -> None:
+    with pytest.raises(MienError, match=r"unknown recipe 'sed'; there is: .*seed_augmented_as_run"):
+        find_recipe("sed")
