@@ -1,0 +1,31 @@
+"""What nets learn from: readers of FER2013 in its published forms, picture folders, and the embedded data set."""
+
+from __future__ import annotations
+
+from mien.data.audit import Audit, audit
+from mien.data.pictures import class_histogram_png, sample_sheet
+from mien.data.sketch import sketch, write_csv
+from mien.data.sources import DATASETS, load
+from mien.data.split import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
+from mien.data.tables import audit_tables
+
+__all__ = [
+    "DATASETS",
+    "NO_LABEL",
+    "SIDE",
+    "SPLITS",
+    "TEST",
+    "TRAIN",
+    "USAGE",
+    "VAL",
+    "Audit",
+    "Dataset",
+    "Split",
+    "audit",
+    "audit_tables",
+    "class_histogram_png",
+    "load",
+    "sample_sheet",
+    "sketch",
+    "write_csv",
+]

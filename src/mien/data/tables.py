@@ -1,0 +1,56 @@
+"""A data set on the terminal: faces per split and class, and what the audit found."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from mien.data.audit import Audit
+
+SHOWN_ROWS = 12  # of a list of rows; the JSON has them all
+
+
+def audit_tables(found: Audit) -> RenderableType:
+    """Counts, then findings, for a rich console."""
+    return Group(_counts(found), "", _findings(found))
+
+
+def _counts(found: Audit) -> Table:
+    known = f", the published {found.known_as}" if found.known_as else ""
+    table = Table(title=f"{found.source} ({found.name}{known})", title_justify="left", title_style="bold")
+    table.add_column("class")
+    for split in found.counts:
+        table.add_column(split, justify="right")
+        table.add_column("%", justify="right", style="dim")
+    sizes = {split: sum(counts.values()) for split, counts in found.counts.items()}
+    for name in dict.fromkeys(name for counts in found.counts.values() for name in counts):
+        cells: list[str] = []
+        for split, counts in found.counts.items():
+            count = counts.get(name, 0)
+            cells += [f"{count:,}", f"{100 * count / sizes[split]:.1f}"]
+        table.add_row(name, *cells)
+    table.add_section()
+    table.add_row("all", *(cell for size in sizes.values() for cell in (f"{size:,}", "")), style="bold")
+    return table
+
+
+def _findings(found: Audit) -> Table:
+    table = Table(title="Audit", title_justify="left", title_style="bold")
+    table.add_column("finding")
+    table.add_column("count", justify="right")
+    table.add_column("rows, counted from 0", overflow="fold")
+    table.add_row("flat pictures (one grey all over)", f"{len(found.flat):,}", _some(found.flat))
+    for pair, count in found.across.items():
+        inner, _, outer = pair.partition(" in ")
+        table.add_row(f"{inner} faces with a byte-identical twin in {outer}", f"{count:,}", "")
+    for split, count in found.redundant.items():
+        table.add_row(f"redundant copies within {split}", f"{count:,}", "")
+    for split, groups in found.disputed.items():
+        firsts = tuple(rows[0] for rows in groups)
+        table.add_row(f"groups of twins with different labels in {split}", f"{len(groups):,}", _some(firsts))
+    return table
+
+
+def _some(rows: tuple[int, ...]) -> str:
+    more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
+    return " ".join(map(str, rows[:SHOWN_ROWS])) + more

@@ -1,0 +1,230 @@
+"""The csv reader: four forms, exact arrays, and one clear sentence for everything that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data import NO_LABEL, load
+from mien.data.digits import PIXELS, fault, read_batch
+from mien.errors import DataError
+
+
+def test_original_form(tiny, tiny_csv) -> None:
+    data = load(tiny_csv, cache=False)
+    assert data.digest == hashlib.md5(tiny_csv.read_bytes()).hexdigest()
+    assert (data.name, data.known_as, data.source) == ("fer2013", None, tiny_csv)
+    for split, rows in (("train", range(120)), ("val", range(120, 170)), ("test", range(170, 200))):
+        assert (data[split].pixels_NHW == tiny.faces_NHW[rows]).all()
+        assert data[split].labels_N.tolist() == [tiny.emotions[r] for r in rows]
+        assert data[split].rows_N.tolist() == list(rows)
+        assert data[split].pixels_NHW.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("header", "form", "end"),
+    [
+        ("emotion, Usage, pixels", "{emotion},{usage},{pixels}", "\n"),  # icml_face_data.csv
+        ("emotion, Usage, pixels", "{emotion}, {usage}, {pixels}", "\r\n"),
+        ("emotion,pixels,Usage", '{emotion},"{pixels}",{usage}', "\n"),
+        ('"emotion","pixels","Usage"', '"{emotion}","{pixels}","{usage}"', "\r\n"),
+        ("\ufeffemotion,pixels,Usage", "{emotion},{pixels},{usage}", "\n"),
+        ("Usage,emotion,pixels", "{usage},{emotion},{pixels}", "\n"),
+    ],
+)
+def test_variants_of_the_original(tiny, header: str, form: str, end: str) -> None:
+    data = load(tiny.write(tiny.lines(form), header, end=end), cache=False)
+    assert [len(data[s]) for s in ("train", "val", "test")] == [120, 50, 30]
+    assert (data["test"].pixels_NHW == tiny.faces_NHW[170:]).all()
+    assert data["val"].labels_N.tolist() == tiny.emotions[120:170]
+
+
+def test_splits_may_be_mixed(tiny) -> None:
+    tiny.usages = [("Training", "PublicTest")[r % 2] for r in range(200)]
+    data = load(tiny.write(tiny.lines()), cache=False)
+    assert (data["val"].pixels_NHW == tiny.faces_NHW[1::2]).all()
+    assert data["train"].rows_N.tolist() == list(range(0, 200, 2))
+    assert "test" not in data
+
+
+def test_train_csv_has_no_usage(tiny) -> None:
+    data = load(tiny.write(tiny.lines("{emotion},{pixels}"), "emotion,pixels", "train.csv"), cache=False)
+    assert list(data.splits) == ["train"]
+    assert len(data["train"]) == 200
+
+
+def test_test_csv_has_no_labels(tiny) -> None:
+    data = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
+    assert list(data.splits) == ["test"]
+    assert not data["test"].labelled
+    assert set(data["test"].labels_N) == {NO_LABEL}
+
+
+def test_a_last_line_without_end_is_fine_when_whole(tiny, tiny_csv) -> None:
+    tiny_csv.write_bytes(tiny_csv.read_bytes()[:-1])
+    assert len(load(tiny_csv, cache=False)["test"]) == 30
+
+
+def test_a_pipe_has_no_size_and_is_read_all_the_same(tiny, tiny_csv) -> None:
+    code = "from mien.data import load; data = load('/dev/stdin'); print([len(s) for s in data.splits.values()])"
+    with subprocess.Popen(["cat", tiny_csv], stdout=subprocess.PIPE) as cat:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=cat.stdout, capture_output=True, text=True, check=True
+        )
+    assert done.stdout.strip() == "[120, 50, 30]"
+
+
+def test_empty_lines_at_the_end_are_fine(tiny, tiny_csv) -> None:
+    tiny_csv.write_bytes(tiny_csv.read_bytes() + b"\n\r\n\n")
+    assert len(load(tiny_csv, cache=False)["test"]) == 30
+
+
+def _pixels(line: str, change: Callable[[list[str]], object]) -> str:
+    emotion, pixels, usage = line.split(",")
+    numbers = pixels.split(" ")
+    change(numbers)
+    return f"{emotion},{' '.join(numbers)},{usage}"
+
+
+BAD_ROWS = {
+    "short": (lambda s: _pixels(s, lambda n: n.pop()), "2,303 pixels, expected 2,304"),
+    "long": (lambda s: _pixels(s, lambda n: n.append("7")), "2,305 pixels, expected 2,304"),
+    "pixel 256": (lambda s: _pixels(s, lambda n: n.__setitem__(9, "256")), "pixel 9 (counted from 0) is '256'"),
+    "pixel 300": (lambda s: _pixels(s, lambda n: n.__setitem__(9, "300")), "pixel 9 (counted from 0) is '300'"),
+    "pixel 1007": (lambda s: _pixels(s, lambda n: n.__setitem__(9, "1007")), "pixel 9 (counted from 0) is '1007'"),
+    "pixel x": (lambda s: _pixels(s, lambda n: n.__setitem__(9, "x")), "pixel 9 (counted from 0) is 'x', expected a"),
+    "pixel -1": (lambda s: _pixels(s, lambda n: n.__setitem__(0, "-1")), "pixel 0 (counted from 0) is '-1'"),
+    "pixel 1.5": (lambda s: _pixels(s, lambda n: n.__setitem__(0, "1.5")), "is '1.5', expected a whole number from 0"),
+    "double blank": (lambda s: s.replace(" ", "  ", 1), "a blank too many before pixel 1"),
+    "tab": (lambda s: s.replace(" ", "\t", 1), "pixel 0 (counted from 0) is"),
+    "no pixels": (lambda s: _pixels(s, lambda n: n.clear()), "0 pixels, expected 2,304"),
+    "emotion 7": (lambda s: "7" + s[1:], "emotion '7', expected a whole number from 0 to 6"),
+    "emotion x": (lambda s: "happy" + s[1:], "emotion 'happy', expected a whole number"),
+    "no emotion": (lambda s: s[1:], "emotion '', expected a whole number"),
+    "Usage": (lambda s: s.replace("Training", "Train"), "Usage 'Train', expected one of Training, PublicTest, Private"),
+    "no Usage": (lambda s: s[: s.rindex(",")], "2 fields, expected 3"),
+    "a field more": (lambda s: s + ",1", "4 fields, expected 3"),
+    "empty line": (lambda s: "", "an empty line, expected a row"),
+    "endless": (lambda s: s.replace(" ", " 255 " * 20_000, 1), "fields, expected 3"),
+    "not UTF-8": (lambda s: s.replace(" ", "\udcff", 1), "pixel 0 (counted from 0) is"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_bad_row(tiny, nothing_left, case: str) -> None:
+    spoil, expected = BAD_ROWS[case]
+    lines = tiny.lines()
+    lines[17] = spoil(lines[17])
+    path = tiny.folder / "fer2013.csv"
+    path.write_bytes("\n".join(["emotion,pixels,Usage", *lines, ""]).encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: 1 row cannot be read:\n  row 17 (line 19): ")
+    assert expected in text
+    nothing_left(path)
+
+
+def test_many_bad_rows_are_counted_and_the_first_are_listed(tiny, nothing_left) -> None:
+    lines = tiny.lines()
+    for row in range(3, 200, 4):  # 50 of them, in every batch, of two kinds
+        lines[row] = "9" + lines[row][1:] if row % 8 == 3 else lines[row].replace(" ", " x ", 1)
+    path = tiny.write(lines)
+    with pytest.raises(DataError) as caught:
+        load(path)
+    text = str(caught.value).splitlines()
+    assert text[0] == f"{path}: 50 rows cannot be read:"
+    assert [line.split(":")[0] for line in text[1:6]] == [f"  row {r} (line {r + 2})" for r in (3, 7, 11, 15, 19)]
+    assert text[6:] == ["  ... and 45 more"]
+    nothing_left(path)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 14, 40, 4000])
+def test_last_line_cut_off(tiny, tiny_csv, nothing_left, cut: int) -> None:
+    whole = tiny_csv.read_bytes()
+    tiny_csv.write_bytes(whole[: -1 - cut])
+    with pytest.raises(DataError, match=r"row 199 \(line 201\): .*the line has no end: is the file cut off\?"):
+        load(tiny_csv)
+    nothing_left(tiny_csv)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty, expected a csv with the header emotion,pixels,Usage"),
+        (b"\n", "is empty"),
+        (b"emotion,pixels,Usage\n", "has a header but no rows"),
+        (b"label,image\n0,1 2 3\n", "the first line must be a header with the column pixels .* it is 'label,image'"),
+        (b"emotion,pixels,pixels\n", "the first line must be a header"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "the first line must be a header"),
+        ("emotion,pixels,Usage\n".encode("utf-16"), "the first line must be a header"),
+        (b"\0" * 200_000, "the first line must be a header"),
+    ],
+)
+def test_not_such_a_csv(tmp_path: Path, nothing_left, content: bytes, expected: str) -> None:
+    path = tmp_path / "some.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=expected) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 500
+    nothing_left(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to be read")
+def test_a_file_that_fails_while_it_is_read(nothing_left) -> None:
+    with pytest.raises(DataError, match=r"^/proc/self/mem: cannot be read: Input/output error$"):
+        load("/proc/self/mem")
+    nothing_left(Path("/proc/self/mem"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read(tiny_csv) -> None:
+    tiny_csv.chmod(0)
+    with pytest.raises(DataError, match="permission is denied"):
+        load(tiny_csv)
+
+
+def test_fast_and_exact_reading_agree() -> None:
+    """Spoil texts at random; the fast reading refuses exactly those in which the exact one finds a fault."""
+    rng = np.random.default_rng(1)
+    good = 0
+    for _ in range(800):
+        face = rng.integers(0, 256, PIXELS) // rng.choice((1, 5, 60))
+        text = bytearray(" ".join(map(str, face)).encode())
+        for _ in range(rng.integers(1, 3)):
+            at = int(rng.integers(len(text)))
+            text[at : at + int(rng.integers(0, 2))] = rng.choice([b"", b" ", b"0", b"1", b"9", b"25", b",", b"-"])
+        texts = [b"0 " * (PIXELS - 1) + b"255", bytes(text)]
+        read = read_batch(texts)
+        assert (read is None) == (fault(texts[1]) is not None), fault(texts[1])
+        if read is not None:
+            good += 1
+            assert read[1].ravel().tolist() == [int(n) for n in texts[1].split(b" ")]
+    assert 80 < good < 720  # both sides were tried
+
+
+def test_every_value_is_read() -> None:
+    numbers = (list(range(256)) * 9)[:PIXELS]
+    read = read_batch([" ".join(map(str, numbers)).encode()])
+    assert read is not None
+    assert read.ravel().tolist() == numbers
+
+
+def test_the_real_file(fer2013_dir: Path) -> None:
+    data = load(fer2013_dir / "fer2013.csv", cache=False)
+    truth = np.load(fer2013_dir / "fer2013.npz")
+    assert data.known_as == "fer2013.csv without PrivateTest"
+    assert data.digest == "23d0b16a00872ce2c91bf023f8129ad2"
+    for split, usage in (("train", 0), ("val", 1)):
+        mine = truth["usage"] == usage
+        assert (data[split].pixels_NHW == truth["pixels"][mine]).all()
+        assert (data[split].labels_N == truth["label"][mine]).all()
+        assert (data[split].rows_N == np.flatnonzero(mine)).all()

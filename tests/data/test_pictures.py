@@ -1,0 +1,72 @@
+"""The two pictures of a data set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.data import Dataset, class_histogram_png, load, sample_sheet, sketch
+from mien.errors import DataError
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return sketch(train=80, val=20, test=0)
+
+
+@pytest.mark.parametrize("draw", [class_histogram_png, sample_sheet])
+def test_a_png_is_written(data: Dataset, tmp_path: Path, draw) -> None:
+    path = draw(data, tmp_path / "out.png")
+    picture = cv2.imread(str(path))
+    assert min(picture.shape[:2]) > 300
+    assert picture.std() > 10
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_the_sheet_follows_its_seed(data: Dataset, tmp_path: Path) -> None:
+    one, again = sample_sheet(data, tmp_path / "1.png"), sample_sheet(data, tmp_path / "2.png")
+    other = sample_sheet(data, tmp_path / "3.png", seed=1)
+    assert one.read_bytes() == again.read_bytes() != other.read_bytes()
+
+
+def test_bars_are_as_long_as_their_counts(tiny, tmp_path: Path) -> None:
+    tiny.emotions[:] = [3] * 100 + [4] * 20 + [r % 7 for r in range(80)]
+    path = class_histogram_png(load(tiny.write(tiny.lines()), cache=False), tmp_path / "out.png")
+    picture = cv2.imread(str(path)).astype(int)
+    blue = abs(picture - (0x8A, 0x65, 0x41)).sum(axis=2) < 12  # the training panel's bars
+    lengths = Counter(int(n) for n in blue.sum(axis=1) if n > 20)
+    bars = sorted(n for n, lines in lengths.items() if lines > 12)  # what is thinner is the panel's title
+    assert len(bars) == 2
+    assert np.isclose(bars[1] / bars[0], 100 / 20, rtol=0.05)
+
+
+def test_faces_without_labels_get_a_row(tiny, tmp_path: Path) -> None:
+    data = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
+    assert sample_sheet(data, tmp_path / "sheet.png").exists()
+    assert class_histogram_png(data, tmp_path / "bars.png").exists()
+
+
+def test_a_file_that_cannot_be_written(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        sample_sheet(data, tmp_path / "nowhere" / "out.png")
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from mien.data import class_histogram_png, sketch\n"
+        "from mien.errors import MissingExtra\n"
+        "try: class_histogram_png(sketch(train=2, val=0, test=0), 'out.png')\n"
+        "except MissingExtra as why: print(why)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout.strip() == "drawing a data set needs the extra 'plot'. Install it with: pip install 'mien[plot]'"
+    assert list(tmp_path.iterdir()) == []
