@@ -1,0 +1,146 @@
+"""One net on one split: what its probabilities are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.split import NO_LABEL
+from mien.errors import DataError, MienError
+from mien.judge import metrics
+from mien.judge.intervals import FACES, LEVEL, wilson_interval
+from mien.labels import LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The figures of one net on one split.
+
+    Attributes:
+        split: name of the split.
+        n: faces.
+        labels: the label set; K classes.
+        accuracy: share of faces told right, 0 to 1.
+        low, high: its 95 % interval by Wilson (1927), which covers the draw of faces and not that of the seed.
+        macro_f1: plain mean of F1 over the classes, 0 to 1.
+        nll: mean negative log probability of the true class, natural logarithm.
+        per_class: precision, recall, F1 and support of each class, [K] each.
+        confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
+        data, model: what was judged on what, for titles; may be empty.
+    """
+
+    split: str
+    n: int
+    labels: LabelSet
+    accuracy: float
+    low: float
+    high: float
+    macro_f1: float
+    nll: float
+    per_class: metrics.PerClass
+    confusion_KK: metrics.Ints
+    data: str = ""
+    model: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON types."""
+        c = self.per_class
+        return {
+            "model": self.model,
+            "data": self.data,
+            "split": self.split,
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "interval": {"low": self.low, "high": self.high, "level": LEVEL, "covers": FACES},
+            "macro_f1": self.macro_f1,
+            "nll": self.nll,
+            "classes": [
+                {"name": name, "precision": p, "recall": r, "f1": f, "support": n}
+                for name, p, r, f, n in zip(
+                    self.labels.names,
+                    c.precision.tolist(),
+                    c.recall.tolist(),
+                    c.f1.tolist(),
+                    c.support.tolist(),
+                    strict=True,
+                )
+            ],
+            "confusion": self.confusion_KK.tolist(),
+        }
+
+
+def evaluate(
+    probabilities_NK: NDArray[np.floating[Any]],
+    labels_N: NDArray[np.integer[Any]],
+    labels: LabelSet,
+    *,
+    split: str,
+    data: str = "",
+    model: str = "",
+) -> Evaluation:
+    """Judge probabilities by the labels.
+
+    Args:
+        probabilities_NK: one row per face, [N,K], finite; the class with the largest is the one told.
+        labels_N: class index per face, [N].
+        labels: the K classes.
+        split: name of the split, for the record and for messages.
+        data, model: names for the record.
+
+    Raises:
+        MienError: shapes that do not match each other or the label set, or a probability that is no number.
+        DataError: the split is empty or has faces without a label.
+    """
+    told_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the net")
+    counts_KK = metrics.confusion(true_N, told_N, len(labels))
+    hits = int(np.trace(counts_KK))
+    low, high = wilson_interval(hits, len(true_N))
+    return Evaluation(
+        split=split,
+        n=len(true_N),
+        labels=labels,
+        accuracy=hits / len(true_N),
+        low=low,
+        high=high,
+        macro_f1=metrics.macro_f1(counts_KK),
+        nll=metrics.nll(probabilities_NK, true_N),
+        per_class=metrics.per_class(counts_KK),
+        confusion_KK=counts_KK,
+        data=data,
+        model=model,
+    )
+
+
+def check(
+    probabilities_NK: NDArray[np.floating[Any]],
+    labels_N: NDArray[np.integer[Any]],
+    labels: LabelSet,
+    *,
+    split: str,
+    whose: str,
+) -> tuple[metrics.Ints, metrics.Ints]:
+    """The classes told and the true ones, int64 [N] each, once both are known to be sound; raises as `evaluate`."""
+    n, k = len(labels_N), len(labels)
+    if n == 0:
+        raise DataError(f"split '{split}' has no faces to judge {whose} by")
+    if probabilities_NK.shape != (n, k):
+        raise MienError(
+            f"split '{split}' has {n} faces of {k} classes, so {whose} needs probabilities [{n},{k}], "
+            f"got {list(probabilities_NK.shape)}"
+        )
+    blank = int((np.asarray(labels_N) == NO_LABEL).sum())
+    if blank:
+        raise DataError(f"split '{split}': {blank} of {n} faces have no label, so nothing can be judged on it")
+    if labels_N.min() < 0 or labels_N.max() >= k:
+        raise DataError(f"split '{split}': labels run from {labels_N.min()} to {labels_N.max()}, expected 0 to {k - 1}")
+    sound_N = np.isfinite(probabilities_NK).all(1)
+    if not sound_N.all():
+        first = int(np.flatnonzero(~sound_N)[0])
+        raise MienError(
+            f"split '{split}': probabilities of {whose} are no numbers in {int((~sound_N).sum())} of {n} rows, "
+            f"first in row {first}"
+        )
+    return probabilities_NK.argmax(1).astype(np.int64), np.asarray(labels_N).astype(np.int64)

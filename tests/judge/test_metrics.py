@@ -1,0 +1,63 @@
+"""Every metric against a table worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mien.judge import metrics
+
+#            a  a  a  a  b  b  c  c  c  c      of classes a, b, c and d, which no face has
+TRUE = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+SAID = np.array([0, 0, 1, 2, 1, 0, 2, 2, 2, 0])
+TABLE = [[2, 1, 1, 0], [1, 1, 0, 0], [1, 0, 3, 0], [0, 0, 0, 0]]
+
+
+def test_accuracy_is_the_share_of_hits() -> None:
+    assert metrics.accuracy(TRUE, SAID) == pytest.approx(6 / 10)
+
+
+def test_confusion_has_the_true_class_in_rows() -> None:
+    counts = metrics.confusion(TRUE, SAID, 4)
+    assert counts.tolist() == TABLE
+    assert counts.dtype == np.int64
+
+
+def test_per_class_figures_and_zero_where_there_is_nothing_to_divide_by() -> None:
+    c = metrics.per_class(np.array(TABLE))
+    assert c.precision == pytest.approx([2 / 4, 1 / 2, 3 / 4, 0])
+    assert c.recall == pytest.approx([2 / 4, 1 / 2, 3 / 4, 0])
+    assert c.f1 == pytest.approx([0.5, 0.5, 0.75, 0])
+    assert c.support.tolist() == [4, 2, 4, 0]
+
+
+def test_precision_and_recall_are_not_swapped() -> None:
+    c = metrics.per_class(np.array([[3, 1], [0, 2]]))
+    assert c.precision == pytest.approx([1.0, 2 / 3])
+    assert c.recall == pytest.approx([0.75, 1.0])
+    assert c.f1 == pytest.approx([6 / 7, 4 / 5])
+
+
+def test_macro_f1_counts_each_class_alike() -> None:
+    assert metrics.macro_f1(np.array(TABLE)) == pytest.approx((0.5 + 0.5 + 0.75 + 0) / 4)
+
+
+def test_macro_f1_by_face_has_macro_f1_as_its_mean() -> None:
+    assert metrics.macro_f1_by_face(TRUE, SAID, 4).mean() == pytest.approx(metrics.macro_f1(np.array(TABLE)))
+
+
+def test_macro_f1_by_face_says_what_a_face_more_would_change() -> None:
+    rng = np.random.default_rng(0)
+    true, said = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
+    said[:300] = true[:300]
+    whole = metrics.macro_f1(metrics.confusion(true, said, 3))
+    by_face = metrics.macro_f1_by_face(true, said, 3)
+    for i in (0, 299, 300, 599):
+        twice = metrics.macro_f1(metrics.confusion(np.append(true, true[i]), np.append(said, said[i]), 3))
+        assert (twice - whole) * 601 == pytest.approx(by_face[i] - whole, rel=0.01)
+
+
+def test_nll_is_the_mean_negative_logarithm_and_finite_for_a_sure_mistake() -> None:
+    p = np.array([[0.5, 0.5], [0.25, 0.75]])
+    assert metrics.nll(p, np.array([0, 1])) == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2)
+    assert metrics.nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
