@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mien.data.audit import audit
 from mien.data.split import TRAIN, Dataset
 from mien.errors import RunError
 from mien.judge.compare import Comparison, RunRecord
@@ -63,7 +64,7 @@ def compare(
         for recipe in recipes
     ]
     comparison = judge(records, dataset)
-    write_report(comparison, folder, examples=examples(dataset, recipes))
+    write_report(comparison, folder, examples=examples(dataset, recipes), notes=_leaks(dataset))
     return comparison
 
 
@@ -87,6 +88,16 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
         machine=run.machine,
         recipe=recipe.to_dict(),
     )
+
+
+def _leaks(dataset: Dataset) -> list[str]:
+    """What the reader must know of faces that a net met in training before it was judged by them."""
+    twins = {pair: count for pair, count in audit(dataset).across.items() if count and pair.endswith(f" in {TRAIN}")}
+    return [
+        f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same label "
+        "or another; all arms meet them alike, and all are counted."
+        for pair, count in twins.items()
+    ]
 
 
 def examples(dataset: Dataset, recipes: Iterable[Recipe], count: int = 6) -> list[Example]:
