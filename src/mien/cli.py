@@ -1,0 +1,158 @@
+"""Words into calls: each command translates its options and prints what comes back; the thinking is elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from mien import __version__
+from mien.data import atomic
+from mien.errors import MienError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Facial expression recognition that a person can train, trust and use.",
+)
+
+Data = Annotated[
+    str,
+    typer.Option("--data", metavar="FILE", help="fer2013.csv, one of Kaggle's csv, a folder of pictures, or 'sketch'."),
+]
+Votes = Annotated[Path | None, typer.Option("--votes", metavar="CSV", help="FER+ votes, fer2013new.csv.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be given again."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv, a folder of pictures, or 'sketch'.")],
+    write: Annotated[
+        Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': write it there as a fer2013.csv.")
+    ] = None,
+    votes: Votes = None,
+    out: Annotated[Path, typer.Option(help="Folder for the histogram and the sheet of faces.")] = Path("runs/data"),
+    json_file: Json = None,
+) -> None:
+    """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
+    from mien import data as room
+
+    if write is not None:
+        if source != "sketch":
+            raise MienError(f"only 'sketch' can be written as a csv, not '{source}'")
+        room.write_csv(write)
+        typer.echo(f"wrote {write}")
+        return
+    dataset = room.load(source, votes=votes)
+    found = room.audit(dataset)
+    Console().print(room.audit_tables(found))
+    if json_file is not None:
+        _write_json(json_file, found.to_dict())
+    made = [room.class_histogram_png(dataset, out / "classes.png"), room.sample_sheet(dataset, out / "faces.png")]
+    typer.echo(f"pictures: {', '.join(map(str, made))}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe, such as seed or seed_augmented.")],
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/RECIPE-seedN.")] = None,
+    votes: Votes = None,
+    seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Train one net by a recipe."""
+    from mien import train as room
+    from mien.data import load
+
+    chosen = room.with_settings(room.find_recipe(recipe), settings or [])
+    folder = out or Path("runs") / f"{recipe}-seed{seed}"
+    run = room.train(chosen, load(data, votes=votes), folder, seed=seed, device=device, resume=resume, progress=True)
+    typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {data} --split val")
+
+
+@app.command()
+def compare(
+    data: Data,
+    arms: Annotated[str, typer.Option(help="Recipes, joined by commas; the first is the one compared with.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm: seeds 0, 1, 2, ...")] = 3,
+    votes: Votes = None,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    """Train what is missing of a comparison and write its report."""
+    from mien import judge
+    from mien import train as room
+    from mien.data import load
+
+    recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+    Console().print(judge.comparison_table(result))
+    for verdict in result.verdicts:
+        typer.echo(verdict.sentence)
+    typer.echo(f"report: {out / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="The folder of a run, or a checkpoint file.")],
+    data: Data,
+    split: Annotated[str, typer.Option(help="train, val or test.")],
+    votes: Votes = None,
+    device: Device = "auto",
+    json_file: Json = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order.")
+    ] = None,
+) -> None:
+    """Judge a trained net on one split."""
+    from mien import judge
+    from mien import train as room
+    from mien.data import load
+
+    dataset = load(data, votes=votes)
+    probabilities_NK = room.predict(model, dataset, split, device=device)
+    result = judge.evaluate(
+        probabilities_NK, dataset[split].labels_N, dataset.labels, split=split, data=dataset.name, model=str(model)
+    )
+    Console().print(judge.evaluation_table(result), judge.confusion_table(result), sep="\n\n")
+    if json_file is not None:
+        _write_json(json_file, result.to_dict())
+    if predictions is not None:
+        array = io.BytesIO()
+        np.save(array, probabilities_NK)
+        _write(predictions, array.getvalue())
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    _write(file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Whole or not at all, with the folders above it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(file, [content])
+    except OSError as why:
+        raise MienError(f"cannot write {file}: {why.strerror}") from None

@@ -1,0 +1,30 @@
+"""What all tests share: the real data, where it is at hand, and small data sets made on the spot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "fer2013"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Tests neither read nor fill the user's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def fer2013_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with fer2013.csv, fer2013new.csv and fer2013.npz, unpacked from the real data beside the checkout."""
+    if not (SHARED / "make_csv.py").exists():
+        pytest.skip(f"needs the real data in {SHARED}")
+    folder = tmp_path_factory.mktemp("fer2013")
+    subprocess.run([sys.executable, SHARED / "make_csv.py", folder], check=True, capture_output=True)
+    return folder

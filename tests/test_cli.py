@@ -1,0 +1,176 @@
+"""The command line as a person uses it: what is printed, what is written, and what a mistake looks like."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.__main__ import main
+from mien.data import sketch, write_csv
+
+Command = Callable[..., tuple[int, str, str]]
+SHORT = ("--set", "model=seed_cnn_eighth", "--set", "epochs=1", "--set", "precision=float32")
+
+
+@pytest.fixture
+def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run `mien WORDS...`; gives exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "160")
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main()
+        said = capfd.readouterr()
+        return int(done.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sketch in fer2013.csv's form, with all three splits."""
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    write_csv(path, sketch(train=70, val=35, test=35))
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison of two arms and three seeds."""
+    from mien.data import load
+    from mien.train import compare, find_recipe, with_settings
+
+    folder = tmp_path_factory.mktemp("study")
+    arms = [with_settings(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
+    compare(load(csv), arms, seeds=3, out=folder)
+    return folder
+
+
+def test_version_and_help(mien: Command) -> None:
+    assert mien("--version")[1].startswith("mien 0.")
+    code, out, _ = mien("--help")
+    assert code == 0
+    assert all(command in out for command in ("data", "train", "compare", "evaluate"))
+
+
+def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_path: Path) -> None:
+    code, out, err = mien("data", csv, "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
+    assert (code, err) == (0, "")
+    assert all(word in out for word in ("disgust", "train", "val", "test", "70", "35"))
+    assert json.loads((tmp_path / "audit.json").read_text())["counts"]["train"]
+    for name in ("classes.png", "faces.png"):
+        picture = cv2.imread(str(tmp_path / "shown" / name))
+        assert picture is not None
+        assert picture.std() > 5
+
+
+def test_sketch_is_written_and_nothing_else_can_be(mien: Command, tmp_path: Path) -> None:
+    assert mien("data", "sketch", tmp_path / "s.csv")[0] == 0
+    assert (tmp_path / "s.csv").read_text().startswith("emotion,pixels,Usage\n")
+    code, _, err = mien("data", tmp_path / "s.csv", tmp_path / "t.csv")
+    assert code == 2
+    assert "only 'sketch' can be written" in err
+
+
+def test_train_then_evaluate(mien: Command, csv: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    code, out, err = mien("train", "seed_augmented", "--data", csv, "--out", run, "--seed", 4, *SHORT)
+    assert code == 0, err
+    assert f"mien evaluate {run}" in out
+    assert "epoch 1/1" in err
+    code, out, err = mien("evaluate", run, "--data", csv, "--split", "test",
+                          "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")  # fmt: skip
+    assert (code, err) == (0, "")
+    figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
+    assert p_NK.shape == (35, 7)
+    assert figures["n"] == 35
+    assert figures["split"] == "test"
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert figures["accuracy"] == pytest.approx(last["test_accuracy"])
+    code, _, err = mien("train", "seed_augmented", "--data", csv, "--out", run, "--seed", 4, *SHORT)
+    assert code == 2
+    assert "--resume" in err
+    assert mien("train", "seed_augmented", "--data", csv, "--out", run, "--seed", 4, "--resume", *SHORT)[0] == 0
+
+
+def test_compare_reuses_what_is_finished_and_writes_the_report(
+    mien: Command, csv: Path, study: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(study, folder)
+    shutil.rmtree(folder / "seed_augmented-seed2")
+    before = {f: f.stat().st_mtime_ns for f in folder.glob("*/checkpoint.safetensors")}
+    code, out, err = mien("compare", "--data", csv, "--arms", "seed,seed_augmented", "--out", folder, *SHORT)
+    assert code == 0, err
+    assert all(f.stat().st_mtime_ns == at for f, at in before.items())
+    assert (folder / "seed_augmented-seed2" / "checkpoint.safetensors").exists()
+    sentence = json.loads((folder / "comparison.json").read_text())["verdicts"][0]["sentence"]
+    assert sentence in out
+    page = (folder / "report.html").read_text()
+    assert "35 faces" in sentence
+    assert "3 seeds" in sentence
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert sorted(f.suffix for f in (folder / "plots").iterdir()) == [".png"] * len(list((folder / "plots").iterdir()))
+    assert len(list((folder / "plots").iterdir())) >= 5
+
+
+def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "never"
+    cases = [
+        (("data", tmp_path / "no.csv"), "no.csv"),
+        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; there is: seed, seed_augmented"),
+        (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "the fields are"),
+        (("train", "seed", "--data", csv, "--out", out, "--device", "tpu"), "no device 'tpu' here; there is: cpu"),
+        (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
+        (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
+        (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
+        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no run and no checkpoint at"),
+        (("evaluate", tmp_path, "--data", csv, "--split", "val"), "holds no checkpoint.safetensors"),
+        (("evaluate", study / "seed-seed0", "--data", csv, "--split", "val", "--json", csv / "f.json"),
+         "cannot write"),
+    ]  # fmt: skip
+    for words, says in cases:
+        code, said, err = mien(*words)
+        assert code == 2, words
+        assert says in err
+        assert err.startswith("mien: ")
+        assert "Traceback" not in err
+        assert said == ""
+    assert not out.exists()
+
+
+def test_one_seed_is_no_verdict(mien: Command, csv: Path, tmp_path: Path) -> None:
+    code, out, _ = mien(
+        "compare", "--data", csv, "--arms", "seed,seed_augmented", "--seeds", 1, "--out", tmp_path, *SHORT
+    )
+    assert code == 0
+    assert out.startswith("A single comparison, no verdict")
+
+
+def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("validation", 6)):
+        for label, grey in (("bored", 40), ("keen", 200)):
+            folder = tmp_path / "faces" / split / label
+            folder.mkdir(parents=True)
+            for k in range(count):
+                picture = np.clip(rng.normal(grey, 20, (70, 60, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{k}.png"), picture)
+    code, _, err = mien("train", "seed", "--data", tmp_path / "faces", "--out", tmp_path / "run", *SHORT)
+    assert code == 0, err
+    code, out, err = mien("evaluate", tmp_path / "run", "--data", tmp_path / "faces", "--split", "val")
+    assert code == 0, err
+    assert "bored" in out
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["labels"] == ["bored", "keen"]
+    code, _, err = mien("evaluate", tmp_path / "run", "--data", "sketch", "--split", "val")
+    assert code == 2
+    assert "tells bored, keen apart, but sketch is labelled angry" in err

@@ -1,0 +1,100 @@
+"""The documents say what is: trees against the disk, README's commands and snippets run, tables against their JSON."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mien.data import sketch, write_csv
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+# Appended to README's training commands, which are meant for a whole data set and an afternoon.
+SHORT = "--set model=seed_cnn_eighth --set epochs=1 --set precision=float32"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader has it: a small fer2013.csv, and what earlier commands made."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_csv(folder / "fer2013.csv", sketch(train=70, val=35, test=35))
+    return folder
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
+    return [c for c in (line.split(" #")[0].strip() for line in lines) if c]
+
+
+def test_readme_opens_with_the_two_commands() -> None:
+    assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("number", range(len([c for c in commands() if c.startswith("mien")])))
+def test_readme_commands_run(number: int, workshop: Path) -> None:
+    """In order: later ones use what earlier ones made."""
+    command = [c for c in commands() if c.startswith("mien")][number]
+    words = shlex.split(command)[1:]
+    if words[0] in ("train", "compare"):
+        words += shlex.split(SHORT)
+    done = subprocess.run([sys.executable, "-m", "mien", *words], cwd=workshop, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("snippet", blocks("python"))
+def test_readme_snippets_run(snippet: str, workshop: Path) -> None:
+    code = f"import os; os.environ['COLUMNS'] = '100'\n{snippet}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=workshop, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_design_tree_is_the_disk() -> None:
+    tree = (ROOT / "docs" / "design.md").read_text()
+    inside = tree.split("src/mien/\n")[1].split("experiments/ ")[0]
+    told = set()
+    for line in inside.splitlines():
+        place, *names = line.split("#")[0].split()
+        prefix = place if place.endswith("/") else ""
+        told |= {prefix + name for name in ([place] if not prefix else []) + names}
+    there = {
+        str(f.relative_to(ROOT / "src" / "mien"))
+        for f in (ROOT / "src" / "mien").rglob("*")
+        if f.is_file() and "__pycache__" not in f.parts
+    }
+    assert told == there
+
+
+def test_design_rows_are_the_contract() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    rows = re.search(r"```\n(cli\n.*?)```", text, re.DOTALL)
+    assert rows is not None
+    told = [line.split()[0] for line in rows[1].splitlines()]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert [f"mien.{row}" for row in told] == contract[1:]  # the first is __main__, which only calls the cli
+
+
+def test_every_pinned_convention_names_a_test_that_exists() -> None:
+    lines = (ROOT / "docs" / "conventions.md").read_text()
+    items = re.findall(r"^- .*?(?=^- |^#|\Z)", lines, re.DOTALL | re.MULTILINE)
+    assert items
+    for item in items:
+        named = re.findall(r"`(tests/[\w/.]+)`", item)
+        assert named, item
+        assert all((ROOT / name).exists() for name in named), item
+
+
+def test_tables_are_the_committed_results() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "experiments" / "tables.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

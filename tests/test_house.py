@@ -1,0 +1,86 @@
+"""The house keeps its own rules: rows, lengths, no torch where none belongs, nothing done at import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "mien"
+FILES = sorted(SRC.rglob("*.py"))
+THE_LOOP = ("train/loop.py", "train")  # the one function that may be long, by name
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", **environment}
+    )
+
+
+def test_runtime_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib'): sys.modules[name] = None\n"
+        "import mien, mien.cli, numpy\n"
+        "data = mien.load_data('sketch')\n"
+        "sure = numpy.eye(7, dtype='float32')[data['val'].labels_N]\n"
+        "print(mien.evaluate(sure, data['val'].labels_N, data.labels, split='val').accuracy)\n"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_missing_extra_is_one_sentence_and_exit_2() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "sys.argv = ['mien', 'train', 'seed', '--data', 'sketch']\n"
+        "from mien.__main__ import main; main()"
+    )
+    done = run_python(code)
+    assert done.returncode == 2
+    assert done.stderr == "mien: training needs the extra 'train'. Install it with: pip install 'mien[train]'\n"
+    assert done.stdout == ""
+
+
+def test_import_does_nothing(tmp_path: Path) -> None:
+    code = (
+        "import lightning_fabric, torch, warnings\n"
+        "before = torch.get_num_threads(), torch.initial_seed(), list(warnings.filters)\n"
+        "import mien.cli, mien.train\n"
+        "assert (torch.get_num_threads(), torch.initial_seed(), list(warnings.filters)) == before\n"
+    )
+    done = run_python(code, HOME=str(tmp_path), MIEN_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SRC)))
+def test_files_and_functions_are_short(file: Path) -> None:
+    text = file.read_text()
+    assert len(text.splitlines()) <= 400
+    long = [
+        f"{node.name} ({node.end_lineno - node.lineno + 1} lines)"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > 60
+        and (str(file.relative_to(SRC)), node.name) != THE_LOOP
+    ]
+    assert not long
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SRC)))
+def test_every_module_and_public_name_says_what_it_is(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    assert ast.get_docstring(tree), "no module docstring"
+    silent = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert not silent

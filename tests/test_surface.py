@@ -1,0 +1,53 @@
+"""What others build on does not change unnoticed: public names, options, keys of what we write.
+
+After a change that is meant: python tests/test_surface.py, and look at the diff of surface.json.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer.main
+
+import mien
+import mien.data
+import mien.judge
+import mien.train
+from mien.cli import app
+
+FILE = Path(__file__).with_name("surface.json")
+
+
+def surface() -> dict[str, Any]:
+    command = typer.main.get_command(app)
+    labels = np.zeros(3, np.int64)
+    figures = mien.evaluate(np.full((3, 7), 1 / 7, np.float32), labels, mien.FER7, split="val")
+    return {
+        "mien": sorted(mien.__all__),
+        "mien.data": sorted(mien.data.__all__),
+        "mien.judge": sorted(mien.judge.__all__),
+        "mien.train": sorted(mien.train.__all__),
+        "recipe fields": [f.name for f in fields(mien.train.Recipe)],
+        "recipes": sorted(mien.train.RECIPES),
+        "commands": {
+            name: sorted(option for parameter in sub.params for option in parameter.opts)
+            for name, sub in sorted(command.commands.items())  # type: ignore[attr-defined]
+        },
+        "evaluation keys": sorted(figures.to_dict()),
+    }
+
+
+def test_surface_is_the_frozen_one() -> None:
+    assert surface() == json.loads(FILE.read_text())
+
+
+def test_public_names_are_few() -> None:
+    assert len(mien.__all__) <= 14
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(surface(), indent=2) + "\n")
