@@ -94,8 +94,8 @@ def _leaks(dataset: Dataset) -> list[str]:
     """What the reader must know of faces that a net met in training before it was judged by them."""
     twins = {pair: count for pair, count in audit(dataset).across.items() if count and pair.endswith(f" in {TRAIN}")}
     return [
-        f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same label "
-        "or another; all arms meet them alike, and all are counted."
+        f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
+        "label or another; all arms meet them alike, and all are counted."
         for pair, count in twins.items()
     ]
 
