@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Keep a finished comparison's figures here: `python experiments/record.py FOLDER NAME`.
+
+FOLDER is what `mien compare` wrote. Its comparison.json becomes results/NAME.json, its plots results/NAME/*.png, but
+for those that show faces: no face of a data set enters the project. Then the tables are made anew.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import tables
+
+RESULTS = Path(__file__).parent / "results"
+SHOWS_FACES = {"augmentation.png"}
+
+
+def main(folder: Path, name: str) -> None:
+    shutil.copy(folder / "comparison.json", RESULTS / f"{name}.json")
+    plots = RESULTS / name
+    plots.mkdir(exist_ok=True)
+    for plot in sorted((folder / "plots").glob("*.png")):
+        if plot.name not in SHOWS_FACES:
+            shutil.copy(plot, plots / plot.name)
+    tables.main(check=False)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2])
