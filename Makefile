@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 REPORT := runs/demo
 
-.PHONY: demo test check bench reproduce clean
+.PHONY: demo test check bench
 
 demo: $(VENV)/.train
 	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
@@ -22,7 +22,8 @@ check: $(VENV)/.dev
 	$(RUN)/lint-imports --no-cache
 
 bench: $(VENV)/.dev
-	$(RUN)/python benchmarks/data.py
+	@test -n "$(CSV)" || { echo "make bench needs the data: make bench CSV=path/to/fer2013.csv" >&2; exit 2; }
+	$(RUN)/python benchmarks/data.py $(CSV)
 
 # The first Python that is new enough and can make virtual environments.
 $(VENV)/bin/python:
@@ -30,7 +31,7 @@ $(VENV)/bin/python:
 	  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    found=$$p; \
 	    if $$p -c 'import venv, ensurepip' 2>/dev/null; then \
-	      echo "$$p -m venv $(VENV)"; exec $$p -m venv $(VENV); fi; fi; done; \
+	      echo "$$p -m venv $(VENV)"; $$p -m venv $(VENV) && exit 0; rm -rf $(VENV); exit 1; fi; fi; done; \
 	if [ -n "$$found" ]; then \
 	  echo "$$found has no venv. Install the package $$($$found -c 'import sys; print("python3.%d-venv" % sys.version_info[1])') and run make again." >&2; \
 	else echo "mien needs Python 3.11 or newer. Install the package python3.11 (with python3.11-venv) and run make again." >&2; fi; exit 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "fer2013"
+# Where the real data may lie: MIEN_FER2013, else a folder beside the checkout.
+SHARED = Path(os.environ.get("MIEN_FER2013", Path(__file__).resolve().parents[2] / "shared" / "fer2013"))
+
+# Albumentations would ask the network for a newer version when it is imported.
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

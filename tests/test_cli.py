@@ -135,9 +135,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
         (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
         (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no run and no checkpoint at"),
         (("evaluate", tmp_path, "--data", csv, "--split", "val"), "holds no checkpoint.safetensors"),
-        (("evaluate", study / "seed-seed0", "--data", csv, "--split", "val", "--json", csv / "f.json"),
-         "cannot write"),
-    ]  # fmt: skip
+    ]
     for words, says in cases:
         code, said, err = mien(*words)
         assert code == 2, words
@@ -148,12 +146,35 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
     assert not out.exists()
 
 
+def test_figures_that_cannot_be_written(mien: Command, csv: Path, study: Path) -> None:
+    for option in ("--json", "--predictions"):
+        code, _, err = mien("evaluate", study / "seed-seed0", "--data", csv, "--split", "val", option, csv / "f.x")
+        assert code == 2
+        assert err == f"mien: cannot write {csv / 'f.x'}: Not a directory\n"
+
+
+def test_faces_without_labels_get_probabilities_and_no_figures(
+    mien: Command, csv: Path, study: Path, tmp_path: Path
+) -> None:
+    blank = tmp_path / "test.csv"
+    rows = [line.split(",")[1] for line in csv.read_text().splitlines()[1:]]
+    blank.write_text("\n".join(["pixels", *rows[:9]]) + "\n")
+    code, out, err = mien("evaluate", study / "seed-seed0", "--data", blank, "--split", "test",
+                          "--predictions", tmp_path / "p.npy")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "test has no labels" in out
+    assert np.load(tmp_path / "p.npy").shape == (9, 7)
+    code, _, err = mien("train", "seed", "--data", blank, "--out", tmp_path / "run", *SHORT)
+    assert code == 2
+    assert "has no split 'train'" in err
+
+
 def test_one_seed_is_no_verdict(mien: Command, csv: Path, tmp_path: Path) -> None:
     code, out, _ = mien(
         "compare", "--data", csv, "--arms", "seed,seed_augmented", "--seeds", 1, "--out", tmp_path, *SHORT
     )
     assert code == 0
-    assert out.startswith("A single comparison, no verdict")
+    assert "\nA single comparison, no verdict: on small.csv" in out
 
 
 def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:

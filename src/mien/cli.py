@@ -64,6 +64,10 @@ def data(
     dataset = room.load(source, votes=votes)
     found = room.audit(dataset)
     Console().print(room.audit_tables(found))
+    if votes is not None:
+        typer.echo(
+            f"FER+ votes: {votes} fits, a row of votes for each of {sum(map(len, dataset.splits.values())):,} faces"
+        )
     if json_file is not None:
         _write_json(json_file, found.to_dict())
     made = [room.class_histogram_png(dataset, out / "classes.png"), room.sample_sheet(dataset, out / "faces.png")]
@@ -75,7 +79,6 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A recipe, such as seed or seed_augmented.")],
     data: Data,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/RECIPE-seedN.")] = None,
-    votes: Votes = None,
     seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
@@ -87,7 +90,7 @@ def train(
 
     chosen = room.with_settings(room.find_recipe(recipe), settings or [])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
-    run = room.train(chosen, load(data, votes=votes), folder, seed=seed, device=device, resume=resume, progress=True)
+    run = room.train(chosen, load(data), folder, seed=seed, device=device, resume=resume, progress=True)
     typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {data} --split val")
 
 
@@ -97,7 +100,6 @@ def compare(
     arms: Annotated[str, typer.Option(help="Recipes, joined by commas; the first is the one compared with.")],
     out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")],
     seeds: Annotated[int, typer.Option(min=1, help="Runs per arm: seeds 0, 1, 2, ...")] = 3,
-    votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
@@ -107,7 +109,7 @@ def compare(
     from mien.data import load
 
     recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
-    result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+    result = room.compare(load(data), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(judge.comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
@@ -119,7 +121,6 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="The folder of a run, or a checkpoint file.")],
     data: Data,
     split: Annotated[str, typer.Option(help="train, val or test.")],
-    votes: Votes = None,
     device: Device = "auto",
     json_file: Json = None,
     predictions: Annotated[
@@ -131,18 +132,21 @@ def evaluate(
     from mien import train as room
     from mien.data import load
 
-    dataset = load(data, votes=votes)
+    dataset = load(data)
     probabilities_NK = room.predict(model, dataset, split, device=device)
+    if predictions is not None:
+        array = io.BytesIO()
+        np.save(array, probabilities_NK)
+        _write(predictions, array.getvalue())
+    if not dataset[split].labelled:
+        typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
+        return
     result = judge.evaluate(
         probabilities_NK, dataset[split].labels_N, dataset.labels, split=split, data=dataset.name, model=str(model)
     )
     Console().print(judge.evaluation_table(result), judge.confusion_table(result), sep="\n\n")
     if json_file is not None:
         _write_json(json_file, result.to_dict())
-    if predictions is not None:
-        array = io.BytesIO()
-        np.save(array, probabilities_NK)
-        _write(predictions, array.getvalue())
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -55,8 +55,10 @@ def test_faces_without_labels_get_a_row(tiny, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written(data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no folder"):
-        sample_sheet(data, tmp_path / "nowhere" / "out.png")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"file/out\.png"):
+        sample_sheet(data, tmp_path / "file" / "out.png")
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(tmp_path: Path) -> None:

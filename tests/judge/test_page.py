@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mien.data.split import Dataset
 from mien.errors import MienError, MissingExtra
 from mien.judge import plots
 from mien.judge.compare import Comparison, compare
-from mien.judge.evaluate import evaluate
 from mien.judge.page import comparison_page
-from mien.judge.report import comparison_figures, write_evaluation, write_report
+from mien.judge.report import comparison_figures, write_report
 from mien.judge.sections import student_report
 from mien.judge.style import DARK, svg_uri
 from mien.labels import LabelSet
@@ -161,14 +159,6 @@ def test_files(tmp_path: Path) -> None:
     names = {f.name for f in (tmp_path / "out" / "plots").iterdir()}
     assert {"training_loss.png", "confusion-test-arm2.png", "per_class_f1-test.png", "augmentation.png"} <= names
     assert all((tmp_path / "out" / "plots" / n).read_bytes().startswith(b"\x89PNG") for n in names)
-
-
-def test_an_evaluation_as_files(dataset: Dataset, tmp_path: Path) -> None:
-    run = make_records(dataset, {"plain": 0.5}, seeds=1)[0]
-    e = evaluate(run.probabilities["val"], dataset["val"].labels_N, dataset.labels, split="val")
-    write_evaluation(e, tmp_path)
-    assert json.loads((tmp_path / "evaluation-val.json").read_text()) == e.to_dict()
-    assert (tmp_path / "confusion-val.png").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(comparison: Comparison, tmp_path: Path) -> None:

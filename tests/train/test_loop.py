@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -133,9 +134,69 @@ def test_a_run_is_not_overwritten(make_toy: MakeToy, whole: Run, toy: Dataset, s
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(
     small: Recipe, toy: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match=r"the loss is no number in epoch 1 .*Try a smaller rate: --set lr="):
-        train(replace(small, lr=1e18), toy, tmp_path)
-    assert Run(tmp_path).history == ()
+    good = train(replace(small, epochs=1), toy, tmp_path / "good")
+    # Pixels divided by next to nothing overflow in the first convolution.
+    with pytest.raises(RunError, match=r"is no number in epoch 1 .*Try a smaller rate: --set lr="):
+        train(replace(small, std=1e-38), toy, tmp_path / "bad")
+    assert Run(tmp_path / "bad").history == ()
+    assert Run(tmp_path / "bad").predictions() == {}
+    assert not Run(tmp_path / "bad").checkpoint_file.exists()
+    assert len(good.history) == 1
+
+
+def test_a_checkpoint_of_something_else_is_not_passed_off(
+    whole: Run, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    """Even where the recipe beside it is lost."""
+    (tmp_path / "run").mkdir()
+    copy = Run(tmp_path / "run")
+    copy.checkpoint_file.write_bytes(whole.checkpoint_file.read_bytes())
+    with pytest.raises(RunError, match="holds a run already"):
+        train(small, toy, copy.folder, seed=3)
+    with pytest.raises(RunError, match=r"is of something else: recipe.lr is 0.003 there and 0.5 here; seed is 3 there"):
+        train(replace(small, lr=0.5), toy, copy.folder, seed=9, resume=True)
+    assert equal(weights(copy), weights(whole))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("recipe.json", "[1]", "expected an object with recipe, seed, data"),
+        ("recipe.json", "{", "recipe.json is damaged"),
+        ("machine.json", "{}", "machine.json is damaged"),
+        ("metrics.jsonl", "{}\n", "metrics.jsonl is damaged"),
+        ("metrics.jsonl", "half a li", "metrics.jsonl is damaged"),
+        ("predictions-val.npy", "", "predictions-val.npy is damaged"),
+    ],
+)
+def test_damaged_records_are_named(whole: Run, tmp_path: Path, name: str, content: str, says: str) -> None:
+    shutil.copytree(whole.folder, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    (run.folder / name).write_text(content)
+    with pytest.raises(RunError, match=says):
+        _ = run.identity, run.machine, run.history, run.predictions()
+
+
+def test_training_faces_without_labels_are_refused(
+    make_toy: MakeToy, small: Recipe, toy: Dataset, tmp_path: Path
+) -> None:
+    blank = replace(toy["train"], labels_N=np.full(len(toy["train"]), -1))
+    with pytest.raises(RunError, match=r"training faces of toy\.csv have no labels"):
+        train(small, replace(toy, splits={**toy.splits, "train": blank}), tmp_path / "run")
+    with pytest.raises(RunError, match="a seed is a whole number from 0"):
+        train(small, toy, tmp_path / "run", seed=-1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("faces", "size"), [(1999, 1000), (96, 32), (10, 20), (28709, 1795)])
+def test_the_clean_sample_is_spread_over_the_whole_split(faces: int, size: int) -> None:
+    all_faces = Faces(torch.zeros(faces, 1, 1, 1), torch.arange(faces))
+    picked_N = all_faces.sample(size).labels_N
+    assert len(picked_N) == min(size, faces)
+    steps = picked_N.diff()
+    assert steps.min() >= 1
+    assert steps.max() - steps.min() <= 1
+    assert picked_N[-1] >= faces - faces / size - 1
 
 
 def test_damaged_and_foreign_checkpoints(whole: Run, toy: Dataset, small: Recipe, tmp_path: Path) -> None:

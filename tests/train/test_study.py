@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.data.split import Dataset
-from mien.errors import RunError
+from mien.errors import MissingSplit, RunError
 from mien.train import Recipe, compare, find_recipe
 from mien.train.study import examples
 
@@ -70,6 +71,23 @@ def test_without_a_test_split_the_verdict_is_on_validation_and_says_so(
 ) -> None:
     sentence = compare(make_toy(test=0), arms, seeds=1, out=tmp_path).verdicts[0].sentence
     assert "validation, as there is no test split" in sentence
+
+
+def test_what_cannot_be_judged_is_refused_before_hours_of_training(
+    make_toy: Callable[..., Dataset], arms: list[Recipe], tmp_path: Path
+) -> None:
+    for data in (make_toy(val=0, test=0), make_toy(val=1, test=0)):
+        with pytest.raises(MissingSplit, match="nothing could be compared"):
+            compare(data, arms, seeds=1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_run_is_finished(toy: Dataset, arms: list[Recipe], folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    shutil.copytree(folder / "plain-seed0", out / "plain-seed0")
+    (out / "plain-seed0" / "metrics.jsonl").write_text("")  # stopped between the checkpoint and the metrics
+    compare(toy, arms, seeds=1, out=out)
+    assert (out / "plain-seed0" / "metrics.jsonl").read_text() == (folder / "plain-seed0" / "metrics.jsonl").read_text()
 
 
 def test_examples_show_each_operation_of_all_arms_once(toy: Dataset) -> None:

@@ -20,6 +20,8 @@ def write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         with open(handle, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the new name with old or no content
         os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(name, path)
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from mien.data.audit import Audit
@@ -16,8 +17,8 @@ def audit_tables(found: Audit) -> RenderableType:
 
 
 def _counts(found: Audit) -> Table:
-    known = f", the published {found.known_as}" if found.known_as else ""
-    table = Table(title=f"{found.source} ({found.name}{known})", title_justify="left", title_style="bold")
+    known = f", recognised as {found.known_as}" if found.known_as else ""
+    table = Table(title=escape(f"{found.source} ({found.name}{known})"), title_justify="left", title_style="bold")
     table.add_column("class")
     for split in found.counts:
         table.add_column(split, justify="right")
@@ -28,7 +29,7 @@ def _counts(found: Audit) -> Table:
         for split, counts in found.counts.items():
             count = counts.get(name, 0)
             cells += [f"{count:,}", f"{100 * count / sizes[split]:.1f}"]
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     table.add_section()
     table.add_row("all", *(cell for size in sizes.values() for cell in (f"{size:,}", "")), style="bold")
     return table

@@ -1,4 +1,4 @@
-"""Figures as files: a comparison or an evaluation written into a folder."""
+"""A comparison written into a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from mien.errors import MienError
 from mien.judge import plots
 from mien.judge.compare import Comparison
-from mien.judge.evaluate import Evaluation
 from mien.judge.page import comparison_page
 from mien.judge.plots import Example
 from mien.judge.style import save_png, short
@@ -40,15 +39,6 @@ def write_report(
     write(page, comparison_page(comparison, examples=examples, notes=notes))
     _save(comparison_figures(comparison, examples), out / "plots")
     return page
-
-
-def write_evaluation(evaluation: Evaluation, folder: str | Path) -> None:
-    """Write `evaluation-SPLIT.json` and the confusion matrix `confusion-SPLIT.png` into `folder`; raises as above."""
-    e, out = evaluation, Path(folder)
-    write(out / f"evaluation-{e.split}.json", json.dumps(e.to_dict(), indent=1, allow_nan=False) + "\n")
-    title = f"{e.split}: accuracy {100 * e.accuracy:.1f} %, macro-F1 {100 * e.macro_f1:.1f} %"
-    figure = plots.confusion_matrix(e.confusion_KK, e.labels.names, title, note="counts below")
-    _save({f"confusion-{e.split}": figure}, out)
 
 
 def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ()) -> dict[str, Figure]:

@@ -6,6 +6,7 @@ Albumentations is optional and not among mien's extras: 2.0.8 is its last releas
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,29 @@ class Albumentations:
     file: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_pipeline", _load(self.file))
+        pipeline, text = _load(self.file)
+        object.__setattr__(self, "_pipeline", pipeline)
+        object.__setattr__(self, "_text", text)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": "albumentations", "pipeline": json.loads(Path(self.file).read_text())}
+        text: str = self._text  # type: ignore[attr-defined]
+        return {"name": "albumentations", "pipeline": json.loads(text)}
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
         pipeline: Any = self._pipeline  # type: ignore[attr-defined]
         seed = int(torch.randint(0, 2**31, (1,), generator=rng, device=x_NCHW.device))
         pipeline.set_random_seed(seed)
         pixels_NHWC = x_NCHW.permute(0, 2, 3, 1).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
-        done = np.stack([pipeline(image=picture)["image"] for picture in pixels_NHWC])
-        return torch.from_numpy(done.reshape(pixels_NHWC.shape)).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
+        done = [pipeline(image=picture)["image"] for picture in pixels_NHWC]
+        if any(picture.size != pixels_NHWC[0].size for picture in done):
+            raise MienError(f"{self.file} changes the pictures' size or channels; a pipeline must keep [H,W,1]")
+        return torch.from_numpy(np.stack(done).reshape(pixels_NHWC.shape)).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
 
 
-def _load(file: str) -> Any:
+def _load(file: str) -> tuple[Any, str]:
+    """The pipeline, and the text that it was read from."""
+    # Its import would ask the network for a newer version, which nobody here asked for by name.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         import albumentations
     except ImportError:
@@ -57,4 +66,4 @@ def _load(file: str) -> Any:
         raise MienError(f"{file} is no Albumentations pipeline: {why}") from None
     if not isinstance(pipeline, albumentations.Compose):
         pipeline = albumentations.Compose([pipeline])
-    return pipeline
+    return pipeline, Path(file).read_text(encoding="utf-8")

@@ -46,6 +46,11 @@ class _Value:
     p: float = 0.5
 
     def __post_init__(self) -> None:
+        for field, value in asdict(self).items():
+            wanted = int if type(self).__dataclass_fields__[field].type == "int" else (int, float)
+            if not isinstance(value, wanted) or isinstance(value, bool):
+                kind = "whole number" if wanted is int else "number"
+                raise MienError(f"{type(self).__name__}: {field} is a {kind}, got {value!r}")
         if not 0 <= self.p <= 1:
             raise MienError(f"{type(self).__name__}: p is a probability from 0 to 1, got {self.p}")
 

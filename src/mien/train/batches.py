@@ -30,8 +30,9 @@ class Faces:
 
     def sample(self, size: int) -> Faces:
         """`size` faces spread evenly over the split, or all where there are no more: always the same ones."""
-        step = max(len(self) // size, 1)
-        return Faces(self.pixels_NCHW[::step][:size], self.labels_N[::step][:size])
+        size = min(size, len(self))
+        place = torch.arange(size, device=self.labels_N.device) * len(self) // size
+        return Faces(self.pixels_NCHW[place], self.labels_N[place])
 
 
 def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generator:

@@ -30,7 +30,10 @@ class Checkpoint:
 
     def restore(self, net: nn.Module, optimiser: Optimizer | None = None) -> None:
         """Put the weights into `net` and the memory into `optimiser`, both of the shape that was saved."""
-        net.load_state_dict(dict(self.net))
+        try:
+            net.load_state_dict(dict(self.net))
+        except RuntimeError as why:
+            raise RunError(f"the checkpoint's weights do not fit the net: {why}") from None
         if optimiser is None:
             return
         whole = optimiser.state_dict()
@@ -65,12 +68,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if about.get("format") != FORMAT:
                 raise RunError(f"{path} is a safetensors file but no checkpoint of mien's ('{FORMAT}')")
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  no iterator there
-    except SafetensorError as why:
+    except (OSError, SafetensorError) as why:
         raise RunError(f"{path} is damaged or no checkpoint ({why}); delete it and train again") from None
+    state = json.loads(about.get("state", "{}"))
+    if not {"recipe", "data", "history"} <= set(state):
+        raise RunError(f"{path} lacks its recipe, data or history; delete it and train again")
     return Checkpoint(
         net={k.removeprefix(NET): v for k, v in tensors.items() if k.startswith(NET)},
         optimiser={k.removeprefix(OPTIMISER): v for k, v in tensors.items() if k.startswith(OPTIMISER)},
-        state=json.loads(about["state"]),
+        state=state,
     )
 
 

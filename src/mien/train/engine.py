@@ -44,7 +44,7 @@ def _has_bf16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
     if device == "cpu":
-        can = torch.cpu.get_capabilities()
+        can = _cpu_facts()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("amx_tile"))
     return False
 
@@ -63,5 +63,11 @@ def machine(fabric: Fabric) -> dict[str, Any]:
     if fabric.device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(fabric.device)
     else:
-        facts["cpu"] = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
+        facts["cpu"] = _cpu_facts().get("cpu_name", platform.processor())
     return facts
+
+
+def _cpu_facts() -> dict[str, Any]:
+    """What torch knows of the processor; older ones cannot say, and then float32 is the safe answer."""
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    return dict(ask())

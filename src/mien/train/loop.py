@@ -6,8 +6,11 @@ chosen by the test split: the last epoch is what a run is judged by.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +30,8 @@ from mien.train.recipe import Recipe
 from mien.train.runs import Run, differences, identity_of
 
 EVALUATION_BATCH = 512
-# How many training faces are read unaugmented each epoch, to set beside the validation accuracy: at most half as many
-# as FER2013's PublicTest has, so that looking costs a fiftieth of the epoch, and never more than validation has.
+# How many training faces are read unaugmented each epoch, to set beside the validation accuracy: a sixteenth of
+# FER2013's, so that looking costs a fiftieth of the epoch, and never more than validation has.
 CLEAN_SAMPLE = 1795
 
 
@@ -52,14 +55,16 @@ def train(
 
     Raises:
         MissingSplit: the data has no training split.
-        RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or the loss is no
-            number any more, or the folder cannot be written.
+        RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or the training
+            faces have no labels, or the loss is no number any more, or the folder cannot be written.
     """
     run, identity = Run(Path(out)), identity_of(recipe, seed, dataset)
-    faces_to_train = dataset[TRAIN]
-    _refuse_what_does_not_fit(run, identity, resume)
+    _refuse_what_cannot_be_learned(dataset, seed)
+    run.refuse_another(identity, resume)
+    if run.finished:
+        return run
     fabric = engine(device, recipe.precision)
-    with torch.random.fork_rng(enabled=True):  # whoever calls keeps their own random numbers
+    with torch.random.fork_rng(devices=_own(fabric)):  # whoever calls keeps their own random numbers
         torch.manual_seed(seed)
         bare = build_model(recipe.model, len(dataset.labels))
         sgd = torch.optim.SGD(
@@ -68,10 +73,10 @@ def train(
         net, optimiser = fabric.setup(bare, sgd)
         faces = {s: Faces.of(dataset[s], fabric.device) for s in SPLITS if s in dataset and dataset[s].labelled}
         clean = faces[TRAIN].sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        history = _pick_up(run, bare, sgd) if resume else []
+        history = _pick_up(run, identity, bare, sgd)
         run.begin(identity, machine(fabric), history)
 
-        with Progress(recipe, seed, len(faces_to_train), run.folder, shown=progress) as bar:
+        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=progress) as bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 torch.manual_seed(stream(seed, epoch, NET, torch.device("cpu")).initial_seed())
                 net.train()
@@ -95,17 +100,13 @@ def train(
                     "seconds": seconds,
                     "images_per_second": len(faces[TRAIN]) / seconds,
                 }
-                if not np.isfinite(metrics["train_loss"]):
-                    raise RunError(
-                        f"the loss is no number in epoch {epoch} of {run.folder}; the last good epoch is kept. "
-                        f"Try a smaller rate: --set lr={recipe.lr / 3:.2g}"
-                    )
                 metrics |= _figures("clean", probabilities(fabric, net, clean, recipe), clean)
-                for split in (VAL, TEST):
-                    if split in faces:
-                        p_NK = probabilities(fabric, net, faces[split], recipe)
-                        metrics |= _figures(split, p_NK, faces[split])
-                        run.write_predictions(split, p_NK)
+                told = {s: probabilities(fabric, net, faces[s], recipe) for s in (VAL, TEST) if s in faces}
+                for split, p_NK in told.items():
+                    metrics |= _figures(split, p_NK, faces[split])
+                _refuse_what_is_no_number(metrics, run, recipe)
+                for split, p_NK in told.items():
+                    run.write_predictions(split, p_NK)
                 history.append(metrics)
                 save_checkpoint(run.checkpoint_file, bare, sgd, {**identity, "history": history})
                 run.write_history(history)
@@ -132,23 +133,41 @@ def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, fl
     }
 
 
-def _refuse_what_does_not_fit(run: Run, identity: dict[str, object], resume: bool) -> None:
-    if not (run.folder / "recipe.json").exists():
-        return
-    if not resume:
-        raise RunError(f"{run.folder} holds a run already; go on with --resume, or choose another folder with --out")
-    differ = differences(run.identity, identity)
-    if differ:
-        raise RunError(f"{run.folder} holds a run of something else: {'; '.join(differ)}. Choose another --out")
+def _refuse_what_cannot_be_learned(dataset: Dataset, seed: int) -> None:
+    if not dataset[TRAIN].labelled:
+        raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
+    if not 0 <= seed < 2**31:
+        raise RunError(f"a seed is a whole number from 0 to {2**31 - 1:,}, got {seed}")
 
 
-def _pick_up(run: Run, net: nn.Module, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
+def _refuse_what_is_no_number(metrics: Mapping[str, float], run: Run, recipe: Recipe) -> None:
+    """Before anything of this epoch is kept: weights that have blown up must not take the place of good ones."""
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise RunError(
+            f"{bad[0]} is no number in epoch {metrics['epoch']:.0f} of {run.folder}; the last good epoch is kept. "
+            f"Try a smaller rate: --set lr={recipe.lr / 3:.2g}"
+        )
+
+
+def _pick_up(
+    run: Run, identity: Mapping[str, Any], net: nn.Module, optimiser: torch.optim.Optimizer
+) -> list[dict[str, float]]:
     """Restore the last checkpoint, if there is one, and return the figures of the epochs that led to it."""
     if not run.checkpoint_file.exists():
         return []
     checkpoint = run.checkpoint()
+    own = {k: v for k, v in checkpoint.state.items() if k != "history"}
+    differ = differences(own, identity)
+    if differ:
+        raise RunError(f"{run.checkpoint_file} is of something else: {'; '.join(differ)}. Choose another --out")
     checkpoint.restore(net, optimiser)
     return list(checkpoint.state["history"])
+
+
+def _own(fabric: Fabric) -> list[int]:
+    """The CUDA device whose random numbers this run uses."""
+    return [torch.cuda.current_device()] if fabric.device.type == "cuda" else []
 
 
 def _zero(fabric: Fabric) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -41,10 +43,16 @@ class Recipe:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        positive = ("batch", "epochs", "lr", "std")
-        for field in positive:
-            if not getattr(self, field) > 0:
-                raise MienError(f"recipe '{self.name}': {field} must be above 0, got {getattr(self, field)}")
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
+            raise MienError(f"a recipe's name becomes a folder's: letters, digits, '_', '-' and '.', not '{self.name}'")
+        for field in ("lr", "momentum", "weight_decay", "mean", "std"):
+            if not math.isfinite(getattr(self, field)):
+                raise MienError(f"recipe '{self.name}': {field} must be a number, got {getattr(self, field)}")
+        for field in ("batch", "epochs", "lr", "std"):
+            if not 0 < getattr(self, field) < MOST:
+                raise MienError(
+                    f"recipe '{self.name}': {field} must be above 0 and below {MOST:,}, got {getattr(self, field)}"
+                )
         if not (0 <= self.momentum < 1 and self.weight_decay >= 0):
             raise MienError(
                 f"recipe '{self.name}': needs 0 <= momentum < 1 and weight_decay >= 0, "
@@ -65,6 +73,7 @@ class Recipe:
 
 
 PRECISIONS = ("auto", "bf16", "float32")
+MOST = 1_000_000  # more than this of anything is a slip of the finger
 
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -126,7 +135,9 @@ def _one_augmentation(part: ast.expr, text: str) -> Augmentation:
         raise _no_augmentation(text)
     try:
         places = [ast.literal_eval(a) for a in call.args]
-        named = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+        if any(k.arg is None for k in call.keywords):
+            raise ValueError("** is not understood here")
+        named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
         return AUGMENTATIONS[call.func.id.lower()](*places, **named)
     except (TypeError, ValueError) as why:
         raise MienError(f"augment: {ast.unparse(call)}: {why}") from None

@@ -38,11 +38,11 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """Recipe, seed and data as recorded when the run began."""
-        return _read_json(self.folder / "recipe.json")
+        return _read_json(self.folder / "recipe.json", ("recipe", "seed", "data"))
 
     @property
     def machine(self) -> dict[str, Any]:
-        return _read_json(self.folder / "machine.json")
+        return _read_json(self.folder / "machine.json", ("torch",))
 
     @property
     def history(self) -> tuple[Metrics, ...]:
@@ -50,19 +50,44 @@ class Run:
         file = self.folder / "metrics.jsonl"
         if not file.exists():
             return ()
-        return tuple(json.loads(line) for line in file.read_text().splitlines())
+        try:
+            epochs = tuple(json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+        except (OSError, ValueError) as why:
+            raise _damaged(file, why) from None
+        if not all(isinstance(epoch, dict) and "seconds" in epoch for epoch in epochs):
+            raise _damaged(file, "a line that is no epoch's figures")
+        return epochs
 
     @property
     def finished(self) -> bool:
         """Whether every epoch that the recipe asks for is done."""
         return (self.folder / "recipe.json").exists() and len(self.history) >= self.identity["recipe"]["epochs"]
 
+    def refuse_another(self, identity: Mapping[str, Any], resume: bool = True) -> None:
+        """`RunError` where the folder holds a run of something else, or any run and `resume` is false."""
+        if (self.folder / "recipe.json").exists():
+            differ = differences(self.identity, identity)
+            if differ and resume:
+                raise RunError(
+                    f"{self.folder} holds a run of something else: {'; '.join(differ)}. Choose another --out"
+                )
+        elif not self.checkpoint_file.exists():
+            return
+        if not resume:
+            raise RunError(f"{self.folder} holds a run already; go on with --resume, or choose another --out")
+
     def checkpoint(self) -> Checkpoint:
         return load_checkpoint(self.checkpoint_file)
 
     def predictions(self) -> dict[str, NDArray[np.float32]]:
         """Split name -> probabilities [N,K] of the last epoch."""
-        return {f.stem.removeprefix("predictions-"): np.load(f) for f in sorted(self.folder.glob("predictions-*.npy"))}
+        found = {}
+        for file in sorted(self.folder.glob("predictions-*.npy")):
+            try:
+                found[file.stem.removeprefix("predictions-")] = np.load(file, allow_pickle=False)
+            except (OSError, ValueError, EOFError) as why:
+                raise _damaged(file, why) from None
+        return found
 
     def begin(self, identity: Mapping[str, Any], machine: Mapping[str, Any], history: Sequence[Metrics]) -> None:
         """Make the folder and its records, with the epochs that a resumed run has behind it."""
@@ -115,10 +140,18 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str 
     return found
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The object in `file`, which must have these keys."""
     try:
-        return dict(json.loads(file.read_text()))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{file.parent} is no run of mien's: it has no {file.name}") from None
+        raise RunError(f"{file.parent} is no whole run of mien's: it has no {file.name}") from None
     except (OSError, ValueError) as why:
-        raise RunError(f"{file} cannot be read: {why}") from None
+        raise _damaged(file, why) from None
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise _damaged(file, f"expected an object with {', '.join(keys)}")
+    return content
+
+
+def _damaged(file: Path, why: object) -> RunError:
+    return RunError(f"{file} is damaged ({why}); delete the folder {file.parent} and train again")

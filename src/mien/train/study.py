@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mien.data.audit import audit
-from mien.data.split import TRAIN, Dataset
-from mien.errors import RunError
+from mien.data.split import TEST, TRAIN, VAL, Dataset
+from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.judge.compare import Comparison, RunRecord
 from mien.judge.compare import compare as judge
 from mien.judge.report import write_report
@@ -20,7 +21,7 @@ from mien.train.batches import AUGMENT, stream
 from mien.train.loop import train
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
-from mien.train.runs import Run, differences, identity_of
+from mien.train.runs import Run, identity_of
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # operation, the face [48,48], the face changed
 
@@ -52,28 +53,38 @@ def compare(
     if not numbers or len(set(numbers)) < len(numbers):
         raise RunError(f"a comparison needs at least one seed and none twice, got {numbers}")
     folder = Path(out)
+    _refuse_what_would_fail_at_the_end(recipes, numbers, dataset, folder)
     # Seed by seed, so that a study that is stopped early has whole pairs.
-    records = [
-        _record(
-            _finished(recipe, dataset, folder / f"{recipe.name}-seed{seed}", seed, device, progress),
-            recipe,
-            dataset,
-            seed,
-        )
-        for seed in numbers
-        for recipe in recipes
-    ]
+    records = []
+    for seed in numbers:
+        for recipe in recipes:
+            place = _run(recipe, seed, folder).folder
+            run = train(recipe, dataset, place, seed=seed, device=device, resume=True, progress=progress)
+            records.append(_record(run, recipe, dataset, seed))
     comparison = judge(records, dataset)
     write_report(comparison, folder, examples=examples(dataset, recipes), notes=_leaks(dataset))
     return comparison
 
 
-def _finished(recipe: Recipe, dataset: Dataset, folder: Path, seed: int, device: str, progress: bool) -> Run:
-    """The run in `folder`, trained to its end here and now where it is not."""
-    run = Run(folder)
-    if run.finished and not differences(run.identity, identity_of(recipe, seed, dataset)):
-        return run
-    return train(recipe, dataset, folder, seed=seed, device=device, resume=True, progress=progress)
+def _refuse_what_would_fail_at_the_end(
+    recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, folder: Path
+) -> None:
+    """Hours of training come before the judging, so what the judge needs is asked for first."""
+    if find_spec("matplotlib") is None:
+        raise MissingExtra("plot", "a report")
+    judged = [s for s in (VAL, TEST) if s in dataset and dataset[s].labelled and len(dataset[s]) > 1]
+    if not judged:
+        raise MissingSplit(
+            f"{dataset.source} has no '{VAL}' or '{TEST}' split with labels and two faces or more, "
+            "so nothing could be compared; train single runs on it with: mien train"
+        )
+    for recipe in recipes:
+        for seed in seeds:
+            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, dataset))
+
+
+def _run(recipe: Recipe, seed: int, folder: Path) -> Run:
+    return Run(folder / f"{recipe.name}-seed{seed}")
 
 
 def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
