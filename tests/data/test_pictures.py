@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections import Counter
@@ -10,9 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
-from mien.data import Dataset, class_histogram_png, load, sample_sheet, sketch
+from mien.data import Dataset, Split, audit, audit_tables, class_histogram_png, load, sample_sheet, sketch
 from mien.errors import DataError
+from mien.labels import LabelSet
 
 pytest.importorskip("matplotlib")
 
@@ -72,3 +75,18 @@ def test_without_matplotlib_one_sentence_says_what_to_install(tmp_path: Path) ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.stdout.strip() == "drawing a data set needs the extra 'plot'. Install it with: pip install 'mien[plot]'"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_any_label_can_be_drawn(tmp_path: Path) -> None:
+    """Names that matplotlib would take for a formula."""
+    odd = LabelSet("custom", ("$x_$", "[b]bold"))
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 48, 48), dtype=np.uint8)
+    split = Split("train", pixels, np.array([0, 1, 0, 1, 0, 1]), np.arange(6))
+    data = Dataset("folder", Path("x[/b]y"), "d", odd, {"train": split})
+    assert class_histogram_png(data, tmp_path / "bars.png").stat().st_size > 1000
+    assert sample_sheet(data, tmp_path / "sheet.png").stat().st_size > 1000
+    screen = Console(file=io.StringIO(), width=120)
+    screen.print(audit_tables(audit(data)))
+    assert isinstance(screen.file, io.StringIO)
+    assert "x[/b]y" in screen.file.getvalue()
+    assert "[b]bold" in screen.file.getvalue()

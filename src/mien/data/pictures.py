@@ -83,7 +83,8 @@ def sample_sheet(dataset: Dataset, path: str | Path, *, seed: int = 0) -> Path:
 
 def _classes(dataset: Dataset, there: list[Split]) -> list[tuple[str, int]]:
     """Name and index of what gets a row; faces without labels are a row of their own."""
-    classes = [(name, k) for k, name in enumerate(dataset.labels.names)]
+    # A `$` in a name is a dollar sign, not the beginning of a formula.
+    classes = [(name.replace("$", r"\$"), k) for k, name in enumerate(dataset.labels.names)]
     without: NDArray[np.bool_] = np.array([(split.labels_N == NO_LABEL).any() for split in there])
     if without.all():
         return [("(no label)", NO_LABEL)]
