@@ -10,7 +10,7 @@ REPORT := runs/demo
 
 demo: $(VENV)/.train
 	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
-	  --set model=seed_cnn_eighth --set epochs=7
+	  --set model=seed_cnn_eighth --set epochs=7 --set lr=0.005
 
 test: check
 	$(RUN)/python -m pytest

@@ -174,7 +174,7 @@ def test_one_seed_is_no_verdict(mien: Command, csv: Path, tmp_path: Path) -> Non
         "compare", "--data", csv, "--arms", "seed,seed_augmented", "--seeds", 1, "--out", tmp_path, *SHORT
     )
     assert code == 0
-    assert "\nA single comparison, no verdict: on small.csv" in out
+    assert "\nA single comparison, no verdict: on sketch, test" in out
 
 
 def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:

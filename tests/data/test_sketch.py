@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,13 @@ def test_a_file_that_cannot_be_written(small: Dataset, tmp_path: Path) -> None:
 def test_impossible_sizes(sizes: dict[str, int]) -> None:
     with pytest.raises(DataError, match="at least one face"):
         sketch(**sizes)
+
+
+def test_it_is_called_sketch_whatever_its_file_is_called(tmp_path: Path) -> None:
+    drawn = sketch(train=12, val=3, test=2)
+    back = load(write_csv(tmp_path / "fer2013.csv", drawn), cache=False)
+    assert back.name == "sketch"
+    other = drawn["train"].pixels_NHW.copy()
+    other[5, -1, -1] ^= 1
+    altered = replace(drawn, splits={"train": replace(drawn["train"], pixels_NHW=other)})
+    assert load(write_csv(tmp_path / "other.csv", altered), cache=False).name == "fer2013"

@@ -11,6 +11,7 @@ from mien.data.fer2013 import read_csv
 from mien.data.ferplus import with_votes
 from mien.data.folder import is_picture_folder, read_folder
 from mien.data.offenders import unreadable
+from mien.data.sketch import is_signed
 from mien.data.sketch import sketch as draw_sketch
 from mien.data.split import TEST, TRAIN, Dataset
 from mien.errors import DataError, MienError
@@ -102,7 +103,8 @@ def fer2013(source: Path, cache: bool) -> Dataset:
     assert path is not None
     test = path.with_name("test.csv")
     if path == source or path.name != "train.csv" or not test.is_file():
-        return read_csv(path, cache=cache)
+        found = read_csv(path, cache=cache)
+        return replace(found, name="sketch") if is_signed(found) else found
     return _together(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
 
 

@@ -45,10 +45,10 @@ def confusion_table(evaluation: Evaluation) -> Table:
 def comparison_table(comparison: Comparison) -> Table:
     """One row per arm and split after the last epoch; narrow enough for a terminal of 80 columns."""
     title = f"{escape(comparison.data.name)}, after the last epoch"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
-    for heading in ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "train\nloss", "peak\nepoch", "min-\nutes"):
+    for heading in ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "train\nloss", "peak\nepoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in comparison.arms:
         for split in comparison.splits:
@@ -80,5 +80,4 @@ def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
         spread(score.macro_f1),
         f"{arm.curves['train_loss'].mean_E[-1]:.2f}",
         "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
-        f"{arm.seconds.mean / 60:.1f}",
     )
