@@ -150,7 +150,8 @@ def test_figures_that_cannot_be_written(mien: Command, csv: Path, study: Path) -
     for option in ("--json", "--predictions"):
         code, _, err = mien("evaluate", study / "seed-seed0", "--data", csv, "--split", "val", option, csv / "f.x")
         assert code == 2
-        assert err == f"mien: cannot write {csv / 'f.x'}: Not a directory\n"
+        assert err.startswith(f"mien: cannot write {csv / 'f.x'}: ")
+        assert err.count("\n") == 1
 
 
 def test_faces_without_labels_get_probabilities_and_no_figures(
