@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
-from mien.errors import MienError
+from mien.errors import MienError, Stopped
+from mien.threads import wait_politely
 
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one sentence on stderr and an exit code."""
-    from mien.cli import app
-
     try:
-        app()
+        wait_politely()
+        _run()
     except MienError as why:
         print(f"mien: {why}", file=sys.stderr)
         sys.exit(why.exit_code)
+
+
+def _run() -> None:
+    try:
+        from mien.cli import app
+
+        app()
+    except KeyboardInterrupt:  # pressed before the command had begun
+        raise Stopped("stopped", signal.SIGINT) from None
 
 
 if __name__ == "__main__":

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,7 +17,7 @@ from rich.console import Console
 
 from mien import __version__
 from mien.data import atomic
-from mien.errors import MienError
+from mien.errors import MienError, Stopped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,6 +84,10 @@ def train(
     data: Data,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/RECIPE-seedN.")] = None,
     seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="RUN|NAME|FILE", help="Start from these weights: a run, a shipped net or a file."),
+    ] = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     settings: Settings = None,
@@ -90,7 +98,8 @@ def train(
 
     chosen = room.with_settings(room.find_recipe(recipe), settings or [])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
-    run = room.train(chosen, load(data), folder, seed=seed, device=device, resume=resume, progress=True)
+    with _stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
+        run = room.train(chosen, load(data), folder, seed=seed, init=init, device=device, resume=resume, progress=True)
     typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {data} --split val")
 
 
@@ -109,7 +118,8 @@ def compare(
     from mien.data import load
 
     recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
-    result = room.compare(load(data), recipes, seeds=seeds, out=out, device=device, progress=True)
+    with _stoppable(f"the epochs done are kept in {out}; the same command goes on"):
+        result = room.compare(load(data), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(judge.comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
@@ -118,7 +128,7 @@ def compare(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="The folder of a run, or a checkpoint file.")],
+    model: Annotated[str, typer.Argument(help="The folder of a run, a file of weights, or a shipped net's name.")],
     data: Data,
     split: Annotated[str, typer.Option(help="train, val or test.")],
     device: Device = "auto",
@@ -142,11 +152,32 @@ def evaluate(
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
         return
     result = judge.evaluate(
-        probabilities_NK, dataset[split].labels_N, dataset.labels, split=split, data=dataset.name, model=str(model)
+        probabilities_NK, dataset[split].labels_N, dataset.labels, split=split, data=dataset.name, model=model
     )
     Console().print(judge.evaluation_table(result), judge.confusion_table(result), sep="\n\n")
     if json_file is not None:
         _write_json(json_file, result.to_dict())
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken like Ctrl-C: what is open is closed on the way out."""
+
+
+@contextmanager
+def _stoppable(kept: str) -> Iterator[None]:
+    """End a long command by Ctrl-C or SIGTERM with a sentence on what is kept."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    usual = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as why:
+        by = signal.SIGTERM if isinstance(why, _Terminated) else signal.SIGINT
+        raise Stopped(f"stopped; {kept}", by) from None
+    finally:
+        signal.signal(signal.SIGTERM, usual)
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> None:

@@ -31,3 +31,11 @@ class MissingExtra(MienError):
 
 class RunError(MienError):
     """A training run that cannot start, go on or be read."""
+
+
+class Stopped(MienError):
+    """Someone stopped the command; the text says what is kept and how to go on."""
+
+    def __init__(self, text: str, signal: int) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + signal  # as shells count

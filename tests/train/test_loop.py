@@ -97,9 +97,9 @@ def test_an_epoch_is_a_permutation_and_arms_share_its_order(toy: Dataset, small:
     plain = replace(small, augment=())
 
     def labels(recipe: Recipe, epoch: int) -> torch.Tensor:
-        return torch.cat([label_B for _, label_B in training_batches(faces, recipe, seed=0, epoch=epoch)])
+        return torch.cat([batch.label_B for batch in training_batches(faces, recipe, seed=0, epoch=epoch)])
 
-    pixels = torch.cat([x for x, _ in training_batches(faces, plain, seed=0, epoch=1)])
+    pixels = torch.cat([batch.x_BCHW for batch in training_batches(faces, plain, seed=0, epoch=1)])
     mean_before = (faces.pixels_NCHW.double().mean((1, 2, 3)) / 255 - 0.5) / 0.5
     assert torch.allclose(pixels.double().mean((1, 2, 3)).sort().values, mean_before.sort().values, atol=1e-5)
     assert torch.equal(labels(plain, 1), labels(small, 1))
@@ -136,7 +136,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_epoch(
 ) -> None:
     good = train(replace(small, epochs=1), toy, tmp_path / "good")
     # Pixels divided by next to nothing overflow in the first convolution.
-    with pytest.raises(RunError, match=r"is no number in epoch 1 .*Try a smaller rate: --set lr="):
+    with pytest.raises(RunError, match=r"is no number in epoch 1 .*Try a smaller rate in another --out: --set lr="):
         train(replace(small, std=1e-38), toy, tmp_path / "bad")
     assert Run(tmp_path / "bad").history == ()
     assert Run(tmp_path / "bad").predictions() == {}
@@ -203,14 +203,14 @@ def test_damaged_and_foreign_checkpoints(whole: Run, toy: Dataset, small: Recipe
     content = whole.checkpoint_file.read_bytes()
     for name, bad in {"cut": content[: len(content) // 2], "other": b"not a checkpoint", "empty": b""}.items():
         (tmp_path / name).write_bytes(bad)
-        with pytest.raises(RunError, match="is damaged or no checkpoint"):
+        with pytest.raises(RunError, match="is damaged, or no safetensors file"):
             predict(tmp_path / name, toy, "val")
     from safetensors.torch import save_file
 
     save_file({"w": torch.ones(2)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(RunError, match="no checkpoint of mien's"):
+    with pytest.raises(RunError, match=r"is a safetensors file but no mien .*: its header says 'nothing'"):
         predict(tmp_path / "foreign.safetensors", toy, "val")
-    with pytest.raises(RunError, match="no run and no checkpoint at"):
+    with pytest.raises(RunError, match="no run, no file and no shipped net is called"):
         predict(tmp_path / "nothing", toy, "val")
 
 

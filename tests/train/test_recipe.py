@@ -9,7 +9,7 @@ import pytest
 from mien.errors import MienError
 from mien.train import RECIPES, find_recipe, with_settings
 from mien.train.augment import BlankedByNoise, Cutout, Flip, GaussianNoise
-from mien.train.recipe import parse_augment
+from mien.train.settings import parse_augment
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -65,7 +65,17 @@ def test_augmentations_as_text() -> None:
         ("augment=flip(p='x')", "Flip: p is a number, got 'x'"),
         ("augment=cutout(**{'holes': 9})", "is not understood here"),
         ("momentum=1", "momentum"),
-        ("model=vgg99", "unknown model 'vgg99'; there is: .*seed_cnn"),
+        ("model=vgg99", "model is one of seed_cnn, .*, got 'vgg99'"),
+        ("accumulate=0", "accumulate must be above 0"),
+        ("schedule=step", "schedule is one of constant, cosine, triangular, got 'step'"),
+        ("warmup=9", "warmup must end before the training does, after 9 epochs, got 9"),
+        ("warmup=-1", "warmup must be 0 or more"),
+        ("label_smoothing=1", "label_smoothing must be 0 or more and below 1, got 1"),
+        ("class_weights=1.1", "class_weights goes from 0, not at all, to 1, fully, got 1.1"),
+        ("balanced_sampling=-0.1", "balanced_sampling goes from 0"),
+        ("ema=1", "ema must be 0 or more and below 1"),
+        ("select=test_accuracy", "select is one of last, val_accuracy, val_macro_f1, val_loss, got 'test_accuracy'"),
+        ("patience=3", "patience needs a measure to watch: set select to val_accuracy"),
         ("precision=fp8", "precision is one of auto, bf16, float32"),
         ("augment=flop", "there is: albumentations, blankedbynoise, cutout, flip, gaussiannoise"),
         ("augment=flip(q=1)", "unexpected keyword"),

@@ -11,9 +11,10 @@ except ImportError:
 
 from mien.train.loop import train
 from mien.train.predict import predict
-from mien.train.recipe import Recipe, with_settings
+from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
 from mien.train.runs import Run
+from mien.train.settings import with_settings
 from mien.train.study import compare
 
 __all__ = ["RECIPES", "Recipe", "Run", "compare", "find_recipe", "predict", "train", "with_settings"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from mien.data.split import Split
+from mien.train.imbalance import balanced_order
 from mien.train.recipe import Recipe
 
 
@@ -47,17 +50,42 @@ def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generat
 SHUFFLE, AUGMENT, NET = range(3)
 
 
-def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each face once, shuffled, augmented, normalised: pixels float32 [B,1,48,48], labels [B]."""
+class Batch(NamedTuple):
+    """What goes through the net at once.
+
+    Attributes:
+        x_BCHW: pixels, augmented and normalised, float32 [B,1,48,48].
+        label_B: int64 [B].
+        share: of the faces of its step, 1.0 where a step is one batch.
+        last: whether the step is taken after this batch.
+    """
+
+    x_BCHW: Tensor
+    label_B: Tensor
+    share: float
+    last: bool
+
+
+def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
+    """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised."""
     device = faces.labels_N.device
     # Drawn on the CPU, so that every device sees one order.
-    order_N = torch.randperm(len(faces), generator=stream(seed, epoch, SHUFFLE, torch.device("cpu"))).to(device)
+    rng = stream(seed, epoch, SHUFFLE, torch.device("cpu"))
+    order_N = balanced_order(faces.labels_N.cpu(), recipe.balanced_sampling, rng).to(device)
     rng = stream(seed, epoch, AUGMENT, device)
-    for index_B in torch.split(order_N, recipe.batch):
-        x_BCHW = faces.pixels_NCHW[index_B].float()
-        for change in recipe.augment:
-            x_BCHW = change(x_BCHW, rng)
-        yield normalise(x_BCHW, recipe), faces.labels_N[index_B]
+    for step_S in torch.split(order_N, recipe.batch * recipe.accumulate):
+        parts = torch.split(step_S, recipe.batch)
+        for number, index_B in enumerate(parts, 1):
+            x_BCHW = faces.pixels_NCHW[index_B].float()
+            for change in recipe.augment:
+                x_BCHW = change(x_BCHW, rng)
+            share = len(index_B) / len(step_S)
+            yield Batch(normalise(x_BCHW, recipe), faces.labels_N[index_B], share, number == len(parts))
+
+
+def steps_per_epoch(faces: int, recipe: Recipe) -> int:
+    """How often the weights change in an epoch."""
+    return math.ceil(faces / (recipe.batch * recipe.accumulate))
 
 
 def normalise(x_NCHW: Tensor, recipe: Recipe) -> Tensor:

@@ -1,13 +1,21 @@
-"""A checkpoint is one safetensors file: tensors, and the state in JSON in its header, replaced in one step."""
+"""A checkpoint is one safetensors file: tensors, and the state in JSON in its header, replaced in one step.
+
+It is the one truth of a run: figures and predictions are in it too, so that what lies beside it can be written anew.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -15,43 +23,114 @@ from torch.optim import Optimizer
 
 from mien.data import atomic
 from mien.errors import RunError
+from mien.train.ema import Average
+from mien.train.selection import chosen_epoch
 
-FORMAT = "mien checkpoint 1"
-NET, OPTIMISER = "net.", "optimiser."
+FORMAT = "mien checkpoint 2"
+Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights, the optimiser's memory, and `state`: epoch, seed, recipe, data, labels."""
+    """A run after an epoch.
 
-    net: Mapping[str, Tensor]
-    optimiser: Mapping[str, Tensor]
+    Attributes:
+        net: the weights that are being trained.
+        optimiser: its memory.
+        average: the running average of the weights; empty where the recipe keeps none.
+        selected: the weights of the chosen epoch; empty where that is the last one done.
+        told: split -> probabilities float32 [N,K] of the chosen epoch.
+        state: recipe, seed, data, precision, and `history`, the figures of the epochs done.
+    """
+
+    net: Tensors
+    optimiser: Tensors
+    average: Tensors
+    selected: Tensors
+    told: Tensors
     state: Mapping[str, Any]
 
-    def restore(self, net: nn.Module, optimiser: Optimizer | None = None) -> None:
-        """Put the weights into `net` and the memory into `optimiser`, both of the shape that was saved."""
-        try:
-            net.load_state_dict(dict(self.net))
-        except RuntimeError as why:
-            raise RunError(f"the checkpoint's weights do not fit the net: {why}") from None
-        if optimiser is None:
-            return
-        whole = optimiser.state_dict()
-        whole["state"] = {}
-        for key, tensor in self.optimiser.items():
-            number, _, what = key.partition(".")
-            whole["state"].setdefault(int(number), {})[what] = tensor
+    @property
+    def judged(self) -> Tensors:
+        """The weights that the run is judged by."""
+        return self.selected or self.average or self.net
+
+
+PARTS = ("net", "optimiser", "average", "selected", "told")
+
+
+def after_epoch(
+    kept: Checkpoint | None,
+    net: nn.Module,
+    optimiser: Optimizer,
+    average: Average | None,
+    told: Mapping[str, NDArray[np.float32]],
+    state: Mapping[str, Any],
+) -> Checkpoint:
+    """What is to be kept after an epoch that told `told`, given what was `kept` after the one before."""
+    history, select = state["history"], state["recipe"]["select"]
+    better = kept is None or chosen_epoch(history, select) == len(history)
+    memory = {
+        f"{number}.{what}": tensor
+        for number, entry in optimiser.state_dict()["state"].items()
+        for what, tensor in entry.items()
+        if isinstance(tensor, Tensor)
+    }
+    return Checkpoint(
+        net=_copied(net.state_dict()),
+        optimiser=_copied(memory),
+        average=_copied(average.net.state_dict()) if average else {},
+        selected={} if kept is None or better else kept.judged,
+        told=kept.told if kept and not better else {s: torch.from_numpy(p_NK) for s, p_NK in told.items()},
+        state={**state, "history": list(history)},
+    )
+
+
+def _copied(tensors: Tensors) -> Tensors:
+    """As they are now, for training goes on; plain and on the CPU, for safetensors takes no channels_last."""
+    return {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
+
+
+def restore(checkpoint: Checkpoint, net: nn.Module, optimiser: Optimizer, average: Average | None) -> None:
+    """Put weights and memory back where they came from.
+
+    Raises:
+        RunError: they do not fit.
+    """
+    whole = optimiser.state_dict()
+    whole["state"] = {}
+    for key, tensor in checkpoint.optimiser.items():
+        number, _, what = key.partition(".")
+        whole["state"].setdefault(int(number), {})[what] = tensor
+    try:
+        net.load_state_dict(dict(checkpoint.net))
+        if average:
+            average.net.load_state_dict(dict(checkpoint.average))
         optimiser.load_state_dict(whole)
+    except (RuntimeError, ValueError) as why:
+        raise RunError(f"the checkpoint's weights do not fit the net: {why}") from None
 
 
-def save_checkpoint(path: Path, net: nn.Module, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
-    """Write atomically: whoever reads `path` finds the old checkpoint or the new one, whole."""
-    tensors = {NET + k: v for k, v in net.state_dict().items()}
-    for number, memory in optimiser.state_dict()["state"].items():
-        tensors |= {f"{OPTIMISER}{number}.{k}": v for k, v in memory.items() if isinstance(v, Tensor)}
-    # Copied to plain CPU tensors: safetensors takes neither views nor channels_last.
-    plain = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
-    write_atomically(path, save(plain, {"format": FORMAT, "state": json.dumps(state)}))
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Put `checkpoint` at `path` and what was there at `before(path)`.
+
+    Whoever comes after a crash at any moment finds the new one whole at `path`, or the old one at one of the two.
+    """
+    tensors = {f"{part}.{k}": v for part in PARTS for k, v in getattr(checkpoint, part).items()}
+    state = json.dumps(checkpoint.state)
+    following = path.with_name("checkpoint-next.safetensors")
+    write_atomically(following, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, state)}))
+    try:
+        if path.exists():
+            os.replace(path, before(path))
+        os.replace(following, path)
+    except OSError as why:
+        raise _not_written(path, why) from None
+
+
+def before(path: Path) -> Path:
+    """Where the checkpoint of the epoch before lies."""
+    return path.with_name("checkpoint-before.safetensors")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -60,24 +139,49 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RunError: there is no such file, or it is damaged, or another program's.
     """
+    tensors, state, _ = read_safetensors(path, FORMAT)
+    return as_checkpoint(tensors, state)
+
+
+def as_checkpoint(tensors: Tensors, state: Mapping[str, Any]) -> Checkpoint:
+    """The parts of a checkpoint from the tensors of its file."""
+
+    def part(name: str) -> Tensors:
+        return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+
+    return Checkpoint(**{name: part(name) for name in PARTS}, state=state)
+
+
+def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Tensors, state and format of a file of mien's, checked by its sum.
+
+    Raises:
+        RunError: no such file, a damaged one, or none of these formats.
+    """
     if not path.is_file():
-        raise RunError(f"no checkpoint at {path}")
+        raise RunError(f"there is no file {path}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             about = file.metadata() or {}
-            if about.get("format") != FORMAT:
-                raise RunError(f"{path} is a safetensors file but no checkpoint of mien's ('{FORMAT}')")
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  no iterator there
     except (OSError, SafetensorError) as why:
-        raise RunError(f"{path} is damaged or no checkpoint ({why}); delete it and train again") from None
-    state = json.loads(about.get("state", "{}"))
-    if not {"recipe", "data", "history"} <= set(state):
-        raise RunError(f"{path} lacks its recipe, data or history; delete it and train again")
-    return Checkpoint(
-        net={k.removeprefix(NET): v for k, v in tensors.items() if k.startswith(NET)},
-        optimiser={k.removeprefix(OPTIMISER): v for k, v in tensors.items() if k.startswith(OPTIMISER)},
-        state=state,
-    )
+        raise RunError(f"{path} is damaged, or no safetensors file ({why})") from None
+    form = about.get("format", "nothing")
+    if form not in formats:
+        raise RunError(f"{path} is a safetensors file but no {' or '.join(formats)}: its header says {form!r}")
+    if digest(tensors, about.get("state", "")) != about.get("sha256"):
+        raise RunError(f"{path} is damaged: its content does not add up to its checksum")
+    return tensors, json.loads(about["state"]), form
+
+
+def digest(tensors: Tensors, state: str) -> str:
+    """SHA-256 over names, shapes, bytes and state: bits that flipped on the disk show."""
+    total = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -89,4 +193,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         atomic.write(path, [content])
     except OSError as why:
-        raise RunError(f"cannot write {path}: {why.strerror or why}; what was there before is kept") from None
+        raise _not_written(path, why) from None
+
+
+def _not_written(path: Path, why: OSError) -> RunError:
+    return RunError(
+        f"cannot write {path}: {why.strerror or why}; what was there before is kept. "
+        "Mend that (free some space, say), then go on with --resume"
+    )

@@ -10,11 +10,14 @@ import torch
 from lightning_fabric import Fabric
 
 from mien.errors import MienError
+from mien.threads import SETTING, threads
 from mien.train.recipe import PRECISIONS
+
+MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision -> Fabric's
 
 
 def engine(device: str = "auto", precision: str = "auto") -> Fabric:
-    """A launched Fabric on one device.
+    """A launched Fabric on one device, which leaves the other threads of the machine to others (`threads.threads`).
 
     Args:
         device: `auto` (CUDA, else Apple's MPS, else CPU), or `cpu`, `cuda`, `mps`.
@@ -33,10 +36,16 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
         raise MienError(f"precision is one of {', '.join(PRECISIONS)}, not '{precision}'")
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "float32"
-    mixed = {"bf16": "bf16-mixed", "float32": "32-true"}[precision]
-    fabric = Fabric(accelerator=device, devices=1, precision=mixed)  # type: ignore[arg-type]
+    # Never more than whoever calls has asked of torch; the setting of mien itself comes before all.
+    torch.set_num_threads(threads() if SETTING in os.environ else min(threads(), torch.get_num_threads()))
+    fabric = Fabric(accelerator=device, devices=1, precision=MIXED[precision])  # type: ignore[arg-type]
     fabric.launch()
     return fabric
+
+
+def precision_of(fabric: Fabric) -> str:
+    """What the engine was launched with, as a recipe's `precision` would say it."""
+    return next(word for word, mixed in MIXED.items() if mixed == fabric._precision.precision)
 
 
 def _has_bf16(device: str) -> bool:

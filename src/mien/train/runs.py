@@ -1,26 +1,29 @@
 """A run is a folder that a stranger can re-run: recipe.json, machine.json, metrics.jsonl, a checkpoint, predictions.
 
-`recipe.json` says what was trained on which data from which seed; `metrics.jsonl` has a line an epoch; the checkpoint
-is that of the last epoch; `predictions-SPLIT.npy` are its probabilities [N,K] in row order, so that judging a finished
-run needs no torch.
+`recipe.json` says what was trained on which data from which seed and weights; `metrics.jsonl` has a line an epoch; the
+checkpoint is that of the last epoch, and beside it lies the one before; `predictions-SPLIT.npy` are the chosen epoch's
+probabilities [N,K] in row order, so that judging a finished run needs no torch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mien.data.split import Dataset
 from mien.errors import RunError
-from mien.train.checkpoint import Checkpoint, load_checkpoint, write_atomically
-from mien.train.recipe import Recipe
+from mien.train.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
+from mien.train.recipe import Recipe, with_later_fields
+from mien.train.selection import chosen_epoch, is_over
 
 Metrics = Mapping[str, float]
 
@@ -37,11 +40,13 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Recipe, seed and data as recorded when the run began."""
-        return _read_json(self.folder / "recipe.json", ("recipe", "seed", "data"))
+        """Recipe, seed, data and first weights as recorded when the run began."""
+        recorded = _read_json(self.folder / "recipe.json", ("recipe", "seed", "data"))
+        return {**recorded, "recipe": with_later_fields(recorded["recipe"])}
 
     @property
     def machine(self) -> dict[str, Any]:
+        """Where it began; `resumed` has where it went on, if that was elsewhere."""
         return _read_json(self.folder / "machine.json", ("torch",))
 
     @property
@@ -60,8 +65,16 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch that the recipe asks for is done."""
-        return (self.folder / "recipe.json").exists() and len(self.history) >= self.identity["recipe"]["epochs"]
+        """Whether every epoch that the recipe asks for is done, or its patience has run out."""
+        if not (self.folder / "recipe.json").exists():
+            return False
+        recipe = self.identity["recipe"]
+        return is_over(self.history, recipe["epochs"], recipe["select"], recipe["patience"])
+
+    @property
+    def judged_epoch(self) -> int:
+        """The epoch, counted from 1, whose weights and predictions are kept; 0 before the first."""
+        return chosen_epoch(self.history, self.identity["recipe"]["select"])
 
     def refuse_another(self, identity: Mapping[str, Any], resume: bool = True) -> None:
         """`RunError` where the folder holds a run of something else, or any run and `resume` is false."""
@@ -71,16 +84,67 @@ class Run:
                 raise RunError(
                     f"{self.folder} holds a run of something else: {'; '.join(differ)}. Choose another --out"
                 )
-        elif not self.checkpoint_file.exists():
+        elif not self._checkpoints():
             return
         if not resume:
             raise RunError(f"{self.folder} holds a run already; go on with --resume, or choose another --out")
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder and keep other processes out of it; the system ends that when the process does.
+
+        Raises:
+            RunError: another process is at work there, or the folder cannot be made or written.
+        """
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training the run in {self.folder}; wait for it, stop it, or choose another --out"
+            ) from None
+        except OSError as why:
+            raise RunError(f"cannot write into the run's folder {self.folder}: {why.strerror or why}") from None
+        try:
+            for left in self.folder.glob(".*.part"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
     def checkpoint(self) -> Checkpoint:
-        return load_checkpoint(self.checkpoint_file)
+        """The state to go on from: the last checkpoint, or the one before where a crash or a hand took the last away.
+
+        Raises:
+            RunError: there is none, or the last is damaged or foreign; the text says what is left and what to do.
+        """
+        there = self._checkpoints()
+        if not there:
+            raise RunError(f"{self.folder} holds no {self.checkpoint_file.name}; is it the folder of a run?")
+        try:
+            return load_checkpoint(there[0])
+        except RunError as why:
+            raise RunError(f"{why}. {_what_is_left(there)}") from None
+
+    def _checkpoints(self) -> list[Path]:
+        return [file for file in (self.checkpoint_file, before(self.checkpoint_file)) if file.exists()]
+
+    def resume_point(self, identity: Mapping[str, Any]) -> Checkpoint | None:
+        """The checkpoint to go on from, None where there is none; `RunError` where it is of something else."""
+        if not self._checkpoints():
+            return None
+        kept = self.checkpoint()
+        own = {k: kept.state.get(k) for k in identity} | {"recipe": with_later_fields(kept.state["recipe"])}
+        differ = differences(own, identity)
+        if differ:
+            raise RunError(
+                f"the checkpoint in {self.folder} is of something else: {'; '.join(differ)}. Choose another --out"
+            )
+        return kept
 
     def predictions(self) -> dict[str, NDArray[np.float32]]:
-        """Split name -> probabilities [N,K] of the last epoch."""
+        """Split name -> probabilities [N,K] of the judged epoch."""
         found = {}
         for file in sorted(self.folder.glob("predictions-*.npy")):
             try:
@@ -89,32 +153,38 @@ class Run:
                 raise _damaged(file, why) from None
         return found
 
-    def begin(self, identity: Mapping[str, Any], machine: Mapping[str, Any], history: Sequence[Metrics]) -> None:
-        """Make the folder and its records, with the epochs that a resumed run has behind it."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as why:
-            raise RunError(f"cannot make the run's folder {self.folder}: {why.strerror}") from None
+    def begin(self, identity: Mapping[str, Any], machine: Mapping[str, Any], kept: Checkpoint | None) -> None:
+        """Write the records; those of a resumed run are brought to what its checkpoint says."""
         self._write_json("recipe.json", identity)
-        self._write_json("machine.json", machine)
-        self.write_history(history)
+        if kept is None:
+            self._write_json("machine.json", machine)
+            self.write_history(())
+            return
+        began = self.machine if (self.folder / "machine.json").exists() else dict(machine)
+        elsewhere = [*began.pop("resumed", [])]
+        if machine != {k: v for k, v in (elsewhere[-1] if elsewhere else began).items() if k != "after_epoch"}:
+            elsewhere.append({"after_epoch": len(kept.state["history"]), **machine})
+        self._write_json("machine.json", {**began, **({"resumed": elsewhere} if elsewhere else {})})
+        self.write_views(kept)
+
+    def write_views(self, checkpoint: Checkpoint) -> None:
+        """Write beside the checkpoint what can be read without torch; the figures last, as they say what is done."""
+        for split, told_NK in checkpoint.told.items():
+            buffer = io.BytesIO()
+            np.save(buffer, told_NK.numpy())
+            write_atomically(self.folder / f"predictions-{split}.npy", buffer.getvalue())
+        self.write_history(checkpoint.state["history"])
 
     def write_history(self, history: Sequence[Metrics]) -> None:
-        """Write the figures of all finished epochs; the checkpoint holds the same, so that the two cannot disagree."""
         lines = "".join(json.dumps(metrics) + "\n" for metrics in history)
         write_atomically(self.folder / "metrics.jsonl", lines.encode())
-
-    def write_predictions(self, split: str, probabilities_NK: NDArray[np.float32]) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, probabilities_NK)
-        write_atomically(self.folder / f"predictions-{split}.npy", buffer.getvalue())
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         write_atomically(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def identity_of(recipe: Recipe, seed: int, dataset: Dataset) -> dict[str, Any]:
-    """What makes two runs the same run: recipe, seed and the data's content (not its place on the disk)."""
+def identity_of(recipe: Recipe, seed: int, dataset: Dataset, init: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), first weights."""
     return {
         "recipe": recipe.to_dict(),
         "seed": seed,
@@ -125,6 +195,7 @@ def identity_of(recipe: Recipe, seed: int, dataset: Dataset) -> dict[str, Any]:
             "label_set": dataset.labels.name,
             "faces": {name: len(split) for name, split in dataset.splits.items()},
         },
+        "init": dict(init) if init else None,
     }
 
 
@@ -138,6 +209,16 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str 
         elif a != b:
             found.append(f"{at}{key} is {json.dumps(a)} there and {json.dumps(b)} here")
     return found
+
+
+def _what_is_left(there: Sequence[Path]) -> str:
+    """What to do when the first of the checkpoints in `there` cannot be read."""
+    last, *older = there
+    for file in older:
+        with contextlib.suppress(RunError):
+            done = len(load_checkpoint(file).state["history"])
+            return f"The one before it is whole: delete {last}, and --resume goes on after epoch {done}"
+    return f"Delete the folder {last.parent} and train again"
 
 
 def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -154,4 +235,6 @@ def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _damaged(file: Path, why: object) -> RunError:
-    return RunError(f"{file} is damaged ({why}); delete the folder {file.parent} and train again")
+    return RunError(
+        f"{file} is damaged ({why}); delete it and train with --resume, which writes it from the checkpoint"
+    )

@@ -1,0 +1,58 @@
+"""How many threads a process may use: one answer, for whoever starts some.
+
+Two processes that each take all cores for themselves run several times slower than if they shared them, so this is
+one setting for the whole program: `MIEN_THREADS`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from mien.errors import MienError
+
+SETTING = "MIEN_THREADS"
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def threads() -> int:
+    """What `MIEN_THREADS` says, else `OMP_NUM_THREADS`, else the cores that this process may run on.
+
+    A container's share counts: on a host of 64 cores, with a quota of 2, the answer is 2.
+
+    Raises:
+        MienError: `MIEN_THREADS` is no whole number above 0.
+    """
+    said = os.environ.get(SETTING, "").strip()
+    if said:
+        if not (said.isascii() and said.isdigit() and int(said) > 0):
+            raise MienError(f"{SETTING} is the number of threads to use, a whole number above 0, not '{said}'")
+        return int(said)
+    openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if openmp.isascii() and openmp.isdigit() and int(openmp) > 0:
+        return int(openmp)
+    return min(_cores(), _quota(_QUOTA))
+
+
+def wait_politely() -> None:
+    """Let idle OpenMP threads sleep, where nobody has said otherwise; to be called before torch is imported.
+
+    By default they spin, which costs nothing alone, and most of the machine beside another busy process.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quota(file: Path) -> int:
+    """Cores that a Linux container was given, rounded up; many where there is no limit."""
+    try:
+        most, period = file.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(most) / int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return 1_000_000

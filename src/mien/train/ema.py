@@ -1,0 +1,31 @@
+"""A running average of the weights: steadier than any single step's, and judged in their place."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Average:
+    """An exponential moving average (EMA) of a net's weights and batch-norm statistics.
+
+    The share that is kept rises with the steps taken, min(`keep`, (1 + t)/(10 + t)), so that the random first weights
+    are soon forgotten; it is what TensorFlow's ExponentialMovingAverage does with `num_updates`.
+    """
+
+    def __init__(self, net: nn.Module, keep: float) -> None:
+        self.net = copy.deepcopy(net).requires_grad_(False)
+        self._keep = keep
+        self._pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, counted from 0 over the whole training."""
+        keep = min(self._keep, (1 + step) / (10 + step))
+        averaged = [(a, b) for a, b in self._pairs if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - keep)
+        for mine, theirs in self._pairs:
+            if not mine.is_floating_point():  # batch norm's count of batches
+                mine.copy_(theirs)

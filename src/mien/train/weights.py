@@ -1,0 +1,132 @@
+"""Trained weights as a value: found in a run, a file or the package; put into a net; written for others to use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import nn
+
+from mien.errors import RunError
+from mien.train.checkpoint import FORMAT as CHECKPOINT
+from mien.train.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
+from mien.train.recipe import Recipe, with_later_fields
+from mien.train.runs import Run
+from mien.train.selection import chosen_epoch
+
+FORMAT = "mien weights 1"
+SHIPPED = Path(str(files("mien") / "assets"))
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights of a trained net, and what it was trained as.
+
+    Attributes:
+        name: what they were asked for by, without folders.
+        tensors: the net's state, one tensor per name.
+        about: recipe, seed, data (labels in order, name, digest), and the figures of the epoch that they are of.
+    """
+
+    name: str
+    tensors: Tensors
+    about: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(self.about["data"]["labels"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return with_later_fields(self.about["recipe"])
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """For the record of a run that starts from them."""
+        return {"name": self.name, "sha256": digest(self.tensors, "")}
+
+    def put_into(self, net: nn.Module, labels: Sequence[str]) -> None:
+        """Load into a net of this architecture; of its `head`, a class keeps its row where the labels share its name.
+
+        Other rows stay as they are in `net`: fresh. Where the labels are the same, that is all of the head.
+
+        Raises:
+            RunError: the tensors do not fit the net.
+        """
+        state = dict(self.tensors)
+        if tuple(labels) != self.labels:
+            own = net.state_dict()
+            for key in [k for k in state if k.startswith("head.") and len(state[k]) == len(self.labels)]:
+                rows = own[key].clone()
+                for row, label in enumerate(labels):
+                    if label in self.labels:
+                        rows[row] = state[key][self.labels.index(label)]
+                state[key] = rows
+        try:
+            net.load_state_dict(state)
+        except RuntimeError as why:
+            raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {why}") from None
+
+    def release(self, file: str | Path) -> None:
+        """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        about = json.dumps(self.about)
+        plain = {k: v.contiguous() for k, v in self.tensors.items()}
+        write_atomically(Path(file), save(plain, {"format": FORMAT, "state": about, "sha256": digest(plain, about)}))
+
+
+def shipped() -> tuple[str, ...]:
+    """The names of the nets in the package."""
+    return tuple(sorted(f.name.removesuffix(ENDING) for f in SHIPPED.glob(f"*{ENDING}")))
+
+
+def find_weights(source: str | Path) -> Weights:
+    """The weights called `source`: a shipped net's name, the folder of a run, a checkpoint or a released file.
+
+    Raises:
+        RunError: none of these, or a damaged or foreign file; the text lists the names that there are.
+    """
+    if str(source) in shipped():
+        return _read(SHIPPED / f"{source}{ENDING}", str(source))
+    path = Path(source)
+    if path.is_dir():
+        return _of(Run(path).checkpoint(), path.resolve().name)
+    if not path.exists():
+        raise RunError(f"no run, no file and no shipped net is called {source}; shipped are: {', '.join(shipped())}")
+    return _read(path, path.name)
+
+
+def weights_for(recipe: Recipe, source: str | Path) -> Weights:
+    """`find_weights` for a net that `recipe` trains further.
+
+    Raises:
+        RunError: nothing is called so, or `recipe` trains another architecture, or on pixels normalised otherwise.
+    """
+    found = find_weights(source)
+    differ = [field for field in ("model", "mean", "std") if found.recipe[field] != getattr(recipe, field)]
+    if differ:
+        asked = ", ".join(f"{f} {getattr(recipe, f)}" for f in differ)
+        mend = " ".join(f"--set {f}={found.recipe[f]}" for f in differ)
+        raise RunError(f"{source} cannot start recipe '{recipe.name}' with {asked}; to train what it is: {mend}")
+    return found
+
+
+def _read(file: Path, name: str) -> Weights:
+    tensors, state, form = read_safetensors(file, FORMAT, CHECKPOINT)
+    return Weights(name, tensors, state) if form == FORMAT else _of(as_checkpoint(tensors, state), name)
+
+
+def _of(checkpoint: Checkpoint, name: str) -> Weights:
+    recipe, history = with_later_fields(checkpoint.state["recipe"]), checkpoint.state["history"]
+    figures = history[chosen_epoch(history, recipe["select"]) - 1]
+    kept = {k: checkpoint.state[k] for k in ("recipe", "seed", "data")}
+    return Weights(name, checkpoint.judged, {**kept, "figures": figures})

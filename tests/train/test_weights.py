@@ -1,0 +1,106 @@
+"""Weights to start from: a run, a file, a shipped net; the head where labels differ; released files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mien.data.split import Dataset
+from mien.errors import RunError
+from mien.labels import LabelSet
+from mien.train import Recipe, Run, predict, train
+from mien.train.models import build_model
+from mien.train.weights import find_weights, shipped
+
+
+@pytest.fixture(scope="module")
+def run(toy: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(replace(small, epochs=1), toy, tmp_path_factory.mktemp("weights") / "first")
+
+
+@pytest.fixture(scope="module")
+def three(toy: Dataset) -> Dataset:
+    """Three classes, one of which the first run knew by name, at another place."""
+    labels = LabelSet("custom", ("cross", "happy", "puzzled"))
+    splits = {name: replace(split, labels_N=split.labels_N % 3) for name, split in toy.splits.items()}
+    return replace(toy, labels=labels, splits=splits, digest="three")
+
+
+def test_a_run_its_checkpoint_and_its_released_file_start_alike(
+    run: Run, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    find_weights(run.folder).release(tmp_path / "first.safetensors")
+    again = replace(small, epochs=1)
+    told = {
+        name: train(again, toy, tmp_path / name, init=source).predictions()["val"]
+        for name, source in {
+            "run": run.folder, "checkpoint": run.checkpoint_file, "file": tmp_path / "first.safetensors",
+        }.items()
+    }  # fmt: skip
+    assert np.array_equal(told["run"], told["checkpoint"])
+    assert np.array_equal(told["run"], told["file"])
+    assert not np.array_equal(told["run"], train(again, toy, tmp_path / "fresh").predictions()["val"])
+    assert np.array_equal(predict(tmp_path / "first.safetensors", toy, "val"), run.predictions()["val"])
+
+
+def test_all_but_the_head_is_taken_over_and_a_class_of_the_same_name_keeps_its_row(run: Run) -> None:
+    source, net = find_weights(run.folder), build_model("seed_cnn_eighth", 3)
+    fresh = {k: v.clone() for k, v in net.state_dict().items()}
+    source.put_into(net, ("cross", "happy", "puzzled"))
+    for key, tensor in net.state_dict().items():
+        if key != "head.weight":
+            assert torch.equal(tensor, source.tensors[key]), key
+    head = net.state_dict()["head.weight"]
+    assert torch.equal(head[1], source.tensors["head.weight"][3])  # `happy` is FER2013's fourth
+    assert torch.equal(head[[0, 2]], fresh["head.weight"][[0, 2]])
+
+
+def test_labels_in_another_order_are_the_same_function(run: Run, toy: Dataset) -> None:
+    source, net = find_weights(run.folder), build_model("seed_cnn_eighth", 7).eval()
+    source.put_into(net, toy.labels.names[::-1])
+    with torch.no_grad():
+        told_NK = net((torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float() / 255 - 0.5) / 0.5).exp()
+    assert np.allclose(told_NK.numpy()[:, ::-1], run.predictions()["val"], atol=1e-5)
+
+
+def test_a_fine_tuned_run_says_where_it_began(run: Run, three: Dataset, small: Recipe, tmp_path: Path) -> None:
+    tuned = train(replace(small, epochs=1), three, tmp_path / "tuned", init=run.folder)
+    assert tuned.identity["init"] == find_weights(run.folder).identity
+    assert tuned.predictions()["val"].shape == (32, 3)
+    with pytest.raises(RunError, match=r"something else: init is \{.*\} there and null here"):
+        train(replace(small, epochs=1), three, tmp_path / "tuned", resume=True)
+
+
+def test_another_architecture_is_refused_with_what_would_fit(
+    run: Run, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(small, model="seed_cnn_quarter", mean=0.4)
+    with pytest.raises(RunError, match=r"to train what it is: --set model=seed_cnn_eighth --set mean=0\.5"):
+        train(recipe, toy, tmp_path / "run", init=run.folder)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_nothing_to_start_from(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run, no file and no shipped net is called nothing; shipped are: "):
+        find_weights("nothing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"empty holds no checkpoint\.safetensors; is it the folder of a run\?"):
+        find_weights(tmp_path / "empty")
+    find_weights(run.folder).release(tmp_path / "whole.safetensors")
+    content = bytearray((tmp_path / "whole.safetensors").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "flipped.safetensors").write_bytes(content)
+    with pytest.raises(RunError, match=r"flipped\.safetensors is damaged: its content does not add up"):
+        find_weights(tmp_path / "flipped.safetensors")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_net_loads_by_name_and_says_what_it_is(name: str) -> None:
+    weights = find_weights(name)
+    weights.put_into(build_model(weights.recipe["model"], len(weights.labels)), weights.labels)
+    assert {"recipe", "seed", "data", "figures"} <= set(weights.about)
+    assert weights.identity["name"] == name
