@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +33,8 @@ class Progress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not shown,
+            # In a notebook without ipywidgets rich would print a warning in the place of the bar.
+            disable=not shown or (self._console.is_jupyter and find_spec("ipywidgets") is None),
         )
         self._task = self._rich.add_task("", total=faces * recipe.epochs, figures="")
         self._events = _event_writer(folder)
