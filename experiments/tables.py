@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -41,34 +41,47 @@ def coverage(result: dict[str, Any]) -> str:
 
 
 def comparison(result: dict[str, Any]) -> str:
-    """One row an arm: last-epoch figures, mean ± std over the seeds."""
+    """One row an arm: figures at the judged epoch, mean ± std over the seeds."""
     split = result["protocol"]["verdict_split"]
     arms = result["arms"]
-    seeds, faces = len(arms[0]["seeds"]), arms[0]["last_epoch"][split]["n"]
+    seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
         f"| arm (n = {seeds} seeds) | training loss | {split} accuracy, % | 95 % interval | macro-F1, % | "
         f"gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
-        last, curves = arm["last_epoch"][split], arm["curves"]
-        low, high = (100 * last["accuracy"]["interval"][side] for side in ("low", "high"))
+        score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
+        low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
         rows.append(
-            f"| `{arm['arm']}` | {curves['train_loss']['mean'][-1]:.2f} | {_spread(last['accuracy'])} | "
-            f"{low:.1f} to {high:.1f} | {_spread(last['macro_f1'])} | {_last(curves['gap_clean'])} | "
+            f"| `{arm['arm']}` | {loss['mean']:.2f} | {_spread(score['accuracy'])} | "
+            f"{low:.1f} to {high:.1f} | {_spread(score['macro_f1'])} | {_spread(gap)} | "
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
-    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`; net `{arms[0]['recipe']['model']}`.\n{verdicts}\n"
+    net = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`; {net}.\n{verdicts}\n"
 
 
 def _spread(figure: dict[str, Any]) -> str:
     return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}"
 
 
-def _last(curve: dict[str, Any]) -> str:
-    return f"{100 * curve['mean'][-1]:.1f} ± {100 * curve['std'][-1]:.1f}"
+def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
+    """The figure of each run at the epoch that it is judged at."""
+    runs = zip(arm["curves"][curve]["per_seed"], arm["judged_epoch"]["per_seed"], strict=True)
+    values = [values[epoch - 1] for values, epoch in runs]
+    return {"mean": mean(values), "std": stdev(values)}
+
+
+def _selection(result: dict[str, Any]) -> str:
+    """What chose the epoch, where it is not the last, and whether the table's split did."""
+    if not any(arm["selected_by"] for arm in result["arms"]):
+        return ""
+    optimistic = "; `val` is selected on, so its figures are optimistic"
+    judged_at = result["protocol"]["judged_at"]
+    return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
 
 
 def filled(text: str) -> str:

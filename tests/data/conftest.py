@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
+
+Put = Callable[..., Path]
 
 
 @dataclass
@@ -72,3 +75,17 @@ def nothing_left(tmp_path: Path, cache_dir: Path) -> Callable[[Path], None]:
         assert beside == []
 
     return check
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    """Writes a picture of one grey (or of the given pixels) at a path below the folder `faces`."""
+
+    def write(name: str, pixels: int | np.ndarray = 90) -> Path:
+        path = tmp_path / "faces" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = np.full((48, 48), pixels, np.uint8) if isinstance(pixels, int) else pixels
+        Image.fromarray(picture).save(path)
+        return path
+
+    return write

@@ -18,20 +18,6 @@ from mien.labels import FER7
 Put = Callable[..., Path]
 
 
-@pytest.fixture
-def put(tmp_path: Path) -> Put:
-    """Writes a picture of one grey (or of the given pixels) at a path below the folder."""
-
-    def write(name: str, pixels: int | np.ndarray = 90) -> Path:
-        path = tmp_path / "faces" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = np.full((48, 48), pixels, np.uint8) if isinstance(pixels, int) else pixels
-        Image.fromarray(picture).save(path)
-        return path
-
-    return write
-
-
 def test_a_folder_of_three_splits(put: Put, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     faces = rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)
@@ -74,24 +60,78 @@ def test_each_split_may_have_its_own_spelling(put: Put, tmp_path: Path) -> None:
     assert data["test"].labels_N.tolist() == [3]
 
 
-def test_other_labels_are_those_of_all_splits(put: Put, tmp_path: Path) -> None:
+def test_other_labels_are_those_of_train(put: Put, tmp_path: Path) -> None:
     put("train/bored/a.png")
     put("train/awake/a.png")
+    put("train/happy/a.png")
     put("val/happy/a.png")
     data = load(tmp_path / "faces")
     assert data.labels.names == ("awake", "bored", "happy")
-    assert data["train"].labels_N.tolist() == [0, 1]
+    assert data["train"].labels_N.tolist() == [0, 1, 2]
     assert data["val"].labels_N.tolist() == [2]
 
 
-def test_labels_that_differ_in_case_only(put: Put, tmp_path: Path) -> None:
-    put("train/a/1.png", 10)
-    put("train/A/1.png", 20)
+def test_a_label_that_train_lacks(put: Put, tmp_path: Path) -> None:
+    for name in ("train/bored", "train/awake", "val/bored", "val/tired", "test/happy"):
+        put(f"{name}/a.png")
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "faces")
+    assert str(caught.value).endswith(
+        "faces: train has no pictures labelled 'happy', 'tired', so no net can learn to tell them; "
+        "expected in val and test only labels of train, which are 'awake', 'bored'"
+    )
+
+
+def test_train_may_lack_some_of_the_seven(put: Put, tmp_path: Path) -> None:
+    put("train/happy/a.png")
+    put("train/sad/a.png")
+    put("val/fear/a.png")
     data = load(tmp_path / "faces")
-    assert dict(zip(data["train"].labels_N.tolist(), data["train"].pixels_NHW[:, 0, 0].tolist(), strict=True)) == {
-        data.labels.names.index("a"): 10,
-        data.labels.names.index("A"): 20,
-    }
+    assert data.labels == FER7
+    assert data["val"].labels_N.tolist() == [2]
+
+
+def test_pictures_to_test_on_may_come_alone(put: Put, tmp_path: Path) -> None:
+    put("test/bored/a.png")
+    put("test/awake/a.png")
+    data = load(tmp_path / "faces")
+    assert list(data.splits) == ["test"]
+    assert data.labels.names == ("awake", "bored")
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [("Bored", "bored"), ("bored", "BORED "), (" bored", "bored"), ("Stra\u00dfe", "STRASSE"),
+     ("e\u0301mu", "\u00e9mu"), ("\u00c9mu", "e\u0301mu ")],
+)  # fmt: skip
+def test_spellings_of_two_splits_are_one_label(put: Put, tmp_path: Path, there: str, here: str) -> None:
+    put(f"train/{there}/a.png")
+    put("train/awake/a.png")
+    put(f"validation/{here}/a.png")
+    put(f"test/{here}/a.png")
+    data = load(tmp_path / "faces")
+    label = there.strip()  # as train spells it
+    assert sorted(data.labels.names) == sorted(["awake", label])
+    assert data["val"].labels_N.tolist() == data["test"].labels_N.tolist() == [data.labels.names.index(label)]
+
+
+def test_the_seven_in_any_case(put: Put, tmp_path: Path) -> None:
+    put("train/Happy/a.png")
+    put("train/sad/a.png")
+    put("val/ HAPPY/a.png")
+    data = load(tmp_path / "faces")
+    assert data.labels == FER7
+    assert data["val"].labels_N.tolist() == [3]
+
+
+@pytest.mark.parametrize("split", ["train/", "test/", ""])
+@pytest.mark.parametrize(("one", "two"), [("A", "a"), ("Happy", "happy"), (" a", "a"), ("e\u0301", "\u00e9")])
+def test_spellings_in_one_split_are_an_error(put: Put, tmp_path: Path, split: str, one: str, two: str) -> None:
+    put(f"{split}{one}/1.png", 10)
+    put(f"{split}{two}/1.png", 20)
+    put(f"{split}b/1.png", 20)
+    with pytest.raises(DataError, match=f"faces: '{split}{one}' and '{split}{two}' differ only in case, spaces"):
+        load(tmp_path / "faces")
 
 
 def test_two_spellings_of_one_label_beside_each_other_are_two_labels(put: Put, tmp_path: Path) -> None:
@@ -124,6 +164,54 @@ def test_any_size_becomes_the_middle_square(put: Put, tmp_path: Path) -> None:
     assert (data.pixels_NHW[0] == np.arange(48)[:, None] * 5).all()  # each 2x2 averaged, the sides cut off
     assert abs(data.pixels_NHW[1].astype(int) - 59).max() <= 1  # green weighs 0.587
     assert (data.pixels_NHW[2] == 33).all()
+
+
+def _modes() -> dict[str, tuple[Image.Image, str]]:
+    """A picture of each kind that is grey 100 all over, and its file's ending."""
+    size = (60, 50)
+    rgb = Image.new("RGB", size, (100, 100, 100))
+    palette = Image.new("P", size, 3)
+    palette.putpalette([0, 0, 0] * 3 + [100, 100, 100] + [255, 0, 0] * 252)
+    return {
+        "grey": (Image.new("L", size, 100), "png"),
+        "grey with alpha": (Image.new("LA", size, (100, 128)), "png"),
+        "grey of 16 bits": (Image.fromarray(np.full(size[::-1], 100 * 256 + 7, np.uint16)), "png"),
+        "colour": (rgb, "png"),
+        "colour with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
+        "palette": (palette, "png"),
+        "grey JPEG": (Image.new("L", size, 100), "jpg"),
+        "colour JPEG": (rgb, "jpeg"),
+        "ink JPEG": (rgb.convert("CMYK"), "JPG"),
+    }
+
+
+@pytest.mark.parametrize("mode", sorted(_modes()))
+def test_every_kind_of_picture_becomes_grey(put: Put, tmp_path: Path, mode: str) -> None:
+    put("train/sad/a.png")
+    picture, ending = _modes()[mode]
+    (tmp_path / "faces/train/happy").mkdir()
+    picture.save(tmp_path / f"faces/train/happy/a.{ending}", "PNG" if ending == "png" else "JPEG")
+    pixels_NHW = load(tmp_path / "faces")["train"].pixels_NHW
+    assert pixels_NHW.dtype == np.uint8
+    assert abs(pixels_NHW[0].astype(int) - 100).max() <= 1
+
+
+def test_colour_of_16_bits(put: Put, tmp_path: Path) -> None:
+    put("train/sad/a.png")
+    (tmp_path / "faces/train/happy").mkdir()
+    deep = np.full((50, 60, 3), 100 * 256 + 7, np.uint16)
+    assert cv2.imwrite(str(tmp_path / "faces/train/happy/a.png"), deep)
+    assert abs(load(tmp_path / "faces")["train"].pixels_NHW[0].astype(int) - 100).max() <= 1
+
+
+@pytest.mark.parametrize(("wide", "high"), [(1, 1), (48, 48), (640, 480), (17, 300), (300, 17), (49, 48), (1, 2000)])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_every_size_becomes_48(put: Put, tmp_path: Path, wide: int, high: int, ending: str) -> None:
+    put(f"train/happy/a.{ending}", np.full((high, wide), 210, np.uint8))
+    put("train/sad/a.png")
+    pixels_NHW = load(tmp_path / "faces")["train"].pixels_NHW
+    assert pixels_NHW.shape == (2, 48, 48)
+    assert abs(pixels_NHW[0].astype(int) - 210).max() <= 1
 
 
 def test_a_photo_is_turned_as_its_exif_says(put: Put, tmp_path: Path) -> None:

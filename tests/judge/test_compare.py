@@ -17,7 +17,7 @@ from mien.judge.verdict import NOT_SHOWN, SHOWN, SINGLE, Ground, points, verdict
 
 from .conftest import make_dataset, make_records
 
-GROUND = Ground("sketch", "test", "", 3, 1000)
+GROUND = Ground("sketch", "test", "", 3, 1000, "after the last epoch")
 
 
 def _steady(share: float, seeds: int = 3, faces: int = 1000) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_curves_gaps_and_peaks(dataset: Dataset) -> None:
     assert arm.seconds.std == pytest.approx(1)
 
 
-def test_last_epoch_scores_come_from_the_predictions(dataset: Dataset) -> None:
+def test_scores_come_from_the_predictions(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     score = compare(runs, dataset).arms[0].scores["val"]
     hits = [(r.probabilities["val"].argmax(1) == dataset["val"].labels_N).mean() for r in runs[:3]]
@@ -142,9 +142,11 @@ def test_json_round_trip_and_keys(dataset: Dataset) -> None:
     assert "private" not in text  # no folder of the user's
     assert set(told) == {"data", "protocol", "verdicts", "arms"}
     assert set(told["arms"][0]) == {
-        "arm", "seeds", "epochs", "curves", "validation_peak_epoch", "last_epoch", "seconds", "images_per_second",
-        "machines", "recipe",
+        "arm", "seeds", "epochs", "lengths", "selected_by", "judged_epoch", "curves", "validation_peak_epoch", "scores",
+        "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
+    assert (told["protocol"]["judged_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
+    assert (told["arms"][0]["selected_by"], told["arms"][0]["judged_epoch"]) == (None, {"per_seed": [4, 4, 4]})
     assert set(told["verdicts"][0]) == {
         "a", "b", "finding", "sentence", "data", "split", "why_this_split", "seeds", "faces", "accuracy_difference",
         "macro_f1_difference", "accuracy_difference_per_seed",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mien.train.selection import chosen_epoch, is_over
+from mien.judge.chosen import MEASURES as SPOKEN
+from mien.train.selection import MEASURES, chosen_epoch, is_over
 
 HISTORY = [
     {"val_accuracy": 0.5, "val_macro_f1": 0.2, "val_loss": 1.4},
@@ -41,3 +42,7 @@ def test_all_epochs_done_is_over() -> None:
     assert is_over(HISTORY, 4, "last", 0)
     assert not is_over(HISTORY, 5, "last", 0)
     assert not is_over([], 1, "val_loss", 1)
+
+
+def test_the_judge_can_speak_of_every_measure() -> None:
+    assert set(SPOKEN) == set(MEASURES)

@@ -16,7 +16,7 @@ class Audit:
     """The findings. Rows are counted from 0 in the source; `split` keys are in the order train, val, test.
 
     Attributes:
-        name, source, digest, known_as, labels: of the data set (`labels` are the class names in order).
+        name, source, digest, known_as, note, labels: of the data set (`labels` are the class names in order).
         counts: faces per split and class; a class `(no label)` where a split came without.
         flat: rows of pictures that are one constant value, ascending.
         redundant: per split, how many faces repeat an earlier one of the same split byte for byte.
@@ -28,6 +28,7 @@ class Audit:
     source: str
     digest: str
     known_as: str | None
+    note: str | None
     labels: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     flat: tuple[int, ...]
@@ -42,6 +43,7 @@ class Audit:
             "source": self.source,
             "digest": self.digest,
             "known_as": self.known_as,
+            "note": self.note,
             "labels": list(self.labels),
             "counts": self.counts,
             "flat": list(self.flat),
@@ -61,6 +63,7 @@ def audit(dataset: Dataset) -> Audit:
         source=str(dataset.source),
         digest=dataset.digest,
         known_as=dataset.known_as,
+        note=dataset.note,
         labels=dataset.labels.names,
         counts={split.name: _counts(split, dataset.labels.names) for split in there},
         flat=tuple(sorted(flat.tolist())),

@@ -1,36 +1,46 @@
-"""Folders of pictures: `train/<label>/*.png`, and beside `train` a `val` (or `validation`) and a `test`.
+"""Folders of pictures: `train/<label>/*.png` with `val` (or `validation`) and `test` beside it, or `<label>/*.png`.
 
 Pictures may be of any size and colour. They become grey, the middle square is cut out, and that is brought to 48x48 (by
 area when it shrinks). Their order is that of their paths, sorted, so that a copy of the folder is the same data set.
 
+Where there are labels without splits, a fifth of each label is held out as `val`; `data.holdout` says which.
+
+Label folders that differ only in case, surrounding spaces or Unicode form are one label, spelled as in `train`. FER7's
+seven are also known by their usual other names, so `train/happy` may go with `test/happiness`.
+
 Kaggle's copy of FER2013 as pictures has only `train` and `test`, and its `test` mixes two splits; its files are called
-`PublicTest_123.jpg` and the like, and that name, where a picture has it, says which split the picture is of.
+`PublicTest_123.jpg` and the like, and that name, where a picture in a split folder has it, says which split it is of.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.holdout import held_out
 from mien.data.offenders import Offenders, unreadable
 from mien.data.split import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.errors import DataError
 from mien.labels import FER7, SPELLINGS, LabelSet, label_set_for
 
 ENDINGS = (".png", ".jpg", ".jpeg")
-SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "validation": VAL, "test": TEST}
+SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
+HELD_OUT = (
+    "There are no split folders, so val is a fifth of each label's pictures, chosen by content; the rest is train."
+)
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
 
 def is_picture_folder(path: Path) -> bool:
-    """Whether `path` has a folder named like a split inside."""
-    return any((path / name).is_dir() for name in SPLIT_FOLDERS)
+    """Whether `path` has a folder inside that is named like a split or has pictures of its own."""
+    return path.is_dir() and any(f.name in SPLIT_FOLDERS or _has_pictures(f) for f in _folders(path))
 
 
 def read_folder(path: Path) -> Dataset:
@@ -39,28 +49,35 @@ def read_folder(path: Path) -> Dataset:
     The labels are the folders' names: FER7 when they are usual spellings of those seven, else a set of their own.
 
     Raises:
-        DataError: no pictures there, or pictures that do not decode; names the first few of them.
+        DataError: no pictures there, folders that contradict each other, a label that only `val` or `test` has, or
+            pictures that do not decode; names the first few of them.
     """
     try:
-        pictures = _list(path)
-        labels = _labels(path, pictures) if pictures else None
+        flat = not any(f.name in SPLIT_FOLDERS for f in _folders(path))
+        found = _list_labels(path) if flat else _list_splits(path)
+        if not found:
+            raise DataError(
+                f"{path}: has no pictures; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), and beside "
+                f"train, if there are any, val (or validation) and test; or only {path.name}/<label>/*.png"
+            )
+        pictures = _in_one_spelling(path, found)
+        labels = _labels(path, pictures)
+        faces_NHW, digest, keys = _decode(path, pictures)
     except OSError as why:
         raise unreadable(Path(why.filename or path), why) from None
-    if labels is None:
-        raise DataError(
-            f"{path}: has no pictures; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), "
-            "and beside train, if there are any, val (or validation) and test"
-        )
-    faces_NHW, digest = _decode(path, pictures)
-    index = {label: _index(labels, label) for label in {p.label for p in pictures}}
+    index = {label: labels.index(label) for label in {p.label for p in pictures}}
     labels_N = np.array([index[p.label] for p in pictures], np.int64)
     here_N = np.array([p.split for p in pictures])
+    note = None
+    if flat:
+        here_N = np.where(held_out(faces_NHW, labels_N, keys), VAL, TRAIN)
+        note = HELD_OUT if (here_N == VAL).any() else None
     splits = {}
     for name in SPLITS:
         rows_N = np.flatnonzero(here_N == name)
         if len(rows_N):
             splits[name] = Split(name, faces_NHW[rows_N], labels_N[rows_N], rows_N.astype(np.int64))
-    return Dataset("folder", path, digest, labels, splits)
+    return Dataset("folder", path, digest, labels, splits, note=note)
 
 
 @dataclass(frozen=True)
@@ -70,28 +87,90 @@ class _Picture:
     label: str
 
 
-def _list(root: Path) -> list[_Picture]:
-    """All pictures under `root`, sorted by split folder, label and name."""
+def _list_splits(root: Path) -> list[_Picture]:
+    """All pictures under the split folders of `root`, sorted by split folder, label and name."""
+    splits = [f for f in _folders(root) if f.name in SPLIT_FOLDERS]
+    beside = [f for f in _folders(root) if f.name not in SPLIT_FOLDERS and _has_pictures(f)]
+    if beside:
+        raise DataError(
+            f"{root}: has the split {_names(splits)} beside folders with pictures of their own ({_names(beside)}); "
+            f"expected either {root.name}/train/<label>/*.png or {root.name}/<label>/*.png, not both"
+        )
     found = []
-    for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name in SPLIT_FOLDERS):
-        for label in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            for file in sorted(label.iterdir()):
-                if file.suffix.lower() in ENDINGS and not file.name.startswith("."):
-                    kaggle = _KAGGLE_NAME.match(file.name)
-                    split = USAGE[kaggle[1]] if kaggle else SPLIT_FOLDERS[folder.name]
-                    found.append(_Picture(file, split, label.name))
+    for folder in splits:
+        for label in _folders(folder):
+            for file in _pictures(label):
+                kaggle = _KAGGLE_NAME.match(file.name)
+                split = USAGE[kaggle[1]] if kaggle else SPLIT_FOLDERS[folder.name]
+                found.append(_Picture(file, split, label.name))
     return found
 
 
+def _list_labels(root: Path) -> list[_Picture]:
+    """All pictures under the label folders of `root`, sorted by label and name; all to train on, as yet."""
+    return [_Picture(file, TRAIN, label.name) for label in _folders(root) for file in _pictures(label)]
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
+
+
+def _has_pictures(folder: Path) -> bool:
+    try:
+        return bool(_pictures(folder))
+    except PermissionError:  # such as the lost+found at the top of a disk; a label that is closed fails when it is read
+        return False
+
+
+def _names(folders: list[Path]) -> str:
+    return ", ".join(f.name for f in folders)
+
+
+def _in_one_spelling(root: Path, pictures: list[_Picture]) -> list[_Picture]:
+    """The pictures with each label spelled as in the first split that has it."""
+    alike: dict[tuple[Path, str], Path] = {}
+    for folder in dict.fromkeys(p.path.parent for p in pictures):
+        other = alike.setdefault((folder.parent, _plain(folder.name)), folder)
+        if other != folder:
+            one, two = (f"'{f.relative_to(root).as_posix()}'" for f in (other, folder))
+            raise DataError(
+                f"{root}: {one} and {two} differ only in case, spaces or Unicode form; expected one folder per label"
+            )
+    spellings: dict[str, str] = {}
+    for picture in sorted(pictures, key=lambda p: SPLITS.index(p.split)):
+        spellings.setdefault(_plain(picture.label), picture.label.strip())
+    return [replace(p, label=spellings[_plain(p.label)]) for p in pictures]
+
+
+def _plain(label: str) -> str:
+    """What spellings of one label have in common."""
+    return unicodedata.normalize("NFC", label.strip().casefold())
+
+
 def _labels(root: Path, pictures: list[_Picture]) -> LabelSet:
-    """FER7 when each split spells the seven in its own way, consistently; else the names of all splits together."""
-    names = [{p.label for p in pictures if p.split == split} for split in SPLITS]
-    if all(_spells_fer7(mine) for mine in names):
+    """FER7 when each split spells the seven in its own way, consistently; else the names of the training pictures."""
+    names = {split: {p.label for p in pictures if p.split == split} for split in SPLITS}
+    if all(_spells_fer7(mine) for mine in names.values()):
         return FER7
-    everywhere = sorted(set().union(*names))
+    everywhere = sorted(set().union(*names.values()))
     if len(everywhere) < 2:
         raise DataError(f"{root}: has pictures of one label only, '{everywhere[0]}'; expected two or more")
+    # Pictures to test on may come alone; where there are some to train on, a net learns no label but theirs.
+    unseen = [name for name in everywhere if name not in names[TRAIN]] if names[TRAIN] else []
+    if unseen:
+        raise DataError(
+            f"{root}: train has no pictures labelled {_quoted(unseen)}, so no net can learn to tell them; expected in "
+            f"val and test only labels of train, which are {_quoted(sorted(names[TRAIN]))}"
+        )
     return label_set_for(everywhere)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _spells_fer7(names: set[str]) -> bool:
@@ -100,15 +179,11 @@ def _spells_fer7(names: set[str]) -> bool:
     return set(usual) <= set(FER7.names) and len(set(usual)) == len(usual)
 
 
-def _index(labels: LabelSet, folder_name: str) -> int:
-    """The class of a label folder; a folder's own names are matched to the letter, so `A` may stand beside `a`."""
-    return labels.names.index(folder_name) if folder_name in labels.names else labels.index(folder_name)
-
-
-def _decode(root: Path, pictures: list[_Picture]) -> tuple[NDArray[np.uint8], str]:
-    """Faces uint8 [N,48,48], and the MD5 of all names and bytes."""
+def _decode(root: Path, pictures: list[_Picture]) -> tuple[NDArray[np.uint8], str, list[bytes]]:
+    """Faces uint8 [N,48,48], the MD5 of all names and bytes, and the SHA-256 of each picture's bytes."""
     digest = hashlib.md5(usedforsecurity=False)
     faces_NHW = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    keys = []
     faults = Offenders(root, "picture")
     for i, picture in enumerate(pictures):
         name = picture.path.relative_to(root).as_posix()
@@ -118,13 +193,14 @@ def _decode(root: Path, pictures: list[_Picture]) -> tuple[NDArray[np.uint8], st
             faults.add_named(i, f"{name}: {why.strerror or why}")
             continue
         digest.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape") + data)
+        keys.append(hashlib.sha256(data).digest())
         face = to_face(data)
         if face is None:
             faults.add_named(i, f"{name}: {len(data):,} bytes that do not decode, expected a PNG or JPEG picture")
         else:
             faces_NHW[i] = face
     faults.raise_if_any()
-    return faces_NHW, digest.hexdigest()
+    return faces_NHW, digest.hexdigest(), keys
 
 
 def to_face(data: bytes) -> NDArray[np.uint8] | None:

@@ -76,6 +76,7 @@ class Dataset:
         labels: the label set of all splits.
         splits: those of `train`, `val`, `test` that have at least one face.
         known_as: name of the published original that the digest belongs to, or None.
+        note: how a split came about that the source itself does not have, as a sentence, or None.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Dataset:
     labels: LabelSet
     splits: Mapping[str, Split] = field(default_factory=dict)
     known_as: str | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         for key, split in self.splits.items():

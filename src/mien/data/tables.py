@@ -18,7 +18,10 @@ def audit_tables(found: Audit) -> RenderableType:
 
 def _counts(found: Audit) -> Table:
     known = f", recognised as {found.known_as}" if found.known_as else ""
-    table = Table(title=escape(f"{found.source} ({found.name}{known})"), title_justify="left", title_style="bold")
+    table = Table(
+        title=escape(f"{found.source} ({found.name}{known})"), title_justify="left", title_style="bold",
+        caption=found.note and escape(found.note), caption_justify="left",
+    )  # fmt: skip
     table.add_column("class")
     for split in found.counts:
         table.add_column(split, justify="right")

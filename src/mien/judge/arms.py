@@ -1,4 +1,4 @@
-"""What the runs of one arm come to: curves over the epochs and last-epoch figures, mean and spread over seeds."""
+"""What the runs of one arm come to: curves over the epochs and figures at the judged one, over the seeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.judge import metrics
+from mien.judge.chosen import Chosen, selected_by
 from mien.judge.intervals import FACES, Interval, faces_interval, wilson_interval
 from mien.judge.metrics import Floats, Ints
 from mien.judge.records import CURVES, RunRecord
@@ -40,31 +41,62 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One figure per seed and epoch, float64 [S,E]; epochs count from 1."""
+    """One figure per seed and epoch, float64 [S,E]; epochs count from 1; NaN where a run had ended before."""
 
     values_SE: Floats
 
+    @classmethod
+    def of(cls, runs: Sequence[Sequence[float]]) -> Curve:
+        """From each run's figures, epoch by epoch; shorter runs are filled up with NaN."""
+        values_SE = np.full((len(runs), max(map(len, runs))), np.nan)
+        for row_E, run in zip(values_SE, runs, strict=True):
+            row_E[: len(run)] = run
+        return cls(values_SE)
+
+    @property
+    def runs_E(self) -> Ints:
+        """How many runs got as far as each epoch."""
+        runs: Ints = (~np.isnan(self.values_SE)).sum(0)
+        return runs
+
     @property
     def mean_E(self) -> Floats:
-        mean: Floats = self.values_SE.mean(0)
+        """Over the runs that got that far."""
+        mean: Floats = np.nansum(self.values_SE, 0) / self.runs_E
         return mean
 
     @property
     def std_E(self) -> Floats:
-        """Over the seeds, n - 1 below the line; zeros for a single seed."""
-        if len(self.values_SE) < 2:
-            return np.zeros_like(self.mean_E)
-        std: Floats = self.values_SE.std(0, ddof=1)
+        """Over the runs that got that far, n - 1 below the line; NaN where that is a single one."""
+        squares_E = np.nansum((self.values_SE - self.mean_E) ** 2, 0)
+        below_E = self.runs_E - 1
+        std: Floats = np.sqrt(np.divide(squares_E, below_E, out=np.full(len(below_E), np.nan), where=below_E > 0))
         return std
 
+    @property
+    def peaks(self) -> tuple[int, ...]:
+        """Per seed the epoch of the highest value, the first if several."""
+        return tuple((np.nanargmax(self.values_SE, 1) + 1).tolist())
+
+    @property
+    def peak_of_mean(self) -> int:
+        """The epoch of the highest mean among those that all runs reached: past them the mean is of other runs."""
+        shared_E = self.runs_E == len(self.values_SE)
+        return int(self.mean_E[shared_E].argmax()) + 1
+
+    def at(self, epochs: Sequence[int]) -> Spread:
+        """Each seed's value at its own one of `epochs`, [S] counted from 1."""
+        return Spread(tuple(float(row_E[e - 1]) for row_E, e in zip(self.values_SE, epochs, strict=True)))
+
     def to_dict(self) -> dict[str, Any]:
-        std = self.std_E.tolist() if len(self.values_SE) > 1 else None
-        return {"mean": self.mean_E.tolist(), "std": std, "per_seed": self.values_SE.tolist()}
+        """As JSON types: None for NaN, and for the whole `std` of a single seed."""
+        std = _or_none(self.std_E) if len(self.values_SE) > 1 else None
+        return {"mean": _or_none(self.mean_E), "std": std, "per_seed": [_or_none(row_E) for row_E in self.values_SE]}
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """How an arm does on one split after the last epoch.
+    """How an arm does on one split at the judged epoch.
 
     Attributes:
         n: faces.
@@ -105,17 +137,17 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class ArmResult:
-    """One arm: its curves, its last-epoch scores, and what it cost.
+    """One arm: its curves, its scores at the judged epoch, and what it cost.
 
     Attributes:
         arm: its name.
         seeds: rising.
-        epochs: passes over the training split.
+        lengths: per seed how many epochs its run has; they differ only where the recipe lets a run end early.
+        judged_epochs: per seed the epoch that the scores are of, counted from 1.
         curves: figure -> curve, for those of `records.CURVES` that were measured, and the gaps `gap_clean`
             (clean minus validation accuracy: overfitting) and `gap_running` (running training minus validation
             accuracy, as the student report read it), where there is a validation split.
-        peaks: per seed the epoch at which validation accuracy peaks, the first if several; empty without validation.
-        scores: split -> last-epoch score.
+        scores: split -> score at the judged epoch.
         seconds: training time of a run.
         images_per_second: training pictures a second, mean over a run's epochs.
         machines: the different machines that the runs ran on.
@@ -124,9 +156,9 @@ class ArmResult:
 
     arm: str
     seeds: tuple[int, ...]
-    epochs: int
+    lengths: tuple[int, ...]
+    judged_epochs: tuple[int, ...]
     curves: Mapping[str, Curve]
-    peaks: tuple[int, ...]
     scores: Mapping[str, Score]
     seconds: Spread
     images_per_second: Spread | None
@@ -134,19 +166,47 @@ class ArmResult:
     recipe: Mapping[str, object]
 
     @property
+    def epochs(self) -> int:
+        """Passes over the training split, of the longest run."""
+        return max(self.lengths)
+
+    @property
+    def selected_by(self) -> str | None:
+        """The measure that chose the judged epochs, such as `val_accuracy`; None where they are the last."""
+        return selected_by(self.recipe)
+
+    @property
+    def chosen(self) -> Chosen:
+        """The same in words."""
+        return Chosen({self.arm: self.selected_by})
+
+    @property
+    def peaks(self) -> tuple[int, ...]:
+        """Per seed the epoch at which validation accuracy peaks, the first if several; empty without validation."""
+        curve = self.curves.get("val_accuracy")
+        return () if curve is None else curve.peaks
+
+    @property
     def peak_of_mean(self) -> int | None:
         """The epoch at which validation accuracy, averaged over the seeds, peaks."""
         curve = self.curves.get("val_accuracy")
-        return None if curve is None else int(curve.mean_E.argmax()) + 1
+        return None if curve is None else curve.peak_of_mean
+
+    def judged(self, name: str) -> Spread:
+        """The figure `name` of the curves at each run's judged epoch."""
+        return self.curves[name].at(self.judged_epochs)
 
     def to_dict(self, class_names: Sequence[str]) -> dict[str, Any]:
         return {
             "arm": self.arm,
             "seeds": list(self.seeds),
             "epochs": self.epochs,
+            "lengths": {"per_seed": list(self.lengths)},
+            "selected_by": self.selected_by,
+            "judged_epoch": {"per_seed": list(self.judged_epochs)},
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
             "validation_peak_epoch": {"of_mean": self.peak_of_mean, "per_seed": list(self.peaks)},
-            "last_epoch": {split: score.to_dict(class_names) for split, score in self.scores.items()},
+            "scores": {split: score.to_dict(class_names) for split, score in self.scores.items()},
             "seconds": self.seconds.to_dict(),
             "images_per_second": self.images_per_second.to_dict() if self.images_per_second else None,
             "machines": [dict(m) for m in self.machines],
@@ -157,7 +217,7 @@ class ArmResult:
 def summarise(runs: Sequence[RunRecord], truth: Mapping[str, NDArray[np.int64]], classes: int) -> ArmResult:
     """What `runs`, of one arm and already checked, come to on the splits whose labels [N] are in `truth`."""
     curves = {
-        name: Curve(np.array([[epoch[name] for epoch in run.history] for run in runs]))
+        name: Curve.of([[epoch[name] for epoch in run.history] for run in runs])
         for name in CURVES
         if name in runs[0].history[0]
     }
@@ -165,14 +225,13 @@ def summarise(runs: Sequence[RunRecord], truth: Mapping[str, NDArray[np.int64]],
         for gap, of in GAPS.items():
             if of in curves:
                 curves[gap] = Curve(curves[of].values_SE - curves["val_accuracy"].values_SE)
-    peaks = curves["val_accuracy"].values_SE.argmax(1) + 1 if "val_accuracy" in curves else np.array([], int)
     rates = [[e["images_per_second"] for e in run.history if "images_per_second" in e] for run in runs]
     return ArmResult(
         arm=runs[0].arm,
         seeds=tuple(run.seed for run in runs),
-        epochs=len(runs[0].history),
+        lengths=tuple(len(run.history) for run in runs),
+        judged_epochs=tuple(run.judged for run in runs),
         curves=curves,
-        peaks=tuple(peaks.tolist()),
         scores={split: score([r.probabilities[split] for r in runs], y, classes) for split, y in truth.items()},
         seconds=Spread(tuple(float(run.seconds) for run in runs)),
         images_per_second=Spread(tuple(float(np.mean(r)) for r in rates)) if all(rates) else None,
@@ -182,7 +241,7 @@ def summarise(runs: Sequence[RunRecord], truth: Mapping[str, NDArray[np.int64]],
 
 
 def score(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes: int) -> Score:
-    """The last-epoch figures of an arm's runs, `probabilities` [N,K] each, on one split."""
+    """The figures of an arm's runs at the judged epoch, `probabilities` [N,K] each, on one split."""
     told = [p.argmax(1) for p in probabilities]
     counts = [metrics.confusion(labels_N, t, classes) for t in told]
     tables = [metrics.per_class(c) for c in counts]
@@ -224,6 +283,10 @@ def _accuracy_interval(right_SN: Floats) -> Interval:
         return faces_interval(right_SN)
     low, high = wilson_interval(float(right_SN.sum()), n)
     return Interval(mean, low, high, FACES, 0.0, math.sqrt(mean * (1 - mean) / n))
+
+
+def _or_none(values: Floats) -> list[float | None]:
+    return [None if math.isnan(v) else v for v in values.tolist()]
 
 
 def _different(machines: Sequence[Mapping[str, object]]) -> tuple[Mapping[str, object], ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mien.data.split import NO_LABEL, SPLITS, TEST, USAGE, VAL, Dataset
 from mien.errors import MienError
 from mien.judge.arms import ArmResult, f1_shares, right, summarise
+from mien.judge.chosen import SELECTED_ON, Chosen
 from mien.judge.intervals import LEVEL
 from mien.judge.records import RunRecord, judged_splits, paired
 from mien.judge.verdict import Ground, Verdict, verdict
@@ -86,6 +87,16 @@ class Comparison:
         """The splits that were judged, in order."""
         return tuple(self.arms[0].scores)
 
+    @property
+    def chosen(self) -> Chosen:
+        """What chose the epoch of each arm."""
+        return Chosen({arm.arm: arm.selected_by for arm in self.arms})
+
+    def spoken(self, split: str, arm: ArmResult | None = None) -> str:
+        """How a split is spoken of, marked where it also chose the epoch of `arm` (of any arm, without it)."""
+        marked = (self if arm is None else arm).chosen.on(split)
+        return f"{self.data.spoken[split]}{', ' + SELECTED_ON if marked else ''}"
+
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON types; the keys are frozen."""
         return {
@@ -94,8 +105,8 @@ class Comparison:
                 "splits": "official: Training trains, PublicTest validates, PrivateTest tests"
                 if self.data.kind == "fer2013"
                 else "the data set's own",
-                "judged_at": "last epoch",
-                "selected_by": None,
+                "judged_at": self.chosen.at,
+                "selected_by": self.chosen.selected_by,
                 "verdict_split": self.split,
                 "paired_by": "seed",
                 "level": LEVEL,
@@ -124,21 +135,18 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
     split = TEST if TEST in truth else VAL
     why = "" if split == TEST else _why_no_test(dataset)
     labels_N, classes = truth[split], len(dataset.labels)
-    seeds = len(next(iter(arms.values())))
-    ground = Ground(facts.name, facts.spoken[split], why, seeds, len(labels_N))
-    predicted = {arm: [run.probabilities[split] for run in runs] for arm, runs in arms.items()}
-    first, *others = arms
-    verdicts = [
-        verdict(
-            first,
-            arm,
-            (right(predicted[first], labels_N), right(predicted[arm], labels_N)),
-            (f1_shares(predicted[first], labels_N, classes), f1_shares(predicted[arm], labels_N, classes)),
-            ground,
-        )
-        for arm in others
-    ]
     results = tuple(summarise(runs, truth, classes) for runs in arms.values())
+    predicted = {arm: [run.probabilities[split] for run in runs] for arm, runs in arms.items()}
+    first, *others = results
+    verdicts = []
+    for other in others:
+        a, b = first.arm, other.arm
+        chosen = Chosen({a: first.selected_by, b: other.selected_by})
+        at = (chosen.when, chosen.aside(split))
+        ground = Ground(facts.name, facts.spoken[split], why, len(first.seeds), len(labels_N), *at)
+        told_right = (right(predicted[a], labels_N), right(predicted[b], labels_N))
+        f1 = (f1_shares(predicted[a], labels_N, classes), f1_shares(predicted[b], labels_N, classes))
+        verdicts.append(verdict(a, b, told_right, f1, ground))
     return Comparison(facts, results, split, tuple(verdicts))
 
 

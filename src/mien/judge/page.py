@@ -12,10 +12,12 @@ from mien.judge.compare import Comparison
 from mien.judge.html import Markup, document, element, paragraphs, picture, section, side_by_side
 from mien.judge.plots import Example
 from mien.judge.style import Theme
-from mien.judge.tables import percent
+from mien.judge.tables import percent, sentence_case
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+DIAMONDS = " Hollow diamonds are the chosen epochs, one a seed."
 
 
 def comparison_page(comparison: Comparison, *, examples: Sequence[Example] = (), notes: Sequence[str] = ()) -> str:
@@ -32,7 +34,7 @@ def comparison_page(comparison: Comparison, *, examples: Sequence[Example] = (),
     parts = [
         _header(c),
         section("What was compared", sections.setting(c), id_="setting"),
-        section("After the last epoch", _scores(c), id_="scores"),
+        section(sentence_case(c.chosen.when), _scores(c), id_="scores"),
         section("Over the epochs", _curves(c), id_="curves"),
         section("Overfitting", _overfitting(c), id_="overfitting"),
         section("What is mistaken for what", _confusions(c), id_="confusion"),
@@ -67,8 +69,8 @@ def _scores(c: Comparison) -> Markup:
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
     rings = "" if len(c.arms[0].seeds) < 2 else " Rings are single seeds."
     figure = picture(
-        partial(plots.last_epoch, c),
-        f"Accuracy after the last epoch with intervals, on {c.data.spoken[c.split]}: {said}.",
+        partial(plots.scores, c),
+        f"Accuracy {c.chosen.when} with intervals, on {c.spoken(c.split)}: {said}.",
         f"Mean accuracy and its 95 % interval ({covers}).{rings} Whether two arms differ is read from the paired "
         "differences, not from whether these intervals overlap.",
     )
@@ -84,10 +86,12 @@ def _scores(c: Comparison) -> Markup:
 
 def _curves(c: Comparison) -> Markup:
     band = " The band is one standard deviation over seeds, thin lines are the seeds." * (len(c.arms[0].seeds) > 1)
+    band += DIAMONDS * c.chosen.selects
+    band += " Where runs have ended, mean and band are of those left." * any(len(set(a.lengths)) > 1 for a in c.arms)
     figures = [
         picture(
             partial(plots.training_loss, c),
-            f"Training loss per epoch. At the end: {_at_end(c.arms, 'train_loss', 1, 2)}.",
+            f"Training loss per epoch. {_judged(c, 'train_loss', 1, 2)}.",
             f"Running loss in training mode, on the pictures as trained, augmented where the arm augments.{band}",
         )
     ]
@@ -95,7 +99,7 @@ def _curves(c: Comparison) -> Markup:
         figures.append(
             picture(
                 partial(plots.validation_accuracy, c),
-                f"Validation accuracy in percent per epoch. At the end: {_at_end(c.arms, 'val_accuracy')}.",
+                f"Validation accuracy in percent per epoch. {_judged(c, 'val_accuracy')}.",
                 f"A ring marks the peak of the mean.{band}",
             )
         )
@@ -112,8 +116,8 @@ def _overfitting(c: Comparison) -> Markup:
     figures = [
         picture(
             _gap(c, which),
-            f"Gap between training and validation accuracy per epoch, in points. At the end: {_at_end(c.arms, which)}.",
-            caption,
+            f"Gap between training and validation accuracy per epoch, in points. {_judged(c, which)}.",
+            caption + DIAMONDS * c.chosen.selects,
         )
         for which, caption in told.items()
         if plots.has_curve(c, which)
@@ -128,15 +132,15 @@ def _gap(c: Comparison, which: str) -> Callable[[Theme], Figure]:
 
 
 def _confusions(c: Comparison) -> Markup:
-    spoken, seeds = c.data.spoken[c.split], len(c.arms[0].seeds)
+    seeds = len(c.arms[0].seeds)
     note = f"counts summed over {seeds} seeds" if seeds > 1 else "counts below"
 
     def one(arm: ArmResult) -> Markup:
-        counts_KK = arm.scores[c.split].confusion_KK
+        counts_KK, spoken = arm.scores[c.split].confusion_KK, c.spoken(c.split, arm)
         return picture(
             lambda theme: plots.confusion_matrix(counts_KK, c.data.classes, arm.arm, theme, note),
             f"Confusion matrix of {arm.arm} on {spoken}. {sections.main_confusions(counts_KK, c.data.classes)}",
-            f"{arm.arm}, {spoken}, last epoch. {sections.main_confusions(counts_KK, c.data.classes)}",
+            f"{arm.arm}, {spoken}, {arm.chosen.at}. {sections.main_confusions(counts_KK, c.data.classes)}",
         )
 
     return side_by_side(*(one(arm) for arm in c.arms))
@@ -179,5 +183,7 @@ def _histogram(c: Comparison) -> Markup:
     return side_by_side(figure, sections.class_counts(c))
 
 
-def _at_end(arms: Sequence[ArmResult], curve: str, scale: float = 100, digits: int = 1) -> str:
-    return "; ".join(f"{arm.arm} {scale * arm.curves[curve].mean_E[-1]:.{digits}f}" for arm in arms)
+def _judged(c: Comparison, curve: str, scale: float = 100, digits: int = 1) -> str:
+    """Each arm's mean of the curve at the judged epoch, for those who do not see the plot."""
+    said = "; ".join(f"{arm.arm} {scale * arm.judged(curve).mean:.{digits}f}" for arm in c.arms)
+    return f"{sentence_case(c.chosen.when) if c.chosen.selects else 'At the end'}: {said}"

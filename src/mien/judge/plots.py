@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+from mien.judge.arms import Curve
 from mien.judge.compare import Comparison, DataFacts
 from mien.judge.intervals import Interval
-from mien.judge.metrics import Floats, Ints
+from mien.judge.metrics import Ints
 from mien.judge.style import LIGHT, WIDTH, Theme, arm_style, blank_figure, legend, new_figure, short, styled
+from mien.judge.tables import sentence_case
 from mien.judge.verdict import points
 
 if TYPE_CHECKING:
@@ -78,8 +80,8 @@ def has_curve(comparison: Comparison, name: str) -> bool:
     return all(name in arm.curves for arm in comparison.arms)
 
 
-def last_epoch(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """Accuracy after the last epoch: per arm the mean with its 95 % interval, and each seed as a ring."""
+def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
+    """Accuracy at the judged epoch: per arm the mean with its 95 % interval, and each seed as a ring."""
     splits, arms = comparison.splits, comparison.arms
     with styled(theme):
         height = 0.55 + len(splits) * (0.45 + 0.5 * len(arms))
@@ -90,8 +92,8 @@ def last_epoch(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
                 name = f"{short(arm.arm)}   {100 * s.accuracy.mean:.1f}"
                 _interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
             _rows_only(axes, len(arms))
-            axes.set_title(f"{_sentence_case(comparison.data.spoken[split])}, {arms[0].scores[split].n:,} faces")
-        panels[-1].set_xlabel("accuracy after the last epoch, percent")
+            axes.set_title(f"{sentence_case(comparison.spoken(split))}, {arms[0].scores[split].n:,} faces")
+        panels[-1].set_xlabel(f"accuracy {comparison.chosen.when}, percent")
     return figure
 
 
@@ -103,8 +105,8 @@ def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
         for row, v in enumerate(comparison.verdicts):
             name = f"{short(v.b, 26)} − {short(v.a, 26)}   {points(v.accuracy.mean)}"
             _interval_row(axes, name, v.accuracy, v.per_seed, row, arm_style(row + 1, theme), theme)
-        axes.set_title(f"Differences, {comparison.data.spoken[comparison.split]}")
-        axes.set_xlabel("points of accuracy after the last epoch")
+        axes.set_title(f"Differences, {comparison.spoken(comparison.split)}")
+        axes.set_xlabel(f"points of accuracy {comparison.chosen.when}")
         _rows_only(axes, len(comparison.verdicts))
     return figure
 
@@ -179,7 +181,7 @@ def per_class_f1(comparison: Comparison, split: str, theme: Theme = LIGHT) -> Fi
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_title(f"F1 by class, {comparison.data.spoken[split]}")
+        axes.set_title(f"F1 by class, {comparison.spoken(split)}")
         legend(figure, handles, [arm.arm for arm in arms])
     return figure
 
@@ -233,7 +235,13 @@ def _curves(
 
         handles = []
         for number, arm in enumerate(comparison.arms):
-            handles.append(_curve(axes, scale * arm.curves[name].values_SE, arm_style(number, theme), peak=peak))
+            curve, style = Curve(scale * arm.curves[name].values_SE), arm_style(number, theme)
+            handles.append(_curve(axes, curve, style, peak=peak))
+            if arm.selected_by:
+                # Hollow, so that they stand off from the markers of the means.
+                put: dict[str, Any] = {"marker": "d", "linestyle": "none", "color": style["color"], "zorder": 4}
+                put |= {"markerfacecolor": theme.paper, "markersize": 6, "markeredgewidth": 1.2}
+                axes.plot(arm.judged_epochs, curve.at(arm.judged_epochs).per_seed, **put)
         if zero:
             axes.axhline(0, color=theme.faint, linewidth=0.9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -244,18 +252,18 @@ def _curves(
     return figure
 
 
-def _curve(axes: Axes, values_SE: Floats, style: dict[str, Any], *, peak: bool) -> object:
+def _curve(axes: Axes, curve: Curve, style: dict[str, Any], *, peak: bool) -> object:
     """Draw mean, mean ± std and thin seeds of one arm; return the mean's line."""
-    epochs, mean_E = np.arange(1, values_SE.shape[1] + 1), values_SE.mean(0)
-    colour = style["color"]
-    for values_E in values_SE if len(values_SE) > 1 else ():
+    mean_E, seeds = curve.mean_E, len(curve.values_SE)
+    epochs, colour = np.arange(1, len(mean_E) + 1), style["color"]
+    for values_E in curve.values_SE if seeds > 1 else ():
         axes.plot(epochs, values_E, color=str(colour), linewidth=0.7, alpha=0.45)
-    if len(values_SE) > 1:
-        std_E = values_SE.std(0, ddof=1)
+    if seeds > 1:
+        std_E = curve.std_E
         axes.fill_between(epochs, mean_E - std_E, mean_E + std_E, color=str(colour), alpha=0.14, linewidth=0)
     if peak:
-        at = int(mean_E.argmax())
-        axes.plot([at + 1], [mean_E[at]], marker="o", markersize=12, markerfacecolor="none", color=str(colour))
+        at = curve.peak_of_mean
+        axes.plot([at], [mean_E[at - 1]], marker="o", markersize=12, markerfacecolor="none", color=str(colour))
     (line,) = axes.plot(epochs, mean_E, linewidth=1.9, markersize=4.5, **style)
     return line
 
@@ -288,7 +296,3 @@ def _rows_only(axes: Axes, rows: int) -> None:
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.08)
-
-
-def _sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.data.split import TEST, VAL, Dataset
 from mien.errors import MienError
+from mien.judge.chosen import MEASURES, selected_by
 from mien.judge.evaluate import check
 
 CURVES = tuple(f"{of}_{what}" for of in ("train", "clean", "val", "test") for what in ("loss", "accuracy"))
@@ -27,11 +28,12 @@ class RunRecord:
             training mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in
             evaluation mode), val_loss, val_accuracy, test_loss, test_accuracy (where the split exists), lr, seconds,
             images_per_second.
-        probabilities: split -> float32 [N,K] of the last epoch, in the split's row order.
+        probabilities: split -> float32 [N,K] of the judged epoch, in the split's row order.
         seconds: training time.
         machine: what it ran on.
-        recipe: everything that decides what was learned.
+        recipe: everything that decides what was learned; `select` in it says what chose the judged epoch.
         digest: of the data it was trained on; empty where unknown, else compared with the data set's.
+        judged_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
     """
 
     arm: str
@@ -42,18 +44,25 @@ class RunRecord:
     machine: Mapping[str, object]
     recipe: Mapping[str, object]
     digest: str = ""
+    judged_epoch: int | None = None
 
     @property
     def title(self) -> str:
         return f"'{self.arm}' seed {self.seed}"
+
+    @property
+    def judged(self) -> int:
+        """`judged_epoch` as a number in every case."""
+        return len(self.history) if self.judged_epoch is None else self.judged_epoch
 
 
 def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[RunRecord, ...]]:
     """Arm -> its runs by rising seed, arms in the order in which they first come, all of the same seeds.
 
     Raises:
-        MienError: no run, a run without epochs, a seed twice in an arm, arms of different seeds, runs of one arm of
-            different length or recipe, a figure that is no number, or runs on other data than `dataset`.
+        MienError: no run, a run without epochs, a judged epoch that is not among them or not what the recipe selects,
+            a seed twice in an arm, arms of different seeds, runs of one arm of different recipe, or of different length
+            where none may end early, a figure that is no number, or runs on other data than `dataset`.
     """
     if not records:
         raise MienError("a comparison needs finished runs, got none")
@@ -61,6 +70,7 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
     for record in records:
         arms.setdefault(record.arm, []).append(record)
         _check_history(record)
+        _check_judged(record)
         if record.digest and record.digest != dataset.digest:
             raise MienError(
                 f"run {record.title} was trained on other data (digest {record.digest}) than {dataset.source} "
@@ -113,6 +123,19 @@ def _check_history(record: RunRecord) -> None:
             raise MienError(f"run {record.title}: {bad[0]} is no number in epoch {metrics['epoch']}")
 
 
+def _check_judged(record: RunRecord) -> None:
+    """The words on the page follow the recipe, so the record must not hold another epoch than the recipe says."""
+    epochs, by, got = len(record.history), selected_by(record.recipe), record.judged_epoch
+    if by is not None and by not in MEASURES:
+        raise MienError(f"run {record.title} selects its epoch by '{by}'; known are {', '.join(MEASURES)}")
+    if by is not None and got is None:
+        raise MienError(f"run {record.title} selects its epoch by {by}, but its record does not tell which that was")
+    if not 1 <= record.judged <= epochs:
+        raise MienError(f"run {record.title}: the judged epoch must be one of 1 to {epochs}, got {got}")
+    if by is None and record.judged != epochs:
+        raise MienError(f"run {record.title} is judged at its last epoch, {epochs}, but its record is of epoch {got}")
+
+
 def _check_seeds(seeds: Mapping[str, list[int]]) -> None:
     first, *others = seeds
     for arm, numbers in seeds.items():
@@ -128,7 +151,9 @@ def _check_seeds(seeds: Mapping[str, list[int]]) -> None:
 def _check_alike(runs: Sequence[RunRecord]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if len(run.history) != len(first.history) or set(run.history[0]) != set(first.history[0]):
+        may_differ = first.recipe.get("patience", 0)  # epochs without improvement that end a run; 0 never does
+        same_length = len(run.history) == len(first.history)
+        if not (same_length or may_differ) or set(run.history[0]) != set(first.history[0]):
             raise MienError(
                 f"runs of one arm must be of one kind, but {first.title} has {len(first.history)} epochs "
                 f"and {run.title} has {len(run.history)}, or they measured different figures"

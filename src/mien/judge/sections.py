@@ -9,11 +9,12 @@ import numpy as np
 
 from mien.data.split import TEST, VAL
 from mien.judge.arms import ArmResult
+from mien.judge.chosen import SELECTED_ON
 from mien.judge.compare import Comparison
 from mien.judge.html import Markup, bullets, paragraphs, table
 from mien.judge.intervals import BOTH
 from mien.judge.metrics import Ints
-from mien.judge.tables import percent, span, spread
+from mien.judge.tables import percent, sentence_case, span, spread
 from mien.judge.verdict import SINGLE, points
 
 NONE = "–"
@@ -25,18 +26,23 @@ def setting(c: Comparison) -> Markup:
     faces = ", ".join(f"{c.data.spoken[s]} {sum(n) + c.data.unlabelled.get(s, 0):,}" for s, n in c.data.counts.items())
     blank = "".join(f" No label: {n:,} faces of {c.data.spoken[s]}." for s, n in c.data.unlabelled.items())
     origin = f", recognised by its digest as {c.data.known_as}" if c.data.known_as else ""
-    arms = table(
-        "The arms; the first is what the others are held against",
-        ["arm", "net", "augmentation", "epochs"],
-        [[a.arm, value(a.recipe.get("model", NONE)), value(a.recipe.get("augment", NONE)), a.epochs] for a in c.arms],
-        words=3,
-    )
-    told = "test is measured every epoch and nothing is chosen by it" if TEST in c.splits else "nothing is chosen by it"
+    judged = ["judged at epoch"] * c.chosen.selects
+    rows = [
+        [a.arm, value(a.recipe.get("model", NONE)), value(a.recipe.get("augment", NONE)), _each(a.lengths)]
+        + [_each(a.judged_epochs) for _ in judged]
+        for a in c.arms
+    ]
+    head = ["arm", "net", "augmentation", "epochs", *judged]
+    arms = table("The arms; the first is what the others are held against", head, rows, words=3)
+    if TEST in c.splits:
+        told = "test is measured every epoch and nothing is chosen by it"
+    else:
+        told = "there are no scores on a test split" if c.chosen.selects else "nothing is chosen by it"
     return Markup(
         paragraphs(
             f"Data: {c.data.name}{origin}. Faces: {faces}.{blank}",
             f"Each arm was trained from seed {', '.join(map(str, seeds))}; runs of the same seed form a pair. "
-            f"Every figure is that of the last epoch; {told}.",
+            f"Every figure is that of {c.chosen.in_full}; {told}.",
         )
         + arms
     )
@@ -48,13 +54,13 @@ def scores(c: Comparison) -> Markup:
     rows = [
         [
             a.arm,
-            c.data.spoken[split],
+            c.spoken(split, a),
             spread(s.accuracy),
             span(s.accuracy_interval),
             spread(s.macro_f1),
             span(s.macro_f1_interval),
             spread(s.nll, scale=1, digits=2),
-            f"{a.curves['train_loss'].mean_E[-1]:.2f}",
+            f"{a.judged('train_loss').mean:.2f}",
         ]
         for split in c.splits
         for a in c.arms
@@ -63,7 +69,9 @@ def scores(c: Comparison) -> Markup:
     seeds = len(c.arms[0].seeds)
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
-    return table(f"Last epoch, {over}; the intervals cover {covers}", head, rows, words=2)
+    note = f". “{SELECTED_ON.capitalize()}”: the split also chose the epoch, so its figures are optimistic"
+    marked = note if any(c.chosen.on(split) for split in c.splits) else ""
+    return table(f"{sentence_case(c.chosen.at)}, {over}; the intervals cover {covers}{marked}", head, rows, words=2)
 
 
 def differences(c: Comparison) -> Markup:
@@ -81,14 +89,12 @@ def differences(c: Comparison) -> Markup:
         ]
         for v in c.verdicts
     ]
-    caption = (
-        f"Differences on {c.data.spoken[c.split]}, paired by seed; the intervals cover {c.verdicts[0].accuracy.covers}"
-    )
+    caption = f"Differences on {c.spoken(c.split)}, paired by seed; the intervals cover {c.verdicts[0].accuracy.covers}"
     return table(caption, head, rows)
 
 
 def peaks(c: Comparison) -> Markup:
-    """Gap at the end, and where validation accuracy peaks."""
+    """Gap at the judged epoch, and where validation accuracy peaks."""
     head = [
         "arm",
         "gap, unaugmented",
@@ -96,23 +102,25 @@ def peaks(c: Comparison) -> Markup:
         "validation peaks at",
         "peak of each seed",
         "at peak %",
-        "at end %",
+        "as judged %" if c.chosen.selects else "at end %",
     ]
     rows = []
     for arm in c.arms:
-        curve = arm.curves["val_accuracy"]
+        at_peak = arm.curves["val_accuracy"].mean_E[(arm.peak_of_mean or 1) - 1]
         rows.append(
             [
                 arm.arm,
-                _end_gap(arm, "gap_clean"),
-                _end_gap(arm, "gap_running"),
+                _gap(arm, "gap_clean"),
+                _gap(arm, "gap_running"),
                 f"epoch {arm.peak_of_mean}",
                 ", ".join(map(str, arm.peaks)),
-                percent(curve.mean_E.max()),
-                percent(curve.mean_E[-1]),
+                percent(at_peak),
+                percent(arm.judged("val_accuracy").mean),
             ]
         )
-    return table("Gap after the last epoch in points of accuracy, and the peak of mean validation accuracy", head, rows)
+    marked = f" ({SELECTED_ON})" * c.chosen.on(VAL)
+    caption = f"Gap {c.chosen.when} in points of accuracy, and the peak of mean validation accuracy{marked}"
+    return table(caption, head, rows)
 
 
 def main_confusions(counts_KK: Ints, classes: Sequence[str], most: int = 3) -> str:
@@ -133,7 +141,7 @@ def per_class(c: Comparison, arm: ArmResult) -> Markup:
     rows: list[list[object]] = [[name, percent(p), percent(r), percent(f), f"{n:,}"] for name, p, r, f, n in cells]
     rows.append(["macro mean", percent(s.precision.mean()), percent(s.recall.mean()), spread(s.macro_f1), f"{s.n:,}"])
     rows.append(["accuracy", "", "", spread(s.accuracy), f"{s.n:,}"])
-    return table(f"{arm.arm}, {c.data.spoken[c.split]}", ["class", "precision %", "recall %", "F1 %", "faces"], rows)
+    return table(f"{arm.arm}, {c.spoken(c.split, arm)}", ["class", "precision %", "recall %", "F1 %", "faces"], rows)
 
 
 def class_counts(c: Comparison) -> Markup:
@@ -161,9 +169,10 @@ def student_report(c: Comparison) -> Markup:
     ]
     for arm in c.arms:
         told = {s: spread(arm.scores[s].accuracy) if s in arm.scores else NONE for s in (VAL, TEST)}
-        rows.append(
-            [f"here: {arm.arm}", f"{arm.curves['train_loss'].mean_E[-1]:.2f}", told[VAL], told[TEST], arm.epochs]
-        )
+        if arm.chosen.on(VAL) and VAL in arm.scores:
+            told[VAL] += f", {SELECTED_ON}"
+        loss = f"{arm.judged('train_loss').mean:.2f}"
+        rows.append([f"here: {arm.arm}", loss, told[VAL], told[TEST], _each(arm.judged_epochs)])
     return Markup(
         paragraphs(
             "The study that this one repeats gives 62.19 % for regular pictures at a training loss of 0.30, and 61.97 "
@@ -215,10 +224,7 @@ def recipes(c: Comparison) -> Markup:
 
 def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
     """What was and was not chosen, what the intervals cover, and what the page cannot say."""
-    said = [
-        "Nothing was selected: every figure is that of the last epoch, and no epoch, seed or arm was left out or "
-        "picked."
-    ]
+    said = _selection(c)
     first = c.verdicts[0]
     if first.accuracy.covers == BOTH:
         said.append(
@@ -236,9 +242,10 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
             "“No difference shown” is not “no difference”: every difference inside the interval agrees with the data."
         )
     if c.split == VAL:
+        before = "that is the epoch" if c.chosen.selects else "nothing was"
         said.append(
             f"The verdict is about {c.data.spoken[VAL]}, {first.ground.why}. A figure on validation flatters whatever "
-            "was chosen by it before; here nothing was."
+            f"was chosen by it before; here {before}."
         )
     if len(c.verdicts) > 1:
         said.append(
@@ -249,6 +256,29 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
         "its linear approximation, and only that of accuracy has been tried in simulation."
     )
     return bullets([*said, *notes])
+
+
+def _selection(c: Comparison) -> list[str]:
+    """What was chosen and by what."""
+    if not c.chosen.selects:
+        return [
+            "Nothing was selected: every figure is that of the last epoch, and no epoch, seed or arm was left out or "
+            "picked."
+        ]
+    said = [
+        f"Figures are of {c.chosen.in_full}; each run's epoch is its own. No seed or arm was left out or picked, and "
+        "nothing was chosen by test.",
+        f"Validation figures of an arm whose epoch validation chose ({SELECTED_ON}) are optimistic: part of what lifts "
+        "them is luck on those faces. Test figures are not touched by that.",
+    ]
+    if not all(a.selected_by for a in c.arms):
+        said.append("Only some of the arms chose their epoch, so on validation they have an edge over the others.")
+    if any(len(set(a.lengths)) > 1 for a in c.arms):
+        said.append(
+            "Runs of an arm may end early, so curves are means over the runs that got that far, and the peak of a mean "
+            "is sought among the epochs that all runs of the arm reached."
+        )
+    return said
 
 
 def value(v: object) -> str:
@@ -263,5 +293,10 @@ def value(v: object) -> str:
     return json.dumps(v, default=str)
 
 
-def _end_gap(arm: ArmResult, which: str) -> str:
-    return points(float(arm.curves[which].mean_E[-1])) if which in arm.curves else NONE
+def _gap(arm: ArmResult, which: str) -> str:
+    return points(arm.judged(which).mean) if which in arm.curves else NONE
+
+
+def _each(numbers: Sequence[int]) -> str:
+    """`9` where it is the same for every seed, else `9, 7, 8`."""
+    return ", ".join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien.judge.arms import ArmResult, Spread
+from mien.judge.chosen import SELECTED_ON
 from mien.judge.compare import Comparison
 from mien.judge.evaluate import Evaluation
 from mien.judge.intervals import Interval
@@ -43,16 +44,18 @@ def confusion_table(evaluation: Evaluation) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """One row per arm and split after the last epoch; narrow enough for a terminal of 80 columns."""
-    title = f"{escape(comparison.data.name)}, after the last epoch"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    """One row per arm and split at the judged epoch; narrow enough for a terminal of 80 columns."""
+    title = f"{escape(comparison.data.name)}, {comparison.chosen.when}"
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    if any(comparison.chosen.on(split) for split in comparison.splits):
+        table.caption = f"* {SELECTED_ON}: this split also chose the epoch; optimistic"
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
     for heading in ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "train\nloss", "peak\nepoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in comparison.arms:
         for split in comparison.splits:
-            table.add_row(escape(arm.arm), split, *_cells(arm, split))
+            table.add_row(escape(arm.arm), split + "*" * arm.chosen.on(split), *_cells(arm, split))
     return table
 
 
@@ -72,12 +75,16 @@ def span(interval: Interval) -> str:
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 
+def sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
     score = arm.scores[split]
     return (
         spread(score.accuracy),
         span(score.accuracy_interval),
         spread(score.macro_f1),
-        f"{arm.curves['train_loss'].mean_E[-1]:.2f}",
+        f"{arm.judged('train_loss').mean:.2f}",
         "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
     )

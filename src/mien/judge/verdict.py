@@ -1,4 +1,4 @@
-"""The verdict: one sentence about two arms, computed from the last epoch's accuracy on unseen faces."""
+"""The verdict: one sentence about two arms, computed from the judged epoch's accuracy on unseen faces."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Ground:
         why: why it is this split where it is not the test split, else empty.
         seeds: seeds per arm.
         faces: faces in the split.
+        when: which epoch's nets are judged (`Chosen.when`).
+        aside: the clause that says that the split also chose that epoch, or empty (`Chosen.aside`).
     """
 
     data: str
@@ -29,6 +31,8 @@ class Ground:
     why: str
     seeds: int
     faces: int
+    when: str
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one sentence, in points of accuracy (hundredths)."""
         g, d = self.ground, self.accuracy
-        where = f"{g.data}, {g.split}{', ' + g.why if g.why else ''}"
+        besides = " and stands in ".join(text for text in (g.aside, g.why) if text)
+        where = f"{g.data}, {g.split}{', ' + besides if besides else ''}"
         drawn = f"{_count(g.seeds, 'seed')} per arm, {g.faces:,} faces"
         # A bound that is not 0 must not be printed as 0: it is what the finding hangs on.
         digits = next((k for k in (1, 2, 3) if all(_told(v, k) for v in (d.low, d.high))), 4)
@@ -66,17 +71,17 @@ class Verdict:
         if self.finding == SINGLE:
             return (
                 f"A single comparison, no verdict: on {where}, {self.b} minus {self.a} is {mean} points of "
-                f"accuracy after the last epoch ({drawn}; {span} covers the draw of faces only)."
+                f"accuracy {g.when} ({drawn}; {span} covers the draw of faces only)."
             )
         if self.finding == NOT_SHOWN:
             return (
                 f"No difference shown between {self.b} and {self.a} on {where}: {mean} points of accuracy "
-                f"after the last epoch ({span}; {drawn})."
+                f"{g.when} ({span}; {drawn})."
             )
         which = "higher" if d.mean > 0 else "lower"
         return (
             f"On {where}, {self.b} is {mean.lstrip('+−')} points of accuracy {which} than {self.a} "
-            f"after the last epoch ({span}; {drawn})."
+            f"{g.when} ({span}; {drawn})."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -45,7 +47,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._rich.stop()
-        if self._events is not None:
+        if self._events:
             self._events.close()
 
     def start(self, epoch: int) -> None:
@@ -72,11 +74,8 @@ class Progress:
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """An epoch is done: one lasting line, and the events."""
-        if self._events is not None:
-            for key, value in metrics.items():
-                if key != "epoch":
-                    self._events.add_scalar(key.replace("_", "/", 1), value, int(metrics["epoch"]))
-            self._events.flush()
+        if self._events:
+            self._tell_tensorboard(self._events, metrics)
         if self._shown:
             named = [(k.removesuffix("_accuracy"), v) for k, v in metrics.items() if k.endswith("_accuracy")]
             accuracies = "  ".join(f"{name} {value:.2%}" for name, value in named)
@@ -86,11 +85,53 @@ class Progress:
                 highlight=False,
             )
 
+    def _tell_tensorboard(self, events: _Events, metrics: Mapping[str, float]) -> None:
+        """Where events cannot be written, training goes on without them."""
+        try:
+            events.write({k.replace("_", "/", 1): v for k, v in metrics.items() if k != "epoch"}, int(metrics["epoch"]))
+        except OSError as why:
+            self._events = None
+            if self._shown:
+                self._console.print(f"no more events for TensorBoard: {why}", highlight=False)
 
-def _event_writer(folder: Path) -> Any:
-    """TensorBoard's writer where tensorboard is installed, else None."""
+
+class _Events:
+    """A file for TensorBoard in `folder`, made when there is something to write.
+
+    Its own writer works in a thread, which on a full disk dies with a traceback and takes the training with it; and it
+    names the host.
+    """
+
+    _number = itertools.count()
+
+    def __init__(self, folder: Path) -> None:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary, self._record = event_pb2.Event, summary_pb2.Summary, RecordWriter
+        self._path = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}.{next(self._number)}"
+        self._file: Any = None
+
+    def write(self, values: Mapping[str, float], epoch: int) -> None:
+        """Add one epoch's figures; `OSError` where that is not possible."""
+        now, events = time.time(), []
+        if self._file is None:
+            self._path.parent.mkdir(exist_ok=True)
+            self._file = self._path.open("wb", buffering=0)
+            events = [self._event(wall_time=now, file_version="brain.Event:2")]
+        told = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        events.append(self._event(wall_time=now, step=epoch, summary=self._summary(value=told)))
+        for event in events:
+            self._record(self._file).write(event.SerializeToString())
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _event_writer(folder: Path) -> _Events | None:
+    """A writer where tensorboard is installed, else None."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        return _Events(folder / "tensorboard")
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))

@@ -98,6 +98,7 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
         seconds=sum(epoch["seconds"] for epoch in history),
         machine=run.machine,
         recipe=recipe.to_dict(),
+        judged_epoch=run.judged_epoch,
     )
 
 

@@ -1,0 +1,197 @@
+"""Folders of labels without splits: a fifth is held out, and what lies beside the pictures does no harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.__main__ import main
+from mien.data import Dataset, audit, load
+from mien.data.folder import to_face
+from mien.errors import DataError
+from mien.labels import FER7
+
+
+def noise(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (20, 24), dtype=np.uint8)
+
+
+@pytest.fixture
+def flat(put, tmp_path: Path) -> Path:
+    """23 pictures that are bored, ten that are keen, one that is odd."""
+    for label, first, count in (("bored", 0, 23), ("keen", 100, 10), ("odd", 200, 1)):
+        for k in range(first, first + count):
+            put(f"{label}/{k}.png", noise(k))
+    return tmp_path / "faces"
+
+
+def counts(data: Dataset) -> dict[str, dict[str, int]]:
+    return audit(data).counts
+
+
+def faces(data: Dataset, split: str) -> set[bytes]:
+    return {face.tobytes() for face in data[split].pixels_NHW}
+
+
+def test_a_fifth_of_each_label_is_held_out(flat: Path) -> None:
+    data = load(flat)
+    assert (data.name, data.labels.names, list(data.splits)) == ("folder", ("bored", "keen", "odd"), ["train", "val"])
+    assert counts(data) == {"train": {"bored": 18, "keen": 8, "odd": 1}, "val": {"bored": 5, "keen": 2, "odd": 0}}
+    rows_N = np.concatenate([data["train"].rows_N, data["val"].rows_N])
+    assert sorted(rows_N) == list(range(34))
+    assert data.note is not None
+    assert (np.diff(data["val"].rows_N) > 0).all()  # in the order of the paths, as in any folder
+
+
+def test_every_ending_and_usual_spelling(put, tmp_path: Path) -> None:
+    for k, name in enumerate(["Happiness/a.png", "Happiness/b.JPG", "anger/c.jpeg", "anger/d.PNG"]):
+        put(name, noise(k))
+    data = load(tmp_path / "faces")
+    assert data.labels == FER7
+    assert [sorted(data[s].labels_N.tolist()) for s in ("train", "val")] == [[0, 3], [0, 3]]
+
+
+def test_names_have_no_say(flat: Path, tmp_path: Path) -> None:
+    for k, file in enumerate(sorted(flat.rglob("*.png"), reverse=True)):
+        # Kaggle's names say which split a picture is of, but only where the folder has splits.
+        new = tmp_path / "renamed" / f"my {file.parent.name}" / f"{('PublicTest', 'Training')[k % 2]}_{k}.png"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, new)
+    assert faces(load(tmp_path / "renamed"), "val") == faces(load(flat), "val")
+
+
+def test_twins_stay_together_however_they_are_encoded(flat: Path) -> None:
+    held = faces(load(flat), "val")
+    for file in sorted(flat.glob("*/*.png")):
+        shutil.copyfile(file, file.with_name(f"copy of {file.name}"))
+        Image.open(file).convert("RGB").save(file.with_name(f"colour {file.name}"))
+    data = load(flat)
+    assert audit(data).across == {"val in train": 0}
+    assert sum(map(sum, (c.values() for c in counts(data).values()))) == 3 * 34
+    assert len(data["val"]) == 3 * len(held)
+
+
+def test_a_copy_moves_nothing(flat: Path) -> None:
+    before = faces(load(flat), "val")
+    for k in range(100, 110):
+        shutil.copyfile(flat / f"keen/{k}.png", flat / f"keen/copy of {k}.png")
+    assert faces(load(flat), "val") == before
+
+
+def test_twins_under_two_labels_train(flat: Path) -> None:
+    for k in range(100, 105):
+        shutil.copyfile(flat / f"keen/{k}.png", flat / f"bored/{k}.png")
+    data = load(flat)
+    found = audit(data)
+    assert found.across == {"val in train": 0}
+    assert found.disputed["val"] == ()
+    assert len(found.disputed["train"]) == 5
+    assert found.counts["val"] == {"bored": 6, "keen": 2, "odd": 0}  # a fifth of 28 and of 10
+
+
+def test_the_files_bytes_decide(flat: Path) -> None:
+    """A pin: another order would turn pictures that were trained on into pictures to validate on."""
+    wanted = set()
+    for label, count in (("bored", 5), ("keen", 2)):
+        files = sorted((f.read_bytes() for f in flat.glob(f"{label}/*.png")), key=lambda b: hashlib.sha256(b).digest())
+        wanted |= {to_face(data).tobytes() for data in files[:count]}
+    assert faces(load(flat), "val") == wanted
+
+
+@pytest.mark.parametrize("split", ["train", "val", "validation", "test"])
+def test_splits_and_labels_side_by_side(flat: Path, put, split: str) -> None:
+    put(f"{split}/keen/a.png")
+    with pytest.raises(DataError) as caught:
+        load(flat)
+    assert str(caught.value) == (
+        f"{flat}: has the split {split} beside folders with pictures of their own (bored, keen, odd); "
+        "expected either faces/train/<label>/*.png or faces/<label>/*.png, not both"
+    )
+
+
+def test_train_alone_is_not_divided(put, tmp_path: Path) -> None:
+    for k in range(10):
+        put(f"train/keen/{k}.png", noise(k))
+        put(f"train/bored/{k}.png", noise(10 + k))
+    (tmp_path / "faces/notes").mkdir()
+    (tmp_path / "faces/notes/readme.txt").write_text("no pictures here, so no label")
+    put(".thumbnails/1.png")
+    data = load(tmp_path / "faces")
+    assert {s: len(data[s]) for s in data.splits} == {"train": 20}
+    assert data.note is None
+
+
+def test_what_is_no_picture_is_passed_over(flat: Path, put) -> None:
+    before = load(flat)
+    for name in ("keen/.DS_Store", "keen/Thumbs.db", "keen/notes.txt", "keen/._1.png", "notes.txt", ".DS_Store"):
+        (flat / name).write_bytes(b"not a picture")
+    for name in ("empty", "texts", ".hidden"):
+        (flat / name).mkdir()
+    (flat / "texts/a.txt").write_text("not a picture")
+    put(".hidden/a.png")
+    put("cover.png")  # stands under no label
+    after = load(flat)
+    assert after.digest == before.digest
+    assert after.labels == before.labels
+    assert counts(after) == counts(before)
+
+
+@pytest.mark.parametrize("made", ["keen/a.txt", "keen/.DS_Store", "keen/deep/a.png", ".keen/a.png", "a.png"])
+def test_no_label_has_pictures(put, tmp_path: Path, nothing_left, made: str) -> None:
+    file = tmp_path / "faces" / made
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"anything")
+    with pytest.raises(DataError, match=r"faces: has neither pictures as train/<label>/\*.png or <label>/\*.png"):
+        load(tmp_path / "faces")
+    nothing_left(tmp_path / "faces")
+
+
+def test_one_label(put, tmp_path: Path) -> None:
+    put("keen/a.png")
+    with pytest.raises(DataError, match="faces: has pictures of one label only, 'keen'"):
+        load(tmp_path / "faces")
+
+
+def test_one_picture_each_is_no_validation(put, tmp_path: Path) -> None:
+    put("keen/a.png", 1)
+    put("bored/a.png", 2)
+    assert {s: len(split) for s, split in load(tmp_path / "faces").splits.items()} == {"train": 2}
+
+
+def test_a_closed_folder(put, flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told where it could be a label; passed over beside splits, as lost+found lies at the top of a disk."""
+    (flat / "lost+found").mkdir()
+    (tmp_path / "split/lost+found").mkdir(parents=True)
+    shutil.copytree(flat / "keen", tmp_path / "split/train/keen")
+    shutil.copytree(flat / "bored", tmp_path / "split/train/bored")
+    look = Path.iterdir
+
+    def iterdir(self: Path):
+        if self.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(self))
+        return look(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)  # these tests may run as a user to whom nothing is closed
+    assert len(load(tmp_path / "split")["train"]) == 33
+    with pytest.raises(DataError, match=r"faces/lost\+found: cannot be read, permission is denied"):
+        load(flat)
+
+
+def test_the_command_shows_it(flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mien", "data", "faces", "--out", "shown", "--json", "figures.json"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "all 27 7" in told
+    assert "val is a fifth of each label's pictures" in told
+    assert json.loads((tmp_path / "figures.json").read_text())["counts"]["val"] == {"bored": 5, "keen": 2, "odd": 0}
+    assert sorted(f.name for f in (tmp_path / "shown").iterdir()) == ["classes.png", "faces.png"]
