@@ -8,7 +8,8 @@ in batches of 64, augmented by flip, cutout and noise. `notebook` is the student
 with Albumentations picture by picture, channels first, the loss read after every step; `notebook, 2 workers` hands the
 augmentation to two processes. `mien` is `mien.train.train` itself, in the precision that it chooses here. Each
 measurement is a process of its own; an epoch to warm up, then one that is timed; the sides take turns within each
-repeat.
+repeat. Both have the cores that `mien.threads.threads` says, and OpenMP's own way to wait. Rates are of the epoch's
+steps; the figures and the checkpoint after it are not in them.
 
 The parts of mien's step are timed in a copy of its loop, and the copy must end at the very loss that `train` ends at,
 or it is no copy. `--sharing` trains two at once on the same cores, with OpenMP's idle threads spinning (its default),
@@ -47,9 +48,11 @@ def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
     import albumentations
     import torch
 
+    from mien.threads import threads
     from mien.train import find_recipe
     from mien.train.models import build_model
 
+    torch.set_num_threads(threads())
     pixels_NHW, labels_N = _faces(steps)
     pipeline = albumentations.Compose(
         [
@@ -112,7 +115,7 @@ def mien(model: str, steps: int) -> dict[str, Any]:
     dataset = Dataset("bench", Path("bench"), f"bench{steps}", FER7, {"train": split})
     recipe = replace(find_recipe("seed_augmented"), model=model, batch=BATCH, epochs=2)
     with tempfile.TemporaryDirectory() as folder:
-        run = train(recipe, dataset, Path(folder) / "run", progress=True)
+        run = train(recipe, dataset, Path(folder) / "run", device="cpu", progress=True)
         parts, loss = _parts(recipe, split, Path(folder))
         if loss != run.history[1]["train_loss"]:
             sys.exit(f"the copy of the loop ends at a loss of {loss}, train at {run.history[1]['train_loss']}")
@@ -249,7 +252,7 @@ def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(repeats):
         for side in SIDES:
-            runs[side] += measure(side, model, steps, POLICIES["sleeping"] if side == MIEN else {})
+            runs[side] += measure(side, model, steps, {})
     rates = {side: summary([run["images_per_second"] for run in each]) for side, each in runs.items()}
     steps_ms = [run["milliseconds_per_step"] for run in runs[MIEN]]
     parts = {part: summary([ms[part] for ms in steps_ms]) for part in steps_ms[0]}
@@ -266,14 +269,13 @@ def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:
 
 
 def shared(model: str, steps: int, repeats: int) -> dict[str, Any]:
-    """Images a second of two processes at once, added up, under each way to wait; and of one alone."""
-    rates: dict[str, list[float]] = {"one process": [], **{name: [] for name in POLICIES}}
+    """Images a second of one process alone, and of two at once added up, under each way to wait."""
+    rates: dict[str, dict[str, list[float]]] = {name: {"alone": [], "two at once": []} for name in POLICIES}
     for _ in range(repeats):
-        rates["one process"].append(measure(MIEN, model, steps, POLICIES["sleeping"])[0]["images_per_second"])
         for name, settings in POLICIES.items():
-            both = measure(MIEN, model, steps, settings, times=2)
-            rates[name].append(sum(run["images_per_second"] for run in both))
-    return {name: summary(each) for name, each in rates.items()}
+            for times, rate in zip((1, 2), rates[name].values(), strict=True):
+                rate.append(sum(run["images_per_second"] for run in measure(MIEN, model, steps, settings, times)))
+    return {name: {how: summary(rate) for how, rate in each.items()} for name, each in rates.items()}
 
 
 def machine() -> dict[str, Any]:
@@ -320,8 +322,9 @@ def main() -> None:
         show(model, record["models"][model])
     if wanted.sharing:
         record["sharing"] = {wanted.models[0]: shared(wanted.models[0], 4 * wanted.steps, wanted.repeats)}
-        for name, rate in record["sharing"][wanted.models[0]].items():
-            print(f"two at once, {name:18} {rate['median']:8.1f} images/s together")
+        for name, rates in record["sharing"][wanted.models[0]].items():
+            for how, rate in rates.items():
+                print(f"{name:18} {how:12} {rate['median']:8.1f} images/s together")
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -4,7 +4,7 @@
     python experiments/tables.py [--check]
 
 Between `<!-- table:NAME -->` and `<!-- /table -->` stands the table of `results/NAME.json`: a `comparison.json` that
-`mien compare` wrote, or what `verdict_coverage.py` did.
+`mien compare` wrote, or what `verdict_coverage.py` or `fine_tune.py` did.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLACE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 def table(result: dict[str, Any]) -> str:
     """The table that this kind of result has."""
-    return comparison(result) if "arms" in result else coverage(result)
+    return next(make(result) for key, make in KINDS.items() if key in result)
 
 
 def coverage(result: dict[str, Any]) -> str:
@@ -46,7 +46,7 @@ def comparison(result: dict[str, Any]) -> str:
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
-        f"| arm (n = {seeds} seeds) | training loss | {split} accuracy, % | 95 % interval | macro-F1, % | "
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | macro-F1, % | "
         f"gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -64,15 +64,33 @@ def comparison(result: dict[str, Any]) -> str:
     return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`; {net}.\n{verdicts}\n"
 
 
+def starts(result: dict[str, Any]) -> str:
+    """One row a start: accuracy after the first and the last epoch, mean ± std over the seeds."""
+    rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
+    for row in result["starts"]:
+        told = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
+        first, last = (_spread({"mean": mean(values), "std": stdev(values)}) for values in told)
+        rows.append(f"| {row['start']} | {first} | {last} |")
+    faces, recipe = result["faces"], result["recipe"]
+    seeds = len(result["starts"][0]["val_accuracy"])
+    return "\n".join(rows) + (
+        f"\n\n{faces['train']} faces to train, {faces['val']} to validate, labelled {', '.join(result['labels'])}; "
+        f"{seeds} seeds; net `{recipe['model']}`, {recipe['epochs']} epochs.\n"
+    )
+
+
+KINDS = {"arms": comparison, "starts": starts, "replicates": coverage}
+
+
 def _spread(figure: dict[str, Any]) -> str:
-    return f"{100 * figure['mean']:.1f} ± {100 * figure['std']:.1f}"
+    return f"{100 * figure['mean']:.1f}" + ("" if figure["std"] is None else f" ± {100 * figure['std']:.1f}")
 
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
     """The figure of each run at the epoch that it is judged at."""
     runs = zip(arm["curves"][curve]["per_seed"], arm["judged_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
-    return {"mean": mean(values), "std": stdev(values)}
+    return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 
 
 def _selection(result: dict[str, Any]) -> str:

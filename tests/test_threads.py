@@ -27,7 +27,7 @@ def test_the_setting_comes_before_openmps_and_that_before_the_cores(monkeypatch:
     assert threads.threads() == 3
 
 
-@pytest.mark.parametrize("bad", ["0", "-1", "two", "1.5", "²"])
+@pytest.mark.parametrize("bad", ["0", "-1", "two", "1.5", "²", "9" * 12])
 def test_what_is_no_number_of_threads_is_refused(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_THREADS", bad)
     with pytest.raises(MienError, match=f"MIEN_THREADS is the number of threads to use, .* not '{bad}'"):

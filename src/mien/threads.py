@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 from mien.errors import MienError
@@ -16,23 +17,30 @@ SETTING = "MIEN_THREADS"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
+def asked() -> int | None:
+    """What `MIEN_THREADS` says; None where it is not set.
+
+    Raises:
+        MienError: it is no whole number from 1 to 9999.
+    """
+    said = os.environ.get(SETTING, "").strip()
+    if not said:
+        return None
+    if not _is_count(said):
+        raise MienError(f"{SETTING} is the number of threads to use, a whole number above 0, not '{said[:40]}'")
+    return int(said)
+
+
 def threads() -> int:
     """What `MIEN_THREADS` says, else `OMP_NUM_THREADS`, else the cores that this process may run on.
 
-    A container's share counts: on a host of 64 cores, with a quota of 2, the answer is 2.
+    A Linux container's quota (cgroup v2) counts: on a host of 64 cores, with a quota of 2, the answer is 2.
 
     Raises:
-        MienError: `MIEN_THREADS` is no whole number above 0.
+        MienError: `MIEN_THREADS` is no whole number from 1 to 9999.
     """
-    said = os.environ.get(SETTING, "").strip()
-    if said:
-        if not (said.isascii() and said.isdigit() and int(said) > 0):
-            raise MienError(f"{SETTING} is the number of threads to use, a whole number above 0, not '{said}'")
-        return int(said)
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if openmp.isascii() and openmp.isdigit() and int(openmp) > 0:
-        return int(openmp)
-    return min(_cores(), _quota(_QUOTA))
+    return asked() or (int(openmp) if _is_count(openmp) else min(_cores(), _quota(_QUOTA)))
 
 
 def wait_politely() -> None:
@@ -41,6 +49,10 @@ def wait_politely() -> None:
     By default they spin, which costs nothing alone, and most of the machine beside another busy process.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _is_count(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,4}", text) is not None and int(text) > 0
 
 
 def _cores() -> int:

@@ -157,6 +157,14 @@ def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     assert "means over the runs that got that far" in seen
 
 
+def test_training_losses_of_different_kinds_are_not_to_be_compared(dataset: Dataset) -> None:
+    runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
+    said = "The arms differ in label_smoothing, so their training losses are of different things"
+    assert said not in _page(compare(runs, dataset))
+    smoothed = [replace(r, recipe={**r.recipe, "label_smoothing": 0.1}) if r.arm == "better" else r for r in runs]
+    assert said in _page(compare(smoothed, dataset))
+
+
 def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, without_test: Dataset) -> None:
     seen = _page(_compared(dataset, {"better": "val_loss"}))
     rows = re.findall(r"(plain|better)\s+(validation|test) (\([^)]*\))(, selected on)?", seen)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mien.errors import MienError
@@ -87,6 +89,25 @@ def test_augmentations_as_text() -> None:
 def test_bad_settings_say_what_there_is(setting: str, says: str) -> None:
     with pytest.raises(MienError, match=says):
         with_settings(find_recipe("seed"), [setting])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("batch", 14.0, "batch must be a whole number, got 14.0"),
+        ("batch", True, "batch must be a whole number, got True"),
+        ("epochs", 1.5, "epochs must be a whole number"),
+        ("epochs", 10**400, "epochs must be above 0 and below 1,000,000"),
+        ("lr", "0.1", "lr must be a number, got '0.1'"),
+        ("lr", np.float32(0.1), "lr must be a number"),
+        ("patience", np.int64(3), "patience must be a whole number"),
+        ("augment", None, "augment must be a tuple of augmentations"),
+        ("augment", [Flip()], "augment must be a tuple of augmentations"),
+    ],
+)
+def test_values_of_another_type_are_refused_before_they_break_a_run(field: str, value: object, says: str) -> None:
+    with pytest.raises(MienError, match=says):
+        replace(find_recipe("seed"), **{field: value})
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:

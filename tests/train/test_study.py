@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mien.data.split import Dataset
 from mien.errors import MissingSplit, RunError
-from mien.train import Recipe, compare, find_recipe
+from mien.train import Recipe, augmentation_sheet, compare, find_recipe
 from mien.train.study import examples
 
 
@@ -88,6 +89,15 @@ def test_an_unfinished_run_is_finished(toy: Dataset, arms: list[Recipe], folder:
     (out / "plain-seed0" / "metrics.jsonl").write_text("")  # stopped between the checkpoint and the metrics
     compare(toy, arms, seeds=1, out=out)
     assert (out / "plain-seed0" / "metrics.jsonl").read_text() == (folder / "plain-seed0" / "metrics.jsonl").read_text()
+
+
+def test_the_sheet_of_augmentations_is_a_picture(toy: Dataset, tmp_path: Path) -> None:
+    recipes = [find_recipe(n) for n in ("seed", "seed_augmented")]
+    sheet = augmentation_sheet(toy, recipes, tmp_path / "new" / "sheet.png")
+    high, wide, _ = cv2.imread(str(sheet)).shape
+    assert min(high, wide) > 200
+    with pytest.raises(RunError, match="cannot write"):
+        augmentation_sheet(toy, recipes, sheet / "below-a-file.png")
 
 
 def test_examples_show_each_operation_of_all_arms_once(toy: Dataset) -> None:

@@ -29,6 +29,7 @@ from mien.data.offenders import Offenders, unreadable
 from mien.data.split import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.errors import DataError
 from mien.labels import FER7, SPELLINGS, LabelSet, label_set_for
+from mien.threads import asked
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
@@ -52,6 +53,7 @@ def read_folder(path: Path) -> Dataset:
         DataError: no pictures there, folders that contradict each other, a label that only `val` or `test` has, or
             pictures that do not decode; names the first few of them.
     """
+    cv2.setNumThreads(asked() or cv2.getNumThreads())
     try:
         flat = not any(f.name in SPLIT_FOLDERS for f in _folders(path))
         found = _list_labels(path) if flat else _list_splits(path)

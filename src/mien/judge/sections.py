@@ -222,6 +222,10 @@ def recipes(c: Comparison) -> Markup:
     return Markup(shown + paragraphs(f"Shared by all arms: {same or 'nothing'}."))
 
 
+# Fields of a recipe that change what the training loss is made of.
+OF_THE_LOSS = ("label_smoothing", "class_weights", "balanced_sampling")
+
+
 def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
     """What was and was not chosen, what the intervals cover, and what the page cannot say."""
     said = _selection(c)
@@ -250,6 +254,12 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
     if len(c.verdicts) > 1:
         said.append(
             f"There are {len(c.verdicts)} verdicts, each with its own 95 %; they are not adjusted for their number."
+        )
+    differ = [field for field in OF_THE_LOSS if len({a.recipe.get(field, 0.0) for a in c.arms}) > 1]
+    if differ:
+        said.append(
+            f"The arms differ in {', '.join(differ)}, so their training losses are of different things and are not to "
+            "be compared; the losses on unaugmented faces are plain ones in all arms."
         )
     said.append(
         "Accuracy follows the frequent classes; macro-F1 counts each class alike. The interval of macro-F1 is that of "

@@ -15,6 +15,18 @@ from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
 from mien.train.runs import Run
 from mien.train.settings import with_settings
-from mien.train.study import compare
+from mien.train.study import augmentation_sheet, compare
+from mien.train.weights import find_weights
 
-__all__ = ["RECIPES", "Recipe", "Run", "compare", "find_recipe", "predict", "train", "with_settings"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "Run",
+    "augmentation_sheet",
+    "compare",
+    "find_recipe",
+    "find_weights",
+    "predict",
+    "train",
+    "with_settings",
+]

@@ -99,15 +99,18 @@ def restore(checkpoint: Checkpoint, net: nn.Module, optimiser: Optimizer, averag
     """
     whole = optimiser.state_dict()
     whole["state"] = {}
-    for key, tensor in checkpoint.optimiser.items():
-        number, _, what = key.partition(".")
-        whole["state"].setdefault(int(number), {})[what] = tensor
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     try:
+        for key, tensor in checkpoint.optimiser.items():
+            number, _, what = key.partition(".")
+            # In the memory order of its parameter, channels last, or every later step would be slower.
+            like = torch.empty_like(parameters[int(number)], dtype=tensor.dtype, device="cpu")
+            whole["state"].setdefault(int(number), {})[what] = like.copy_(tensor)
         net.load_state_dict(dict(checkpoint.net))
         if average:
             average.net.load_state_dict(dict(checkpoint.average))
         optimiser.load_state_dict(whole)
-    except (RuntimeError, ValueError) as why:
+    except (RuntimeError, ValueError, IndexError) as why:
         raise RunError(f"the checkpoint's weights do not fit the net: {why}") from None
 
 
@@ -124,8 +127,19 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         if path.exists():
             os.replace(path, before(path))
         os.replace(following, path)
+        _sync(path.parent)
     except OSError as why:
         raise _not_written(path, why) from None
+
+
+def _sync(folder: Path) -> None:
+    """Have a folder's new names on the disk, so that a power cut takes back no finished epoch."""
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def before(path: Path) -> Path:
@@ -167,6 +181,8 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
     except (OSError, SafetensorError) as why:
         raise RunError(f"{path} is damaged, or no safetensors file ({why})") from None
     form = about.get("format", "nothing")
+    if form not in formats and form.startswith("mien "):
+        raise RunError(f"{path} is a {form} of another version of mien, and this one reads {' or '.join(formats)}")
     if form not in formats:
         raise RunError(f"{path} is a safetensors file but no {' or '.join(formats)}: its header says {form!r}")
     if digest(tensors, about.get("state", "")) != about.get("sha256"):
@@ -199,5 +215,5 @@ def write_atomically(path: Path, content: bytes) -> None:
 def _not_written(path: Path, why: OSError) -> RunError:
     return RunError(
         f"cannot write {path}: {why.strerror or why}; what was there before is kept. "
-        "Mend that (free some space, say), then go on with --resume"
+        "Mend that (free some space, say); the same command then goes on (mien train: with --resume)"
     )

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mien.errors import MienError
-from mien.threads import SETTING, threads
+from mien.threads import asked, threads
 from mien.train.recipe import PRECISIONS
 
 MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision -> Fabric's
@@ -37,7 +37,7 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "float32"
     # Never more than whoever calls has asked of torch; the setting of mien itself comes before all.
-    torch.set_num_threads(threads() if SETTING in os.environ else min(threads(), torch.get_num_threads()))
+    torch.set_num_threads(asked() or min(threads(), torch.get_num_threads()))
     fabric = Fabric(accelerator=device, devices=1, precision=MIXED[precision])  # type: ignore[arg-type]
     fabric.launch()
     return fabric

@@ -13,25 +13,37 @@ from torch import Tensor
 from mien.errors import RunError
 from mien.train.recipe import Recipe
 
+# What CUDA, its libraries and Apple's GPUs say where torch does not say `OutOfMemoryError`.
+ON_GPU = ("cuda error: out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "mps backend out of")
 EVERY = 50  # steps between two looks at the loss: reading it makes a GPU wait
 
 
 @contextlib.contextmanager
-def memory_in_words(recipe: Recipe, folder: Path) -> Iterator[None]:
-    """Turn the engine's "out of memory" into a `RunError` that says how to need less."""
+def memory_in_words(advice: str) -> Iterator[None]:
+    """Turn what torch and its libraries say of too little memory into a `RunError` that ends with `advice`."""
     try:
         yield
-    except RuntimeError as why:
-        on_gpu = isinstance(why, torch.OutOfMemoryError)
-        if not on_gpu and "can't allocate memory" not in str(why):
+    except (RuntimeError, MemoryError) as why:  # torch's own allocators, and Python's with numpy's
+        text = str(why).lower()
+        on_gpu = isinstance(why, torch.OutOfMemoryError) or any(sign in text for sign in ON_GPU)
+        if not (on_gpu or isinstance(why, MemoryError) or "can't allocate memory" in text):
             raise
-        whose = "the GPU" if on_gpu else "this machine"
-        less = max(1, recipe.batch // 2)
-        raise RunError(
-            f"{whose} is out of memory with batches of {recipe.batch} of {recipe.model}; the epochs done are kept in "
-            f"{folder}. Free some and go on with --resume, or begin anew with half the batch and the same step: "
-            f"--set batch={less} --set accumulate={recipe.accumulate * 2}"
-        ) from None
+        raise RunError(f"{'the GPU' if on_gpu else 'this machine'} is out of memory {advice}") from None
+
+
+def less_memory(recipe: Recipe, folder: Path) -> str:
+    """What to do when training by `recipe` needs too much."""
+    less = recipe.batch // 2
+    same = "the same" if recipe.batch % 2 == 0 else "about the same"
+    smaller = (
+        f"half the batch and {same} step: --set batch={less} --set accumulate={recipe.accumulate * 2}"
+        if less
+        else "a smaller net: --set model=..."
+    )
+    return (
+        f"with batches of {recipe.batch} of {recipe.model}; the epochs done are kept in {folder}. Free some, and the "
+        f"same command goes on (mien train: with --resume), or begin anew in another --out with {smaller}"
+    )
 
 
 def refuse_lost_loss(loss_sum: Tensor, step: int, epoch: int, recipe: Recipe, folder: Path) -> None:
@@ -44,7 +56,8 @@ def refuse_what_is_no_number(metrics: Mapping[str, float], epoch: int, recipe: R
     """Before anything of this epoch is kept: weights that have blown up must not take the place of good ones."""
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
+        kept = "the last good epoch is kept" if epoch > 1 else "no epoch was done before"
         raise RunError(
-            f"{bad[0]} is no number in epoch {epoch} of {folder}; the last good epoch is kept. "
+            f"{bad[0]} is no number in epoch {epoch} of {folder}; {kept}. "
             f"Try a smaller rate in another --out: --set lr={recipe.lr / 3:.2g}"
         )

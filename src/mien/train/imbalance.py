@@ -11,9 +11,9 @@ def class_weights(labels_N: Tensor, classes: int, power: float) -> Tensor:
 
     A power of 1 is what scikit-learn calls balanced. A class without faces has weight 0.
     """
-    count_K = torch.bincount(labels_N, minlength=classes).double()
+    count_K = torch.bincount(labels_N.cpu(), minlength=classes).double()  # Apple's GPUs have no double
     weight_K = torch.where(count_K > 0, count_K.clamp(min=1) ** -power, 0.0)
-    return (weight_K * len(labels_N) / (weight_K * count_K).sum()).float()
+    return (weight_K * len(labels_N) / (weight_K * count_K).sum()).float().to(labels_N.device)
 
 
 def balanced_order(labels_N: Tensor, power: float, rng: Generator) -> Tensor:

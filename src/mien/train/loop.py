@@ -8,6 +8,7 @@ chose.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from torch import Tensor, nn
 from mien.data.split import SPLITS, TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingSplit, RunError
 from mien.judge.metrics import accuracy, confusion, macro_f1, nll
+from mien.threads import threads
 from mien.train.batches import NET, Faces, normalise, steps_per_epoch, stream, training_batches
 from mien.train.checkpoint import after_epoch, restore, save_checkpoint
 from mien.train.ema import Average
 from mien.train.engine import engine, machine, precision_of
-from mien.train.guards import memory_in_words, refuse_lost_loss, refuse_what_is_no_number
+from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.progress import Progress
@@ -57,7 +59,8 @@ def train(
     Args:
         seed: decides the first weights, the order of the pictures and their augmentation.
         init: weights to start from (fine-tuning): the folder of a run, a safetensors file of mien's or the name of a
-            shipped net. Where the labels differ, those that it did not know get fresh rows in the head.
+            shipped net. Where the labels differ, those that it did not know get fresh rows in the head. A run that has
+            a checkpoint goes on without it.
         device: `auto`, `cpu`, `cuda` or `mps`.
         resume: go on after the last finished epoch of the run in `out`, or begin where there is none.
         progress: show a live bar on stderr.
@@ -68,17 +71,18 @@ def train(
             is at it, or it cannot be written; the training faces have no labels; `init` is nothing to start from; the
             loss is no number any more; memory is short. The epochs that were done are kept.
     """
+    refuse_what_cannot_be_learned(recipe, dataset, seed)
     run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
-    identity = identity_of(recipe, seed, dataset, start.identity if start else None)
-    _refuse_what_cannot_be_learned(recipe, dataset, seed)
+    began_from = start.identity if start else run.began_from if resume else None
+    identity = identity_of(recipe, seed, dataset, began_from)
     run.refuse_another(identity, resume)
     if run.finished:
         return run
-    callers_random_numbers = torch.random.fork_rng(range(torch.cuda.device_count()))
-    with run.alone(), memory_in_words(recipe, run.folder), callers_random_numbers:
+    with run.alone(), memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
         kept = run.resume_point(identity)
         # A run goes on in the precision that it began with, on other hardware too.
         fabric = engine(device, kept.state["precision"] if kept else recipe.precision)
+        callers.enter_context(torch.random.fork_rng(_own(fabric)))  # their random numbers stay as they are
         torch.manual_seed(seed)
         bare = build_model(recipe.model, len(dataset.labels))
         if start:
@@ -163,13 +167,22 @@ def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, fl
     }
 
 
-def _refuse_what_cannot_be_learned(recipe: Recipe, dataset: Dataset, seed: int) -> None:
+def refuse_what_cannot_be_learned(recipe: Recipe, dataset: Dataset, seed: int) -> None:
+    """`MienError` for what would come out only after hours, or in the middle of them."""
+    threads()
     if not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
     if recipe.select != LAST and not (VAL in dataset and dataset[VAL].labelled):
-        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST}")
+        raise MissingSplit(
+            f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"
+        )
     if not 0 <= seed < 2**31:
         raise RunError(f"a seed is a whole number from 0 to {2**31 - 1:,}, got {seed}")
+
+
+def _own(fabric: Fabric) -> list[int]:
+    """The CUDA device whose random numbers a run uses."""
+    return [torch.cuda.current_device()] if fabric.device.type == "cuda" else []
 
 
 def _zero(fabric: Fabric) -> Tensor:

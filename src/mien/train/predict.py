@@ -11,6 +11,7 @@ from mien.data.split import Dataset
 from mien.errors import RunError
 from mien.train.batches import Faces
 from mien.train.engine import engine
+from mien.train.guards import memory_in_words
 from mien.train.loop import probabilities
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
@@ -38,4 +39,5 @@ def predict(model: str | Path, dataset: Dataset, split: str, *, device: str = "a
     net = build_model(trained["model"], len(weights.labels))
     weights.put_into(net, weights.labels)
     numbers = {k: trained[k] for k in ("name", "model", "mean", "std", "precision")}
-    return probabilities(fabric, fabric.setup(net), Faces.of(faces, fabric.device), Recipe(**numbers))
+    with memory_in_words(f"for {len(faces):,} faces of '{split}'; free some, or ask for --device cpu"):
+        return probabilities(fabric, fabric.setup(net), Faces.of(faces, fabric.device), Recipe(**numbers))

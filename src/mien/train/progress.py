@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -47,8 +46,6 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._rich.stop()
-        if self._events:
-            self._events.close()
 
     def start(self, epoch: int) -> None:
         """An epoch begins."""
@@ -105,28 +102,22 @@ class _Events:
     _number = itertools.count()
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from tensorboard.compat.proto import event_pb2, summary_pb2  # type: ignore[import-untyped]
+        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 
         self._event, self._summary, self._record = event_pb2.Event, summary_pb2.Summary, RecordWriter
-        self._path = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}.{next(self._number)}"
-        self._file: Any = None
+        self._file = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}.{next(self._number)}"
 
     def write(self, values: Mapping[str, float], epoch: int) -> None:
         """Add one epoch's figures; `OSError` where that is not possible."""
-        now, events = time.time(), []
-        if self._file is None:
-            self._path.parent.mkdir(exist_ok=True)
-            self._file = self._path.open("wb", buffering=0)
-            events = [self._event(wall_time=now, file_version="brain.Event:2")]
         told = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        events.append(self._event(wall_time=now, step=epoch, summary=self._summary(value=told)))
-        for event in events:
-            self._record(self._file).write(event.SerializeToString())
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        events = [self._event(wall_time=time.time(), step=epoch, summary=self._summary(value=told))]
+        if not self._file.exists():
+            self._file.parent.mkdir(exist_ok=True)
+            events.insert(0, self._event(wall_time=time.time(), file_version="brain.Event:2"))
+        with self._file.open("ab") as file:
+            for event in events:
+                self._record(file).write(event.SerializeToString())
 
 
 def _event_writer(folder: Path) -> _Events | None:

@@ -69,9 +69,14 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
             raise MienError(f"a recipe's name becomes a folder's: letters, digits, '_', '-' and '.', not '{self.name}'")
-        for field in NUMBERS:
-            if not math.isfinite(getattr(self, field)):
-                raise self._wrong(field, "must be a number")
+        for field, (kinds, words) in TYPES.items():
+            value = getattr(self, field)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise self._wrong(field, f"must be {words}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._wrong(field, f"must be {words}")
+        if not (isinstance(self.augment, tuple) and all(hasattr(change, "to_dict") for change in self.augment)):
+            raise self._wrong("augment", "must be a tuple of augmentations")
         for field in ("batch", "accumulate", "epochs", "lr", "std"):
             if not 0 < getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be above 0 and below {MOST:,}")
@@ -104,10 +109,18 @@ class Recipe:
 
 
 PRECISIONS = ("auto", "bf16", "float32")
-NUMBERS = (
-    "batch", "accumulate", "epochs", "lr", "momentum", "weight_decay", "warmup", "label_smoothing", "class_weights",
-    "balanced_sampling", "ema", "patience", "mean", "std",
-)  # fmt: skip
+# Field -> what it may be, and that in words: JSON must give back what it was given.
+TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
+    **dict.fromkeys(("model", "schedule", "select", "precision"), (str, "text")),
+    **dict.fromkeys(("batch", "accumulate", "epochs", "patience"), (int, "a whole number")),
+    **dict.fromkeys(
+        (
+            "lr", "momentum", "weight_decay", "warmup", "label_smoothing", "class_weights", "balanced_sampling", "ema",
+            "mean", "std",
+        ),
+        ((int, float), "a number"),
+    ),
+}  # fmt: skip
 CHOICES: dict[str, Collection[str]] = {
     "model": MODELS,
     "schedule": SCHEDULES,

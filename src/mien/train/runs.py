@@ -19,13 +19,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mien.data.split import Dataset
+from mien.data.split import TEST, VAL, Dataset
 from mien.errors import RunError
 from mien.train.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
 from mien.train.recipe import Recipe, with_later_fields
 from mien.train.selection import chosen_epoch, is_over
 
 Metrics = Mapping[str, float]
+OWN_FILES = (".checkpoint", ".metrics", ".predictions", ".recipe", ".machine")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """Recipe, seed, data and first weights as recorded when the run began."""
         recorded = _read_json(self.folder / "recipe.json", ("recipe", "seed", "data"))
+        if not isinstance(recorded["recipe"], dict):
+            raise _damaged(self.folder / "recipe.json", "its recipe is no object")
         return {**recorded, "recipe": with_later_fields(recorded["recipe"])}
 
     @property
@@ -65,20 +68,33 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch that the recipe asks for is done, or its patience has run out."""
-        if not (self.folder / "recipe.json").exists():
+        """Whether every epoch that the recipe asks for is done, or its patience has run out, and all records are there.
+
+        A record that was deleted makes it unfinished: to go on is then to write it anew.
+        """
+        if not self._recorded:
             return False
-        recipe = self.identity["recipe"]
-        return is_over(self.history, recipe["epochs"], recipe["select"], recipe["patience"])
+        recipe, history = self.identity["recipe"], self.history
+        if not is_over(history, recipe["epochs"], recipe["select"], recipe["patience"]):
+            return False
+        told = [f"predictions-{split}.npy" for split in (VAL, TEST) if f"{split}_loss" in history[-1]]
+        # Whoever has deleted all checkpoints to save space has a finished run still; the older one alone is of no use.
+        whole = self.checkpoint_file.exists() or not before(self.checkpoint_file).exists()
+        return whole and all((self.folder / name).exists() for name in ("machine.json", *told))
 
     @property
     def judged_epoch(self) -> int:
         """The epoch, counted from 1, whose weights and predictions are kept; 0 before the first."""
         return chosen_epoch(self.history, self.identity["recipe"]["select"])
 
+    @property
+    def began_from(self) -> dict[str, str] | None:
+        """The identity of the weights that a run with a checkpoint began from; it needs them no more."""
+        return self.identity.get("init") if self._recorded and self._checkpoints() else None
+
     def refuse_another(self, identity: Mapping[str, Any], resume: bool = True) -> None:
         """`RunError` where the folder holds a run of something else, or any run and `resume` is false."""
-        if (self.folder / "recipe.json").exists():
+        if self._recorded:
             differ = differences(self.identity, identity)
             if differ and resume:
                 raise RunError(
@@ -107,8 +123,10 @@ class Run:
         except OSError as why:
             raise RunError(f"cannot write into the run's folder {self.folder}: {why.strerror or why}") from None
         try:
-            for left in self.folder.glob(".*.part"):  # by a process that was killed while it wrote
-                left.unlink(missing_ok=True)
+            for left in self.folder.glob(".*-*.part"):  # by a process that was killed while it wrote
+                if left.name.startswith(OWN_FILES):
+                    with contextlib.suppress(OSError):  # if it matters, the first file to be written will tell
+                        left.unlink()
             yield
         finally:
             lock.release()
@@ -125,22 +143,29 @@ class Run:
         try:
             return load_checkpoint(there[0])
         except RunError as why:
-            raise RunError(f"{why}. {_what_is_left(there)}") from None
+            raise RunError(f"{why}. {_way_out(there, 'Move it away, or train in another --out')}") from None
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether a run began here; asked before all else, so it is what meets a folder that may not be entered."""
+        try:
+            return (self.folder / "recipe.json").exists()
+        except OSError as why:
+            raise RunError(f"cannot read the run's folder {self.folder}: {why.strerror or why}") from None
 
     def _checkpoints(self) -> list[Path]:
         return [file for file in (self.checkpoint_file, before(self.checkpoint_file)) if file.exists()]
 
     def resume_point(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         """The checkpoint to go on from, None where there is none; `RunError` where it is of something else."""
-        if not self._checkpoints():
+        there = self._checkpoints()
+        if not there:
             return None
         kept = self.checkpoint()
-        own = {k: kept.state.get(k) for k in identity} | {"recipe": with_later_fields(kept.state["recipe"])}
-        differ = differences(own, identity)
+        differ = _differences_of(kept, identity)
         if differ:
-            raise RunError(
-                f"the checkpoint in {self.folder} is of something else: {'; '.join(differ)}. Choose another --out"
-            )
+            way_out = _way_out(there, "Choose another --out", identity)
+            raise RunError(f"{there[0]} is of something else: {'; '.join(differ)}. {way_out}")
         return kept
 
     def predictions(self) -> dict[str, NDArray[np.float32]]:
@@ -202,7 +227,9 @@ def identity_of(recipe: Recipe, seed: int, dataset: Dataset, init: Mapping[str, 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> list[str]:
     """Where two identities differ, in words: `recipe.lr is 0.003 there and 0.01 here`."""
     found = []
-    for key in sorted({*recorded, *wanted}):
+    for key in sorted(
+        {*recorded, *wanted} - ({"name"} if at == "init." else set())
+    ):  # weights may be moved and renamed
         a, b = recorded.get(key), wanted.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{at}{key}.")
@@ -211,14 +238,24 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str 
     return found
 
 
-def _what_is_left(there: Sequence[Path]) -> str:
-    """What to do when the first of the checkpoints in `there` cannot be read."""
+def _differences_of(kept: Checkpoint, identity: Mapping[str, Any]) -> list[str]:
+    own = {k: kept.state.get(k) for k in identity} | {"recipe": with_later_fields(kept.state["recipe"])}
+    return differences(own, identity)
+
+
+def _way_out(there: Sequence[Path], otherwise: str, identity: Mapping[str, Any] | None = None) -> str:
+    """What to do when the first of the checkpoints in `there` is of no use: go back to the next, if that is whole.
+
+    And if it is of `identity`, where that is given.
+    """
     last, *older = there
     for file in older:
         with contextlib.suppress(RunError):
-            done = len(load_checkpoint(file).state["history"])
-            return f"The one before it is whole: delete {last}, and --resume goes on after epoch {done}"
-    return f"Delete the folder {last.parent} and train again"
+            kept = load_checkpoint(file)
+            if identity is None or not _differences_of(kept, identity):
+                done = len(kept.state["history"])
+                return f"The one before it is whole: delete {last}, and --resume goes on after epoch {done}"
+    return otherwise
 
 
 def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:

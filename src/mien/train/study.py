@@ -10,15 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mien.data import atomic
 from mien.data.audit import audit
 from mien.data.split import TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.judge.compare import Comparison, RunRecord
 from mien.judge.compare import compare as judge
+from mien.judge.plots import augmentation_strip
 from mien.judge.report import write_report
+from mien.judge.style import png
 from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, stream
-from mien.train.loop import train
+from mien.train.loop import refuse_what_cannot_be_learned, train
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs import Run, identity_of
@@ -62,7 +65,7 @@ def compare(
             run = train(recipe, dataset, place, seed=seed, device=device, resume=True, progress=progress)
             records.append(_record(run, recipe, dataset, seed))
     comparison = judge(records, dataset)
-    write_report(comparison, folder, examples=examples(dataset, recipes), notes=_leaks(dataset))
+    write_report(comparison, folder, examples=examples(dataset, recipes), notes=_notes(dataset))
     return comparison
 
 
@@ -80,6 +83,7 @@ def _refuse_what_would_fail_at_the_end(
         )
     for recipe in recipes:
         for seed in seeds:
+            refuse_what_cannot_be_learned(recipe, dataset, seed)
             _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, dataset))
 
 
@@ -102,14 +106,33 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
     )
 
 
-def _leaks(dataset: Dataset) -> list[str]:
-    """What the reader must know of faces that a net met in training before it was judged by them."""
+def _notes(dataset: Dataset) -> list[str]:
+    """What the reader must know of the data: how it was split, and faces met in training before they were judged."""
+    split = [dataset.note] if dataset.note else []
     twins = {pair: count for pair, count in audit(dataset).across.items() if count and pair.endswith(f" in {TRAIN}")}
-    return [
+    return split + [
         f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
         "label or another; all arms meet them alike, and all are counted."
         for pair, count in twins.items()
     ]
+
+
+def augmentation_sheet(dataset: Dataset, recipes: Iterable[Recipe], path: str | Path) -> Path:
+    """Draw what each operation of the recipes does to a face, a row each, as a PNG; the path is returned.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        MienError: no recipe augments.
+        RunError: the file cannot be written.
+    """
+    place = Path(path)
+    drawn = png(augmentation_strip(examples(dataset, recipes)))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(place, [drawn])
+    except OSError as why:
+        raise RunError(f"cannot write {place}: {why.strerror or why}") from None
+    return place
 
 
 def examples(dataset: Dataset, recipes: Iterable[Recipe], count: int = 6) -> list[Example]:

@@ -31,7 +31,8 @@ class Weights:
     Attributes:
         name: what they were asked for by, without folders.
         tensors: the net's state, one tensor per name.
-        about: recipe, seed, data (labels in order, name, digest), and the figures of the epoch that they are of.
+        about: recipe, seed, data (labels in order, name, digest), what they began from (`init`), and the figures of the
+            epoch that they are of.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Weights:
 
     @property
     def identity(self) -> dict[str, str]:
-        """For the record of a run that starts from them."""
+        """For the record of a run that starts from them; of the two the sum is what counts."""
         return {"name": self.name, "sha256": digest(self.tensors, "")}
 
     def put_into(self, net: nn.Module, labels: Sequence[str]) -> None:
@@ -92,15 +93,21 @@ def shipped() -> tuple[str, ...]:
 def find_weights(source: str | Path) -> Weights:
     """The weights called `source`: a shipped net's name, the folder of a run, a checkpoint or a released file.
 
+    A folder or file that is called like a shipped net is `./NAME`.
+
     Raises:
         RunError: none of these, or a damaged or foreign file; the text lists the names that there are.
     """
     if str(source) in shipped():
         return _read(SHIPPED / f"{source}{ENDING}", str(source))
     path = Path(source)
-    if path.is_dir():
-        return _of(Run(path).checkpoint(), path.resolve().name)
-    if not path.exists():
+    try:
+        if path.is_dir():
+            return _of(Run(path).checkpoint(), path.resolve().name)
+        there = path.exists()
+    except OSError as why:
+        raise RunError(f"cannot read {source}: {why.strerror or why}") from None
+    if not there:
         raise RunError(f"no run, no file and no shipped net is called {source}; shipped are: {', '.join(shipped())}")
     return _read(path, path.name)
 
@@ -128,5 +135,5 @@ def _read(file: Path, name: str) -> Weights:
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
     recipe, history = with_later_fields(checkpoint.state["recipe"]), checkpoint.state["history"]
     figures = history[chosen_epoch(history, recipe["select"]) - 1]
-    kept = {k: checkpoint.state[k] for k in ("recipe", "seed", "data")}
+    kept = {k: checkpoint.state[k] for k in ("recipe", "seed", "data", "init")}
     return Weights(name, checkpoint.judged, {**kept, "figures": figures})
