@@ -321,7 +321,7 @@ def main() -> None:
         record["models"][model] = compared(model, wanted.steps, wanted.repeats)
         show(model, record["models"][model])
     if wanted.sharing:
-        record["sharing"] = {wanted.models[0]: shared(wanted.models[0], 4 * wanted.steps, wanted.repeats)}
+        record["sharing"] = {wanted.models[0]: shared(wanted.models[0], 2 * wanted.steps, wanted.repeats)}
         for name, rates in record["sharing"][wanted.models[0]].items():
             for how, rate in rates.items():
                 print(f"{name:18} {how:12} {rate['median']:8.1f} images/s together")

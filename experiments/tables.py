@@ -46,8 +46,8 @@ def comparison(result: dict[str, Any]) -> str:
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | macro-F1, % | "
-        f"gap, points | {split} peaks at epoch | minutes |",
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
+        f"macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:

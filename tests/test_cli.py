@@ -133,7 +133,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
         (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
         (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
-        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no run and no checkpoint at"),
+        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no run, no file and no shipped net"),
         (("evaluate", tmp_path, "--data", csv, "--split", "val"), "holds no checkpoint.safetensors"),
     ]
     for words, says in cases:

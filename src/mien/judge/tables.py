@@ -76,6 +76,7 @@ def span(interval: Interval) -> str:
 
 
 def sentence_case(text: str) -> str:
+    """`text` with its first letter in upper case and the others as they are."""
     return text[:1].upper() + text[1:]
 
 

@@ -26,12 +26,7 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     Raises:
         MienError: a device that this machine lacks, or a word that is none of these.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = next(d for d in ("cuda", "mps", "cpu") if there[d])
-    if not there.get(device):
-        have = ", ".join(d for d, yes in there.items() if yes)
-        raise MienError(f"no device '{device}' here; there is: {have} (or auto)")
+    device = available(device)
     if precision not in PRECISIONS:
         raise MienError(f"precision is one of {', '.join(PRECISIONS)}, not '{precision}'")
     if precision == "auto":
@@ -41,6 +36,17 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     fabric = Fabric(accelerator=device, devices=1, precision=MIXED[precision])  # type: ignore[arg-type]
     fabric.launch()
     return fabric
+
+
+def available(device: str) -> str:
+    """`device` itself, or what `auto` is here; `MienError` where this machine lacks it."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(d for d, yes in there.items() if yes)
+    if not there.get(device):
+        have = ", ".join(sorted(d for d, yes in there.items() if yes))
+        raise MienError(f"no device '{device}' here; there is: {have} (or auto)")
+    return device
 
 
 def precision_of(fabric: Fabric) -> str:

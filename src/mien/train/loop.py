@@ -24,7 +24,7 @@ from mien.threads import threads
 from mien.train.batches import NET, Faces, normalise, steps_per_epoch, stream, training_batches
 from mien.train.checkpoint import after_epoch, restore, save_checkpoint
 from mien.train.ema import Average
-from mien.train.engine import engine, machine, precision_of
+from mien.train.engine import available, engine, machine, precision_of
 from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
 from mien.train.loss import Loss
 from mien.train.models import build_model
@@ -72,6 +72,7 @@ def train(
             loss is no number any more; memory is short. The epochs that were done are kept.
     """
     refuse_what_cannot_be_learned(recipe, dataset, seed)
+    device = available(device)
     run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
     began_from = start.identity if start else run.began_from if resume else None
     identity = identity_of(recipe, seed, dataset, began_from)
