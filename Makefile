@@ -24,6 +24,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@test -n "$(CSV)" || { echo "make bench needs the data: make bench CSV=path/to/fer2013.csv" >&2; exit 2; }
 	$(RUN)/python benchmarks/data.py $(CSV)
+	$(RUN)/python benchmarks/training.py --sharing
 
 # The first Python that is new enough and can make virtual environments.
 $(VENV)/bin/python:

@@ -13,7 +13,7 @@ steps; the figures and the checkpoint after it are not in them.
 
 The parts of mien's step are timed in a copy of its loop, and the copy must end at the very loss that `train` ends at,
 or it is no copy. `--sharing` trains two at once on the same cores, with OpenMP's idle threads spinning (its default),
-sleeping (what the command `mien` asks for) and with one thread each (MIEN_THREADS=1).
+sleeping, and with one thread each (MIEN_THREADS=1).
 """
 
 from __future__ import annotations

@@ -62,12 +62,3 @@ def test_the_engine_takes_no_more_threads_than_the_caller_asked_of_torch() -> No
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "1", done.stderr
-
-
-def test_the_command_lets_idle_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    threads.wait_politely()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    threads.wait_politely()
-    assert os.environ["OMP_WAIT_POLICY"] == "active"

@@ -6,13 +6,11 @@ import signal
 import sys
 
 from mien.errors import MienError, Stopped
-from mien.threads import wait_politely
 
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one sentence on stderr and an exit code."""
     try:
-        wait_politely()
         _run()
     except MienError as why:
         print(f"mien: {why}", file=sys.stderr)

@@ -43,14 +43,6 @@ def threads() -> int:
     return asked() or (int(openmp) if _is_count(openmp) else min(_cores(), _quota(_QUOTA)))
 
 
-def wait_politely() -> None:
-    """Let idle OpenMP threads sleep, where nobody has said otherwise; to be called before torch is imported.
-
-    By default they spin, which costs nothing alone, and most of the machine beside another busy process.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
 def _is_count(text: str) -> bool:
     return re.fullmatch("[0-9]{1,4}", text) is not None and int(text) > 0
 

@@ -41,8 +41,8 @@ MIEN = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "runpy.run_module('mien', run_name='__main__', alter_sys=True)"
 )
-# Importing torch is most of a start; two of three processes that are not struck while they start are forked from one that
-# has done so. They are as real, and run what `python -m mien` runs.
+# Importing torch is most of a start. Of the processes that are not struck while they start, two in three
+# are forked from one that has done so: as real, and running what `python -m mien` runs.
 WARM = multiprocessing.get_context("forkserver")
 
 
