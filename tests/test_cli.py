@@ -196,3 +196,22 @@ def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path
     code, _, err = mien("evaluate", tmp_path / "run", "--data", "sketch", "--split", "val")
     assert code == 2
     assert "tells bored, keen apart, but sketch is labelled angry" in err
+
+
+def test_what_was_chosen_and_why_it_stopped_is_told(mien: Command, csv: Path, tmp_path: Path) -> None:
+    """At so small a rate validation accuracy does not move, so the first epoch is chosen and patience runs out."""
+    settings = [*SHORT, "--set", "epochs=9", "--set", "lr=1e-9", "--set", "select=val_accuracy", "--set", "patience=2"]
+    words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", *settings]
+    code, said, _ = mien(*words)
+    assert code == 0
+    assert "of 3 epochs done, val_accuracy chose epoch 1: that one is kept and judged" in said
+    assert "stopped after epoch 3 of 9: no better val_accuracy in 2 epochs" in said
+
+
+def test_training_starts_from_a_shipped_net_by_name(mien: Command, csv: Path, tmp_path: Path) -> None:
+    short = [*SHORT[2:], "--set", "model=seed_cnn_quarter"]
+    words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", "--init", "seed_quarter"]
+    assert "to train what it is: --set model=seed_cnn_quarter" in mien(*words, *short[:-2])[2]
+    assert mien(*words, *short)[0] == 0
+    recorded = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert recorded["init"]["name"] == "seed_quarter"

@@ -100,6 +100,13 @@ def train(
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with _stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
         run = room.train(chosen, load(data), folder, seed=seed, init=init, device=device, resume=resume, progress=True)
+    done, judged = len(run.history), run.judged_epoch
+    if judged < done:
+        typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")
+    if done < chosen.epochs:
+        typer.echo(
+            f"stopped after epoch {done} of {chosen.epochs}: no better {chosen.select} in {chosen.patience} epochs"
+        )
     typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {data} --split val")
 
 

@@ -376,7 +376,7 @@ def test_another_recipe_is_refused(half: Run, csv: Path, tmp_path: Path) -> None
     said = refusal(Command(csv, half.folder, tmp_path / "said", lr=0.5, epochs=9))
     assert said == (
         f"mien: {half.folder} holds a run of something else: recipe.epochs is 4 there and 9 here; "
-        "recipe.lr is 0.003 there and 0.5 here. Choose another --out"
+        "recipe.lr is 0.003 there and 0.5 here. Give it what it began with, or choose another --out"
     )
     assert files(half) == untouched
 

@@ -80,6 +80,7 @@ class Progress:
                 f"{self._recipe.name} seed {self._seed} epoch {self._epoch}/{self._recipe.epochs}  "
                 f"loss {metrics['train_loss']:.3f}  {accuracies}  {metrics['images_per_second']:.0f} pictures/s",
                 highlight=False,
+                soft_wrap=True,
             )
 
     def _tell_tensorboard(self, events: _Events, metrics: Mapping[str, float]) -> None:

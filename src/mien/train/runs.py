@@ -98,7 +98,8 @@ class Run:
             differ = differences(self.identity, identity)
             if differ and resume:
                 raise RunError(
-                    f"{self.folder} holds a run of something else: {'; '.join(differ)}. Choose another --out"
+                    f"{self.folder} holds a run of something else: {'; '.join(differ)}. "
+                    "Give it what it began with, or choose another --out"
                 )
         elif not self._checkpoints():
             return
