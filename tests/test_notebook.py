@@ -205,9 +205,11 @@ def test_its_command_is_readmes() -> None:
 
 
 def test_committed_outputs_name_no_folder_of_a_machine() -> None:
-    outputs = json.dumps([cell.get("outputs") for cell in cells_of(NOTEBOOK).values()])
-    assert not re.findall(r"[^\"]*(?:site-packages|/home/|/Users/|/tmp/|/root/)[^\"]*", outputs)
-    assert str(ROOT) not in outputs
+    outputs = [output for cell in cells_of(NOTEBOOK).values() for output in cell.get("outputs", [])]
+    for output in outputs:
+        output.get("data", {}).pop("image/png", None)  # of whose letters any word may be made
+    told = json.dumps(outputs)
+    assert [word for word in ("site-packages", "/home/", "/Users/", "/tmp/", "/root/", str(ROOT)) if word in told] == []
 
 
 if __name__ == "__main__":
