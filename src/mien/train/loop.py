@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mien.data.split import SPLITS, TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingSplit, RunError
+from mien.judge.chosen import LAST
 from mien.judge.metrics import accuracy, confusion, macro_f1, nll
 from mien.threads import threads
 from mien.train.batches import NET, Faces, normalise, steps_per_epoch, stream, training_batches
@@ -32,7 +33,7 @@ from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs import Run, identity_of
 from mien.train.schedule import rate
-from mien.train.selection import LAST, is_over
+from mien.train.selection import is_over
 from mien.train.weights import weights_for
 
 EVALUATION_BATCH = 512

@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mien.errors import MienError
+from mien.judge.chosen import LAST
 from mien.train.augment import Augmentation
 from mien.train.models import MODELS
 from mien.train.schedule import SCHEDULES
-from mien.train.selection import LAST, MEASURES
+from mien.train.selection import MEASURES
 
 
 @dataclass(frozen=True)

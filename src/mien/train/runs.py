@@ -228,9 +228,8 @@ def identity_of(recipe: Recipe, seed: int, dataset: Dataset, init: Mapping[str, 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> list[str]:
     """Where two identities differ, in words: `recipe.lr is 0.003 there and 0.01 here`."""
     found = []
-    for key in sorted(
-        {*recorded, *wanted} - ({"name"} if at == "init." else set())
-    ):  # weights may be moved and renamed
+    by_name = {"name"} if at == "init." else set()  # weights may be moved and renamed: their sum is compared
+    for key in sorted({*recorded, *wanted} - by_name):
         a, b = recorded.get(key), wanted.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{at}{key}.")

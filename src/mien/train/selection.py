@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-LAST = "last"
+from mien.judge.chosen import LAST
+
 # Figure of an epoch -> whether more of it is better.
 MEASURES = {"val_accuracy": True, "val_macro_f1": True, "val_loss": False}
 
