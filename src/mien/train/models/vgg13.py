@@ -1,0 +1,58 @@
+"""The net of the FER+ paper: a VGG of 13 layers on faces of 64x64.
+
+Source: Barsoum et al. 2016, arXiv 1608.01041, section 3.1, and the reference code that goes with it. It has no batch
+normalisation; four stages of convolutions, each with max pool and dropout, and two wide layers before the head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.train.models import model
+from mien.train.models.face_net import FaceNet
+
+SIDE = 64  # what the paper's faces were enlarged to
+STAGES = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))
+
+
+class VGG13(FaceNet):
+    """[3x3 convolution, ReLU] in four stages, each ended by a max pool of 2 and dropout of 0.25; two layers of 1024."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inside = 1
+        for stage in STAGES:
+            for outside in stage:
+                layers += [nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(inplace=True)]
+                inside = outside
+            layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
+        self.features = nn.Sequential(*layers)
+        self.wide = nn.Sequential(
+            nn.Linear(inside * 4 * 4, 1024), nn.ReLU(inplace=True), nn.Dropout(0.5),
+            nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(0.5),
+        )  # fmt: skip
+        self.head = nn.Linear(1024, num_classes)
+        for layer in self.modules():  # Glorot's uniform weights, as the reference code's framework draws them
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        """[N,1,48,48] -> [N,256,4,4], enlarged to 64x64 on the way."""
+        x_NCHW = functional.interpolate(x_NCHW, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        maps_NCHW: Tensor = self.features(x_NCHW.contiguous(memory_format=torch.channels_last))
+        return maps_NCHW
+
+    def logits(self, maps_NCHW: Tensor) -> Tensor:
+        """[N,256,4,4] -> [N,K]."""
+        logits_NK: Tensor = self.head(self.wide(maps_NCHW.flatten(1)))
+        return logits_NK
+
+
+@model
+def vgg13(num_classes: int) -> FaceNet:
+    """The FER+ paper's net: 8,757,704 parameters with eight classes, 1.75 GFLOP."""
+    return VGG13(num_classes)
