@@ -152,16 +152,18 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     from mien.train.guards import refuse_lost_loss
     from mien.train.loss import Loss
     from mien.train.models import build_model
+    from mien.train.optimisers import OPTIMISERS
     from mien.train.progress import Progress
     from mien.train.schedule import rate
 
     fabric = engine("cpu", recipe.precision)
     torch.manual_seed(0)
     bare = build_model(recipe.model, 7)
-    sgd = torch.optim.SGD(bare.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    sgd = OPTIMISERS[recipe.optimiser](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
     net, optimiser = fabric.setup(bare, sgd)
-    faces = Faces.of(split, fabric.device)
-    loss_of, steps = Loss.of(recipe, faces.labels_N, 7), steps_per_epoch(len(faces), recipe)
+    target_NK = torch.nn.functional.one_hot(torch.from_numpy(split.labels_N), 7).float()
+    faces = Faces.of(split, fabric.device, target_NK)
+    loss_of, steps = Loss.of(recipe, target_NK), steps_per_epoch(len(faces), recipe)
     spent: list[float] = []
     recipe = replace(recipe, augment=tuple(Timed(change, spent) for change in recipe.augment))
     lap = dict.fromkeys(("load", "augment", "forward", "backward", "optimiser", "logging"), 0.0)
@@ -179,7 +181,7 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
                 batch = next(batches)
                 clock("load")
                 log_p_BK = net(batch.x_BCHW)
-                loss = loss_of(log_p_BK, batch.label_B)
+                loss = loss_of(log_p_BK, batch.target_BK)
                 clock("forward")
                 fabric.backward(loss * batch.share)
                 clock("backward")
@@ -188,9 +190,9 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
                 optimiser.zero_grad()
                 clock("optimiser")
                 refuse_lost_loss(loss_sum, step, epoch, recipe, folder)
-                loss_sum += loss.detach() * len(batch.label_B)
-                right = right + (log_p_BK.argmax(1) == batch.label_B).sum()
-                bar.step(len(batch.label_B), loss_sum, right)
+                loss_sum += loss.detach() * len(batch.target_BK)
+                right = right + (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
+                bar.step(len(batch.target_BK), loss_sum, right)
                 clock("logging")
     lap["augment"] = sum(spent)
     lap["load"] -= lap["augment"]

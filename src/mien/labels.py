@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mien.errors import MienError
 
 
@@ -46,6 +49,12 @@ FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 
+# What FER+ tells apart: its columns but for the two that are no expressions.
+FERPLUS8 = LabelSet("ferplus8", FERPLUS_COLUMNS[:8])
+
+# The sets that can be asked for by name; a folder's own comes with the folder.
+LABEL_SETS = {labels.name: labels for labels in (FER7, FERPLUS8)}
+
 # Spellings of the seven that folders and other packages use, each with our name.
 SPELLINGS = {
     "anger": "angry",
@@ -65,7 +74,26 @@ SPELLINGS = {
 
 def label_set_for(folder_names: list[str]) -> LabelSet:
     """FER7 if every name is a usual spelling of one of the seven, else a set of just these names, sorted."""
-    known = {SPELLINGS.get(n.strip().lower(), n.strip().lower()) for n in folder_names}
+    known = {_usual(n) for n in folder_names}
     if known <= set(FER7.names) and len(known) == len(set(folder_names)):
         return FER7
     return LabelSet("custom", tuple(sorted(set(folder_names))))
+
+
+def projection(of: LabelSet, onto: LabelSet) -> NDArray[np.float64]:
+    """How the classes of one set go over into another's, float64 [K_of,K_onto]: a 1 where two names mean the same.
+
+    A class without a counterpart, such as FER+'s `contempt` among the seven, is a row of zeros.
+    """
+    over = np.zeros((len(of), len(onto)))
+    for row, name in enumerate(of.names):
+        same = [n for n in onto.names if n == name] or [n for n in onto.names if _usual(n) == _usual(name)]
+        if same:
+            over[row, onto.names.index(same[0])] = 1
+    return over
+
+
+def _usual(name: str) -> str:
+    """`name` as we spell it, where it is a spelling of one of the seven."""
+    lowered = name.strip().lower()
+    return SPELLINGS.get(lowered, lowered)

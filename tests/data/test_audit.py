@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mien.data import audit, load
+import pytest
+
+from mien.data import audit, load, without_twins
+from mien.errors import MissingSplit
 
 
 def test_known_defects_are_found(tiny) -> None:
@@ -39,10 +42,27 @@ def test_faces_without_labels_are_counted(tiny) -> None:
     assert found.disputed == {"test": ()}
 
 
+def test_faces_without_twins_in_training(tiny) -> None:
+    faces = tiny.faces_NHW
+    faces[130] = faces[131] = faces[5]  # two val faces with a twin in train
+    faces[140] = faces[141]  # twins of each other, and not of training
+    faces[180] = faces[132]  # a test face with one in val
+    data = load(tiny.write(tiny.lines()), cache=False)
+    keep_N = without_twins(data, "val")
+    assert data["val"].rows_N[~keep_N].tolist() == [130, 131]
+    assert keep_N.dtype == bool
+    assert without_twins(data, "test").all()
+    assert not without_twins(data, "train").any()
+    blank = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
+    with pytest.raises(MissingSplit, match="no split 'train'"):
+        without_twins(blank, "test")
+
+
 def test_the_real_set(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     found = audit(data)
     assert found.across == {"val in train": 280}
+    assert (~without_twins(data, "val")).sum() == 280
     assert found.redundant["train"] == 1236
     assert len(found.disputed["train"]) == 39
     assert found.flat == (

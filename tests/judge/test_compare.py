@@ -174,6 +174,10 @@ def test_what_cannot_be_compared_is_refused(dataset: Dataset) -> None:
         (runs[:-1], r"'plain' has the seeds \[0, 1, 2\] and 'better' has \[0, 1\]"),
         ([*runs, runs[0]], r"'plain' has a seed twice: \[0, 0, 1, 2\]"),
         ([replace(runs[0], digest="d2"), *runs[1:]], "trained on other data .digest d2."),
+        (
+            [replace(runs[0], truth="ferplus8 by the majority of FER+ votes"), *runs[1:]],
+            r"'plain' seed 0 is judged in ferplus8 by the majority .*, and this comparison in fer7 by its own",
+        ),
         ([replace(runs[0], probabilities=short), *runs[1:]], r"needs probabilities \[300,7\], got \[299, 7\]"),
         ([replace(runs[0], probabilities={}), *runs[1:]], "no predictions for split 'val' in run 'plain' seed 0"),
         ([replace(runs[0], history=()), *runs[1:]], "'plain' seed 0 has no finished epoch"),
@@ -186,5 +190,5 @@ def test_what_cannot_be_compared_is_refused(dataset: Dataset) -> None:
     for given, wanted in cases:
         with pytest.raises(MienError, match=wanted):
             compare(given, dataset)
-    # The digest is compared only where a run tells it.
-    compare([replace(r, digest="d1") for r in runs], dataset)
+    # Digest and truth are compared only where a run tells them.
+    compare([replace(r, digest="d1", truth="fer7 by its own labels") for r in runs], dataset)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mien.errors import MienError
-from mien.train.augment import AUGMENTATIONS, Augmentation, BlankedByNoise, Cutout, Flip, GaussianNoise
+from mien.train.augment import AUGMENTATIONS, Affine, Augmentation, BlankedByNoise, Cutout, Flip, GaussianNoise
 
 BATCHED = sorted(set(AUGMENTATIONS) - {"albumentations"})
 
@@ -161,3 +161,54 @@ def test_adapter_names_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(MienError, match="is no Albumentations pipeline"):
         AUGMENTATIONS["albumentations"](str(tmp_path / "bad.json"))
+
+
+def moved(dot: tuple[int, int], **only: float) -> torch.Tensor:
+    """Where a bright square around `dot` (row, column) lies after each of 400 draws: rows and columns, [2,400]."""
+    face = torch.zeros(400, 1, 48, 48)
+    row, column = dot
+    face[:, :, row - 1 : row + 2, column - 1 : column + 2] = 255
+    none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "skew": 0.0}
+    after = Affine(**{**none, **only})(face, rng())[:, 0]
+    place = torch.arange(48.0)
+    rows = (after.sum(2) * place).sum(1) / after.sum((1, 2))
+    columns = (after.sum(1) * place).sum(1) / after.sum((1, 2))
+    return torch.stack([rows, columns])
+
+
+def test_affine_does_to_a_dot_what_each_of_its_parts_says() -> None:
+    """The dot is 12 pixels right of the middle, which lies at 23.5; the bounds are reached and not passed."""
+    dot = (24, 36)
+    still = moved(dot)
+    assert torch.allclose(still, torch.tensor([[24.0], [36.0]]).expand(2, 400), atol=1e-3)
+
+    rows, columns = moved(dot, shift=0.125)  # an eighth of 48 pixels is 6
+    assert (rows.min(), rows.max()) == (pytest.approx(18, abs=0.2), pytest.approx(30, abs=0.2))
+    assert (columns.min(), columns.max()) == (pytest.approx(30, abs=0.2), pytest.approx(42, abs=0.2))
+
+    rows, columns = moved(dot, degrees=30.0)
+    away = torch.hypot(rows - 23.5, columns - 23.5)
+    angle = torch.rad2deg(torch.atan2(rows - 23.5, columns - 23.5))
+    assert torch.allclose(away, torch.full_like(away, 12.51), atol=0.1)
+    assert (angle.min(), angle.max()) == (pytest.approx(-27.7, abs=0.7), pytest.approx(32.3, abs=0.7))
+
+    rows, columns = moved(dot, scale=0.25)  # 12.5 pixels away, times 0.8 to 1.25
+    assert (columns.min(), columns.max()) == (pytest.approx(33.5, abs=0.2), pytest.approx(39.1, abs=0.2))
+    assert (columns - 23.5).log().mean() == pytest.approx(np.log(12.5), abs=0.02)  # as often larger as smaller
+
+    rows, columns = moved((36, 24), skew=0.25)  # 12.5 pixels below the middle, slanted along its row
+    assert torch.allclose(rows, torch.full_like(rows, 36.0), atol=0.05)
+    assert (columns.min(), columns.max()) == (pytest.approx(24 - 3.1, abs=0.2), pytest.approx(24 + 3.1, abs=0.2))
+
+
+def test_affine_repeats_the_rim_and_leaves_whom_it_misses() -> None:
+    face = torch.full((60, 1, 48, 48), 77.0)
+    assert torch.allclose(Affine()(face, rng()), face, atol=1e-3)
+    faces = torch.randint(0, 256, (400, 1, 48, 48), generator=rng(9)).float()
+    same = (Affine(p=0.5)(faces, rng()) == faces).flatten(1).all(1)
+    assert 150 < same.sum() < 250
+
+
+def test_affine_refuses_a_negative_range() -> None:
+    with pytest.raises(MienError, match=r"Affine: shift is 0 or more, got -0\.1"):
+        Affine(shift=-0.1)

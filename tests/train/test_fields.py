@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from mien.data.split import Dataset
 from mien.errors import MissingSplit
@@ -74,13 +75,13 @@ def test_warm_up_is_counted_in_epochs(small: Recipe, toy: Dataset, tmp_path: Pat
 
 def test_balanced_sampling_shows_rare_classes_more_often(small: Recipe, toy: Dataset) -> None:
     keep_N = np.flatnonzero((toy["train"].labels_N != 1) | (np.arange(96) < 24))
-    faces = Faces(
-        torch.from_numpy(toy["train"].pixels_NHW[keep_N]).unsqueeze(1), torch.from_numpy(toy["train"].labels_N[keep_N])
-    )
+    labels_N = torch.from_numpy(toy["train"].labels_N[keep_N])
+    pixels_NCHW = torch.from_numpy(toy["train"].pixels_NHW[keep_N]).unsqueeze(1)
+    faces = Faces(pixels_NCHW, labels_N, functional.one_hot(labels_N, 7).float())
 
     def seen(power: float) -> torch.Tensor:
         recipe = replace(small, augment=(), balanced_sampling=power)
-        labels_N = torch.cat([batch.label_B for batch in training_batches(faces, recipe, seed=0, epoch=1)])
+        labels_N = torch.cat([batch.target_BK.argmax(1) for batch in training_batches(faces, recipe, seed=0, epoch=1)])
         assert len(labels_N) == len(faces)
         return torch.bincount(labels_N, minlength=7)
 

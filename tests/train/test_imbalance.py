@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from mien.train.imbalance import balanced_order, class_weights
 
@@ -22,9 +23,16 @@ def order(power: float, labels_N: torch.Tensor = LABELS_N, seed: int = 0) -> tor
     ],
 )
 def test_weights_by_hand(power: float, expected: list[float]) -> None:
-    weight_K = class_weights(LABELS_N, 3, power)
+    weight_K = class_weights(functional.one_hot(LABELS_N, 3).float(), power)
     assert weight_K.tolist() == pytest.approx(expected)
     assert float(weight_K[LABELS_N].mean()) == pytest.approx(1)
+
+
+def test_weights_of_faces_that_are_of_several_classes() -> None:
+    target_NK = torch.tensor([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0], [0.5, 0.5]])  # three faces' worth and one face's
+    weight_K = class_weights(target_NK, 1.0)
+    assert weight_K.tolist() == pytest.approx([4 / (2 * 3), 4 / (2 * 1)])
+    assert float((target_NK @ weight_K).mean()) == pytest.approx(1)
 
 
 def test_power_0_is_a_plain_permutation() -> None:

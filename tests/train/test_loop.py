@@ -16,6 +16,7 @@ from mien.data.split import Dataset
 from mien.errors import MissingSplit, RunError
 from mien.train import Recipe, Run, predict, train
 from mien.train.batches import Faces, training_batches
+from mien.train.schemes import lesson
 
 MakeToy = Callable[..., Dataset]
 
@@ -93,11 +94,11 @@ def test_training_leaves_the_callers_random_numbers_alone(toy: Dataset, small: R
 
 
 def test_an_epoch_is_a_permutation_and_arms_share_its_order(toy: Dataset, small: Recipe) -> None:
-    faces = Faces.of(toy["train"], torch.device("cpu"))
+    faces = Faces.of(toy["train"], torch.device("cpu"), lesson(toy, "fer2013").target_NK)
     plain = replace(small, augment=())
 
     def labels(recipe: Recipe, epoch: int) -> torch.Tensor:
-        return torch.cat([batch.label_B for batch in training_batches(faces, recipe, seed=0, epoch=epoch)])
+        return torch.cat([batch.target_BK.argmax(1) for batch in training_batches(faces, recipe, seed=0, epoch=epoch)])
 
     pixels = torch.cat([batch.x_BCHW for batch in training_batches(faces, plain, seed=0, epoch=1)])
     mean_before = (faces.pixels_NCHW.double().mean((1, 2, 3)) / 255 - 0.5) / 0.5

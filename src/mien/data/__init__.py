@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from mien.data.audit import Audit, audit
+from mien.data.audit import Audit, audit, without_twins
 from mien.data.pictures import class_histogram_png, sample_sheet
 from mien.data.sketch import sketch, write_csv
 from mien.data.sources import DATASETS, load
 from mien.data.split import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.tables import audit_tables
+from mien.data.votes import by_majority, judged_as
 
 __all__ = [
     "DATASETS",
@@ -23,9 +24,12 @@ __all__ = [
     "Split",
     "audit",
     "audit_tables",
+    "by_majority",
     "class_histogram_png",
+    "judged_as",
     "load",
     "sample_sheet",
     "sketch",
+    "without_twins",
     "write_csv",
 ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mien.data.split import NO_LABEL, SPLITS, Dataset, Split
+from mien.data.split import NO_LABEL, SPLITS, TRAIN, Dataset, Split
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ def audit(dataset: Dataset) -> Audit:
         },
         disputed={split.name: _disputed(split, groups[split.name]) for split in there},
     )
+
+
+def without_twins(dataset: Dataset, split: str) -> NDArray[np.bool_]:
+    """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a net cannot know by heart.
+
+    Raises:
+        MissingSplit: `dataset` lacks `split` or a training split.
+    """
+    learned = set(_groups(dataset[TRAIN]))
+    return np.array([face.tobytes() not in learned for face in dataset[split].pixels_NHW], bool)
 
 
 def _groups(split: Split) -> dict[bytes, list[int]]:

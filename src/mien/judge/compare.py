@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.split import NO_LABEL, SPLITS, TEST, USAGE, VAL, Dataset
+from mien.data.votes import NAME
 from mien.errors import MienError
 from mien.judge.arms import ArmResult, f1_shares, right, summarise
 from mien.judge.chosen import SELECTED_ON, Chosen
@@ -163,13 +164,16 @@ def data_facts(dataset: Dataset) -> DataFacts:
         classes=dataset.labels.names,
         counts=counts,
         unlabelled={s: n for s, n in blank.items() if n},
-        spoken={s: f"{SPOKEN[s]} ({usage[s]})" if dataset.name == "fer2013" else SPOKEN[s] for s in SPLITS},
+        spoken={s: f"{SPOKEN[s]} ({usage[s]})" if dataset.name in ("fer2013", NAME) else SPOKEN[s] for s in SPLITS},
     )
 
 
 def _spoken_name(dataset: Dataset) -> str:
     if dataset.name == "fer2013":
         return "FER2013" if dataset.known_as else f"{dataset.source.name} (in FER2013's format)"
+    if dataset.name == NAME:
+        faces = "FER2013" if dataset.known_as else dataset.source.name
+        return f"FER+ ({faces} by the majority of votes, {len(dataset.labels)} classes)"
     return f"folder {dataset.source.name}" if dataset.name == "folder" else dataset.name
 
 

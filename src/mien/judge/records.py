@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.split import TEST, VAL, Dataset
+from mien.data.votes import truth_of
 from mien.errors import MienError
 from mien.judge.chosen import MEASURES, selected_by
 from mien.judge.evaluate import check
@@ -34,6 +35,7 @@ class RunRecord:
         recipe: everything that decides what was learned; `select` in it says what chose the judged epoch.
         digest: of the data it was trained on; empty where unknown, else compared with the data set's.
         judged_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
+        truth: by what it was judged, as `data.votes.truth_of` says it; empty where unknown, else compared likewise.
     """
 
     arm: str
@@ -45,6 +47,7 @@ class RunRecord:
     recipe: Mapping[str, object]
     digest: str = ""
     judged_epoch: int | None = None
+    truth: str = ""
 
     @property
     def title(self) -> str:
@@ -62,7 +65,8 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
     Raises:
         MienError: no run, a run without epochs, a judged epoch that is not among them or not what the recipe selects,
             a seed twice in an arm, arms of different seeds, runs of one arm of different recipe, or of different length
-            where none may end early, a figure that is no number, or runs on other data than `dataset`.
+            where none may end early, a figure that is no number, or runs on other data than `dataset` or judged by
+            other labels.
     """
     if not records:
         raise MienError("a comparison needs finished runs, got none")
@@ -75,6 +79,11 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
             raise MienError(
                 f"run {record.title} was trained on other data (digest {record.digest}) than {dataset.source} "
                 f"(digest {dataset.digest}); runs on different data are never compared"
+            )
+        if record.truth and record.truth != truth_of(dataset):
+            raise MienError(
+                f"run {record.title} is judged in {record.truth}, and this comparison in {truth_of(dataset)}; "
+                "figures under different labels are never compared"
             )
     result = {arm: tuple(sorted(runs, key=lambda r: r.seed)) for arm, runs in arms.items()}
     _check_seeds({arm: [r.seed for r in runs] for arm, runs in result.items()})

@@ -13,20 +13,22 @@ from torch import Generator, Tensor
 from mien.data.split import Split
 from mien.train.imbalance import balanced_order
 from mien.train.recipe import Recipe
+from mien.train.schemes import SCHEMES
 
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """One split on the device: pixels uint8 [N,1,48,48], labels int64 [N]."""
+    """One split on the device: pixels uint8 [N,1,48,48], labels int64 [N]; to learn from, targets float32 [N,K]."""
 
     pixels_NCHW: Tensor
     labels_N: Tensor
+    target_NK: Tensor | None = None
 
     @classmethod
-    def of(cls, split: Split, device: torch.device) -> Faces:
-        return cls(
-            torch.from_numpy(split.pixels_NHW).unsqueeze(1).to(device), torch.from_numpy(split.labels_N).to(device)
-        )
+    def of(cls, split: Split, device: torch.device, target_NK: Tensor | None = None) -> Faces:
+        pixels_NCHW = torch.from_numpy(split.pixels_NHW).unsqueeze(1).to(device)
+        labels_N = torch.from_numpy(split.labels_N).to(device)
+        return cls(pixels_NCHW, labels_N, None if target_NK is None else target_NK.to(device))
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -47,7 +49,7 @@ def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generat
     return Generator(device=device).manual_seed(((seed * 10_007 + epoch) * 101 + purpose) & (2**63 - 1))
 
 
-SHUFFLE, AUGMENT, NET = range(3)
+SHUFFLE, AUGMENT, NET, LABEL = range(4)
 
 
 class Batch(NamedTuple):
@@ -55,32 +57,36 @@ class Batch(NamedTuple):
 
     Attributes:
         x_BCHW: pixels, augmented and normalised, float32 [B,1,48,48].
-        label_B: int64 [B].
+        target_BK: shares of the classes, float32 [B,K], rows sum to 1.
         share: of the faces of its step, 1.0 where a step is one batch.
         last: whether the step is taken after this batch.
     """
 
     x_BCHW: Tensor
-    label_B: Tensor
+    target_BK: Tensor
     share: float
     last: bool
 
 
 def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised."""
+    assert faces.target_NK is not None, "faces to learn from have targets"
     device = faces.labels_N.device
-    # Drawn on the CPU, so that every device sees one order.
+    # Drawn on the CPU, so that every device sees one order, and the same labels where the scheme draws them.
     rng = stream(seed, epoch, SHUFFLE, torch.device("cpu"))
     order_N = balanced_order(faces.labels_N.cpu(), recipe.balanced_sampling, rng).to(device)
+    rng = stream(seed, epoch, LABEL, torch.device("cpu"))
+    target_NK = SCHEMES[recipe.scheme].target(faces.target_NK[order_N], rng)
     rng = stream(seed, epoch, AUGMENT, device)
-    for step_S in torch.split(order_N, recipe.batch * recipe.accumulate):
-        parts = torch.split(step_S, recipe.batch)
-        for number, index_B in enumerate(parts, 1):
+    size = recipe.batch * recipe.accumulate
+    for step_S, target_SK in zip(torch.split(order_N, size), torch.split(target_NK, size), strict=True):
+        parts = list(zip(torch.split(step_S, recipe.batch), torch.split(target_SK, recipe.batch), strict=True))
+        for number, (index_B, target_BK) in enumerate(parts, 1):
             x_BCHW = faces.pixels_NCHW[index_B].float()
             for change in recipe.augment:
                 x_BCHW = change(x_BCHW, rng)
             share = len(index_B) / len(step_S)
-            yield Batch(normalise(x_BCHW, recipe), faces.labels_N[index_B], share, number == len(parts))
+            yield Batch(normalise(x_BCHW, recipe), target_BK, share, number == len(parts))
 
 
 def steps_per_epoch(faces: int, recipe: Recipe) -> int:

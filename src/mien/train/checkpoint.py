@@ -103,9 +103,11 @@ def restore(checkpoint: Checkpoint, net: nn.Module, optimiser: Optimizer, averag
     try:
         for key, tensor in checkpoint.optimiser.items():
             number, _, what = key.partition(".")
-            # In the memory order of its parameter, channels last, or every later step would be slower.
-            like = torch.empty_like(parameters[int(number)], dtype=tensor.dtype, device="cpu")
-            whole["state"].setdefault(int(number), {})[what] = like.copy_(tensor)
+            parameter = parameters[int(number)]
+            if tensor.shape == parameter.shape:  # Adam also counts its steps, in a tensor of no dimension
+                # In the memory order of its parameter, channels last, or every later step would be slower.
+                tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
+            whole["state"].setdefault(int(number), {})[what] = tensor
         net.load_state_dict(dict(checkpoint.net))
         if average:
             average.net.load_state_dict(dict(checkpoint.average))

@@ -6,14 +6,15 @@ import torch
 from torch import Generator, Tensor
 
 
-def class_weights(labels_N: Tensor, classes: int, power: float) -> Tensor:
+def class_weights(target_NK: Tensor, power: float) -> Tensor:
     """A weight per class, float32 [K]: the inverse of its share to `power`, scaled so that the mean over faces is 1.
 
-    A power of 1 is what scikit-learn calls balanced. A class without faces has weight 0.
+    Classes are counted in the targets, float32 [N,K], whose rows sum to 1. A power of 1 is what scikit-learn calls
+    balanced. A class without faces has weight 0.
     """
-    count_K = torch.bincount(labels_N.cpu(), minlength=classes).double()  # Apple's GPUs have no double
+    count_K = target_NK.cpu().double().sum(0)  # Apple's GPUs have no double
     weight_K = torch.where(count_K > 0, count_K.clamp(min=1) ** -power, 0.0)
-    return (weight_K * len(labels_N) / (weight_K * count_K).sum()).float().to(labels_N.device)
+    return (weight_K * len(target_NK) / (weight_K * count_K).sum()).float().to(target_NK.device)
 
 
 def balanced_order(labels_N: Tensor, power: float, rng: Generator) -> Tensor:

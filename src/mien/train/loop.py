@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien.data.split import SPLITS, TEST, TRAIN, VAL, Dataset
+from mien.data.split import TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingSplit, RunError
 from mien.judge.chosen import LAST
 from mien.judge.metrics import accuracy, confusion, macro_f1, nll
@@ -29,10 +29,12 @@ from mien.train.engine import available, engine, machine, precision_of
 from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
 from mien.train.loss import Loss
 from mien.train.models import build_model
+from mien.train.optimisers import OPTIMISERS
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs import Run, identity_of
 from mien.train.schedule import rate
+from mien.train.schemes import SCHEMES, Lesson, lesson
 from mien.train.selection import is_over
 from mien.train.weights import weights_for
 
@@ -68,15 +70,16 @@ def train(
 
     Raises:
         MissingSplit: the data has no training split, or no validation to select by.
+        DataError: the recipe learns from FER+ votes, and the data has none.
         RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or another process
             is at it, or it cannot be written; the training faces have no labels; `init` is nothing to start from; the
             loss is no number any more; memory is short. The epochs that were done are kept.
     """
-    refuse_what_cannot_be_learned(recipe, dataset, seed)
-    device = available(device)
+    learned = what_is_learned(recipe, dataset, seed)
+    data, device = learned.dataset, available(device)
     run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
     began_from = start.identity if start else run.began_from if resume else None
-    identity = identity_of(recipe, seed, dataset, began_from)
+    identity = identity_of(recipe, seed, learned, began_from)
     run.refuse_another(identity, resume)
     if run.finished:
         return run
@@ -86,22 +89,22 @@ def train(
         fabric = engine(device, kept.state["precision"] if kept else recipe.precision)
         callers.enter_context(torch.random.fork_rng(_own(fabric)))  # their random numbers stay as they are
         torch.manual_seed(seed)
-        bare = build_model(recipe.model, len(dataset.labels))
+        bare = build_model(recipe.model, len(data.labels))
         if start:
-            start.put_into(bare, dataset.labels.names)
-        sgd = torch.optim.SGD(
-            bare.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-        )
-        net, optimiser = fabric.setup(bare, sgd)
+            start.put_into(bare, data.labels.names)
+        plain = OPTIMISERS[recipe.optimiser](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
+        net, optimiser = fabric.setup(bare, plain)
         average = Average(bare, recipe.ema) if recipe.ema else None
         judged = fabric.setup_module(average.net) if average else net
-        faces = {s: Faces.of(dataset[s], fabric.device) for s in SPLITS if s in dataset and dataset[s].labelled}
-        clean = faces[TRAIN].sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        loss_of = Loss.of(recipe, faces[TRAIN].labels_N, len(dataset.labels))
+        faces = {s: Faces.of(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
+        target_NK = learned.target_NK.to(fabric.device)
+        faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
+        clean = Faces.of(learned.clean, fabric.device).sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
+        loss_of = Loss.of(recipe, target_NK)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
         warm, whole = round(recipe.warmup * steps), recipe.epochs * steps
         if kept:
-            restore(kept, bare, sgd, average)
+            restore(kept, bare, plain, average)
         history = list(kept.state["history"]) if kept else []
         run.begin(identity, machine(fabric), kept)
 
@@ -114,25 +117,25 @@ def train(
                 bar.start(epoch)
                 for batch in training_batches(faces[TRAIN], recipe, seed, epoch):
                     log_p_BK = net(batch.x_BCHW)
-                    loss = loss_of(log_p_BK, batch.label_B)
+                    loss = loss_of(log_p_BK, batch.target_BK)
                     fabric.backward(loss * batch.share)
                     if batch.last:
-                        sgd.param_groups[0]["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
+                        plain.param_groups[0]["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
                         optimiser.step()
                         optimiser.zero_grad()
                         if average:
                             average.update(step)
                         step += 1
                         refuse_lost_loss(loss_sum, step, epoch, recipe, run.folder)
-                    loss_sum += loss.detach() * len(batch.label_B)
-                    right += (log_p_BK.argmax(1) == batch.label_B).sum()
-                    bar.step(len(batch.label_B), loss_sum, right)
+                    loss_sum += loss.detach() * len(batch.target_BK)
+                    right += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
+                    bar.step(len(batch.target_BK), loss_sum, right)
                 seconds = time.perf_counter() - began
                 metrics: dict[str, float] = {
                     "epoch": epoch,
                     "train_loss": loss_sum.item() / len(faces[TRAIN]),
                     "train_accuracy": right.item() / len(faces[TRAIN]),
-                    "lr": sgd.param_groups[0]["lr"],
+                    "lr": plain.param_groups[0]["lr"],
                     "seconds": seconds,
                     "images_per_second": len(faces[TRAIN]) / seconds,
                 }
@@ -143,7 +146,7 @@ def train(
                 refuse_what_is_no_number(metrics, epoch, recipe, run.folder)
                 history.append(metrics)
                 state = {**identity, "precision": precision_of(fabric), "history": history}
-                kept = after_epoch(kept, bare, sgd, average, told, state)
+                kept = after_epoch(kept, bare, plain, average, told, state)
                 save_checkpoint(run.checkpoint_file, kept)
                 run.write_views(kept)
                 bar.finish(metrics)
@@ -169,17 +172,19 @@ def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, fl
     }
 
 
-def refuse_what_cannot_be_learned(recipe: Recipe, dataset: Dataset, seed: int) -> None:
-    """`MienError` for what would come out only after hours, or in the middle of them."""
+def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> Lesson:
+    """The lesson of `recipe`; `MienError` for what would come out only after hours, or in the middle of them."""
     threads()
-    if not dataset[TRAIN].labelled:
+    if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    if recipe.select != LAST and not (VAL in dataset and dataset[VAL].labelled):
+    learned = lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix)
+    if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
         raise MissingSplit(
             f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"
         )
     if not 0 <= seed < 2**31:
         raise RunError(f"a seed is a whole number from 0 to {2**31 - 1:,}, got {seed}")
+    return learned
 
 
 def _own(fabric: Fabric) -> list[int]:

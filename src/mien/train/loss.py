@@ -1,38 +1,40 @@
-"""What is made small: negative log-likelihood, with smoothed targets and weighted classes where the recipe says so."""
+"""What is made small: a label scheme's loss, with smoothed targets and weighted classes where the recipe says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional
 
 from mien.train.imbalance import class_weights
 from mien.train.recipe import Recipe
+from mien.train.schemes import SCHEMES, Scheme
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
     """The mean loss of a batch; `weight_K` float32 [K] or None where all faces count the same."""
 
+    scheme: Scheme
     weight_K: Tensor | None
     smoothing: float
 
     @classmethod
-    def of(cls, recipe: Recipe, labels_N: Tensor, classes: int) -> Loss:
-        """What `recipe` asks for; the classes are counted in the training labels."""
-        weighted = recipe.class_weights > 0
-        weight_K = class_weights(labels_N, classes, recipe.class_weights) if weighted else None
-        return cls(weight_K, recipe.label_smoothing)
+    def of(cls, recipe: Recipe, target_NK: Tensor) -> Loss:
+        """What `recipe` asks for; the classes are counted in the training targets, float32 [N,K]."""
+        weight_K = class_weights(target_NK, recipe.class_weights) if recipe.class_weights > 0 else None
+        return cls(SCHEMES[recipe.scheme], weight_K, recipe.label_smoothing)
 
-    def __call__(self, log_p_BK: Tensor, label_B: Tensor) -> Tensor:
-        """Log-probabilities and labels -> the loss, a scalar.
+    def __call__(self, log_p_BK: Tensor, target_BK: Tensor) -> Tensor:
+        """Log-probabilities and targets, rows of which sum to 1 -> the loss, a scalar.
 
         Weighted losses are averaged over the faces, not over their weights, so that a batch with more faces of rare
-        classes pulls harder.
+        classes pulls harder; a face of several classes has the mean of their weights, by its shares.
         """
-        if self.weight_K is None and not self.smoothing:
-            return functional.nll_loss(log_p_BK, label_B)
-        own_B = log_p_BK.gather(1, label_B[:, None])[:, 0]
-        loss_B = -(1 - self.smoothing) * own_B - self.smoothing * log_p_BK.mean(1)
-        return (loss_B if self.weight_K is None else loss_B * self.weight_K[label_B]).mean()
+        loss_B = self.scheme.loss(log_p_BK, target_BK)
+        if self.smoothing:
+            # Cross-entropy is linear in its target; taken apart so, smoothing is the same for every scheme.
+            loss_B = (1 - self.smoothing) * loss_B - self.smoothing * log_p_BK.mean(1)
+        if self.weight_K is not None:
+            loss_B = loss_B * (target_BK * self.weight_K).sum(1)
+        return loss_B.mean()

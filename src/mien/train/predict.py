@@ -7,37 +7,71 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.card import TTAS
 from mien.data.split import Dataset
 from mien.errors import RunError
+from mien.labels import FER7, LABEL_SETS
 from mien.train.batches import Faces
 from mien.train.engine import engine
 from mien.train.guards import memory_in_words
 from mien.train.loop import probabilities
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
-from mien.train.weights import find_weights
+from mien.train.schemes import judged
+from mien.train.weights import Weights, find_weights
 
 
-def predict(model: str | Path, dataset: Dataset, split: str, *, device: str = "auto") -> NDArray[np.float32]:
+def predict(
+    model: str | Path, dataset: Dataset, split: str, *, device: str = "auto", tta: str = "none"
+) -> NDArray[np.float32]:
     """What a net says of each face of a split: probabilities float32 [N,K] in row order.
 
     Args:
         model: the folder of a run, a checkpoint, a released safetensors file, or the name of a shipped net.
+        dataset: a net of FER+'s votes is asked only for the faces that it is judged on: those of `as_judged`.
+        tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
 
     Raises:
-        RunError: none of these, a damaged one, or one whose classes are not those of `dataset`.
+        RunError: none of these, a damaged one, or one whose classes are not those of `dataset`; an unknown `tta`.
+        DataError: the net is judged by the majority of FER+ votes, and `dataset` has none.
         MissingSplit: `dataset` lacks the split.
     """
+    if tta not in TTAS:
+        raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
     weights = find_weights(model)
-    if weights.labels != dataset.labels.names:
-        raise RunError(
-            f"{model} tells {', '.join(weights.labels)} apart, "
-            f"but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
-        )
-    faces, trained = dataset[split], weights.recipe
+    faces, trained = _as_judged(weights, dataset)[split], weights.recipe
     fabric = engine(device, trained["precision"])
     net = build_model(trained["model"], len(weights.labels))
     weights.put_into(net, weights.labels)
-    numbers = {k: trained[k] for k in ("name", "model", "mean", "std", "precision")}
+    recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
     with memory_in_words(f"for {len(faces):,} faces of '{split}'; free some, or ask for --device cpu"):
-        return probabilities(fabric, fabric.setup(net), Faces.of(faces, fabric.device), Recipe(**numbers))
+        ready, asked = fabric.setup(net), Faces.of(faces, fabric.device)
+        told_NK = probabilities(fabric, ready, asked, recipe)
+        if tta == "flip":
+            mirrored = Faces(asked.pixels_NCHW.flip(-1), asked.labels_N)
+            told_NK = (told_NK + probabilities(fabric, ready, mirrored, recipe)) * np.float32(0.5)
+        return told_NK
+
+
+def as_judged(model: str | Path, dataset: Dataset) -> Dataset:
+    """`dataset` as a net is judged on it: itself, or, for a net of FER+'s votes, relabelled by their majority.
+
+    Raises:
+        RunError, DataError: as `predict`.
+    """
+    return _as_judged(find_weights(model), dataset)
+
+
+def _as_judged(weights: Weights, dataset: Dataset) -> Dataset:
+    own = weights.labels == dataset.labels.names
+    # Only FER2013 has votes; other faces, labelled in the net's own classes, are judged by these.
+    if dataset.labels == FER7 and (dataset.name == "fer2013" or not own):
+        label_set = next((labels.name for labels in LABEL_SETS.values() if labels.names == weights.labels), None)
+        if label_set is not None:
+            return judged(dataset, weights.recipe["scheme"], label_set)
+    if not own:
+        raise RunError(
+            f"{weights.name} tells {', '.join(weights.labels)} apart, "
+            f"but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
+        )
+    return dataset

@@ -10,9 +10,12 @@ from typing import Any
 
 from mien.errors import MienError
 from mien.judge.chosen import LAST
+from mien.labels import LABEL_SETS
 from mien.train.augment import Augmentation
 from mien.train.models import MODELS
+from mien.train.optimisers import OPTIMISERS
 from mien.train.schedule import SCHEDULES
+from mien.train.schemes import AUTO, SCHEMES
 from mien.train.selection import MEASURES
 
 
@@ -27,9 +30,16 @@ class Recipe:
         batch: pictures that go through the net at once; the last batch of an epoch may be smaller.
         accumulate: batches whose gradients are averaged into one step; `batch` times `accumulate` pictures a step.
         epochs: passes over the training split, reshuffled each time.
-        lr, momentum, weight_decay: of stochastic gradient descent; `lr` is the highest rate where it changes.
+        optimiser: `sgd`, `nesterov`, `adam` or `adamw` (`optimisers`).
+        lr, momentum, weight_decay: what the optimiser goes by; `lr` is the highest rate where it changes.
         schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.rate`).
         warmup: epochs, or a part of one, over which the rate rises from near 0 to `lr`.
+        scheme: what labels the training faces: `fer2013`, the data's own labels, whatever the data set; `majority`,
+            `multi_label`, `drawing` or `distribution`, FER+'s votes in the four ways of Barsoum et al. 2016; `mixed`,
+            both (`schemes.SCHEMES`).
+        label_set: the classes that the net tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013` and
+            `mixed` and FER+'s for the rest. What a net is judged by follows from both fields (`schemes.judged`).
+        mix: of the scheme `mixed`, the votes' share in each target, from 0 to 1; the label has the rest.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
@@ -52,11 +62,15 @@ class Recipe:
     batch: int = 64
     accumulate: int = 1
     epochs: int = 9
+    optimiser: str = "sgd"
     lr: float = 0.003
     momentum: float = 0.9
     weight_decay: float = 0.0009
     schedule: str = "constant"
     warmup: float = 0.0
+    scheme: str = "fer2013"
+    label_set: str = AUTO
+    mix: float = 0.5
     label_smoothing: float = 0.0
     class_weights: float = 0.0
     balanced_sampling: float = 0.0
@@ -87,6 +101,8 @@ class Recipe:
         for field in ("class_weights", "balanced_sampling"):
             if not 0 <= getattr(self, field) <= 1:
                 raise self._wrong(field, "goes from 0, not at all, to 1, fully")
+        if not 0 <= self.mix <= 1:
+            raise self._wrong("mix", "goes from 0, the labels alone, to 1, the votes alone")
         for field in ("weight_decay", "patience", "warmup"):
             if not 0 <= getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be 0 or more and below {MOST:,}")
@@ -95,6 +111,8 @@ class Recipe:
                 raise self._wrong(field, f"is one of {', '.join(there)}")
         if self.warmup >= self.epochs:
             raise self._wrong("warmup", f"must end before the training does, after {self.epochs} epochs")
+        if self.optimiser == "nesterov" and not self.momentum:
+            raise self._wrong("momentum", "must be above 0 with nesterov")
         if self.patience and self.select == LAST:
             raise self._wrong("patience", f"needs a measure to watch: set select to {', '.join(MEASURES)}")
 
@@ -112,19 +130,22 @@ class Recipe:
 PRECISIONS = ("auto", "bf16", "float32")
 # Field -> what it may be, and that in words: JSON must give back what it was given.
 TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    **dict.fromkeys(("model", "schedule", "select", "precision"), (str, "text")),
+    **dict.fromkeys(("model", "schedule", "scheme", "label_set", "select", "precision"), (str, "text")),
     **dict.fromkeys(("batch", "accumulate", "epochs", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
-            "lr", "momentum", "weight_decay", "warmup", "label_smoothing", "class_weights", "balanced_sampling", "ema",
-            "mean", "std",
+            "lr", "momentum", "weight_decay", "warmup", "mix", "label_smoothing", "class_weights", "balanced_sampling",
+            "ema", "mean", "std",
         ),
         ((int, float), "a number"),
     ),
 }  # fmt: skip
 CHOICES: dict[str, Collection[str]] = {
     "model": MODELS,
+    "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
+    "scheme": SCHEMES,
+    "label_set": (AUTO, *LABEL_SETS),
     "select": (LAST, *MEASURES),
     "precision": PRECISIONS,
 }

@@ -19,10 +19,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mien.data.split import TEST, VAL, Dataset
+from mien.data.split import TEST, VAL
 from mien.errors import RunError
 from mien.train.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
 from mien.train.recipe import Recipe, with_later_fields
+from mien.train.schemes import Lesson
 from mien.train.selection import chosen_epoch, is_over
 
 Metrics = Mapping[str, float]
@@ -209,14 +210,16 @@ class Run:
         write_atomically(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def identity_of(recipe: Recipe, seed: int, dataset: Dataset, init: Mapping[str, str] | None = None) -> dict[str, Any]:
+def identity_of(recipe: Recipe, seed: int, learned: Lesson, init: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), first weights."""
+    dataset = learned.dataset
     return {
         "recipe": recipe.to_dict(),
         "seed": seed,
         "data": {
             "name": dataset.name,
             "digest": dataset.digest,
+            **({"votes": learned.votes} if learned.votes else {}),
             "labels": list(dataset.labels.names),
             "label_set": dataset.labels.name,
             "faces": {name: len(split) for name, split in dataset.splits.items()},

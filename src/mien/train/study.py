@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from mien.data import atomic
 from mien.data.audit import audit
 from mien.data.split import TEST, TRAIN, VAL, Dataset
+from mien.data.votes import truth_of
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.judge.compare import Comparison, RunRecord
 from mien.judge.compare import compare as judge
@@ -21,10 +23,11 @@ from mien.judge.report import write_report
 from mien.judge.style import png
 from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, stream
-from mien.train.loop import refuse_what_cannot_be_learned, train
+from mien.train.loop import train, what_is_learned
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs import Run, identity_of
+from mien.train.schemes import judged
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # operation, the face [48,48], the face changed
 
@@ -47,6 +50,7 @@ def compare(
 
     Raises:
         RunError: fewer than two arms, an arm named twice, or a run in `out` that was trained otherwise.
+        MienError: arms that are judged by different labels, so that their figures are no comparison.
     """
     recipes = [find_recipe(arm) if isinstance(arm, str) else arm for arm in arms]
     numbers = list(range(seeds) if isinstance(seeds, int) else seeds)
@@ -56,35 +60,48 @@ def compare(
     if not numbers or len(set(numbers)) < len(numbers):
         raise RunError(f"a comparison needs at least one seed and none twice, got {numbers}")
     folder = Path(out)
-    _refuse_what_would_fail_at_the_end(recipes, numbers, dataset, folder)
+    truth = _truth(recipes, numbers, dataset, folder)
     # Seed by seed, so that a study that is stopped early has whole pairs.
     records = []
     for seed in numbers:
         for recipe in recipes:
             place = _run(recipe, seed, folder).folder
             run = train(recipe, dataset, place, seed=seed, device=device, resume=True, progress=progress)
-            records.append(_record(run, recipe, dataset, seed))
-    comparison = judge(records, dataset)
-    write_report(comparison, folder, examples=examples(dataset, recipes), notes=_notes(dataset))
+            records.append(_record(run, recipe, truth, seed))
+    comparison = judge(records, truth)
+    notes = _notes(dataset, truth, recipes)
+    write_report(comparison, folder, examples=examples(dataset, recipes), notes=notes)
     return comparison
 
 
-def _refuse_what_would_fail_at_the_end(
-    recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, folder: Path
-) -> None:
-    """Hours of training come before the judging, so what the judge needs is asked for first."""
+def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, folder: Path) -> Dataset:
+    """`dataset` as all arms are judged on it.
+
+    Hours of training come before the judging, so what the judge needs is asked for first.
+    """
     if find_spec("matplotlib") is None:
         raise MissingExtra("plot", "a report")
-    judged = [s for s in (VAL, TEST) if s in dataset and dataset[s].labelled and len(dataset[s]) > 1]
-    if not judged:
+    truths = {}
+    for recipe in recipes:
+        for seed in seeds:
+            learned = what_is_learned(recipe, dataset, seed)
+            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, learned))
+            truths[recipe.name] = learned.truth
+    first, *others = truths
+    for other in others:
+        if truths[other] != truths[first]:
+            raise RunError(
+                f"arms are compared on the same faces under the same labels, but '{first}' is judged in "
+                f"{truths[first]} and '{other}' in {truths[other]}; with --set label_set=ferplus8 every scheme is "
+                "judged by the votes"
+            )
+    truth = judged(dataset, recipes[0].scheme, recipes[0].label_set)
+    if not [s for s in (VAL, TEST) if s in truth and truth[s].labelled and len(truth[s]) > 1]:
         raise MissingSplit(
             f"{dataset.source} has no '{VAL}' or '{TEST}' split with labels and two faces or more, "
             "so nothing could be compared; train single runs on it with: mien train"
         )
-    for recipe in recipes:
-        for seed in seeds:
-            refuse_what_cannot_be_learned(recipe, dataset, seed)
-            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, dataset))
+    return truth
 
 
 def _run(recipe: Recipe, seed: int, folder: Path) -> Run:
@@ -103,16 +120,21 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
         machine=run.machine,
         recipe=recipe.to_dict(),
         judged_epoch=run.judged_epoch,
+        truth=truth_of(dataset),
     )
 
 
-def _notes(dataset: Dataset) -> list[str]:
+def _notes(dataset: Dataset, truth: Dataset, recipes: Sequence[Recipe]) -> list[str]:
     """What the reader must know of the data: how it was split, and faces met in training before they were judged."""
-    split = [dataset.note] if dataset.note else []
-    twins = {pair: count for pair, count in audit(dataset).across.items() if count and pair.endswith(f" in {TRAIN}")}
+    split = [truth.note] if truth.note else []
+    # Which training faces are learned from differs from scheme to scheme: twins are looked for among all of them.
+    met = replace(truth, splits={**truth.splits, TRAIN: dataset[TRAIN]})
+    twins = {pair: count for pair, count in audit(met).across.items() if count and pair.endswith(f" in {TRAIN}")}
+    alike = len({recipe.scheme for recipe in recipes}) == 1
+    how = "all arms meet them alike" if alike else "an arm meets those of them that its scheme learns from"
     return split + [
         f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
-        "label or another; all arms meet them alike, and all are counted."
+        f"label or another; {how}, and all are counted."
         for pair, count in twins.items()
     ]
 

@@ -35,9 +35,11 @@ class VGG13(FaceNet):
             nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(0.5),
         )  # fmt: skip
         self.head = nn.Linear(1024, num_classes)
-        for layer in self.modules():  # Glorot's uniform weights, as the reference code's framework draws them
+        # The paper does not say how it draws its first weights. Without batch normalisation the signal dies in thirteen
+        # layers unless ReLU's half is made up for (He et al. 2015, arXiv 1502.01852).
+        for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is self.head else "relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def maps(self, x_NCHW: Tensor) -> Tensor:

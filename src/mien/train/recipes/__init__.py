@@ -25,4 +25,7 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]()
 
 
-from mien.train.recipes import seed as _seed  # noqa: E402, F401  fills the registry
+from mien.train.recipes import ferplus as _ferplus  # noqa: E402, F401  fills the registry
+from mien.train.recipes import papers as _papers  # noqa: E402, F401
+from mien.train.recipes import release as _release  # noqa: E402, F401
+from mien.train.recipes import seed as _seed  # noqa: E402, F401

@@ -1,0 +1,49 @@
+"""The four ways to learn from FER+'s votes, on one small net: what Barsoum et al. 2016 (arXiv 1608.01041) compared.
+
+Run:    mien compare --data fer2013.csv --votes fer2013new.csv --out runs/schemes --seeds 3
+        --arms ferplus_majority,ferplus_multi_label,ferplus_drawing,ferplus_distribution
+Scores: experiments/LOG.md. The net is ours and the schedule short: it is the schemes that are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mien.train.augment import Affine, Flip
+from mien.train.recipe import Recipe
+from mien.train.recipes import recipe
+
+
+@recipe
+def ferplus_majority() -> Recipe:
+    """One label a face: the class with more than half of the votes; without it the face is left out."""
+    return Recipe(
+        name="ferplus_majority",
+        model="mien_nano",
+        scheme="majority",
+        augment=(Flip(), Affine()),
+        batch=128,
+        epochs=12,
+        lr=0.1,
+        weight_decay=0.0005,
+        schedule="cosine",
+        warmup=1.0,
+    )
+
+
+@recipe
+def ferplus_multi_label() -> Recipe:
+    """Each class with three votes in ten is right, and the likeliest of them is pulled."""
+    return replace(ferplus_majority(), name="ferplus_multi_label", scheme="multi_label")
+
+
+@recipe
+def ferplus_drawing() -> Recipe:
+    """One label a face, drawn anew from its votes in each epoch."""
+    return replace(ferplus_majority(), name="ferplus_drawing", scheme="drawing")
+
+
+@recipe
+def ferplus_distribution() -> Recipe:
+    """Cross-entropy on the votes' own shares."""
+    return replace(ferplus_majority(), name="ferplus_distribution", scheme="distribution")

@@ -1,0 +1,104 @@
+"""Each optimiser follows the rule of its paper, written out here; and a run with it resumes bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mien.data.split import Dataset
+from mien.errors import MienError
+from mien.train import Recipe, train
+from mien.train.optimisers import OPTIMISERS
+
+Rule = Callable[[list[np.ndarray], float, float, float, np.ndarray], np.ndarray]
+DECAY, MOMENTUM, LR = 0.1, 0.8, 0.05
+
+
+def sgd(nesterov: bool) -> Rule:
+    def rule(gradients: list[np.ndarray], lr: float, beta: float, decay: float, w: np.ndarray) -> np.ndarray:
+        v = np.zeros_like(w)
+        for gradient in gradients:
+            g = gradient + decay * w
+            v = beta * v + g
+            w = w - lr * (g + beta * v if nesterov else v)
+        return w
+
+    return rule
+
+
+def adam(apart: bool) -> Rule:
+    def rule(gradients: list[np.ndarray], lr: float, beta: float, decay: float, w: np.ndarray) -> np.ndarray:
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for t, gradient in enumerate(gradients, 1):
+            g = gradient if apart else gradient + decay * w
+            w = w * (1 - lr * decay) if apart else w
+            m, v = beta * m + (1 - beta) * g, 0.999 * v + 0.001 * g**2
+            w = w - lr * (m / (1 - beta**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        return w
+
+    return rule
+
+
+RULES = {"sgd": sgd(False), "nesterov": sgd(True), "adam": adam(False), "adamw": adam(True)}
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+def test_three_steps_by_hand(name: str) -> None:
+    net = nn.Linear(3, 2, bias=False)
+    before = net.weight.detach().double().numpy().copy()
+    gradients = [np.random.default_rng(i).normal(size=(2, 3)) for i in range(3)]
+    optimiser = OPTIMISERS[name](net, LR, MOMENTUM, DECAY)
+    for gradient in gradients:
+        net.weight.grad = torch.from_numpy(gradient).float()
+        optimiser.step()
+    by_hand = RULES[name](gradients, LR, MOMENTUM, DECAY, before)
+    assert np.allclose(net.weight.detach().numpy(), by_hand, atol=1e-5)
+    assert not np.allclose(by_hand, before, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+    recipe = replace(small, optimiser=name, epochs=3, lr=0.002)
+    whole = train(recipe, toy, tmp_path / "whole").checkpoint()
+
+    class Enough(Exception):
+        pass
+
+    class Ends:
+        """The recipe's first augmentation, which ends the run in its third epoch as a crash would."""
+
+        calls = 0
+
+        def __call__(self, x_NCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+            self.calls += 1
+            if self.calls > 2 * 3:  # there are three batches in an epoch
+                raise Enough
+            return recipe.augment[0](x_NCHW, rng)
+
+        def to_dict(self) -> dict[str, Any]:
+            return recipe.augment[0].to_dict()
+
+    with pytest.raises(Enough):
+        train(replace(recipe, augment=(Ends(), *recipe.augment[1:])), toy, tmp_path / "cut")
+    resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
+    for part in ("net", "optimiser"):
+        ours, theirs = getattr(resumed, part), getattr(whole, part)
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours), part
+
+
+def test_nesterov_without_momentum_is_refused() -> None:
+    with pytest.raises(MienError, match="momentum must be above 0 with nesterov"):
+        Recipe("any", optimiser="nesterov", momentum=0.0)
+
+
+def test_an_unknown_optimiser_lists_what_there_is() -> None:
+    with pytest.raises(MienError, match="optimiser is one of sgd, nesterov, adam, adamw"):
+        Recipe("any", optimiser="lion")
