@@ -3,8 +3,8 @@
 
     python experiments/tables.py [--check]
 
-Between `<!-- table:NAME -->` and `<!-- /table -->` stands the table of `results/NAME.json`: a `comparison.json` that
-`mien compare` wrote, or what `verdict_coverage.py` or `fine_tune.py` did.
+Between `<!-- table:NAME -->` and `<!-- /table -->` stands the table of `results/NAME.json`, here or in benchmarks/: a
+`comparison.json` that `mien compare` wrote, or what another script did. `models` is made from the shipped cards.
 """
 
 from __future__ import annotations
@@ -79,7 +79,104 @@ def starts(result: dict[str, Any]) -> str:
     )
 
 
-KINDS = {"arms": comparison, "starts": starts, "replicates": coverage}
+def papers(result: dict[str, Any]) -> str:
+    """One row a paper: what its net reached here, and what the paper claims."""
+    rows = [
+        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | judged by | the paper claims |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["papers"]:
+        judged, claim, recipe = row["judged"], row["claim"], row["recipe"]
+        low, high = (100 * judged["interval"][side] for side in ("low", "high"))
+        rows.append(
+            f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
+            f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | {judged['against']} | "
+            f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def shapes(result: dict[str, Any]) -> str:
+    """One row a shape of net."""
+    rows = [
+        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % |",
+        "|---|---|---|---|---|",
+    ]
+    for row in result["shapes"]:
+        rows.append(
+            f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
+            f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} |"
+        )
+    return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
+
+
+def speeds(result: dict[str, Any]) -> str:
+    """One row a net: how long a face takes, alone and among many, on one thread and two."""
+    rows = [
+        f"| net | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
+        "in batches | share of a convolution's rate, in batches |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for threads, told in result["threads"].items():
+        figures, ratios = told["figures"], told["ratios"]
+        for net in dict.fromkeys(name.partition(",")[0] for name in figures):
+            if net == "convolution":
+                continue
+            one, many = (figures.get(f"{net}, {how}", {}).get("milliseconds_per_face") for how in ("one", "batch"))
+            times = [ratios.get(f"{net}, {how}: times fer's rate") for how in ("one", "batch")]
+            share = ratios.get(f"{net}, batch: share of the convolution's rate")
+            rows.append(
+                f"| {net} | {threads} | {_milliseconds(one)} | {_milliseconds(many)} | "
+                + " | ".join("" if value is None else f"{value:.2f}" for value in (*times, share))
+                + " |"
+            )
+    return "\n".join(rows) + "\n"
+
+
+def _milliseconds(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    low, high = figure["quartiles"]
+    return f"{figure['median']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def models() -> str:
+    """One row a shipped net: what it is, and how well it does."""
+    rows = [
+        "| net | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without twins | with the "
+        "mirror image | macro-F1, % | ECE, % |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for file in sorted((HERE.parent / "src" / "mien" / "assets").glob("*/card.json")):
+        card = json.loads(file.read_text())
+        size = (file.parent / "model.onnx").stat().st_size / 1e6
+        about = [f"`{card['name']}`", f"{len(card['labels']['names'])}", f"{card['parameters']:,}"]
+        about += [f"{card['flops'] / 1e9:.3f}", f"{size:.1f}"]
+        for against in dict.fromkeys(score["against"] for score in card["scores"]):
+            score = {
+                (s["protocol"], s["tta"]): s for s in card["scores"] if s["against"] == against and s["split"] == "val"
+            }
+            plain = score["official", "none"]
+            told = [against, f"{_percent(plain['accuracy'])} ({_percent(plain['low'])} to {_percent(plain['high'])})"]
+            told += [_percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
+            told += [_percent(plain["macro_f1"]), _percent(plain["ece"])]
+            rows.append("| " + " | ".join([*about, *told]) + " |")
+            about = [""] * len(about)
+    return "\n".join(rows) + "\n"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+KINDS = {
+    "arms": comparison,
+    "starts": starts,
+    "replicates": coverage,
+    "papers": papers,
+    "shapes": shapes,
+    "threads": speeds,
+}
 
 
 def _spread(figure: dict[str, Any]) -> str:
@@ -102,12 +199,18 @@ def _selection(result: dict[str, Any]) -> str:
     return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
 
 
+def _result(name: str) -> dict[str, Any]:
+    folders = (HERE / "results", HERE.parent / "benchmarks" / "results")
+    file = next(folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists())
+    result: dict[str, Any] = json.loads(file.read_text())
+    return result
+
+
 def filled(text: str) -> str:
     """`text` with every table made anew."""
 
     def one(place: re.Match[str]) -> str:
-        result = json.loads((HERE / "results" / f"{place[2]}.json").read_text())
-        return place[1] + table(result) + place[3]
+        return place[1] + (models() if place[2] == "models" else table(_result(place[2]))) + place[3]
 
     return PLACE.sub(one, text)
 

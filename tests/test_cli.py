@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import nets
 from mien.__main__ import main
-from mien.data import sketch, write_csv
+from mien.data import load, sketch, write_csv
+from mien.labels import FERPLUS8, FERPLUS_COLUMNS
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=seed_cnn_eighth", "--set", "epochs=1", "--set", "precision=float32")
@@ -46,7 +50,6 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished comparison of two arms and three seeds."""
-    from mien.data import load
     from mien.train import compare, find_recipe, with_settings
 
     folder = tmp_path_factory.mktemp("study")
@@ -55,11 +58,32 @@ def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def votes(csv: Path) -> Path:
+    """FER+ votes for it: nine of ten raters see class 0, the first face of each split excepted, which all call fear."""
+    path = csv.parent / "votes.csv"
+    lines, seen = [",".join(("Usage", "Image name", *FERPLUS_COLUMNS))], set()
+    for line in csv.read_text().splitlines()[1:]:
+        usage = line.split(",")[2]
+        counts = [0, 0, 0, 0, 9, 1, 0, 0, 0, 0] if usage in seen else [0, 0, 0, 0, 0, 0, 10, 0, 0, 0]
+        seen.add(usage)
+        lines.append(",".join((usage, "x.png", *map(str, counts))))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def net(csv: Path, tmp_path: Path) -> Path:
+    """The folder of a net that learned from the csv, its epoch and temperature chosen on validation."""
+    about = {"name": "sketch", "digest": load(csv).digest, "faces": {"train": 70, "val": 35, "test": 35}}
+    return nets.write_net(tmp_path / "net", data=about)
+
+
 def test_version_and_help(mien: Command) -> None:
     assert mien("--version")[1].startswith("mien 0.")
     code, out, _ = mien("--help")
     assert code == 0
-    assert all(command in out for command in ("data", "train", "compare", "evaluate"))
+    assert all(command in out for command in ("data", "train", "compare", "evaluate", "models"))
 
 
 def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_path: Path) -> None:
@@ -127,13 +151,13 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
     out = tmp_path / "never"
     cases = [
         (("data", tmp_path / "no.csv"), "no.csv"),
-        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; there is: seed, seed_augmented"),
+        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; there is: "),
         (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "the fields are"),
         (("train", "seed", "--data", csv, "--out", out, "--device", "tpu"), "no device 'tpu' here; there is: cpu"),
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
         (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
         (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
-        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no run, no file and no shipped net"),
+        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no file, no folder and no shipped net"),
         (("evaluate", tmp_path, "--data", csv, "--split", "val"), "holds no checkpoint.safetensors"),
     ]
     for words, says in cases:
@@ -215,3 +239,165 @@ def test_training_starts_from_a_shipped_net_by_name(mien: Command, csv: Path, tm
     assert mien(*words, *short)[0] == 0
     recorded = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert recorded["init"]["name"] == "seed_quarter"
+
+
+# Nets as files: the runtime alone
+
+
+def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, net: Path, tmp_path: Path) -> None:
+    words = ["mien", "evaluate", net, "--data", csv, "--split", "val",
+             "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy"]  # fmt: skip
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx', 'matplotlib'): sys.modules[name] = None\n"
+        f"sys.argv = {[*map(str, words)]}\n"
+        "from mien.__main__ import main; main()"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "MIEN_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    val = load(csv)["val"]
+    told_NK = nets.by_hand(val.pixels_NHW, 7)
+    p_NK, figures = np.load(tmp_path / "p.npy"), json.loads((tmp_path / "f.json").read_text())
+    assert p_NK.dtype == np.float32
+    np.testing.assert_allclose(p_NK, told_NK, atol=2e-5)
+    assert figures["accuracy"] == (told_NK.argmax(1) == val.labels_N).mean()
+    assert (figures["n"], figures["clean"]["n"], figures["tta"]) == (35, 35, "none")
+    assert figures["selected_on"] == ["epoch", "temperature"]
+    assert "official*" in done.stdout
+    assert "* selected on: this split also chose the epoch and fitted the temperature" in " ".join(done.stdout.split())
+    assert f"{100 * figures['accuracy']:.1f}" in done.stdout
+
+
+def test_flip_of_a_net(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    words = ("evaluate", net / "model.onnx", "--data", csv, "--split", "test", "--tta", "flip")
+    code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
+    assert (code, err) == (0, "")
+    assert "test, with the mirror image" in out
+    assert "selected on" not in out
+    faces = load(csv)["test"].pixels_NHW
+    both = (nets.by_hand(faces, 7) + nets.by_hand(faces[:, :, ::-1], 7)) / 2
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
+    assert json.loads((tmp_path / "f.json").read_text())["tta"] == "flip"
+    code, _, err = mien(*words[:-1], "ten")
+    assert (code, err) == (2, "mien: tta is one of none, flip, got 'ten'\n")
+
+
+def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, tmp_path: Path) -> None:
+    words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", *SHORT, "--set", "select=val_loss"]
+    assert mien(*words)[0] == 0
+    judge = ("evaluate", tmp_path / "run", "--data", csv, "--split")
+    flipped, plain = (
+        (mien(*judge, "val", "--tta", tta, "--predictions", tmp_path / f"{tta}.npy"), np.load(tmp_path / f"{tta}.npy"))
+        for tta in ("flip", "none")
+    )
+    assert flipped[0][0] == 0
+    assert "with the mirror image" in flipped[0][1]
+    assert "with the mirror image" not in plain[0][1]
+    assert "* selected on: this split also chose the epoch; optimistic" in plain[0][1]
+    assert "selected on" not in mien(*judge, "test")[1]
+    assert np.abs(flipped[1] - plain[1]).max() > 1e-6  # after one epoch all faces look alike to it, and yet
+    from mien.train import predict
+
+    data = load(csv)
+    val = data["val"]
+    mirrored = replace(val, pixels_NHW=np.ascontiguousarray(val.pixels_NHW[:, :, ::-1]))
+    other = predict(tmp_path / "run", replace(data, splits={"val": mirrored}), "val")
+    np.testing.assert_allclose(flipped[1], (plain[1] + other) / 2, atol=1e-7)
+    assert mien(*judge, "val", "--tta", "ten")[2] == "mien: tta is one of none, flip, got 'ten'\n"
+
+
+def test_votes_add_the_agreement_with_the_raters(
+    mien: Command, csv: Path, votes: Path, net: Path, study: Path, tmp_path: Path
+) -> None:
+    for model in (net, study / "seed-seed0"):
+        words = ("evaluate", model, "--data", csv, "--split", "val", "--votes", votes)
+        code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
+        assert (code, err) == (0, "")
+        assert out.count("raters' majority") == 2
+        figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
+        raters_N = np.zeros(35, np.int64)
+        raters_N[0] = 2
+        assert figures["raters"]["accuracy"] == pytest.approx((p_NK.argmax(1) == raters_N).mean())
+        assert figures["accuracy"] == pytest.approx((p_NK.argmax(1) == load(csv)["val"].labels_N).mean())
+
+
+def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_path: Path) -> None:
+    eight = nets.write_net(tmp_path / "eight", FERPLUS8)
+    words = ("evaluate", eight, "--data", csv, "--split", "test")
+    code, out, err = mien(*words)
+    assert (code, out) == (2, "")
+    assert "has no FER+ votes" in err
+    assert "--votes" in err
+    assert err.count("\n") == 1
+    code, out, err = mien(*words, "--votes", votes, "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["against"] == "raters' majority"
+    assert len(figures["classes"]) == 8
+    assert "raters" not in figures
+
+
+def test_the_card_takes_a_test_split_and_nothing_else(
+    mien: Command, csv: Path, net: Path, study: Path, tmp_path: Path
+) -> None:
+    before = (net / "card.json").read_text()
+    words = ("evaluate", net, "--data", csv, "--card", "--split")
+    code, out, err = mien(*words, "val")
+    assert (code, out) == (2, "")
+    assert "a card takes the figures of a test split, not of 'val'" in err
+    code, _, err = mien("evaluate", study / "seed-seed0", "--data", csv, "--split", "test", "--card")
+    assert code == 2
+    assert "has no card to write to" in err
+    assert (net / "card.json").read_text() == before
+    code, out, err = mien(*words, "test", "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    assert "the figures are on the card of" in out
+    told, figures = json.loads((net / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
+    assert [(s["split"], s["protocol"], s["accuracy"]) for s in told["test"]] == [
+        ("test", "official", figures["accuracy"]), ("test", "clean", figures["clean"]["accuracy"]),
+    ]  # fmt: skip
+    assert {**told, "test": []} == json.loads(before)
+
+
+def test_models_are_listed_and_found_by_name(
+    mien: Command, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.model.SHIPPED", tmp_path)
+    monkeypatch.setattr("mien.judge.cards.SHIPPED", tmp_path)
+    code, out, _ = mien("models", "--json", tmp_path / "none.json")
+    assert code == 0
+    assert "no nets are shipped yet" in out
+    assert json.loads((tmp_path / "none.json").read_text()) == {"models": {}}
+    nets.write_net(tmp_path / "small", name="small")
+    nets.write_net(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
+    (tmp_path / "seed_quarter.safetensors").write_bytes(b"")
+    code, out, err = mien("models", "--json", tmp_path / "m.json")
+    assert (code, err) == (0, "")
+    assert out.index("seed_quarter") < out.index("small")
+    told = json.loads((tmp_path / "m.json").read_text())["models"]
+    assert told["small"]["bytes"] == (tmp_path / "small" / "model.onnx").stat().st_size
+    assert told["small"]["labels"]["set"] == "fer7"
+    for name in ("small", "seed_quarter"):
+        code, out, err = mien("evaluate", name, "--data", csv, "--split", "test")
+        assert (code, err) == (0, "")
+        assert f"{name} on sketch, test: 35 faces" in out
+    code, _, err = mien("evaluate", "small", "--data", csv, "--split", "test", "--card")
+    assert code == 2
+    assert "came with mien" in err
+    assert "shipped are: seed_quarter, small; a net of your own" in mien("evaluate", "smal", *words_for(csv))[2]
+
+
+def words_for(csv: Path) -> tuple[object, ...]:
+    return ("--data", csv, "--split", "test")
+
+
+def test_mistakes_with_nets(mien: Command, csv: Path, net: Path) -> None:
+    assert "auto or cpu, not cuda" in mien("evaluate", net, *words_for(csv), "--device", "cuda")[2]
+    (net / "model.onnx").write_bytes(b"")
+    code, _, err = mien("evaluate", net, *words_for(csv))
+    assert code == 2
+    assert "is damaged or not the net of its card" in err
+    (net / "model.onnx").unlink()
+    assert "holds no model.onnx" in mien("evaluate", net, *words_for(csv))[2]
+    assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]

@@ -17,6 +17,7 @@ import mien
 import mien.data
 import mien.judge
 import mien.train
+from mien.card import Card, Score
 from mien.cli import app
 
 FILE = Path(__file__).with_name("surface.json")
@@ -38,6 +39,8 @@ def surface() -> dict[str, Any]:
             for name, sub in sorted(command.commands.items())  # type: ignore[attr-defined]
         },
         "evaluation keys": sorted(figures.to_dict()),
+        "card fields": [f.name for f in fields(Card)],
+        "score fields": [f.name for f in fields(Score)],
     }
 
 

@@ -7,7 +7,20 @@ from mien.data import load as load_data
 from mien.errors import MienError
 from mien.judge import Evaluation, evaluate
 from mien.labels import FER7, LabelSet
+from mien.model import Model, load
 
 __version__ = version("mien")
 
-__all__ = ["FER7", "Dataset", "Evaluation", "LabelSet", "MienError", "Split", "__version__", "evaluate", "load_data"]
+__all__ = [
+    "FER7",
+    "Dataset",
+    "Evaluation",
+    "LabelSet",
+    "MienError",
+    "Model",
+    "Split",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_data",
+]

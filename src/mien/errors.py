@@ -29,6 +29,10 @@ class MissingExtra(MienError):
         self.extra = extra
 
 
+class ModelError(MienError):
+    """A net that cannot be found, read or trusted as a file, or is asked for what it cannot take."""
+
+
 class RunError(MienError):
     """A training run that cannot start, go on or be read."""
 

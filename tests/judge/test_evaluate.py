@@ -2,13 +2,15 @@
 
 import io
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from mien.errors import DataError, MienError
-from mien.judge import evaluate
+from mien.judge import evaluate, metrics
+from mien.judge.calibration import cross_fitted_ece, log_of
 from mien.judge.tables import confusion_table, evaluation_table
 from mien.labels import LabelSet
 
@@ -24,12 +26,15 @@ def test_the_figures() -> None:
     assert e.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
     assert e.nll == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean(), rel=1e-6)
     assert (e.low, e.high) == pytest.approx((0.300642, 0.954413), abs=1e-5)
+    assert e.ece == pytest.approx(((1 - 0.9) + (1 - 0.8) + 0.6 + (1 - 0.7)) / 4)  # a bin each
+    assert (e.tta, e.protocol, e.against, e.selected_on) == ("none", "official", "labels", ())
 
 
 def test_json_round_trip() -> None:
     told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
     assert set(told) == {
-        "model", "data", "split", "n", "accuracy", "interval", "macro_f1", "nll", "classes", "confusion",
+        "model", "data", "split", "n", "accuracy", "interval", "macro_f1", "nll", "ece", "classes", "confusion",
+        "tta", "protocol", "against", "selected_on",
     }  # fmt: skip
     assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 
@@ -40,8 +45,41 @@ def test_tables_show_the_figures_and_take_no_markup_from_names() -> None:
     screen.print(evaluation_table(e), confusion_table(e))
     assert isinstance(screen.file, io.StringIO)
     shown = screen.file.getvalue()
-    for wanted in ("[red]sad", "75.0 %", "30.1 to 95.4", "macro-F1 73.3 %", "66.7"):
+    for wanted in ("[red]sad", "75.0 %", "30.1 to 95.4", "macro-F1 73.3 %", "66.7", "calibration error 30.0 %"):
         assert wanted in shown
+    assert "selected on" not in shown
+    assert "mirror" not in shown
+
+
+def test_what_flatters_is_said() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    e = evaluate(P, Y, AB, split="val", tta="flip", against="raters' majority", selected_on=("epoch", "temperature"))
+    screen.print(evaluation_table(e))
+    assert isinstance(screen.file, io.StringIO)
+    shown = " ".join(screen.file.getvalue().split())
+    assert "val, with the mirror image: 4 faces, raters' majority" in shown
+    assert "selected on: this split also chose the epoch and fitted the temperature; optimistic" in shown
+    told = json.loads(json.dumps(e.to_dict()))
+    assert (told["tta"], told["selected_on"]) == ("flip", ["epoch", "temperature"])
+
+
+def test_score_of_a_card() -> None:
+    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="clean", selected_on=("epoch",))
+    score = e.to_score()
+    for field in fields(score):
+        assert getattr(score, field.name) == (True if field.name == "selected_on" else getattr(e, field.name)), field
+    assert evaluate(P, Y, AB, split="val").to_score().selected_on is False
+
+
+def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (300, 2))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    y = (rng.random(300) > p[:, 0]).astype(np.int64)
+    plain, fitted = (evaluate(p, y, AB, split="val", cross_fit=s) for s in (False, True))
+    assert plain.ece == metrics.ece(p, y)
+    assert fitted.ece == cross_fitted_ece(log_of(p), y)
+    assert fitted.ece != plain.ece
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,30 @@ def test_nll_is_the_mean_negative_logarithm_and_finite_for_a_sure_mistake() -> N
     p = np.array([[0.5, 0.5], [0.25, 0.75]])
     assert metrics.nll(p, np.array([0, 1])) == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2)
     assert metrics.nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
+
+
+def test_ece_of_a_table_worked_out_by_hand() -> None:
+    #  largest       0.95   0.90   0.55   0.60      in two bins of (0, 0.5] and (0.5, 1]: all in the second
+    p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])
+    true = np.array([0, 0, 0, 1])
+    assert metrics.ece(p, true, bins=2) == pytest.approx(abs(3 / 4 - (0.95 + 0.90 + 0.55 + 0.60) / 4))
+    # In ten bins: (0.9, 1] has 0.95, (0.8, 0.9] has 0.90 and (0.5, 0.6] has 0.55 and 0.60; edges go down.
+    by_bin = [abs(1 - 0.95), abs(0 - 0.90), 2 * abs(2 / 2 - (0.55 + 0.60) / 2)]
+    assert metrics.ece(p, true, bins=10) == pytest.approx(sum(by_bin) / 4)
+
+
+def test_ece_has_fifteen_bins_and_is_0_for_a_net_that_knows_itself() -> None:
+    p = np.repeat([[0.75, 0.25]], 400, axis=0)
+    true = np.array([0, 0, 0, 1] * 100)
+    assert metrics.ece(p, true) == pytest.approx(0)
+    assert metrics.ece(np.eye(2)[true], true) == 0
+    assert metrics.ece(np.eye(2)[true], 1 - true) == 1
+    # Between 0.71 and 0.74 lies an edge of fifteen bins, 11/15, and none of ten.
+    mixed = np.array([[0.71, 0.29], [0.74, 0.26]])
+    assert metrics.ece(mixed, np.array([1, 0])) == pytest.approx((0.71 + 0.26) / 2)
+    assert metrics.ece(mixed, np.array([1, 0]), bins=10) == pytest.approx(abs(1 / 2 - 0.725))
+
+
+def test_ece_of_float32_and_of_the_edges() -> None:
+    p = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
+    assert metrics.ece(p, np.array([0, 0])) == pytest.approx(0.25)

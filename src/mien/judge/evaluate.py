@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.card import OFFICIAL, OWN_LABELS, Score
 from mien.data.split import NO_LABEL
 from mien.errors import DataError, MienError
 from mien.judge import metrics
+from mien.judge.calibration import cross_fitted_ece, log_of
 from mien.judge.intervals import FACES, LEVEL, wilson_interval
 from mien.labels import LabelSet
+
+# What a split may have chosen of a net that is then judged on it.
+EPOCH, TEMPERATURE = "epoch", "temperature"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +32,14 @@ class Evaluation:
         low, high: its 95 % interval by Wilson (1927), which covers the draw of faces and not that of the seed.
         macro_f1: plain mean of F1 over the classes, 0 to 1.
         nll: mean negative log probability of the true class, natural logarithm.
+        ece: expected calibration error, 0 to 1 (`metrics.ece`); on what fitted the temperature, cross-fitted.
         per_class: precision, recall, F1 and support of each class, [K] each.
         confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
         data, model: what was judged on what, for titles; may be empty.
+        tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
+        protocol: `official`, all faces, or `clean`, those without a byte-identical twin in training.
+        against: `labels`, the data's own, or `raters' majority`, that of FER+'s votes.
+        selected_on: what this split chose of the net, `epoch`, `temperature` or both, so that the figures flatter.
     """
 
     split: str
@@ -40,10 +50,32 @@ class Evaluation:
     high: float
     macro_f1: float
     nll: float
+    ece: float
     per_class: metrics.PerClass
     confusion_KK: metrics.Ints
     data: str = ""
     model: str = ""
+    tta: str = "none"
+    protocol: str = OFFICIAL
+    against: str = OWN_LABELS
+    selected_on: tuple[str, ...] = ()
+
+    def to_score(self) -> Score:
+        """The figures that a card keeps."""
+        return Score(
+            split=self.split,
+            protocol=self.protocol,
+            against=self.against,
+            tta=self.tta,
+            n=self.n,
+            accuracy=self.accuracy,
+            low=self.low,
+            high=self.high,
+            macro_f1=self.macro_f1,
+            nll=self.nll,
+            ece=self.ece,
+            selected_on=bool(self.selected_on),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON types."""
@@ -52,11 +84,16 @@ class Evaluation:
             "model": self.model,
             "data": self.data,
             "split": self.split,
+            "protocol": self.protocol,
+            "against": self.against,
+            "tta": self.tta,
+            "selected_on": list(self.selected_on),
             "n": self.n,
             "accuracy": self.accuracy,
             "interval": {"low": self.low, "high": self.high, "level": LEVEL, "covers": FACES},
             "macro_f1": self.macro_f1,
             "nll": self.nll,
+            "ece": self.ece,
             "classes": [
                 {"name": name, "precision": p, "recall": r, "f1": f, "support": n}
                 for name, p, r, f, n in zip(
@@ -80,6 +117,11 @@ def evaluate(
     split: str,
     data: str = "",
     model: str = "",
+    tta: str = "none",
+    protocol: str = OFFICIAL,
+    against: str = OWN_LABELS,
+    selected_on: tuple[str, ...] = (),
+    cross_fit: bool = False,
 ) -> Evaluation:
     """Judge probabilities by the labels.
 
@@ -89,6 +131,9 @@ def evaluate(
         labels: the K classes.
         split: name of the split, for the record and for messages.
         data, model: names for the record.
+        tta, protocol, against, selected_on: as `Evaluation` has them.
+        cross_fit: whether the net's temperature was fitted to these probabilities and labels, so that their plain
+            calibration error would be too good: each fifth of the faces is then judged by what the others ask for.
 
     Raises:
         MienError: shapes that do not match each other or the label set, or a probability that is no number.
@@ -107,10 +152,15 @@ def evaluate(
         high=high,
         macro_f1=metrics.macro_f1(counts_KK),
         nll=metrics.nll(probabilities_NK, true_N),
+        ece=cross_fitted_ece(log_of(probabilities_NK), true_N) if cross_fit else metrics.ece(probabilities_NK, true_N),
         per_class=metrics.per_class(counts_KK),
         confusion_KK=counts_KK,
         data=data,
         model=model,
+        tta=tta,
+        protocol=protocol,
+        against=against,
+        selected_on=selected_on,
     )
 
 

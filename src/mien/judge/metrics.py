@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+BINS = 15  # of equal width, by which sureness is held against the truth, as in Guo et al. 2017
 LEAST = 1e-12  # probabilities are lifted to this before the logarithm, so that one sure mistake is not infinite
 
 
@@ -85,6 +86,20 @@ def nll(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> float:
     """Mean negative logarithm (natural) of the true class's probability, lifted to at least `LEAST`."""
     own_N = probabilities_NK[np.arange(len(labels_N)), labels_N].astype(np.float64)
     return float(-np.log(np.maximum(own_N, LEAST)).mean())
+
+
+def ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> float:
+    """Expected calibration error, 0 to 1: how far sureness and share of hits lie apart.
+
+    Faces are sorted by their largest probability into `bins` of equal width, (0, 1/bins], ..., (1 - 1/bins, 1]; the
+    error is the mean over the faces of |share of hits - mean largest probability| of their bin.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv 1706.04599.
+    """
+    sure_N = probabilities_NK.max(1).astype(np.float64)
+    hit_N = (probabilities_NK.argmax(1) == labels_N).astype(np.float64)
+    bin_N = np.clip(np.ceil(sure_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    return float(np.abs(np.bincount(bin_N, hit_N - sure_N, bins)).sum() / len(labels_N))
 
 
 def _ratio(over: NDArray[Any], under: NDArray[Any]) -> Floats:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, Card
+from mien.data.split import VAL
 from mien.judge.arms import ArmResult, Spread
 from mien.judge.chosen import SELECTED_ON
 from mien.judge.compare import Comparison
-from mien.judge.evaluate import Evaluation
+from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation
 from mien.judge.intervals import Interval
+from mien.judge.protocols import Judgement
+
+CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
     """One row per class, and the figures of the whole split in title and caption."""
     e, c = evaluation, evaluation.per_class
-    title = " on ".join(escape(part) for part in (e.model, e.data) if part)
+    against = f", {e.against}" if e.against != OWN_LABELS else ""
     table = Table(
-        title=f"{title + ', ' if title else ''}{escape(e.split)}: {e.n:,} faces",
+        title=f"{_title(e)}: {e.n:,} faces{against}",
         caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}",
+        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %"
+        + (f"\n{_selected_on(e)}" if e.selected_on else ""),
         title_justify="left",
         caption_justify="left",
     )
@@ -29,6 +37,26 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         table.add_column(heading, justify="right")
     for name, p, r, f, n in zip(e.labels.names, c.precision, c.recall, c.f1, c.support, strict=True):
         table.add_row(escape(name), percent(p), percent(r), percent(f), f"{n:,}")
+    return table
+
+
+def judgement_table(judgement: Judgement) -> Table:
+    """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
+    e = judgement.official
+    notes = [f"{CLEAN}: without faces that have a byte-identical twin in training"] * (len(judgement.evaluations) > 1)
+    notes += [f"* {_selected_on(e)}"] * bool(e.selected_on)
+    table = Table(
+        title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
+    for heading in ("faces", "judged by"):
+        table.add_column(heading, no_wrap=True, vertical="bottom")
+    for heading in ("n", "accuracy\n%", "95 %\ninterval", "macro-F1\n%", "NLL", "ECE\n%"):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for e in judgement.evaluations:
+        mark, span = "*" * bool(e.selected_on), f"{percent(e.low)} to {percent(e.high)}"
+        figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.nll:.3f}", percent(e.ece))
+        table.add_row(e.protocol + mark, e.against, f"{e.n:,}", *figures)
     return table
 
 
@@ -59,6 +87,27 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
+def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
+    """One row per net, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
+    table = Table(title="shipped nets" if cards else "no nets are shipped yet", title_justify="left")
+    table.caption_justify = "left"
+    table.add_column("name", no_wrap=True)
+    for heading in ("classes", "parameters", "GFLOP", "MB", "accuracy on validation, %"):
+        table.add_column(heading, justify="right")
+    table.add_column("licence")
+    for name, card in cards.items():
+        scores = [s for s in card.scores if (s.split, s.protocol, s.tta) == (VAL, OFFICIAL, "none")]
+        lines = []
+        for s in scores:
+            mark, against = "*" * s.selected_on, "" if s.against == OWN_LABELS else f", {s.against}"
+            lines.append(f"{percent(s.accuracy)}{mark} ({percent(s.low)} to {percent(s.high)}, n={s.n:,}{against})")
+            if s.selected_on:
+                table.caption = f"* {SELECTED_ON}: validation also chose the epoch or the temperature; optimistic"
+        figures = (f"{len(card.labels)}", f"{card.parameters:,}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
+        table.add_row(escape(name), *figures, "\n".join(lines) or "–", escape(card.licence))
+    return table
+
+
 def percent(share: float) -> str:
     """A share in hundredths with one digit: `62.2`."""
     return f"{100 * share:.1f}"
@@ -78,6 +127,15 @@ def span(interval: Interval) -> str:
 def sentence_case(text: str) -> str:
     """`text` with its first letter in upper case and the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+def _title(e: Evaluation) -> str:
+    names = " on ".join(escape(part) for part in (e.model, e.data) if part)
+    return f"{names + ', ' if names else ''}{escape(e.split)}{', with the mirror image' if e.tta == 'flip' else ''}"
+
+
+def _selected_on(e: Evaluation) -> str:
+    return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
 
 
 def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from mien.errors import MissingExtra
 
 try:
     import lightning_fabric as _fabric  # noqa: F401
+    import onnx as _onnx  # noqa: F401
     import safetensors as _safetensors  # noqa: F401
     import torch as _torch  # noqa: F401
 except ImportError:
     raise MissingExtra("train", "training") from None
 
+from mien.train.export import export
 from mien.train.loop import train
-from mien.train.predict import predict
+from mien.train.predict import as_judged, predict
 from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
 from mien.train.runs import Run
@@ -22,8 +24,10 @@ __all__ = [
     "RECIPES",
     "Recipe",
     "Run",
+    "as_judged",
     "augmentation_sheet",
     "compare",
+    "export",
     "find_recipe",
     "find_weights",
     "predict",

@@ -1,0 +1,57 @@
+"""What two papers' nets reach here, beside what the papers claim. Writes results/papers.json.
+
+Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
+
+Each RUN is the folder of a finished run of the recipe `deep_emotion` or `vgg13_ferplus`. It is judged on PublicTest.
+The papers' figures are of PrivateTest, which stays sealed here, so no difference is formed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mien.data import VAL, load
+from mien.judge.protocols import judge_split
+from mien.train import Run, as_judged, find_recipe, predict
+
+HERE = Path(__file__).parent
+CLAIMS = {
+    "deep_emotion": {"paper": "arXiv 1902.01019", "accuracy": 0.7002, "of": "FER2013's labels, PrivateTest"},
+    "vgg13_ferplus": {"paper": "arXiv 1608.01041", "accuracy": 0.84716, "of": "the raters' majority, PrivateTest"},
+}
+
+
+def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
+    """One run's figures on PublicTest, and what its paper says."""
+    run, data = Run(folder), load(csv, votes=votes)
+    recipe, truth = run.checkpoint().state["recipe"], as_judged(folder, data)
+    told_NK = predict(folder, data, VAL, device="cpu")
+    judged = judge_split(told_NK, truth[VAL].rows_N, data, truth, VAL).official
+    epochs = find_recipe(recipe["name"]).epochs
+    return {
+        "recipe": recipe,
+        "epochs_of_the_paper": epochs,
+        "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
+        "judged": judged.to_dict(),
+        "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
+        "claim": CLAIMS[recipe["name"]],
+    }
+
+
+def main(csv: str, votes: str, folders: list[str]) -> None:
+    record = {
+        "question": "what do two papers' nets reach here",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "papers": [row(Path(folder), csv, votes) for folder in folders],
+    }
+    (HERE / "results" / "papers.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,0 +1,44 @@
+"""`mien data`: what a data set holds and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mien.cli.options import Json, Votes
+from mien.cli.shell import write_json
+from mien.errors import MienError
+
+
+def data(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv, a folder of pictures, or 'sketch'.")],
+    write: Annotated[
+        Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': write it there as a fer2013.csv.")
+    ] = None,
+    votes: Votes = None,
+    out: Annotated[Path, typer.Option(help="Folder for the histogram and the sheet of faces.")] = Path("runs/data"),
+    json_file: Json = None,
+) -> None:
+    """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
+    from mien import data as room
+
+    if write is not None:
+        if source != "sketch":
+            raise MienError(f"only 'sketch' can be written as a csv, not '{source}'")
+        room.write_csv(write)
+        typer.echo(f"wrote {write}")
+        return
+    dataset = room.load(source, votes=votes)
+    found = room.audit(dataset)
+    Console().print(room.audit_tables(found))
+    if votes is not None:
+        typer.echo(
+            f"FER+ votes: {votes} fits, a row of votes for each of {sum(map(len, dataset.splits.values())):,} faces"
+        )
+    if json_file is not None:
+        write_json(json_file, found.to_dict())
+    made = [room.class_histogram_png(dataset, out / "classes.png"), room.sample_sheet(dataset, out / "faces.png")]
+    typer.echo(f"pictures: {', '.join(map(str, made))}")

@@ -1,0 +1,40 @@
+"""`mien export`: a trained net as a file that runs without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import Data, Votes
+from mien.judge.tables import percent
+from mien.model import CARD, GRAPH
+
+
+def export(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The folder of a run, a file of weights, or a shipped net's name.")
+    ],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json.")],
+    votes: Votes = None,
+    name: Annotated[str | None, typer.Option(help="The net's name; default that of its recipe.")] = None,
+    storage: Annotated[
+        str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8.")
+    ] = "float32",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another net in the folder.")] = False,
+) -> None:
+    """Write a trained net as ONNX with a card beside it: pixels in, calibrated probabilities out."""
+    from mien import train as room
+    from mien.data import load
+
+    card = room.export(run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite)
+    file, fitted, score = out / GRAPH, card.calibration, card.scores[0]
+    typer.echo(
+        f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the net '{card.name}'\n"
+        f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
+        f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
+        f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
+        f"{percent(score.high)}, {score.n:,} faces); at most {card.parity:.1g} from torch in any probability"
+    )

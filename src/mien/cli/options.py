@@ -1,0 +1,20 @@
+"""Options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    str,
+    typer.Option("--data", metavar="FILE", help="fer2013.csv, one of Kaggle's csv, a folder of pictures, or 'sketch'."),
+]
+Votes = Annotated[Path | None, typer.Option("--votes", metavar="CSV", help="FER+ votes, fer2013new.csv.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be given again."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")]

@@ -1,0 +1,48 @@
+"""What commands owe the shell they run in: files written whole, and a sentence when they are stopped."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mien.data import atomic
+from mien.errors import MienError, Stopped
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    write(file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write(file: Path, content: bytes) -> None:
+    """Whole or not at all, with the folders above it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(file, [content])
+    except OSError as why:
+        raise MienError(f"cannot write {file}: {why.strerror}") from None
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken like Ctrl-C: what is open is closed on the way out."""
+
+
+@contextmanager
+def stoppable(kept: str) -> Iterator[None]:
+    """End a long command by Ctrl-C or SIGTERM with a sentence on what is kept."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    usual = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as why:
+        by = signal.SIGTERM if isinstance(why, _Terminated) else signal.SIGINT
+        raise Stopped(f"stopped; {kept}", by) from None
+    finally:
+        signal.signal(signal.SIGTERM, usual)

@@ -1,0 +1,69 @@
+"""`mien train` and `mien compare`: what makes nets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mien.cli.options import Data, Device, Settings, Votes
+from mien.cli.shell import stoppable
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe, such as seed or seed_augmented.")],
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/RECIPE-seedN.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="RUN|NAME|FILE", help="Start from these weights: a run, a shipped net or a file."),
+    ] = None,
+    votes: Votes = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Train one net by a recipe."""
+    from mien import train as room
+    from mien.data import load
+
+    chosen = room.with_settings(room.find_recipe(recipe), settings or [])
+    folder = out or Path("runs") / f"{recipe}-seed{seed}"
+    with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
+        faces = load(data, votes=votes)
+        run = room.train(chosen, faces, folder, seed=seed, init=init, device=device, resume=resume, progress=True)
+    done, judged = len(run.history), run.judged_epoch
+    if judged < done:
+        typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")
+    if done < chosen.epochs:
+        typer.echo(
+            f"stopped after epoch {done} of {chosen.epochs}: no better {chosen.select} in {chosen.patience} epochs"
+        )
+    source = data if votes is None else f"{data} --votes {votes}"
+    typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {source} --split val")
+
+
+def compare(
+    data: Data,
+    arms: Annotated[str, typer.Option(help="Recipes, joined by commas; the first is the one compared with.")],
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm: seeds 0, 1, 2, ...")] = 3,
+    votes: Votes = None,
+    device: Device = "auto",
+    settings: Settings = None,
+) -> None:
+    """Train what is missing of a comparison and write its report."""
+    from mien import judge
+    from mien import train as room
+    from mien.data import load
+
+    recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
+        result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+    Console().print(judge.comparison_table(result))
+    for verdict in result.verdicts:
+        typer.echo(verdict.sentence)
+    typer.echo(f"report: {out / 'report.html'}")

@@ -1,0 +1,176 @@
+"""One net on one split, judged in every way that the data allows.
+
+All faces, and those that training does not hold; by the data's own labels, and by the raters' majority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, Score
+from mien.data.audit import without_twins
+from mien.data.fer2013 import KNOWN
+from mien.data.split import TRAIN, VAL, Dataset
+from mien.data.votes import NAME, by_majority, judged_as
+from mien.errors import MienError
+from mien.judge.chosen import LAST
+from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
+from mien.labels import FER7
+from mien.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What one net is worth on one split.
+
+    Attributes:
+        evaluations: by all faces and what the net is judged by first; then without the twins; then both again by the
+            raters' majority where a net of the seven classes is first judged by the data's own labels.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def official(self) -> Evaluation:
+        """The first: all faces."""
+        return self.evaluations[0]
+
+    def scores(self) -> tuple[Score, ...]:
+        """The figures that a card keeps."""
+        return tuple(e.to_score() for e in self.evaluations)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The official figures as JSON types, within them `clean`, and `raters` with a `clean` of its own."""
+        told: dict[str, Any] = {}
+        for e in self.evaluations:
+            place = told.setdefault("raters", {}) if told and e.against != self.official.against else told
+            place.update({CLEAN: e.to_dict()} if e.protocol == CLEAN else e.to_dict())
+        return told
+
+
+def judge_model(
+    model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = ""
+) -> tuple[NDArray[np.float32], Judgement | None]:
+    """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
+
+    Args:
+        dataset: as it was loaded. A net of FER+'s classes is judged by the majority of its votes.
+        tta: `none`, or `flip`, averaged with the mirror image.
+        name: of the net, for titles.
+
+    Raises:
+        DataError: the data's labels are not the net's, or votes are needed and not there.
+        MissingSplit: `dataset` lacks the split.
+    """
+    faces, about = dataset[split], model.card
+    known = faces.labelled or faces.votes_NV is not None
+    truth = judged_as(dataset, about.labels.names) if known else dataset
+    told_NK = model.probabilities(faces.pixels_NHW, tta=tta)
+    if not known:
+        return told_NK, None
+    chosen = chosen_on(
+        split, dataset, truth, about.data, str(about.origin.get("select", LAST)), about.calibration.split
+    )
+    name = name or about.name
+    fitted = about.calibration.n if TEMPERATURE in chosen else 0
+    return told_NK, judge_split(
+        told_NK, faces.rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, fitted=fitted
+    )
+
+
+def judge_split(
+    probabilities_NK: NDArray[np.float32],
+    rows_N: NDArray[np.int64],
+    dataset: Dataset,
+    truth: Dataset,
+    split: str,
+    *,
+    model: str = "",
+    tta: str = "none",
+    selected_on: tuple[str, ...] = (),
+    fitted: int = 0,
+) -> Judgement:
+    """Judge probabilities of faces of a split in every way that `dataset` allows.
+
+    Args:
+        probabilities_NK: one row per face, [N,K].
+        rows_N: where each of these faces stood in its source; they hold at least all faces of `truth`.
+        dataset: as it was loaded.
+        truth: as the net is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
+        model, tta, selected_on: as `Evaluation` has them.
+        fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
+            the two truths: it is all faces, or those alone on which raters agree.
+
+    Raises:
+        MienError: as `evaluate`.
+    """
+    views = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
+    if truth is dataset and dataset.labels == FER7 and dataset[split].votes_NV is not None:
+        views.append((by_majority(dataset, FER7), RATERS))
+    clean_N = dataset[split].rows_N[without_twins(dataset, split)] if TRAIN in dataset else np.empty(0, np.int64)
+    found = []
+    for view, against in views:
+        faces = view[split]
+        for protocol, keep_N in ((OFFICIAL, np.ones(len(faces), bool)), (CLEAN, np.isin(faces.rows_N, clean_N))):
+            if protocol == CLEAN and not keep_N.any():
+                continue
+            told_NK = probabilities_NK[_places(rows_N, faces.rows_N[keep_N])]
+            found.append(
+                evaluate(
+                    told_NK,
+                    faces.labels_N[keep_N],
+                    view.labels,
+                    split=split,
+                    data=dataset.name,
+                    model=model,
+                    tta=tta,
+                    protocol=protocol,
+                    against=against,
+                    selected_on=selected_on,
+                    cross_fit=tta == "none" and protocol == OFFICIAL and len(faces) == fitted,
+                )
+            )
+    return Judgement(tuple(found))
+
+
+def chosen_on(
+    split: str, dataset: Dataset, truth: Dataset, trained_on: Mapping[str, Any], select: str, calibrated_on: str = ""
+) -> tuple[str, ...]:
+    """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing where it learned from other data.
+
+    Args:
+        truth: `dataset` as the net is judged on it.
+        trained_on: name, digest and faces per split of the data that it learned from, as its record has them.
+        select: what chose its epoch, always on validation; `last` for nothing.
+        calibrated_on: the split that its temperature was fitted on, or empty.
+    """
+    if not _same_faces(split, dataset, truth, trained_on):
+        return ()
+    chose = ((EPOCH, split == VAL and select != LAST), (TEMPERATURE, split == calibrated_on))
+    return tuple(what for what, true in chose if true)
+
+
+def _same_faces(split: str, dataset: Dataset, truth: Dataset, trained_on: Mapping[str, Any]) -> bool:
+    """Whether `split` is that of the data that a net learned from: the same file, or another copy of FER2013."""
+    digest, faces = trained_on.get("digest"), trained_on.get("faces")
+    if digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN):
+        return True
+    # A copy that someone saved anew has another digest; as many faces in the split tell it.
+    alike = dataset.name == "fer2013" and trained_on.get("name") in ("fer2013", NAME)
+    count = faces.get(split) if isinstance(faces, Mapping) else None
+    return alike and count in (len(dataset[split]), len(truth[split]))
+
+
+def _places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of `wanted_M` stands in `rows_N`, which holds them all, in any order."""
+    order_N = np.argsort(rows_N)
+    places = np.searchsorted(rows_N, wanted_M, sorter=order_N)
+    if len(wanted_M) and (places.max() >= len(rows_N) or (rows_N[order_N[places]] != wanted_M).any()):
+        raise MienError("there are faces to be judged that the net was not asked for")
+    result: NDArray[np.int64] = order_N[places]
+    return result

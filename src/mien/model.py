@@ -1,0 +1,276 @@
+"""A net as a file: found by name or path, proven to be what its card says, and asked for probabilities.
+
+A net is a folder with `model.onnx` and `card.json`. N faces, K classes, C maps of h by w.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.card import TTAS, Card
+from mien.errors import MienError, ModelError
+from mien.threads import threads as usual_threads
+
+FORMAT = "mien net 1"  # in the graph, under `mien.format`
+GRAPH, CARD = "model.onnx", "card.json"
+FACES, PROBABILITIES, MAPS = "faces", "probabilities", "maps"
+SHIPPED = Path(str(files("mien") / "assets"))
+BATCH = 256  # faces that go through a net at once
+_FATAL = 4  # onnxruntime's level of what it logs; what goes wrong, its exceptions tell
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class Model:
+    """A net that is open. Several threads may ask one at the same time.
+
+    Attributes:
+        card: what is to be known of it.
+        source: the file that its graph was read from.
+        labels: its classes, in the order of the probabilities.
+        class_weights_KC: what each of the last maps adds to each class, float32 [K,C]; None where the net's logits are
+            no linear function of the maps' means.
+    """
+
+    def __init__(self, card: Card, graph: bytes, *, source: str = GRAPH, threads: int | None = None) -> None:
+        """Open the net in `graph`, the content of an ONNX file.
+
+        Args:
+            card: of that file.
+            source: what to call the file in errors.
+            threads: of one forward; default `mien.threads.threads()`.
+
+        Raises:
+            ModelError: the bytes are not those that the card is of, or no net of mien's, or their inputs, outputs or
+                labels are not as the card says.
+        """
+        found = hashlib.sha256(graph).hexdigest()
+        if found != card.sha256:
+            raise ModelError(
+                f"{source} is damaged or not the net of its card '{card.name}': its sha256 begins with {found[:12]}, "
+                f"the card's with {card.sha256[:12]}; get both files anew"
+            )
+        self.card, self.source, self.labels = card, source, card.labels
+        self._session = _open(graph, source, threads)
+        self.class_weights_KC = _fit(self._session, card, source)
+
+    def __repr__(self) -> str:
+        return f"<mien.Model '{self.card.name}': {', '.join(self.labels.names)}>"
+
+    def probabilities(self, faces_NHW: Pixels, *, tta: str = "none", batch: int = BATCH) -> Floats:
+        """How likely each class is for each face, float32 [N,K], rows sum to 1.
+
+        Args:
+            faces_NHW: grey faces, uint8 [N,48,48].
+            tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
+            batch: faces that go through the net at once.
+
+        Raises:
+            ModelError: faces of another type or shape, an unknown `tta`, or no batch.
+        """
+        if tta not in TTAS:
+            raise ModelError(f"tta is one of {', '.join(TTAS)}, got {tta!r}")
+        told_NK = self._run(faces_NHW, [PROBABILITIES], batch)[0]
+        if tta == "flip":
+            mirrored_NK = self._run(faces_NHW[:, :, ::-1], [PROBABILITIES], batch)[0]
+            return (told_NK + mirrored_NK) * np.float32(0.5)
+        return told_NK
+
+    def maps(self, faces_NHW: Pixels, *, batch: int = BATCH) -> tuple[Floats, Floats]:
+        """Probabilities [N,K] and the last feature maps, float32 [N,C,h,w]; else as `probabilities`."""
+        told_NK, maps_NCHW = self._run(faces_NHW, [PROBABILITIES, MAPS], batch)
+        return told_NK, maps_NCHW
+
+    def _run(self, faces_NHW: Pixels, outputs: list[str], batch: int) -> list[Floats]:
+        side = self.card.side
+        if batch < 1:
+            raise ModelError(f"batch is 1 or more, got {batch}")
+        if not isinstance(faces_NHW, np.ndarray) or faces_NHW.dtype != np.uint8 or faces_NHW.ndim != 3:
+            raise ModelError(f"faces must be uint8 [N,{side},{side}], got {_in_words(faces_NHW)}")
+        n = len(faces_NHW)
+        if faces_NHW.shape != (n, side, side):
+            raise ModelError(f"faces must be uint8 [N,{side},{side}], got {_in_words(faces_NHW)}")
+        if n == 0:  # the shapes of nothing: those of one face, cut to none
+            return [out[:0] for out in self._run(np.zeros((1, side, side), np.uint8), outputs, batch)]
+        parts = [
+            self._session.run(outputs, {FACES: np.ascontiguousarray(faces_NHW[i : i + batch])})
+            for i in range(0, n, batch)
+        ]
+        return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
+
+
+def load(name_or_path: str | Path, *, threads: int | None = None) -> Model:
+    """Open the net called `name_or_path`, once its files are proven to be whole and to belong together.
+
+    Args:
+        name_or_path: a shipped net's name; or a folder with `model.onnx` and `card.json`; or one of these two files. A
+            folder that is called like a shipped net is `./NAME`.
+        threads: of one forward; default `mien.threads.threads()`.
+
+    Raises:
+        ModelError: nothing is called so, or a file lacks, cannot be read, is damaged, or does not fit the other one.
+    """
+    graph, card = find(name_or_path)
+    return Model(_card(card), _read(graph), source=str(graph), threads=threads)
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """The card of what `load` would open; the net itself is left closed and unproven.
+
+    Raises:
+        ModelError: as `load`, for what concerns the card.
+    """
+    return _card(find(name_or_path)[1])
+
+
+def shipped_models() -> tuple[str, ...]:
+    """The names of the nets that come with the package."""
+    return tuple(sorted(f.parent.name for f in SHIPPED.glob(f"*/{CARD}") if (f.parent / GRAPH).is_file()))
+
+
+def is_net(name_or_path: str | Path) -> bool:
+    """Whether `load` is the one to ask: for all but what torch reads, runs and files of weights.
+
+    So a name that stands for nothing at all is told by `load`; a folder with a card is a net whatever else it holds.
+    """
+    if str(name_or_path) in shipped_models():
+        return True
+    path = Path(name_or_path)
+    try:
+        if path.is_dir():
+            return (path / CARD).exists() or (path / GRAPH).exists()
+        if path.exists():
+            return path.suffix in (".onnx", ".json")
+    except OSError:  # a name too long, a folder that may not be entered
+        return True
+    return str(name_or_path) not in _weights()
+
+
+def find(name_or_path: str | Path) -> tuple[Path, Path]:
+    """The files of graph and card of what `load` would open; raises as `load`, for what concerns finding them."""
+    if str(name_or_path) in shipped_models():
+        return SHIPPED / str(name_or_path) / GRAPH, SHIPPED / str(name_or_path) / CARD
+    path = Path(name_or_path)
+    try:
+        if path.is_dir():
+            return _both(path / GRAPH, path / CARD)
+        if path.is_file():
+            return _both(path.parent / GRAPH if path.suffix == ".json" else path, path.parent / CARD)
+    except OSError as why:
+        raise ModelError(f"cannot read {name_or_path}: {why.strerror or why}") from None
+    names, weights = ", ".join(shipped_models()) or "none yet", ", ".join(_weights())
+    raise ModelError(
+        f"no file, no folder and no shipped net is called {name_or_path}; shipped are: {names}"
+        f"{'; as weights, to be trained further: ' if weights else ''}{weights}; "
+        f"a net of your own is a folder that holds {GRAPH} and {CARD}"
+    )
+
+
+def _weights() -> list[str]:
+    """The names of what the package ships for torch alone."""
+    return sorted({f.stem for f in SHIPPED.glob("*.safetensors")} - set(shipped_models()))
+
+
+def _both(graph: Path, card: Path) -> tuple[Path, Path]:
+    lacking = [file.name for file in (graph, card) if not file.is_file()]
+    if lacking:
+        raise ModelError(f"{card.parent} holds no {' and no '.join(lacking)}; a net is {GRAPH} and {CARD} side by side")
+    return graph, card
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as why:
+        raise ModelError(f"cannot read {file}: {why.strerror or why}") from None
+
+
+def _card(file: Path) -> Card:
+    try:
+        return Card.from_json(_read(file).decode("utf-8"), str(file))
+    except UnicodeDecodeError:
+        raise ModelError(f"{file}: is no card: not text") from None
+    except ModelError:
+        raise
+    except MienError as why:
+        raise ModelError(str(why)) from None
+
+
+def _open(graph: bytes, source: str, threads: int | None) -> Any:
+    """An onnxruntime session; imported here, as it takes longer than all else that `import mien` brings."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usual_threads() if threads is None else threads
+    options.log_severity_level = _FATAL
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as why:  # onnxruntime's errors share no base of their own
+        raise ModelError(f"{source} is no ONNX file that onnxruntime can open: {_first_line(why)}") from None
+
+
+def _fit(session: Any, card: Card, source: str) -> Floats | None:
+    """The class weights [K,C] in the graph, if any; `ModelError` where the graph is not what the card is of."""
+    notes, k = session.get_modelmeta().custom_metadata_map, len(card.labels)
+    if notes.get("mien.format") != FORMAT:
+        raise ModelError(
+            f"{source} is no net of this mien: its format is {notes.get('mien.format')!r}, expected '{FORMAT}'; "
+            "export it with: mien export"
+        )
+    inputs = {p.name: (p.type, list(p.shape)) for p in session.get_inputs()}
+    outputs = {p.name: (p.type, list(p.shape)) for p in session.get_outputs()}
+    n_side_side, any_maps = [None, card.side, card.side], [None, "C", "h", "w"]
+    for name, there, kind, shape in (
+        (FACES, inputs, "tensor(uint8)", n_side_side),
+        (PROBABILITIES, outputs, "tensor(float)", [None, k]),
+        (MAPS, outputs, "tensor(float)", any_maps),
+    ):
+        got_kind, got = there.get(name, ("none", []))
+        if got_kind != kind or len(got) != len(shape) or not all(map(_agree, shape, got)):
+            raise _unfit(source, card, f"its {name} are {got_kind} {got}, expected {kind} {['N', *shape[1:]]}")
+    if notes.get("mien.labels") != json.dumps(list(card.labels.names)):
+        raise _unfit(
+            source, card, f"it tells {notes.get('mien.labels')} apart, the card says {list(card.labels.names)}"
+        )
+    return _class_weights(notes.get("mien.class_weights"), k, outputs[MAPS][1][1], card, source)
+
+
+def _agree(wanted: int | str | None, got: int | str) -> bool:
+    """Whether a side of a shape is as it must be: None for any number of faces, a word for any one number."""
+    if wanted is None:
+        return not isinstance(got, int)
+    return isinstance(wanted, str) or wanted == got
+
+
+def _class_weights(text: str | None, classes: int, maps: int | str, card: Card, source: str) -> Floats | None:
+    if text is None:
+        return None
+    try:
+        weights_KC = np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(classes, -1)
+    except (binascii.Error, ValueError):
+        raise _unfit(source, card, f"its class weights are no {classes} rows of numbers") from None
+    if isinstance(maps, int) and weights_KC.shape[1] != maps:
+        raise _unfit(source, card, f"it has class weights for {weights_KC.shape[1]} maps, and {maps} maps")
+    return weights_KC.astype(np.float32)
+
+
+def _unfit(source: str, card: Card, what: str) -> ModelError:
+    return ModelError(f"{source} does not fit its card '{card.name}': {what}; export the net anew")
+
+
+def _in_words(value: object) -> str:
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def _first_line(why: Exception) -> str:
+    return (str(why).strip().splitlines() or [type(why).__name__])[0]

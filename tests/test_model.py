@@ -1,0 +1,332 @@
+"""A net as a file: what it says, and every way in which the file can be wrong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import mien
+import nets
+from mien import model as room
+from mien.errors import ModelError
+from mien.labels import FER7, FERPLUS8, LabelSet
+
+FACES = np.random.RandomState(0).randint(0, 256, (9, 48, 48)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return nets.write_net(tmp_path_factory.mktemp("net") / "toy")
+
+
+@pytest.fixture(scope="module")
+def net(folder: Path) -> mien.Model:
+    return mien.load(folder)
+
+
+def assert_refused(folder: Path | str, *says: str) -> None:
+    """One line that says these things, and nothing on stderr but for it."""
+    with pytest.raises(ModelError) as why:
+        mien.load(folder)
+    assert "\n" not in str(why.value)
+    for words in says:
+        assert words in str(why.value), str(why.value)
+
+
+def test_probabilities_are_those_worked_out_by_hand(net: mien.Model) -> None:
+    told_NK = net.probabilities(FACES)
+    assert told_NK.dtype == np.float32
+    np.testing.assert_allclose(told_NK, nets.by_hand(FACES, 7), atol=2e-5)
+    assert len(set(told_NK.argmax(1))) > 1
+    assert net.labels == FER7
+    assert net.card.name == "toy"
+
+
+def test_batches_change_nothing(net: mien.Model) -> None:
+    many_NHW = np.concatenate([FACES] * 60)  # 540: two batches of 256 and a rest
+    assert net.probabilities(many_NHW).shape == (540, 7)
+    for batch in (1, 7, 540, 999):
+        np.testing.assert_allclose(net.probabilities(many_NHW, batch=batch), net.probabilities(many_NHW), atol=1e-6)
+
+
+def test_flip_is_the_mean_with_the_mirror_image(net: mien.Model) -> None:
+    mirrored_NHW = np.ascontiguousarray(FACES[:, :, ::-1])
+    both = (net.probabilities(FACES) + net.probabilities(mirrored_NHW)) / 2
+    flipped_NK = net.probabilities(FACES, tta="flip")
+    np.testing.assert_allclose(flipped_NK, both, atol=1e-6)
+    assert flipped_NK.dtype == np.float32
+    assert np.abs(flipped_NK - net.probabilities(FACES)).max() > 0.01
+    np.testing.assert_allclose(net.probabilities(mirrored_NHW, tta="flip"), flipped_NK, atol=1e-6)
+
+
+def test_maps_and_class_weights_give_the_logits(net: mien.Model) -> None:
+    told_NK, maps_NCHW = net.maps(FACES)
+    assert maps_NCHW.shape == (9, nets.MAPS, 2, 2)
+    assert net.class_weights_KC is not None
+    assert net.class_weights_KC.shape == (7, nets.MAPS)
+    logits_NK = maps_NCHW.mean((2, 3)) @ net.class_weights_KC.T
+    np.testing.assert_allclose(np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True), told_NK, atol=1e-5)
+    np.testing.assert_array_equal(told_NK, net.probabilities(FACES))
+
+
+def test_no_faces_are_no_rows(net: mien.Model) -> None:
+    none_NHW = FACES[:0]
+    assert net.probabilities(none_NHW).shape == net.probabilities(none_NHW, tta="flip").shape == (0, 7)
+    assert [a.shape for a in net.maps(none_NHW)] == [(0, 7), (0, nets.MAPS, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("faces", "got"),
+    [
+        (FACES.astype(np.float32), r"float32 \[9, 48, 48\]"),
+        (FACES[:, :40], r"uint8 \[9, 40, 48\]"),
+        (FACES[0], r"uint8 \[48, 48\]"),
+        (FACES[:, None], r"uint8 \[9, 1, 48, 48\]"),
+        (FACES.tolist(), "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_faces_that_are_none(net: mien.Model, faces: object, got: str) -> None:
+    for tta in ("none", "flip"):
+        with pytest.raises(ModelError, match=rf"faces must be uint8 \[N,48,48\], got {got}$"):
+            net.probabilities(faces, tta=tta)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="faces must be"):
+        net.maps(faces)  # type: ignore[arg-type]
+
+
+def test_unknown_tta_and_batch(net: mien.Model) -> None:
+    with pytest.raises(ModelError, match="tta is one of none, flip, got 'ten'"):
+        net.probabilities(FACES, tta="ten")
+    with pytest.raises(ModelError, match="batch is 1 or more, got 0"):
+        net.probabilities(FACES, batch=0)
+
+
+def test_many_threads_may_ask_at_once(net: mien.Model) -> None:
+    rng = np.random.RandomState(1)
+    lots = [rng.randint(0, 256, (n, 48, 48)).astype(np.uint8) for n in range(1, 41)]
+    alone = [net.probabilities(faces) for faces in lots]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(3):
+            for one, other in zip(alone, pool.map(net.probabilities, lots), strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_threads_are_those_allowed_or_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(**options: int) -> int:
+        return int(mien.load(folder, **options)._session.get_session_options().intra_op_num_threads)
+
+    monkeypatch.setenv("MIEN_THREADS", "3")
+    assert of() == 3
+    assert of(threads=2) == 2
+
+
+def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "model.onnx").rename(other / "called_otherwise.onnx")
+    for place in (folder, str(folder), folder / "model.onnx", folder / "card.json", other / "called_otherwise.onnx"):
+        np.testing.assert_array_equal(mien.load(place).probabilities(FACES), mien.load(folder).probabilities(FACES))
+
+
+def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nets.write_net(tmp_path / "assets" / "small", name="shipped")
+    nets.write_net(tmp_path / "assets" / "another", FERPLUS8)
+    (tmp_path / "assets" / "empty").mkdir()
+    (nets.write_net(tmp_path / "assets" / "half") / "model.onnx").unlink()
+    nets.write_net(tmp_path / "here" / "small", name="own")
+    monkeypatch.setattr(room, "SHIPPED", tmp_path / "assets")
+    monkeypatch.chdir(tmp_path / "here")
+    assert room.shipped_models() == ("another", "small")
+    assert mien.load("small").card.name == "shipped"
+    assert mien.load("./small").card.name == "own"
+    assert_refused("smal", "no file, no folder and no shipped net is called smal", "shipped are: another, small",
+                   "a folder that holds model.onnx and card.json")  # fmt: skip
+    assert [room.is_net(n) for n in ("small", "./small", "smal")] == [True, True, True]
+    (tmp_path / "here" / "another").mkdir()  # no net, as a run would be
+    assert [room.is_net(n) for n in ("another", "./another")] == [True, False]
+
+
+def test_what_torch_reads_is_no_net(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    assert not room.is_net(tmp_path / "run")
+    assert not room.is_net(tmp_path / "w.safetensors")
+    assert not room.is_net("seed_quarter")
+    assert room.is_net(tmp_path / "nothing")
+    assert room.is_net("x" * 5000)
+
+
+def test_a_card_is_read_without_the_net(folder: Path) -> None:
+    code = (
+        f"import sys; from mien.model import read_card; assert read_card({str(folder)!r}).name == 'toy'; "
+        "print('onnxruntime' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+# Damage, each kind by itself
+
+
+def damaged(folder: Path, tmp_path: Path, change: object) -> Path:
+    copy = shutil.copytree(folder, tmp_path / "net")
+    content = bytearray((copy / "model.onnx").read_bytes())
+    (copy / "model.onnx").write_bytes(change(content))  # type: ignore[operator]
+    return copy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda b: b[:-1], lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:700] + bytes([b[700] ^ 1]) + b[701:]],
+    ids=["a byte short", "half", "empty", "a bit flipped"],
+)
+def test_a_damaged_graph(folder: Path, tmp_path: Path, change: object) -> None:
+    assert_refused(
+        damaged(folder, tmp_path, change), f"{tmp_path / 'net' / 'model.onnx'} is damaged or not the net of its card",
+        "'toy'", "sha256", "get both files anew",
+    )  # fmt: skip
+
+
+def test_the_card_of_another_net(folder: Path, tmp_path: Path) -> None:
+    other = nets.write_net(tmp_path / "other", FERPLUS8, name="eight")
+    (other / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    assert_refused(other, "not the net of its card 'eight'")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", nets.graph(FER7.names)[:3000]], ids=["empty", "text", "cut"])
+def test_a_card_whose_sum_fits_what_is_no_graph(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(nets.write_net(tmp_path / "net", content=content), "model.onnx is no ONNX file that onnxruntime can")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_graph_that_onnxruntime_cannot_run(tmp_path: Path) -> None:
+    made = onnx.load_from_string(nets.graph(FER7.names))
+    made.graph.node[1].op_type = "NoSuchThing"
+    assert_refused(nets.write_net(tmp_path / "net", content=made.SerializeToString()), "no ONNX file that onnxruntime")
+
+
+def test_onnxruntime_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = onnx.load_from_string(nets.graph(FER7.names))
+    made.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "of_no_use"))  # worth a warning
+    mien.load(nets.write_net(tmp_path / "net", content=made.SerializeToString())).probabilities(FACES)
+    assert capfd.readouterr() == ("", "")
+
+
+def foreign() -> bytes:
+    """A graph that mien never made: floats in, floats out."""
+    value = helper.make_tensor_value_info
+    made = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "other",
+        [value("x", TensorProto.FLOAT, ["N", 3])], [value("y", TensorProto.FLOAT, ["N", 3])],
+    )  # fmt: skip
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+CLASS_WEIGHTS = "mien.class_weights"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (foreign(), "is no net of this mien: its format is None, expected 'mien net 1'"),
+        (nets.graph(FER7.names, notes={"mien.format": "mien net 2"}), "its format is 'mien net 2'"),
+        (nets.graph(FER7.names, input_type=TensorProto.FLOAT), "its faces are tensor(float)"),
+        (nets.graph(FER7.names, side=96), "are tensor(uint8) ['N', 96, 96], expected tensor(uint8) ['N', 48, 48]"),
+        (nets.graph(FER7.names, batch=4), "its faces are tensor(uint8) [4, 48, 48]"),
+        (nets.graph(FER7.names, outputs=("p", "maps")), "its probabilities are none []"),
+        (nets.graph(FER7.names, outputs=("probabilities", "m")), "its maps are none []"),
+        (nets.graph(FER7.names, classes=8), "are tensor(float) ['N', 8], expected tensor(float) ['N', 7]"),
+        (nets.graph(FER7.names[::-1]), 'it tells ["neutral", "surprise", '),
+        (nets.graph(FER7.names, notes={"mien.labels": None}), "it tells None apart"),
+        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: "?"}), "its class weights are no 7 rows of numbers"),
+        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(4)).decode()}), "no 7 rows"),
+        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(56)).decode()}), "for 2 maps, and 6 maps"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_is_not_what_its_card_says(tmp_path: Path, content: bytes, says: str) -> None:
+    assert_refused(nets.write_net(tmp_path / "net", content=content), says, str(tmp_path / "net" / "model.onnx"))
+
+
+def test_no_class_weights_are_none(tmp_path: Path) -> None:
+    content = nets.graph(FER7.names, notes={CLASS_WEIGHTS: None})
+    assert mien.load(nets.write_net(tmp_path / "net", content=content)).class_weights_KC is None
+
+
+def test_own_labels(tmp_path: Path) -> None:
+    labels = LabelSet("custom", ("bored", "keen", "café"))
+    net = mien.load(nets.write_net(tmp_path / "net", labels))
+    assert net.labels == labels
+    assert net.probabilities(FACES).shape == (9, 3)
+
+
+@pytest.mark.parametrize("name", ["card.json", "model.onnx"])
+def test_one_of_the_two_files_lacks(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(folder, tmp_path / "net")
+    (copy / name).unlink()
+    left = copy / ({"card.json", "model.onnx"} - {name}).pop()
+    for place in (copy, left):
+        assert_refused(place, f"{copy} holds no {name}; a net is model.onnx and card.json side by side")
+    with pytest.raises(ModelError, match=f"holds no {name}"):
+        room.read_card(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda told: "no json", "is no card: not JSON"),
+        (lambda told: json.dumps({**told, "format": "mien card 9"}), "is no card of this mien"),
+        (lambda told: json.dumps({k: v for k, v in told.items() if k != "labels"}), "lacks labels"),
+        (lambda told: "\xff", "is no card: not text"),
+    ],
+)
+def test_a_card_that_is_none(folder: Path, tmp_path: Path, change: object, says: str) -> None:
+    copy = shutil.copytree(folder, tmp_path / "net")
+    file = copy / "card.json"
+    file.write_text(change(json.loads(file.read_text())), encoding="latin-1")  # type: ignore[operator]
+    assert_refused(copy, str(file), says)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["card.json", "model.onnx"])
+def test_a_file_that_may_not_be_read(folder: Path, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(folder, tmp_path / "net")
+    (copy / name).chmod(0)
+    assert_refused(copy, f"cannot read {copy / name}: Permission denied")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everything")
+def test_a_folder_that_may_not_be_entered(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "net")
+    copy.chmod(0)
+    try:
+        assert_refused(copy / "model.onnx", "Permission denied")
+        assert room.is_net(copy / "model.onnx")
+    finally:
+        copy.chmod(0o755)
+
+
+def test_names_that_no_disk_takes() -> None:
+    assert_refused("x" * 5000, "cannot read xxx", "too long")
+    assert_refused("a\0b", "no file, no folder and no shipped net")
+
+
+def test_every_shipped_net_opens_and_answers() -> None:
+    """Nothing to do until nets are shipped."""
+    for name in room.shipped_models():
+        net = mien.load(name)
+        assert net.card.name == name
+        assert net.probabilities(FACES).sum(1) == pytest.approx(1, abs=1e-5)

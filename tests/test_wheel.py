@@ -1,0 +1,136 @@
+"""What a stranger gets: the wheel in an empty environment, with its dependencies and no torch, outside the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nets
+from mien.data import load
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., str]
+# Where the index cannot be reached: these, out of the environment that runs the tests, and what they need.
+NEEDED = (
+    "numpy", "numpy.libs", "onnxruntime", "cv2", "opencv_python_headless.libs", "rich", "typer", "flatbuffers",
+    "google", "packaging", "markdown_it", "mdurl", "pygments", "shellingham", "typing_extensions.py", "annotated_doc",
+    "annotated_types", "pydantic", "pydantic_core", "typing_inspection", "click",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that neither the checkout nor what an earlier build left there has a part in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    words = ["wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "dist", folder]
+    built = pip(sys.executable, *words)
+    if built.returncode:  # no index: with the setuptools that is here
+        built = pip(sys.executable, *words, "--no-build-isolation")
+    if built.returncode and "setuptools" in built.stderr:
+        pytest.skip(f"a wheel needs setuptools, and there is neither an index nor one here: {built.stderr[-300:]}")
+    assert built.returncode == 0, built.stderr
+    (file,) = (folder / "dist").glob("mien-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def stranger(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run a program of an environment that holds the wheel and its dependencies alone, in a folder of its own."""
+    place = tmp_path_factory.mktemp("stranger")
+    subprocess.run([sys.executable, "-m", "venv", place / "env"], check=True)
+    bin_folder = place / "env" / ("Scripts" if os.name == "nt" else "bin")
+    python = bin_folder / "python"
+    done = pip(python, "install", "--quiet", wheel)
+    if done.returncode:
+        print(f"the index cannot be reached, so the dependencies are those of this environment: {done.stderr[-300:]}")
+        borrow(python)
+        done = pip(python, "install", "--quiet", "--no-deps", wheel)
+    assert done.returncode == 0, done.stderr
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "HOME": str(place), "MIEN_CACHE": str(place / "cache")}
+
+    def run(program: str, *words: object, at: Path = place) -> str:
+        command = [bin_folder / program, *map(str, words)]
+        told = subprocess.run(command, cwd=at, capture_output=True, text=True, env=environment)
+        assert (told.returncode, told.stderr) == (0, ""), told.stdout + told.stderr
+        return told.stdout
+
+    return run
+
+
+def pip(python: str | Path, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [python, "-m", "pip", "--disable-pip-version-check", *words]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def borrow(python: Path) -> None:
+    """Link what `NEEDED` names, and nothing else, into the empty environment."""
+    import numpy
+
+    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    there = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
+    for name in NEEDED:
+        if (source := Path(numpy.__file__).parents[1] / name).exists():
+            (there / name).symlink_to(source)
+
+
+def test_the_wheel_holds_the_package_and_every_shipped_file(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    package = ROOT / "src" / "mien"
+    files = {f"mien/{f.relative_to(package)}" for f in package.rglob("*") if f.is_file() and f.suffix != ".pyc"}
+    assert inside == files
+
+
+def test_it_runs_without_torch_and_away_from_the_checkout(stranger: Run) -> None:
+    code = (
+        "import importlib.util, mien; "
+        "print(mien.__file__, *(importlib.util.find_spec(name) for name in ('torch', 'onnx', 'matplotlib')))"
+    )
+    told = stranger("python", "-c", code).split()
+    assert "site-packages" in told[0]
+    assert str(ROOT) not in told[0]
+    assert told[1:] == ["None"] * 3
+
+
+def test_shipped_nets_open_and_are_judged(stranger: Run, tmp_path: Path) -> None:
+    code = (
+        "import mien, numpy, mien.model\n"
+        "for name in mien.model.shipped_models():\n"
+        "    net = mien.load(name)\n"
+        "    told = net.probabilities(numpy.zeros((2, 48, 48), 'uint8'))\n"
+        "    print(name, *told.shape, len(net.labels))\n"
+    )
+    lines = [line.split() for line in stranger("python", "-c", code).splitlines()]
+    told = stranger("mien", "models", "--json", tmp_path / "models.json")
+    assert [line[0] for line in lines] == list(json.loads((tmp_path / "models.json").read_text())["models"])
+    for name, faces, classes, labels in lines:
+        assert (faces, classes) == ("2", labels)
+        assert name in told
+        if classes == "7":
+            assert "faces" in stranger("mien", "evaluate", name, "--data", "sketch", "--split", "val")
+
+
+def test_a_net_of_ones_own_opens_and_is_judged(stranger: Run, tmp_path: Path) -> None:
+    nets.write_net(tmp_path / "own")
+    code = "import mien; net = mien.load('own'); print(*net.labels.names, net.card.name)"
+    assert stranger("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
+    words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
+    told = stranger("mien", *words, at=tmp_path)
+    val = load("sketch")["val"]
+    by_hand_NK = nets.by_hand(val.pixels_NHW, 7)
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), by_hand_NK, atol=2e-5)
+    accuracy = json.loads((tmp_path / "f.json").read_text())["accuracy"]
+    assert accuracy == (by_hand_NK.argmax(1) == val.labels_N).mean()
+    assert f"accuracy {100 * accuracy:.1f} %" in told
