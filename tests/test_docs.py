@@ -12,12 +12,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mien.data import sketch, write_csv
+from mien.data import USAGE, Dataset, sketch, write_csv
+from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # Appended to README's training commands, which are meant for a whole data set and an afternoon.
-SHORT = ["--set", "epochs=1", "--set", "precision=float32"]
+SHORT = ["--set", "epochs=1", "--set", "warmup=0", "--set", "precision=float32"]
 SMALL = ["--set", "model=seed_cnn_eighth"]  # not where weights are given to start from: they are of one architecture
 
 
@@ -31,11 +32,24 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     data = sketch(train=70, val=35, test=35)
     write_csv(folder / "fer2013.csv", data)
+    write_votes(folder / "fer2013new.csv", data)
     for i, face_HW in enumerate(data["train"].pixels_NHW):
         file = folder / "faces" / ("cross", "delighted", "puzzled")[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(file), cv2.resize(face_HW, (40 + i, 50 + i)))
     return folder
+
+
+def write_votes(file: Path, data: Dataset) -> None:
+    """Ten votes for each face's own label, in the form of FER+'s file."""
+    lines = ["Usage,Image name," + ",".join(FERPLUS_COLUMNS)]
+    names = {split: usage for usage, split in USAGE.items()}
+    of_label = projection(FERPLUS8, data.labels).argmax(0)
+    for name, split in data.splits.items():
+        for label in split.labels_N:
+            votes = ["10" if column == of_label[label] else "0" for column in range(len(FERPLUS_COLUMNS))]
+            lines.append(f"{names[name]},," + ",".join(votes))
+    file.write_text("\n".join(lines) + "\n")
 
 
 def commands() -> list[str]:

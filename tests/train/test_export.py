@@ -262,6 +262,7 @@ def test_the_command_writes_the_same_bytes_and_says_so_shortly(run: Run, net: Pa
     assert lines[0].endswith("the net 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
+    assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
 
 
 def test_the_file_runs_where_there_is_no_torch(net: Path, data: Dataset) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import Data, Votes
+from mien.judge.chosen import SELECTED_ON
 from mien.judge.tables import percent
 from mien.model import CARD, GRAPH
 
@@ -31,10 +32,11 @@ def export(
 
     card = room.export(run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite)
     file, fitted, score = out / GRAPH, card.calibration, card.scores[0]
+    mark = f", {SELECTED_ON}" if score.selected_on else ""
     typer.echo(
         f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the net '{card.name}'\n"
         f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
         f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
-        f"{percent(score.high)}, {score.n:,} faces); at most {card.parity:.1g} from torch in any probability"
+        f"{percent(score.high)}, {score.n:,} faces{mark}); at most {card.parity:.1g} from torch in any probability"
     )

@@ -15,11 +15,12 @@ from mien.errors import MienError, Stopped
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Two blanks to a level, so that a person can read it; else as `write`."""
     write(file, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write(file: Path, content: bytes) -> None:
-    """Whole or not at all, with the folders above it."""
+    """Write a file whole or not at all, and the folders above it; `MienError` where that cannot be done."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(file, [content])
