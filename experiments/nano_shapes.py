@@ -4,8 +4,8 @@ Run:   python experiments/nano_shapes.py fer2013.csv        (about ten minutes o
 
 Three nets that answer about equally fast, trained alike for eight epochs, one seed: the one that became `mien_nano`,
 one that spends more on its stem and has a residual block less, and one of separable convolutions (MobileNet's; Howard
-et al. 2017, arXiv 1704.04861). The milliseconds are onnxruntime's on one thread,
-256 faces at once, median of 15 forwards.
+et al. 2017, arXiv 1704.04861). The milliseconds are onnxruntime's on one thread, 256 faces at once, median of 15
+forwards.
 """
 
 from __future__ import annotations
