@@ -194,7 +194,7 @@ class Card:
         """
         try:
             told = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise MienError(f"{source}: is no card: not JSON") from None
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             form = told.get("format") if isinstance(told, dict) else None

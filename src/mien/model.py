@@ -114,7 +114,7 @@ def load(name_or_path: str | Path, *, threads: int | None = None) -> Model:
 
     Args:
         name_or_path: a shipped net's name; or a folder with `model.onnx` and `card.json`; or one of these two files. A
-            folder that is called like a shipped net is `./NAME`.
+            folder that is called like a shipped net is `./NAME`, or a `Path`.
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
@@ -143,7 +143,7 @@ def is_net(name_or_path: str | Path) -> bool:
 
     So a name that stands for nothing at all is told by `load`; a folder with a card is a net whatever else it holds.
     """
-    if str(name_or_path) in shipped_models():
+    if name_or_path in shipped_models():
         return True
     path = Path(name_or_path)
     try:
@@ -158,8 +158,8 @@ def is_net(name_or_path: str | Path) -> bool:
 
 def find(name_or_path: str | Path) -> tuple[Path, Path]:
     """The files of graph and card of what `load` would open; raises as `load`, for what concerns finding them."""
-    if str(name_or_path) in shipped_models():
-        return SHIPPED / str(name_or_path) / GRAPH, SHIPPED / str(name_or_path) / CARD
+    if name_or_path in shipped_models():  # text alone: of a Path, "./NAME" has become "NAME"
+        return SHIPPED / name_or_path / GRAPH, SHIPPED / name_or_path / CARD
     path = Path(name_or_path)
     try:
         if path.is_dir():

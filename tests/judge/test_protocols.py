@@ -233,7 +233,7 @@ def test_table_shows_a_row_for_each_way(net: mien.Model, data: Dataset) -> None:
 
 
 def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
-    folder = nets.write_net(tmp_path / "net")
+    folder = nets.write_net(tmp_path / "net", data={"name": "fer2013", "digest": data.digest})
     before = Card.from_json((folder / "card.json").read_text(), "card")
     found = judge_model(mien.load(folder), data, "test")[1]
     assert found is not None
@@ -251,13 +251,15 @@ def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
 
 
 def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = nets.write_net(tmp_path / "assets" / "net")
+    folder = nets.write_net(tmp_path / "assets" / "net", data={"name": "fer2013", "digest": data.digest})
     for split in ("val", "train"):
         with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
             refuse_card(folder, data, split)
-    with pytest.raises(ModelError, match="learned from fer2013, so figures on sketch have no place on its card"):
-        refuse_card(folder, replace(data, name="sketch"), "test")
-    of_votes = nets.write_net(tmp_path / "votes", data={"name": "ferplus"})
+    with pytest.raises(ModelError, match=r"learned from fer2013 with the digest .*have no place on its card"):
+        refuse_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
+    with pytest.raises(ModelError, match="have no place on its card"):
+        refuse_card(folder, replace(data, digest="of another file"), "test")
+    of_votes = nets.write_net(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
     refuse_card(of_votes, data, "test")
     monkeypatch.setattr("mien.judge.cards.SHIPPED", tmp_path / "assets")
     with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):

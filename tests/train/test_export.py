@@ -488,3 +488,48 @@ def test_narrowing_leaves_small_tensors_and_the_model_as_they_are() -> None:
         if kind == onnx.TensorProto.FLOAT:
             assert size < 64, name
     assert np.abs(said_by_file(as_bytes(half), FACES)[0] - said_by_file(content, FACES)[0]).max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("scheme", "label_set", "against"),
+    [("mixed", "auto", OWN_LABELS), ("majority", "fer7", RATERS), ("distribution", "auto", RATERS)],
+)
+def test_a_run_and_its_net_are_judged_alike(
+    scheme: str, label_set: str, against: str, small: Recipe, voted: Dataset, tmp_path: Path
+) -> None:
+    run = train(replace(small, scheme=scheme, label_set=label_set, epochs=1), voted, tmp_path / "run")
+    card = export(run.folder, tmp_path / "net", voted)
+    judgement = judge_model(mien.load(tmp_path / "net"), voted, "val")[1]
+    assert judgement is not None
+    assert (judgement.official.against, card.data["truth"]) == (against, against)
+    assert judgement.official.n == len(run.predictions()["val"])
+    assert judgement.official.accuracy == pytest.approx(run.history[-1]["val_accuracy"])
+
+
+def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+    """On bars that a net tells apart with ease, so that eight bits lose no face."""
+    run = train(replace(small, model="mien_nano", augment=(), epochs=20, lr=0.02), toy, tmp_path / "run")
+    plain, card = (export(run.folder, tmp_path / kind, toy, storage=kind) for kind in ("float32", "int8"))
+    assert card.storage == "int8"
+    assert card.parity > plain.parity
+    assert card.scores[0].accuracy == plain.scores[0].accuracy > 0.9
+    sizes = [(tmp_path / kind / "model.onnx").stat().st_size for kind in ("float32", "int8")]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_folder_called_like_a_shipped_net_is_the_folder(
+    run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _again in range(2):  # the second time it is the folder's card that is looked at, not the shipped one's
+        card = export(run.folder, "nano", data)
+    assert mien.load(Path("nano")).card.sha256 == mien.load("./nano").card.sha256 == card.sha256
+    assert mien.load("nano").card.sha256 != card.sha256
+
+
+def test_an_out_that_is_a_file_is_told_before_the_work(run: Run, data: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(RunError, match="cannot write into"):
+        export(run.folder, file, data)
+    assert file.read_text() == "mine"

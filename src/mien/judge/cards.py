@@ -7,9 +7,8 @@ from pathlib import Path
 from mien.card import Card
 from mien.data import atomic
 from mien.data.split import TEST, Dataset
-from mien.data.votes import NAME
 from mien.errors import ModelError
-from mien.judge.protocols import Judgement
+from mien.judge.protocols import Judgement, of_one_source
 from mien.model import SHIPPED, find, read_card
 
 
@@ -25,10 +24,10 @@ def refuse_card(model: str | Path, dataset: Dataset, split: str) -> None:
         raise ModelError(
             f"{model} came with mien, and its card stays as it is; copy {file.parent} and give the copy's folder"
         )
-    learned = card.data.get("name")
-    if learned not in (dataset.name, NAME if dataset.name == "fer2013" else None):
+    if not of_one_source(card.data, dataset):
         raise ModelError(
-            f"{model} learned from {learned}, so figures on {dataset.name} have no place on its card: leave --card out"
+            f"{model} learned from {card.data.get('name')} with the digest {card.data.get('digest')}, so figures on "
+            f"{dataset.source} have no place on its card: leave --card out"
         )
 
 

@@ -7,6 +7,7 @@ on the card is measured on the very bytes that are written, by the code that `mi
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from torch.utils.flop_counter import FlopCounterMode
 
-from mien.card import STORAGES, TTAS, Calibration, Card, Score
+from mien.card import OWN_LABELS, RATERS, STORAGES, TTAS, Calibration, Card, Score
 from mien.data import atomic
 from mien.data.split import SIDE, TRAIN, VAL, Dataset, Split
-from mien.data.votes import votes_digest
+from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
 from mien.images import CropRule
 from mien.judge import calibration, metrics
@@ -127,6 +128,7 @@ def _truth(weights: Weights, dataset: Dataset) -> Dataset:
 def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
     """The card of the net that lies in `folder`, if any; `RunError` where that is another net than `weights`."""
     try:
+        _refuse_unwritable(folder)  # before the work, not after it
         there = [file.name for file in (folder / GRAPH, folder / CARD) if file.exists()]
     except OSError as why:
         raise _unwritable(folder, why) from None
@@ -160,10 +162,12 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         crop=CropRule(),
         calibration=Calibration(1.0, VAL, len(truth[VAL]), 0.0, 0.0),
         recipe=recipe,
+        # `truth`: by what the run was judged, and the net is.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
             "known_as": dataset.known_as,
             "scheme": recipe["scheme"],
+            "truth": RATERS if truth.name == NAME else OWN_LABELS,
         },
         origin={
             "weights": weights.identity["sha256"],
@@ -266,6 +270,14 @@ def _write(folder: Path, content: bytes, card: Card) -> None:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as why:
         raise _unwritable(folder, why) from None
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """`OSError` where `folder` is a file, or neither it nor the folder that it would be made in can be written."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    code = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
 def _unwritable(folder: Path, why: OSError) -> RunError:

@@ -3,8 +3,8 @@
     faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits -> / temperature -> softmax
                              probabilities float32 [N,K], maps float32 [N,C,h,w]
 
-The file says no more than the net: the exporter's notes on source lines and folders are taken out, so the same weights
-give the same bytes wherever they are exported.
+The file says no more than the net: the exporter's notes on source lines and folders are taken out, so with
+the same versions of torch and onnxscript the same weights give the same bytes, wherever they are exported.
 """
 
 from __future__ import annotations

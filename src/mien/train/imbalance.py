@@ -13,7 +13,7 @@ def class_weights(target_NK: Tensor, power: float) -> Tensor:
     balanced. A class without faces has weight 0.
     """
     count_K = target_NK.cpu().double().sum(0)  # Apple's GPUs have no double
-    weight_K = torch.where(count_K > 0, count_K.clamp(min=1) ** -power, 0.0)
+    weight_K = torch.where(count_K > 0, torch.where(count_K > 0, count_K, 1) ** -power, 0.0)
     return (weight_K * len(target_NK) / (weight_K * count_K).sum()).float().to(target_NK.device)
 
 

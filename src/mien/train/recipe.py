@@ -130,7 +130,7 @@ class Recipe:
 PRECISIONS = ("auto", "bf16", "float32")
 # Field -> what it may be, and that in words: JSON must give back what it was given.
 TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    **dict.fromkeys(("model", "schedule", "scheme", "label_set", "select", "precision"), (str, "text")),
+    **dict.fromkeys(("model", "optimiser", "schedule", "scheme", "label_set", "select", "precision"), (str, "text")),
     **dict.fromkeys(("batch", "accumulate", "epochs", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
