@@ -66,10 +66,12 @@ def test_every_scheme_teaches_either_set(name: str, label_set: str, voted: Datas
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_loss_falls(name: str, make_voted: Callable[..., Dataset], small: Recipe, tmp_path: Path) -> None:
-    run = train(replace(small, scheme=name, epochs=6, lr=0.02, augment=()), make_voted(train=384), tmp_path)
+    # The rate falls: at a constant one the last epoch of so few steps is a matter of luck, and of the machine.
+    settling = replace(small, scheme=name, epochs=6, lr=0.02, schedule="cosine", augment=())
+    run = train(settling, make_voted(train=384), tmp_path)
     losses = [epoch["train_loss"] for epoch in run.history]
     assert losses[-1] < 0.8 * losses[0]
-    assert run.history[-1]["val_accuracy"] > 0.4
+    assert run.history[-1]["val_accuracy"] > 0.6
     assert [len(p) for p in run.checkpoint().told.values()] == [32 if name in ("fer2013", "mixed") else 24] * 2
 
 
