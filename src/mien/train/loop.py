@@ -120,7 +120,8 @@ def train(
                     loss = loss_of(log_p_BK, batch.target_BK)
                     fabric.backward(loss * batch.share)
                     if batch.last:
-                        plain.param_groups[0]["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
+                        for group in plain.param_groups:
+                            group["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
                         optimiser.step()
                         optimiser.zero_grad()
                         if average:

@@ -1,4 +1,4 @@
-"""How weights follow their gradients: the optimisers that a recipe may name, each of them torch's own."""
+"""How weights follow their gradients: the optimisers that a recipe may name, torch's own but for Muon."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 from torch.optim import Optimizer
+
+from mien.train.muon import Muon
 
 # Each takes the weights, the highest rate, the momentum and the weight decay of a recipe.
 OPTIMISERS: dict[str, Callable[[nn.Module, float, float, float], Optimizer]] = {
@@ -25,4 +27,6 @@ OPTIMISERS: dict[str, Callable[[nn.Module, float, float, float], Optimizer]] = {
     "adamw": lambda net, lr, momentum, decay: torch.optim.AdamW(
         net.parameters(), lr=lr, betas=(momentum, 0.999), weight_decay=decay
     ),
+    # Jordan et al. 2024; the decay beside the gradient here too.
+    "muon": Muon,
 }

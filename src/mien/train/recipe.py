@@ -30,16 +30,17 @@ class Recipe:
         batch: pictures that go through the net at once; the last batch of an epoch may be smaller.
         accumulate: batches whose gradients are averaged into one step; `batch` times `accumulate` pictures a step.
         epochs: passes over the training split, reshuffled each time.
-        optimiser: `sgd`, `nesterov`, `adam` or `adamw` (`optimisers`).
+        optimiser: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimisers`).
         lr, momentum, weight_decay: what the optimiser goes by; `lr` is the highest rate where it changes.
         schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.rate`).
         warmup: epochs, or a part of one, over which the rate rises from near 0 to `lr`.
         scheme: what labels the training faces: `fer2013`, the data's own labels, whatever the data set; `majority`,
             `multi_label`, `drawing` or `distribution`, FER+'s votes in the four ways of Barsoum et al. 2016; `mixed`,
-            both (`schemes.SCHEMES`).
-        label_set: the classes that the net tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013` and
-            `mixed` and FER+'s for the rest. What a net is judged by follows from both fields (`schemes.judged`).
-        mix: of the scheme `mixed`, the votes' share in each target, from 0 to 1; the label has the rest.
+            both; `expected`, the labels and what the votes make one expect of them (`schemes.SCHEMES`).
+        label_set: the classes that the net tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013`,
+            `mixed` and `expected` and FER+'s for the rest. What a net is judged by follows from both fields
+            (`schemes.judged`).
+        mix: of `mixed` and `expected`, the votes' share in each target, from 0 to 1; the label has the rest.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by

@@ -1,4 +1,4 @@
-"""How training faces are labelled: by the data's own labels, by FER+'s votes in four ways, or by both mixed.
+"""How training faces are labelled: by the data's own labels, by FER+'s votes in four ways, or by both in two.
 
 A scheme says which faces are learned from and with which shares of the classes, what of that is shown in an epoch, and
 what the loss makes of it. Whatever the scheme, in FER+'s classes a net is judged by the majority of the votes.
@@ -19,6 +19,7 @@ from mien.data.split import TRAIN, Dataset, Split
 from mien.data.votes import Rule, by_majority, refuse_without_votes, votes_digest
 from mien.errors import DataError
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
+from mien.train.expected import expected
 
 AUTO = "auto"  # the label set that goes with the scheme
 
@@ -31,11 +32,13 @@ class Scheme:
         name: what a recipe calls it.
         rule: which faces the votes keep and what they come to; None where votes are not asked.
         own_labels: whether the data's own labels are taught, alone or along with the votes.
+        fitted: whether the votes teach what they make one expect of the own labels, not what they say themselves.
     """
 
     name: str
     rule: Rule | None = None
     own_labels: bool = False
+    fitted: bool = False
 
     def target(self, share_BK: Tensor, rng: Generator) -> Tensor:
         """What is shown in this epoch of faces with these shares of the classes: float32 [B,K], rows sum to 1."""
@@ -77,6 +80,7 @@ SCHEMES: dict[str, Scheme] = {
         _Drawing("drawing", votes.distribution),
         Scheme("distribution", votes.distribution),
         Scheme("mixed", votes.distribution, own_labels=True),
+        Scheme("expected", votes.distribution, own_labels=True, fitted=True),
     )
 }
 
@@ -107,7 +111,8 @@ def lesson(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: float = 0.
     Args:
         scheme: a name in `SCHEMES`.
         label_set: `auto` (`judged` says which that is), `fer7` or `ferplus8`.
-        mix: of the scheme `mixed`: from 0, the labels alone, to 1, the votes alone where a face's votes are clear.
+        mix: of `mixed` and `expected`: from 0, the labels alone, to 1, the votes alone; faces whose votes are no clear
+            expression keep their label in `mixed`.
 
     Raises:
         DataError: votes are needed and not there, or `label_set` is none that the data can be brought to.
@@ -156,10 +161,13 @@ def _shares(about: Scheme, dataset: Dataset, truth: Dataset, mix: float) -> vote
     if about.rule is None:
         return _own(dataset, labels)
     assert train.votes_NV is not None, "refuse_without_votes comes first"
-    told_NK, clear_N = votes.taught(about.rule, train.votes_NV, labels)
+    own_NK, own_N = _own(dataset, labels)
+    if about.fitted:
+        told_NK, clear_N = expected(train.votes_NV, own_NK), train.votes_NV.sum(1) > 0
+    else:
+        told_NK, clear_N = votes.taught(about.rule, train.votes_NV, labels)
     if not about.own_labels:
         return told_NK, clear_N
-    own_NK, own_N = _own(dataset, labels)
     mix_N1 = np.where(clear_N, np.where(own_N, mix, 1.0), 0.0)[:, None]
     return (1 - mix_N1) * own_NK + mix_N1 * told_NK, own_N | clear_N
 
