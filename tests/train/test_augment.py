@@ -1,4 +1,4 @@
-"""The contract of every augmentation, and our three against Albumentations' own."""
+"""The contract of every augmentation, our three against Albumentations' own, our JPEG and blur against OpenCV's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import albumentations
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from mien.errors import MienError
-from mien.train.augment import AUGMENTATIONS, Affine, Augmentation, BlankedByNoise, Cutout, Flip, GaussianNoise
+from mien.train.augment import (
+    AUGMENTATIONS,
+    Affine,
+    Augmentation,
+    BlankedByNoise,
+    Blur,
+    Cutout,
+    Flip,
+    GaussianNoise,
+    Jpeg,
+    Light,
+)
 
 BATCHED = sorted(set(AUGMENTATIONS) - {"albumentations"})
 
@@ -212,3 +224,85 @@ def test_affine_repeats_the_rim_and_leaves_whom_it_misses() -> None:
 def test_affine_refuses_a_negative_range() -> None:
     with pytest.raises(MienError, match=r"Affine: shift is 0 or more, got -0\.1"):
         Affine(shift=-0.1)
+
+
+@pytest.fixture(scope="module")
+def smooth() -> torch.Tensor:
+    """Twelve pictures of soft blobs, as faces are soft: JPEG of pure noise would be all rounding."""
+    noise = np.random.default_rng(3).normal(size=(12, 48, 48)).astype(np.float32)
+    blobs = np.stack([cv2.GaussianBlur(n, (0, 0), 3) for n in noise])
+    return torch.from_numpy((128 + 700 * blobs).clip(0, 255).round())[:, None]
+
+
+@pytest.mark.parametrize("quality", [5, 30, 49, 50, 75, 95, 100])
+def test_jpeg_is_opencvs_jpeg(smooth: torch.Tensor, quality: int) -> None:
+    mine = Jpeg(p=1, low=quality, high=quality)(smooth, rng())[:, 0].numpy()
+    for picture, after in zip(smooth[:, 0].numpy().astype(np.uint8), mine, strict=True):
+        stored = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        theirs = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+        apart = np.abs(after - theirs)
+        # libjpeg's transforms are of whole numbers: now and then a coefficient is rounded to the other side.
+        assert apart.mean() < 0.6
+        assert np.median(apart) <= 1
+        assert apart.mean() < 0.35 * np.abs(theirs - picture).mean() or quality >= 95
+
+
+def test_jpeg_qualities_are_drawn_from_their_range(smooth: torch.Tensor) -> None:
+    many = smooth[:1].expand(300, 1, 48, 48)
+    loss = (Jpeg(p=1, low=20, high=90)(many, rng()) - many).square().mean((1, 2, 3))
+    ends = [(Jpeg(p=1, low=q, high=q)(smooth[:1], rng()) - smooth[:1]).square().mean() for q in (20, 90)]
+    assert loss.max() <= ends[0] * 1.05
+    assert loss.min() >= ends[1] * 0.95
+    assert len(loss.unique()) > 40
+
+
+def test_blur_is_a_gaussian_of_a_drawn_sigma() -> None:
+    dot = torch.zeros(500, 1, 48, 48)
+    dot[:, :, 24, 24] = 255
+    after = Blur(p=1, sigma=1.5)(dot, rng())[:, 0]
+    assert torch.allclose(after.sum((1, 2)), torch.full((500,), 255.0), rtol=1e-4)
+    place = torch.arange(48.0) - 24
+    sigma = ((after.sum(1) * place**2).sum(1) / 255).sqrt()
+    assert sigma.max() == pytest.approx(1.5, abs=0.05)
+    assert sigma.min() < 0.1
+    widest = int(sigma.argmax())
+    theirs = cv2.GaussianBlur(dot[0, 0].numpy(), (11, 11), float(sigma[widest]))
+    assert np.allclose(after[widest].numpy(), theirs, atol=0.3)
+
+
+def test_blur_goes_on_as_the_rim_beyond_it() -> None:
+    bars = torch.zeros(40, 1, 48, 48)
+    bars[..., :3] = 200
+    after = Blur(p=1, sigma=0.8)(bars, rng())
+    assert torch.allclose(after[..., 0], torch.full_like(after[..., 0], 200.0), atol=0.5)
+
+
+def test_light_does_what_each_of_its_parts_says() -> None:
+    none = {"gamma": 0.0, "contrast": 0.0, "brightness": 0.0}
+    face = torch.tensor([60.0, 100.0]).repeat(24).expand(400, 1, 48, 48)
+    assert torch.allclose(Light(p=1, **none)(face, rng()), face, atol=1e-3)
+
+    moved = Light(p=1, **{**none, "brightness": 0.1})(face, rng()) - face
+    assert torch.allclose(moved, moved[..., :1, :1].expand_as(moved), atol=1e-3)
+    assert (moved.min(), moved.max()) == (pytest.approx(-25.5, abs=0.4), pytest.approx(25.5, abs=0.4))
+
+    apart = Light(p=1, **{**none, "contrast": 0.25})(face, rng())
+    assert torch.allclose(apart.mean((1, 2, 3)), torch.full((400,), 80.0), atol=1e-2)
+    times = (apart[:, 0, 0, 1] - apart[:, 0, 0, 0]) / 40
+    assert (times.min(), times.max()) == (pytest.approx(0.8, abs=0.01), pytest.approx(1.25, abs=0.01))
+
+    power = (Light(p=1, **{**none, "gamma": 0.5})(face, rng()) / 255).log() / (face / 255).log()
+    assert (power.min(), power.max()) == (pytest.approx(1 / 1.5, abs=0.01), pytest.approx(1.5, abs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: Jpeg(low=0), "Jpeg: needs 1 <= low <= high <= 100, got 0 and 95"),
+        (lambda: Blur(sigma=0.0), "Blur: sigma is above 0 and at most 5 pixels, got 0.0"),
+        (lambda: Light(contrast=-0.5), "Light: contrast is 0 or more, got -0.5"),
+    ],
+)
+def test_what_no_camera_does_is_refused(build: Callable[[], Augmentation], named: str) -> None:
+    with pytest.raises(MienError, match=named):
+        build()

@@ -6,6 +6,7 @@ need from the generator that they are given: the same generator, the same pixels
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -173,6 +174,117 @@ class GaussianNoise(_Value):
         spread = (self.low + (self.high - self.low) * share).sqrt()
         noise = torch.randn(x_NCHW.shape, generator=rng, device=x_NCHW.device)
         return torch.where(hit, (x_NCHW + spread * noise).round_().clamp_(0, 255), x_NCHW)
+
+
+@augmentation
+@dataclass(frozen=True)
+class Light(_Value):
+    """Change gamma, contrast and brightness of each picture with probability `p`, in this order; cut at 0 and 255.
+
+    Attributes:
+        gamma: levels, as shares of 255, are raised to a power of up to 1 + `gamma`, or to that power's inverse.
+        contrast: distances from the picture's mean grow or shrink by a factor of up to 1 + `contrast`.
+        brightness: up to this share of 255 is added or taken away.
+    """
+
+    gamma: float = 0.3
+    contrast: float = 0.4
+    brightness: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("gamma", "contrast", "brightness"):
+            if not getattr(self, field) >= 0:
+                raise MienError(f"Light: {field} is 0 or more, got {getattr(self, field)}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        hit = self._hit(x_NCHW, rng)
+        draw = 2 * torch.rand(3, len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device) - 1
+        lit = 255 * (x_NCHW / 255).pow(torch.exp(draw[0] * math.log1p(self.gamma)))
+        mean = lit.mean((1, 2, 3), keepdim=True)
+        lit = mean + (lit - mean) * torch.exp(draw[1] * math.log1p(self.contrast))
+        return torch.where(hit, (lit + 255 * self.brightness * draw[2]).clamp_(0, 255), x_NCHW)
+
+
+@augmentation
+@dataclass(frozen=True)
+class Blur(_Value):
+    """Blur each picture with probability `p` by a Gaussian whose sigma, in pixels, is drawn from 0 to `sigma`.
+
+    Beyond its rim a picture goes on as the rim; the Gaussian is cut at three of the largest sigma.
+    """
+
+    sigma: float = 1.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sigma <= 5:
+            raise MienError(f"Blur: sigma is above 0 and at most 5 pixels, got {self.sigma}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        hit = self._hit(x_NCHW, rng)
+        sigma_N1 = self.sigma * torch.rand(len(x_NCHW), 1, generator=rng, device=x_NCHW.device).clamp_(min=0.05)
+        reach = math.ceil(3 * self.sigma)
+        place = torch.arange(-reach, reach + 1, device=x_NCHW.device)
+        weight_NT = torch.exp(-0.5 * (place / sigma_N1) ** 2)
+        weight_NT = weight_NT / weight_NT.sum(1, keepdim=True)
+        blurred = x_NCHW
+        for axis in (2, 3):
+            size = blurred.shape[axis]
+            beyond = [0, 0, reach, reach] if axis == 2 else [reach, reach, 0, 0]
+            wide = functional.pad(blurred, beyond, mode="replicate")
+            parts = (weight_NT[:, t, None, None, None] * wide.narrow(axis, t, size) for t in range(2 * reach + 1))
+            blurred = functools.reduce(torch.add, parts)
+        return torch.where(hit, blurred.clamp_(0, 255), x_NCHW)
+
+
+@augmentation
+@dataclass(frozen=True)
+class Jpeg(_Value):
+    """Store each picture as a JPEG with probability `p`, at a quality drawn from `low` to `high`, and read it again.
+
+    Source: ITU-T T.81, annexes A.3.3 and A.3.4, with the table K.1 scaled by quality as libjpeg does; the part of the
+    format that loses nothing is left out. Sides are multiples of 8, as those of faces are.
+    """
+
+    low: int = 30
+    high: int = 95
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.low <= self.high <= 100:
+            raise MienError(f"Jpeg: needs 1 <= low <= high <= 100, got {self.low} and {self.high}")
+
+    def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        n, c, high, wide = x_NCHW.shape
+        hit = self._hit(x_NCHW, rng)
+        quality_N = torch.randint(self.low, self.high + 1, (n,), generator=rng, device=x_NCHW.device).float()
+        percent_N11 = torch.where(quality_N < 50, (5000 / quality_N).floor(), 200 - 2 * quality_N)[:, None, None]
+        table_N88 = ((_LUMINANCE.to(x_NCHW.device) * percent_N11 + 50) / 100).floor().clamp_(1, 255)
+        step = table_N88[:, None, None, None]
+        cosine_88 = _COSINES.to(x_NCHW.device)
+        block = (x_NCHW - 128).reshape(n, c, high // 8, 8, wide // 8, 8).transpose(3, 4)
+        kept = (cosine_88 @ block @ cosine_88.T / step).round_() * step
+        read = (cosine_88.T @ kept @ cosine_88).transpose(3, 4).reshape(x_NCHW.shape)
+        return torch.where(hit, (read + 128).round_().clamp_(0, 255), x_NCHW)
+
+
+# The rows of the cosine transform of eight samples, orthonormal (ITU-T T.81, A.3.3).
+_COSINES = torch.tensor(
+    [[math.cos((2 * x + 1) * u * math.pi / 16) * (0.5 if u else 8**-0.5) for x in range(8)] for u in range(8)]
+)
+_LUMINANCE = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
 
 
 @augmentation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mien.train.augment import Affine, Cutout, Flip
+from mien.train.augment import Affine, Blur, Cutout, Flip, Jpeg, Light
 from mien.train.recipe import Recipe
 from mien.train.recipes import recipe
 
@@ -30,6 +30,26 @@ def release_base() -> Recipe:
         schedule="cosine",
         warmup=1.0,
         ema=0.998,
+    )
+
+
+@recipe
+def release_photo() -> Recipe:
+    """For other people's photos: the raters' votes in seven classes, boxes that are off, light, lens and file."""
+    return replace(
+        release_base(),
+        name="release_photo",
+        scheme="distribution",
+        label_set="fer7",
+        augment=(
+            Flip(),
+            Affine(degrees=12.0, shift=0.1, scale=0.3),
+            Light(),
+            Blur(p=0.2),
+            Jpeg(p=0.3),
+            Cutout(p=0.3, holes=1, size=12),
+        ),
+        epochs=30,
     )
 
 
