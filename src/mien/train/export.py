@@ -176,6 +176,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "epochs": recipe["epochs"],
             "select": recipe["select"],
             "init": weights.about.get("init"),
+            "teachers": weights.about.get("teachers"),
         },
     )
 
