@@ -96,6 +96,25 @@ def papers(result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def ablation(result: dict[str, Any]) -> str:
+    """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
+    ways = {"labels, official": "labels", "labels, clean": "without twins", "raters, official": "raters' majority"}
+    ways["raters, clean"] = "without twins"
+    seeds = len(result["changes"][0]["runs"])
+    rows = [
+        f"| change (n = {seeds} seeds) | accuracy by {', %, | '.join(ways.values())}, % | macro-F1, % | training loss |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["changes"]:
+        told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
+        told.append([run["macro_f1"] for run in row["runs"]])
+        loss = mean(run["train_loss"] for run in row["runs"])
+        cells = [_spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
+    recipe = result["recipe"]
+    return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
+
+
 def shapes(result: dict[str, Any]) -> str:
     """One row a shape of net."""
     rows = [
@@ -175,6 +194,7 @@ KINDS = {
     "replicates": coverage,
     "papers": papers,
     "shapes": shapes,
+    "changes": ablation,
     "threads": speeds,
 }
 
