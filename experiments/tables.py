@@ -215,8 +215,8 @@ KINDS = {
     "papers": papers,
     "shapes": shapes,
     "changes": ablation,
-    "nets": shipped,
     "threads": speeds,
+    "nets": shipped,
 }
 
 

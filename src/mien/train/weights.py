@@ -74,14 +74,17 @@ class Weights:
         except RuntimeError as why:
             raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {why}") from None
 
-    def release(self, file: str | Path) -> None:
+    def release(self, file: str | Path, *, half: bool = False) -> None:
         """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
+
+        Args:
+            half: store them as float16, in half the room; a net that they are put into widens them.
 
         Raises:
             RunError: the file cannot be written.
         """
         about = json.dumps(self.about)
-        plain = {k: v.contiguous() for k, v in self.tensors.items()}
+        plain = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()}
         write_atomically(Path(file), save(plain, {"format": FORMAT, "state": about, "sha256": digest(plain, about)}))
 
 
