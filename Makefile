@@ -49,7 +49,7 @@ reproduce: $(VENV)/.dev
 # 15 minutes, from photo; FERPLUS_SCORE % by the raters' majority of eight classes
 	$(TRAIN) release_ferplus $(DATA) --init photo --out runs/ferplus --resume
 	$(RELEASE) ferplus runs/ferplus $(CSV) $(VOTES)
-# 5 minutes: the nets where boxes are off and faces small; 50 minutes: what each part of the recipes brings
+# 5 minutes: the nets where boxes are off and faces small; 40 minutes: what each part of the recipes brings
 	$(RUN)/python experiments/shipped.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/ablation.py $(CSV) $(VOTES) runs/ablation
 	$(RUN)/python experiments/tables.py
