@@ -57,7 +57,7 @@ def release_photo() -> Recipe:
 def release_ferplus() -> Recipe:
     """FER+'s eight classes, for `--init release_photo`: few epochs of milder pictures after those of the photo net."""
     return replace(
-        release_base(), name="release_ferplus", scheme="distribution", label_set="ferplus8", epochs=8, lr=0.01
+        release_base(), name="release_ferplus", scheme="distribution", label_set="ferplus8", epochs=6, lr=0.01
     )
 
 
