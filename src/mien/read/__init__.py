@@ -1,0 +1,1 @@
+"""Pictures in, faces and expressions out; no torch."""
