@@ -1,7 +1,7 @@
 """One colour for each expression, the same in pictures, on the terminal and in plots.
 
-They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the colour-blind can tell them apart,
-with grey in the place of black, which is not seen on a dark panel.
+They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the colour-blind can tell them
+apart, with grey in the place of black, which is not seen on a dark panel.
 """
 
 from __future__ import annotations

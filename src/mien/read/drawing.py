@@ -73,7 +73,7 @@ def annotate(
     drawn_HW3 = np.array(picture_HW3, order="C")
     if not faces:
         return drawn_HW3
-    panels, places = _laid_out(faces, captions or [""] * len(faces), *drawn_HW3.shape[:2], bars)
+    panels, places = _laid_out(faces, captions or [""] * len(faces), drawn_HW3.shape[:2], bars)
     for panel in panels:
         _frame(drawn_HW3, panel)
     for panel, at in zip(panels, places, strict=True):
@@ -103,9 +103,10 @@ def enlarged(picture_HW3: Picture, found: Analysis, least: int = LEGIBLE) -> tup
 
 
 def _laid_out(
-    faces: Sequence[Face], captions: Sequence[str], high: int, wide: int, bars: bool | None
+    faces: Sequence[Face], captions: Sequence[str], shape: tuple[int, int], bars: bool | None
 ) -> tuple[list[_Panel], list[Rectangle]]:
     """Panels with bars for all faces, or tags for all: one picture, one look."""
+    high, wide = shape
     for with_bars in (True, False) if bars is None else (bars,):
         panels = [_measure(f, c, high, wide, with_bars) for f, c in zip(faces, captions, strict=True)]
         boxes, sizes = [p.box for p in panels], [(p.wide, p.high) for p in panels]

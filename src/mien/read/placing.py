@@ -1,4 +1,4 @@
-"""Where the panel of each face goes: inside the picture, beside its face, over no face and no other panel if there is room.
+"""Where each face's panel goes: inside the picture, beside its face, over no face and no other panel if there is room.
 
 Rectangles are left, top, width, height in pixels, one a row.
 """
@@ -19,13 +19,13 @@ def overlap(one: Rectangle, others_N4: Rectangles) -> NDArray[np.float64]:
     left, top, wide, high = one
     across = np.minimum(others_N4[:, 0] + others_N4[:, 2], left + wide) - np.maximum(others_N4[:, 0], left)
     along = np.minimum(others_N4[:, 1] + others_N4[:, 3], top + high) - np.maximum(others_N4[:, 1], top)
-    return np.maximum(across, 0) * np.maximum(along, 0)
+    return np.asarray(np.maximum(across, 0) * np.maximum(along, 0), np.float64)
 
 
 def place(
     boxes: Sequence[Rectangle], sizes: Sequence[tuple[float, float]], gaps: Sequence[float], wide: int, high: int
 ) -> tuple[list[Rectangle], float]:
-    """A place for each box's panel, and how much of what should be seen they hide in all, as a share of the boxes' area.
+    """A place for each box's panel, and how much they hide of what should be seen, as a share of the boxes' area.
 
     Args:
         boxes: the faces.
