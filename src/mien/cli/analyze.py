@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.cli.bars import ReadingBar
 from mien.cli.shell import stoppable
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
@@ -30,13 +27,11 @@ FEW = 3  # pictures that are told at length
 def analyze(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH...", help="Pictures, folders, patterns, or - for a picture on standard input."),
+        typer.Argument(metavar="PATH", help="Pictures, folders, patterns, or - for a picture on standard input."),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Read the portrait that comes with the package.")] = False,
     model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
-    detector: Annotated[
-        str, typer.Option(help="yunet; or whole, where each picture is a face already.")
-    ] = DETECTOR,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
     threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
         int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
@@ -66,26 +61,33 @@ def analyze(
     ] = False,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
-    from mien.read import recognizer as room
+    from mien.read import load
     from mien.read import sources as meant
     from mien.read.writers import open_writer
 
     form = _format(format_name, out, resume)
-    sources = [meant.Source(room.sample().name, Path(room.sample().name), room.sample().read_bytes())] if sample else []
+    sources = [_sample()] if sample else []
     if paths or not sample:
         sources += meant.find_sources(paths or [], apart_from=annotate)
     places = {} if annotate is None else meant.places(sources, annotate)
-    reader = room.load(
+    reader = load(
         model, detector=detector, threshold=threshold, longest=longest_side, min_confidence=min_confidence, tta=tta,
         max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
     writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
-    if annotate is not None and sys.stderr.isatty():
-        typer.echo(f"the annotated pictures lie in {annotate}", err=True)
     if unread:
+        if len(sources) > 1:
+            typer.echo(f"mien: {unread:,} of {len(sources):,} pictures could not be read; their rows say why", err=True)
         raise typer.Exit(1)
+
+
+def _sample() -> Source:
+    from mien.read import sample
+    from mien.read.sources import Source
+
+    return Source(sample().name, Path(sample().name), data=sample().read_bytes())
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:
@@ -117,13 +119,15 @@ def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict
     from mien.read.results import as_text
 
     left = [source for source in sources if as_text(source.name) not in writer.done]
-    unread = faces = 0
-    began = time.perf_counter()
-    with _bar(len(left), writer) as step:
+    unread = 0
+    with ReadingBar(len(left), writer.console, shown=len(left) > FEW) as bar:
         for source, analysis in analyze_sources(reader, left):
             if source.name in places and not analysis.error:
-                write_annotated(reader, source, analysis, places[source.name])
+                try:
+                    write_annotated(reader, source, analysis, places[source.name])
+                except PictureError as why:  # it has changed in the meantime
+                    analysis = replace(analysis, faces=(), error=str(why))
             writer.write(analysis)
-            unread, faces = unread + bool(analysis.error), faces + len(analysis.faces)
-            step()
+            unread += bool(analysis.error)
+            bar.step(len(analysis.faces))
     return unread

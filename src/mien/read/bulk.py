@@ -21,7 +21,7 @@ from mien.images import read_picture
 from mien.read.drawing import annotate, enlarged
 from mien.read.recognizer import Recognizer
 from mien.read.results import Analysis
-from mien.read.sources import Source
+from mien.read.sources import STDIN, Source
 from mien.threads import threads
 
 READERS = 4  # threads that decode, at most
@@ -116,7 +116,9 @@ def _pixels(recognizer: Recognizer, source: Source) -> Pixels | str:
 def _read(recognizer: Recognizer, source: Source) -> Pixels:
     if source.error:
         raise PictureError(source.error)
-    limits = {"max_pixels": recognizer.max_pixels, "max_bytes": recognizer.max_bytes}
-    if source.data is not None:
-        return read_picture(source.data, name="standard input", **limits)
-    return read_picture(Path(source.name), name=source.name, **limits)
+    return read_picture(
+        Path(source.name) if source.data is None else source.data,
+        name="standard input" if source.name == STDIN else source.name,
+        max_pixels=recognizer.max_pixels,
+        max_bytes=recognizer.max_bytes,
+    )

@@ -45,7 +45,8 @@ def find_sources(named: Iterable[str | Path], *, apart_from: Path | None = None)
     What is not there is a source with an error, as is a folder that may not be entered.
 
     Args:
-        named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on standard input.
+        named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on
+            standard input.
         apart_from: a folder that is left out where it lies below a folder that is named.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -24,20 +23,16 @@ _FAINT = "bright_black"
 class TableWriter(Writer):
     """A bar for each class under each face; with `brief`, a line for each face."""
 
-    def __init__(self, *about: Any, console: Console | None = None, **options: Any) -> None:
-        super().__init__(*about, **options)
-        self._console = console
-
     def _open(self) -> None:
-        if self.out is not None:
+        if self.out is None:
+            self.console = Console(file=sys.stdout, highlight=False)
+        else:
             super()._open()
-        elif self._console is None:
-            self._console = Console(file=sys.stdout, highlight=False)
 
     def _picture(self, analysis: Analysis) -> None:
         told = _lines(analysis) if self.brief else _bars(analysis, gap=self._pictures > 0)
-        if self.out is None and self._console is not None:
-            self._console.print(told, soft_wrap=self.brief)
+        if self.console is not None:
+            self.console.print(told, soft_wrap=self.brief)
             return
         text = io.StringIO()
         Console(file=text, width=_COLUMNS, highlight=False, color_system=None).print(told, soft_wrap=self.brief)

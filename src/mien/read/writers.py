@@ -18,12 +18,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from mien.data.atomic import Replacement
 from mien.errors import MienError, MissingExtra
 from mien.read import resume
 from mien.read.results import Analysis, as_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
@@ -34,6 +37,7 @@ class Writer:
     Attributes:
         lines: whether each picture is in its file for good when `write` returns.
         done: names of the pictures that the file held already, when it was taken up again.
+        console: what prints, where the format is for a terminal and goes there.
     """
 
     lines = False
@@ -51,6 +55,7 @@ class Writer:
         """
         self.labels, self.out, self.brief = tuple(labels), out, brief
         self.done: Collection[str] = frozenset()
+        self.console: Console | None = None
         self._go_on, self._pictures, self._broken = go_on, 0, False
 
     def __enter__(self) -> Writer:
