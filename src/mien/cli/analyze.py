@@ -113,13 +113,13 @@ def _kept(writer: Writer, resume: bool) -> str:
 
 
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
-    """Read all that is not done; gives how many pictures could not be read."""
+    """Read all that is not done; gives how many pictures could not be read, now or before."""
     from mien.errors import PictureError
     from mien.read.bulk import analyze_sources, write_annotated
     from mien.read.results import as_text
 
     left = [source for source in sources if as_text(source.name) not in writer.done]
-    unread = 0
+    unread = sum(not writer.done.get(as_text(source.name), True) for source in sources)
     with ReadingBar(len(left), writer.console, shown=len(left) > FEW) as bar:
         for source, analysis in analyze_sources(reader, left):
             if source.name in places and not analysis.error:

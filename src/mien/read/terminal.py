@@ -47,7 +47,7 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
     parts: list[Text | Table] = [Text()] if gap else []
     name = Text(_name(analysis), style="bold")
     if analysis.error:
-        return Group(*parts, name, Text(f"  {as_text(analysis.error)}", style="red"))
+        return Group(*parts, name, Text(f"  {_error(analysis)}", style="red"))
     count = {0: "no face", 1: "1 face"}.get(len(analysis.faces), f"{len(analysis.faces)} faces")
     parts.append(name.append(f"  {analysis.width} x {analysis.height}, {count}", style=f"not bold {_FAINT}"))
     for number, face in enumerate(analysis.faces, 1):
@@ -67,7 +67,7 @@ def _lines(analysis: Analysis) -> Text:
     """The likeliest class with a bar, and the two next."""
     name = _name(analysis)
     if analysis.error:
-        return Text(f"{name}  ").append(as_text(analysis.error), style="red")
+        return Text(f"{name}  ").append(_error(analysis), style="red")
     if not analysis.faces:
         return Text(f"{name}  ").append("no face", style=_FAINT)
     told = Text()
@@ -102,6 +102,11 @@ def _bar(likely: float, cells: int, style: str) -> Text:
 def _rgb(label: str, face: Face) -> str:
     red, green, blue = colour_of(label, face.labels)
     return f"rgb({red},{green},{blue})"
+
+
+def _error(analysis: Analysis) -> str:
+    """What is wrong, without the name that stands before it already."""
+    return as_text(analysis.error.removeprefix(f"{analysis.source}: "))
 
 
 def _name(analysis: Analysis) -> str:
