@@ -68,8 +68,12 @@ class Writer:
         self._file: BinaryIO
         try:
             self._open()
-        except OSError as why:
-            raise self._unwritable(why) from None
+        except BaseException as why:
+            if self._whole is not None:
+                self._whole.drop()
+            if isinstance(why, OSError):
+                raise self._unwritable(why) from None
+            raise
         return self
 
     def write(self, analysis: Analysis) -> None:
@@ -314,8 +318,8 @@ class ParquetWriter(Writer):
                     raise resume.other_columns(out, old.schema_arrow.names, columns(self.labels))
                 for number in range(old.num_row_groups):
                     group = old.read_row_group(number)
-                    columns = (group.column(name).to_pylist() for name in ("source", "error"))
-                    done.update((source, not error) for source, error in zip(*columns, strict=True))
+                    names, errors = (group.column(name).to_pylist() for name in ("source", "error"))
+                    done.update((source, not error) for source, error in zip(names, errors, strict=True))
                     self._table.write_table(group.cast(self._schema))
         except self._arrow.ArrowInvalid:
             raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None
