@@ -16,6 +16,7 @@ import typer.main
 import mien
 import mien.data
 import mien.judge
+import mien.read
 import mien.train
 from mien.card import Card, Score
 from mien.cli import app
@@ -31,6 +32,7 @@ def surface() -> dict[str, Any]:
         "mien": sorted(mien.__all__),
         "mien.data": sorted(mien.data.__all__),
         "mien.judge": sorted(mien.judge.__all__),
+        "mien.read": sorted(mien.read.__all__),
         "mien.train": sorted(mien.train.__all__),
         "recipe fields": [f.name for f in fields(mien.train.Recipe)],
         "recipes": sorted(mien.train.RECIPES),
