@@ -20,13 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from mien.data.atomic import Replacement
 from mien.errors import MienError, MissingExtra
 from mien.read import resume
 from mien.read.results import Analysis, as_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mien.data.atomic import Replacement
 
 ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
@@ -56,6 +57,8 @@ class Writer:
         self.labels, self.out, self.brief = tuple(labels), out, brief
         self.done: dict[str, bool] = {}
         self.console: Console | None = None
+        self._whole: Replacement | None = None
+        self._file: BinaryIO
         self._go_on, self._pictures, self._broken = go_on, 0, False
 
     def __enter__(self) -> Writer:
@@ -64,8 +67,6 @@ class Writer:
         Raises:
             MienError: it cannot be written, or cannot be taken up again.
         """
-        self._whole: Replacement | None = None
-        self._file: BinaryIO
         try:
             self._open()
         except BaseException as why:
@@ -99,6 +100,8 @@ class Writer:
                 self.done = self._taken_up(self.out)
             self._file = self.out.open("ab" if self.done else "wb")
         else:
+            from mien.data.atomic import Replacement
+
             self._whole = Replacement(self.out)
             self._file = self._whole.file
 
