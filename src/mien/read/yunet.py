@@ -59,7 +59,9 @@ class YuNet:
         high, wide = picture_HW3.shape[:2]
         below, beside = -high % STRIDES[-1], -wide % STRIDES[-1]
         padded = cv2.copyMakeBorder(picture_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
-        planes_13HW = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+        planes_13HW = np.empty((1, 3, *padded.shape[:2]), np.float32)
+        for channel, plane_HW in enumerate(cv2.split(padded)):
+            planes_13HW[0, channel] = plane_HW
         told = self._session.run(_OUTPUTS, {"input": planes_13HW})
         found = []
         for i, stride in enumerate(STRIDES):
