@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import typer.main
 
 import mien
@@ -50,8 +51,13 @@ def test_surface_is_the_frozen_one() -> None:
     assert surface() == json.loads(FILE.read_text())
 
 
-def test_public_names_are_few() -> None:
+def test_public_names_are_few_and_there() -> None:
     assert len(mien.__all__) <= 14
+    assert set(mien.__all__) <= set(dir(mien))
+    for name in mien.__all__:
+        assert getattr(mien, name).__doc__ or name == "__version__"
+    with pytest.raises(AttributeError, match="module 'mien' has no attribute 'lode'"):
+        mien.lode  # noqa: B018
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def read_picture(
     """A picture as it is seen, BGR uint8 [H,W,3].
 
     EXIF's orientation is applied, alpha laid over white, 16 bits brought to 8; of an animated file the first frame is
-    read.
+    read. An array that is a BGR picture already is given back as it is, not copied.
 
     Args:
         source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.

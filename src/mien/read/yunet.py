@@ -9,17 +9,15 @@ H rows, W columns, N faces, M cells.
 from __future__ import annotations
 
 import hashlib
-from importlib.resources import files
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.model import open_graph
+from mien.model import SHIPPED, open_graph
 
-FILE = Path(str(files("mien") / "assets" / "yunet.onnx"))
+FILE = SHIPPED / "yunet.onnx"
 SHA256 = "21642bd2e3f563a5ff4245f72ff8411c590e764ed8a301b9a9f8111ef551348d"
 STRIDES = (8, 16, 32)  # pixels a cell, of the three grids of cells
 OVERLAP = 0.3  # of two boxes, intersection over union; above it the less sure one goes
@@ -61,7 +59,9 @@ class YuNet:
         high, wide = picture_HW3.shape[:2]
         below, beside = -high % STRIDES[-1], -wide % STRIDES[-1]
         padded = cv2.copyMakeBorder(picture_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
-        planes_13HW = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+        planes_13HW = np.empty((1, 3, *padded.shape[:2]), np.float32)
+        for channel, plane_HW in enumerate(cv2.split(padded)):
+            planes_13HW[0, channel] = plane_HW
         told = self._session.run(_OUTPUTS, {"input": planes_13HW})
         found = []
         for i, stride in enumerate(STRIDES):
