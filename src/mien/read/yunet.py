@@ -48,7 +48,7 @@ class YuNet:
             raise ModelError(
                 f"{FILE} is damaged: its sha256 begins with {found[:12]}, expected {SHA256[:12]}; install mien anew"
             )
-        self._session = open_graph(graph, str(FILE), threads)
+        self._session = open_graph(graph, str(FILE), threads, shapes_vary=True)
 
     def __call__(self, picture_HW3: Pixels, threshold: float) -> Floats:
         """The faces in a BGR picture, the surest first, float32 [N,15].
