@@ -29,7 +29,7 @@ _SMALLEST = 10.0  # pixels of a line of text that can be read
 _STAMP = 96  # pixels of the shorter side, below which a rim around the frame would hide the face
 _SHIFT = 3  # OpenCV's fixed point: coordinates in eighths of a pixel
 _MAY_HIDE = 0.02  # of the faces' area, before panels become tags; of a lone face, a corner
-_MAY_HIDE_LONE = 0.15
+_MAY_HIDE_LONE = 0.08
 
 
 @dataclass(frozen=True)
