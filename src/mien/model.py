@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from mien.threads import threads as usual_threads
 FORMAT = "mien net 1"  # in the graph, under `mien.format`
 GRAPH, CARD = "model.onnx", "card.json"
 FACES, PROBABILITIES, MAPS = "faces", "probabilities", "maps"
-SHIPPED = Path(str(files("mien") / "assets"))
+SHIPPED = Path(__file__).parent / "assets"
 BATCH = 256  # faces that go through a net at once
 _FATAL = 4  # onnxruntime's level of what it logs; what goes wrong, its exceptions tell
 
@@ -61,11 +60,11 @@ class Model:
                 f"the card's with {card.sha256[:12]}; get both files anew"
             )
         self.card, self.source, self.labels = card, source, card.labels
-        self._session = _open(graph, source, threads)
+        self._session = open_graph(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
 
     def __repr__(self) -> str:
-        return f"<mien.Model '{self.card.name}': {', '.join(self.labels.names)}>"
+        return f"<mien.model.Model '{self.card.name}': {', '.join(self.labels.names)}>"
 
     def probabilities(self, faces_NHW: Pixels, *, tta: str = "none", batch: int = BATCH) -> Floats:
         """How likely each class is for each face, float32 [N,K], rows sum to 1.
@@ -206,13 +205,23 @@ def _card(file: Path) -> Card:
         raise ModelError(str(why)) from None
 
 
-def _open(graph: bytes, source: str, threads: int | None) -> Any:
-    """An onnxruntime session; imported here, as it takes longer than all else that `import mien` brings."""
-    import onnxruntime
+def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_vary: bool = False) -> Any:
+    """An onnxruntime session of the ONNX file in `graph`, on the CPU.
+
+    Args:
+        source: what to call the file in errors.
+        threads: of one forward; default `mien.threads.threads()`.
+        shapes_vary: whether pictures of many sizes go in, for each of which a plan of its memory would be kept.
+
+    Raises:
+        ModelError: onnxruntime cannot open it.
+    """
+    import onnxruntime  # here, as it takes longer than all else that `import mien` brings
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usual_threads() if threads is None else threads
     options.log_severity_level = _FATAL
+    options.enable_mem_pattern = not shapes_vary
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as why:  # onnxruntime's errors share no base of their own

@@ -1,0 +1,127 @@
+"""What is read in a picture, as frozen values that are checked where they are born.
+
+Pixels are those of the picture as it is seen, EXIF turned; (0, 0) is its upper left corner, x goes right, y down.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from mien.errors import MienError
+
+UNCERTAIN = "uncertain"  # the label of a face whose likeliest class is not likely enough
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels, which may reach over the picture's rim.
+
+    Raises:
+        MienError: a number that is none, or a side that is not above 0.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        sides = (self.left, self.top, self.width, self.height)
+        if not all(math.isfinite(side) for side in sides):
+            raise MienError(f"a box is left, top, width and height in pixels, got {sides}")
+        if not (self.width > 0 and self.height > 0):
+            raise MienError(f"a box is wider and higher than 0, got {self.width} by {self.height}")
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    def to_dict(self) -> dict[str, float]:
+        return {side: round(getattr(self, side), 2) for side in ("left", "top", "width", "height")}
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face and what its expression is told to be.
+
+    Attributes:
+        box: where it is.
+        score: how sure the detector is that it is a face, 0 to 1.
+        landmarks: (x, y) of right eye, left eye, nose tip, right and left corner of the mouth, the person's own right
+            and left; empty where the detector gives none.
+        labels: the classes, in the order of `probabilities`.
+        probabilities: of each class, in all 1.
+        label: the likeliest class, or `uncertain` where that is less likely than what was asked for.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...]
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    label: str
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.probabilities):
+            raise MienError(f"a face has {len(self.labels)} labels and {len(self.probabilities)} probabilities")
+        if self.label not in (*self.labels, UNCERTAIN):
+            raise MienError(f"a face's label is one of {', '.join(self.labels)}, or {UNCERTAIN}, got {self.label!r}")
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the likeliest class."""
+        return max(self.probabilities)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "box": self.box.to_dict(),
+            "score": round(self.score, 4),
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks],
+            "label": self.label,
+            "confidence": round(self.confidence, 4),
+            "probabilities": {n: round(p, 4) for n, p in zip(self.labels, self.probabilities, strict=True)},
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was read in one picture.
+
+    Attributes:
+        source: the picture's name, empty where it has none.
+        width, height: of the picture in pixels; 0 where it could not be read.
+        faces: from left to right; empty where there is none.
+        model, detector: what read it.
+        error: why it could not be read, empty where it could.
+    """
+
+    source: str
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    model: str
+    detector: str
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types: the wire form everywhere, on the command line, in files and over HTTP."""
+        return {
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "detector": self.detector,
+            "faces": [face.to_dict() for face in self.faces],
+            "error": self.error or None,
+        }
+
+
+def as_text(name: str) -> str:
+    """`name` without what is no Unicode, as file names may be: its bytes become escapes that JSON reads back."""
+    return name.encode("utf-8", "backslashreplace").decode()
