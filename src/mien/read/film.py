@@ -1,0 +1,121 @@
+"""Pictures and times into a video file: H.264, each frame at its own time, beside the sound of where they come from."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from mien.errors import VideoError
+from mien.read.clip import Picture, pyav
+from mien.read.sound import Sound, refuse_same
+from mien.threads import threads
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+KINDS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # an ending, and what ffmpeg calls it
+CODEC = "libx264"
+QUALITY = {"crf": "20", "preset": "veryfast"}
+TICKS = 90_000  # to a second; all usual frame rates are whole numbers of them
+
+
+class Film:
+    """A video that is being written; a context manager.
+
+    It takes its name when it is closed. Whatever ended it, the frames written until then make a whole file; without a
+    frame there is none.
+    """
+
+    def __init__(self, path: str | Path, *, sound_of: str | Path | None = None, rate: float = 25.0) -> None:
+        """Prepare to write.
+
+        Args:
+            path: of the file; its ending says which kind: .mp4, .m4v, .mov or .mkv.
+            sound_of: the video whose sound is kept.
+            rate: frames a second, a hint for the encoder; each frame has its own time.
+
+        Raises:
+            MissingExtra: PyAV is not installed.
+            VideoError: an ending that is none of these, a folder that cannot be written to, or `sound_of` itself.
+        """
+        self.path = Path(path)
+        if self.path.suffix.lower() not in KINDS:
+            raise VideoError(f"a video is written as one of {', '.join(KINDS)}, not {self.path.name}")
+        pyav()
+        self._sound_of = None if sound_of is None else Path(sound_of)
+        if self._sound_of is not None:
+            refuse_same(self._sound_of, self.path)
+        self._rate = Fraction(rate).limit_denominator(1001)
+        self._part = self.path.with_name(f".{os.getpid()}-{self.path.name}")
+        self._out: OutputContainer | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._part.touch()
+        except OSError as why:
+            raise VideoError(f"cannot write {self.path}: {why.strerror or why}") from None
+        self._last, self._end = -1, 0.0
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, picture_HW3: Picture, time: float, lasts: float) -> None:
+        """Add a frame that is shown at `time` for `lasts` seconds; times rise.
+
+        A picture of another size than the first is scaled to that; an odd row or column at the rim is left out, as
+        H.264 wants them even.
+
+        Raises:
+            VideoError: the disk is full, or the encoder refuses.
+        """
+        av = pyav()
+        try:
+            if self._out is None:
+                self._begin(picture_HW3)
+            assert self._out is not None
+            if picture_HW3.shape[:2] != self._size:
+                picture_HW3 = cv2.resize(picture_HW3, self._size[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            frame = av.VideoFrame.from_ndarray(picture_HW3[: self._height, : self._width].copy(), format="bgr24")
+            frame.pts = self._last = max(round(time * TICKS), self._last + 1)
+            frame.time_base, frame.duration = Fraction(1, TICKS), max(1, round(lasts * TICKS))
+            self._out.mux(self._stream.encode(frame))
+            self._end = time + lasts
+            if self._sound is not None:
+                self._sound.until(time)
+        except (av.error.FFmpegError, OSError) as why:
+            raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
+
+    def close(self) -> None:
+        """Finish the file; what was written is kept. Closing twice is closing once."""
+        out, self._out = self._out, None
+        if out is None:
+            self._part.unlink(missing_ok=True)
+            return
+        try:
+            if self._sound is not None:
+                self._sound.until(self._end)
+                self._sound.close()
+            out.mux(self._stream.encode(None))
+            out.close()
+            os.replace(self._part, self.path)
+        except (pyav().error.FFmpegError, OSError) as why:
+            self._part.unlink(missing_ok=True)
+            raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
+
+    def _begin(self, picture_HW3: Picture) -> None:
+        """Open the file, now that the size is known."""
+        self._size = picture_HW3.shape[:2]
+        self._height, self._width = (max(2, side // 2 * 2) for side in self._size)
+        self._out = out = pyav().open(f"file:{self._part.absolute()}", "w", format=KINDS[self.path.suffix.lower()])
+        self._stream: Any = out.add_stream(CODEC, rate=self._rate, options=QUALITY)
+        self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
+        self._stream.codec_context.thread_count = threads()
+        self._sound = None if self._sound_of is None else Sound(self._sound_of, out)
