@@ -1,0 +1,191 @@
+"""Faces in a video, frame by frame: read, found, followed, told apart and smoothed, in constant memory."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.read.ahead import ahead
+from mien.read.clip import Clip, Shot
+from mien.read.detectors import LONGEST_OF_VIDEO
+from mien.read.film import Film
+from mien.read.follow import WINDOW_PIXELS, Detect, Follower
+from mien.read.results import Face
+from mien.read.tracks import SMOOTH, Smoother
+
+if TYPE_CHECKING:
+    from mien.read.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class PersonFace(Face):
+    """One face of a frame, and whose it is; the probabilities are smoothed over time.
+
+    Attributes:
+        person: a number from 1 on, the same as long as the person is seen; who comes back later gets a new one.
+    """
+
+    person: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"person": self.person, **super().to_dict()}
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """What was read in one frame.
+
+    Attributes:
+        index: the frame's number in the file, from 0 on.
+        time: when it is shown, in seconds from the beginning.
+        width, height: of the picture as it is seen, in pixels.
+        faces: from left to right; empty where there is none.
+    """
+
+    index: int
+    time: float
+    width: int
+    height: int
+    faces: tuple[PersonFace, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "index": self.index,
+            "time": round(self.time, 4),
+            "width": self.width,
+            "height": self.height,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+
+def analyze_video(
+    recognizer: Recognizer,
+    path: str | Path,
+    *,
+    every: int = 1,
+    annotate: str | Path | None = None,
+    smooth: float = SMOOTH,
+    longest: int = LONGEST_OF_VIDEO,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[VideoFrame]:
+    """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
+
+    Args:
+        recognizer: what reads them; below its `min_confidence` a face is labelled `uncertain`.
+        path: of the video.
+        every: read every so many-th frame; 1 reads all.
+        annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are in
+            it, with the sound; those between two that were read show what was read last.
+        smooth: seconds over which probabilities are smoothed, 0 for not at all.
+        longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+        on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
+            warning. What was read before is yielded all the same.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        VideoError: the file is not there, holds no video that can be decoded, or `annotate` cannot be written.
+        MienError: an option is out of its range.
+    """
+    told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
+    options = {"every": every, "smooth": smooth, "longest": longest}
+    _check(**options)
+    return _analyze(recognizer, Path(path), None if annotate is None else Path(annotate), told, options)
+
+
+def _analyze(
+    recognizer: Recognizer, path: Path, annotate: Path | None, told: Callable[[str], None], options: dict[str, Any]
+) -> Iterator[VideoFrame]:
+    with ExitStack() as open_:
+        clip = open_.enter_context(Clip(path))
+        film = None
+        if annotate is not None:
+            film = open_.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
+        yield from watch(recognizer, clip, film=film, **options)
+        for note in clip.notes:
+            told(note)
+
+
+def watch(
+    recognizer: Recognizer,
+    clip: Clip,
+    *,
+    film: Film | None = None,
+    every: int = 1,
+    smooth: float = SMOOTH,
+    longest: int = LONGEST_OF_VIDEO,
+) -> Iterator[VideoFrame]:
+    """The faces in an open clip, which is read in a thread ahead of the work; else as `analyze_video`.
+
+    Args:
+        film: where each frame is written with what was read in it.
+    """
+    _check(every=every, smooth=smooth, longest=longest)
+    eyes = _eyes(recognizer, longest)
+    follower, smoother = Follower(eyes.detect, _near(recognizer)), Smoother(smooth)
+    frame: VideoFrame | None = None
+    shots = ahead(clip.shots(1 if film is not None else every))
+    try:
+        for shot in shots:
+            read = shot.index % every == 0
+            if read or frame is None:
+                frame = _read(eyes, follower, smoother, shot)
+            if film is not None:
+                film.write(_drawn(shot, frame), shot.time, shot.lasts)
+            if read:
+                yield frame
+    finally:
+        shots.close()
+
+
+def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) -> VideoFrame:
+    """What is to be told of one frame."""
+    found = follower.look(shot.picture_HW3, shot.time)
+    told_NK = eyes.probabilities(eyes.cut(shot.picture_HW3, [one for _, one in found]))
+    faces = []
+    for (person, one), told_K in zip(found, told_NK, strict=True):
+        smoothed_K = smoother.update(person, told_K.tolist(), shot.time)
+        face = eyes.face(one, np.asarray(smoothed_K, np.float32))
+        faces.append(PersonFace(**vars(face), person=person))
+    smoother.keep(follower.persons)
+    high, wide = shot.picture_HW3.shape[:2]
+    return VideoFrame(shot.index, shot.time, wide, high, tuple(faces))
+
+
+def _drawn(shot: Shot, frame: VideoFrame) -> Any:
+    from mien.read.drawing import annotate
+
+    return annotate(shot.picture_HW3, frame.faces, captions=[str(face.person) for face in frame.faces])
+
+
+def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
+    """The recognizer with a detector that looks at smaller copies, where its own does so at all."""
+    eyes = copy.copy(recognizer)
+    eyes.detector = _looking_at(recognizer.detector, longest)
+    return eyes
+
+
+def _near(recognizer: Recognizer) -> Detect | None:
+    """What finds a face in a window; None where a detector has one answer to all pictures."""
+    detector = recognizer.detector
+    return None if detector.crops else _looking_at(detector, WINDOW_PIXELS)
+
+
+def _looking_at(detector: Any, longest: int) -> Any:
+    able = is_dataclass(detector) and not isinstance(detector, type) and hasattr(detector, "longest")
+    return replace(detector, longest=longest) if able else detector
+
+
+def _check(*, every: int, smooth: float, longest: int) -> None:
+    for name, value, least in (("every", every, 1), ("longest", longest, 32)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise MienError(f"{name} is a whole number from {least} on, got {value!r}")
+    Smoother(smooth)
