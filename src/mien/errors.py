@@ -29,6 +29,10 @@ class MissingExtra(MienError):
         self.extra = extra
 
 
+class PictureError(MienError):
+    """A picture that cannot be read: damaged, too large, of an unknown kind, or not there."""
+
+
 class ModelError(MienError):
     """A net that cannot be found, read or trusted as a file, or is asked for what it cannot take."""
 

@@ -1,53 +1,165 @@
-"""How a face is cut out of a picture, as a value that travels with every net."""
+"""Pictures in: a path, bytes, a PIL image or an array as BGR pixels, within limits; what is wrong, in one sentence.
+
+H rows, W columns, C channels. Pixels are those of the picture as it is seen, EXIF turned.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import stat
+import sys
+from pathlib import Path
 from typing import Any
 
-from mien.errors import MienError
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.crop import CropRule, crop
+from mien.decode import Pixels, as_bgr, decode
+from mien.errors import MienError, PictureError
+from mien.headers import FORMATS, HEIC, format_of, read_header
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "Picture", "crop", "name_of", "read_picture"]
+
+MAX_PIXELS = 50_000_000  # of a picture, as its header tells before anything is decoded
+MAX_BYTES = 100_000_000  # of its file
+ORDERS = ("bgr", "rgb", "grey")
+
+Picture = Any  # a path, bytes, a PIL image, or an array [H,W] or [H,W,C]
 
 
-@dataclass(frozen=True)
-class CropRule:
-    """The square that is cut around a face's box and brought to the net's input size.
+def read_picture(
+    source: Picture,
+    *,
+    order: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> Pixels:
+    """A picture as it is seen, BGR uint8 [H,W,3].
 
-    Attributes:
-        margin: of the box's longer side, added on each side; 0 cuts at the box.
-        shift_x, shift_y: where the square's centre lies from the box's, in parts of the box's longer side.
-        upright: whether the face is turned until its eyes are level.
-        provisional: whether these numbers are set and not yet measured.
+    EXIF's orientation is applied, alpha laid over white, 16 bits brought to 8; of an animated file the first frame is
+    read.
+
+    Args:
+        source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.
+        order: of an array's colours: `bgr`, as OpenCV has them, `rgb`, as Pillow and most others, or `grey`. Colours
+            need it, as nothing in them tells; alpha may come last. Not looked at for other sources.
+        max_pixels: width times height; a file with more is refused before it is decoded.
+        max_bytes: of a file.
+        name: what to call it in errors; default its path, or "the picture".
 
     Raises:
-        MienError: a number outside its range.
+        PictureError: it cannot be read; one sentence says what it is and what to do.
+        MienError: `source` or `order` is of no known kind.
     """
+    name = name or name_of(source) or "the picture"
+    if isinstance(source, str | Path):
+        return _decode(_read(Path(source), name, max_bytes), name, max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+        if len(data) > max_bytes:
+            raise _too_long(name, len(data), max_bytes)
+        return _decode(data, name, max_pixels)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, order, name)
+    if _is_pil(source):
+        return _from_pil(source, name, max_pixels)
+    raise MienError(
+        f"a picture is a path, the bytes of a file, a PIL image or a numpy array, got {type(source).__name__}"
+    )
 
-    margin: float = 0.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
-    upright: bool = False
-    provisional: bool = True
 
-    def __post_init__(self) -> None:
-        for field in ("margin", "shift_x", "shift_y"):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise MienError(f"crop rule: {field} is a number, got {value!r}")
-            if not -0.5 < value <= 2:
-                raise MienError(f"crop rule: {field} is above -0.5 and at most 2 sides of the box, got {value}")
-        for field in ("upright", "provisional"):
-            if not isinstance(getattr(self, field), bool):
-                raise MienError(f"crop rule: {field} is true or false, got {getattr(self, field)!r}")
+def name_of(source: Picture) -> str:
+    """What a picture is called: its path, or nothing where it has none."""
+    return str(source) if isinstance(source, str | Path) else ""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> CropRule:
-        """What `to_dict` gave; a `MienError` names a field that is missing or unknown."""
-        fields = cls.__dataclass_fields__
-        if not isinstance(told, Mapping) or set(told) != set(fields):
-            raise MienError(f"a crop rule has the fields {', '.join(fields)}, got {told!r}")
-        return cls(**told)
+def _read(path: Path, name: str, max_bytes: int) -> bytes:
+    """The bytes of a regular file that is not too long."""
+    try:
+        there = path.stat()
+        if stat.S_ISDIR(there.st_mode):
+            raise PictureError(f"{name}: is a folder, expected a picture")
+        if not stat.S_ISREG(there.st_mode):
+            raise PictureError(f"{name}: is no file but a device or a pipe, expected a picture")
+        if there.st_size > max_bytes:
+            raise _too_long(name, there.st_size, max_bytes)
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PictureError(f"{name}: there is no such file") from None
+    except PermissionError:
+        raise PictureError(f"{name}: cannot be read, permission is denied") from None
+    except OSError as why:
+        raise PictureError(f"{name}: cannot be read: {why.strerror or why}") from None
+    except ValueError as why:  # a null byte, or no text that a file could be called by
+        raise PictureError(f"{name!r}: is no path: {why}") from None
+
+
+def _decode(data: bytes, name: str, max_pixels: int) -> Pixels:
+    if not data:
+        raise PictureError(f"{name}: is empty, 0 bytes; get the file anew")
+    kind = format_of(data)
+    if kind == HEIC:
+        raise PictureError(
+            f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
+            "Formats, Most Compatible), or give its pixels as an array"
+        )
+    if kind not in FORMATS:
+        what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
+        raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    header = read_header(data)
+    if header is None:
+        raise PictureError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
+    if header.pixels > max_pixels:
+        raise _too_large(name, header.width, header.height, max_pixels)
+    return decode(data, header, name)
+
+
+def _from_array(pixels: NDArray[Any], order: str | None, name: str) -> Pixels:
+    if order is not None and order not in ORDERS:
+        raise MienError(f"an array's order is one of {', '.join(ORDERS)}, got {order!r}")
+    coloured = pixels.ndim == 3 and pixels.shape[2] > 2
+    if coloured and order is None:
+        raise MienError(
+            "an array does not tell how its colours are ordered: say order='bgr' (OpenCV's) or order='rgb' (Pillow's "
+            "and most others')"
+        )
+    if coloured and order == "grey":
+        raise MienError(f"a grey picture is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
+    return as_bgr(pixels, name, rgb=order == "rgb")
+
+
+def _is_pil(source: object) -> bool:
+    """Whether it is an image of Pillow's, which then has been imported by whoever made it."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(source, pillow.Image)
+
+
+def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
+    from PIL import ImageOps
+
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, image.width, image.height, max_pixels)
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):
+            return as_bgr(np.asarray(image).astype(np.uint16), name)
+        if image.mode in ("I", "F"):
+            return as_bgr(np.asarray(image), name)  # which says that their range cannot be told
+        alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+        return as_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
+    except (OSError, ValueError, SyntaxError, MemoryError) as why:  # Pillow decodes only now
+        raise PictureError(f"{name}: cannot be read: {why}") from None
+
+
+def _too_long(name: str, size: int, limit: int) -> PictureError:
+    return PictureError(
+        f"{name}: has {size / 1e6:,.1f} MB, above the limit of {limit / 1e6:,.1f}; make it smaller or raise the limit"
+    )
+
+
+def _too_large(name: str, width: int, height: int, limit: int) -> PictureError:
+    return PictureError(
+        f"{name}: has {width} x {height} pixels, {width * height / 1e6:,.1f} megapixels, above the limit of "
+        f"{limit / 1e6:,.1f}; make it smaller or raise the limit"
+    )

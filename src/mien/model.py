@@ -61,11 +61,11 @@ class Model:
                 f"the card's with {card.sha256[:12]}; get both files anew"
             )
         self.card, self.source, self.labels = card, source, card.labels
-        self._session = _open(graph, source, threads)
+        self._session = open_graph(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
 
     def __repr__(self) -> str:
-        return f"<mien.Model '{self.card.name}': {', '.join(self.labels.names)}>"
+        return f"<mien.model.Model '{self.card.name}': {', '.join(self.labels.names)}>"
 
     def probabilities(self, faces_NHW: Pixels, *, tta: str = "none", batch: int = BATCH) -> Floats:
         """How likely each class is for each face, float32 [N,K], rows sum to 1.
@@ -206,9 +206,17 @@ def _card(file: Path) -> Card:
         raise ModelError(str(why)) from None
 
 
-def _open(graph: bytes, source: str, threads: int | None) -> Any:
-    """An onnxruntime session; imported here, as it takes longer than all else that `import mien` brings."""
-    import onnxruntime
+def open_graph(graph: bytes, source: str, threads: int | None = None) -> Any:
+    """An onnxruntime session of the ONNX file in `graph`, on the CPU.
+
+    Args:
+        source: what to call the file in errors.
+        threads: of one forward; default `mien.threads.threads()`.
+
+    Raises:
+        ModelError: onnxruntime cannot open it.
+    """
+    import onnxruntime  # here, as it takes longer than all else that `import mien` brings
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usual_threads() if threads is None else threads

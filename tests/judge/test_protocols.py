@@ -56,15 +56,15 @@ def data() -> Dataset:
 
 
 @pytest.fixture
-def net(tmp_path: Path) -> mien.Model:
-    return mien.load(nets.write_net(tmp_path / "net"))
+def net(tmp_path: Path) -> mien.model.Model:
+    return mien.model.load(nets.write_net(tmp_path / "net"))
 
 
 def kinds(judgement: object) -> list[tuple[str, str, int]]:
     return [(e.protocol, e.against, e.n) for e in judgement.evaluations]  # type: ignore[attr-defined]
 
 
-def test_all_faces_and_those_without_twins(net: mien.Model, data: Dataset) -> None:
+def test_all_faces_and_those_without_twins(net: mien.model.Model, data: Dataset) -> None:
     told_NK, found = judge_model(net, data, "val")
     assert found is not None
     assert kinds(found) == [("official", "labels", 35), ("clean", "labels", 32)]
@@ -80,7 +80,7 @@ def test_all_faces_and_those_without_twins(net: mien.Model, data: Dataset) -> No
     assert kinds(judge_model(net, untrained, "val")[1]) == [("official", "labels", 35)]
 
 
-def test_the_raters_majority_beside_the_labels(net: mien.Model, data: Dataset) -> None:
+def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
     told_NK, found = judge_model(net, voted, "val")
     assert found is not None
@@ -104,7 +104,7 @@ def test_the_raters_majority_beside_the_labels(net: mien.Model, data: Dataset) -
 
 
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
-    eight = mien.load(nets.write_net(tmp_path / "net", FERPLUS8))
+    eight = mien.model.load(nets.write_net(tmp_path / "net", FERPLUS8))
     with pytest.raises(DataError, match=r"has no FER\+ votes for 'train'.*--votes"):
         judge_model(eight, data, "val")
     told_NK, found = judge_model(eight, with_votes(data), "val")
@@ -118,7 +118,7 @@ def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Da
     assert "raters" not in found.to_dict()
 
 
-def test_probabilities_of_the_judged_faces_alone_will_do(net: mien.Model, data: Dataset) -> None:
+def test_probabilities_of_the_judged_faces_alone_will_do(net: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
     truth = by_majority(voted, FER7)
     faces = truth["val"]
@@ -134,7 +134,7 @@ def test_probabilities_of_the_judged_faces_alone_will_do(net: mien.Model, data: 
         judge_split(told_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
 
 
-def test_flip_is_the_averaged_figure_and_is_told(net: mien.Model, data: Dataset) -> None:
+def test_flip_is_the_averaged_figure_and_is_told(net: mien.model.Model, data: Dataset) -> None:
     told_NK, found = judge_model(net, data, "val", tta="flip", name="mine")
     np.testing.assert_array_equal(told_NK, net.probabilities(data["val"].pixels_NHW, tta="flip"))
     assert found is not None
@@ -142,7 +142,7 @@ def test_flip_is_the_averaged_figure_and_is_told(net: mien.Model, data: Dataset)
     assert {e.model for e in found.evaluations} == {"mine"}
 
 
-def test_other_labels_and_no_labels(net: mien.Model, data: Dataset) -> None:
+def test_other_labels_and_no_labels(net: mien.model.Model, data: Dataset) -> None:
     with pytest.raises(MissingSplit, match="no split 'test'"):
         judge_model(net, replace(data, splits={"val": data["val"]}), "test")
     own = replace(data, labels=LabelSet("custom", tuple("abcdefg")))
@@ -173,7 +173,7 @@ def test_what_a_split_chose(data: Dataset) -> None:
 
 def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:
     about = {"name": "fer2013", "digest": data.digest, "faces": {}}
-    net = mien.load(nets.write_net(tmp_path / "net", data=about))
+    net = mien.model.load(nets.write_net(tmp_path / "net", data=about))
     for split, marked in (("val", ("epoch", "temperature")), ("test", ())):
         found = judge_model(net, data, split)[1]
         assert found is not None
@@ -189,7 +189,7 @@ def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_
     about, voted = {"name": "fer2013", "digest": data.digest, "faces": {}}, with_votes(data)
     for fitted_on, kind in ((35, ("official", "labels")), (33, ("official", "raters' majority"))):
         calibrated = Calibration(1.5, "val", fitted_on, 0.1, 0.05)
-        net = mien.load(nets.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
+        net = mien.model.load(nets.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
         for split in ("val", "test"):
             p_NK, found = judge_model(net, voted, split)
             assert found is not None
@@ -214,7 +214,7 @@ def told(table: object) -> str:
     return screen.file.getvalue()
 
 
-def test_table_shows_a_row_for_each_way(net: mien.Model, data: Dataset) -> None:
+def test_table_shows_a_row_for_each_way(net: mien.model.Model, data: Dataset) -> None:
     found = judge_model(net, with_votes(data), "val", tta="flip")[1]
     assert found is not None
     shown = told(judgement_table(found))
@@ -235,18 +235,18 @@ def test_table_shows_a_row_for_each_way(net: mien.Model, data: Dataset) -> None:
 def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
     folder = nets.write_net(tmp_path / "net", data={"name": "fer2013", "digest": data.digest})
     before = Card.from_json((folder / "card.json").read_text(), "card")
-    found = judge_model(mien.load(folder), data, "test")[1]
+    found = judge_model(mien.model.load(folder), data, "test")[1]
     assert found is not None
     refuse_card(folder, data, "test")
     fill_card(folder, found)
-    card = mien.load(folder).card
+    card = mien.model.load(folder).card
     assert card.test == found.scores()
     assert replace(card, test=()) == before
-    flipped = judge_model(mien.load(folder), data, "test", tta="flip")[1]
+    flipped = judge_model(mien.model.load(folder), data, "test", tta="flip")[1]
     assert flipped is not None
     fill_card(folder, flipped)
     fill_card(folder, flipped)
-    assert mien.load(folder).card.test == found.scores() + flipped.scores()
+    assert mien.model.load(folder).card.test == found.scores() + flipped.scores()
     assert sorted(f.name for f in folder.iterdir()) == ["card.json", "model.onnx"]
 
 

@@ -181,7 +181,7 @@ def test_the_temperature_is_a_number_of_its_own() -> None:
 
 
 def test_the_file_says_what_the_run_said_with_its_logits_divided(run: Run, net: Path, data: Dataset) -> None:
-    model, card = mien.load(net), mien.load(net).card
+    model, card = mien.model.load(net), mien.model.load(net).card
     told_NK = model.probabilities(data["val"].pixels_NHW)
     wanted_NK = calibration.apply(run.predictions()["val"], card.calibration.temperature)
     assert np.abs(told_NK - wanted_NK).max() < 1e-4
@@ -223,7 +223,7 @@ def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data:
 
 
 def test_the_card_has_the_very_figures_that_an_evaluation_gives(net: Path, data: Dataset) -> None:
-    model = mien.load(net)
+    model = mien.model.load(net)
     for tta in ("none", "flip"):
         found = judge_model(model, data, "val", tta=tta)[1]
         assert found is not None
@@ -255,7 +255,7 @@ def test_the_command_writes_the_same_bytes_and_says_so_shortly(run: Run, net: Pa
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert (tmp_path / "again" / "model.onnx").read_bytes() == (net / "model.onnx").read_bytes()
-    card = mien.load(tmp_path / "again").card
+    card = mien.model.load(tmp_path / "again").card
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"wrote {tmp_path / 'again' / 'model.onnx'} (1.30 MB, float32)")
@@ -270,12 +270,12 @@ def test_the_file_runs_where_there_is_no_torch(net: Path, data: Dataset) -> None
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx'): sys.modules[name] = None\n"
         "import mien, numpy, json\n"
-        f"p = mien.load({str(net)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
+        f"p = mien.model.load({str(net)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
         "print(json.dumps(p.tolist()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told_NK = mien.load(net).probabilities(data["val"].pixels_NHW[:3])
+    told_NK = mien.model.load(net).probabilities(data["val"].pixels_NHW[:3])
     assert np.abs(np.array(json.loads(done.stdout)) - told_NK).max() < 1e-6
 
 
@@ -446,8 +446,8 @@ def test_only_the_same_net_is_replaced_unasked(
     other = released("other", lambda t: {**t, "head.weight": t["head.weight"] * 2})
     with pytest.raises(RunError, match=r"holds the net 'seed_augmented' of other weights; replace it with --overwrite"):
         export(other, tmp_path, data)
-    assert mien.load(tmp_path).card == half
-    assert mien.load(tmp_path).card.sha256 != export(other, tmp_path, data, overwrite=True).sha256
+    assert mien.model.load(tmp_path).card == half
+    assert mien.model.load(tmp_path).card.sha256 != export(other, tmp_path, data, overwrite=True).sha256
     (tmp_path / "card.json").write_text("{}")
     with pytest.raises(RunError, match=r"holds a model\.onnx that is no whole net"):
         export(run.folder, tmp_path, data)
@@ -499,7 +499,7 @@ def test_a_run_and_its_net_are_judged_alike(
 ) -> None:
     run = train(replace(small, scheme=scheme, label_set=label_set, epochs=1), voted, tmp_path / "run")
     card = export(run.folder, tmp_path / "net", voted)
-    judgement = judge_model(mien.load(tmp_path / "net"), voted, "val")[1]
+    judgement = judge_model(mien.model.load(tmp_path / "net"), voted, "val")[1]
     assert judgement is not None
     assert (judgement.official.against, card.data["truth"]) == (against, against)
     assert judgement.official.n == len(run.predictions()["val"])
@@ -523,8 +523,8 @@ def test_a_folder_called_like_a_shipped_net_is_the_folder(
     monkeypatch.chdir(tmp_path)
     for _again in range(2):  # the second time it is the folder's card that is looked at, not the shipped one's
         card = export(run.folder, "nano", data)
-    assert mien.load(Path("nano")).card.sha256 == mien.load("./nano").card.sha256 == card.sha256
-    assert mien.load("nano").card.sha256 != card.sha256
+    assert mien.model.load(Path("nano")).card.sha256 == mien.model.load("./nano").card.sha256 == card.sha256
+    assert mien.model.load("nano").card.sha256 != card.sha256
 
 
 def test_an_out_that_is_a_file_is_told_before_the_work(run: Run, data: Dataset, tmp_path: Path) -> None:

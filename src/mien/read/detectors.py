@@ -1,0 +1,163 @@
+"""Where the faces are: the detectors, each a function that is found by its name.
+
+To add one, write a function that returns a `Detector` and put `@detector` above it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError
+from mien.read.results import Box
+
+THRESHOLD = 0.65  # the score that a face needs
+LONGEST = 1280  # pixels of a photo's longer side, above which faces are looked for in a smaller copy
+LONGEST_OF_VIDEO = 640  # the same for a frame of a video
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face that was found.
+
+    Attributes:
+        box: where it is; it may reach over the picture's rim.
+        score: how sure the detector is, 0 to 1.
+        landmarks: (x, y) of right eye, left eye, nose tip, right and left corner of the mouth, the person's own right
+            and left; empty where the detector gives none.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...] = ()
+
+
+class Detector(Protocol):
+    """What finds faces. Several threads may call one at the same time.
+
+    Attributes:
+        name: as in `DETECTORS`.
+        crops: whether its boxes are crops as nets were trained on, so that no crop rule is applied to them.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def crops(self) -> bool: ...
+
+    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
+        """The faces in a BGR uint8 picture [H,W,3], from left to right."""
+        ...
+
+
+class Maker(Protocol):
+    """What makes a detector, from options that each may leave unused."""
+
+    __name__: str
+
+    def __call__(self, *, threshold: float, longest: int, threads: int | None) -> Detector: ...
+
+
+DETECTORS: dict[str, Maker] = {}
+
+
+def detector(make: Maker) -> Maker:
+    """Put a maker of detectors into `DETECTORS`, under the function's name."""
+    if make.__name__ in DETECTORS:
+        raise MienError(f"two detectors are called '{make.__name__}'")
+    DETECTORS[make.__name__] = make
+    return make
+
+
+def find_detector(
+    name: str, *, threshold: float = THRESHOLD, longest: int = LONGEST, threads: int | None = None
+) -> Detector:
+    """The detector called `name`, ready to be asked.
+
+    Args:
+        name: one of `DETECTORS`: `yunet`, or `whole`, for pictures that are each a face already.
+        threshold: the score that a face needs, 0 to 1.
+        longest: in pixels; a picture whose longer side is above it is looked at in a smaller copy.
+        threads: of one forward; default `mien.threads.threads()`.
+
+    Raises:
+        MienError: none is called so, or an option is out of its range.
+    """
+    if name not in DETECTORS:
+        raise MienError(f"no detector is called {name!r}; there are: {', '.join(DETECTORS)}")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+        raise MienError(f"the detector's threshold is a score above 0 and at most 1, got {threshold!r}")
+    if isinstance(longest, bool) or not isinstance(longest, int) or longest < 32:
+        raise MienError(f"the longest side that is looked at is a whole number of pixels from 32 on, got {longest!r}")
+    return DETECTORS[name](threshold=float(threshold), longest=longest, threads=threads)
+
+
+@detector
+def yunet(*, threshold: float, longest: int, threads: int | None) -> Detector:
+    """YuNet 2023mar: faces from about 10 pixels on, upright or turned by up to about 40 degrees."""
+    from mien.read.yunet import YuNet
+
+    return _Scaled("yunet", YuNet(threads=threads), threshold, longest)
+
+
+@detector
+def whole(*, threshold: float, longest: int, threads: int | None) -> Detector:
+    """The picture is the face: its middle square, as in folders that nets learn from."""
+    return _Whole()
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A net that finds faces in pictures of a bearable size."""
+
+    name: str
+    net: Callable[[Pixels, float], NDArray[np.float32]]
+    threshold: float
+    longest: int
+    crops: bool = False
+
+    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
+        high, wide = picture_HW3.shape[:2]
+        longer = max(high, wide)
+        if longer > self.longest:
+            size = [max(1, round(side * self.longest / longer)) for side in (wide, high)]
+            small = np.asarray(cv2.resize(picture_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
+        else:
+            small = picture_HW3
+        scale = np.array([wide / small.shape[1], high / small.shape[0]])
+        found = [_detection(row, scale) for row in self.net(small, self.threshold).astype(np.float64)]
+        inside = [d for d in found if d is not None and _middle_is_inside(d.box, wide, high)]
+        return tuple(sorted(inside, key=lambda d: (d.box.left, d.box.top)))
+
+
+def _detection(row_15: NDArray[np.float64], scale_2: NDArray[np.float64]) -> Detection | None:
+    """A row of YuNet's brought to the whole picture's pixels; None for numbers that are none."""
+    left, top, width, height = (row_15[:4].reshape(2, 2) * scale_2).ravel().tolist()
+    if not all(map(math.isfinite, row_15)) or not (width > 0 and height > 0):
+        return None
+    points = row_15[4:14].reshape(5, 2) * scale_2
+    return Detection(Box(left, top, width, height), float(row_15[14]), tuple((float(x), float(y)) for x, y in points))
+
+
+def _middle_is_inside(box: Box, wide: int, high: int) -> bool:
+    """A face whose middle lies outside, in what was added around the picture, was seen in nothing."""
+    return 0 <= box.left + box.width / 2 <= wide and 0 <= box.top + box.height / 2 <= high
+
+
+@dataclass(frozen=True)
+class _Whole:
+    name: str = "whole"
+    crops: bool = True
+
+    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
+        high, wide = picture_HW3.shape[:2]
+        side = min(high, wide)
+        return (Detection(Box((wide - side) // 2, (high - side) // 2, side, side), 1.0),)

@@ -1,0 +1,234 @@
+"""Pictures in, faces and what they express out: a detector, a crop rule and a net that belong together.
+
+H rows, W columns, N faces, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.card import TTAS
+from mien.crop import CropRule, crop
+from mien.errors import MienError, PictureError
+from mien.images import MAX_BYTES, MAX_PIXELS, Picture, name_of, read_picture
+from mien.model import Model
+from mien.model import load as load_model
+from mien.read.detectors import LONGEST, THRESHOLD, Detection, Detector, find_detector
+from mien.read.results import UNCERTAIN, Analysis, Face
+
+DEFAULT = "nano"  # the shipped net that `mien.load()` opens
+DETECTOR = "yunet"
+BATCH = 64  # faces that `analyze_many` gathers, and at most as many pictures
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def load(
+    name_or_path: str | Path | None = None,
+    *,
+    detector: str = DETECTOR,
+    min_confidence: float = 0.0,
+    tta: str = "none",
+    threshold: float = THRESHOLD,
+    longest: int = LONGEST,
+    max_faces: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    threads: int | None = None,
+) -> Recognizer:
+    """Open a net and a detector, to read faces with.
+
+    Args:
+        name_or_path: a shipped net's name, or a folder with `model.onnx` and `card.json`, or one of these two files;
+            default the shipped net for photos.
+        detector: `yunet`, or `whole` for pictures that are each a face already.
+        min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
+        tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
+        threshold: the score that the detector wants of a face, 0 to 1.
+        longest: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
+        max_faces: of a picture, the largest; default all.
+        max_pixels, max_bytes: of a picture; what has more is refused.
+        threads: of one forward; default `mien.threads.threads()`.
+
+    Raises:
+        ModelError: the net cannot be found, read or trusted.
+        MienError: an option is out of its range.
+    """
+    found = find_detector(detector, threshold=threshold, longest=longest, threads=threads)
+    model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
+    return Recognizer(
+        model, found, min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels,
+        max_bytes=max_bytes,
+    )  # fmt: skip
+
+
+def sample() -> Path:
+    """The portrait that comes with the package: the astronaut Eileen Collins, NASA, public domain."""
+    return Path(str(files("mien") / "assets" / "sample.jpg"))
+
+
+class Recognizer:
+    """Finds the faces in pictures and tells what they express. Several threads may use one at the same time.
+
+    Attributes:
+        model: the net.
+        labels: its classes, in the order of the probabilities.
+        detector: what finds the faces.
+        min_confidence, tta, max_faces, max_pixels, max_bytes: as in `load`.
+
+    Raises:
+        MienError: an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        detector: Detector,
+        *,
+        min_confidence: float = 0.0,
+        tta: str = "none",
+        max_faces: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        if (
+            isinstance(min_confidence, bool)
+            or not isinstance(min_confidence, int | float)
+            or not 0 <= min_confidence <= 1
+        ):
+            raise MienError(f"min_confidence is a probability from 0 to 1, got {min_confidence!r}")
+        if tta not in TTAS:
+            raise MienError(f"tta is one of {', '.join(TTAS)}, got {tta!r}")
+        for name, value in (("max_faces", max_faces), ("max_pixels", max_pixels), ("max_bytes", max_bytes)):
+            if (value is not None or name != "max_faces") and (not isinstance(value, int) or value < 1):
+                raise MienError(f"{name} is a whole number above 0, got {value!r}")
+        self.model, self.labels, self.detector = model, model.labels, detector
+        self.min_confidence, self.tta, self.max_faces = float(min_confidence), tta, max_faces
+        self.max_pixels, self.max_bytes = max_pixels, max_bytes
+
+    def __repr__(self) -> str:
+        return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
+
+    def analyze(self, image: Picture, *, order: str | None = None) -> Analysis:
+        """The faces in one picture, from left to right; none in a picture without any.
+
+        Args:
+            image: a path, the bytes of a file, a PIL image, or an array [H,W] or [H,W,C] of uint8 or uint16.
+            order: of an array's colours: `bgr`, `rgb` or `grey`.
+
+        Raises:
+            PictureError: the picture cannot be read.
+            MienError: `image` or `order` is of no known kind.
+        """
+        seen = self._see(image, order)
+        return self._told(seen, self.probabilities(seen.faces_NHW))
+
+    def analyze_many(
+        self, images: Iterable[Picture], *, order: str | None = None, batch: int = BATCH
+    ) -> Iterator[Analysis]:
+        """As `analyze` for each picture, in their order; one that cannot be read has its `error` set.
+
+        Faces of several pictures go through the net together, so an analysis comes once `batch` faces or pictures are
+        gathered, or none are left. No more pictures than the one at hand are held.
+
+        Raises:
+            MienError: an image or `order` is of no known kind, or `batch` is below 1.
+        """
+        if batch < 1:
+            raise MienError(f"batch is 1 or more, got {batch}")
+        gathered: list[_Seen] = []
+        for image in images:
+            try:
+                gathered.append(self._see(image, order))
+            except PictureError as why:
+                gathered.append(self._unread(image, str(why)))
+            if len(gathered) >= batch or sum(len(s.faces_NHW) for s in gathered) >= batch:
+                yield from self._tell(gathered)
+                gathered = []
+        yield from self._tell(gathered)
+
+    def analyze_video(self, path: str | Path, **options: Any) -> Any:
+        """The faces in a video, frame by frame; as `mien.read.video.analyze_video`, which says what it takes."""
+        from mien.read import video  # type: ignore[attr-defined, unused-ignore]
+
+        return video.analyze_video(self, path, **options)
+
+    def probabilities(self, faces_NHW: Pixels, *, tta: str | None = None) -> Floats:
+        """How likely each class is for each cut-out face, float32 [N,K]; `tta` as in `load`, by default its own.
+
+        Raises:
+            ModelError: faces that are not uint8 [N,48,48], or an unknown `tta`.
+        """
+        return self.model.probabilities(faces_NHW, tta=self.tta if tta is None else tta)
+
+    def detect(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
+        """Where the faces are in a BGR uint8 picture [H,W,3], from left to right; at most the `max_faces` largest."""
+        found = self.detector(picture_HW3)
+        if self.max_faces is None or len(found) <= self.max_faces:
+            return found
+        largest = sorted(found, key=lambda d: -d.box.width * d.box.height)[: self.max_faces]
+        return tuple(d for d in found if d in largest)
+
+    def cut(self, picture_HW3: Pixels, found: Sequence[Detection]) -> Pixels:
+        """The faces that were found in a BGR picture, as the net wants them, uint8 [N,48,48]."""
+        side = self.model.card.side
+        rule = CropRule() if self.detector.crops else self.model.card.crop
+        faces_NHW = np.empty((len(found), side, side), np.uint8)
+        for i, one in enumerate(found):
+            faces_NHW[i] = crop(picture_HW3, one.box, one.landmarks, rule, side)
+        return faces_NHW
+
+    def face(self, found: Detection, probabilities_K: Floats) -> Face:
+        """What was found, with what the net tells of it."""
+        likely = [float(p) for p in probabilities_K]
+        best = max(range(len(likely)), key=likely.__getitem__)
+        label = self.labels.names[best] if likely[best] >= self.min_confidence else UNCERTAIN
+        return Face(found.box, found.score, found.landmarks, self.labels.names, tuple(likely), label)
+
+    def _see(self, image: Picture, order: str | None) -> _Seen:
+        picture_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+        found = self.detect(picture_HW3)
+        high, wide = picture_HW3.shape[:2]
+        told = Analysis(name_of(image), wide, high, (), self.model.card.name, self.detector.name)
+        return _Seen(told, found, self.cut(picture_HW3, found))
+
+    def _unread(self, image: Picture, error: str) -> _Seen:
+        side = self.model.card.side
+        told = Analysis(name_of(image), 0, 0, (), self.model.card.name, self.detector.name, error)
+        return _Seen(told, (), np.empty((0, side, side), np.uint8))
+
+    def _tell(self, gathered: Sequence[_Seen]) -> Iterator[Analysis]:
+        """The analyses of what was seen, all faces through the net together."""
+        if not gathered:
+            return
+        told_NK, at = self.probabilities(np.concatenate([seen.faces_NHW for seen in gathered])), 0
+        for seen in gathered:
+            yield self._told(seen, told_NK[at : at + len(seen.found)])
+            at += len(seen.found)
+
+    def _told(self, seen: _Seen, probabilities_NK: Floats) -> Analysis:
+        pairs = zip(seen.found, probabilities_NK, strict=True)
+        return replace(seen.analysis, faces=tuple(self.face(found, told_K) for found, told_K in pairs))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture between the detector and the net: all that is kept of it.
+
+    Attributes:
+        analysis: without its faces as yet.
+        found: the faces.
+        faces_NHW: as the net wants them.
+    """
+
+    analysis: Analysis
+    found: tuple[Detection, ...]
+    faces_NHW: Pixels

@@ -1,0 +1,106 @@
+"""YuNet: faces and five points of each, by opencv_zoo's net in onnxruntime; its answers decoded and thinned out here.
+
+Wu, Peng & Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector", doi 10.1007/s11633-023-1423-y. What comes out is
+what cv2.FaceDetectorYN gives for the same picture, to a thousandth of a pixel; a test holds that.
+
+H rows, W columns, N faces, M cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+from mien.model import open_graph
+
+FILE = Path(str(files("mien") / "assets" / "yunet.onnx"))
+SHA256 = "21642bd2e3f563a5ff4245f72ff8411c590e764ed8a301b9a9f8111ef551348d"
+STRIDES = (8, 16, 32)  # pixels a cell, of the three grids of cells
+OVERLAP = 0.3  # of two boxes, intersection over union; above it the less sure one goes
+MOST = 5000  # boxes that are thinned out, the surest
+_OUTPUTS = [f"{what}_{stride}" for stride in STRIDES for what in ("cls", "obj", "bbox", "kps")]
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class YuNet:
+    """The open net. Several threads may ask it at the same time.
+
+    Args:
+        threads: of one forward; default `mien.threads.threads()`.
+
+    Raises:
+        ModelError: the shipped file is not there or damaged.
+    """
+
+    def __init__(self, *, threads: int | None = None) -> None:
+        try:
+            graph = FILE.read_bytes()
+        except OSError as why:
+            raise ModelError(f"cannot read {FILE}: {why.strerror or why}; install mien anew") from None
+        found = hashlib.sha256(graph).hexdigest()
+        if found != SHA256:
+            raise ModelError(
+                f"{FILE} is damaged: its sha256 begins with {found[:12]}, expected {SHA256[:12]}; install mien anew"
+            )
+        self._session = open_graph(graph, str(FILE), threads)
+
+    def __call__(self, picture_HW3: Pixels, threshold: float) -> Floats:
+        """The faces in a BGR picture, the surest first, float32 [N,15].
+
+        A row is left, top, width and height of the box, then x and y of right eye, left eye, nose tip, right and left
+        corner of the mouth (the person's own right and left), then the score from 0 to 1; all in pixels.
+        """
+        high, wide = picture_HW3.shape[:2]
+        below, beside = -high % STRIDES[-1], -wide % STRIDES[-1]
+        padded = cv2.copyMakeBorder(picture_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
+        planes_13HW = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+        told = self._session.run(_OUTPUTS, {"input": planes_13HW})
+        found = []
+        for i, stride in enumerate(STRIDES):
+            cls, obj, box, points = told[4 * i : 4 * i + 4]
+            found.append(_decode(cls, obj, box, points, stride, (wide + beside) // stride, threshold))
+        faces_N15 = np.concatenate(found)
+        return faces_N15[thinned_out(faces_N15[:, :4], faces_N15[:, 14], OVERLAP)]
+
+
+def _decode(
+    cls: Floats, obj: Floats, box: Floats, points: Floats, stride: int, columns: int, threshold: float
+) -> Floats:
+    """The faces that one grid of cells tells of, float32 [N,15]; arrays [1,M,1], [1,M,1], [1,M,4] and [1,M,10]."""
+    score_M = np.sqrt(cls[0, :, 0].clip(0, 1) * obj[0, :, 0].clip(0, 1))
+    cell_N = np.flatnonzero(score_M >= threshold)
+    at_N2 = np.stack([cell_N % columns, cell_N // columns], 1).astype(np.float32)
+    middle_N2 = (at_N2 + box[0, cell_N, :2]) * stride
+    size_N2 = np.exp(box[0, cell_N, 2:]) * stride
+    points_N52 = (points[0, cell_N].reshape(-1, 5, 2) + at_N2[:, None]) * stride
+    parts = [middle_N2 - size_N2 / 2, size_N2, points_N52.reshape(-1, 10), score_M[cell_N, None]]
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
+def thinned_out(boxes_N4: Floats, scores_N: Floats, overlap: float) -> NDArray[np.intp]:
+    """Which boxes stay, the surest first: those that overlap no surer one by more than `overlap`.
+
+    Boxes are cut to whole pixels before they are compared, as OpenCV does.
+    """
+    order = np.argsort(-scores_N, kind="stable")[:MOST]
+    x_N, y_N, w_N, h_N = np.trunc(boxes_N4[order]).astype(np.float64).T
+    stays_N = np.ones(len(order), bool)
+    for i in range(len(order)):
+        if not stays_N[i]:
+            continue
+        wide = np.minimum(x_N[i] + w_N[i], x_N + w_N) - np.maximum(x_N[i], x_N)
+        high = np.minimum(y_N[i] + h_N[i], y_N + h_N) - np.maximum(y_N[i], y_N)
+        shared = wide.clip(0) * high.clip(0)
+        union = w_N[i] * h_N[i] + w_N * h_N - shared
+        covered = shared > overlap * union
+        covered[: i + 1] = False
+        stays_N &= ~covered
+    return order[stays_N]
