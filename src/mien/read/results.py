@@ -120,3 +120,8 @@ class Analysis:
             "faces": [face.to_dict() for face in self.faces],
             "error": self.error or None,
         }
+
+
+def as_text(name: str) -> str:
+    """`name` without what is no Unicode, as file names may be: its bytes become escapes that JSON reads back."""
+    return name.encode("utf-8", "backslashreplace").decode()
