@@ -135,7 +135,9 @@ def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "model.onnx").rename(other / "called_otherwise.onnx")
     for place in (folder, str(folder), folder / "model.onnx", folder / "card.json", other / "called_otherwise.onnx"):
-        np.testing.assert_array_equal(mien.model.load(place).probabilities(FACES), mien.model.load(folder).probabilities(FACES))
+        np.testing.assert_array_equal(
+            mien.model.load(place).probabilities(FACES), mien.model.load(folder).probabilities(FACES)
+        )
 
 
 def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,11 +25,10 @@ def test_an_error_comes_in_its_place() -> None:
         yield from range(5)
         raise ValueError("the sixth")
 
-    got = []
+    going = ahead(items())
+    assert [next(going) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="the sixth"):
-        for item in ahead(items()):
-            got.append(item)
-    assert got == [0, 1, 2, 3, 4]
+        next(going)
     assert not left_behind()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,10 +22,9 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
 
     def put(going: bool, item: T | BaseException | None) -> None:
         while not stop.is_set():
-            try:
-                return waiting.put((going, item), timeout=0.1)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                waiting.put((going, item), timeout=0.1)
+                return
 
     def take() -> None:
         try:

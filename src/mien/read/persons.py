@@ -84,9 +84,12 @@ class Persons:
 
     def over_time(self, person: Person) -> tuple[Floats, Floats]:
         """The middles of a person's bins in seconds, [T], and the mean probabilities in them, [T,K]."""
-        at_T = np.array(sorted(person.bins), np.int64)
-        means = [person.bins[int(at)][1] / person.bins[int(at)][0] for at in at_T]
-        return (at_T + 0.5) * self.bin_seconds, np.array(means).reshape(len(at_T), len(self.labels))
+        at = sorted(person.bins)
+        mean_TK = np.zeros((len(at), len(self.labels)))
+        for row, bin_ in enumerate(at):
+            seconds, sum_K = person.bins[bin_]
+            mean_TK[row] = sum_K / seconds
+        return (np.array(at, np.float64) + 0.5) * self.bin_seconds, mean_TK
 
     def _count(self, frame: VideoFrame, lasts: float) -> None:
         lasts = min(lasts, LONGEST_LOOK)

@@ -96,22 +96,19 @@ def analyze_video(
         MienError: an option is out of its range.
     """
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
-    options = {"every": every, "smooth": smooth, "longest": longest}
-    _check(**options)
-    return _analyze(recognizer, Path(path), None if annotate is None else Path(annotate), told, options)
+    _check(every=every, smooth=smooth, longest=longest)
 
+    def frames() -> Iterator[VideoFrame]:
+        with ExitStack() as stack:
+            clip = stack.enter_context(Clip(path))
+            film = None
+            if annotate is not None:
+                film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
+            yield from watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest)
+            for note in clip.notes:
+                told(note)
 
-def _analyze(
-    recognizer: Recognizer, path: Path, annotate: Path | None, told: Callable[[str], None], options: dict[str, Any]
-) -> Iterator[VideoFrame]:
-    with ExitStack() as open_:
-        clip = open_.enter_context(Clip(path))
-        film = None
-        if annotate is not None:
-            film = open_.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
-        yield from watch(recognizer, clip, film=film, **options)
-        for note in clip.notes:
-            told(note)
+    return frames()
 
 
 def watch(
