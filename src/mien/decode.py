@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import PictureError
-from mien.headers import AVIF, BMP, JP2, JPEG, PNM, TIFF, Header
+from mien.headers import AVIF, BMP, JP2, JPEG, PNG, PNM, TIFF, Header, png_pixels, tiff_unturned
 
 Pixels = NDArray[np.uint8]
 
-_OPAQUE = (JPEG, BMP, PNM, JP2)  # formats without alpha, or where it is too rare to be decoded twice for
+_OPAQUE = (JPEG, BMP, PNM)  # formats without alpha
 _WHITE = 255
 # EXIF's orientations as what brings the stored picture upright: transposed, then mirrored about these axes.
 _TURNS: dict[int, tuple[bool, int | None]] = {
@@ -39,8 +39,13 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
         PictureError: it does not decode, or its samples are neither of 8 nor of 16 bits.
     """
     opaque = header.format in _OPAQUE
+    if header.format == PNG:
+        data = png_pixels(data)
+    if header.format == TIFF:
+        data = tiff_unturned(data)
     stored = _imdecode(data, cv2.IMREAD_COLOR if opaque else cv2.IMREAD_UNCHANGED)
-    if stored is not None and header.format == AVIF and stored.dtype != np.uint8:  # 10 or 12 bits, unscaled
+    # JPEG 2000 and AVIF of 10 or 12 bits come unscaled, and then nothing tells how many they were.
+    if stored is not None and header.format in (JP2, AVIF) and stored.dtype != np.uint8:
         stored = _imdecode(data, cv2.IMREAD_COLOR)
     if stored is None:
         raise PictureError(
@@ -49,8 +54,7 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
         )
     if header.format == TIFF and stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 4:
         stored = _straight(np.asarray(stored, np.uint8))
-    turned = header.format == TIFF and stored.shape[:2] != (header.height, header.width)  # libtiff has done it
-    return upright(as_bgr(stored, name), 1 if turned else header.orientation)
+    return upright(as_bgr(stored, name), header.orientation)
 
 
 def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF = (
     "JPEG",
@@ -26,17 +27,18 @@ HEIC = "HEIC"
 _UPRIGHT = 1  # EXIF's number of a picture that is stored as it is seen
 _ORIENTATION = 274  # the tag, in EXIF and in TIFF
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
+_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OTHERS = (  # what people take for pictures, and how its bytes begin
     ("PDF", rb"%PDF-"),
     ("Photoshop", rb"8BPS"),
-    ("icon", rb"\0\0[\1\2]\0"),
-    ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL "),
+    ("icon", rb"\x00\x00[\x01\x02]\x00[^\x00]\x00"),
+    ("JPEG XL", rb"\xff\x0a|\x00\x00\x00\x0cJXL "),
     ("OpenEXR", rb"\x76\x2f\x31\x01"),
     ("Radiance HDR", rb"#\?R"),
     ("SVG", rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg"),
     ("HTML", rb"\s*<(!doctype html|html|head|body)"),
-    ("zip", rb"PK\3\4"),
+    ("zip", rb"PK\x03\x04"),
     ("gzip", rb"\x1f\x8b"),
     ("video", rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI "),
 )
@@ -136,19 +138,31 @@ def _jpeg(data: bytes) -> Told:
 
 
 def _png(data: bytes) -> Told:
-    """IHDR is the first chunk; eXIf stands before the end, which must be there."""
     width, height = struct.unpack_from(">II", data, 16)
-    at, orientation = 8, _UPRIGHT
+    exif = [data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"eXIf"]
+    return width, height, _exif(exif[0]) if exif else _UPRIGHT
+
+
+def png_pixels(data: bytes) -> bytes:
+    """A PNG that `read_header` could read without all that does not bear on its first frame's pixels.
+
+    So no colour profile or comment, however odd, comes before a decoder, which would write its doubts to stderr.
+    """
+    return data[:8] + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in _PNG_PIXELS)
+
+
+def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """Kind, start and end of a PNG's chunks; ValueError or struct.error where it ends before its last one."""
+    found, at = [], 8
     while True:
         (length,) = struct.unpack_from(">I", data, at)
-        kind = data[at + 4 : at + 8]
-        if len(data) < at + 12 + length:
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        if len(data) < end:
             raise ValueError("cut off")
-        if kind == b"eXIf":
-            orientation = _exif(data[at + 8 : at + 8 + length])
+        found.append((kind, at, end))
         if kind == b"IEND":
-            return width, height, orientation
-        at += 12 + length
+            return found
+        at = end
 
 
 def _gif(data: bytes) -> Told:
@@ -217,30 +231,44 @@ def _avif(data: bytes) -> Told:
 
 def _tiff(data: bytes) -> Told:
     tags = _tags(data)
-    return tags[_WIDTH], tags[_HEIGHT], tags.get(_ORIENTATION, _UPRIGHT)
+    return tags[_WIDTH].value, tags[_HEIGHT].value, tags[_ORIENTATION].value if _ORIENTATION in tags else _UPRIGHT
+
+
+def tiff_unturned(data: bytes) -> bytes:
+    """A TIFF that `read_header` could read, said to be upright, as decoders differ in which TIFFs they turn."""
+    tag = _tags(data).get(_ORIENTATION)
+    if tag is None:
+        return data
+    return data[: tag.at] + struct.pack(tag.form, _UPRIGHT) + data[tag.at + struct.calcsize(tag.form) :]
 
 
 def _exif(data: bytes) -> int:
     """The orientation in a block of EXIF, which is a TIFF without pixels; upright where it does not parse."""
     try:
-        return _tags(data.removeprefix(b"Exif\0\0")).get(_ORIENTATION, _UPRIGHT)
+        return _tags(data.removeprefix(b"Exif\0\0"))[_ORIENTATION].value
     except (struct.error, KeyError, IndexError):
         return _UPRIGHT
 
 
-def _tags(data: bytes) -> dict[int, int]:
-    """The whole numbers in a TIFF's first directory, by tag."""
+class _Tag(NamedTuple):
+    value: int
+    at: int  # where it stands
+    form: str  # as `struct` has it
+
+
+def _tags(data: bytes) -> dict[int, _Tag]:
+    """The whole numbers in a TIFF's first directory."""
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     big = struct.unpack_from(order + "H", data, 2)[0] == 43  # BigTIFF: 8 bytes where TIFF has 4
     (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    step, value_at = (20, 12) if big else (12, 8)
-    told: dict[int, int] = {}
-    for at in range(start + (8 if big else 2), len(data), step)[: min(count, 4096)]:
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        form = {3: "H", 4: "I", 16: "Q"}.get(kind)
-        if form is not None:
-            told[tag] = struct.unpack_from(order + form, data, at + value_at)[0]
+    first, step, value_at = (start + 8, 20, 12) if big else (start + 2, 12, 8)
+    told: dict[int, _Tag] = {}
+    for at in range(first, len(data), step)[: min(count, 4096)]:
+        number, kind = struct.unpack_from(order + "HH", data, at)
+        form = order + {3: "H", 4: "I", 16: "Q"}.get(kind, "")
+        if form != order:
+            told[number] = _Tag(struct.unpack_from(form, data, at + value_at)[0], at + value_at, form)
     return told
 
 
