@@ -13,33 +13,34 @@ from mien.errors import MienError
 from mien.read.results import as_text
 
 
-def lines(out: Path, labels: Sequence[str]) -> frozenset[str]:
-    """The names of the pictures in a file of JSON lines; a last line without an end is cut off.
+def lines(out: Path, labels: Sequence[str]) -> dict[str, bool]:
+    """The pictures in a file of JSON lines, and whether each could be read; a last line without an end is cut off.
 
     Raises:
         MienError: a line is not what mien writes, or tells other classes apart than `labels`.
         OSError: the file cannot be read or cut.
     """
-    done, end = set(), 0
+    done: dict[str, bool] = {}
+    end = 0
     with out.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break  # the process was killed while it wrote
             try:
                 told = json.loads(line)
-                done.add(as_text(told["source"]))
                 faces = [list(face["probabilities"]) for face in told["faces"]]
+                done[as_text(told["source"])] = not told["error"]
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise _foreign(out, number) from None
             if any(names != list(labels) for names in faces):
                 raise other_columns(out, faces[0], labels)
             end += len(line)
     os.truncate(out, end)
-    return frozenset(done)
+    return done
 
 
-def table(out: Path, columns: Sequence[str]) -> frozenset[str]:
-    """The names of the pictures in a csv; a last picture that has not all its rows is cut off.
+def table(out: Path, columns: Sequence[str]) -> dict[str, bool]:
+    """The pictures in a csv, and whether each could be read; a last picture that has not all its rows is cut off.
 
     Raises:
         MienError: it is no csv of mien's, or has other columns.
@@ -51,16 +52,16 @@ def table(out: Path, columns: Sequence[str]) -> frozenset[str]:
         except csv.Error:
             raise _foreign(out, 1) from None
     os.truncate(out, end)
-    return frozenset(done)
+    return done
 
 
-def _pictures(whole: _Whole, columns: Sequence[str], out: Path) -> tuple[set[str], int]:
+def _pictures(whole: _Whole, columns: Sequence[str], out: Path) -> tuple[dict[str, bool], int]:
     """The pictures that have all their rows, and after how many bytes the last of them ends."""
     reader = csv.reader(whole)
     header = next(reader, [])
     if header and header != list(columns):
         raise other_columns(out, header, columns)
-    done: set[str] = set()
+    done: dict[str, bool] = {}
     end, missing = whole.bytes, 0  # rows that are still to come of the picture at hand
     for row in reader:
         if len(row) != len(columns) or not row[1].isdecimal():
@@ -69,7 +70,7 @@ def _pictures(whole: _Whole, columns: Sequence[str], out: Path) -> tuple[set[str
             break  # torn within a field that spans lines
         missing = (missing or max(int(row[1]), 1)) - 1
         if missing == 0:
-            done.add(row[0])
+            done[row[0]] = not row[-1]
             end = whole.bytes
     return done, end
 

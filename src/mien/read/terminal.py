@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -24,20 +23,16 @@ _FAINT = "bright_black"
 class TableWriter(Writer):
     """A bar for each class under each face; with `brief`, a line for each face."""
 
-    def __init__(self, *about: Any, console: Console | None = None, **options: Any) -> None:
-        super().__init__(*about, **options)
-        self._console = console
-
     def _open(self) -> None:
-        if self.out is not None:
+        if self.out is None:
+            self.console = Console(file=sys.stdout, highlight=False)
+        else:
             super()._open()
-        elif self._console is None:
-            self._console = Console(file=sys.stdout, highlight=False)
 
     def _picture(self, analysis: Analysis) -> None:
         told = _lines(analysis) if self.brief else _bars(analysis, gap=self._pictures > 0)
-        if self.out is None and self._console is not None:
-            self._console.print(told, soft_wrap=self.brief)
+        if self.console is not None:
+            self.console.print(told, soft_wrap=self.brief)
             return
         text = io.StringIO()
         Console(file=text, width=_COLUMNS, highlight=False, color_system=None).print(told, soft_wrap=self.brief)
@@ -52,7 +47,7 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
     parts: list[Text | Table] = [Text()] if gap else []
     name = Text(_name(analysis), style="bold")
     if analysis.error:
-        return Group(*parts, name, Text(f"  {as_text(analysis.error)}", style="red"))
+        return Group(*parts, name, Text(f"  {_error(analysis)}", style="red"))
     count = {0: "no face", 1: "1 face"}.get(len(analysis.faces), f"{len(analysis.faces)} faces")
     parts.append(name.append(f"  {analysis.width} x {analysis.height}, {count}", style=f"not bold {_FAINT}"))
     for number, face in enumerate(analysis.faces, 1):
@@ -72,7 +67,7 @@ def _lines(analysis: Analysis) -> Text:
     """The likeliest class with a bar, and the two next."""
     name = _name(analysis)
     if analysis.error:
-        return Text(f"{name}  ").append(as_text(analysis.error), style="red")
+        return Text(f"{name}  ").append(_error(analysis), style="red")
     if not analysis.faces:
         return Text(f"{name}  ").append("no face", style=_FAINT)
     told = Text()
@@ -107,6 +102,11 @@ def _bar(likely: float, cells: int, style: str) -> Text:
 def _rgb(label: str, face: Face) -> str:
     red, green, blue = colour_of(label, face.labels)
     return f"rgb({red},{green},{blue})"
+
+
+def _error(analysis: Analysis) -> str:
+    """What is wrong, without the name that stands before it already."""
+    return as_text(analysis.error.removeprefix(f"{analysis.source}: "))
 
 
 def _name(analysis: Analysis) -> str:

@@ -15,15 +15,18 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from mien.data.atomic import Replacement
 from mien.errors import MienError, MissingExtra
 from mien.read import resume
 from mien.read.results import Analysis, as_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
@@ -33,7 +36,8 @@ class Writer:
 
     Attributes:
         lines: whether each picture is in its file for good when `write` returns.
-        done: names of the pictures that the file held already, when it was taken up again.
+        done: the pictures that the file held already when it was taken up again, and whether each could be read.
+        console: what prints, where the format is for a terminal and goes there.
     """
 
     lines = False
@@ -50,7 +54,8 @@ class Writer:
             brief: a line a face, where the format has a longer way to tell it.
         """
         self.labels, self.out, self.brief = tuple(labels), out, brief
-        self.done: Collection[str] = frozenset()
+        self.done: dict[str, bool] = {}
+        self.console: Console | None = None
         self._go_on, self._pictures, self._broken = go_on, 0, False
 
     def __enter__(self) -> Writer:
@@ -93,8 +98,8 @@ class Writer:
             self._whole = Replacement(self.out)
             self._file = self._whole.file
 
-    def _taken_up(self, out: Path) -> Collection[str]:
-        """The pictures that `out` holds; what was torn off at its end is cut away."""
+    def _taken_up(self, out: Path) -> dict[str, bool]:
+        """The pictures that `out` holds, and whether each could be read; what was torn off at its end is cut away."""
         raise NotImplementedError
 
     def _picture(self, analysis: Analysis) -> None:
@@ -212,7 +217,7 @@ class JsonLinesWriter(Writer):
     def _picture(self, analysis: Analysis) -> None:
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
-    def _taken_up(self, out: Path) -> Collection[str]:
+    def _taken_up(self, out: Path) -> dict[str, bool]:
         return resume.lines(out, self.labels)
 
 
@@ -262,7 +267,7 @@ class CsvWriter(Writer):
     def _picture(self, analysis: Analysis) -> None:
         self._put(_csv([row.values() for row in rows(analysis, self.labels)]))
 
-    def _taken_up(self, out: Path) -> Collection[str]:
+    def _taken_up(self, out: Path) -> dict[str, bool]:
         return resume.table(out, columns(self.labels))
 
 
@@ -300,20 +305,21 @@ class ParquetWriter(Writer):
         if self._go_on and self.out is not None and self.out.exists():
             self.done = self._taken_up(self.out)
 
-    def _taken_up(self, out: Path) -> Collection[str]:
+    def _taken_up(self, out: Path) -> dict[str, bool]:
         """Parquet cannot be appended to, so what is there is copied into the new file, a row group at a time."""
-        done: set[str] = set()
+        done: dict[str, bool] = {}
         try:
             with self._arrow.parquet.ParquetFile(out) as old:
                 if old.schema_arrow.names != self._schema.names:
                     raise resume.other_columns(out, old.schema_arrow.names, columns(self.labels))
                 for number in range(old.num_row_groups):
                     group = old.read_row_group(number)
-                    done.update(group.column("source").to_pylist())
+                    columns = (group.column(name).to_pylist() for name in ("source", "error"))
+                    done.update((source, not error) for source, error in zip(*columns, strict=True))
                     self._table.write_table(group.cast(self._schema))
         except self._arrow.ArrowInvalid:
             raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None
-        return frozenset(done)
+        return done
 
     def _picture(self, analysis: Analysis) -> None:
         for row in rows(analysis, self.labels):
