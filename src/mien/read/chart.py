@@ -16,7 +16,7 @@ from mien.data import atomic
 from mien.errors import MienError, MissingExtra
 from mien.read.colours import colour_of
 from mien.read.persons import Floats, Person, Persons
-from mien.read.video import VideoFrame
+from mien.read.results import VideoFrame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,8 +22,9 @@ WINDOW = 2.0  # a window's side, in longer sides of the face
 WINDOW_PIXELS = 160  # a window's side as the detector looks at it
 _KEEP = 0.3  # the least IoU of a face with where it was expected; less is another face
 _TWICE = 0.6  # from this IoU on two windows have found the same face
-# A cut: small copies of two frames differ by this many levels in the mean and hardly correlate.
-_SMALL, _LEVELS, _ALIKE = (32, 18), 12.0, 0.5
+# A cut: of small copies of two frames, more than half differs by so many levels, and they hardly correlate. So it is
+# neither somebody who comes near, which leaves the rest as it was, nor a flash, which leaves light and dark apart.
+_SMALL, _LEVELS, _SHARE, _ALIKE = (32, 18), 12, 0.5, 0.5
 
 Pixels = NDArray[np.uint8]
 Detect = Callable[[Pixels], tuple[Detection, ...]]
@@ -102,7 +103,7 @@ class Follower:
         if before is None:
             return False
         a, b = before.astype(np.float64), self._small.astype(np.float64)
-        if np.abs(a - b).mean() < _LEVELS:
+        if (np.abs(a - b) > _LEVELS).mean() < _SHARE:
             return False
         a, b = a - a.mean(), b - b.mean()
         return bool((a * b).sum() < _ALIKE * np.sqrt((a * a).sum() * (b * b).sum()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.read.video import VideoFrame
+from mien.read.results import VideoFrame
 
 MOST_BINS = 1600  # of time; when a video needs more, two become one
 FIRST_BIN = 0.05  # seconds of a bin at first

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TextIO
 
 from mien.errors import MienError
-from mien.read.video import VideoFrame
+from mien.read.results import VideoFrame
 
 SHORTEST = 0.6  # seconds that a subtitle stays, so that it can be read
 SIDE_BY_SIDE = 3  # from more persons on, they share lines
@@ -23,9 +23,11 @@ class Subtitles:
         """Open the file anew.
 
         Raises:
-            MienError: it cannot be written.
+            MienError: another ending than .srt, or it cannot be written.
         """
         self.path = Path(path)
+        if self.path.suffix.lower() != ".srt":
+            raise MienError(f"subtitles are written as .srt, not {self.path.name}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: TextIO = self.path.open("w", encoding="utf-8", newline="\n")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mien.data import atomic
 from mien.errors import MienError, MissingExtra
-from mien.read.video import VideoFrame
+from mien.read.results import VideoFrame
 
 ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
 
@@ -127,9 +127,9 @@ class _Parquet(_Table):
         kinds = dict.fromkeys(names, pyarrow.float32()) | dict.fromkeys(("frame", "person"), pyarrow.int32())
         kinds |= {"label": pyarrow.string(), "time": pyarrow.float64()}
         self._schema = pyarrow.schema(list(kinds.items()))
-        self._arrow, self._path, self._waiting = pyarrow, path, list[dict[str, Any]]()
-        self._part = path.with_name(f".{os.getpid()}-{path.name}")
-        self._writer = pyarrow.parquet.ParquetWriter(self._part, self._schema)
+        self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
+        self._new = atomic.Replacement(path)
+        self._writer = pyarrow.parquet.ParquetWriter(self._new.file, self._schema)
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         self._waiting += rows
@@ -140,9 +140,10 @@ class _Parquet(_Table):
         try:
             self._flush()
             self._writer.close()
-            os.replace(self._part, self._path)
-        finally:
-            self._part.unlink(missing_ok=True)
+        except BaseException:
+            self._new.drop()
+            raise
+        self._new.keep()
 
     def _flush(self) -> None:
         if self._waiting:

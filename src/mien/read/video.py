@@ -6,65 +6,27 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mien.errors import MienError
+from mien.read import drawing
 from mien.read.ahead import ahead
-from mien.read.clip import Clip, Shot
+from mien.read.chart import Chart
+from mien.read.clip import Clip, Picture, Shot
 from mien.read.detectors import LONGEST_OF_VIDEO
 from mien.read.film import Film
 from mien.read.follow import WINDOW_PIXELS, Detect, Follower
-from mien.read.results import Face
+from mien.read.results import PersonFace, VideoFrame
+from mien.read.subtitles import Subtitles
+from mien.read.timeline import Timeline
 from mien.read.tracks import SMOOTH, Smoother
 
 if TYPE_CHECKING:
     from mien.read.recognizer import Recognizer
-
-
-@dataclass(frozen=True)
-class PersonFace(Face):
-    """One face of a frame, and whose it is; the probabilities are smoothed over time.
-
-    Attributes:
-        person: a number from 1 on, the same as long as the person is seen; who comes back later gets a new one.
-    """
-
-    person: int
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"person": self.person, **super().to_dict()}
-
-
-@dataclass(frozen=True)
-class VideoFrame:
-    """What was read in one frame.
-
-    Attributes:
-        index: the frame's number in the file, from 0 on.
-        time: when it is shown, in seconds from the beginning.
-        width, height: of the picture as it is seen, in pixels.
-        faces: from left to right; empty where there is none.
-    """
-
-    index: int
-    time: float
-    width: int
-    height: int
-    faces: tuple[PersonFace, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
-        return {
-            "index": self.index,
-            "time": round(self.time, 4),
-            "width": self.width,
-            "height": self.height,
-            "faces": [face.to_dict() for face in self.faces],
-        }
 
 
 def analyze_video(
@@ -73,6 +35,9 @@ def analyze_video(
     *,
     every: int = 1,
     annotate: str | Path | None = None,
+    out: str | Path | None = None,
+    srt: str | Path | None = None,
+    timeline: str | Path | None = None,
     smooth: float = SMOOTH,
     longest: int = LONGEST_OF_VIDEO,
     on_note: Callable[[str], None] | None = None,
@@ -85,15 +50,20 @@ def analyze_video(
         every: read every so many-th frame; 1 reads all.
         annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are in
             it, with the sound; those between two that were read show what was read last.
+        out: write a table there, a row for each frame and person; .csv, .jsonl or .parquet.
+        srt: write subtitles there, which tell who expresses what.
+        timeline: draw each person's probabilities over time there, .png.
         smooth: seconds over which probabilities are smoothed, 0 for not at all.
         longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
         on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
             warning. What was read before is yielded all the same.
 
+    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
+
     Raises:
-        MissingExtra: PyAV is not installed.
+        MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
         VideoError: the file is not there, holds no video that can be decoded, or `annotate` cannot be written.
-        MienError: an option is out of its range.
+        MienError: an option is out of its range, or another file cannot be written.
     """
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
     _check(every=every, smooth=smooth, longest=longest)
@@ -101,14 +71,32 @@ def analyze_video(
     def frames() -> Iterator[VideoFrame]:
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(path))
-            film = None
+            sinks, film = [], None
+            for sink in _sinks(recognizer, clip, out, srt, timeline):
+                stack.enter_context(sink)
+                sinks.append(sink)
             if annotate is not None:
                 film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
-            yield from watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest)
+            for frame in watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest):
+                for sink in sinks:
+                    sink.write(frame)
+                yield frame
             for note in clip.notes:
                 told(note)
 
     return frames()
+
+
+def _sinks(
+    recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
+) -> Iterator[Timeline | Subtitles | Chart]:
+    labels = recognizer.labels.names
+    if out is not None:
+        yield Timeline(out, labels)
+    if srt is not None:
+        yield Subtitles(srt)
+    if timeline is not None:
+        yield Chart(timeline, labels, clip.path.name)
 
 
 def watch(
@@ -157,10 +145,8 @@ def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) 
     return VideoFrame(shot.index, shot.time, wide, high, tuple(faces))
 
 
-def _drawn(shot: Shot, frame: VideoFrame) -> Any:
-    from mien.read.drawing import annotate
-
-    return annotate(shot.picture_HW3, frame.faces, captions=[str(face.person) for face in frame.faces])
+def _drawn(shot: Shot, frame: VideoFrame) -> Picture:
+    return drawing.annotate(shot.picture_HW3, frame.faces, captions=[str(face.person) for face in frame.faces])
 
 
 def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
