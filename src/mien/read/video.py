@@ -146,7 +146,7 @@ def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) 
 
 
 def _drawn(shot: Shot, frame: VideoFrame) -> Picture:
-    return drawing.annotate(shot.picture_HW3, frame.faces, captions=[str(face.person) for face in frame.faces])
+    return drawing.annotate(shot.picture_HW3, frame.faces, captions=[f"#{face.person}" for face in frame.faces])
 
 
 def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:

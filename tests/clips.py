@@ -63,26 +63,29 @@ def make(
         pictures.time_base = pictures.codec_context.time_base = Fraction(1, TICKS)
         if turned is not None:
             pictures.set_display_rotation(turned)
-        tone: Any = _tone(out, sound) if sound else None
+        note: Any = tone(out, sound) if sound else None
         for i, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(scene(i) if i else first, format="bgr24")
             frame.pts, frame.time_base = round(time * TICKS), Fraction(1, TICKS)
             frame.duration = round((times[i + 1] - time if i + 1 < len(times) else 0.04) * TICKS)
             out.mux(pictures.encode(frame))
         out.mux(pictures.encode(None))
-        if tone is not None:
-            _sing(out, tone, times[-1] + 0.04)
+        if note is not None:
+            sing(out, note, times[-1] + 0.04)
     return path
 
 
-def _tone(out: Any, codec: str) -> Any:
-    tone = out.add_stream(codec, rate=48000)
-    tone.layout = "mono"
-    return tone
+def tone(out: Any, codec: str) -> Any:
+    """A sound track of the file."""
+    track = out.add_stream(codec, rate=48000)
+    track.layout = "mono"
+    return track
 
 
-def _sing(out: Any, tone: Any, seconds: float) -> None:
-    shape = av.AudioResampler(format=tone.codec_context.format.name, layout="mono", rate=48000, frame_size=1024)
+def sing(out: Any, track: Any, seconds: float) -> None:
+    """Fill the track with a sine of 440 Hz."""
+    context = track.codec_context
+    shape = av.AudioResampler(format=context.format.name, layout="mono", rate=48000, frame_size=context.frame_size or 0)
     total = round(48000 * seconds)
     for start in range(0, total, 1024):
         at = np.arange(start, min(start + 1024, total)) / 48000
@@ -90,8 +93,10 @@ def _sing(out: Any, tone: Any, seconds: float) -> None:
         frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
         for part in shape.resample(frame):
-            out.mux(tone.encode(part))
-    out.mux(tone.encode(None))
+            out.mux(track.encode(part))
+    for part in shape.resample(None):
+        out.mux(track.encode(part))
+    out.mux(track.encode(None))
 
 
 def even(frames: int, rate: float = 25) -> list[float]:
