@@ -2,7 +2,7 @@
 
 from mien.read.detectors import DETECTORS, Detection, Detector, find_detector
 from mien.read.recognizer import Recognizer, load, sample
-from mien.read.results import UNCERTAIN, Analysis, Box, Face
+from mien.read.results import UNCERTAIN, Analysis, Box, Face, PersonFace, VideoFrame
 
 __all__ = [
     "DETECTORS",
@@ -12,7 +12,9 @@ __all__ = [
     "Detection",
     "Detector",
     "Face",
+    "PersonFace",
     "Recognizer",
+    "VideoFrame",
     "find_detector",
     "load",
     "sample",

@@ -130,8 +130,8 @@ class Smoother:
     """
 
     def __init__(self, seconds: float = SMOOTH) -> None:
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise MienError(f"probabilities are smoothed over a number of seconds from 0 on, got {seconds}")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            raise MienError(f"probabilities are smoothed over a number of seconds from 0 on, got {seconds!r}")
         self._seconds = seconds
         self._told: dict[int, tuple[float, NDArray[np.float64]]] = {}
 
