@@ -122,7 +122,7 @@ def _panel(axes: Axes, persons: Persons, one: Person, order: list[int]) -> None:
     """Stacked probabilities, blank where the person was not seen."""
     middle_T, mean_TK = persons.over_time(one)
     wide = persons.bin_seconds
-    breaks = np.flatnonzero(np.diff(middle_T) > _longest_step(middle_T, wide)) + 1
+    breaks = np.flatnonzero(np.diff(middle_T) > 1.5 * wide) + 1
     for times, means in zip(np.split(middle_T, breaks), np.split(mean_TK, breaks), strict=True):
         times, means = _closed(times, means, wide)
         colours = [_colour(persons.labels[k], persons) for k in order]
@@ -134,12 +134,6 @@ def _panel(axes: Axes, persons: Persons, one: Person, order: list[int]) -> None:
         -0.012, 0.36, f"{_seconds(one.seen)} seen", transform=axes.transAxes, ha="right", va="center",
         fontsize=7.5, color=_FAINT,
     )  # fmt: skip
-
-
-def _longest_step(middle_T: Floats, wide: float) -> float:
-    """The seconds between two bins from which on somebody was away; frames may lie further apart than bins."""
-    usual = float(np.median(np.diff(middle_T))) if len(middle_T) > 1 else wide
-    return 1.6 * max(usual, wide) + 1e-9
 
 
 def _closed(times: Floats, means: Floats, wide: float) -> tuple[Floats, Floats]:

@@ -5,6 +5,7 @@ Each look counts for the seconds until the next one, so that an uneven frame rat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -96,17 +97,24 @@ class Persons:
         self.seconds = frame.time + lasts
         if lasts <= 0:
             return
-        while frame.time >= MOST_BINS * self.bin_seconds:
+        while self.seconds > MOST_BINS * self.bin_seconds:
             self._halve()
-        at = int(frame.time / self.bin_seconds)
+        shares = list(self._shares(frame.time, self.seconds))
         for face in frame.faces:
-            weighed_K = lasts * np.asarray(face.probabilities)
+            likely_K = np.asarray(face.probabilities)
             new = Person(face.person, frame.time, frame.time, 0.0, np.zeros(len(self.labels)))
             one = self._of.setdefault(face.person, new)
-            one.last, one.seen = frame.time, one.seen + lasts
-            one.sum_K = one.sum_K + weighed_K
-            before, sum_K = one.bins.get(at, (0.0, np.zeros(len(self.labels))))
-            one.bins[at] = (before + lasts, sum_K + weighed_K)
+            one.last, one.seen, one.sum_K = frame.time, one.seen + lasts, one.sum_K + lasts * likely_K
+            for at, share in shares:
+                before, sum_K = one.bins.get(at, (0.0, np.zeros(len(self.labels))))
+                one.bins[at] = (before + share, sum_K + share * likely_K)
+
+    def _shares(self, begin: float, end: float) -> Iterator[tuple[int, float]]:
+        """Each bin between two times, and how many seconds of it."""
+        for at in range(int(begin / self.bin_seconds), math.ceil(end / self.bin_seconds)):
+            share = min(end, (at + 1) * self.bin_seconds) - max(begin, at * self.bin_seconds)
+            if share > 1e-6:
+                yield at, share
 
     def _halve(self) -> None:
         """Bins twice as long."""
