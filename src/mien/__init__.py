@@ -1,15 +1,22 @@
-"""mien: facial expression recognition that a person can train, trust and use."""
+"""mien: facial expression recognition that a person can train, trust and use.
 
-from importlib.metadata import version
+A public name is imported from its room when it is first asked for: who only reads pictures does not wait for the rest.
+"""
 
-from mien.data import Dataset, Split
-from mien.data import load as load_data
-from mien.errors import MienError
-from mien.judge import Evaluation, evaluate
-from mien.labels import FER7, LabelSet
-from mien.read import Analysis, Box, Face, Recognizer, load
+from __future__ import annotations
 
-__version__ = version("mien")
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien.data import Dataset, Split
+    from mien.data import load as load_data
+    from mien.errors import MienError
+    from mien.judge import Evaluation, evaluate
+    from mien.labels import FER7, LabelSet
+    from mien.read import Analysis, Box, Face, Recognizer, load
+
+    __version__: str
 
 __all__ = [
     "FER7",
@@ -27,3 +34,29 @@ __all__ = [
     "load",
     "load_data",
 ]
+
+if not TYPE_CHECKING:  # a type checker reads the imports above
+    _ROOMS = {
+        **dict.fromkeys(("Dataset", "Split", "load_data"), "mien.data"),
+        **dict.fromkeys(("Evaluation", "evaluate"), "mien.judge"),
+        **dict.fromkeys(("Analysis", "Box", "Face", "Recognizer", "load"), "mien.read"),
+        **dict.fromkeys(("FER7", "LabelSet"), "mien.labels"),
+        "MienError": "mien.errors",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            found = version("mien")
+        elif name in _ROOMS:
+            found = getattr(import_module(_ROOMS[name]), {"load_data": "load"}.get(name, name))
+        elif name in ("data", "judge", "model", "read"):  # so that `mien.data.audit` needs no further import
+            found = import_module(f"mien.{name}")
+        else:
+            raise AttributeError(f"module 'mien' has no attribute {name!r}")
+        globals()[name] = found  # the next time it is there
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -104,7 +104,7 @@ def read_header(data: bytes) -> Header | None:
         return None
     try:
         width, height, orientation = _READERS[kind](data)
-    except (struct.error, IndexError, ValueError, KeyError):
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
     if width < 1 or height < 1:
         return None
@@ -207,8 +207,16 @@ def _pnm(data: bytes) -> Told:
 
 
 def _jp2(data: bytes) -> Told:
-    """The codestream's SIZ says how far the picture reaches and where it begins."""
-    at = data.index(b"\xff\x4f\xff\x51")
+    """The codestream's SIZ says how far the picture reaches and where it begins; boxes stand before it."""
+    at = 0
+    while not data.startswith(b"\xff\x4f\xff\x51", at):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"jp2c":
+            at += 16 if length == 1 else 8
+        elif length < 8:
+            raise ValueError("no box")
+        else:
+            at += length
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
     return right - left, bottom - top, _UPRIGHT
 
@@ -246,7 +254,7 @@ def _exif(data: bytes) -> int:
     """The orientation in a block of EXIF, which is a TIFF without pixels; upright where it does not parse."""
     try:
         return _tags(data.removeprefix(b"Exif\0\0"))[_ORIENTATION].value
-    except (struct.error, KeyError, IndexError):
+    except (struct.error, IndexError, KeyError, OverflowError):
         return _UPRIGHT
 
 

@@ -9,7 +9,6 @@ import base64
 import binascii
 import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from mien.threads import threads as usual_threads
 FORMAT = "mien net 1"  # in the graph, under `mien.format`
 GRAPH, CARD = "model.onnx", "card.json"
 FACES, PROBABILITIES, MAPS = "faces", "probabilities", "maps"
-SHIPPED = Path(str(files("mien") / "assets"))
+SHIPPED = Path(__file__).parent / "assets"
 BATCH = 256  # faces that go through a net at once
 _FATAL = 4  # onnxruntime's level of what it logs; what goes wrong, its exceptions tell
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from mien.card import TTAS
 from mien.crop import CropRule, crop
 from mien.errors import MienError, PictureError
 from mien.images import MAX_BYTES, MAX_PIXELS, Picture, name_of, read_picture
-from mien.model import Model
+from mien.model import SHIPPED, Model
 from mien.model import load as load_model
 from mien.read.detectors import LONGEST, THRESHOLD, Detection, Detector, find_detector
 from mien.read.results import UNCERTAIN, Analysis, Face
@@ -72,7 +71,7 @@ def load(
 
 def sample() -> Path:
     """The portrait that comes with the package: the astronaut Eileen Collins, NASA, public domain."""
-    return Path(str(files("mien") / "assets" / "sample.jpg"))
+    return SHIPPED / "sample.jpg"
 
 
 class Recognizer:

@@ -9,17 +9,15 @@ H rows, W columns, N faces, M cells.
 from __future__ import annotations
 
 import hashlib
-from importlib.resources import files
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.model import open_graph
+from mien.model import SHIPPED, open_graph
 
-FILE = Path(str(files("mien") / "assets" / "yunet.onnx"))
+FILE = SHIPPED / "yunet.onnx"
 SHA256 = "21642bd2e3f563a5ff4245f72ff8411c590e764ed8a301b9a9f8111ef551348d"
 STRIDES = (8, 16, 32)  # pixels a cell, of the three grids of cells
 OVERLAP = 0.3  # of two boxes, intersection over union; above it the less sure one goes

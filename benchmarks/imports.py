@@ -1,0 +1,67 @@
+"""What does `import mien` cost? Beside importing numpy and OpenCV alone, which it must. Writes results/imports.json.
+
+Run:   python benchmarks/imports.py
+
+A fresh process each time, the sides in turn, one warm-up of each, in milliseconds of processor time, as the machines
+are shared. `import mien` has to stay within 1.3 times the floor. It does nearly nothing, as each public name is
+imported when it is first asked for; so what reads pictures, and all names together, are published beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "imports.json"
+BOUND, TIMES = 1.3, 21
+SIDES = {
+    "numpy and cv2": "import numpy, cv2",
+    "mien": "import mien",
+    "what reads pictures": "from mien import load",
+    "all public names": "from mien import *",
+}
+CODE = "import time; begun = time.process_time(); {}; print(time.process_time() - begun)"
+MODULES = "import sys; from mien import load; print(*sorted(set(name.split('.')[0] for name in sys.modules)))"
+HEAVY = ("onnxruntime", "torch", "matplotlib", "rich", "typer", "PIL", "av", "pyarrow", "pandas", "scipy")
+
+
+def milliseconds(code: str) -> float:
+    done = subprocess.run([sys.executable, "-c", CODE.format(code)], capture_output=True, text=True, check=True)
+    return 1000 * float(done.stdout)
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    low, middle, high = statistics.quantiles(times, n=4)
+    return {"median": round(middle, 1), "low": round(low, 1), "high": round(high, 1)}
+
+
+def main() -> None:
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    for turn in range(TIMES + 1):
+        for side, code in SIDES.items():
+            took = milliseconds(code)
+            if turn:
+                times[side].append(took)
+    told = subprocess.run([sys.executable, "-c", MODULES], capture_output=True, text=True, check=True).stdout.split()
+    floors = times["numpy and cv2"]
+    ratios = {s: [t / floor for t, floor in zip(of_one, floors, strict=True)] for s, of_one in times.items()}
+    record = {
+        "question": "what does import mien cost",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"python": platform.python_version(), "processor": platform.machine(), "system": platform.system()},
+        "milliseconds": {side: spread(of_one) for side, of_one in times.items()},
+        "ratio": {side: round(statistics.median(of_one), 3) for side, of_one in ratios.items()},
+        "bound": BOUND,
+        "imported_to_read_pictures": [name for name in HEAVY if name in told],
+    }
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+    print(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()
