@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import atomic
 from mien.errors import MienError, PictureError
 from mien.images import read_picture
 from mien.read.drawing import annotate, enlarged
@@ -62,6 +61,8 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
         PictureError: it has become unreadable.
         MienError: it cannot be written.
     """
+    from mien.data import atomic
+
     picture_HW3, analysis = enlarged(_read(recognizer, source), analysis)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if out.suffix.lower() in (".jpg", ".jpeg") else []
     _, data = cv2.imencode(out.suffix, annotate(picture_HW3, analysis), quality)

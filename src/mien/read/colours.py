@@ -1,7 +1,7 @@
 """One colour for each expression, the same in pictures, on the terminal and in plots.
 
 They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the colour-blind can tell them
-apart, with grey in the place of black, which is not seen on a dark panel.
+apart, with light grey in the place of black, which is not seen on a dark panel.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mien.read.results import UNCERTAIN
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 
 _ORANGE, _SKY, _GREEN, _YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
-_BLUE, _VERMILLION, _PURPLE, _GREY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (153, 153, 153)
+_BLUE, _VERMILLION, _PURPLE, _GREY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (200, 200, 200)
 _WHITE = (255, 255, 255)
 
 OF_EXPRESSION: dict[str, Colour] = {

@@ -21,7 +21,9 @@ _STROKES_HEIGHT = 30.0  # of a line of text in OpenCV 4's font at scale 1, as a 
 def width(text: str, size: float, *, bold: bool = False) -> int:
     """How wide `text` is in pixels where a line of it is `size` pixels high."""
     if _has_truetype():
-        return int(cv2.getTextSize((0, 0), text, (0, 0), cv2.FontFace(_FONT), round(size), _weight(bold))[2])
+        return int(
+            cv2.getTextSize((0, 0), _printable(text), (0, 0), cv2.FontFace(_FONT), round(size), _weight(bold))[2]
+        )
     (wide, _), _ = cv2.getTextSize(_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, size / _STROKES_HEIGHT, _stroke(size, bold))
     return int(wide)
 
@@ -34,7 +36,7 @@ def write(
     # Capitals are 0.7 of a size high, small letters 0.52; halfway between, both look centred.
     at, bgr = (round(x), round(middle + 0.32 * size)), colour[::-1]
     if _has_truetype():
-        cv2.putText(picture_HW3, text, at, bgr, cv2.FontFace(_FONT), round(size), _weight(bold))
+        cv2.putText(picture_HW3, _printable(text), at, bgr, cv2.FontFace(_FONT), round(size), _weight(bold))
         return
     scale = size / _STROKES_HEIGHT
     cv2.putText(picture_HW3, _ascii(text), at, cv2.FONT_HERSHEY_SIMPLEX, scale, bgr, _stroke(size, bold), cv2.LINE_AA)
@@ -50,6 +52,11 @@ def _weight(bold: bool) -> int:
 
 def _stroke(size: float, bold: bool) -> int:
     return max(1, math.floor(size / (12 if bold else 18)))
+
+
+def _printable(text: str) -> str:
+    """On one line, and without half a letter of UTF-16, at which OpenCV 5.0.0 crashes."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _ascii(text: str) -> str:

@@ -11,6 +11,7 @@ well as parquet, can be taken up again. Names that are no Unicode keep their byt
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -18,15 +19,16 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from mien.data.atomic import Replacement
 from mien.errors import MienError, MissingExtra
 from mien.read import resume
 from mien.read.results import Analysis, as_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mien.data.atomic import Replacement
 
 ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
@@ -56,6 +58,8 @@ class Writer:
         self.labels, self.out, self.brief = tuple(labels), out, brief
         self.done: dict[str, bool] = {}
         self.console: Console | None = None
+        self._whole: Replacement | None = None
+        self._file: Any = None  # a binary file
         self._go_on, self._pictures, self._broken = go_on, 0, False
 
     def __enter__(self) -> Writer:
@@ -64,12 +68,13 @@ class Writer:
         Raises:
             MienError: it cannot be written, or cannot be taken up again.
         """
-        self._whole: Replacement | None = None
-        self._file: BinaryIO
         try:
             self._open()
-        except OSError as why:
-            raise self._unwritable(why) from None
+        except BaseException as why:
+            self._abandon()
+            if isinstance(why, OSError):
+                raise self._unwritable(why) from None
+            raise
         return self
 
     def write(self, analysis: Analysis) -> None:
@@ -81,7 +86,7 @@ class Writer:
         if self._broken:
             return
         if error is not None and self._whole is not None and not self._pictures and not self.done:
-            self._whole.drop()  # nothing was done, so an older file stays
+            self._abandon()  # nothing was done, so an older file stays
             return
         self._told(self._close)
 
@@ -95,6 +100,8 @@ class Writer:
                 self.done = self._taken_up(self.out)
             self._file = self.out.open("ab" if self.done else "wb")
         else:
+            from mien.data.atomic import Replacement
+
             self._whole = Replacement(self.out)
             self._file = self._whole.file
 
@@ -117,6 +124,14 @@ class Writer:
         else:
             self._file.close()
 
+    def _abandon(self) -> None:
+        """Let go of the file as it is; of one that is there whole or not at all nothing is left."""
+        if self._whole is not None:
+            self._whole.drop()
+        elif self._file is not None and self.out is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+
     def _put(self, text: str) -> None:
         """Write and let go of it, so that whoever follows the file or the pipe sees it at once."""
         self._file.write(as_text(text).encode())
@@ -127,8 +142,7 @@ class Writer:
             act(*about)
         except OSError as why:
             self._broken = True
-            if self._whole is not None:
-                self._whole.drop()
+            self._abandon()
             if isinstance(why, BrokenPipeError):
                 raise
             raise self._unwritable(why) from None
@@ -291,6 +305,7 @@ class ParquetWriter(Writer):
             raise MissingExtra("parquet", "writing parquet") from None
         super().__init__(labels, **options)
         self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
+        self._table: Any = None
         text, whole, real = pyarrow.string(), pyarrow.int32(), pyarrow.float32()
         kinds = dict.fromkeys(columns(labels), real) | dict.fromkeys(("source", "label"), text)
         kinds |= dict.fromkeys(("model", "detector", "error"), text)
@@ -314,8 +329,8 @@ class ParquetWriter(Writer):
                     raise resume.other_columns(out, old.schema_arrow.names, columns(self.labels))
                 for number in range(old.num_row_groups):
                     group = old.read_row_group(number)
-                    columns = (group.column(name).to_pylist() for name in ("source", "error"))
-                    done.update((source, not error) for source, error in zip(*columns, strict=True))
+                    names, errors = (group.column(name).to_pylist() for name in ("source", "error"))
+                    done.update((source, not error) for source, error in zip(names, errors, strict=True))
                     self._table.write_table(group.cast(self._schema))
         except self._arrow.ArrowInvalid:
             raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None
@@ -326,6 +341,12 @@ class ParquetWriter(Writer):
             self._waiting.append({k: as_text(v) if isinstance(v, str) else v for k, v in row.items()})
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
+
+    def _abandon(self) -> None:
+        if self._table is not None:
+            with contextlib.suppress(OSError, ValueError):  # it writes its end even to a file that is closed
+                self._table.close()
+        super()._abandon()
 
     def _flush(self) -> None:
         if self._waiting:
