@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from mien.read.ahead import ahead
+from mien.read.ahead import Behind, ahead
 
 
 def left_behind() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name == "mien-ahead"]
+    return [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
 
 
 def test_items_come_in_order_and_the_thread_ends() -> None:
@@ -45,3 +45,27 @@ def test_at_most_a_few_wait_and_closing_ends_it() -> None:
     going.close()
     assert not left_behind()
     assert len(taken) <= 10 + 3 + 2
+
+
+def fail() -> None:
+    raise ValueError("no")
+
+
+def test_calls_are_made_in_order_and_in_another_thread() -> None:
+    behind, made = Behind(2), list[object]()
+    for i in range(50):
+        behind.do(lambda i=i: made.append(i))
+    behind.close(lambda: made.append(threading.current_thread() is threading.main_thread()))
+    assert made == [*range(50), False]
+    behind.close(fail)  # closed already
+    assert not left_behind()
+
+
+def test_after_an_error_only_the_last_call_is_made() -> None:
+    behind, made = Behind(), list[str]()
+    behind.do(fail)
+    behind.do(lambda: made.append("after"))
+    with pytest.raises(ValueError, match="no"):
+        behind.close(lambda: made.append("last"))
+    assert made == ["last"]
+    assert not left_behind()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -162,8 +164,8 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
     out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
     frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
     assert [f.index for f in islice(frames, 10)] == list(range(10))
-    frames.close()  # type: ignore[attr-defined]
-    assert not [t.name for t in threading.enumerate() if t.name == "mien-ahead"]
+    frames.close()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
     assert len(out.read_text().splitlines()) == 11
     assert srt.read_text().startswith("1\n00:00:00,000 --> 00:00:00,400\nPerson 1: happy\n")
     from mien.read.clip import Clip
@@ -171,6 +173,33 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
     with Clip(film) as written:
         assert len(list(written.shots())) == 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.mp4", "t.png", "t.srt"]
+
+
+def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
+    reader: Recognizer, clip: Path, tmp_path: Path
+) -> None:
+    from mien.read.clip import Clip
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for n in range(12):
+            film = tmp_path / f"{n}.mp4"
+            signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.011 * n)
+            with suppress(KeyboardInterrupt), closing(analyze_video(reader, clip, annotate=film)) as frames:
+                for _ in frames:
+                    pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert not [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+            if film.exists():
+                with Clip(film) as written:
+                    assert list(written.shots())
+                    assert not written.notes
+    finally:
+        signal.signal(signal.SIGALRM, usual)
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
 @pytest.mark.parametrize("every", [1, 10])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
 from mien.errors import VideoError
+from mien.read.ahead import Behind
 from mien.read.clip import Picture, pyav
 from mien.read.sound import Sound, refuse_same
 from mien.threads import threads
@@ -59,6 +62,7 @@ class Film:
         except OSError as why:
             raise VideoError(f"cannot write {self.path}: {why.strerror or why}") from None
         self._last, self._end = -1, 0.0
+        self._behind = Behind()
 
     def __enter__(self) -> Film:
         return self
@@ -66,48 +70,61 @@ class Film:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def write(self, picture_HW3: Picture, time: float, lasts: float) -> None:
-        """Add a frame that is shown at `time` for `lasts` seconds; times rise.
+    def write(
+        self, picture_HW3: Picture, time: float, lasts: float, draw: Callable[[Picture], Picture] | None = None
+    ) -> None:
+        """Add a frame that is shown at `time` for `lasts` seconds; times rise. It is drawn and encoded in a thread.
 
         A picture of another size than the first is scaled to that; an odd row or column at the rim is left out, as
         H.264 wants them even.
 
+        Args:
+            draw: what is done to the picture first.
+
         Raises:
-            VideoError: the disk is full, or the encoder refuses.
+            VideoError: the disk is full, or the encoder refuses: this picture, or one before it.
         """
-        av = pyav()
-        try:
-            if self._out is None:
-                self._begin(picture_HW3)
-            assert self._out is not None
-            if picture_HW3.shape[:2] != self._size:
-                picture_HW3 = cv2.resize(picture_HW3, self._size[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-            frame = av.VideoFrame.from_ndarray(picture_HW3[: self._height, : self._width].copy(), format="bgr24")
-            frame.pts = self._last = max(round(time * TICKS), self._last + 1)
-            frame.time_base, frame.duration = Fraction(1, TICKS), max(1, round(lasts * TICKS))
-            self._out.mux(self._stream.encode(frame))
-            self._end = time + lasts
-            if self._sound is not None:
-                self._sound.until(time)
-        except (av.error.FFmpegError, OSError) as why:
-            raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
+        self._behind.do(
+            lambda: self._told(lambda: self._write(draw(picture_HW3) if draw else picture_HW3, time, lasts))
+        )
 
     def close(self) -> None:
         """Finish the file; what was written is kept. Closing twice is closing once."""
-        out, self._out = self._out, None
-        if out is None:
-            self._part.unlink(missing_ok=True)
-            return
+        self._behind.close(lambda: self._told(self._finish))
+
+    def _told(self, act: Callable[[], None]) -> None:
         try:
-            if self._sound is not None:
-                self._sound.until(self._end)
-                self._sound.close()
-            out.mux(self._stream.encode(None))
-            out.close()
-            os.replace(self._part, self.path)
+            act()
         except (pyav().error.FFmpegError, OSError) as why:
-            self._part.unlink(missing_ok=True)
             raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
+
+    def _write(self, picture_HW3: Picture, time: float, lasts: float) -> None:
+        if self._out is None:
+            self._begin(picture_HW3)
+        assert self._out is not None
+        if picture_HW3.shape[:2] != self._size:
+            picture_HW3 = np.asarray(cv2.resize(picture_HW3, self._size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        even_HW3 = np.ascontiguousarray(picture_HW3[: self._height, : self._width])
+        frame = pyav().VideoFrame.from_ndarray(even_HW3, format="bgr24")
+        frame.pts = self._last = max(round(time * TICKS), self._last + 1)
+        frame.time_base, frame.duration = Fraction(1, TICKS), max(1, round(lasts * TICKS))
+        self._out.mux(self._stream.encode(frame))
+        self._end = time + lasts
+        if self._sound is not None:
+            self._sound.until(time)
+
+    def _finish(self) -> None:
+        out, self._out = self._out, None
+        try:
+            if out is not None:
+                if self._sound is not None:
+                    self._sound.until(self._end)
+                    self._sound.close()
+                out.mux(self._stream.encode(None))
+                out.close()
+                os.replace(self._part, self.path)
+        finally:
+            self._part.unlink(missing_ok=True)
 
     def _begin(self, picture_HW3: Picture) -> None:
         """Open the file, now that the size is known."""

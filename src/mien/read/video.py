@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def analyze_video(
     smooth: float = SMOOTH,
     longest: int = LONGEST_OF_VIDEO,
     on_note: Callable[[str], None] | None = None,
-) -> Iterator[VideoFrame]:
+) -> Generator[VideoFrame]:
     """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
 
     Args:
@@ -68,7 +68,7 @@ def analyze_video(
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
     _check(every=every, smooth=smooth, longest=longest)
 
-    def frames() -> Iterator[VideoFrame]:
+    def frames() -> Generator[VideoFrame]:
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(path))
             sinks, film = [], None
@@ -107,7 +107,7 @@ def watch(
     every: int = 1,
     smooth: float = SMOOTH,
     longest: int = LONGEST_OF_VIDEO,
-) -> Iterator[VideoFrame]:
+) -> Generator[VideoFrame]:
     """The faces in an open clip, which is read in a thread ahead of the work; else as `analyze_video`.
 
     Args:
@@ -124,7 +124,7 @@ def watch(
             if read or frame is None:
                 frame = _read(eyes, follower, smoother, shot)
             if film is not None:
-                film.write(_drawn(shot, frame), shot.time, shot.lasts)
+                film.write(shot.picture_HW3, shot.time, shot.lasts, _drawing(frame))
             if read:
                 yield frame
     finally:
@@ -145,8 +145,10 @@ def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) 
     return VideoFrame(shot.index, shot.time, wide, high, tuple(faces))
 
 
-def _drawn(shot: Shot, frame: VideoFrame) -> Picture:
-    return drawing.annotate(shot.picture_HW3, frame.faces, captions=[f"#{face.person}" for face in frame.faces])
+def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
+    """What draws a frame's faces into its picture, and into those after it that are not read."""
+    captions = [f"#{face.person}" for face in frame.faces]
+    return lambda picture_HW3: drawing.annotate(picture_HW3, frame.faces, captions=captions)
 
 
 def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
