@@ -137,6 +137,13 @@ def test_pil_images_of_every_mode(mode: str) -> None:
     assert read_picture(image).shape == (image.height, image.width, 3)
 
 
+def test_a_pil_image_that_is_cut_off_is_told_so() -> None:
+    for kind in ("jpeg colour", "png colour", "gif"):
+        data = pictures.every_kind()[kind]
+        with Image.open(io.BytesIO(data[: len(data) // 2])) as image:
+            assert_refused(image, "the picture: cannot be read")
+
+
 def test_arrays_that_are_no_pictures() -> None:
     colours = np.zeros((5, 6, 3), np.uint8)
     assert_refused(colours.astype(np.float32) / 255, "float32", "expected uint8", order="rgb")

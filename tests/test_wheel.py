@@ -122,9 +122,14 @@ def test_shipped_nets_open_and_are_judged(stranger: Run, tmp_path: Path) -> None
             assert "faces" in stranger("mien", "evaluate", name, "--data", "sketch", "--split", "val")
 
 
+def test_the_sample_is_read(stranger: Run) -> None:
+    code = "import mien, mien.read; print(*(face.label for face in mien.load().analyze(mien.read.sample()).faces))"
+    assert stranger("python", "-c", code) == "happy\n"
+
+
 def test_a_net_of_ones_own_opens_and_is_judged(stranger: Run, tmp_path: Path) -> None:
     nets.write_net(tmp_path / "own")
-    code = "import mien; net = mien.load('own'); print(*net.labels.names, net.card.name)"
+    code = "import mien; net = mien.load('own'); print(*net.labels.names, net.model.card.name)"
     assert stranger("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
     words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
     told = stranger("mien", *words, at=tmp_path)

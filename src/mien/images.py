@@ -6,6 +6,7 @@ H rows, W columns, C channels. Pixels are those of the picture as it is seen, EX
 from __future__ import annotations
 
 import stat
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def read_picture(
     """A picture as it is seen, BGR uint8 [H,W,3].
 
     EXIF's orientation is applied, alpha laid over white, 16 bits brought to 8; of an animated file the first frame is
-    read.
+    read. An array that is a BGR picture already is given back as it is, not copied.
 
     Args:
         source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.
@@ -148,7 +149,7 @@ def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
             return as_bgr(np.asarray(image), name)  # which says that their range cannot be told
         alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
         return as_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
-    except (OSError, ValueError, SyntaxError, MemoryError) as why:  # Pillow decodes only now
+    except (OSError, ValueError, SyntaxError, TypeError, struct.error, MemoryError) as why:  # Pillow decodes only now
         raise PictureError(f"{name}: cannot be read: {why}") from None
 
 

@@ -205,12 +205,13 @@ def _card(file: Path) -> Card:
         raise ModelError(str(why)) from None
 
 
-def open_graph(graph: bytes, source: str, threads: int | None = None) -> Any:
+def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_vary: bool = False) -> Any:
     """An onnxruntime session of the ONNX file in `graph`, on the CPU.
 
     Args:
         source: what to call the file in errors.
         threads: of one forward; default `mien.threads.threads()`.
+        shapes_vary: whether pictures of many sizes go in, for each of which a plan of its memory would be kept.
 
     Raises:
         ModelError: onnxruntime cannot open it.
@@ -220,6 +221,7 @@ def open_graph(graph: bytes, source: str, threads: int | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usual_threads() if threads is None else threads
     options.log_severity_level = _FATAL
+    options.enable_mem_pattern = not shapes_vary
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as why:  # onnxruntime's errors share no base of their own

@@ -48,7 +48,7 @@ class YuNet:
             raise ModelError(
                 f"{FILE} is damaged: its sha256 begins with {found[:12]}, expected {SHA256[:12]}; install mien anew"
             )
-        self._session = open_graph(graph, str(FILE), threads)
+        self._session = open_graph(graph, str(FILE), threads, shapes_vary=True)
 
     def __call__(self, picture_HW3: Pixels, threshold: float) -> Floats:
         """The faces in a BGR picture, the surest first, float32 [N,15].
@@ -59,7 +59,9 @@ class YuNet:
         high, wide = picture_HW3.shape[:2]
         below, beside = -high % STRIDES[-1], -wide % STRIDES[-1]
         padded = cv2.copyMakeBorder(picture_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
-        planes_13HW = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
+        planes_13HW = np.empty((1, 3, *padded.shape[:2]), np.float32)
+        for channel, plane_HW in enumerate(cv2.split(padded)):
+            planes_13HW[0, channel] = plane_HW
         told = self._session.run(_OUTPUTS, {"input": planes_13HW})
         found = []
         for i, stride in enumerate(STRIDES):
