@@ -1,4 +1,4 @@
-# make demo    the whole study on the embedded data set, in about four minutes after the install
+# make demo    the whole study on the embedded data set, in about four minutes after the install, and a portrait read
 # make test    checks and tests
 # Both make .venv first, if need be, and work again when run again.
 
@@ -11,6 +11,7 @@ REPORT := runs/demo
 demo: $(VENV)/.train
 	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
 	  --set model=seed_cnn_eighth --set epochs=7 --set lr=0.005
+	$(RUN)/mien analyze --sample --format table --annotate $(REPORT)
 
 test: check
 	$(RUN)/python -m pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 
 from mien.data import USAGE, Dataset, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
+from mien.read import sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,6 +35,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = sketch(train=70, val=35, test=35)
     write_csv(folder / "fer2013.csv", data)
     write_votes(folder / "fer2013new.csv", data)
+    (folder / "photos").mkdir()
+    for name in ("photo.jpg", "photos/portrait.jpg"):
+        shutil.copy(sample(), folder / name)
     for i, face_HW in enumerate(data["train"].pixels_NHW):
         file = folder / "faces" / ("cross", "delighted", "puzzled")[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

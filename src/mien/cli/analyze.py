@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.bars import ReadingBar
 from mien.cli.shell import stoppable
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
@@ -114,6 +113,7 @@ def _kept(writer: Writer, resume: bool) -> str:
 
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
     """Read all that is not done; gives how many pictures could not be read, now or before."""
+    from mien.cli.bars import ReadingBar
     from mien.errors import PictureError
     from mien.read.bulk import analyze_sources, write_annotated
     from mien.read.results import as_text

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,6 +22,9 @@ from mien.read.recognizer import Recognizer
 from mien.read.results import Analysis
 from mien.read.sources import STDIN, Source
 from mien.threads import threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 READERS = 4  # threads that decode, at most
 AHEAD = 192 << 20  # bytes of decoded pictures that wait, above which no more are read
@@ -82,8 +85,10 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
 
 def _read_ahead(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[tuple[Source, Pixels | str]]:
     """Each source with its pixels, or with why it has none."""
-    readers = min(READERS, threads())
-    to_come, coming = iter(sources), deque[tuple[Source, Future[Pixels | str]]]()
+    from concurrent.futures import ThreadPoolExecutor
+
+    readers, to_come = min(READERS, threads()), iter(sources)
+    coming: deque[tuple[Source, Future[Pixels | str]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
             while True:

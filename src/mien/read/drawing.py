@@ -22,7 +22,7 @@ from mien.read.results import Analysis, Box, Face
 
 Picture = NDArray[np.uint8]
 
-LEGIBLE = 480  # pixels of the longer side, below which `enlarged` makes room for letters
+LEGIBLE = 320  # pixels of the longer side, below which `enlarged` makes room for letters
 _INK, _FAINT, _PANEL, _TRACK = (255, 255, 255), (205, 210, 216), (20, 23, 28), (58, 63, 71)
 _OPAQUE = 0.84  # of a panel: dark enough for white letters over snow, and the picture still shines through
 _SMALLEST = 10.0  # pixels of a line of text that can be read
