@@ -10,7 +10,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.read import Source, find_sources
-from mien.read.sources import places
+from mien.read.sources import places, refuse_to_overwrite
 
 
 @pytest.fixture
@@ -110,6 +110,9 @@ def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch, tmp_path
     with (tmp_path / "x").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert find_sources(["-"]) == [Source("-", Path("stdin"), data=b"bytes")]
+    with (tmp_path / "x").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert find_sources(["-"], max_bytes=3)[0].data == b"byte"  # one too many
 
 
 # ---- where annotated copies go
@@ -139,3 +142,10 @@ def test_what_is_read_is_never_overwritten(photos: Path, folder: str) -> None:
     Path("link").symlink_to(photos)
     with pytest.raises(MienError, match=r"would be overwritten with its annotated copy; name another folder"):
         places(find_sources([photos]), Path(folder))
+
+
+def test_results_do_not_take_the_place_of_a_picture(photos: Path) -> None:
+    sources = find_sources([photos])
+    with pytest.raises(MienError, match="is one of the pictures to be read"):
+        refuse_to_overwrite(sources, Path("photos/2024/../b.jpg"))
+    refuse_to_overwrite(sources, Path("photos/faces.csv"))

@@ -233,6 +233,17 @@ def test_a_full_disk_is_one_sentence() -> None:
         writer.write(ONE)
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "table"])
+def test_what_is_no_file_is_written_to_and_not_replaced(form: str, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        written(form, ALL, pipe)
+        assert reader.stdout is not None
+        assert reader.stdout.read() == (GOLDEN / f"all{TEXTS[form]}").read_bytes()
+    assert pipe.is_fifo()
+
+
 def test_unknown_formats_names_and_clashes_are_refused() -> None:
     with pytest.raises(MienError, match=r"no format is called 'xml'; there are: .*csv"):
         open_writer("xml", LABELS)

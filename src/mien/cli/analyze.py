@@ -67,7 +67,9 @@ def analyze(
     form = _format(format_name, out, resume)
     sources = [_sample()] if sample else []
     if paths or not sample:
-        sources += meant.find_sources(paths or [], apart_from=annotate)
+        sources += meant.find_sources(paths or [], apart_from=annotate, max_bytes=max_bytes)
+    if out is not None:
+        meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
     reader = load(
         model, detector=detector, threshold=threshold, longest=longest_side, min_confidence=min_confidence, tta=tta,

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 READERS = 4  # threads that decode, at most
 AHEAD = 192 << 20  # bytes of decoded pictures that wait, above which no more are read
-_JPEG_QUALITY = 92
+_JPEG = (  # colours as fine as brightness, else thin coloured lines fade
+    cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)  # fmt: skip
 
 Pixels = NDArray[np.uint8]
 
@@ -67,8 +69,7 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from mien.data import atomic
 
     picture_HW3, analysis = enlarged(_read(recognizer, source), analysis)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if out.suffix.lower() in (".jpg", ".jpeg") else []
-    _, data = cv2.imencode(out.suffix, annotate(picture_HW3, analysis), quality)
+    _, data = cv2.imencode(out.suffix, annotate(picture_HW3, analysis), _JPEG if out.suffix.lower() != ".png" else ())
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(out, [data.tobytes()])

@@ -29,7 +29,7 @@ _SMALLEST = 10.0  # pixels of a line of text that can be read
 _STAMP = 96  # pixels of the shorter side, below which a rim around the frame would hide the face
 _SHIFT = 3  # OpenCV's fixed point: coordinates in eighths of a pixel
 _MAY_HIDE = 0.02  # of the faces' area, before panels become tags; of a lone face, a corner
-_MAY_HIDE_LONE = 0.15
+_MAY_HIDE_LONE = 0.08
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _laid_out(
     for with_bars in (True, False) if bars is None else (bars,):
         panels = [_measure(f, c, high, wide, with_bars) for f, c in zip(faces, captions, strict=True)]
         boxes, sizes = [p.box for p in panels], [(p.wide, p.high) for p in panels]
-        places, hidden = place(boxes, sizes, [2.5 * p.line for p in panels], wide, high)
+        places, hidden = place(boxes, sizes, [3.5 * p.line for p in panels], wide, high)
         fits = all(p.wide <= wide and p.high <= high for p in panels)
         if fits and hidden <= (_MAY_HIDE_LONE if len(faces) == 1 else _MAY_HIDE):
             break
@@ -121,14 +121,14 @@ def _measure(face: Face, caption: str, high: int, wide: int, bars: bool) -> _Pan
     box = _inside(face.box, high, wide)
     shorter, longer = min(high, wide), max(high, wide)
     text = min(max(0.095 * min(box[2:]), _SMALLEST, 0.016 * shorter), max(_SMALLEST, 0.03 * shorter))
-    line = min(max(0.016 * min(box[2:]), 1.0, 0.0016 * longer), max(1.0, 0.005 * longer))
+    line = min(max(0.02 * min(box[2:]), 1.0, 0.0018 * longer), max(1.0, 0.005 * longer))
     percent = f"{100 * face.confidence:.0f} %"
     title = " ".join(word for word in (caption, face.label, percent) if word)
     wide_title = lettering.width(title, 1.1 * text, bold=True) + 1.2 * text
     if not bars:
         return _Panel(face, box, title, text, False, 0, wide_title, 2.2 * text, line)
     names = max(lettering.width(name, text) for name in face.labels)
-    inner = max(names + 8.8 * text, wide_title - 1.2 * text)
+    inner = max(names + 9.2 * text, wide_title - 1.2 * text)
     return _Panel(face, box, title, text, True, names, inner + 1.2 * text, (2.3 + 1.3 * len(face.labels)) * text, line)
 
 
@@ -164,7 +164,7 @@ def _draw(picture_HW3: Picture, panel: _Panel, at: Rectangle) -> None:
     if not panel.bars:
         _strip(picture_HW3, face, (x, top + 1.65 * text, wide - 1.2 * text, 0.3 * text))
         return
-    start, end = x + panel.names + 0.6 * text, left + wide - 3.0 * text
+    start, end = x + panel.names + 0.6 * text, left + wide - 3.4 * text
     for number, (name, likely) in enumerate(zip(face.labels, face.probabilities, strict=True)):
         row = top + (2.55 + 1.3 * number) * text
         ink, bold = (_INK, True) if likely == face.confidence else (_FAINT, False)

@@ -38,7 +38,7 @@ def place(
     hidden = 0.0
     for box, size, gap in zip(boxes, sizes, gaps, strict=True):
         near = _around(box, size, gap, wide, high)
-        costs = [float(overlap(at, taken).sum()) + _outside(at, wide, high) for at in near]
+        costs = [float(overlap(at, taken).sum()) for at in near]
         best = int(np.argmin(np.round(costs)))  # else a rounding error decides between places that are as good
         hidden += costs[best]
         places.append(near[best])
@@ -60,8 +60,3 @@ def _around(box: Rectangle, size: tuple[float, float], gap: float, wide: int, hi
 
 def _into(start: float, length: float, room: int, rim: float) -> float:
     return max(min(start, room - length - rim), min(rim, max(room - length, 0) / 2))
-
-
-def _outside(at: Rectangle, wide: int, high: int) -> float:
-    """Pixels of a panel that is larger than the picture."""
-    return at[2] * at[3] - float(overlap(at, np.array([[0.0, 0.0, wide, high]]))[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.errors import MienError
+from mien.images import MAX_BYTES
 
 STDIN = "-"
 # What is taken for a picture within a folder; HEIC too, so that a row says what to do about it.
@@ -38,7 +39,9 @@ class Source:
     error: str = ""
 
 
-def find_sources(named: Iterable[str | Path], *, apart_from: Path | None = None) -> list[Source]:
+def find_sources(
+    named: Iterable[str | Path], *, apart_from: Path | None = None, max_bytes: int = MAX_BYTES
+) -> list[Source]:
     """All pictures meant by `named`, in its order; of a folder those in it and below it, by name.
 
     A picture that is meant twice is there once. Hidden files and folders are left out, links to folders not followed.
@@ -48,6 +51,7 @@ def find_sources(named: Iterable[str | Path], *, apart_from: Path | None = None)
         named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on
             standard input.
         apart_from: a folder that is left out where it lies below a folder that is named.
+        max_bytes: of standard input; of more, only enough is taken to tell that it is too much.
 
     Raises:
         MienError: nothing is named, or there is no picture in all that is named.
@@ -57,7 +61,7 @@ def find_sources(named: Iterable[str | Path], *, apart_from: Path | None = None)
         raise MienError("name pictures, folders or patterns to be read, or - for a picture on standard input")
     found: dict[str, Source] = {}
     for word in words:
-        for source in _meant(word, apart_from):
+        for source in _meant(word, apart_from, max_bytes):
             found.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not found:
         raise MienError(f"no pictures in {', '.join(words)}: none ends with {', '.join(SUFFIXES)}")
@@ -91,14 +95,20 @@ def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
     return found
 
 
+def refuse_to_overwrite(sources: Iterable[Source], out: Path) -> None:
+    """Raise a `MienError` where the file of results would take the place of a picture."""
+    if any(source.data is None and _key(Path(source.name)) == _key(out) for source in sources):
+        raise MienError(f"{out} is one of the pictures to be read; write the results to another file")
+
+
 def _key(path: Path) -> str:
     """The same for two names of one file, even where the disk does not tell capitals from small letters."""
     return os.path.realpath(path).casefold()
 
 
-def _meant(word: str, apart_from: Path | None) -> Iterator[Source]:
+def _meant(word: str, apart_from: Path | None, max_bytes: int) -> Iterator[Source]:
     if word == STDIN:
-        yield Source(STDIN, Path("stdin"), data=sys.stdin.buffer.read())
+        yield Source(STDIN, Path("stdin"), data=sys.stdin.buffer.read(max_bytes + 1))
     elif os.path.isdir(word):
         yield from _below(word, apart_from)
     elif os.path.lexists(word) or not glob.has_magic(word):

@@ -95,7 +95,7 @@ class Writer:
             self._file = sys.stdout.buffer
             return
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        if self.lines:
+        if self.lines or (self.out.exists() and not self.out.is_file()):  # what is no file cannot be replaced whole
             if self._go_on and self.out.exists():
                 self.done = self._taken_up(self.out)
             self._file = self.out.open("ab" if self.done else "wb")
