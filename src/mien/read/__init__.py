@@ -4,7 +4,7 @@ from mien.read.bulk import analyze_sources
 from mien.read.detectors import DETECTORS, Detection, Detector, find_detector
 from mien.read.drawing import annotate
 from mien.read.recognizer import Recognizer, load, sample
-from mien.read.results import UNCERTAIN, Analysis, Box, Face
+from mien.read.results import UNCERTAIN, Analysis, Box, Face, PersonFace, VideoFrame
 from mien.read.sources import Source, find_sources
 from mien.read.writers import WRITERS, open_writer
 
@@ -17,8 +17,10 @@ __all__ = [
     "Detection",
     "Detector",
     "Face",
+    "PersonFace",
     "Recognizer",
     "Source",
+    "VideoFrame",
     "analyze_sources",
     "annotate",
     "find_detector",
