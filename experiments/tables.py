@@ -96,6 +96,45 @@ def papers(result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def ablation(result: dict[str, Any]) -> str:
+    """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
+    ways = {"labels, official": "labels", "labels, clean": "without twins", "raters, official": "raters' majority"}
+    ways["raters, clean"] = "without twins"
+    seeds = len(result["changes"][0]["runs"])
+    headings = ", % | ".join(ways.values())
+    rows = [
+        f"| change (n = {seeds} seeds) | accuracy by {headings}, % | macro-F1, % | training loss |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["changes"]:
+        told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
+        told.append([run["macro_f1"] for run in row["runs"]])
+        loss = mean(run["train_loss"] for run in row["runs"])
+        cells = [_spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
+    recipe = result["recipe"]
+    return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
+
+
+def shipped(result: dict[str, Any]) -> str:
+    """One row a net and truth: macro-F1, and accuracy under each condition, all faces / those without twins."""
+    names = list(next(iter(result["nets"].values()))["conditions"])
+    rows = [
+        f"| net | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for net, told in result["nets"].items():
+        for against in ("labels", "raters' majority"):
+            ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
+            plain = told["conditions"][names[0]]
+            cells = [" / ".join(_percent(plain[way]["macro_f1"]) for way in ways)]
+            for name in names:
+                cells.append(" / ".join(_percent(told["conditions"][name][way]["accuracy"]) for way in ways))
+            of = f"{against}, {plain[ways[0]]['classes']} classes"
+            rows.append(f"| `{net}` | {of} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
+
+
 def shapes(result: dict[str, Any]) -> str:
     """One row a shape of net."""
     rows = [
@@ -213,8 +252,10 @@ KINDS = {
     "replicates": coverage,
     "papers": papers,
     "shapes": shapes,
+    "changes": ablation,
     "threads": speeds,
     "steps": crop_rule,
+    "nets": shipped,
 }
 
 

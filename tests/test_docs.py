@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,8 +13,10 @@ from pathlib import Path
 import cv2
 import pytest
 
+import clips
 from mien.data import USAGE, Dataset, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
+from mien.read import sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -33,6 +36,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = sketch(train=70, val=35, test=35)
     write_csv(folder / "fer2013.csv", data)
     write_votes(folder / "fer2013new.csv", data)
+    (folder / "photos").mkdir()
+    for name in ("photo.jpg", "photos/portrait.jpg"):
+        shutil.copy(sample(), folder / name)
+    clips.make(folder / "clip.mp4", lambda i: clips.still(320, 240, (0.4 + i / 100, 0.5, 0.5, 1.0)), clips.even(15))
     for i, face_HW in enumerate(data["train"].pixels_NHW):
         file = folder / "faces" / ("cross", "delighted", "puzzled")[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

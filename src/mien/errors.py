@@ -41,6 +41,10 @@ class RunError(MienError):
     """A training run that cannot start, go on or be read."""
 
 
+class VideoError(MienError):
+    """A video that cannot be read or written."""
+
+
 class Stopped(MienError):
     """Someone stopped the command; the text says what is kept and how to go on."""
 

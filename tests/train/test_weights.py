@@ -47,6 +47,16 @@ def test_a_run_its_checkpoint_and_its_released_file_start_alike(
     assert np.array_equal(predict(tmp_path / "first.safetensors", toy, "val"), run.predictions()["val"])
 
 
+def test_a_file_of_half_the_size_says_nearly_the_same(run: Run, toy: Dataset, tmp_path: Path) -> None:
+    find_weights(run.folder).release(tmp_path / "whole.safetensors")
+    find_weights(run.folder).release(tmp_path / "half.safetensors", half=True)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.55 * sizes[0]
+    told = predict(tmp_path / "half.safetensors", toy, "val", device="cpu")
+    assert np.allclose(told, run.predictions()["val"], atol=5e-3)
+    assert not np.array_equal(told, run.predictions()["val"])
+
+
 def test_all_but_the_head_is_taken_over_and_a_class_of_the_same_name_keeps_its_row(run: Run) -> None:
     source, net = find_weights(run.folder), build_model("seed_cnn_eighth", 3)
     fresh = {k: v.clone() for k, v in net.state_dict().items()}

@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import data, evaluate, export, models, train
+from mien.cli import analyze, data, evaluate, export, models, train, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
+    analyze.analyze,
+    video.video,
     data.data,
     train.train,
     train.compare,

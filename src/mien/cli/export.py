@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import Data, Votes
-from mien.judge.chosen import SELECTED_ON
-from mien.judge.tables import percent
 from mien.model import CARD, GRAPH
 
 
@@ -29,6 +27,8 @@ def export(
     """Write a trained net as ONNX with a card beside it: pixels in, calibrated probabilities out."""
     from mien import train as room
     from mien.data import load
+    from mien.judge.chosen import SELECTED_ON
+    from mien.judge.tables import percent
 
     card = room.export(run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite)
     file, fitted, score = out / GRAPH, card.calibration, card.scores[0]

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mien.data import atomic
 from mien.errors import MienError, Stopped
 
 
@@ -21,6 +20,8 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
 
 def write(file: Path, content: bytes) -> None:
     """Write a file whole or not at all, and the folders above it; `MienError` where that cannot be done."""
+    from mien.data import atomic  # the room takes a tenth of a second, and few commands need it
+
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(file, [content])

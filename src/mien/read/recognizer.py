@@ -22,7 +22,7 @@ from mien.model import load as load_model
 from mien.read.detectors import LONGEST, THRESHOLD, Detection, Detector, find_detector
 from mien.read.results import UNCERTAIN, Analysis, Face
 
-DEFAULT = "nano"  # the shipped net that `mien.load()` opens
+DEFAULT = "photo"  # the shipped net that `mien.load()` opens
 DETECTOR = "yunet"
 BATCH = 64  # faces that `analyze_many` gathers, and at most as many pictures
 

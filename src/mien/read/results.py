@@ -120,3 +120,50 @@ class Analysis:
             "faces": [face.to_dict() for face in self.faces],
             "error": self.error or None,
         }
+
+
+@dataclass(frozen=True)
+class PersonFace(Face):
+    """One face of a frame, and whose it is; the probabilities are smoothed over time.
+
+    Attributes:
+        person: a number from 1 on, the same as long as the person is seen; who comes back later gets a new one.
+    """
+
+    person: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"person": self.person, **super().to_dict()}
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """What was read in one frame.
+
+    Attributes:
+        index: the frame's number in the file, from 0 on.
+        time: when it is shown, in seconds from the beginning.
+        width, height: of the picture as it is seen, in pixels.
+        faces: from left to right; empty where there is none.
+    """
+
+    index: int
+    time: float
+    width: int
+    height: int
+    faces: tuple[PersonFace, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "index": self.index,
+            "time": round(self.time, 4),
+            "width": self.width,
+            "height": self.height,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+
+def as_text(name: str) -> str:
+    """`name` without what is no Unicode, as file names may be: its bytes become escapes that JSON reads back."""
+    return name.encode("utf-8", "backslashreplace").decode()

@@ -23,11 +23,11 @@ from onnx import ModelProto
 from torch.utils.flop_counter import FlopCounterMode
 
 from mien.card import OWN_LABELS, RATERS, STORAGES, TTAS, Calibration, Card, Score
+from mien.crop import MEASURED
 from mien.data import atomic
 from mien.data.split import SIDE, TRAIN, VAL, Dataset, Split
 from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
-from mien.images import CropRule
 from mien.judge import calibration, metrics
 from mien.judge.protocols import judge_model
 from mien.model import BATCH, CARD, GRAPH, Model, read_card
@@ -159,7 +159,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         flops=int(counter.get_total_flops()),
         storage=storage,
         parity=0.0,
-        crop=CropRule(),
+        crop=MEASURED,
         calibration=Calibration(1.0, VAL, len(truth[VAL]), 0.0, 0.0),
         recipe=recipe,
         # `truth`: by what the run was judged, and the net is.
@@ -176,6 +176,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "epochs": recipe["epochs"],
             "select": recipe["select"],
             "init": weights.about.get("init"),
+            "teachers": weights.about.get("teachers"),
         },
     )
 

@@ -36,6 +36,7 @@ from mien.train.runs import Run, identity_of
 from mien.train.schedule import rate
 from mien.train.schemes import SCHEMES, Lesson, lesson
 from mien.train.selection import is_over
+from mien.train.teacher import Teaching, identity_of_teachers, teachers_of
 from mien.train.weights import weights_for
 
 EVALUATION_BATCH = 512
@@ -79,7 +80,8 @@ def train(
     data, device = learned.dataset, available(device)
     run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
     began_from = start.identity if start else run.began_from if resume else None
-    identity = identity_of(recipe, seed, learned, began_from)
+    teachers = teachers_of(recipe, data.labels.names)
+    identity = identity_of(recipe, seed, learned, began_from, identity_of_teachers(teachers))
     run.refuse_another(identity, resume)
     if run.finished:
         return run
@@ -100,7 +102,7 @@ def train(
         target_NK = learned.target_NK.to(fabric.device)
         faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
         clean = Faces.of(learned.clean, fabric.device).sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        loss_of = Loss.of(recipe, target_NK)
+        loss_of, taught = Loss.of(recipe, target_NK), Teaching.of(teachers, recipe.teach, fabric)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
         warm, whole = round(recipe.warmup * steps), recipe.epochs * steps
         if kept:
@@ -117,7 +119,7 @@ def train(
                 bar.start(epoch)
                 for batch in training_batches(faces[TRAIN], recipe, seed, epoch):
                     log_p_BK = net(batch.x_BCHW)
-                    loss = loss_of(log_p_BK, batch.target_BK)
+                    loss = loss_of(log_p_BK, taught(batch.x_BCHW, batch.target_BK))
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:

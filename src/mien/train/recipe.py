@@ -41,6 +41,9 @@ class Recipe:
             `mixed` and `expected` and FER+'s for the rest. What a net is judged by follows from both fields
             (`schemes.judged`).
         mix: of `mixed` and `expected`, the votes' share in each target, from 0 to 1; the label has the rest.
+        teacher: a trained net that tells the same classes apart, or several joined by `+`: runs, files or shipped names
+            (`teacher`); empty for none.
+        teach: the teachers' share in each target, from 0 to 1; `scheme` has the rest.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
@@ -72,6 +75,8 @@ class Recipe:
     scheme: str = "fer2013"
     label_set: str = AUTO
     mix: float = 0.5
+    teacher: str = ""
+    teach: float = 0.5
     label_smoothing: float = 0.0
     class_weights: float = 0.0
     balanced_sampling: float = 0.0
@@ -104,6 +109,8 @@ class Recipe:
                 raise self._wrong(field, "goes from 0, not at all, to 1, fully")
         if not 0 <= self.mix <= 1:
             raise self._wrong("mix", "goes from 0, the labels alone, to 1, the votes alone")
+        if not 0 <= self.teach <= 1:
+            raise self._wrong("teach", "goes from 0, the labels alone, to 1, the teachers alone")
         for field in ("weight_decay", "patience", "warmup"):
             if not 0 <= getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be 0 or more and below {MOST:,}")
@@ -131,12 +138,14 @@ class Recipe:
 PRECISIONS = ("auto", "bf16", "float32")
 # Field -> what it may be, and that in words: JSON must give back what it was given.
 TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
-    **dict.fromkeys(("model", "optimiser", "schedule", "scheme", "label_set", "select", "precision"), (str, "text")),
+    **dict.fromkeys(
+        ("model", "optimiser", "schedule", "scheme", "label_set", "teacher", "select", "precision"), (str, "text")
+    ),
     **dict.fromkeys(("batch", "accumulate", "epochs", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
-            "lr", "momentum", "weight_decay", "warmup", "mix", "label_smoothing", "class_weights", "balanced_sampling",
-            "ema", "mean", "std",
+            "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "label_smoothing", "class_weights",
+            "balanced_sampling", "ema", "mean", "std",
         ),
         ((int, float), "a number"),
     ),

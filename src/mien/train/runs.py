@@ -210,8 +210,14 @@ class Run:
         write_atomically(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def identity_of(recipe: Recipe, seed: int, learned: Lesson, init: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), first weights."""
+def identity_of(
+    recipe: Recipe,
+    seed: int,
+    learned: Lesson,
+    init: Mapping[str, str] | None = None,
+    teachers: Sequence[Mapping[str, str]] | None = None,
+) -> dict[str, Any]:
+    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), other nets."""
     dataset = learned.dataset
     return {
         "recipe": recipe.to_dict(),
@@ -225,6 +231,7 @@ def identity_of(recipe: Recipe, seed: int, learned: Lesson, init: Mapping[str, s
             "faces": {name: len(split) for name, split in dataset.splits.items()},
         },
         "init": dict(init) if init else None,
+        **({"teachers": [dict(teacher) for teacher in teachers]} if teachers else {}),
     }
 
 

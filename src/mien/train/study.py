@@ -28,6 +28,7 @@ from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs import Run, identity_of
 from mien.train.schemes import judged
+from mien.train.teacher import identity_of_teachers, teachers_of
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # operation, the face [48,48], the face changed
 
@@ -85,7 +86,8 @@ def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, fo
     for recipe in recipes:
         for seed in seeds:
             learned = what_is_learned(recipe, dataset, seed)
-            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, learned))
+            teachers = identity_of_teachers(teachers_of(recipe, learned.dataset.labels.names))
+            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, learned, teachers=teachers))
             truths[recipe.name] = learned.truth
     first, *others = truths
     for other in others:

@@ -31,8 +31,8 @@ class Weights:
     Attributes:
         name: what they were asked for by, without folders.
         tensors: the net's state, one tensor per name.
-        about: recipe, seed, data (labels in order, name, digest), what they began from (`init`), and the figures of the
-            epoch that they are of.
+        about: recipe, seed, data (labels in order, name, digest), what they began from (`init`), who taught them
+            (`teachers`), and the figures of the epoch that they are of.
     """
 
     name: str
@@ -74,14 +74,17 @@ class Weights:
         except RuntimeError as why:
             raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {why}") from None
 
-    def release(self, file: str | Path) -> None:
+    def release(self, file: str | Path, *, half: bool = False) -> None:
         """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
+
+        Args:
+            half: store them as float16, in half the room; a net that they are put into widens them.
 
         Raises:
             RunError: the file cannot be written.
         """
         about = json.dumps(self.about)
-        plain = {k: v.contiguous() for k, v in self.tensors.items()}
+        plain = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()}
         write_atomically(Path(file), save(plain, {"format": FORMAT, "state": about, "sha256": digest(plain, about)}))
 
 
@@ -135,5 +138,5 @@ def _read(file: Path, name: str) -> Weights:
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
     recipe, history = with_later_fields(checkpoint.state["recipe"]), checkpoint.state["history"]
     figures = history[chosen_epoch(history, recipe["select"]) - 1]
-    kept = {k: checkpoint.state[k] for k in ("recipe", "seed", "data", "init")}
+    kept = {k: checkpoint.state.get(k) for k in ("recipe", "seed", "data", "init", "teachers")}
     return Weights(name, checkpoint.judged, {**kept, "figures": figures})

@@ -1,0 +1,76 @@
+"""How long the release recipes train: seconds an epoch. Writes results/epochs.json.
+
+usage: python benchmarks/epochs.py fer2013.csv fer2013new.csv [--repeats 3] [--recipes release_nano release_base]
+
+`mien.train.train` itself, on all of FER2013's Training, with the cores that `mien.threads.threads` says or on the GPU
+where there is one. The recipes take turns; timed is a second epoch, its steps alone (`steps`) and with the figures and
+the checkpoint that follow (`whole`: what a run of two epochs takes more than one of one). `release_nano` runs with its
+teacher and, as `release_nano, alone`, without. `minutes` is what all epochs of the recipe come to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mien.data import Dataset, load
+from mien.train import Recipe, find_recipe, train
+from mien.train.engine import engine, machine
+
+HERE = Path(__file__).resolve().parent
+
+
+def seconds(recipe: Recipe, data: Dataset) -> tuple[float, float]:
+    """Of a second epoch: its steps, and all that belongs to it, which is what going on by one epoch takes more."""
+    with tempfile.TemporaryDirectory() as place:
+        spent = []
+        for epochs in (1, 2):
+            began = time.perf_counter()
+            run = train(replace(recipe, epochs=epochs, warmup=0.0), data, Path(place) / f"{epochs}")
+            spent.append(time.perf_counter() - began)
+    return run.history[-1]["seconds"], spent[1] - spent[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv")
+    parser.add_argument("votes")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--recipes", nargs="+", default=["release_nano", "release_base"])
+    asked = parser.parse_args()
+    data = load(asked.csv, votes=asked.votes)
+    recipes = {name: find_recipe(name) for name in asked.recipes}
+    recipes |= {f"{name}, alone": replace(recipe, teacher="") for name, recipe in recipes.items() if recipe.teacher}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
+    for _ in range(asked.repeats):
+        for name, recipe in recipes.items():
+            spent[name].append(seconds(recipe, data))
+            print(name, spent[name][-1], flush=True)
+    rows = {}
+    for name, values in spent.items():
+        steps, whole = zip(*values, strict=True)
+        rows[name] = {
+            "steps": {"median": round(statistics.median(steps), 2), "all": [round(s, 2) for s in steps]},
+            "whole": {"median": round(statistics.median(whole), 2), "all": [round(s, 2) for s in whole]},
+            "epochs": recipes[name].epochs,
+            "minutes": round(recipes[name].epochs * statistics.median(whole) / 60, 1),
+        }
+    record: dict[str, Any] = {
+        "question": "seconds an epoch of the release recipes",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(engine("auto", "auto")),
+        "faces": len(data["train"]),
+        "recipes": rows,
+    }
+    (HERE / "results" / "epochs.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

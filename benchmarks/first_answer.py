@@ -1,0 +1,131 @@
+"""How long until the first answer about a photo, in a fresh process? Writes results/first_answer.json.
+
+usage: python benchmarks/first_answer.py [--rounds 15] [--note TEXT] [--out benchmarks/results/first_answer.json]
+
+Each is a process of its own, timed from outside, start and end of Python included; they take turns, after a round that
+is not counted. The portrait that comes with the package is 512x512.
+
+  python        nothing: what starting Python costs
+  floor         imports numpy, cv2 and onnxruntime, and opens the two sessions
+  api           `mien.load().analyze(...)`, and prints the label
+  command       `python -m mien analyze FILE`, which prints a line of JSON
+  12 megapixels `api` on the portrait enlarged to 4000x3000, as JPEG
+
+The memory is the most that the process ever had. On a laptop that has nothing else to do, the answer should be there
+in half a second; bounds that any machine can hold are beside the floor: 2 times its time, 170 MB, and 320 MB for 12
+megapixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from mien.images import read_picture
+from mien.model import SHIPPED
+from mien.read import sample
+from mien.threads import threads
+
+HERE = Path(__file__).resolve().parent
+FLOOR = (
+    "import numpy, cv2, onnxruntime as o, sys\n"
+    "options = o.SessionOptions(); options.intra_op_num_threads = int(sys.argv[1])\n"
+    "nets = [o.InferenceSession(file, options, providers=['CPUExecutionProvider']) for file in sys.argv[2:]]"
+)
+API = "import sys, mien; print(mien.load().analyze(sys.argv[1]).faces[0].label)"
+BOUNDS = {"api beside floor, times": 2.0, "api, MB": 170, "12 megapixels, MB": 320}
+
+
+def sides(folder: Path) -> dict[str, list[str]]:
+    """The words of each command."""
+    large = folder / "large.jpg"
+    cv2.imwrite(str(large), cv2.resize(read_picture(sample()), (4000, 3000), interpolation=cv2.INTER_CUBIC))
+    nets = [str(SHIPPED / "yunet.onnx"), str(SHIPPED / "nano" / "model.onnx")]
+    return {
+        "python": ["-c", ""],
+        "floor": ["-c", FLOOR, str(threads()), *nets],
+        "api": ["-c", API, str(sample())],
+        "command": ["-m", "mien", "analyze", str(sample())],
+        "12 megapixels": ["-c", API, str(large)],
+    }
+
+
+def once(words: list[str]) -> tuple[float, float]:
+    """Seconds, and the most megabytes it had, of one process."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"failed: {' '.join(words)}")
+    return time.perf_counter() - began, _megabytes(usage)
+
+
+def _megabytes(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
+def summary(figures: list[float], digits: int) -> dict[str, Any]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
+    return {"median": round(middle, digits), "quartiles": [round(low, digits), round(high, digits)]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "first_answer.json")
+    wanted = parser.parse_args()
+    record: dict[str, Any] = {
+        "question": "how long until the first answer about a photo, in a fresh process",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "rounds": wanted.rounds,
+        "note": wanted.note,
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "threads": threads(),
+            "python": platform.python_version(),
+            "load_average": [round(n, 2) for n in os.getloadavg()],
+        },
+    }
+    with tempfile.TemporaryDirectory() as place:
+        commands = sides(Path(place))
+        for words in commands.values():  # so that all files are in the system's memory
+            once(words)
+        found = [{name: once(words) for name, words in commands.items()} for _ in range(wanted.rounds)]
+    for name in commands:
+        record[name] = {
+            "seconds": summary([one[name][0] for one in found], 3),
+            "most_mb": summary([one[name][1] for one in found], 1),
+        }
+    measured = {
+        "api beside floor, times": round(statistics.median(one["api"][0] / one["floor"][0] for one in found), 2),
+        "api, MB": record["api"]["most_mb"]["median"],
+        "12 megapixels, MB": record["12 megapixels"]["most_mb"]["median"],
+    }
+    record["bounds"] = {
+        name: {"measured": measured[name], "at_most": most, "held": measured[name] <= most}
+        for name, most in BOUNDS.items()
+    }
+    print(json.dumps(record, indent=1))
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""How fast is a folder of photos read, beside decoding them and finding their faces alone? Writes results/folders.json.
+
+usage: python benchmarks/folders.py [--photos 2000] [--rounds 5] [--note TEXT] [--out benchmarks/results/folders.json]
+
+The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
+brightened, set side by side, from 400 to 2400 pixels wide, as JPEG of quality 60 to 95. The floor is a loop over the
+files: their bytes, `cv2.imdecode`, one shrinking to 1280 pixels and the detector's bare session on it, one picture
+after another. Ours is `mien.read.analyze_sources` with `nano`, and lines of JSON written to a file: decoding with all
+that keeps it safe, boxes thinned out, faces cut out and told.
+
+Each side is a fresh process for each round, and they take turns; a process reads all photos after 20 of them as a
+warm-up, and tells the seconds, and its resident memory after the first tenth of the photos and at the end. Median and
+quartiles are over rounds; processor seconds stand beside, as they feel less how busy the machine is. Ours has to reach
+0.85 times the floor's rate, in memory that stays flat: it may grow by 30 MB at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.images import read_picture
+from mien.read import sample
+from mien.threads import threads
+
+HERE = Path(__file__).resolve().parent
+WARM_UP = 20
+LONGEST = 1280
+LEAST_RATE, MOST_GROWTH_MB = 0.85, 30
+
+
+def make(folder: Path, count: int) -> None:
+    """`count` photos, no two alike."""
+    portrait_HW3, rng = read_picture(sample()), np.random.default_rng(0)
+    for number in range(count):
+        picture_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
+        if rng.random() < 0.5:
+            picture_HW3 = picture_HW3[:, ::-1]
+        if rng.random() < 0.3:
+            picture_HW3 = np.hstack([picture_HW3] * int(rng.integers(2, 5)))
+        wide = int(rng.integers(400, 2400))
+        size = wide, max(1, round(wide * picture_HW3.shape[0] / picture_HW3.shape[1]))
+        picture_HW3 = cv2.convertScaleAbs(cv2.resize(picture_HW3, size), alpha=rng.uniform(0.6, 1.2))
+        file = folder / f"{number % 20:02}" / f"{number:05}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(file), picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])
+
+
+def resident_mb() -> float:
+    """Of this process, now; on systems without /proc the most it ever had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
+
+
+def child(side: str, folder: Path) -> dict[str, float]:
+    """Read all photos in this process; seconds, faces and memory."""
+    files = sorted(folder.rglob("*.jpg"))
+    step = (ours if side == "ours" else floor)(folder)
+    for _ in step(files[:WARM_UP]):
+        pass
+    tenth, early, faces = len(files) // 10, 0.0, 0
+    began, began_cpu = time.perf_counter(), time.process_time()
+    for number, found in enumerate(step(files), 1):
+        faces += found
+        if number == tenth:
+            early = resident_mb()
+    seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    return {"seconds": seconds, "cpu": cpu, "faces": faces, "early_mb": early, "late_mb": resident_mb()}
+
+
+def floor(folder: Path) -> Any:
+    """Decode and detect, and nothing else."""
+    import onnxruntime
+
+    from mien.model import SHIPPED
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    session = onnxruntime.InferenceSession(str(SHIPPED / "yunet.onnx"), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def step(files: list[Path]) -> Any:
+        for file in files:
+            picture_HW3 = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            high, wide = picture_HW3.shape[:2]
+            if (scale := LONGEST / max(high, wide)) < 1:
+                picture_HW3 = cv2.resize(
+                    picture_HW3, (round(wide * scale), round(high * scale)), interpolation=cv2.INTER_AREA
+                )
+            high, wide = picture_HW3.shape[:2]
+            padded_HW3 = cv2.copyMakeBorder(picture_HW3, 0, -high % 32, 0, -wide % 32, cv2.BORDER_CONSTANT)
+            session.run(None, {name: padded_HW3.transpose(2, 0, 1)[None].astype(np.float32)})
+            yield 0
+
+    return step
+
+
+def ours(folder: Path) -> Any:
+    """From files to lines of JSON."""
+    import mien
+    from mien.read import analyze_sources, find_sources, open_writer
+
+    recognizer = mien.load("nano")
+
+    def step(files: list[Path]) -> Any:
+        with open_writer("jsonl", recognizer.labels.names, out=folder.parent / "faces.jsonl") as writer:
+            for _, analysis in analyze_sources(recognizer, find_sources(files)):
+                writer.write(analysis)
+                yield len(analysis.faces)
+
+    return step
+
+
+def summary(figures: list[float]) -> dict[str, Any]:
+    """Median, and quartiles where there are enough rounds for them."""
+    told: dict[str, Any] = {"median": round(statistics.median(figures), 3), "rounds": [round(f, 3) for f in figures]}
+    if len(figures) >= 4:
+        low, _, high = statistics.quantiles(figures, n=4, method="inclusive")
+        told["quartiles"] = [round(low, 3), round(high, 3)]
+    return told
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on, and how busy it was."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": threads(),
+        "python": platform.python_version(),
+        "opencv": cv2.__version__,
+        "load_average": [round(n, 2) for n in os.getloadavg()],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "folders.json")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.child:
+        print(json.dumps(child(wanted.child[0], Path(wanted.child[1]))))
+        return
+    record: dict[str, Any] = {
+        "question": "how fast a folder of photos is read, beside decoding and detecting alone",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "photos": wanted.photos,
+        "note": wanted.note,
+        "machine": machine(),
+    }
+    told: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "photos"
+        folder.mkdir()
+        make(folder, wanted.photos)
+        for _ in range(wanted.rounds):
+            for side, rounds in told.items():
+                command = [sys.executable, __file__, "--child", side, str(folder)]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(done.stderr)
+                rounds.append(json.loads(done.stdout.splitlines()[-1]))
+    for side, rounds in told.items():
+        record[side] = {
+            "photos_per_second": summary([wanted.photos / one["seconds"] for one in rounds]),
+            "cpu_seconds": summary([one["cpu"] for one in rounds]),
+            "early_mb": summary([one["early_mb"] for one in rounds]),
+            "late_mb": summary([one["late_mb"] for one in rounds]),
+        }
+    ratio = [a["seconds"] / b["seconds"] for a, b in zip(told["floor"], told["ours"], strict=True)]
+    cpu = [a["cpu"] / b["cpu"] for a, b in zip(told["floor"], told["ours"], strict=True)]
+    growth = [one["late_mb"] - one["early_mb"] for one in told["ours"]]
+    record["faces"] = told["ours"][0]["faces"]
+    record["rate_beside_the_floor"] = {**summary(ratio), "at_least": LEAST_RATE}
+    record["cpu_of_the_floor_beside_ours"] = summary(cpu)
+    record["growth_mb"] = {**summary(growth), "at_most": MOST_GROWTH_MB}
+    record["held"] = statistics.median(ratio) >= LEAST_RATE and statistics.median(growth) <= MOST_GROWTH_MB
+    print(json.dumps(record, indent=1))
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""How fast a video is read, beside decoding it to arrays alone, and whether a longer one takes more memory.
+
+usage: python benchmarks/video.py [--rounds 9] [--seconds 10] [--model nano] [--busy]
+                                  [--out benchmarks/results/video.json]
+
+The clip is made on the spot from the sample portrait, which moves, grows and brightens before a wall: 720p, 25 frames
+a second, H.264 with a sine beside it. One process measures the rates: in each round the clip is decoded to BGR arrays
+by PyAV alone, with as many threads as the reader gives it, and then read by `analyze_video`; the ratio is of the
+medians. The processor's time for a frame, of all threads, stands beside it, as it suffers less from other work. For the
+memory, a clip and one ten times as long (640x360) are each read in a fresh process with everything that can be written,
+and their peaks compared. `--busy` marks a record that was taken beside other work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mien
+from mien.threads import threads
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "tests"))
+LEAST_RATIO, MOST_MB = 0.5, 20.0
+
+
+def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
+    """One who sways, comes near and is lit differently over time."""
+    import clips
+
+    def scene(i: int) -> clips.Pixels:
+        t = i / 25
+        place = (
+            0.4 + 0.15 * np.sin(t),
+            0.5 + 0.05 * np.sin(2 * t),
+            0.3 + 0.04 * np.sin(t / 2),
+            1 + 0.2 * np.sin(3 * t),
+        )
+        return clips.still(wide, high, place)
+
+    return clips.make(path, scene, clips.even(round(25 * seconds)))
+
+
+def decode(path: Path) -> int:
+    """The floor: every frame as a BGR array, and nothing else."""
+    import av
+
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = threads()
+        return sum(1 for frame in file.decode(stream) if frame.to_ndarray(format="bgr24") is not None)
+
+
+def read(path: Path, model: str) -> Callable[[], int]:
+    """Every frame read, and nothing written."""
+    recognizer = mien.load(model)
+    return lambda: sum(1 for _ in recognizer.analyze_video(path))
+
+
+def rates(path: Path, model: str, rounds: int) -> dict[str, Any]:
+    """Frames a second of both sides, in rounds that take turns."""
+    sides: dict[str, Callable[[], int]] = {"decoded to arrays": lambda: decode(path), "read": read(path, model)}
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    spent: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):  # the first warms up
+        for name, side in sides.items():
+            began, used = time.perf_counter(), time.process_time()
+            frames = side()
+            if number:
+                found[name].append(frames / (time.perf_counter() - began))
+                spent[name].append(1000 * (time.process_time() - used) / frames)
+    ratio = statistics.median(found["read"]) / statistics.median(found["decoded to arrays"])
+    return {
+        "frames_per_second": {name: summary(figures) for name, figures in found.items()},
+        "processor_milliseconds_per_frame": {name: summary(figures) for name, figures in spent.items()},
+        "ratio": {"measured": round(ratio, 3), "at_least": LEAST_RATIO, "held": ratio >= LEAST_RATIO},
+    }
+
+
+def peak(path: Path, model: str, folder: Path) -> float:
+    """The most memory that reading `path` takes, with all files written, in MB; for a process of its own."""
+    frames = mien.load(model).analyze_video(
+        path, annotate=folder / "seen.mp4", out=folder / "seen.csv", srt=folder / "seen.srt",
+        timeline=folder / "seen.png",
+    )  # fmt: skip
+    for _ in frames:
+        pass
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would tell the peak of the process that started this one, where that is higher
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def memory(folder: Path, model: str, seconds: float, times: int) -> dict[str, Any]:
+    """Peaks of a clip and of one ten times as long, medians of fresh processes."""
+    found: dict[str, float] = {}
+    for name, lasts in (("short", seconds), ("ten times as long", 10 * seconds)):
+        path = clip(folder / f"{name}.mp4", 640, 360, lasts)
+        command = [sys.executable, __file__, "--model", model, "--peak-of", str(path)]
+        peaks = []
+        for _ in range(times):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(done.stderr)
+            peaks.append(float(done.stdout.split()[-1]))
+        found[name] = round(statistics.median(peaks), 1)
+    more = round(found["ten times as long"] - found["short"], 1)
+    return {
+        "seconds": [seconds, 10 * seconds],
+        "peak_mb": found,
+        "more_mb": {"measured": more, "at_most": MOST_MB, "held": more <= MOST_MB},
+    }
+
+
+def summary(figures: list[float]) -> dict[str, Any]:
+    """Median and quartiles."""
+    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
+    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)]}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on, and how busy it was."""
+    import av
+
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown"),
+        "cores": os.cpu_count(),
+        "threads": threads(),
+        "python": platform.python_version(),
+        "av": av.__version__,
+        "load_average": [round(n, 2) for n in os.getloadavg()],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "video.json")
+    parser.add_argument("--peak-of", type=Path, help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if wanted.peak_of:
+            print(peak(wanted.peak_of, wanted.model, folder))
+            return
+        before = machine()
+        record: dict[str, Any] = {
+            "question": "how fast a video is read, beside decoding it alone, and what a longer one takes of memory",
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "busy": wanted.busy,
+            "rounds": wanted.rounds,
+            "clip": {"width": 1280, "height": 720, "rate": 25, "seconds": wanted.seconds, "faces": 1},
+            "machine": before,
+            "model": {wanted.model: mien.load(wanted.model).model.card.sha256},
+            **rates(clip(folder / "clip.mp4", 1280, 720, wanted.seconds), wanted.model, wanted.rounds),
+            "memory": memory(folder, wanted.model, wanted.seconds, 1 if wanted.busy else 3),
+        }
+    for side, figure in record["frames_per_second"].items():
+        low, high = figure["quartiles"]
+        print(f"{side:20} {figure['median']:7.1f} frames/s ({low:.1f} to {high:.1f})")
+    for what, bound in (
+        ("of decoding's rate", record["ratio"]),
+        ("MB more for ten times", record["memory"]["more_mb"]),
+    ):
+        print(f"{bound['measured']} {what}: {'held' if bound['held'] else 'MISSED'}")
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What does each part of the release recipes bring? Writes results/ablation.json, a row at a time.
+
+Run:   python experiments/ablation.py fer2013.csv fer2013new.csv [FOLDER]     (about 40 minutes on one core)
+
+Each row is `release_nano` without its teacher on a short schedule, with one change, three seeds; judged on PublicTest
+by FER2013's labels, single forwards, and by the raters' majority; all faces, and those without a twin in Training.
+FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there are not trained again.
+A short schedule is kind to what learns fast and hard on what needs time, such as strong augmentation.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS
+from mien.data import VAL, Dataset, load
+from mien.judge.protocols import judge_split
+from mien.train import Recipe, find_recipe, train, with_settings
+from mien.train.batches import steps_per_epoch
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "ablation.json"
+SEEDS = 3
+EPOCHS = 5
+SHORT = replace(find_recipe("release_nano"), name="ablation", teacher="", epochs=EPOCHS)
+AFFINE = "affine(degrees=10.0,shift=0.05,scale=0.1)"
+# Row -> the fields that it changes; the other optimiser's rate is the one that is usual for it.
+CHANGES: dict[str, list[str]] = {
+    "nothing": [],
+    "Nesterov, lr 0.1, decay 0.0005": ["optimiser=nesterov", "lr=0.1", "momentum=0.9", "weight_decay=0.0005"],
+    "no weight decay": ["weight_decay=0"],
+    "no running average": ["ema=0"],
+    "FER2013's labels alone": ["scheme=fer2013"],
+    "what votes make one expect alone": ["mix=1"],
+    "votes themselves, half": ["scheme=mixed"],
+    "label smoothing 0.1": ["label_smoothing=0.1"],
+    "no flip": [f"augment={AFFINE}"],
+    "no affine": ["augment=flip"],
+    "and cutout 12": [f"augment=flip+{AFFINE}+cutout(holes=1,size=12)"],
+    "taught by base, half": ["teacher=base", "teach=0.5"],
+}
+
+
+def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, Any]:
+    """Train one run and judge it in every way that the data allows."""
+    run = train(recipe, data, folder / f"seed{seed}", seed=seed, device="cpu", resume=True)
+    told_NK = run.predictions()[VAL]
+    found = judge_split(told_NK, data[VAL].rows_N, data, data, VAL)
+    scores = {
+        f"{'labels' if e.against == OWN_LABELS else 'raters'}, {e.protocol}": round(e.accuracy, 6)
+        for e in found.evaluations
+        if e.protocol in (OFFICIAL, CLEAN)
+    }
+    return {
+        "seed": seed,
+        "accuracy": scores,
+        "macro_f1": round(found.official.macro_f1, 6),
+        "train_loss": run.history[-1]["train_loss"],
+        "seconds": round(sum(m["seconds"] for m in run.history), 1),
+    }
+
+
+def rows_there(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an earlier call, if it began from the same recipe."""
+    if not RESULT.exists():
+        return []
+    before = json.loads(RESULT.read_text())
+    return list(before["changes"]) if before["recipe"] == recipe else []
+
+
+def main(csv: str, votes: str, folder: Path) -> None:
+    data = load(csv, votes=votes)
+    rows = rows_there(SHORT.to_dict())
+    for name, settings in CHANGES.items():
+        if any(row["change"] == name for row in rows):
+            continue
+        recipe, place = with_settings(SHORT, settings), folder / "".join(c if c.isalnum() else "_" for c in name)
+        rows.append({"change": name, "set": settings, "runs": [judged(recipe, data, place, s) for s in range(SEEDS)]})
+        record = {
+            "question": "what does each part of the release recipes bring, on a short schedule",
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "steps": SHORT.epochs * steps_per_epoch(len(data["train"]), SHORT),
+            "recipe": SHORT.to_dict(),
+            "changes": rows,
+        }
+        RESULT.write_text(json.dumps(record, indent=1) + "\n")
+        print(name, [run["accuracy"]["labels, official"] for run in rows[-1]["runs"]], flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3] if len(sys.argv) == 4 else tempfile.mkdtemp()))

@@ -1,0 +1,33 @@
+"""Put a trained run among the nets that ship: graph, card and weights to train further.
+
+Run:   python experiments/release.py NAME RUN fer2013.csv fer2013new.csv
+
+Writes src/mien/assets/NAME/ as `mien export --storage float16` does, and beside it NAME.safetensors, float16 too, for
+`--init NAME` and for recipes that NAME teaches. Then the tables of README and log are made anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tables
+
+from mien.data import load
+from mien.train import export, find_weights
+
+ASSETS = Path(__file__).resolve().parents[1] / "src" / "mien" / "assets"
+
+
+def main(name: str, run: str, csv: str, votes: str) -> None:
+    card = export(run, ASSETS / name, load(csv, votes=votes), name=name, storage="float16", overwrite=True)
+    find_weights(run).release(ASSETS / f"{name}.safetensors", half=True)
+    tables.main(check=False)
+    for score in card.scores:
+        print(f"{name}: {score.against}, {score.protocol}, {score.tta}: {100 * score.accuracy:.2f} % of {score.n:,}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

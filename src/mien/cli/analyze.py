@@ -1,0 +1,135 @@
+"""`mien analyze`: photos and folders of photos in, faces and their expressions out."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.shell import stoppable
+from mien.errors import MienError
+from mien.images import MAX_BYTES, MAX_PIXELS
+from mien.read.detectors import LONGEST, THRESHOLD
+from mien.read.recognizer import DEFAULT, DETECTOR
+
+if TYPE_CHECKING:
+    from mien.read.recognizer import Recognizer
+    from mien.read.sources import Source
+    from mien.read.writers import Writer
+
+FEW = 3  # pictures that are told at length
+
+
+def analyze(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Pictures, folders, patterns, or - for a picture on standard input."),
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Read the portrait that comes with the package.")] = False,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
+    longest_side: Annotated[
+        int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
+    ] = LONGEST,
+    min_confidence: Annotated[
+        float, typer.Option(help="A face whose likeliest class is less likely is `uncertain`, 0 to 1.")
+    ] = 0.0,
+    tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
+    max_faces: Annotated[int | None, typer.Option(help="Of a picture, the largest; default all.")] = None,
+    max_pixels: Annotated[int, typer.Option(help="Of a picture; one with more is not read.")] = MAX_PIXELS,
+    max_bytes: Annotated[int, typer.Option(help="Of a file; one with more is not read.")] = MAX_BYTES,
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="table, json, jsonl, csv or parquet; default by the name of --out, else table on a terminal and jsonl "
+            "in a pipe.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there; default stdout.")] = None,
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in the jsonl, csv or parquet file of --out; nothing is done twice.")
+    ] = False,
+) -> None:
+    """Read the faces in photos: where they are and what they express."""
+    from mien.read import load
+    from mien.read import sources as meant
+    from mien.read.writers import open_writer
+
+    form = _format(format_name, out, resume)
+    sources = [_sample()] if sample else []
+    if paths or not sample:
+        sources += meant.find_sources(paths or [], apart_from=annotate, max_bytes=max_bytes)
+    if out is not None:
+        meant.refuse_to_overwrite(sources, out)
+    places = {} if annotate is None else meant.places(sources, annotate)
+    reader = load(
+        model, detector=detector, threshold=threshold, longest=longest_side, min_confidence=min_confidence, tta=tta,
+        max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
+    )  # fmt: skip
+    writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW)
+    with stoppable(_kept(writer, resume)), writer:
+        unread = _run(reader, writer, sources, places)
+    if unread:
+        if len(sources) > 1:
+            typer.echo(f"mien: {unread:,} of {len(sources):,} pictures could not be read; their rows say why", err=True)
+        raise typer.Exit(1)
+
+
+def _sample() -> Source:
+    from mien.read import sample
+    from mien.read.sources import Source
+
+    return Source(sample().name, Path(sample().name), data=sample().read_bytes())
+
+
+def _format(name: str | None, out: Path | None, resume: bool) -> str:
+    from mien.read.writers import format_for
+
+    if resume and out is None:
+        raise MienError("--resume goes on in a file: say which one with --out")
+    if name is not None:
+        return name
+    if out is not None:
+        return format_for(out)
+    return "table" if sys.stdout.isatty() else "jsonl"
+
+
+def _kept(writer: Writer, resume: bool) -> str:
+    """What to tell someone who stops the command."""
+    if writer.out is None:
+        return "what was done is printed"
+    if not writer.resumable:
+        return f"what was done is kept in {writer.out}"
+    again = "the same command goes on" if resume else "the same command with --resume goes on"
+    return f"what was done is kept in {writer.out}; {again}"
+
+
+def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
+    """Read all that is not done; gives how many pictures could not be read, now or before."""
+    from mien.cli.bars import ReadingBar
+    from mien.errors import PictureError
+    from mien.read.bulk import analyze_sources, write_annotated
+    from mien.read.results import as_text
+
+    left = [source for source in sources if as_text(source.name) not in writer.done]
+    unread = sum(not writer.done.get(as_text(source.name), True) for source in sources)
+    with ReadingBar(len(left), writer.console, shown=len(left) > FEW) as bar:
+        for source, analysis in analyze_sources(reader, left):
+            if source.name in places and not analysis.error:
+                try:
+                    write_annotated(reader, source, analysis, places[source.name])
+                except PictureError as why:  # it has changed in the meantime
+                    analysis = replace(analysis, faces=(), error=str(why))
+            writer.write(analysis)
+            unread += bool(analysis.error)
+            bar.step(len(analysis.faces))
+    return unread

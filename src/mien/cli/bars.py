@@ -1,0 +1,62 @@
+"""A bar for a long command: how far, how fast, and how long still."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class ReadingBar:
+    """A bar over pictures while they are read, and a lasting line at the end; silent where nobody would see it.
+
+    It is shown on stderr if that is a terminal, unless the results go to the terminal too: lines and bar would run into
+    each other. A table is printed by a console of its own, which then draws the bar too.
+    """
+
+    def __init__(self, total: int, console: Console | None, *, shown: bool) -> None:
+        """
+        Args:
+            total: pictures.
+            console: what prints the results, if anything does.
+            shown: whether there is enough to do for a bar.
+        """
+        results_seen = console is not None and console.is_terminal
+        self._console = console if console is not None and results_seen else Console(stderr=True)
+        self._shown = shown and self._console.is_terminal and (results_seen or not sys.stdout.isatty())
+        self._total, self._pictures, self._faces = total, 0, 0
+        self._bar = Progress(
+            TextColumn("reading"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,  # what is written there goes to stdout, and not to the bar's console
+            redirect_stderr=False,
+            disable=not self._shown,
+        )
+        self._task = self._bar.add_task("", total=total, rate="")
+
+    def __enter__(self) -> ReadingBar:
+        self._began = time.perf_counter()
+        self._bar.start()
+        return self
+
+    def step(self, faces: int) -> None:
+        """A picture is read."""
+        self._pictures, self._faces = self._pictures + 1, self._faces + faces
+        self._bar.update(self._task, advance=1, rate=f"{self._rate():.0f} pictures/s")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+        if self._shown:
+            told = f"{self._pictures:,} of {self._total:,} pictures, {self._faces:,} faces"
+            self._console.print(f"{told}, {self._rate():.0f} pictures/s", highlight=False)
+
+    def _rate(self) -> float:
+        return self._pictures / max(time.perf_counter() - self._began, 1e-9)

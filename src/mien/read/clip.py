@@ -1,0 +1,210 @@
+"""A video file as pictures and times, by PyAV; one frame is held at a time.
+
+Frames come as they are seen: turned by the display matrix, with square pixels, BGR. Times are seconds from the
+beginning of the file and never fall, whatever the frame rate does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, MissingExtra, VideoError
+from mien.threads import threads
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame as Frame
+    from av.video.stream import VideoStream
+
+Picture = NDArray[np.uint8]
+
+LACKING = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
+USUAL_RATE = Fraction(25)  # frames a second, of a file that does not tell
+_TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as pictures, or lists of other files
+_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
+
+
+def pyav() -> Any:
+    """The module `av`; `MissingExtra` where it is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise MissingExtra("video", "reading and writing videos") from None
+    return av
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One frame.
+
+    Attributes:
+        index: its number in the file, from 0 on.
+        time: when it is shown, in seconds from the beginning.
+        lasts: seconds that it is shown, as far as the file tells.
+        picture_HW3: uint8, BGR, as it is seen.
+    """
+
+    index: int
+    time: float
+    lasts: float
+    picture_HW3: Picture
+
+
+class Clip:
+    """An open video file; a context manager that closes it.
+
+    Attributes:
+        path: of the file.
+        rate: mean frames a second.
+        seconds: how long the file says that its pictures last; None where it does not.
+        notes: what was wrong with the file, in sentences; complete once `shots` has ended.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the file.
+
+        Raises:
+            MissingExtra: PyAV is not installed.
+            VideoError: there is no such file, or it holds no pictures that can be decoded.
+        """
+        self.path = Path(path)
+        self.notes: list[str] = []
+        self._container = open_input(self.path)
+        try:
+            self._stream = _pictures_of(self._container, self.path)
+        except MienError:
+            self._container.close()
+            raise
+        self._start = (self._container.start_time or 0) / 1_000_000
+        rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
+        self.rate = float(rate if rate > 0 else USUAL_RATE)
+        self.seconds = _told_seconds(self._stream, self._container)
+
+    def __enter__(self) -> Clip:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._container.close()
+
+    @property
+    def frames(self) -> int | None:
+        """How many there are, as far as the file tells: for a progress bar, not to be relied upon."""
+        return None if self.seconds is None else max(1, round(self.seconds * self.rate))
+
+    def shots(self, every: int = 1) -> Iterator[Shot]:
+        """Every `every`-th frame from the first on; the others are decoded and left out.
+
+        Raises:
+            VideoError: not one frame can be decoded.
+        """
+        index, time, end = -1, 0.0, 0.0
+        for index, frame in enumerate(self._decoded()):
+            # A stream without times has its frame rate. A time that falls would set trackers and players back.
+            told = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
+            time = max(time, told)
+            lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
+            end = time + lasts
+            if index % every == 0:
+                yield Shot(index, time, lasts, _as_seen(frame, self._stream.sample_aspect_ratio))
+        if index < 0:
+            raise VideoError(f"{self.path} holds no frame that can be decoded; it is damaged or cut off")
+        self._judge_end(end)
+
+    def _decoded(self) -> Iterator[Frame]:
+        """What can be decoded: a damaged packet is left out, a file that breaks off ends there."""
+        av, faults = pyav(), 0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError:
+                self.notes.append(f"{self.path.name} cannot be read to its end; what came before is read")
+                break
+            if packet is None:
+                break
+            try:
+                yield from packet.decode()
+            except av.error.FFmpegError:
+                faults += 1
+        if faults:
+            self.notes.append(f"{self.path.name} is damaged: {faults} of its packets could not be decoded")
+
+    def _judge_end(self, end: float) -> None:
+        """A file that lacks its end often just stops: its header still tells how long it was."""
+        if self.seconds is not None and self.seconds - end > max(LACKING, 0.02 * self.seconds) and not self.notes:
+            self.notes.append(
+                f"{self.path.name} breaks off after {end:.1f} of {self.seconds:.1f} seconds; what came before is read"
+            )
+
+
+def open_input(path: Path) -> InputContainer:
+    """The file, opened by PyAV and by no other protocol than that of files.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        VideoError: there is no such file, or PyAV can make nothing of it.
+    """
+    av = pyav()
+    try:
+        if path.is_dir():
+            raise VideoError(f"{path} is a folder, not a video")
+        if not path.is_file():
+            raise VideoError(f"there is no file {path}")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as why:
+        raise VideoError(f"cannot read {path}: {why.strerror or why}") from None
+    if empty:
+        raise VideoError(f"{path} is empty")
+    try:
+        # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
+        container: InputContainer = av.open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"})
+    except av.error.FFmpegError:
+        raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
+    if container.format.name in _TEXTS:
+        container.close()
+        raise VideoError(f"{path} is text, not a video")
+    return container
+
+
+def _pictures_of(container: InputContainer, path: Path) -> VideoStream:
+    """The first stream that moves: not the cover of a piece of music."""
+    av = pyav()
+    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not moving:
+        sound = " but sound" if container.streams.audio else ""
+        raise VideoError(f"{path} holds nothing{sound}: it has no pictures")
+    stream = moving[0]
+    if stream.codec_context is None:
+        raise VideoError(f"the pictures of {path} are in a form that this PyAV cannot decode")
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = threads()
+    return stream
+
+
+def _told_seconds(stream: VideoStream, container: InputContainer) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    clock = stream.metadata.get("DURATION", "").split(":")  # Matroska's, as hours:minutes:seconds
+    try:
+        hours, minutes, seconds = map(float, clock)
+        return 3600 * hours + 60 * minutes + seconds
+    except ValueError:
+        return container.duration / 1_000_000 if container.duration else None
+
+
+def _as_seen(frame: Frame, aspect: Fraction | None) -> Picture:
+    """Square pixels where the file's are of a shape that occurs, BGR, turned: uint8 [H,W,3]."""
+    wide = aspect if aspect and Fraction(1, 2) <= aspect <= 2 else 1
+    picture_HW3 = frame.reformat(width=round(frame.width * wide), format="bgr24").to_ndarray()
+    turn = _TURNS.get(round(frame.rotation / 90) % 4)
+    return np.asarray(picture_HW3 if turn is None else cv2.rotate(picture_HW3, turn), np.uint8)

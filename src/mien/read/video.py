@@ -1,0 +1,176 @@
+"""Faces in a video, frame by frame: read, found, followed, told apart and smoothed, in constant memory."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mien.errors import MienError
+from mien.read import drawing
+from mien.read.ahead import ahead
+from mien.read.chart import Chart
+from mien.read.clip import Clip, Picture, Shot
+from mien.read.detectors import LONGEST_OF_VIDEO
+from mien.read.film import Film
+from mien.read.follow import WINDOW_PIXELS, Detect, Follower
+from mien.read.results import PersonFace, VideoFrame
+from mien.read.subtitles import Subtitles
+from mien.read.timeline import Timeline
+from mien.read.tracks import SMOOTH, Smoother
+
+if TYPE_CHECKING:
+    from mien.read.recognizer import Recognizer
+
+
+def analyze_video(
+    recognizer: Recognizer,
+    path: str | Path,
+    *,
+    every: int = 1,
+    annotate: str | Path | None = None,
+    out: str | Path | None = None,
+    srt: str | Path | None = None,
+    timeline: str | Path | None = None,
+    smooth: float = SMOOTH,
+    longest: int = LONGEST_OF_VIDEO,
+    on_note: Callable[[str], None] | None = None,
+) -> Generator[VideoFrame]:
+    """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
+
+    Args:
+        recognizer: what reads them; below its `min_confidence` a face is labelled `uncertain`.
+        path: of the video.
+        every: read every so many-th frame; 1 reads all.
+        annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are in
+            it, with the sound; those between two that were read show what was read last.
+        out: write a table there, a row for each frame and person; .csv, .jsonl or .parquet.
+        srt: write subtitles there, which tell who expresses what.
+        timeline: draw each person's probabilities over time there, .png.
+        smooth: seconds over which probabilities are smoothed, 0 for not at all.
+        longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+        on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
+            warning. What was read before is yielded all the same.
+
+    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
+
+    Raises:
+        MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
+        VideoError: the file is not there, holds no video that can be decoded, or `annotate` cannot be written.
+        MienError: an option is out of its range, or another file cannot be written.
+    """
+    told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
+    _check(every=every, smooth=smooth, longest=longest)
+
+    def frames() -> Generator[VideoFrame]:
+        with ExitStack() as stack:
+            clip = stack.enter_context(Clip(path))
+            sinks, film = [], None
+            for sink in _sinks(recognizer, clip, out, srt, timeline):
+                stack.enter_context(sink)
+                sinks.append(sink)
+            if annotate is not None:
+                film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
+            for frame in watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest):
+                for sink in sinks:
+                    sink.write(frame)
+                yield frame
+            for note in clip.notes:
+                told(note)
+
+    return frames()
+
+
+def _sinks(
+    recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
+) -> Iterator[Timeline | Subtitles | Chart]:
+    labels = recognizer.labels.names
+    if out is not None:
+        yield Timeline(out, labels)
+    if srt is not None:
+        yield Subtitles(srt)
+    if timeline is not None:
+        yield Chart(timeline, labels, clip.path.name)
+
+
+def watch(
+    recognizer: Recognizer,
+    clip: Clip,
+    *,
+    film: Film | None = None,
+    every: int = 1,
+    smooth: float = SMOOTH,
+    longest: int = LONGEST_OF_VIDEO,
+) -> Generator[VideoFrame]:
+    """The faces in an open clip, which is read in a thread ahead of the work; else as `analyze_video`.
+
+    Args:
+        film: where each frame is written with what was read in it.
+    """
+    _check(every=every, smooth=smooth, longest=longest)
+    eyes = _eyes(recognizer, longest)
+    follower, smoother = Follower(eyes.detect, _near(recognizer)), Smoother(smooth)
+    frame: VideoFrame | None = None
+    shots = ahead(clip.shots(1 if film is not None else every))
+    try:
+        for shot in shots:
+            read = shot.index % every == 0
+            if read or frame is None:
+                frame = _read(eyes, follower, smoother, shot)
+            if film is not None:
+                film.write(shot.picture_HW3, shot.time, shot.lasts, _drawing(frame))
+            if read:
+                yield frame
+    finally:
+        shots.close()
+
+
+def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) -> VideoFrame:
+    """What is to be told of one frame."""
+    found = follower.look(shot.picture_HW3, shot.time)
+    told_NK = eyes.probabilities(eyes.cut(shot.picture_HW3, [one for _, one in found]))
+    faces = []
+    for (person, one), told_K in zip(found, told_NK, strict=True):
+        smoothed_K = smoother.update(person, told_K.tolist(), shot.time)
+        face = eyes.face(one, np.asarray(smoothed_K, np.float32))
+        faces.append(PersonFace(**vars(face), person=person))
+    smoother.keep(follower.persons)
+    high, wide = shot.picture_HW3.shape[:2]
+    return VideoFrame(shot.index, shot.time, wide, high, tuple(faces))
+
+
+def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
+    """What draws a frame's faces into its picture, and into those after it that are not read."""
+    captions = [f"#{face.person}" for face in frame.faces]
+    return lambda picture_HW3: drawing.annotate(picture_HW3, frame.faces, captions=captions)
+
+
+def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
+    """The recognizer with a detector that looks at smaller copies, where its own does so at all."""
+    eyes = copy.copy(recognizer)
+    eyes.detector = _looking_at(recognizer.detector, longest)
+    return eyes
+
+
+def _near(recognizer: Recognizer) -> Detect | None:
+    """What finds a face in a window; None where a detector has one answer to all pictures."""
+    detector = recognizer.detector
+    return None if detector.crops else _looking_at(detector, WINDOW_PIXELS)
+
+
+def _looking_at(detector: Any, longest: int) -> Any:
+    able = is_dataclass(detector) and not isinstance(detector, type) and hasattr(detector, "longest")
+    return replace(detector, longest=longest) if able else detector
+
+
+def _check(*, every: int, smooth: float, longest: int) -> None:
+    for name, value, least in (("every", every, 1), ("longest", longest, 32)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise MienError(f"{name} is a whole number from {least} on, got {value!r}")
+    Smoother(smooth)

@@ -1,0 +1,75 @@
+"""Trained nets that teach another: of the very pictures that it is shown they say how likely each class is.
+
+Source: Hinton et al. 2015, arXiv 1503.02531; that teacher and pupil should look at the same altered picture, Beyer et
+al. 2022, arXiv 2106.05237. Their opinions are mixed into the targets, without a temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mien.errors import RunError
+from mien.train.models import build_model
+from mien.train.recipe import Recipe
+from mien.train.weights import Weights, find_weights
+
+JOIN = "+"  # between the names of several teachers
+
+
+def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
+    """The weights of the nets that teach `recipe`, none where it has no teacher.
+
+    Raises:
+        RunError: nothing is called so, or it tells other classes apart, or sees pixels normalised otherwise.
+    """
+    found = tuple(find_weights(name.strip()) for name in recipe.teacher.split(JOIN) if name.strip())
+    for weights in found:
+        if weights.labels != tuple(labels):
+            raise RunError(
+                f"the teacher '{weights.name}' tells {', '.join(weights.labels)} apart, "
+                f"and recipe '{recipe.name}' learns {', '.join(labels)}"
+            )
+        for field in ("mean", "std"):
+            if weights.recipe[field] != getattr(recipe, field):
+                raise RunError(
+                    f"the teacher '{weights.name}' sees pixels with {field} {weights.recipe[field]}, "
+                    f"recipe '{recipe.name}' with {getattr(recipe, field)}: --set {field}={weights.recipe[field]}"
+                )
+    return found
+
+
+def identity_of_teachers(teachers: Sequence[Weights]) -> list[dict[str, str]] | None:
+    """For a run's record; None where nobody teaches."""
+    return [weights.identity for weights in teachers] or None
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """The nets that teach, ready on the device, and the share of each target that is theirs."""
+
+    nets: tuple[Any, ...]
+    share: float
+
+    @classmethod
+    def of(cls, teachers: Sequence[Weights], share: float, fabric: Fabric) -> Teaching:
+        return cls(tuple(fabric.setup_module(_net(weights)) for weights in teachers), share)
+
+    @torch.no_grad()
+    def __call__(self, x_BCHW: Tensor, target_BK: Tensor) -> Tensor:
+        """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
+        if not self.nets:
+            return target_BK
+        told_BK = torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
+        return torch.lerp(target_BK, told_BK, self.share)
+
+
+def _net(weights: Weights) -> nn.Module:
+    net = build_model(weights.recipe["model"], len(weights.labels))
+    weights.put_into(net, weights.labels)
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,71 @@
+"""A thread that works ahead: same items, same order, same errors, and no thread left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mien.read.ahead import Behind, ahead
+
+
+def left_behind() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+
+
+def test_items_come_in_order_and_the_thread_ends() -> None:
+    assert list(ahead(range(100), 3)) == list(range(100))
+    assert list(ahead([])) == []
+    assert not left_behind()
+
+
+def test_an_error_comes_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("the sixth")
+
+    going = ahead(items())
+    assert [next(going) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="the sixth"):
+        next(going)
+    assert not left_behind()
+
+
+def test_at_most_a_few_wait_and_closing_ends_it() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(10_000):
+            taken.append(i)
+            yield i
+
+    going = ahead(items(), 3)
+    assert [next(going) for _ in range(10)] == list(range(10))
+    going.close()
+    assert not left_behind()
+    assert len(taken) <= 10 + 3 + 2
+
+
+def fail() -> None:
+    raise ValueError("no")
+
+
+def test_calls_are_made_in_order_and_in_another_thread() -> None:
+    behind, made = Behind(2), list[object]()
+    for i in range(50):
+        behind.do(lambda i=i: made.append(i))
+    behind.close(lambda: made.append(threading.current_thread() is threading.main_thread()))
+    assert made == [*range(50), False]
+    behind.close(fail)  # closed already
+    assert not left_behind()
+
+
+def test_after_an_error_only_the_last_call_is_made() -> None:
+    behind, made = Behind(), list[str]()
+    behind.do(fail)
+    behind.do(lambda: made.append("after"))
+    with pytest.raises(ValueError, match="no"):
+        behind.close(lambda: made.append("last"))
+    assert made == ["last"]
+    assert not left_behind()

@@ -1,0 +1,142 @@
+"""Many pictures in a row: their order, their errors, how far is read ahead, and their annotated copies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import MienError, PictureError
+from mien.images import read_picture
+from mien.read import Recognizer, Source, analyze_sources, annotate, bulk, find_sources, sample
+from mien.read.drawing import enlarged
+from mien.threads import threads
+
+PORTRAIT = read_picture(sample())
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return mien.load("nano")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Portraits of several sizes, a picture without a face, and three that cannot be read, mixed."""
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{2 * i}.jpg"), cv2.resize(PORTRAIT, (300 + 60 * i, 300 + 60 * i)))
+    (tmp_path / "1.jpg").write_bytes(sample().read_bytes()[:5000])
+    (tmp_path / "3.jpg").write_text("no picture")
+    (tmp_path / "7.jpg").touch()
+    cv2.imwrite(str(tmp_path / "5.png"), np.full((90, 120, 3), 128, np.uint8))
+    return tmp_path
+
+
+def test_each_picture_has_its_result_in_its_place(recognizer: Recognizer, folder: Path) -> None:
+    sources = find_sources([folder])
+    told = list(analyze_sources(recognizer, sources))
+    assert [source for source, _ in told] == sources
+    assert [analysis.source for _, analysis in told] == [
+        str(folder / f"{i}.{'png' if i == 5 else 'jpg'}") for i in range(8)
+    ]
+    assert [len(analysis.faces) for _, analysis in told] == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert [bool(analysis.error) for _, analysis in told] == [False, True, False, True, False, False, False, True]
+
+
+def test_results_are_those_of_one_at_a_time(recognizer: Recognizer, folder: Path) -> None:
+    for source, analysis in analyze_sources(recognizer, find_sources([folder])):
+        alone = next(recognizer.analyze_many([source.name]))
+        assert replace(analysis, faces=()) == replace(alone, faces=())
+        for one, other in zip(analysis.faces, alone.faces, strict=True):
+            assert (one.box, one.label) == (other.box, other.label)
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_bytes_and_errors_known_before_are_told(recognizer: Recognizer) -> None:
+    sources = [
+        Source("*.gif", Path("none"), error="*.gif: no file matches"),
+        Source("-", Path("stdin"), data=sample().read_bytes()),
+        Source("-", Path("stdin"), data=b""),
+    ]
+    told = [analysis for _, analysis in analyze_sources(recognizer, sources)]
+    assert told[0].error == "*.gif: no file matches"
+    assert [face.label for face in told[1].faces] == ["happy"]
+    assert "standard input: is empty" in told[2].error
+    assert list(analyze_sources(recognizer, [])) == []
+
+
+def test_a_limit_of_the_recognizer_holds(folder: Path) -> None:
+    strict = mien.load("nano", max_pixels=310 * 310)
+    errors = [
+        analysis.error for _, analysis in analyze_sources(strict, find_sources([folder / "0.jpg", folder / "6.jpg"]))
+    ]
+    assert errors[0] == ""
+    assert "megapixels, above the limit" in errors[1]
+
+
+def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, and fewer still where they are large."""
+    taken = 0
+
+    def endless() -> Iterator[Source]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Source(str(folder / "0.jpg"), Path("0.jpg"))
+
+    most = 2 * min(bulk.READERS, threads()) + 1
+    reading = bulk._read_ahead(recognizer, endless())
+    for count in range(1, 4):
+        next(reading)
+        assert taken <= count - 1 + most
+    monkeypatch.setattr(bulk, "AHEAD", 1)
+    waiting = taken - 3
+    assert waiting > 1
+    time.sleep(1)  # until all of them are decoded
+    for _ in range(waiting):  # as long as one waits, none is taken
+        next(reading)
+    assert taken == 3 + waiting
+    reading.close()
+
+
+def test_stopped_early_no_thread_stays(recognizer: Recognizer, folder: Path) -> None:
+    reading = analyze_sources(recognizer, find_sources([folder]))
+    next(reading)
+    reading.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("mien-read")]
+
+
+@pytest.mark.parametrize("name", ["seen/deep/a.jpg", "a.png"])
+def test_the_annotated_copy_is_written(recognizer: Recognizer, tmp_path: Path, name: str) -> None:
+    source = Source(str(sample()), Path("a.jpg"))
+    analysis = recognizer.analyze(sample())
+    bulk.write_annotated(recognizer, source, analysis, tmp_path / name)
+    written = cv2.imread(str(tmp_path / name)).astype(int)
+    assert np.abs(written - annotate(PORTRAIT, analysis)).mean() < (1.5 if name.endswith("jpg") else 1e-9)
+    assert [f.name for f in (tmp_path / name).parent.iterdir()] == [Path(name).name]
+
+
+def test_the_copy_of_a_stamp_is_large_enough_for_letters(recognizer: Recognizer, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "stamp.png"), cv2.resize(PORTRAIT[40:200, 150:300], (48, 48)))
+    stamp = mien.load("nano", detector="whole")
+    [(source, analysis)] = analyze_sources(stamp, find_sources([tmp_path / "stamp.png"]))
+    bulk.write_annotated(stamp, source, analysis, tmp_path / "seen.png")
+    wanted = annotate(*enlarged(read_picture(source.name), analysis))
+    assert np.array_equal(cv2.imread(str(tmp_path / "seen.png")), wanted)
+    assert wanted.shape == (336, 336, 3)
+
+
+def test_a_copy_that_cannot_be_written_or_read_is_one_sentence(recognizer: Recognizer, tmp_path: Path) -> None:
+    source, analysis = Source(str(sample()), Path("a.jpg")), recognizer.analyze(sample())
+    (tmp_path / "file").touch()
+    with pytest.raises(MienError, match=r"cannot write .*a\.jpg"):
+        bulk.write_annotated(recognizer, source, analysis, tmp_path / "file" / "a.jpg")
+    with pytest.raises(PictureError, match="there is no such file"):
+        bulk.write_annotated(recognizer, Source(str(tmp_path / "gone"), Path("a.jpg")), analysis, tmp_path / "a.jpg")

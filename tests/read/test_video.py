@@ -1,0 +1,228 @@
+"""Faces in videos, frame by frame: who is who, smoothed over seconds, whatever the file is like."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clips
+import mien
+from mien.errors import MienError, VideoError
+from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
+from mien.read.video import analyze_video
+
+
+@pytest.fixture(scope="module")
+def reader() -> Recognizer:
+    return mien.load("nano")
+
+
+def scene(i: int) -> clips.Pixels:
+    """One who stays and, from the 20th frame on, another."""
+    who = [(0.27 + 0.002 * i, 0.5, 0.4, 1 + 0.2 * np.sin(i / 5))]
+    return clips.still(320, 240, *who, *([(0.78, 0.45, 0.36, 0.8)] if i >= 20 else []))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clips.make(tmp_path_factory.mktemp("clip") / "a.mp4", scene, clips.even(50))
+
+
+def test_two_persons_keep_their_numbers(reader: Recognizer, clip: Path) -> None:
+    frames = list(reader.analyze_video(clip))
+    assert [f.index for f in frames] == list(range(50))
+    assert [f.time for f in frames] == pytest.approx(clips.even(50), abs=1e-3)
+    assert {(f.width, f.height) for f in frames} == {(320, 240)}
+    assert [f.faces[0].person for f in frames] == [1] * 50
+    assert all(len(f.faces) == 1 for f in frames[:20])
+    assert all([face.person for face in f.faces] == [1, 2] for f in frames[30:])
+    for face in (face for frame in frames for face in frame.faces):
+        assert sum(face.probabilities) == pytest.approx(1, abs=1e-5)
+        assert face.label == "happy"
+        assert len(face.landmarks) == 5
+
+
+def test_a_frame_is_told_as_a_picture_is(reader: Recognizer, clip: Path) -> None:
+    """Without smoothing, and where all is searched, a frame's face is the one that `analyze` finds."""
+    frame = next(analyze_video(reader, clip, smooth=0))
+    from mien.read.clip import Clip
+
+    with Clip(clip) as open_clip:
+        shot = next(open_clip.shots())
+    (alone,) = reader.analyze(shot.picture_HW3, order="bgr").faces
+    (face,) = frame.faces
+    assert {k: v for k, v in face.to_dict().items() if k != "person"} == alone.to_dict()
+
+
+def test_to_dict_is_json(reader: Recognizer, clip: Path) -> None:
+    told = json.loads(json.dumps(next(reader.analyze_video(clip)).to_dict()))
+    assert sorted(told) == ["faces", "height", "index", "time", "width"]
+    assert told["faces"][0]["person"] == 1
+    assert sorted(told["faces"][0]) == ["box", "confidence", "label", "landmarks", "person", "probabilities", "score"]
+
+
+def test_every_so_manyth_frame(reader: Recognizer, clip: Path) -> None:
+    frames = list(reader.analyze_video(clip, every=12))
+    assert [f.index for f in frames] == [0, 12, 24, 36, 48]
+    assert [len(f.faces) for f in frames] == [1, 1, 2, 2, 2]
+    assert {f.faces[0].person for f in frames} == {1}
+
+
+def test_what_is_told_is_smooth(reader: Recognizer, tmp_path: Path) -> None:
+    """A face that goes dark for two frames hardly stirs the smoothed probabilities."""
+
+    def flickers(i: int) -> clips.Pixels:
+        return clips.still(320, 240, (0.5, 0.5, 0.5, 0.25 if i in (10, 11) else 1.0))
+
+    path = clips.make(tmp_path / "a.mp4", flickers, clips.even(20), sound=None)
+
+    def steps(smooth: float) -> np.ndarray:
+        told_TK = np.array([f.faces[0].probabilities for f in reader.analyze_video(path, smooth=smooth)])
+        return np.abs(np.diff(told_TK, axis=0)).max()
+
+    assert steps(0.5) < 0.25 * steps(0)
+
+
+def test_below_min_confidence_the_label_is_uncertain(clip: Path) -> None:
+    reader = mien.load("nano", min_confidence=1.0)
+    frame = next(reader.analyze_video(clip))
+    assert frame.faces[0].label == UNCERTAIN
+    assert frame.faces[0].confidence > 0.5
+
+
+def test_an_uneven_frame_rate_changes_the_times_alone(reader: Recognizer, tmp_path: Path) -> None:
+    times = [0.0, 0.03, 0.3, 0.31, 0.5, 0.9, 0.94, 0.98]
+    frames = list(reader.analyze_video(clips.make(tmp_path / "a.mp4", scene, times)))
+    assert [f.time for f in frames] == pytest.approx(times, abs=1e-3)
+    assert {tuple(face.person for face in f.faces) for f in frames} == {(1,)}
+
+
+def test_a_turned_video_is_read_upright(reader: Recognizer, tmp_path: Path) -> None:
+    """Lying pictures with a flag that raises them."""
+
+    def lying(i: int) -> clips.Pixels:
+        return np.ascontiguousarray(np.rot90(clips.still(240, 320, (0.5, 0.5, 0.6, 1.0)), -1))
+
+    frames = list(reader.analyze_video(clips.make(tmp_path / "a.mp4", lying, clips.even(3), turned=90)))
+    assert {(f.width, f.height, len(f.faces)) for f in frames} == {(240, 320, 1)}
+
+
+def test_frames_without_faces_are_frames(reader: Recognizer, tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "a.mp4", lambda i: clips.still(320, 240), clips.even(6), sound=None)
+    assert [f.faces for f in reader.analyze_video(path)] == [()] * 6
+
+
+def test_whole_takes_each_frame_for_a_face(clip: Path) -> None:
+    reader = mien.load("nano", detector="whole")
+    frames = list(islice(reader.analyze_video(clip), 5))
+    assert [[face.person for face in f.faces] for f in frames] == [[1]] * 5
+
+
+def test_a_file_that_breaks_off_is_read_and_told(reader: Recognizer, tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "a.mkv", scene, clips.even(50))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match="breaks off after"):
+        frames = list(reader.analyze_video(path))
+    notes: list[str] = []
+    assert list(reader.analyze_video(path, on_note=notes.append)) == frames
+    assert 5 < len(frames) < 50
+    assert len(notes) == 1
+
+
+def test_what_is_no_video_raises(reader: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video\n" * 99)
+    with pytest.raises(VideoError, match="is no video that can be read"):
+        list(reader.analyze_video(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"every": 0}, "every is a whole number from 1 on, got 0"),
+        ({"every": 1.5}, "every is a whole number"),
+        ({"longest": 3}, "longest is a whole number from 32 on, got 3"),
+        ({"smooth": -1}, "seconds from 0 on, got -1"),
+        ({"smooth": "long"}, "seconds from 0 on, got 'long'"),
+    ],
+)
+def test_options_out_of_range_are_told_at_once(
+    reader: Recognizer, clip: Path, options: dict[str, float], told: str
+) -> None:
+    with pytest.raises(MienError, match=told):
+        reader.analyze_video(clip, **options)
+
+
+def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
+    out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
+    frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
+    assert [f.index for f in islice(frames, 10)] == list(range(10))
+    frames.close()
+    assert not [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+    assert len(out.read_text().splitlines()) == 11
+    assert srt.read_text().startswith("1\n00:00:00,000 --> 00:00:00,400\nPerson 1: happy\n")
+    from mien.read.clip import Clip
+
+    with Clip(film) as written:
+        assert len(list(written.shots())) == 10
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.mp4", "t.png", "t.srt"]
+
+
+def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
+    reader: Recognizer, clip: Path, tmp_path: Path
+) -> None:
+    from mien.read.clip import Clip
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for n in range(12):
+            film = tmp_path / f"{n}.mp4"
+            signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.011 * n)
+            with suppress(KeyboardInterrupt), closing(analyze_video(reader, clip, annotate=film)) as frames:
+                for _ in frames:
+                    pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert not [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+            if film.exists():
+                with Clip(film) as written:
+                    assert list(written.shots())
+                    assert not written.notes
+    finally:
+        signal.signal(signal.SIGALRM, usual)
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_the_annotated_video_has_all_frames_and_marks(
+    reader: Recognizer, clip: Path, tmp_path: Path, every: int
+) -> None:
+    from mien.read.clip import Clip
+
+    out = tmp_path / "b.mp4"
+    frames = list(reader.analyze_video(clip, annotate=out, every=every))
+    with Clip(clip) as a, Clip(out) as b:
+        before, after = list(a.shots()), list(b.shots())
+    assert [s.time for s in after] == pytest.approx([s.time for s in before], abs=1e-4)
+    assert {s.picture_HW3.shape for s in after} == {(240, 320, 3)}
+    for shot, was in zip(after, before, strict=True):
+        box = frames[shot.index // every].faces[0].box
+        changed = np.abs(shot.picture_HW3.astype(int) - was.picture_HW3).max(2) > 60
+        rim = changed[round(box.top) : round(box.bottom), round(box.left) - 3 : round(box.left) + 4].any(1)
+        assert rim.mean() > 0.6, shot.index  # the frame around the face
+        assert not changed[:12, :60].any()
+
+
+def test_results_are_checked_where_they_are_born() -> None:
+    assert VideoFrame(0, 0.0, 10, 10, ()).to_dict()["faces"] == []
+    with pytest.raises(MienError, match="has 2 labels and 1 probabilities"):
+        PersonFace(mien.read.Box(0, 0, 1, 1), 0.5, (), ("a", "b"), (1.0,), "a", 1)

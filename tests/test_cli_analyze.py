@@ -1,0 +1,304 @@
+"""`mien analyze` as a person uses it, by its real entry point: what is printed, what is written, and the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import mien
+from mien.cli.analyze import analyze
+from mien.images import read_picture
+from mien.read import sample
+
+PORTRAIT = read_picture(sample())
+ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1", "NO_COLOR": "1"}
+
+
+def run(*words: object, at: Path | None = None, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mien", "analyze", *map(str, words)]
+    return subprocess.run(command, capture_output=True, cwd=at, env=ENVIRONMENT, text=True, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def on_a_terminal(*words: object, at: Path) -> tuple[int, str]:
+    """Exit code and screen where stdout and stderr are a terminal."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mien", "analyze", *map(str, words)]
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=at, env=ENVIRONMENT)
+    os.close(theirs)
+    screen = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not part:
+            break
+        screen += part
+    os.close(ours)
+    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())  # without colours and bold
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two portraits, one of them in a folder below, a group, a picture without a face, and one that is cut off."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    shutil.copy(sample(), folder / "a.jpg")
+    cv2.imwrite(str(folder / "below" / "a.png"), cv2.resize(PORTRAIT, (400, 400)))
+    cv2.imwrite(str(folder / "group.jpg"), np.hstack([PORTRAIT[:400, :400]] * 2))
+    cv2.imwrite(str(folder / "wall.png"), np.full((90, 120, 3), 128, np.uint8))
+    (folder / "cut.jpg").write_bytes(sample().read_bytes()[:5000])
+    return folder
+
+
+def test_the_sample_is_read() -> None:
+    done = run("--sample")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert (told["source"], told["error"], len(told["faces"])) == ("sample.jpg", None, 1)
+    assert told["faces"][0]["label"] == "happy"
+
+
+def test_on_a_terminal_it_is_a_table_with_bars(tmp_path: Path) -> None:
+    code, screen = on_a_terminal("--sample", at=tmp_path)
+    assert code == 0
+    assert "sample.jpg  512 x 512, 1 face" in screen
+    assert "█████" in screen
+    assert all(name in screen for name in mien.FER7.names)
+
+
+def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> None:
+    code, screen = on_a_terminal(photos.name, at=photos.parent)
+    assert code == 1
+    assert screen.count("happy") == 4
+    assert "photos/wall.png  no face" in screen
+    assert "5 of 5 pictures, 4 faces" in screen
+    assert "mien: 1 of 5 pictures could not be read; their rows say why" in screen
+
+
+def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
+    """stderr a terminal, stdout a pipe: the lines are clean."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mien", "analyze", str(photos)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        lines = process.stdout.read().splitlines()
+        screen = os.read(ours, 1 << 20).decode()
+        os.close(ours)
+    assert len([json.loads(line) for line in lines]) == 5
+    assert "pictures/s" in screen
+
+
+@pytest.mark.parametrize(("named", "code"), [("a.jpg", 0), ("wall.png", 0), ("cut.jpg", 1), ("gone.jpg", 1), (".", 1)])
+def test_exit_code_says_whether_all_were_read(photos: Path, named: str, code: int) -> None:
+    done = run(named, "--format", "jsonl", at=photos)
+    assert done.returncode == code
+    assert [bool(json.loads(line)["error"]) for line in done.stdout.splitlines()].count(True) == code
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_one_document_and_csv_a_row_a_face(photos: Path) -> None:
+    found = json.loads(run(photos, "--format", "json").stdout)
+    assert [len(one["faces"]) for one in found] == [1, 0, 2, 0, 1]
+    table = list(csv.DictReader(io.StringIO(run(photos, "--format", "csv").stdout)))
+    assert [row["face"] for row in table] == ["1", "", "1", "2", "", "1"]
+    assert table[1]["error"].startswith(str(photos / "cut.jpg"))
+
+
+def test_standard_input_and_several_names(photos: Path) -> None:
+    with sample().open("rb") as portrait:
+        done = run("-", photos / "wall.png", stdin=portrait)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["source"], len(one["faces"])) for one in told] == [("-", 1), (str(photos / "wall.png"), 0)]
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt", "parquet"])
+def test_out_tells_the_format_and_stdout_stays_empty(photos: Path, suffix: str) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    out = photos.parent / "new" / f"faces.{suffix}"
+    done = run(photos / "a.jpg", photos / "group.jpg", "--out", out)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert out.stat().st_size > 100
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_options_reach_the_recognizer(photos: Path) -> None:
+    def faces(*words: object) -> list[dict[str, object]]:
+        return json.loads(run(photos / "group.jpg", *words).stdout)["faces"]  # type: ignore[no-any-return]
+
+    assert [face["label"] for face in faces("--min-confidence", 1)] == ["uncertain"] * 2
+    assert faces("--threshold", 0.999) == []
+    assert len(faces("--max-faces", 1)) == 1
+    assert faces("--detector", "whole")[0]["box"] == {"left": 200, "top": 0, "width": 400, "height": 400}
+    assert faces("--tta", "flip")[0]["probabilities"] != faces()[0]["probabilities"]
+    assert faces("--longest-side", 320)[0]["box"] != faces()[0]["box"]
+    assert json.loads(run(photos / "a.jpg", "--model", "base").stdout)["model"] == "base"
+    assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-pixels", 1000).stdout)["error"]
+    assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-bytes", 1000).stdout)["error"]
+
+
+def test_defaults_are_those_of_the_api() -> None:
+    """An option and the argument of `mien.load` that it stands for."""
+    renamed = {"model": "name_or_path", "longest_side": "longest"}
+    ours = {renamed.get(n, n): p.default for n, p in inspect.signature(analyze).parameters.items()}
+    theirs = {n: p.default for n, p in inspect.signature(mien.load).parameters.items() if n != "threads"}
+    assert theirs.keys() <= ours.keys()
+    assert mien.load().model.card.name == ours.pop("name_or_path")
+    del theirs["name_or_path"]
+    assert {n: ours[n] for n in theirs} == theirs
+
+
+# ---- annotated pictures
+
+
+def test_annotated_pictures_lie_as_the_pictures_do(photos: Path) -> None:
+    before = {f: f.read_bytes() for f in photos.rglob("*.*")}
+    seen = photos / "seen"
+    for _ in range(2):  # the second time the copies are there, and are neither read nor in the way
+        assert run(photos, "--annotate", seen).returncode == 1
+        there = sorted(str(f.relative_to(seen)) for f in seen.rglob("*.*"))
+        assert there == ["a.jpg", "below/a.png", "group.jpg", "wall.png"]
+    assert {f: f.read_bytes() for f in before} == before
+    drawn = cv2.imread(str(seen / "below" / "a.png"))
+    assert (drawn != cv2.resize(PORTRAIT, (400, 400))).any()
+
+
+def test_annotated_pictures_do_not_take_the_place_of_pictures(photos: Path) -> None:
+    done = run("photos", "--annotate", "photos", at=photos.parent)
+    assert done.returncode == 2
+    assert done.stderr.startswith("mien: photos/a.jpg would be overwritten")
+
+
+# ---- stopped and gone on with
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    out = photos.parent / f"faces.{suffix}"
+    assert run(photos / "a.jpg", photos / "cut.jpg", "--out", out).returncode == 1
+    first = out.read_bytes()
+    done = run(photos, "--out", out, "--resume")
+    assert done.returncode == 1  # the one that could not be read is still not read
+    if suffix != "parquet":
+        assert out.read_bytes().startswith(first)
+    names = _sources(out)
+    assert len(names) == 6 if suffix != "jsonl" else 5
+    assert len(set(names)) == 5
+    before = out.read_bytes()
+    assert run(photos, "--out", out, "--resume").returncode == 1
+    assert _sources(out) == names
+    assert suffix == "parquet" or out.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
+def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, number: int, suffix: str) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    folder, out = tmp_path / "photos", tmp_path / f"faces.{suffix}"
+    folder.mkdir()
+    for i in range(300):
+        os.link(_small(tmp_path), folder / f"{i:03}.jpg")
+    command = [sys.executable, "-m", "mien", "analyze", "photos", "--out", str(out), "--annotate", "seen"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    while len(list((tmp_path / "seen").glob("*"))) < 70:  # a batch and some are written
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    told = f"mien: stopped; what was done is kept in {out}"
+    assert err == told + ("\n" if suffix == "json" else "; the same command with --resume goes on\n")
+    kept = _sources(out)
+    assert 64 <= len(kept) < 300
+    assert kept == [f"photos/{i:03}.jpg" for i in range(len(kept))]
+    if suffix != "json":
+        assert run("photos", "--out", out, "--resume", at=tmp_path).returncode == 0
+        assert _sources(out) == [f"photos/{i:03}.jpg" for i in range(300)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def _small(folder: Path) -> Path:
+    file = folder / "small.jpg"
+    if not file.exists():
+        cv2.imwrite(str(file), cv2.resize(PORTRAIT, (160, 160)))
+    return file
+
+
+def _sources(out: Path) -> list[str]:
+    if out.suffix == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.read_table(out).column("source").to_pylist()  # type: ignore[no-any-return]
+    if out.suffix == ".json":
+        return [one["source"] for one in json.loads(out.read_text())]
+    if out.suffix == ".jsonl":
+        return [json.loads(line)["source"] for line in out.read_text().splitlines()]
+    with out.open(newline="") as file:
+        return [row["source"] for row in csv.DictReader(file)]
+
+
+def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
+    command = f"{sys.executable} -m mien analyze {photos} | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.stdout == "{"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name pictures, folders or patterns"),
+        (["--sample", "--resume"], "--resume goes on in a file: say which one with --out"),
+        (["--sample", "--out", "a.json", "--resume"], "a json file cannot be taken up again"),
+        (["--sample", "--out", "a.xls"], "the name a.xls does not tell its format"),
+        (["--sample", "--format", "xml"], "no format is called 'xml'"),
+        (["--sample", "--model", "nono"], "no shipped net is called nono"),
+        (["--sample", "--detector", "eyes"], "yunet, whole"),
+        (["--sample", "--threshold", "2"], "above 0 and at most 1"),
+        (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
+        (["--sample", "--tta", "spin"], "tta is one of none, flip"),
+        (["--sample", "--longest-side", "0"], "longest"),
+        (["--sample", "--format", "parquet"], "name a file"),
+        (["--nonsense"], "No such option"),
+        (["."], "no pictures in ."),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_2(words: list[str], said: str, tmp_path: Path) -> None:
+    done = run(*words, at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_reads_without_torch_matplotlib_and_pyarrow() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib', 'pyarrow', 'av', 'PIL', 'pandas'):\n"
+        "    sys.modules[name] = None\n"
+        "sys.argv = ['mien', 'analyze', '--sample', '--format', 'csv']\n"
+        "from mien.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sample.jpg,1,1,happy" in done.stdout
