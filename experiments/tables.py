@@ -207,33 +207,35 @@ def models() -> str:
 def crop_rule(result: dict[str, Any]) -> str:
     """One row a way of cutting faces out: what each net loses by it, against the original crops."""
     nets = list(result["nets"])
-    level = result["where_none_was_turned"]
-    rule = {k: v for k, v in result["rule"].items() if k != "provisional" and v}
-    told = ", ".join(k if v is True else f"{k} {v}" for k, v in rule.items()) or "the box alone"
+    rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
+    told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
     rows = [
         "| how a face is cut out | " + " | ".join(f"`{net}` loses, points" for net in nets) + " |",
         "|---" * (1 + len(nets)) + "|",
     ]
     for what, lost in (
         ("at the detector's box", result["lost_by_the_box_alone"]),
-        (f"by the rule that was chosen: {told}", result["lost_by_the_rule"]),
+        (told, result["lost_when_not_upright"]),
+        (f"{told}, upright", result["lost_when_upright"]),
         ("by true place and turn", result["lost_by_the_true_place"]),
-        ("by the rule, where no face was turned, upright", level["lost_when_upright"]),
-        ("by the rule, where no face was turned, not upright", level["lost_when_not"]),
     ):
         rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
     steps = "; ".join(
-        f"{s['part']} {s['value']}: {s['gain']['points']:+.2f} ± {s['gain']['standard_error']:.2f}, "
-        f"{'kept' if s['kept'] else 'not kept'}"
-        for s in result["steps"]
+        f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}" for s in result["steps"]
     )
-    rim = result["at_the_rim"]["repeated_minus_black"]
+    upright = result["upright"]
     return (
         "\n".join(rows)
-        + f"\n\n± is one standard error. Of {result['faces']:,} faces the detector finds {result['found']:,}. "
-        f"What each part gains, points: {steps}. At a picture's rim, the rim repeated instead of black: "
-        f"{rim['points']:+.2f} ± {rim['standard_error']:.2f}.\n"
+        + f"\n\n± is one standard error. Of {result['faces']:,} faces, turned by up to 15 degrees, the detector finds "
+        f"{result['found']['turned']:,}. What each part gains, points: {steps}; upright: {_gain(upright['turned'])} on "
+        f"these, {_gain(upright['level'])} on the same not turned, {_gain(upright['both'])} on both, "
+        f"{'kept' if upright['kept'] else 'not kept'}. At a picture's rim, the rim repeated instead of black: "
+        f"{_gain(result['at_the_rim']['repeated_minus_black'])}.\n"
     )
+
+
+def _gain(figure: dict[str, float]) -> str:
+    return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}"
 
 
 def _loss(figure: dict[str, float]) -> str:
