@@ -64,7 +64,7 @@ class CropRule:
 
 
 # At which shipped nets lose least where YuNet's box replaces that of FER2013 (experiments/crop_rule.py).
-MEASURED = CropRule(margin=-0.075, upright=True, provisional=False)
+MEASURED = CropRule(margin=-0.075, provisional=False)
 
 
 class Rectangle(Protocol):

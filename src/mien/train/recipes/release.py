@@ -71,5 +71,5 @@ def release_nano() -> Recipe:
         augment=(Flip(), Affine(degrees=10.0, shift=0.05, scale=0.1)),
         teacher="base",
         teach=0.7,
-        epochs=40,
+        epochs=30,
     )
