@@ -66,10 +66,15 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
         PictureError: it has become unreadable.
         MienError: it cannot be written.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     from mien.data import atomic
 
     picture_HW3, analysis = enlarged(_read(recognizer, source), analysis)
-    _, data = cv2.imencode(out.suffix, annotate(picture_HW3, analysis), _JPEG if out.suffix.lower() != ".png" else ())
+    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`ahead`).
+    with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
+        drawn_HW3 = pool.submit(annotate, picture_HW3, analysis).result()
+    _, data = cv2.imencode(out.suffix, drawn_HW3, _JPEG if out.suffix.lower() != ".png" else ())
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(out, [data.tobytes()])
