@@ -106,9 +106,12 @@ def main(csv: str, votes: str, names: list[str]) -> None:
             parts = [figures(model, model.probabilities(faces_NHW), data, clean_N) for faces_NHW in altered]
             nets[name]["conditions"][condition] = averaged(parts)
             print(condition, name, {k: v["accuracy"] for k, v in averaged(parts).items()}, flush=True)
+    raters = by_majority(data, FER7)[VAL]
+    own_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
     record = {
         "question": "what are the shipped nets worth where the box is off or the face is small",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels_meet_the_raters_majority": round(accuracy(raters.labels_N, own_N), 6),
         "nets": nets,
     }
     (HERE / "results" / "shipped.json").write_text(json.dumps(record, indent=1) + "\n")
