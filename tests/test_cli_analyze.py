@@ -147,7 +147,9 @@ def test_options_reach_the_recognizer(photos: Path) -> None:
     assert faces("--threshold", 0.999) == []
     assert len(faces("--max-faces", 1)) == 1
     assert faces("--detector", "whole")[0]["box"] == {"left": 200, "top": 0, "width": 400, "height": 400}
-    assert faces("--tta", "flip")[0]["probabilities"] != faces()[0]["probabilities"]
+    # Of the whole picture, as of the smile alone the net is so sure that four digits tell no difference.
+    told = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
+    assert told[0] != told[1]
     assert faces("--longest-side", 320)[0]["box"] != faces()[0]["box"]
     assert json.loads(run(photos / "a.jpg", "--model", "base").stdout)["model"] == "base"
     assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-pixels", 1000).stdout)["error"]
