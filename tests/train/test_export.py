@@ -203,7 +203,7 @@ def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data:
     assert (card.data["faces"]["train"], card.data["faces"]["val"]) == (140, 70)
     assert dict(card.origin) == {
         "weights": find_weights(run.folder).identity["sha256"],
-        "seed": 0, "epoch": 2, "epochs": 2, "select": "last", "init": None,
+        "seed": 0, "epoch": 2, "epochs": 2, "select": "last", "init": None, "teachers": None,
     }  # fmt: skip
     # Side of the maps, kernel's places, channels in and out of the nine convolutions and the head.
     layers = (

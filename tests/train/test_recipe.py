@@ -72,7 +72,7 @@ def test_augmentations_as_text() -> None:
         ("schedule=step", "schedule is one of constant, cosine, triangular, got 'step'"),
         (
             "scheme=voting",
-            "scheme is one of fer2013, majority, multi_label, drawing, distribution, mixed, got 'voting'",
+            "scheme is one of fer2013, majority, multi_label, drawing, distribution, mixed, expected, got 'voting'",
         ),
         ("label_set=fer8", "label_set is one of auto, fer7, ferplus8, got 'fer8'"),
         ("mix=1.5", "mix goes from 0, the labels alone, to 1, the votes alone, got 1.5"),
