@@ -219,7 +219,8 @@ def crop_rule(result: dict[str, Any]) -> str:
         (f"{told}, upright", result["lost_when_upright"]),
         ("by true place and turn", result["lost_by_the_true_place"]),
     ):
-        rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
+        if what != "the box alone":  # which the first row is
+            rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
     steps = "; ".join(
         f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}" for s in result["steps"]
     )
