@@ -63,7 +63,7 @@ class CropRule:
         return cls(**told)
 
 
-# YuNet's box as it is: no margin, shift or turn lost less accuracy by it in the nets that ship (experiments/crop_rule.py).
+# YuNet's box as it is: in the nets that ship no margin, shift or turn lost less (experiments/crop_rule.py).
 MEASURED = CropRule(provisional=False)
 
 

@@ -149,3 +149,14 @@ def test_results_do_not_take_the_place_of_a_picture(photos: Path) -> None:
     with pytest.raises(MienError, match="is one of the pictures to be read"):
         refuse_to_overwrite(sources, Path("photos/2024/../b.jpg"))
     refuse_to_overwrite(sources, Path("photos/faces.csv"))
+
+
+@pytest.mark.parametrize("pattern", ["photos/**/*.jpg", "photos/*", "photos/*/*.jpg"])
+def test_annotated_copies_are_no_sources_of_a_pattern_either(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/in/a.jpg", "photos/seen/in/a.jpg", "photos/seen/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [source.name for source in find_sources([pattern], apart_from=Path("photos/seen"))] == ["photos/in/a.jpg"]

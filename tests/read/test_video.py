@@ -160,6 +160,21 @@ def test_options_out_of_range_are_told_at_once(
         reader.analyze_video(clip, **options)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"annotate": "seen.avi"}, {"timeline": "t.pdf"}, {"srt": "old.txt"}, {"out": "t.doc"}]
+)
+def test_a_mistaken_option_empties_no_other_file(
+    wrong: dict[str, str], reader: Recognizer, clip: Path, tmp_path: Path
+) -> None:
+    old = {"out": "old.csv", "srt": "old.srt"}
+    for name in old.values():
+        (tmp_path / name).write_text("kept")
+    options = {key: tmp_path / name for key, name in {**old, **wrong}.items()}
+    with pytest.raises(MienError, match=r"written as|is a \.png"):
+        list(reader.analyze_video(clip, **options))
+    assert [(tmp_path / name).read_text() for name in old.values()] == ["kept", "kept"]
+
+
 def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
     out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
     frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")

@@ -7,6 +7,7 @@ beginning of the file and never fall, whatever the frame rate does.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -128,6 +129,8 @@ class Clip:
                 packet = next(packets, None)
             except av.error.FFmpegError:
                 self.notes.append(f"{self.path.name} cannot be read to its end; what came before is read")
+                with suppress(av.error.FFmpegError):
+                    yield from self._stream.decode(None)  # what still waits in the decoder
                 break
             if packet is None:
                 break

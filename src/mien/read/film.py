@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,8 @@ class Film:
         self._rate = Fraction(rate).limit_denominator(1001)
         self._part = self.path.with_name(f".{os.getpid()}-{self.path.name}")
         self._out: OutputContainer | None = None
+        self._stream: Any = None
+        self._sound: Sound | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._part.touch()
@@ -95,7 +98,7 @@ class Film:
     def _told(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except (pyav().error.FFmpegError, OSError) as why:
+        except (pyav().error.FFmpegError, OSError, ValueError) as why:
             raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
 
     def _write(self, picture_HW3: Picture, time: float, lasts: float) -> None:
@@ -117,11 +120,11 @@ class Film:
         out, self._out = self._out, None
         try:
             if out is not None:
-                if self._sound is not None:
-                    self._sound.until(self._end)
-                    self._sound.close()
-                out.mux(self._stream.encode(None))
-                out.close()
+                with out:
+                    if self._sound is not None:
+                        with closing(self._sound):
+                            self._sound.until(self._end)
+                    out.mux(self._stream.encode(None))
                 os.replace(self._part, self.path)
         finally:
             self._part.unlink(missing_ok=True)
@@ -130,9 +133,13 @@ class Film:
         """Open the file, now that the size is known."""
         self._size = picture_HW3.shape[:2]
         self._height, self._width = (max(2, side // 2 * 2) for side in self._size)
-        self._out = out = pyav().open(f"file:{self._part.absolute()}", "w", format=KINDS[self.path.suffix.lower()])
-        self._stream: Any = out.add_stream(CODEC, rate=self._rate, options=QUALITY)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
-        self._stream.codec_context.thread_count = threads()
-        self._sound = None if self._sound_of is None else Sound(self._sound_of, out)
+        out = pyav().open(f"file:{self._part.absolute()}", "w", format=KINDS[self.path.suffix.lower()])
+        with ExitStack() as unless_whole:
+            unless_whole.callback(out.close)
+            self._stream = out.add_stream(CODEC, rate=self._rate, options=QUALITY)
+            self._stream.width, self._stream.height, self._stream.pix_fmt = self._width, self._height, "yuv420p"
+            self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
+            self._stream.codec_context.thread_count = threads()
+            self._sound = None if self._sound_of is None else Sound(self._sound_of, out)
+            unless_whole.pop_all()
+        self._out = out

@@ -50,7 +50,7 @@ def find_sources(
     Args:
         named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on
             standard input.
-        apart_from: a folder that is left out where it lies below a folder that is named.
+        apart_from: a folder that is left out where it lies below a folder that is named or is matched by a pattern.
         max_bytes: of standard input; of more, only enough is taken to tell that it is too much.
 
     Raises:
@@ -106,6 +106,11 @@ def _key(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
+def _lies_in(path: str, folder: Path | None) -> bool:
+    """Whether `path` is `folder` or lies below it."""
+    return folder is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def _meant(word: str, apart_from: Path | None, max_bytes: int) -> Iterator[Source]:
     if word == STDIN:
         yield Source(STDIN, Path("stdin"), data=sys.stdin.buffer.read(max_bytes + 1))
@@ -119,7 +124,7 @@ def _meant(word: str, apart_from: Path | None, max_bytes: int) -> Iterator[Sourc
 
 def _matching(pattern: str, apart_from: Path | None) -> Iterator[Source]:
     """What a pattern matches; the layout is kept from the first folder on that it leaves open."""
-    matches = sorted(glob.glob(pattern, recursive=True))
+    matches = sorted(match for match in glob.glob(pattern, recursive=True) if not _lies_in(match, apart_from))
     if not matches:
         yield Source(pattern, Path("none"), error=f"{pattern}: no file matches")
     parts = Path(pattern).parts

@@ -26,8 +26,7 @@ class Subtitles:
             MienError: another ending than .srt, or it cannot be written.
         """
         self.path = Path(path)
-        if self.path.suffix.lower() != ".srt":
-            raise MienError(f"subtitles are written as .srt, not {self.path.name}")
+        refuse_ending(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: TextIO = self.path.open("w", encoding="utf-8", newline="\n")
@@ -76,3 +75,9 @@ def _clock(seconds: float) -> str:
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
+
+
+def refuse_ending(path: Path) -> None:
+    """`MienError` where subtitles cannot be written as such a file."""
+    if path.suffix.lower() != ".srt":
+        raise MienError(f"subtitles are written as .srt, not {path.name}")

@@ -21,7 +21,7 @@ from mien.read.detectors import LONGEST_OF_VIDEO
 from mien.read.film import Film
 from mien.read.follow import WINDOW_PIXELS, Detect, Follower
 from mien.read.results import PersonFace, VideoFrame
-from mien.read.subtitles import Subtitles
+from mien.read.subtitles import Subtitles, refuse_ending
 from mien.read.timeline import Timeline
 from mien.read.tracks import SMOOTH, Smoother
 
@@ -72,11 +72,11 @@ def analyze_video(
         with ExitStack() as stack:
             clip = stack.enter_context(Clip(path))
             sinks, film = [], None
+            if annotate is not None:
+                film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
             for sink in _sinks(recognizer, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
-            if annotate is not None:
-                film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
             for frame in watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest):
                 for sink in sinks:
                     sink.write(frame)
@@ -90,13 +90,16 @@ def analyze_video(
 def _sinks(
     recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
 ) -> Iterator[Timeline | Subtitles | Chart]:
+    """What could be refused comes first, as those after it empty a file that was there."""
     labels = recognizer.labels.names
+    if timeline is not None:
+        yield Chart(timeline, labels, clip.path.name)
+    if srt is not None:
+        refuse_ending(Path(srt))
     if out is not None:
         yield Timeline(out, labels)
     if srt is not None:
         yield Subtitles(srt)
-    if timeline is not None:
-        yield Chart(timeline, labels, clip.path.name)
 
 
 def watch(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +29,9 @@ def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
     Raises:
         RunError: nothing is called so, or it tells other classes apart, or sees pixels normalised otherwise.
     """
-    found = tuple(find_weights(name.strip()) for name in recipe.teacher.split(JOIN) if name.strip())
+    whole = recipe.teacher and Path(recipe.teacher).exists()  # a path that has the sign in it
+    names = [recipe.teacher] if whole else recipe.teacher.split(JOIN)
+    found = tuple(find_weights(name.strip()) for name in names if name.strip())
     for weights in found:
         if weights.labels != tuple(labels):
             raise RunError(
@@ -58,7 +61,8 @@ class Teaching:
 
     @classmethod
     def of(cls, teachers: Sequence[Weights], share: float, fabric: Fabric) -> Teaching:
-        return cls(tuple(fabric.setup_module(_net(weights)) for weights in teachers), share)
+        asked = teachers if share else ()
+        return cls(tuple(fabric.setup_module(_net(weights)) for weights in asked), share)
 
     @torch.no_grad()
     def __call__(self, x_BCHW: Tensor, target_BK: Tensor) -> Tensor:
