@@ -187,7 +187,9 @@ def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("form", RESUMABLE)
-@pytest.mark.parametrize("content", [b"dear diary,\nit rains\n", b"\x00\xff\n\n", b'{"source": 1}\n', b"[1]\n"])
+@pytest.mark.parametrize(
+    "content", [b"dear diary,\nit rains\n", b"dear diary, it rains", b"\x00\xff\n\n", b'{"source": 1}\n', b"[1]\n"]
+)
 def test_it_does_not_go_on_in_a_file_of_someone_else(form: str, content: bytes, tmp_path: Path) -> None:
     if form == "parquet":
         pytest.importorskip("pyarrow")

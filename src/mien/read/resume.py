@@ -35,7 +35,7 @@ def lines(out: Path, labels: Sequence[str]) -> dict[str, bool]:
             if any(names != list(labels) for names in faces):
                 raise other_columns(out, faces[0], labels)
             end += len(line)
-    os.truncate(out, end)
+    _cut(out, end, b'{"source"')
     return done
 
 
@@ -51,7 +51,7 @@ def table(out: Path, columns: Sequence[str]) -> dict[str, bool]:
             done, end = _pictures(_Whole(file), columns, out)
         except csv.Error:
             raise _foreign(out, 1) from None
-    os.truncate(out, end)
+    _cut(out, end, columns[0].encode())
     return done
 
 
@@ -94,6 +94,16 @@ class _Whole:
             self.bytes += len(line)
             yield line.decode("utf-8", "replace")
         self.ended = True
+
+
+def _cut(out: Path, end: int, ours: bytes) -> None:
+    """Cut off what follows after `end` bytes; of a file without a whole line only what begins as `ours` do."""
+    if end == 0:
+        with out.open("rb") as file:
+            head = file.read(len(ours))
+        if not ours.startswith(head):
+            raise _foreign(out, 1)
+    os.truncate(out, end)
 
 
 def _foreign(out: Path, line: int) -> MienError:
