@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import mien
+from command import MIEN
 from mien.cli.analyze import analyze
 from mien.images import read_picture
 from mien.read import sample
@@ -220,7 +221,7 @@ def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, nu
     folder.mkdir()
     for i in range(300):
         os.link(_small(tmp_path), folder / f"{i:03}.jpg")
-    command = [sys.executable, "-m", "mien", "analyze", "photos", "--out", str(out), "--annotate", "seen"]
+    command = [*MIEN, "analyze", "photos", "--out", str(out), "--annotate", "seen"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     while len(list((tmp_path / "seen").glob("*"))) < 70:  # a batch and some are written
         assert process.poll() is None

@@ -16,6 +16,7 @@ import cv2
 import pytest
 
 import clips
+from command import MIEN
 
 
 def mien(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -107,9 +108,7 @@ def test_stopping_keeps_what_was_read(tmp_path: Path, by: signal.Signals) -> Non
     clip = clips.make(tmp_path / "a.mp4", scene, clips.even(400))
     out, film = tmp_path / "t.csv", tmp_path / "b.mp4"
     command = [
-        sys.executable,
-        "-m",
-        "mien",
+        *MIEN,
         "video",
         clip,
         "--out",

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from command import MIEN
 from mien.__main__ import main
 from mien.data import sketch, write_csv
 from mien.train import Run
@@ -36,11 +37,6 @@ SETTINGS = (
     "select=val_accuracy", "balanced_sampling=0.5", f"epochs={EPOCHS}",
 )  # fmt: skip
 CLOCKS = {"seconds", "images_per_second"}
-# `python -m mien`; whoever runs the tests in the background may have had SIGINT ignored for all that they start.
-MIEN = (
-    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "runpy.run_module('mien', run_name='__main__', alter_sys=True)"
-)
 # Importing torch is most of a start. Of the processes that are not struck while they start, two in three
 # are forked from one that has done so: as real, and running what `python -m mien` runs.
 WARM = multiprocessing.get_context("forkserver")
@@ -65,7 +61,7 @@ class Training:
                 self._process.start()
         else:
             with self._said.open("w") as said:
-                command = [sys.executable, "-c", MIEN, *words]
+                command = [*MIEN, *words]
                 self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
 
     @property
