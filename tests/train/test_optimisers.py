@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from crash import Ends, Enough
 from mien.data.split import Dataset
 from mien.errors import MienError
 from mien.train import Recipe, train
@@ -118,25 +118,8 @@ def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dat
     recipe = replace(small, optimiser=name, epochs=3, lr=0.002)
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
-    class Enough(Exception):
-        pass
-
-    class Ends:
-        """The recipe's first augmentation, which ends the run in its third epoch as a crash would."""
-
-        calls = 0
-
-        def __call__(self, x_NCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-            self.calls += 1
-            if self.calls > 2 * 3:  # there are three batches in an epoch
-                raise Enough
-            return recipe.augment[0](x_NCHW, rng)
-
-        def to_dict(self) -> dict[str, Any]:
-            return recipe.augment[0].to_dict()
-
-    with pytest.raises(Enough):
-        train(replace(recipe, augment=(Ends(), *recipe.augment[1:])), toy, tmp_path / "cut")
+    with pytest.raises(Enough):  # in the third epoch: there are three batches in each
+        train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
     for part in ("net", "optimiser"):
         ours, theirs = getattr(resumed, part), getattr(whole, part)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from crash import Ends, Enough
 from mien.data.split import Dataset
 from mien.errors import MienError, RunError
 from mien.labels import LabelSet
@@ -84,25 +85,8 @@ def test_a_taught_run_resumes_bit_for_bit(teacher: Run, toy: Dataset, small: Rec
     recipe = replace(small, epochs=3, teacher=str(teacher.folder))
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
-    class Enough(Exception):
-        pass
-
-    class Ends:
-        """The recipe's first augmentation, which ends the run in its third epoch as a crash would."""
-
-        calls = 0
-
-        def __call__(self, x_NCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-            self.calls += 1
-            if self.calls > 2 * 3:
-                raise Enough
-            return recipe.augment[0](x_NCHW, rng)
-
-        def to_dict(self) -> dict[str, object]:
-            return recipe.augment[0].to_dict()
-
-    with pytest.raises(Enough):
-        train(replace(recipe, augment=(Ends(), *recipe.augment[1:])), toy, tmp_path / "cut")
+    with pytest.raises(Enough):  # in the third epoch: there are three batches in each
+        train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
     assert all(torch.equal(resumed.net[k], whole.net[k]) for k in whole.net)
 
