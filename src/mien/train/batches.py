@@ -60,16 +60,19 @@ class Batch(NamedTuple):
         target_BK: shares of the classes, float32 [B,K], rows sum to 1.
         share: of the faces of its step, 1.0 where a step is one batch.
         last: whether the step is taken after this batch.
+        name: the same for the same pictures altered in the same way, in whatever epoch.
     """
 
     x_BCHW: Tensor
     target_BK: Tensor
     share: float
     last: bool
+    name: tuple[int, int]
 
 
 def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
     """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised."""
+    epoch = (epoch - 1) % recipe.views + 1 if recipe.views else epoch
     assert faces.target_NK is not None, "faces to learn from have targets"
     device = faces.labels_N.device
     # Drawn on the CPU, so that every device sees one order, and the same labels where the scheme draws them.
@@ -78,7 +81,7 @@ def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Ite
     rng = stream(seed, epoch, LABEL, torch.device("cpu"))
     target_NK = SCHEMES[recipe.scheme].target(faces.target_NK[order_N], rng)
     rng = stream(seed, epoch, AUGMENT, device)
-    size = recipe.batch * recipe.accumulate
+    size, drawn = recipe.batch * recipe.accumulate, 0
     for step_S, target_SK in zip(torch.split(order_N, size), torch.split(target_NK, size), strict=True):
         parts = list(zip(torch.split(step_S, recipe.batch), torch.split(target_SK, recipe.batch), strict=True))
         for number, (index_B, target_BK) in enumerate(parts, 1):
@@ -86,7 +89,8 @@ def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Ite
             for change in recipe.augment:
                 x_BCHW = change(x_BCHW, rng)
             share = len(index_B) / len(step_S)
-            yield Batch(normalise(x_BCHW, recipe), target_BK, share, number == len(parts))
+            yield Batch(normalise(x_BCHW, recipe), target_BK, share, number == len(parts), (epoch, drawn))
+            drawn += 1
 
 
 def steps_per_epoch(faces: int, recipe: Recipe) -> int:

@@ -102,7 +102,7 @@ def train(
         target_NK = learned.target_NK.to(fabric.device)
         faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
         clean = Faces.of(learned.clean, fabric.device).sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        loss_of, taught = Loss.of(recipe, target_NK), Teaching.of(teachers, recipe.teach, fabric)
+        loss_of, taught = Loss.of(recipe, target_NK), Teaching.of(teachers, recipe, fabric)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
         warm, whole = round(recipe.warmup * steps), recipe.epochs * steps
         if kept:
@@ -119,7 +119,7 @@ def train(
                 bar.start(epoch)
                 for batch in training_batches(faces[TRAIN], recipe, seed, epoch):
                     log_p_BK = net(batch.x_BCHW)
-                    loss = loss_of(log_p_BK, taught(batch.x_BCHW, batch.target_BK))
+                    loss = loss_of(log_p_BK, taught(batch))
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:

@@ -44,6 +44,8 @@ class Recipe:
         teacher: a trained net that tells the same classes apart, or several joined by `+`: runs, files or shipped names
             (`teacher`); empty for none.
         teach: the teachers' share in each target, from 0 to 1; `scheme` has the rest.
+        views: after so many epochs their shuffled and augmented pictures come round again, so that teachers, who cost
+            more than their pupil, are asked once for each (Faghri et al. 2023, arXiv 2303.08983); 0: never.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
@@ -77,6 +79,7 @@ class Recipe:
     mix: float = 0.5
     teacher: str = ""
     teach: float = 0.5
+    views: int = 0
     label_smoothing: float = 0.0
     class_weights: float = 0.0
     balanced_sampling: float = 0.0
@@ -111,7 +114,7 @@ class Recipe:
             raise self._wrong("mix", "goes from 0, the labels alone, to 1, the votes alone")
         if not 0 <= self.teach <= 1:
             raise self._wrong("teach", "goes from 0, the labels alone, to 1, the teachers alone")
-        for field in ("weight_decay", "patience", "warmup"):
+        for field in ("weight_decay", "views", "patience", "warmup"):
             if not 0 <= getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be 0 or more and below {MOST:,}")
         for field, there in CHOICES.items():
@@ -141,7 +144,7 @@ TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(
         ("model", "optimiser", "schedule", "scheme", "label_set", "teacher", "select", "precision"), (str, "text")
     ),
-    **dict.fromkeys(("batch", "accumulate", "epochs", "patience"), (int, "a whole number")),
+    **dict.fromkeys(("batch", "accumulate", "epochs", "views", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
             "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "label_smoothing", "class_weights",

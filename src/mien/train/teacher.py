@@ -7,7 +7,7 @@ al. 2022, arXiv 2106.05237. Their opinions are mixed into the targets, without a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mien.errors import RunError
+from mien.train.batches import Batch
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
 from mien.train.weights import Weights, find_weights
@@ -54,23 +55,38 @@ def identity_of_teachers(teachers: Sequence[Weights]) -> list[dict[str, str]] | 
 
 @dataclass(frozen=True, eq=False)
 class Teaching:
-    """The nets that teach, ready on the device, and the share of each target that is theirs."""
+    """The nets that teach, ready on the device, and the share of each target that is theirs.
+
+    Attributes:
+        said: what they said of batches that come again, by name; none is kept where none comes.
+    """
 
     nets: tuple[Any, ...]
     share: float
+    keeps: bool
+    said: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, teachers: Sequence[Weights], share: float, fabric: Fabric) -> Teaching:
-        asked = teachers if share else ()
-        return cls(tuple(fabric.setup_module(_net(weights)) for weights in asked), share)
+    def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teaching:
+        asked = teachers if recipe.teach else ()
+        nets = tuple(fabric.setup_module(_net(weights)) for weights in asked)
+        return cls(nets, recipe.teach, 0 < recipe.views < recipe.epochs)
 
-    @torch.no_grad()
-    def __call__(self, x_BCHW: Tensor, target_BK: Tensor) -> Tensor:
+    def __call__(self, batch: Batch) -> Tensor:
         """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
         if not self.nets:
-            return target_BK
-        told_BK = torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
-        return torch.lerp(target_BK, told_BK, self.share)
+            return batch.target_BK
+        told_BK = self.said.get(batch.name)
+        if told_BK is None:
+            told_BK = self._ask(batch.x_BCHW)
+            if self.keeps:
+                self.said[batch.name] = told_BK
+        return torch.lerp(batch.target_BK, told_BK, self.share)
+
+    @torch.no_grad()
+    def _ask(self, x_BCHW: Tensor) -> Tensor:
+        """The mean of what the teachers say, float32 [B,K]."""
+        return torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
 
 
 def _net(weights: Weights) -> nn.Module:
