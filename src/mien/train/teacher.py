@@ -39,11 +39,11 @@ def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
                 f"the teacher '{weights.name}' tells {', '.join(weights.labels)} apart, "
                 f"and recipe '{recipe.name}' learns {', '.join(labels)}"
             )
-        for field in ("mean", "std"):
-            if weights.recipe[field] != getattr(recipe, field):
+        for sense in ("mean", "std"):
+            if weights.recipe[sense] != getattr(recipe, sense):
                 raise RunError(
-                    f"the teacher '{weights.name}' sees pixels with {field} {weights.recipe[field]}, "
-                    f"recipe '{recipe.name}' with {getattr(recipe, field)}: --set {field}={weights.recipe[field]}"
+                    f"the teacher '{weights.name}' sees pixels with {sense} {weights.recipe[sense]}, "
+                    f"recipe '{recipe.name}' with {getattr(recipe, sense)}: --set {sense}={weights.recipe[sense]}"
                 )
     return found
 
