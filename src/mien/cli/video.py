@@ -14,15 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli.shell import stoppable
 from mien.read.detectors import LONGEST_OF_VIDEO, THRESHOLD
-from mien.read.recognizer import DETECTOR
+from mien.read.recognizer import DETECTOR, NANO
 from mien.read.tracks import SMOOTH
 
 if TYPE_CHECKING:
     from mien.read.clip import Clip
     from mien.read.persons import Persons
     from mien.read.results import VideoFrame
-
-NANO = "nano"  # the net that keeps up with a video
 
 
 def video(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, cast
 
 import cv2
 import numpy as np
@@ -98,6 +98,15 @@ def find_detector(
     if isinstance(longest, bool) or not isinstance(longest, int) or longest < 32:
         raise MienError(f"the longest side that is looked at is a whole number of pixels from 32 on, got {longest!r}")
     return DETECTORS[name](threshold=float(threshold), longest=longest, threads=threads)
+
+
+def adjusted(detector: Detector, **options: Any) -> Detector:
+    """The same detector with other `options`, such as `longest`, as far as it has them; its net stays open."""
+    able: Any = detector  # one of somebody else's may be of any kind
+    if not is_dataclass(able) or isinstance(able, type):
+        return detector
+    known = {field.name for field in fields(able)}
+    return cast(Detector, replace(able, **{name: value for name, value in options.items() if name in known}))
 
 
 @detector

@@ -23,6 +23,7 @@ from mien.read.detectors import LONGEST, THRESHOLD, Detection, Detector, find_de
 from mien.read.results import UNCERTAIN, Analysis, Face
 
 DEFAULT = "photo"  # the shipped net that `mien.load()` opens
+NANO = "nano"  # the one that keeps up with a video
 DETECTOR = "yunet"
 BATCH = 64  # faces that `analyze_many` gathers, and at most as many pictures
 
@@ -127,8 +128,8 @@ class Recognizer:
             PictureError: the picture cannot be read.
             MienError: `image` or `order` is of no known kind.
         """
-        seen = self._see(image, order)
-        return self._told(seen, self.probabilities(seen.faces_NHW))
+        seen = self.see(image, order=order)
+        return self.told(seen, self.probabilities(seen.faces_NHW))
 
     def analyze_many(
         self, images: Iterable[Picture], *, order: str | None = None, batch: int = BATCH
@@ -143,10 +144,10 @@ class Recognizer:
         """
         if batch < 1:
             raise MienError(f"batch is 1 or more, got {batch}")
-        gathered: list[_Seen] = []
+        gathered: list[Seen] = []
         for image in images:
             try:
-                gathered.append(self._see(image, order))
+                gathered.append(self.see(image, order=order))
             except PictureError as why:
                 gathered.append(self._unread(image, str(why)))
             if len(gathered) >= batch or sum(len(s.faces_NHW) for s in gathered) >= batch:
@@ -192,34 +193,46 @@ class Recognizer:
         label = self.labels.names[best] if likely[best] >= self.min_confidence else UNCERTAIN
         return Face(found.box, found.score, found.landmarks, self.labels.names, tuple(likely), label)
 
-    def _see(self, image: Picture, order: str | None) -> _Seen:
-        picture_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes)
+    def see(self, image: Picture, *, order: str | None = None, name: str | None = None) -> Seen:
+        """The first half of `analyze`: the faces, found and cut out, before the net is asked what they express.
+
+        Args:
+            image, order: as in `analyze`.
+            name: what to call it in the result and in errors; default its path.
+
+        Raises:
+            PictureError, MienError: as `analyze`.
+        """
+        picture_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
         found = self.detect(picture_HW3)
         high, wide = picture_HW3.shape[:2]
-        told = Analysis(name_of(image), wide, high, (), self.model.card.name, self.detector.name)
-        return _Seen(told, found, self.cut(picture_HW3, found))
+        told = Analysis(
+            name_of(image) if name is None else name, wide, high, (), self.model.card.name, self.detector.name
+        )
+        return Seen(told, found, self.cut(picture_HW3, found))
 
-    def _unread(self, image: Picture, error: str) -> _Seen:
+    def _unread(self, image: Picture, error: str) -> Seen:
         side = self.model.card.side
         told = Analysis(name_of(image), 0, 0, (), self.model.card.name, self.detector.name, error)
-        return _Seen(told, (), np.empty((0, side, side), np.uint8))
+        return Seen(told, (), np.empty((0, side, side), np.uint8))
 
-    def _tell(self, gathered: Sequence[_Seen]) -> Iterator[Analysis]:
+    def _tell(self, gathered: Sequence[Seen]) -> Iterator[Analysis]:
         """The analyses of what was seen, all faces through the net together."""
         if not gathered:
             return
         told_NK, at = self.probabilities(np.concatenate([seen.faces_NHW for seen in gathered])), 0
         for seen in gathered:
-            yield self._told(seen, told_NK[at : at + len(seen.found)])
+            yield self.told(seen, told_NK[at : at + len(seen.found)])
             at += len(seen.found)
 
-    def _told(self, seen: _Seen, probabilities_NK: Floats) -> Analysis:
+    def told(self, seen: Seen, probabilities_NK: Floats) -> Analysis:
+        """The second half of `analyze`: what was seen, with what the net tells of its faces, float32 [N,K]."""
         pairs = zip(seen.found, probabilities_NK, strict=True)
         return replace(seen.analysis, faces=tuple(self.face(found, told_K) for found, told_K in pairs))
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """A picture between the detector and the net: all that is kept of it.
 
     Attributes:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mien.errors import MienError
 from mien.read import drawing
@@ -19,11 +15,11 @@ from mien.read.chart import Chart
 from mien.read.clip import Clip, Picture, Shot
 from mien.read.detectors import LONGEST_OF_VIDEO
 from mien.read.film import Film
-from mien.read.follow import WINDOW_PIXELS, Detect, Follower
-from mien.read.results import PersonFace, VideoFrame
+from mien.read.results import VideoFrame
 from mien.read.subtitles import Subtitles, refuse_ending
 from mien.read.timeline import Timeline
 from mien.read.tracks import SMOOTH, Smoother
+from mien.read.watcher import Watcher
 
 if TYPE_CHECKING:
     from mien.read.recognizer import Recognizer
@@ -117,15 +113,14 @@ def watch(
         film: where each frame is written with what was read in it.
     """
     _check(every=every, smooth=smooth, longest=longest)
-    eyes = _eyes(recognizer, longest)
-    follower, smoother = Follower(eyes.detect, _near(recognizer)), Smoother(smooth)
+    watcher = Watcher(recognizer, smooth=smooth, longest=longest)
     frame: VideoFrame | None = None
     shots = ahead(clip.shots(1 if film is not None else every))
     try:
         for shot in shots:
             read = shot.index % every == 0
             if read or frame is None:
-                frame = _read(eyes, follower, smoother, shot)
+                frame = _read(watcher, shot)
             if film is not None:
                 film.write(shot.picture_HW3, shot.time, shot.lasts, _drawing(frame))
             if read:
@@ -134,42 +129,18 @@ def watch(
         shots.close()
 
 
-def _read(eyes: Recognizer, follower: Follower, smoother: Smoother, shot: Shot) -> VideoFrame:
+def _read(watcher: Watcher, shot: Shot) -> VideoFrame:
     """What is to be told of one frame."""
-    found = follower.look(shot.picture_HW3, shot.time)
-    told_NK = eyes.probabilities(eyes.cut(shot.picture_HW3, [one for _, one in found]))
-    faces = []
-    for (person, one), told_K in zip(found, told_NK, strict=True):
-        smoothed_K = smoother.update(person, told_K.tolist(), shot.time)
-        face = eyes.face(one, np.asarray(smoothed_K, np.float32))
-        faces.append(PersonFace(**vars(face), person=person))
-    smoother.keep(follower.persons)
+    glance = watcher.look(shot.picture_HW3, shot.time)
+    faces = watcher.tell(glance, watcher.recognizer.probabilities(glance.faces_NHW))
     high, wide = shot.picture_HW3.shape[:2]
-    return VideoFrame(shot.index, shot.time, wide, high, tuple(faces))
+    return VideoFrame(shot.index, shot.time, wide, high, faces)
 
 
 def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
     """What draws a frame's faces into its picture, and into those after it that are not read."""
     captions = [f"#{face.person}" for face in frame.faces]
     return lambda picture_HW3: drawing.annotate(picture_HW3, frame.faces, captions=captions)
-
-
-def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
-    """The recognizer with a detector that looks at smaller copies, where its own does so at all."""
-    eyes = copy.copy(recognizer)
-    eyes.detector = _looking_at(recognizer.detector, longest)
-    return eyes
-
-
-def _near(recognizer: Recognizer) -> Detect | None:
-    """What finds a face in a window; None where a detector has one answer to all pictures."""
-    detector = recognizer.detector
-    return None if detector.crops else _looking_at(detector, WINDOW_PIXELS)
-
-
-def _looking_at(detector: Any, longest: int) -> Any:
-    able = is_dataclass(detector) and not isinstance(detector, type) and hasattr(detector, "longest")
-    return replace(detector, longest=longest) if able else detector
 
 
 def _check(*, every: int, smooth: float, longest: int) -> None:

@@ -1,0 +1,79 @@
+"""One look after another at moving people: who is there, and what they express, smoothed over time.
+
+A look has two halves, so that between them the faces of many watchers can go through the net together.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.read.detectors import LONGEST_OF_VIDEO, Detection, adjusted
+from mien.read.follow import WINDOW_PIXELS, Follower
+from mien.read.results import PersonFace
+from mien.read.tracks import SMOOTH, Smoother
+
+if TYPE_CHECKING:
+    from mien.read.recognizer import Recognizer
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What was seen in one frame, before the net is asked.
+
+    Attributes:
+        time: when, in seconds.
+        found: each face with the number of its person, from left to right.
+        faces_NHW: as the net wants them.
+    """
+
+    time: float
+    found: tuple[tuple[int, Detection], ...]
+    faces_NHW: Pixels
+
+
+class Watcher:
+    """Follows the people in one frame after another.
+
+    Attributes:
+        recognizer: what reads them, looking at copies of at most `longest` pixels a side.
+    """
+
+    def __init__(self, recognizer: Recognizer, *, smooth: float = SMOOTH, longest: int = LONGEST_OF_VIDEO) -> None:
+        """Begin with nobody.
+
+        Args:
+            recognizer: what reads them.
+            smooth: seconds over which probabilities are smoothed, 0 for not at all.
+            longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+
+        Raises:
+            MienError: `smooth` is no number of seconds.
+        """
+        self.recognizer = copy.copy(recognizer)
+        self.recognizer.detector = adjusted(recognizer.detector, longest=longest)
+        # Of a detector with one answer to all pictures, every frame is asked.
+        near = None if recognizer.detector.crops else adjusted(recognizer.detector, longest=WINDOW_PIXELS)
+        self._follower, self._smoother = Follower(self.recognizer.detect, near), Smoother(smooth)
+
+    def look(self, picture_HW3: Pixels, time: float) -> Glance:
+        """The faces in a BGR frame that is shown at `time`, in seconds; times never fall."""
+        found = self._follower.look(picture_HW3, time)
+        return Glance(time, found, self.recognizer.cut(picture_HW3, [one for _, one in found]))
+
+    def tell(self, glance: Glance, told_NK: Floats) -> tuple[PersonFace, ...]:
+        """The faces of `look` with what the net tells of them, float32 [N,K]; glances come in their order."""
+        faces = []
+        for (person, one), told_K in zip(glance.found, told_NK, strict=True):
+            smoothed_K = self._smoother.update(person, told_K.tolist(), glance.time)
+            face = self.recognizer.face(one, np.asarray(smoothed_K, np.float32))
+            faces.append(PersonFace(**vars(face), person=person))
+        self._smoother.keep(self._follower.persons)
+        return tuple(faces)
