@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import analyze, data, evaluate, export, models, train, video
+from mien.cli import analyze, data, evaluate, export, models, serve, train, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     analyze.analyze,
     video.video,
+    serve.serve,
     data.data,
     train.train,
     train.compare,

@@ -1,0 +1,54 @@
+"""The service as one ASGI application: routes inside, what guards and limits them around."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from mien import __version__
+from mien.errors import MienError
+from mien.serve import page, routes, stream
+from mien.serve.access import AccessLog
+from mien.serve.guards import Guard, SafeHeaders, TokenGuard
+from mien.serve.limits import Limits, Linger
+from mien.serve.problems import Problem, answer
+from mien.serve.service import Service
+
+_ABOUT = (
+    "Reads facial expressions in pictures. An expression is not a feeling: an answer says what a face looks like, not "
+    "what a person feels. Not for decisions about people, nor for work or schools."
+)
+
+
+def create_app(service: Service) -> ASGIApp:
+    """The application; from the outside in: log, closing, headers, guards, other sites, token, limits, routes."""
+    api = FastAPI(title="mien", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
+    api.state.service = service
+    for room in (routes, stream, page):
+        api.include_router(room.router)
+    for kind in (MienError, HTTPException, Exception):
+        api.add_exception_handler(kind, answer)
+    api.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
+
+    settings = service.settings
+    app: ASGIApp = TokenGuard(Limits(api, service), settings)
+    if settings.origins:
+        app = CORSMiddleware(
+            app, allow_origins=settings.origins, allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"], expose_headers=["X-Request-ID", "Retry-After"],
+        )  # fmt: skip
+    return AccessLog(Linger(SafeHeaders(Guard(app, settings))), service.meters)
+
+
+async def _invalid(request: Request, why: RequestValidationError) -> JSONResponse:
+    """Which option is out of its range, in words."""
+    first = why.errors()[0]
+    name = str(first["loc"][-1])
+    return Problem(
+        422, "invalid_option", f"{name}: {first['msg']}.", "/docs lists the options and what they take."
+    ).response()

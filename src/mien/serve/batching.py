@@ -1,0 +1,134 @@
+"""Faces of concurrent requests through the net together; pictures decoded and searched in a few threads.
+
+The event loop never computes: a picture is one job of the pool, and the net has a thread of its own.
+N faces, K classes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from mien.model import Model
+from mien.read.recognizer import BATCH, Floats, Pixels, Recognizer
+from mien.read.results import Analysis
+from mien.serve.problems import busy
+
+T = TypeVar("T")
+WAIT = 0.004  # seconds that faces wait for those of other pictures, while any are being searched
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    faces_NHW: Pixels
+    tta: str
+    told: asyncio.Future[Floats]
+
+
+class Batcher:
+    """Reads pictures for many requests at a time.
+
+    Attributes:
+        most: pictures that wait or are read at one time.
+        held: how many there are now.
+        on_batch: is told the number of faces of each batch.
+    """
+
+    def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
+        self.most, self.held, self.on_batch = most, 0, on_batch
+        self._model = model
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
+        self._net = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
+        self._waiting: list[_Waiting] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def analyze(self, recognizer: Recognizer, data: bytes, name: str) -> Analysis:
+        """What `recognizer`, whose net must be this batcher's, reads in a picture's bytes.
+
+        Raises:
+            Problem: too many pictures are waiting.
+            PictureError: it cannot be read.
+        """
+        seen = await self.see(lambda: recognizer.see(data, name=name))
+        return recognizer.told(seen, await self.probabilities(seen.faces_NHW, recognizer.tta))
+
+    def refuse_more_than_fit(self, pictures: int) -> None:
+        """A `Problem` where so many more would be too many."""
+        if self.held + pictures > self.most:
+            raise busy("More pictures are waiting than this service takes at a time.")
+
+    async def see(self, look: Callable[[], T]) -> T:
+        """What `look` gives, called in the pool.
+
+        Raises:
+            Problem: too many are waiting.
+        """
+        self.refuse_more_than_fit(1)
+        loop = asyncio.get_running_loop()
+        self.held += 1
+        job = self._pool.submit(look)
+        # Whoever waited may have given up; the thread is taken until it is done.
+        job.add_done_callback(lambda done: _tell(loop, self._release))
+        return await asyncio.wrap_future(job)
+
+    async def probabilities(self, faces_NHW: Pixels, tta: str) -> Floats:
+        """As `Model.probabilities`, with the faces of others in one batch."""
+        if not len(faces_NHW):
+            return np.empty((0, len(self._model.labels)), np.float32)
+        told: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(faces_NHW, tta, told))
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return await told
+
+    def close(self) -> None:
+        """End the threads; what waits is dropped."""
+        self._pool.shutdown(cancel_futures=True)
+        self._net.shutdown(cancel_futures=True)
+
+    def _release(self) -> None:
+        self.held -= 1
+
+    async def _run(self) -> None:
+        """Batch after batch, until nothing waits."""
+        while self._waiting:
+            if self.held and sum(len(one.faces_NHW) for one in self._waiting) < BATCH:
+                await asyncio.sleep(WAIT)
+            batch: list[_Waiting] = []
+            faces = 0
+            while self._waiting and (not batch or faces + len(self._waiting[0].faces_NHW) <= BATCH):
+                batch.append(self._waiting.pop(0))
+                faces += len(batch[-1].faces_NHW)
+            for tta in sorted({one.tta for one in batch}):
+                await self._ask([one for one in batch if one.tta == tta and not one.told.cancelled()], tta)
+
+    async def _ask(self, batch: list[_Waiting], tta: str) -> None:
+        if not batch:
+            return
+        faces_NHW = np.concatenate([one.faces_NHW for one in batch])
+        loop, at = asyncio.get_running_loop(), 0
+        try:
+            told_NK = await loop.run_in_executor(self._net, lambda: self._model.probabilities(faces_NHW, tta=tta))
+        except Exception as why:  # whatever it is, those who wait must hear of it
+            for one in batch:
+                if not one.told.done():
+                    one.told.set_exception(why)
+            return
+        if self.on_batch is not None:
+            self.on_batch(len(faces_NHW))
+        for one in batch:
+            if not one.told.done():
+                one.told.set_result(told_NK[at : at + len(one.faces_NHW)])
+            at += len(one.faces_NHW)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call it in the event loop, unless that has ended in the meantime."""
+    with suppress(RuntimeError):  # it is closed
+        loop.call_soon_threadsafe(call)

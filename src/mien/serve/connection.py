@@ -1,0 +1,60 @@
+"""A connection that must say what it wants in time, as uvicorn waits for a request's head for ever.
+
+Bodies have their own time limit (`limits`), and idle connections uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0  # from a connection's beginning, or a request's first byte, to its head's end
+CONNECTIONS = 1024  # at one time; more are closed at once
+
+
+class Connection(H11Protocol):
+    """HTTP/1.1 over one socket, closed when a request's head takes too long."""
+
+    head_seconds = HEAD_SECONDS
+    most = CONNECTIONS
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._overdue: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has come."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Some of what it says."""
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:  # a part of a head
+            if self._overdue is None:
+                self._wait_for_head()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        self._overdue = self.loop.call_later(self.head_seconds, self._close)
+
+    def _stop_waiting(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    def _close(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()

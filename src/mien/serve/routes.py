@@ -1,0 +1,121 @@
+"""The addresses under `/v1`, and those that tell how the service is: what comes in is translated and passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from mien.errors import PictureError
+from mien.read.detectors import THRESHOLD
+from mien.read.results import Analysis
+from mien.serve import schema
+from mien.serve.problems import busy
+from mien.serve.service import Service, with_options
+from mien.serve.settings import MAX_FACES
+from mien.serve.uploads import Upload, read_uploads
+
+router = APIRouter()
+
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _takes(field: str, many: bool, *kinds: str) -> dict[str, Any]:
+    """OpenAPI's words for a form with files, or one body as it is."""
+    files = {"type": "array", "items": _FILE, "minItems": 1} if many else _FILE
+    form = {"type": "object", "properties": {field: files}, "required": [field], "additionalProperties": False}
+    content = {"multipart/form-data": {"schema": form}, **{kind: {"schema": _FILE} for kind in kinds}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": schema.ProblemShape} for status in statuses}
+
+
+@router.post(
+    "/v1/analyze",
+    responses={200: {"model": schema.ResultsShape}, **_problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
+    openapi_extra=_takes("files", True, "application/octet-stream", "image/*"),
+)
+async def analyze(
+    request: Request,
+    min_confidence: Annotated[
+        float, Query(ge=0, le=1, description="A face whose likeliest class is less likely is `uncertain`.")
+    ] = 0.0,
+    tta: Annotated[
+        Literal["none", "flip"], Query(description="`flip` averages with the mirror image, at twice the time.")
+    ] = "none",
+    threshold: Annotated[float, Query(gt=0, le=1, description="How sure the detector must be of a face.")] = THRESHOLD,
+    max_faces: Annotated[
+        int | None, Query(ge=1, le=MAX_FACES, description=f"Of a picture, the largest; default {MAX_FACES}.")
+    ] = None,
+) -> JSONResponse:
+    """Read the faces in photos: where they are and what they express.
+
+    Send a form with one or many `files`, or one picture as it is. Of several, one that cannot be read is a result with
+    its `error`; one alone that cannot be read is an error of the request.
+    """
+    service: Service = request.app.state.service
+    uploads = await read_uploads(request, "files", ("image/",))
+    reader = with_options(
+        service.photos, min_confidence=min_confidence, tta=tta, threshold=threshold, max_faces=max_faces
+    )
+    service.batcher.refuse_more_than_fit(len(uploads))
+
+    async def read(upload: Upload) -> Analysis:
+        try:
+            told = await service.batcher.analyze(reader, upload.data, upload.name)
+        except PictureError as why:
+            service.meters.pictures.labels("unreadable").inc()
+            if len(uploads) == 1:
+                raise
+            return Analysis(upload.name, 0, 0, (), reader.model.card.name, reader.detector.name, str(why))
+        service.meters.pictures.labels("read").inc()
+        service.meters.faces.inc(len(told.faces))
+        return told
+
+    results = await asyncio.gather(*map(read, uploads))
+    return JSONResponse({"results": [told.to_dict() for told in results]})
+
+
+@router.get("/v1/models", responses={200: {"model": schema.ModelsShape}, **_problems(401, 403, 421)})
+async def models(request: Request) -> JSONResponse:
+    """The nets that are served, with their cards: classes, licence, figures, and what they must not be used for."""
+    service: Service = request.app.state.service
+    routes = {"/v1/analyze": service.photos, "/v1/stream": service.photos, "/v1/video": service.videos}
+    cards = {reader.model.card.name: reader.model.card for reader in routes.values()}
+    told = [
+        {
+            "name": name,
+            "routes": [route for route, reader in routes.items() if reader.model.card.name == name],
+            "labels": list(card.labels.names),
+            "card": json.loads(card.to_json()),
+        }
+        for name, card in cards.items()
+    ]
+    return JSONResponse({"models": told})
+
+
+@router.get("/healthz", responses={200: {"model": schema.StateShape}})
+async def healthz() -> JSONResponse:
+    """Whether the process answers."""
+    return JSONResponse({"status": "alive"})
+
+
+@router.get("/readyz", responses={200: {"model": schema.StateShape}, **_problems(503)})
+async def readyz(request: Request) -> JSONResponse:
+    """Whether it takes requests: its nets are open, its queue is not full and it is not ending."""
+    service: Service = request.app.state.service
+    if not service.ready:
+        raise busy("The service is ending, or has as much to do as it can.")
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+async def metrics(request: Request) -> Response:
+    """Counts for Prometheus."""
+    service: Service = request.app.state.service
+    return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,113 @@
+"""The service as a process: a socket, uvicorn, and signals that end it in peace."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import cv2
+
+from mien.errors import MienError, MissingExtra
+
+try:
+    import fastapi as _fastapi  # noqa: F401
+    import prometheus_client as _prometheus  # noqa: F401
+    import python_multipart as _multipart  # noqa: F401
+    import uvicorn
+    import websockets as _websockets  # noqa: F401
+except ImportError:
+    raise MissingExtra("serve", "the service") from None
+
+from mien.serve.access import LOG
+from mien.serve.app import create_app
+from mien.serve.connection import Connection
+from mien.serve.service import Service
+from mien.serve.settings import Settings
+
+MAX_FRAME = 4_000_000  # bytes of a frame of a webcam
+_KEPT_ALIVE = 5  # seconds that a connection may be idle
+
+
+def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Args:
+        on_start: is told the address once it listens.
+
+    Raises:
+        MienError: the address cannot be listened at, or a net is not there.
+    """
+    with _listening(settings) as listener:
+        service = Service.open(settings)
+        try:
+            cv2.setNumThreads(1)  # pictures are read side by side; threads within each would only fight
+            _log_to_stderr()
+            if on_start is not None:
+                host, port = listener.getsockname()[:2]
+                on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            server_of(service).run(sockets=[listener])
+        finally:
+            service.close()
+
+
+def server_of(service: Service) -> Server:
+    """uvicorn with our application and limits."""
+    settings = service.settings
+    config = uvicorn.Config(
+        create_app(service), http=Connection, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
+        timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=round(settings.timeout + settings.video_seconds) + 5,
+    )  # fmt: skip
+    return Server(config, service)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, ended by SIGTERM with exit code 0, and no longer ready from then on."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take SIGTERM and SIGINT as the wish to end; uvicorn would raise them again when it has."""
+        usual = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in peace; a second Ctrl-C ends at once."""
+        self._service.ending = True
+        super().handle_exit(sig, frame)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Generator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=512)
+    except OSError as why:
+        raise MienError(
+            f"cannot listen at {settings.host}, port {settings.port}: {why.strerror or why}; choose another --host "
+            "or --port"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _log_to_stderr() -> None:
+    """Requests as one line each, and of uvicorn what went wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    for log, level in ((LOG, logging.INFO), (logging.getLogger("uvicorn.error"), logging.ERROR)):
+        log.addHandler(handler)
+        log.setLevel(level)
+        log.propagate = False

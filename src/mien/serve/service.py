@@ -1,0 +1,84 @@
+"""What all routes share: the open nets, the threads that read, the meters, and whether the service is ending."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from mien.read import Recognizer, load
+from mien.read.detectors import adjusted
+from mien.serve.batching import Batcher
+from mien.serve.meters import Meters
+from mien.serve.settings import MAX_FACES, Settings
+from mien.threads import threads
+
+
+@dataclass
+class Service:
+    """An open service, of one process.
+
+    Attributes:
+        settings: what it was told.
+        photos: reads photos and webcams.
+        videos: reads videos.
+        batcher: of the net of `photos`.
+        meters: what is counted.
+        films: the thread in which videos are read, one after another.
+        held: bytes of bodies in memory.
+        streams: webcams at the moment.
+        ending: whether it takes no more.
+    """
+
+    settings: Settings
+    photos: Recognizer
+    videos: Recognizer
+    batcher: Batcher
+    meters: Meters
+    films: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-film"))
+    held: int = 0
+    streams: int = 0
+    ending: bool = False
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """Load the nets. Each forward takes one thread, as many pictures at a time are read as there are threads.
+
+        Raises:
+            MienError: a net or a detector is not there, or an option is out of its range.
+        """
+        photos = load(settings.model, detector=settings.detector, max_faces=MAX_FACES, threads=1)
+        videos = photos
+        if settings.video_model != settings.model:
+            videos = load(settings.video_model, detector=settings.detector, max_faces=MAX_FACES, threads=1)
+        meters = Meters()
+        batcher = Batcher(photos.model, threads=threads(), most=settings.queue, on_batch=meters.batch_faces.observe)
+        meters.watch(lambda: batcher.held)
+        return cls(settings, photos, videos, batcher, meters)
+
+    @property
+    def ready(self) -> bool:
+        """Whether more requests are welcome."""
+        return not self.ending and self.batcher.held < self.batcher.most
+
+    def close(self) -> None:
+        """End the threads."""
+        self.ending = True
+        self.batcher.close()
+        self.films.shutdown(cancel_futures=True)
+
+
+def with_options(
+    recognizer: Recognizer, *, min_confidence: float, tta: str, threshold: float, max_faces: int | None
+) -> Recognizer:
+    """The same net and detector with the options of one request, named as those of `mien.load`.
+
+    Raises:
+        MienError: an option is out of its range.
+    """
+    return Recognizer(
+        recognizer.model,
+        adjusted(recognizer.detector, threshold=threshold),
+        min_confidence=min_confidence,
+        tta=tta,
+        max_faces=min(max_faces or MAX_FACES, MAX_FACES),
+    )
