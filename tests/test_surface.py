@@ -18,9 +18,11 @@ import mien
 import mien.data
 import mien.judge
 import mien.read
+import mien.serve
 import mien.train
 from mien.card import Card, Score
 from mien.cli import app
+from mien.serve import films, page, reference, routes, schema, stream
 
 FILE = Path(__file__).with_name("surface.json")
 
@@ -35,6 +37,17 @@ def surface() -> dict[str, Any]:
         "mien.judge": sorted(mien.judge.__all__),
         "mien.read": sorted(mien.read.__all__),
         "mien.train": sorted(mien.train.__all__),
+        "mien.serve": sorted(mien.serve.__all__),
+        "http routes": sorted(
+            " ".join([*sorted(getattr(route, "methods", ["WS"])), route.path])  # type: ignore[attr-defined]
+            for room in (routes, films, stream, page, reference)
+            for route in room.router.routes
+        ),
+        "http shapes": {
+            name: sorted(shape.model_fields)
+            for name, shape in sorted(vars(schema).items())
+            if isinstance(shape, type) and issubclass(shape, schema.BaseModel) and shape is not schema.BaseModel
+        },
         "recipe fields": [f.name for f in fields(mien.train.Recipe)],
         "recipes": sorted(mien.train.RECIPES),
         "commands": {

@@ -29,7 +29,9 @@ def serve(
     ] = None,
     max_body: Annotated[int, typer.Option(metavar="BYTES", help="Of a request with pictures.")] = MAX_BODY,
     max_video: Annotated[int, typer.Option(metavar="BYTES", help="Of a video.")] = MAX_VIDEO,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For a request, its body included.")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="For a request's body to arrive, and as many for its answer.")
+    ] = TIMEOUT,
     queue: Annotated[int, typer.Option(metavar="N", help="Pictures at one time; more are turned away.")] = QUEUE,
 ) -> None:
     """Serve a page and an API that read faces; with MIEN_TOKEN set, only to those who have the token."""

@@ -6,6 +6,7 @@ beginning of the file and never fall, whatever the frame rate does.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ Picture = NDArray[np.uint8]
 LACKING = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
 USUAL_RATE = Fraction(25)  # frames a second, of a file that does not tell
 _TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as pictures, or lists of other files
+_SENT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "ogg", "flv", "gif")
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -70,18 +72,25 @@ class Clip:
         notes: what was wrong with the file, in sentences; complete once `shots` has ended.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, data: bytes | None = None, *, max_pixels: int | None = None) -> None:
         """Open the file.
+
+        Args:
+            path: of the file; where there is `data`, only what to call it.
+            data: the content of a file that somebody sent: a video of a usual kind, which cannot have others opened.
+            max_pixels: of a frame; a video of larger ones is refused, and larger ones in it are left out.
 
         Raises:
             MissingExtra: PyAV is not installed.
-            VideoError: there is no such file, or it holds no pictures that can be decoded.
+            VideoError: there is no such file, it holds no pictures that can be decoded, or they are too large.
         """
         self.path = Path(path)
         self.notes: list[str] = []
-        self._container = open_input(self.path)
+        self._container = open_input(self.path) if data is None else _open_sent(data, self.path)
         try:
             self._stream = _pictures_of(self._container, self.path)
+            if max_pixels is not None:
+                _limit(self._stream, self.path, max_pixels)
         except MienError:
             self._container.close()
             raise
@@ -177,6 +186,28 @@ def open_input(path: Path) -> InputContainer:
         container.close()
         raise VideoError(f"{path} is text, not a video")
     return container
+
+
+def _open_sent(data: bytes, path: Path) -> InputContainer:
+    """The content of a file, of one of the kinds that hold nothing but their own pictures and sound."""
+    av = pyav()
+    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_SENT)}
+    try:
+        container: InputContainer = av.open(io.BytesIO(data), options=options)
+    except (av.error.FFmpegError, ValueError):
+        raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
+    return container
+
+
+def _limit(stream: VideoStream, path: Path, max_pixels: int) -> None:
+    """Refuse a video of frames that are too large, and have its decoder leave out such as come later."""
+    wide, high = stream.codec_context.width, stream.codec_context.height
+    if wide * high > max_pixels:
+        raise VideoError(
+            f"{path} has frames of {wide} x {high} pixels, above the limit of {max_pixels / 1e6:,.1f} megapixels; "
+            "make it smaller"
+        )
+    stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(max_pixels)}
 
 
 def _pictures_of(container: InputContainer, path: Path) -> VideoStream:

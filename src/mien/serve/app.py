@@ -6,13 +6,13 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from mien import __version__
 from mien.errors import MienError
-from mien.serve import page, routes, stream
+from mien.serve import films, page, reference, routes, stream
 from mien.serve.access import AccessLog
 from mien.serve.guards import Guard, SafeHeaders, TokenGuard
 from mien.serve.limits import Limits, Linger
@@ -29,9 +29,9 @@ def create_app(service: Service) -> ASGIApp:
     """The application; from the outside in: log, closing, headers, guards, other sites, token, limits, routes."""
     api = FastAPI(title="mien", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
     api.state.service = service
-    for room in (routes, stream, page):
+    for room in (routes, films, stream, page, reference):
         api.include_router(room.router)
-    for kind in (MienError, HTTPException, Exception):
+    for kind in (MienError, HTTPException, ClientDisconnect, Exception):
         api.add_exception_handler(kind, answer)
     api.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
 

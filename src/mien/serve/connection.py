@@ -6,11 +6,15 @@ Bodies have their own time limit (`limits`), and idle connections uvicorn's.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mien.serve.problems import Problem
+
+_NO_HTTP = Problem(400, "no_http", "This is not HTTP as it should be.", "Let a library say it.")
 HEAD_SECONDS = 10.0  # from a connection's beginning, or a request's first byte, to its head's end
 CONNECTIONS = 1024  # at one time; more are closed at once
 
@@ -46,6 +50,15 @@ class Connection(H11Protocol):
         """The client is gone."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell it that what it says is no HTTP, in the form of all errors."""
+        body = json.dumps(_NO_HTTP.to_dict()).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        answer = h11.Response(status_code=_NO_HTTP.status, headers=headers, reason=b"Bad Request")
+        for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _wait_for_head(self) -> None:
         self._overdue = self.loop.call_later(self.head_seconds, self._close)

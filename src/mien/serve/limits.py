@@ -7,6 +7,7 @@ sends before it listens hears the answer; then the connection is closed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,7 +34,9 @@ class Limits:
         settings, is_video = self._service.settings, scope["path"] == VIDEO
         most = settings.max_video if is_video else settings.max_body
         seconds = settings.timeout + settings.video_seconds * is_video
-        body = _Body(self._service, receive, most, asyncio.get_running_loop().time() + settings.timeout)
+        now = asyncio.get_running_loop().time
+        due = asyncio.timeout_at(now() + settings.timeout + seconds)
+        body = _Body(self._service, receive, most, now() + settings.timeout, lambda: due.reschedule(now() + seconds))
         started = False
 
         async def watched(message: Message) -> None:
@@ -42,7 +45,7 @@ class Limits:
             await send(message)
 
         try:
-            async with asyncio.timeout(seconds):
+            async with due:
                 body.refuse_told(Headers(scope=scope).get("content-length"))
                 await self._app(scope, body.receive, watched)
         except Problem as why:  # raised where no route could
@@ -59,8 +62,11 @@ class Limits:
 class _Body:
     """The body of one request on its way in."""
 
-    def __init__(self, service: Service, receive: Receive, most: int, deadline: float) -> None:
-        self._service, self._receive, self._most, self._deadline = service, receive, most, deadline
+    def __init__(
+        self, service: Service, receive: Receive, most: int, deadline: float, on_end: Callable[[], None]
+    ) -> None:
+        self._service, self._receive, self._most = service, receive, most
+        self._deadline, self._on_end = deadline, on_end
         self._bytes = 0
         self._ended = False
 
@@ -89,7 +95,9 @@ class _Body:
             ) from None
         if message["type"] == "http.request":
             self._count(len(message.get("body", b"")))
-            self._ended = not message.get("more_body", False)
+            if not message.get("more_body", False):
+                self._ended = True
+                self._on_end()
         return message
 
     def _count(self, new: int) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from mien.errors import MienError, MissingExtra, PictureError, VideoError
+from mien.serve.schema import ProblemShape
 
 BUSY_FOR = 2  # seconds after which a client that was turned away may come again
 
@@ -69,12 +70,19 @@ def as_problem(why: Exception) -> Problem:
         return Problem(501, "not_installed", str(why), "Ask whoever runs this service.")
     if isinstance(why, MienError):
         return Problem(422, "invalid_option", str(why), "/docs lists the options and what they take.")
+    if isinstance(why, ClientDisconnect):
+        return Problem(400, "hung_up", "The client left before its request was there.")  # for the log alone
     if isinstance(why, HTTPException):
         return _of_routing(why)
     return Problem(
         500, "internal", "Something went wrong in the service; it is not your fault.",
         "Try again; if it persists, tell whoever runs this service the request's id.",
     )  # fmt: skip
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's words for the answers with these statuses."""
+    return {status: {"model": ProblemShape} for status in statuses}
 
 
 async def answer(request: Request, why: Exception) -> JSONResponse:

@@ -4,54 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from mien.errors import PictureError
 from mien.read.detectors import THRESHOLD
 from mien.read.results import Analysis
 from mien.serve import schema
-from mien.serve.problems import busy
-from mien.serve.service import Service, with_options
-from mien.serve.settings import MAX_FACES
-from mien.serve.uploads import Upload, read_uploads
+from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen
+from mien.serve.problems import busy, problems
+from mien.serve.service import Service
+from mien.serve.uploads import Upload, read_uploads, takes
 
 router = APIRouter()
-
-_FILE = {"type": "string", "format": "binary"}
-
-
-def _takes(field: str, many: bool, *kinds: str) -> dict[str, Any]:
-    """OpenAPI's words for a form with files, or one body as it is."""
-    files = {"type": "array", "items": _FILE, "minItems": 1} if many else _FILE
-    form = {"type": "object", "properties": {field: files}, "required": [field], "additionalProperties": False}
-    content = {"multipart/form-data": {"schema": form}, **{kind: {"schema": _FILE} for kind in kinds}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schema.ProblemShape} for status in statuses}
 
 
 @router.post(
     "/v1/analyze",
-    responses={200: {"model": schema.ResultsShape}, **_problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
-    openapi_extra=_takes("files", True, "application/octet-stream", "image/*"),
+    responses={200: {"model": schema.ResultsShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
+    openapi_extra=takes("files", True, "application/octet-stream", "image/*"),
 )
 async def analyze(
     request: Request,
-    min_confidence: Annotated[
-        float, Query(ge=0, le=1, description="A face whose likeliest class is less likely is `uncertain`.")
-    ] = 0.0,
-    tta: Annotated[
-        Literal["none", "flip"], Query(description="`flip` averages with the mirror image, at twice the time.")
-    ] = "none",
-    threshold: Annotated[float, Query(gt=0, le=1, description="How sure the detector must be of a face.")] = THRESHOLD,
-    max_faces: Annotated[
-        int | None, Query(ge=1, le=MAX_FACES, description=f"Of a picture, the largest; default {MAX_FACES}.")
-    ] = None,
+    min_confidence: MinConfidence = 0.0,
+    tta: Tta = "none",
+    threshold: Threshold = THRESHOLD,
+    max_faces: MaxFaces = None,
 ) -> JSONResponse:
     """Read the faces in photos: where they are and what they express.
 
@@ -60,9 +39,7 @@ async def analyze(
     """
     service: Service = request.app.state.service
     uploads = await read_uploads(request, "files", ("image/",))
-    reader = with_options(
-        service.photos, min_confidence=min_confidence, tta=tta, threshold=threshold, max_faces=max_faces
-    )
+    reader = chosen(service.photos, min_confidence, tta, threshold, max_faces)
     service.batcher.refuse_more_than_fit(len(uploads))
 
     async def read(upload: Upload) -> Analysis:
@@ -81,7 +58,7 @@ async def analyze(
     return JSONResponse({"results": [told.to_dict() for told in results]})
 
 
-@router.get("/v1/models", responses={200: {"model": schema.ModelsShape}, **_problems(401, 403, 421)})
+@router.get("/v1/models", responses={200: {"model": schema.ModelsShape}, **problems(401, 403, 421)})
 async def models(request: Request) -> JSONResponse:
     """The nets that are served, with their cards: classes, licence, figures, and what they must not be used for."""
     service: Service = request.app.state.service
@@ -105,7 +82,7 @@ async def healthz() -> JSONResponse:
     return JSONResponse({"status": "alive"})
 
 
-@router.get("/readyz", responses={200: {"model": schema.StateShape}, **_problems(503)})
+@router.get("/readyz", responses={200: {"model": schema.StateShape}, **problems(503)})
 async def readyz(request: Request) -> JSONResponse:
     """Whether it takes requests: its nets are open, its queue is not full and it is not ending."""
     service: Service = request.app.state.service

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Generator
 from types import FrameType
 
@@ -42,7 +43,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
     Raises:
         MienError: the address cannot be listened at, or a net is not there.
     """
-    with _listening(settings) as listener:
+    with listen(settings) as listener:
         service = Service.open(settings)
         try:
             cv2.setNumThreads(1)  # pictures are read side by side; threads within each would only fight
@@ -58,10 +59,11 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
 def server_of(service: Service) -> Server:
     """uvicorn with our application and limits."""
     settings = service.settings
+    longest = round(2 * settings.timeout + settings.video_seconds) + 5  # that a request may take
     config = uvicorn.Config(
         create_app(service), http=Connection, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
-        timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=round(settings.timeout + settings.video_seconds) + 5,
+        timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=longest,
     )  # fmt: skip
     return Server(config, service)
 
@@ -76,6 +78,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Take SIGTERM and SIGINT as the wish to end; uvicorn would raise them again when it has."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are not its business
+            return
         usual = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -90,7 +95,8 @@ class Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings) -> Generator[socket.socket]:
+def listen(settings: Settings) -> Generator[socket.socket]:
+    """The socket that it is called at; `MienError` where there can be none."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=512)

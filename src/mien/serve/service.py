@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mien.read import Recognizer, load
-from mien.read.detectors import adjusted
 from mien.serve.batching import Batcher
 from mien.serve.meters import Meters
 from mien.serve.settings import MAX_FACES, Settings
@@ -24,6 +23,7 @@ class Service:
         batcher: of the net of `photos`.
         meters: what is counted.
         films: the thread in which videos are read, one after another.
+        waiting_films: videos that are read or wait.
         held: bytes of bodies in memory.
         streams: webcams at the moment.
         ending: whether it takes no more.
@@ -35,6 +35,7 @@ class Service:
     batcher: Batcher
     meters: Meters
     films: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-film"))
+    waiting_films: int = 0
     held: int = 0
     streams: int = 0
     ending: bool = False
@@ -65,20 +66,3 @@ class Service:
         self.ending = True
         self.batcher.close()
         self.films.shutdown(cancel_futures=True)
-
-
-def with_options(
-    recognizer: Recognizer, *, min_confidence: float, tta: str, threshold: float, max_faces: int | None
-) -> Recognizer:
-    """The same net and detector with the options of one request, named as those of `mien.load`.
-
-    Raises:
-        MienError: an option is out of its range.
-    """
-    return Recognizer(
-        recognizer.model,
-        adjusted(recognizer.detector, threshold=threshold),
-        min_confidence=min_confidence,
-        tta=tta,
-        max_faces=min(max_faces or MAX_FACES, MAX_FACES),
-    )

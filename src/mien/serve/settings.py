@@ -15,7 +15,7 @@ ANY = "*"
 EVERYWHERE = ("0.0.0.0", "[::]")  # to listen on, and no names
 MAX_BODY = 32_000_000  # bytes of a request with pictures
 MAX_VIDEO = 64_000_000  # bytes of a video; longer ones are for `mien video`
-TIMEOUT = 30  # seconds from a request's first byte to its answer's last
+TIMEOUT = 30  # seconds that a request's body may take to arrive, and again as many for its answer
 QUEUE = 256  # pictures that wait or are read at one time
 MAX_FACES = 64  # of a picture, the largest
 
@@ -33,10 +33,10 @@ class Settings:
         hosts: names that it may be called by, besides those of this machine; `*` for any.
         origins: of other sites whose pages may ask, such as `https://example.org`.
         max_body, max_video: bytes of a request with pictures, and of a video.
-        timeout: seconds that a request may take, its body included.
+        timeout: seconds that a request's body may take to arrive, and again as many for its answer.
         queue: pictures that wait or are read at one time; more are turned away.
         streams: webcams at one time.
-        video_seconds: length of a video, and seconds that reading it may take.
+        video_seconds: length of a video, and how many seconds more its answer may take.
 
     Raises:
         MienError: a value that cannot be meant.

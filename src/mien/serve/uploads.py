@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
@@ -66,6 +66,15 @@ async def read_uploads(request: Request, field: str, kinds: tuple[str, ...], mos
             400, "no_file", "The request carries no file.", f"Put one or more into the form's field '{field}'."
         )
     return uploads
+
+
+def takes(field: str, many: bool, *kinds: str) -> dict[str, Any]:
+    """OpenAPI's words for what `read_uploads` reads."""
+    file = {"type": "string", "format": "binary"}
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": PARTS} if many else file
+    form = {"type": "object", "properties": {field: files}, "required": [field], "additionalProperties": False}
+    content = {"multipart/form-data": {"schema": form}, **{kind: {"schema": file} for kind in kinds}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def base_name(name: str) -> str:

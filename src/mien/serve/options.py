@@ -1,0 +1,41 @@
+"""What a request may ask for in its address, named and preset as `mien.load` has it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+
+from mien.read import Recognizer
+from mien.read.detectors import adjusted
+from mien.serve.settings import MAX_FACES
+
+MinConfidence = Annotated[
+    float, Query(ge=0, le=1, description="A face whose likeliest class is less likely is `uncertain`.")
+]
+Tta = Annotated[Literal["none", "flip"], Query(description="`flip` averages with the mirror image, at twice the time.")]
+Threshold = Annotated[float, Query(gt=0, le=1, description="How sure the detector must be of a face.")]
+MaxFaces = Annotated[
+    int | None, Query(ge=1, le=MAX_FACES, description=f"Of a picture, the largest; default {MAX_FACES}.")
+]
+
+
+def chosen(
+    recognizer: Recognizer,
+    min_confidence: float,
+    tta: str,
+    threshold: float,
+    max_faces: int | None,
+) -> Recognizer:
+    """The same net and detector with the options of one request.
+
+    Raises:
+        MienError: an option is out of its range.
+    """
+    return Recognizer(
+        recognizer.model,
+        adjusted(recognizer.detector, threshold=threshold),
+        min_confidence=min_confidence,
+        tta=tta,
+        max_faces=min(max_faces or MAX_FACES, MAX_FACES),
+    )

@@ -1,0 +1,15 @@
+"""One small service for all tests that do not need another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from served import Served, running
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    with running() as one:
+        yield one

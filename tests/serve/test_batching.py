@@ -1,0 +1,144 @@
+"""Faces of several requests together, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import mien
+from mien.model import Model
+from mien.read import sample
+from mien.serve.batching import Batcher
+from mien.serve.problems import Problem
+from served import running
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return mien.load("nano", threads=1).model
+
+
+@pytest.fixture
+def batcher(model: Model) -> Iterator[Batcher]:
+    one = Batcher(model, threads=2, most=3)
+    yield one
+    one.close()
+
+
+def faces(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 48, 48), np.uint8)
+
+
+def test_each_gets_its_own_faces_back_from_one_batch(batcher: Batcher, model: Model) -> None:
+    sizes: list[int] = []
+    batcher.on_batch = sizes.append
+    asked = [(faces(n, n), tta) for n, tta in ((3, "none"), (0, "none"), (1, "flip"), (5, "none"))]
+
+    async def ask() -> list[np.ndarray]:
+        return await asyncio.gather(*(batcher.probabilities(f, tta) for f, tta in asked))
+
+    told = asyncio.run(ask())
+    assert sorted(sizes) == [1, 8]  # those that are mirrored too go by themselves
+    for (f, tta), told_NK in zip(asked, told, strict=True):
+        np.testing.assert_allclose(told_NK, model.probabilities(f, tta=tta), atol=1e-5)
+
+
+def test_faces_wait_for_those_that_are_being_found(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.serve.batching.WAIT", 0.5)  # so that a busy machine does not break the test
+    sizes: list[int] = []
+    batcher.on_batch = sizes.append
+    go = threading.Event()
+
+    async def ask() -> None:
+        async def late() -> None:
+            found = await batcher.see(lambda: (go.wait(10), faces(2, 1))[1])
+            await batcher.probabilities(found, "none")
+
+        other = asyncio.create_task(late())
+        await asyncio.sleep(0)
+        early = asyncio.create_task(batcher.probabilities(faces(1, 0), "none"))
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(other, early)
+
+    asyncio.run(ask())
+    assert sizes == [3]
+
+
+def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) -> None:
+    go = threading.Event()
+
+    async def ask() -> list[object]:
+        jobs = [asyncio.create_task(batcher.see(lambda: go.wait(10))) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="waiting"):
+            await jobs[3]
+        go.set()
+        return await asyncio.gather(*jobs[:3])
+
+    assert asyncio.run(ask()) == [True] * 3
+    assert asyncio.run(batcher.see(lambda: 1)) == 1
+
+
+def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher) -> None:
+    go = threading.Event()
+
+    async def ask() -> None:
+        running, waiting = (asyncio.create_task(batcher.see(lambda: go.wait(10))) for _ in range(2))
+        third = asyncio.create_task(batcher.see(lambda: go.wait(10)))
+        await asyncio.sleep(0.05)  # two threads are taken, the third waits
+        for job in (running, waiting, third):
+            job.cancel()
+        await asyncio.sleep(0.05)
+        assert batcher.held == 2
+        go.set()
+        while batcher.held:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(ask())
+
+
+def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> None:
+    async def ask() -> list[object]:
+        wrong = np.zeros((1, 40, 40), np.uint8)
+        return await asyncio.gather(*(batcher.probabilities(wrong, "none") for _ in range(2)), return_exceptions=True)
+
+    assert [type(one).__name__ for one in asyncio.run(ask())] == ["ModelError"] * 2
+
+
+def test_past_the_queue_requests_get_503_and_when_to_come_again() -> None:
+    with running(queue=2) as served:
+        go, in_thread = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            in_thread.set()
+            go.wait(10)
+
+        held = [asyncio.run_coroutine_threadsafe(served.service.batcher.see(hold), served.loop) for _ in range(2)]
+        in_thread.wait(10)
+        picture = sample().read_bytes()
+        got = served.http.post("/v1/analyze", content=picture)
+        assert (got.status_code, got.json()["error"]["code"]) == (503, "busy")
+        assert int(got.headers["Retry-After"]) > 0
+        assert served.http.get("/readyz").status_code == 503
+        assert served.http.get("/healthz").status_code == 200
+        go.set()
+        for one in held:
+            one.result()
+        assert served.http.post("/v1/analyze", content=picture).status_code == 200
+        three = [("files", ("a.jpg", picture))] * 3
+        assert served.http.post("/v1/analyze", files=three).status_code == 503
+
+
+def test_faces_without_others_to_come_do_not_wait(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.serve.batching.WAIT", 3600)
+
+    async def ask() -> np.ndarray:
+        async with asyncio.timeout(20):
+            return await batcher.probabilities(faces(1, 0), "none")
+
+    assert len(asyncio.run(ask())) == 1

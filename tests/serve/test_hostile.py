@@ -1,0 +1,148 @@
+"""Two thousand requests that mean harm: each answered with what is wrong with it, and the service as well as before."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import hostile
+from command import MIEN
+from mien.read import sample
+
+N = 2000
+GROWTH = 60_000_000  # bytes that the process may hold more afterwards; one bomb that went off takes gigabytes
+
+
+class Victim:
+    """A service in a process of its own, with a token."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.process, self.port = process, port
+
+    def ask(self, one: hostile.Request, line: http.client.HTTPConnection) -> tuple[int, bytes]:
+        """Status and body of the answer, over a connection that is kept as long as the service keeps it."""
+        headers = {"Authorization": f"Bearer {hostile.TOKEN}", "Content-Type": "image/jpeg", **one.headers}
+        line.putrequest(one.method, one.path, skip_host="Host" in headers)
+        for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
+            line.putheader(name, value)
+        line.endheaders(one.body)
+        got = line.getresponse()
+        return got.status, got.read()
+
+    def line(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def memory(self) -> int:
+        """Bytes of the process that are in memory."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Victim]:
+    command = [*MIEN, "serve", "--port", "0", "--model", "nano", "--timeout", "5"]
+    environment = {**os.environ, "MIEN_TOKEN": hostile.TOKEN}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        greeting = process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+) ", greeting)
+        assert found, greeting
+        log = Drain(process.stderr)
+        yield Victim(process, int(found[1]))
+        process.terminate()
+        assert process.wait(30) == 0
+        log.join()
+        assert "Traceback" not in log.text
+
+
+class Drain:
+    """Reads what a process writes, so that it never waits for a reader."""
+
+    def __init__(self, pipe: object) -> None:
+        self.text = ""
+        self._thread = threading.Thread(target=self._read, args=(pipe,))
+        self._thread.start()
+
+    def _read(self, pipe: Iterator[str]) -> None:
+        for line in pipe:
+            self.text += line if len(self.text) < 10_000_000 else ""
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+def is_well(victim: Victim) -> bool:
+    with closing(victim.line()) as line:
+        status, body = victim.ask(hostile.Request("photo", body=sample().read_bytes()), line)
+    return status == 200 and len(json.loads(body)["results"][0]["faces"]) == 1
+
+
+def test_two_thousand_of_them(victim: Victim) -> None:
+    assert is_well(victim)
+    odd: list[object] = []
+    seen: Counter[str] = Counter()
+    with closing(victim.line()) as line:
+        for one in hostile.requests(200, seed=1):  # what is loaded once is loaded
+            victim.ask(one, line)
+        before = victim.memory()
+        for one in hostile.requests(N):
+            status, body = victim.ask(one, line)
+            seen[one.kind] += 1
+            if status not in one.statuses or set(json.loads(body)["error"]) != {"code", "message", "hint"}:
+                odd.append((one.kind, one.path, one.headers, one.body[:40], status, body[:200]))
+    assert not odd, odd[:10]
+    assert sum(seen.values()) == N
+    assert len(seen) == 10
+    assert victim.memory() - before < GROWTH
+    assert is_well(victim)
+
+
+RAW = {
+    "a length below zero": b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    "length and chunks": (
+        b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\n\r\n"
+    ),
+    "a chunk of no size": b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "another coding": b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "two names": b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n",
+    "another address as target": b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "a tunnel": b"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "a line break in a header": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", RAW.values(), ids=RAW)
+def test_what_no_client_library_would_say(victim: Victim, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", victim.port), timeout=20) as line:
+        line.sendall(sent)
+        assert re.match(rb"HTTP/1\.1 4\d\d ", line.recv(65536))
+    assert is_well(victim)
+
+
+def test_who_hangs_up_at_any_moment_does_no_harm(victim: Victim) -> None:
+    data = sample().read_bytes()
+    whole = (
+        f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hostile.TOKEN}\r\n"
+        f"Content-Length: {len(data)}\r\n\r\n"
+    ).encode() + data
+    for end in range(1, len(whole) + 1, len(whole) // 40):
+        with socket.create_connection(("127.0.0.1", victim.port), timeout=20) as line:
+            # A reset instead of a goodbye, every other time.
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", end % 2, 0))
+            line.sendall(whole[:end])
+    assert is_well(victim)

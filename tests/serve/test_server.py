@@ -1,0 +1,136 @@
+"""`mien serve` as people run it: how it begins, what it logs, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from command import MIEN
+from mien.read import sample
+
+PICTURE = sample().read_bytes()
+
+
+@contextmanager
+def command(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command once it listens, and its port; its later words are on its stderr."""
+    line = [*MIEN, "serve", "--port", "0", "--model", "nano", *words]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    ) as process:
+        assert process.stderr is not None
+        greeting = process.stderr.readline()
+        found = re.fullmatch(r"mien serves at http://[\d.]+:(\d+) \(Ctrl-C ends it\)\n", greeting)
+        assert found, greeting
+        try:
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Signals) -> None:
+    head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n".encode()
+    with command() as (process, port):
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as line,
+            socket.create_connection(("127.0.0.1", port), timeout=20) as idle,
+            connect(f"ws://127.0.0.1:{port}/v1/stream") as stream,
+        ):
+            stream.send('{"token": null}')
+            stream.recv(timeout=20)
+            line.sendall(head + PICTURE[:1000])
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            process.send_signal(number)
+            with pytest.raises(ConnectionClosed) as closed:
+                stream.recv(timeout=20)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012  # the service restarts or ends
+            assert idle.recv(1) == b""
+            with pytest.raises(ConnectionRefusedError):  # nobody new is let in
+                socket.create_connection(("127.0.0.1", port), timeout=20)
+            line.sendall(PICTURE[1000:])
+            got = b""
+            while part := line.recv(65536):
+                got += part
+            assert got.startswith(b"HTTP/1.1 200 ")
+            assert b'"label":"happy"' in got
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
+    with command() as (process, port):
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", PICTURE)})
+            two = client.get("/a%0Ab", headers={"X-Request-ID": "proxy-1", "User-Agent": "curious"})
+            three = client.get("/healthz", headers={"X-Request-ID": "a b\x7f"})
+        process.terminate()
+        log = process.communicate(timeout=30)[1]
+    assert two.headers["X-Request-ID"] == "proxy-1"
+    assert re.fullmatch("[0-9a-f]{16}", three.headers["X-Request-ID"])
+    lines = [line.split(" ", 2)[2] for line in log.splitlines()]
+    assert lines[0].startswith(f"{one.headers['X-Request-ID']} POST /v1/analyze 200 ")
+    assert lines[1].startswith("proxy-1 GET /a%0Ab 404 ")
+    assert len(lines) == 3
+    for word in ("holiday", "0.31", "curious", "happy", "127.0.0.1"):
+        assert word not in log
+
+
+def test_nothing_that_was_sent_is_written_to_the_disk(tmp_path: Path) -> None:
+    """Its home, its folder for passing things and the one that it stands in remain empty."""
+    here = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    with command(**here) as (_, port):
+        files = [("files", ("a.jpg", PICTURE)), ("files", ("b.bmp", b"BM" + bytes(5_000_000)))]
+        assert httpx.post(f"http://127.0.0.1:{port}/v1/analyze", files=files, timeout=20).status_code == 200
+    assert list(tmp_path.rglob("*")) == []
+
+
+def mien(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = [*MIEN, "serve", *words]
+    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60)
+
+
+def test_what_cannot_begin_says_why_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = mien("--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert re.fullmatch(r"mien: cannot listen at 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
+    for words, environment, said in (
+        (["--model", "photos"], {}, "no shipped net is called photos"),
+        (["--host", "192.0.2.1"], {}, "cannot listen at 192.0.2.1"),
+        (["--allow-host", "https://a.org"], {}, "a host is a name without scheme"),
+        ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN is 8 to 512"),
+    ):
+        done = mien("--port", "0", *words, **environment)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert said in done.stderr
+
+
+def test_open_to_others_without_a_token_it_says_so() -> None:
+    with command("--host", "0.0.0.0") as (process, _):
+        assert process.stderr is not None
+        assert "set MIEN_TOKEN" in process.stderr.readline()
+
+
+def test_without_the_extra_it_says_how_to_get_it() -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None; sys.argv = ['mien', 'serve']\n"
+        "from mien.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "mien: the service needs the extra 'serve'. Install it with: pip install 'mien[serve]'\n"
