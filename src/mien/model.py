@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,8 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
     Raises:
         ModelError: onnxruntime cannot open it.
     """
+    # From 1.29 on it would number this machine, write that into the home, and tell its maker which nets run here.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # here, as it takes longer than all else that `import mien` brings
 
     options = onnxruntime.SessionOptions()

@@ -1,0 +1,83 @@
+"""The Dockerfile and the compose file keep their rules; what they run, runs where nothing can be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import mien
+from mien.serve.settings import PORT
+
+ROOT = Path(__file__).parents[2]
+LINES = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
+STEPS = [line.split(" ", 1) for line in LINES if line and not line.startswith("#")]
+LAST = STEPS[max(i for i, (word, _) in enumerate(STEPS) if word == "FROM") :]  # of the picture that is shipped
+
+
+def said(word: str) -> list[str]:
+    return [rest for name, rest in LAST if name == word]
+
+
+def test_the_image_is_slim_and_runs_as_a_user_without_rights() -> None:
+    assert all(rest.startswith("python:3.11-slim") for word, rest in STEPS if word == "FROM")
+    assert said("USER") == ["10001:10001"]
+    order = [word for word, _ in LAST]
+    assert order.index("USER") < order.index("ENTRYPOINT")
+    assert "PYTHONDONTWRITEBYTECODE=1" in said("ENV")[0]
+    assert not said("VOLUME")
+    assert "MIEN_TOKEN" not in (ROOT / "Dockerfile").read_text()
+
+
+def test_what_is_copied_is_let_through_and_nothing_else() -> None:
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignore[0] == "*"
+    copied = {name.rstrip("/") for word, rest in STEPS if word == "COPY" and "--from" not in rest
+              for name in rest.split()[:-1]}  # fmt: skip
+    assert {name.removeprefix("./") for name in copied} == {line[1:] for line in ignore if line.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_compose_keeps_it_small_and_to_this_machine() -> None:
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mien"]
+    assert service["read_only"] is True
+    assert service["user"] == said("USER")[0]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
+    assert said("EXPOSE") == [str(PORT)]
+
+
+def test_its_commands_run_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """The entry point's own words and the health check's, in an empty folder that is closed to this process."""
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("needs setpriv, to run without root's rights")
+    words = json.loads(said("ENTRYPOINT")[0])
+    check = json.loads(said("HEALTHCHECK")[0].split("CMD ", 1)[1])
+    assert words[0] == "mien"
+    assert check[0] == "python"
+    tmp_path.chmod(0o555)
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1",
+                   "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(mien.__file__).parents[1])}  # fmt: skip
+    run = [*drop, sys.executable, "-m", *words, "--port", "0"]
+    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as process:
+        assert process.stderr is not None
+        greeting = process.stderr.readline()
+        port = re.search(r"http://0\.0\.0\.0:(\d+) ", greeting)
+        assert port, greeting + process.stderr.read()
+        code = check[2].replace(f":{PORT}/", f":{port[1]}/")
+        done = subprocess.run([sys.executable, check[1], code], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        process.terminate()
+        assert process.wait(30) == 0
+    done = subprocess.run([sys.executable, check[1], code], capture_output=True, timeout=30)
+    assert done.returncode != 0  # the check can fail
+    assert list(tmp_path.iterdir()) == []
