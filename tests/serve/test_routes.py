@@ -14,6 +14,7 @@ import mien
 from mien.images import MAX_PIXELS
 from mien.read import sample
 from mien.serve import schema
+from mien.serve.options import chosen
 from mien.serve.page import FOLDER
 from served import Served, running
 
@@ -73,6 +74,11 @@ def test_options_are_those_of_the_library(served: Served) -> None:
     plain, flipped = read()["faces"][0]["probabilities"], read(tta="flip")["faces"][0]["probabilities"]
     assert flipped == mien.load("nano", threads=1, tta="flip").analyze(PORTRAIT).faces[0].to_dict()["probabilities"]
     assert plain.keys() == flipped.keys()
+
+
+def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
+    for asked, given in ((None, 64), (64, 64), (3, 3)):
+        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).max_faces == given
 
 
 @pytest.mark.parametrize(
