@@ -16,7 +16,7 @@ import clips
 import mien
 from mien.errors import MienError, VideoError
 from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
-from mien.read.video import analyze_video
+from mien.read.video import _eyes, analyze_video
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +241,11 @@ def test_results_are_checked_where_they_are_born() -> None:
     assert VideoFrame(0, 0.0, 10, 10, ()).to_dict()["faces"] == []
     with pytest.raises(MienError, match="has 2 labels and 1 probabilities"):
         PersonFace(mien.read.Box(0, 0, 1, 1), 0.5, (), ("a", "b"), (1.0,), "a", 1)
+
+
+def test_beside_decoding_nets_use_one_thread() -> None:
+    recognizer = mien.load("nano", threads=2)
+    eyes = _eyes(recognizer, 640)
+    sessions = [eyes.model._session, eyes.detector.net._session]  # type: ignore[attr-defined]
+    assert [s.get_session_options().intra_op_num_threads for s in sessions] == [1, 1]
+    assert recognizer.model._session.get_session_options().intra_op_num_threads == 2

@@ -6,9 +6,8 @@ To add one, write a function that returns a `Detector` and put `@detector` above
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -16,6 +15,9 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.read.results import Box
+
+if TYPE_CHECKING:
+    from mien.read.yunet import YuNet
 
 THRESHOLD = 0.65  # the score that a face needs
 LONGEST = 1280  # pixels of a photo's longer side, above which faces are looked for in a smaller copy
@@ -55,6 +57,19 @@ class Detector(Protocol):
 
     def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
         """The faces in a BGR uint8 picture [H,W,3], from left to right."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Detector, Protocol):
+    """A detector that can be had for pictures of another size, and with another number of threads."""
+
+    def looking_at(self, longest: int) -> Adjustable:
+        """The same detector, which looks at copies whose longer side is at most `longest` pixels."""
+        ...
+
+    def with_threads(self, threads: int) -> Adjustable:
+        """The same detector, with a net that uses so many threads."""
         ...
 
 
@@ -119,10 +134,16 @@ class _Scaled:
     """A net that finds faces in pictures of a bearable size."""
 
     name: str
-    net: Callable[[Pixels, float], NDArray[np.float32]]
+    net: YuNet
     threshold: float
     longest: int
     crops: bool = False
+
+    def looking_at(self, longest: int) -> _Scaled:
+        return replace(self, longest=longest)
+
+    def with_threads(self, threads: int) -> _Scaled:
+        return replace(self, net=self.net.with_threads(threads))
 
     def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
         high, wide = picture_HW3.shape[:2]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
-from dataclasses import is_dataclass, replace
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from mien.read import drawing
 from mien.read.ahead import ahead
 from mien.read.chart import Chart
 from mien.read.clip import Clip, Picture, Shot
-from mien.read.detectors import LONGEST_OF_VIDEO
+from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable
 from mien.read.film import Film
 from mien.read.follow import WINDOW_PIXELS, Detect, Follower
 from mien.read.results import PersonFace, VideoFrame
@@ -77,7 +76,8 @@ def analyze_video(
             for sink in _sinks(recognizer, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
-            for frame in watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest):
+            seen = watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest)
+            for frame in stack.enter_context(closing(seen)):  # closed at once, whoever's traceback still holds it
                 for sink in sinks:
                     sink.write(frame)
                 yield frame
@@ -118,7 +118,7 @@ def watch(
     """
     _check(every=every, smooth=smooth, longest=longest)
     eyes = _eyes(recognizer, longest)
-    follower, smoother = Follower(eyes.detect, _near(recognizer)), Smoother(smooth)
+    follower, smoother = Follower(eyes.detect, _near(eyes)), Smoother(smooth)
     frame: VideoFrame | None = None
     shots = ahead(clip.shots(1 if film is not None else every))
     try:
@@ -155,21 +155,23 @@ def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
 
 
 def _eyes(recognizer: Recognizer, longest: int) -> Recognizer:
-    """The recognizer with a detector that looks at smaller copies, where its own does so at all."""
+    """The recognizer as a video wants it, with a detector that looks at smaller copies, where its own does so at all.
+
+    Its nets use one thread each: decoding goes on beside them, and threads that wait for the next frame by spinning,
+    as onnxruntime's do, would take its core from it.
+    """
     eyes = copy.copy(recognizer)
-    eyes.detector = _looking_at(recognizer.detector, longest)
+    eyes.model = recognizer.model.with_threads(1)
+    if isinstance(recognizer.detector, Adjustable):
+        eyes.detector = recognizer.detector.looking_at(longest).with_threads(1)
     return eyes
 
 
-def _near(recognizer: Recognizer) -> Detect | None:
+def _near(eyes: Recognizer) -> Detect | None:
     """What finds a face in a window; None where a detector has one answer to all pictures."""
-    detector = recognizer.detector
-    return None if detector.crops else _looking_at(detector, WINDOW_PIXELS)
-
-
-def _looking_at(detector: Any, longest: int) -> Any:
-    able = is_dataclass(detector) and not isinstance(detector, type) and hasattr(detector, "longest")
-    return replace(detector, longest=longest) if able else detector
+    if eyes.detector.crops:
+        return None
+    return eyes.detector.looking_at(WINDOW_PIXELS) if isinstance(eyes.detector, Adjustable) else eyes.detector
 
 
 def _check(*, every: int, smooth: float, longest: int) -> None:
