@@ -73,8 +73,9 @@ def test_readme_commands_run(number: int, workshop: Path) -> None:
     """In order: later ones use what earlier ones made."""
     command = [c for c in commands() if c.startswith("mien")][number]
     words = shlex.split(command)[1:]
-    if words[0] in ("train", "compare"):
+    if words[0] in ("train", "compare", "tune"):
         words += SHORT if "--init" in words else SHORT + SMALL
+        words += ["--trials", "2"] if words[0] == "tune" else []
     done = subprocess.run([sys.executable, "-m", "mien", *words], cwd=workshop, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 

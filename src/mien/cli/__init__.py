@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import analyze, data, evaluate, export, models, train, video
+from mien.cli import analyze, data, evaluate, export, models, train, tune, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     analyze.analyze,
@@ -21,6 +21,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     data.data,
     train.train,
     train.compare,
+    tune.tune,
     evaluate.evaluate,
     export.export,
     models.models,

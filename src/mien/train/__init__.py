@@ -17,20 +17,26 @@ from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
 from mien.train.runs import Run
 from mien.train.settings import with_settings
+from mien.train.space import Space, find_space
 from mien.train.study import augmentation_sheet, compare
+from mien.train.tune import searching, tune
 from mien.train.weights import find_weights
 
 __all__ = [
     "RECIPES",
     "Recipe",
     "Run",
+    "Space",
     "as_judged",
     "augmentation_sheet",
     "compare",
     "export",
     "find_recipe",
+    "find_space",
     "find_weights",
     "predict",
+    "searching",
     "train",
+    "tune",
     "with_settings",
 ]

@@ -8,6 +8,7 @@ chose.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
-from mien.train.runs import Run, identity_of
+from mien.train.runs import Metrics, Run, identity_of
 from mien.train.schedule import rate
 from mien.train.schemes import SCHEMES, Lesson, lesson
 from mien.train.selection import is_over
@@ -76,6 +77,28 @@ def train(
             is at it, or it cannot be written; the training faces have no labels; `init` is nothing to start from; the
             loss is no number any more; memory is short. The epochs that were done are kept.
     """
+    going = epochs(recipe, dataset, out, seed=seed, init=init, device=device, resume=resume, progress=progress)
+    for _ in going:
+        pass
+    return Run(Path(out))
+
+
+def epochs(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    init: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool = False,
+) -> Generator[Metrics]:
+    """As `train`, an epoch at a time: its figures, once its checkpoint is kept.
+
+    Nothing is done before the first is asked for. Whoever has seen enough closes the generator; the run is then one
+    that was stopped there.
+    """
     learned = what_is_learned(recipe, dataset, seed)
     data, device = learned.dataset, available(device)
     run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
@@ -84,7 +107,7 @@ def train(
     identity = identity_of(recipe, seed, learned, began_from, identity_of_teachers(teachers))
     run.refuse_another(identity, resume)
     if run.finished:
-        return run
+        return
     with run.alone(), memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
         kept = run.resume_point(identity)
         # A run goes on in the precision that it began with, on other hardware too.
@@ -153,7 +176,7 @@ def train(
                 save_checkpoint(run.checkpoint_file, kept)
                 run.write_views(kept)
                 bar.finish(metrics)
-    return run
+                yield metrics
 
 
 def probabilities(fabric: Fabric, net: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
