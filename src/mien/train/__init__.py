@@ -13,6 +13,7 @@ except ImportError:
 from mien.train.export import export
 from mien.train.loop import train
 from mien.train.predict import as_judged, predict
+from mien.train.processes import train_on
 from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
 from mien.train.runs import Run
@@ -37,6 +38,7 @@ __all__ = [
     "predict",
     "searching",
     "train",
+    "train_on",
     "tune",
     "with_settings",
 ]
