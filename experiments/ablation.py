@@ -2,9 +2,11 @@
 
 Run:   python experiments/ablation.py fer2013.csv fer2013new.csv [FOLDER]     (about 40 minutes on one core)
 
-Each row is `release_nano` without its teacher, on milder pictures and a short schedule, with one change, three seeds; judged on PublicTest
-by FER2013's labels, single forwards, and by the raters' majority; all faces, and those without a twin in Training.
-FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there are not trained again.
+Each row is `release_nano` without its teacher, on milder pictures and a short schedule, with one change, three seeds;
+judged on PublicTest by FER2013's labels, single forwards, and by the raters' majority; all faces, and those without a
+twin in Training. FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there are
+not trained again.
+
 A short schedule is kind to what learns fast and hard on what needs time, such as strong augmentation.
 """
 
