@@ -27,13 +27,17 @@ def train(
         int, typer.Option(metavar="N", help="How many to train on, each with its part of every batch.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    drop_twins: Annotated[
+        bool, typer.Option("--drop-twins", help="Leave out training faces that are near-twins of faces judged.")
+    ] = False,
     settings: Settings = None,
 ) -> None:
     """Train one net by a recipe."""
     from mien import train as room
     from mien.data import load
 
-    chosen = room.with_settings(room.find_recipe(recipe), settings or [])
+    dropped = ["drop_twins=yes"] if drop_twins else []
+    chosen = room.with_settings(room.find_recipe(recipe), [*(settings or []), *dropped])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
         faces = load(data, votes=votes)

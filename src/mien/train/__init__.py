@@ -10,8 +10,10 @@ try:
 except ImportError:
     raise MissingExtra("train", "training") from None
 
+from mien.train.doubts import Doubts, find_doubts
 from mien.train.export import export
 from mien.train.loop import train
+from mien.train.noise import out_of_fold
 from mien.train.predict import as_judged, predict
 from mien.train.processes import train_on
 from mien.train.recipe import Recipe
@@ -25,6 +27,7 @@ from mien.train.weights import find_weights
 
 __all__ = [
     "RECIPES",
+    "Doubts",
     "Recipe",
     "Run",
     "Space",
@@ -32,9 +35,11 @@ __all__ = [
     "augmentation_sheet",
     "compare",
     "export",
+    "find_doubts",
     "find_recipe",
     "find_space",
     "find_weights",
+    "out_of_fold",
     "predict",
     "searching",
     "train",

@@ -32,6 +32,7 @@ from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
 from mien.train.progress import Progress
+from mien.train.pruning import pruned
 from mien.train.recipe import Recipe
 from mien.train.runs import Metrics, Run, identity_of
 from mien.train.schedule import rate
@@ -74,8 +75,9 @@ def train(
         MissingSplit: the data has no training split, or no validation to select by.
         DataError: the recipe learns from FER+ votes, and the data has none.
         RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or another process
-            is at it, or it cannot be written; the training faces have no labels; `init` is nothing to start from; the
-            loss is no number any more; memory is short. The epochs that were done are kept.
+            is at it, or it cannot be written; the training faces have no labels; the recipe's doubts are about others;
+            `init` is nothing to start from; the loss is no number any more; memory is short. The epochs that were done
+            are kept.
     """
     going = epochs(recipe, dataset, out, seed=seed, init=init, device=device, resume=resume, progress=progress)
     for _ in going:
@@ -217,7 +219,7 @@ def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> Lesson:
     threads()
     if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    learned = lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix)
+    learned = pruned(lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset)
     if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
         raise MissingSplit(
             f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"
