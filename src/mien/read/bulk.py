@@ -91,7 +91,7 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
     """Those at the head of the line that could not be read."""
     while waiting and waiting[0][1]:
         source, error = waiting.popleft()
-        yield source, Analysis(source.name, 0, 0, (), recognizer.model.card.name, recognizer.detector.name, error)
+        yield source, Analysis(source.name, 0, 0, (), recognizer.told_by, recognizer.detector.name, error)
 
 
 def _read_ahead(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[tuple[Source, Pixels | str]]:
