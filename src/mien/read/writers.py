@@ -289,16 +289,17 @@ class CsvWriter(Writer):
     def _open(self) -> None:
         super()._open()
         if not self.done:
-            self._put(_csv([columns(self.labels)]))
+            self._put(as_csv([columns(self.labels)]))
 
     def _picture(self, analysis: Analysis) -> None:
-        self._put(_csv([row.values() for row in rows(analysis, self.labels)]))
+        self._put(as_csv([row.values() for row in rows(analysis, self.labels)]))
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
         return resume.table(out, columns(self.labels), self.reading)
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> str:
+def as_csv(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as RFC 4180 has them."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
