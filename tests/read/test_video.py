@@ -175,6 +175,23 @@ def test_a_mistaken_option_empties_no_other_file(
     assert [(tmp_path / name).read_text() for name in old.values()] == ["kept", "kept"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_where_no_frame_can_be_decoded_files_stay_as_they_were(there: bool, reader: Recognizer, tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "a.mp4", scene, clips.even(10), sound=None)
+    data = path.read_bytes()
+    begins, ends = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:begins] + bytes(ends - begins) + data[ends:])
+    outputs = {"out": ("csv", "jsonl", "parquet"), "srt": ("srt",), "timeline": ("png",), "annotate": ("mp4",)}
+    names = [f"old.{ending}" for endings in outputs.values() for ending in endings]
+    for name in names if there else ():
+        (tmp_path / name).write_text("kept")
+    for number in range(3):
+        options = {key: tmp_path / f"old.{(endings * 3)[number]}" for key, endings in outputs.items()}
+        with pytest.raises(VideoError, match="holds no frame that can be decoded"):
+            list(reader.analyze_video(path, **options))
+    assert {f.name: f.read_text() for f in tmp_path.iterdir() if f != path} == dict.fromkeys(names * there, "kept")
+
+
 def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
     out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
     frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")

@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import analyze, data, evaluate, export, models, train, tune, video
+from mien.cli import analyze, data, evaluate, explain, export, models, train, tune, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     analyze.analyze,
     video.video,
+    explain.explain,
     data.data,
     train.train,
     train.compare,

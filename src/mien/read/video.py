@@ -57,7 +57,8 @@ def analyze_video(
         on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
             warning. What was read before is yielded all the same.
 
-    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
+    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then. Files
+    that were there stay as they are until the first frame is read.
 
     Raises:
         MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
@@ -90,7 +91,7 @@ def analyze_video(
 def _sinks(
     recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
 ) -> Iterator[Timeline | Subtitles | Chart]:
-    """What could be refused comes first, as those after it empty a file that was there."""
+    """What could be refused comes first, so that nothing is made for nothing."""
     labels = recognizer.labels.names
     if timeline is not None:
         yield Chart(timeline, labels, clip.path.name)
