@@ -20,7 +20,7 @@ from mien.data import load, near_twins, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS
 
 Command = Callable[..., tuple[int, str, str]]
-SHORT = ("--set", "model=seed_cnn_eighth", "--set", "epochs=1", "--set", "precision=float32")
+SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text()
 # Appended to README's training commands, which are meant for a whole data set and an afternoon.
 SHORT = ["--set", "epochs=1", "--set", "warmup=0", "--set", "precision=float32"]
-SMALL = ["--set", "model=seed_cnn_eighth"]  # not where weights are given to start from: they are of one architecture
+SMALL = ["--set", "model=mien_nano"]  # not where weights are given to start from: they are of one architecture
 
 
 def blocks(language: str, text: str = README) -> list[str]:
