@@ -16,11 +16,11 @@ import pytest
 
 import nets
 from mien.__main__ import main
-from mien.data import load, sketch, write_csv
+from mien.data import load, near_twins, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS
 
 Command = Callable[..., tuple[int, str, str]]
-SHORT = ("--set", "model=seed_cnn_eighth", "--set", "epochs=1", "--set", "precision=float32")
+SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
 
 
 @pytest.fixture
@@ -95,6 +95,42 @@ def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_pa
         picture = cv2.imread(str(tmp_path / "shown" / name))
         assert picture is not None
         assert picture.std() > 5
+
+
+def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) -> None:
+    """Of the one data set: shown, left out of training, and left out of the judging."""
+    drawn = sketch(train=21, val=14, test=0)
+    val_NHW = drawn["val"].pixels_NHW.copy()
+    val_NHW[2] = drawn["train"].pixels_NHW[4] * 0.7 + 30
+    leaky = replace(drawn, splits={**drawn.splits, "val": replace(drawn["val"], pixels_NHW=val_NHW)})
+    write_csv(tmp_path / "leaky.csv", leaky)
+    data = load(tmp_path / "leaky.csv")
+    twins = near_twins(data)
+    copies = int(twins.hit(data["train"], data["val"]).sum())
+    assert copies
+    shown = ("data", tmp_path / "leaky.csv", "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
+    assert "near-twin" not in mien(*shown)[1]
+    code, out, err = mien(*shown, "--audit")
+    assert (code, err) == (0, "")
+    assert "near-twin" in out
+    near = json.loads((tmp_path / "audit.json").read_text())["near"]
+    assert sum(near["faces"]["val in train"].values()) == int(twins.hit(data["val"], data["train"]).sum())
+    words = ("train", "seed", "--data", tmp_path / "leaky.csv", "--out", tmp_path / "run", *SHORT)
+    assert mien(*words, "--drop-twins")[0] == 0
+    record = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert record["recipe"]["drop_twins"] is True
+    assert record["data"]["faces"]["train"] == 21 - copies
+    code, _, err = mien(*words, "--resume")
+    assert code == 2
+    assert "recipe.drop_twins is true there and false here" in err
+    judge = ("evaluate", tmp_path / "run", "--data", tmp_path / "leaky.csv", "--split", "val")
+    code, out, err = mien(*judge, "--strict", "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    assert "strict: nor one that was cut" in out
+    told = json.loads((tmp_path / "f.json").read_text())
+    assert told["clean"]["n"] == 14
+    assert told["strict"]["n"] == 14 - int(twins.hit(data["val"], data["train"]).sum())
+    assert "strict" not in mien(*judge)[1]
 
 
 def test_sketch_is_written_and_nothing_else_can_be(mien: Command, tmp_path: Path) -> None:

@@ -212,6 +212,19 @@ def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
     assert suffix == "parquet" or out.read_bytes() == before
 
 
+@pytest.mark.parametrize("other", ["--model base", "--tta flip", "--threshold 0.999"])
+def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
+    """Those that show in rows: else a file would hold what two nets say, side by side."""
+    out = photos.parent / "faces.csv"
+    assert run(photos / "a.jpg", "--out", out).returncode == 0
+    before = out.read_bytes()
+    done = run(photos, "--out", out, "--resume", *other.split())
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"cannot go on in {out}: " in done.stderr
+    assert "give the options of then, or name another file" in done.stderr
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
 def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, number: int, suffix: str) -> None:

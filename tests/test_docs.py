@@ -20,13 +20,14 @@ from mien.read import sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text()
 # Appended to README's training commands, which are meant for a whole data set and an afternoon.
 SHORT = ["--set", "epochs=1", "--set", "warmup=0", "--set", "precision=float32"]
-SMALL = ["--set", "model=seed_cnn_eighth"]  # not where weights are given to start from: they are of one architecture
+SMALL = ["--set", "model=mien_nano"]  # not where weights are given to start from: they are of one architecture
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +74,15 @@ def test_readme_commands_run(number: int, workshop: Path) -> None:
     """In order: later ones use what earlier ones made."""
     command = [c for c in commands() if c.startswith("mien")][number]
     words = shlex.split(command)[1:]
-    if words[0] in ("train", "compare"):
+    if words[0] in ("train", "compare", "tune"):
         words += SHORT if "--init" in words else SHORT + SMALL
+        words += ["--trials", "2"] if words[0] == "tune" else []
     done = subprocess.run([sys.executable, "-m", "mien", *words], cwd=workshop, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("snippet", blocks("python"))
-def test_readme_snippets_run(snippet: str, workshop: Path) -> None:
+@pytest.mark.parametrize("snippet", blocks("python") + blocks("python", COMING_FROM))
+def test_snippets_run(snippet: str, workshop: Path) -> None:
     code = f"import os; os.environ['COLUMNS'] = '100'\n{snippet}"
     done = subprocess.run([sys.executable, "-c", code], cwd=workshop, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
+from mien.decode import STRIP, _straight, as_bgr
 from mien.errors import MienError, PictureError
 from mien.headers import FORMATS, format_of, read_header
 from mien.images import read_picture
@@ -124,6 +126,33 @@ def test_alpha_is_laid_over_white() -> None:
     shown = read_picture(clear, order="bgr")
     assert (shown[:, :2] == 0).all()
     assert (shown[:, 2:] == 255).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
+    """A picture of several strips, the last a part of one; in numbers of the whole."""
+    high, wide = 2 * STRIP // 500 + 7, 500
+    rng = np.random.default_rng(depth)
+    stored = rng.integers(0, 1 << depth, (high, wide, 4)).astype(np.uint8 if depth == 8 else np.uint16)
+    bits8 = stored if depth == 8 else np.rint(stored / 257)
+    share = bits8[:, :, 3:] / 255
+    over_white = np.rint(bits8[:, :, :3] * share + 255 * (1 - share))
+    assert np.abs(read_picture(stored, order="bgr") - over_white).max() <= 1
+    grey = np.ascontiguousarray(stored[:, :, 2:])
+    assert np.abs(read_picture(grey) - over_white[:, :, 2:]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["alpha", "premultiplied", "16 bits"])
+def test_alpha_takes_little_more_memory_than_the_picture(kind: str) -> None:
+    """Of a photo with 50 megapixels it would else be more than a gigabyte."""
+    stored = np.full((1500, 2000, 4), 127, np.uint16 if kind == "16 bits" else np.uint8)
+    tracemalloc.start()
+    try:
+        shown = as_bgr(_straight(stored) if kind == "premultiplied" else stored, "the picture")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.5 * shown.nbytes
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16"])

@@ -131,6 +131,17 @@ def test_threads_are_those_allowed_or_asked_for(folder: Path, monkeypatch: pytes
     assert of(threads=2) == 2
 
 
+def test_the_same_net_with_other_threads(tmp_path: Path) -> None:
+    folder = nets.write_net(tmp_path / "net")
+    two = mien.model.load(folder, threads=2)
+    one = two.with_threads(1)
+    assert one._session.get_session_options().intra_op_num_threads == 1
+    assert two._session.get_session_options().intra_op_num_threads == 2
+    assert np.array_equal(one.probabilities(FACES), two.probabilities(FACES))
+    (folder / "model.onnx").unlink()
+    assert two.with_threads(1) is two
+
+
 def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "model.onnx").rename(other / "called_otherwise.onnx")

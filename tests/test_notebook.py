@@ -37,7 +37,7 @@ nbformat.write(notebook, sys.argv[1])
 # Small faces, few of them, but enough seeds for a verdict.
 TINY = {
     "DATA": "faces.csv",
-    "SETTINGS": ["model=seed_cnn_eighth", "epochs=1", "precision=float32"],
+    "SETTINGS": ["model=mien_nano", "epochs=1", "precision=float32"],
     "ARMS": ["seed", "seed_augmented"],
     "SEEDS": 3,
     "OUT": "runs/tiny",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,18 +48,35 @@ def test_no_quota_is_no_limit(said: str, tmp_path: Path) -> None:
     assert threads._quota(tmp_path / "none") > 10_000
 
 
-def test_the_engine_obeys_in_a_fresh_process() -> None:
-    code = "import torch; from mien.train.engine import engine; engine('cpu'); print(torch.get_num_threads())"
-    clean = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-    for setting, expected in ({"MIEN_THREADS": "3"}, 3), ({"OMP_NUM_THREADS": "1"}, 1):
-        done = subprocess.run([sys.executable, "-c", code], env={**clean, **setting}, capture_output=True, text=True)
-        assert done.stdout.strip() == str(expected), done.stderr
+@pytest.fixture(scope="module")
+def engines() -> dict[str, int]:
+    """How many threads torch has after the engine was asked for: by each setting, and where the caller wanted one.
 
-
-def test_the_engine_takes_no_more_threads_than_the_caller_asked_of_torch() -> None:
+    All in one fresh process, as most of what it does is to import torch.
+    """
     code = (
-        "import torch; torch.set_num_threads(1); from mien.train.engine import engine; engine('cpu'); "
-        "print(torch.get_num_threads())"
+        "import json, os, torch\n"
+        "from mien.train.engine import engine\n"
+        "usual, told = torch.get_num_threads(), {}\n"
+        "for name, number in ('MIEN_THREADS', 3), ('OMP_NUM_THREADS', 1), ('caller', 1):\n"
+        "    torch.set_num_threads(number if name == 'caller' else usual)\n"
+        "    os.environ[name] = str(number)\n"
+        "    engine('cpu')\n"
+        "    told[name] = torch.get_num_threads()\n"
+        "    del os.environ[name]\n"
+        "print(json.dumps(told))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "1", done.stderr
+    clean = {k: v for k, v in os.environ.items() if k not in ("MIEN_THREADS", "OMP_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, int] = json.loads(done.stdout)
+    return told
+
+
+def test_the_engine_obeys_in_a_fresh_process(engines: dict[str, int]) -> None:
+    assert engines["MIEN_THREADS"] == 3
+    assert engines["OMP_NUM_THREADS"] == 1
+
+
+def test_the_engine_takes_no_more_threads_than_the_caller_asked_of_torch(engines: dict[str, int]) -> None:
+    assert engines["caller"] == 1

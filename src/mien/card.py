@@ -17,8 +17,8 @@ from mien.labels import LabelSet
 FORMAT = "mien card 1"
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
-OFFICIAL, CLEAN = "official", "clean"
-PROTOCOLS = (OFFICIAL, CLEAN)
+OFFICIAL, CLEAN, STRICT = "official", "clean", "strict"
+PROTOCOLS = (OFFICIAL, CLEAN, STRICT)
 OWN_LABELS, RATERS = "labels", "raters' majority"
 AGAINST = (OWN_LABELS, RATERS)
 
@@ -39,7 +39,8 @@ class Score:
 
     Attributes:
         split: name of the split.
-        protocol: `official`, all faces, or `clean`, without those that have a byte-identical twin in training.
+        protocol: `official`, all faces, `clean`, without those that have a byte-identical twin in training, or
+            `strict`, without those that have a near-twin there either.
         against: `labels`, the data's own, or `raters' majority`, that of the FER+ votes.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
         n: faces.

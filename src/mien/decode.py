@@ -20,6 +20,7 @@ Pixels = NDArray[np.uint8]
 
 _OPAQUE = (JPEG, BMP, PNM)  # formats without alpha
 _WHITE = 255
+STRIP = 1 << 18  # pixels that are brought to 8 bits and laid over white at once
 # EXIF's orientations as what brings the stored picture upright: transposed, then mirrored about these axes.
 _TURNS: dict[int, tuple[bool, int | None]] = {
     1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
@@ -78,9 +79,23 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
             f"{name}: holds {stored.dtype} samples, expected uint8 from 0 to 255 or uint16 from 0 to 65535; "
             "convert it, as its range cannot be told from its values"
         )
-    pixels = np.ascontiguousarray(stored.reshape(*stored.shape[:2], channels))
+    if channels == 3 and stored.dtype == np.uint8 and not rgb:
+        return np.ascontiguousarray(stored, np.uint8)
+    stored_HWC = stored.reshape(*stored.shape[:2], channels)
+    high, wide = stored.shape[:2]
+    bgr_HW3 = np.empty((high, wide, 3), np.uint8)
+    rows = max(1, STRIP // wide)
+    for top in range(0, high, rows):
+        bgr_HW3[top : top + rows] = _strip_as_bgr(stored_HWC[top : top + rows], rgb)
+    return bgr_HW3
+
+
+def _strip_as_bgr(stored_HWC: NDArray[np.generic], rgb: bool) -> Pixels:
+    """As `as_bgr`, of some rows: alpha takes twenty times a picture's own memory, and more with 16 bits."""
+    pixels = np.ascontiguousarray(stored_HWC)
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(pixels.shape)  # 65535 is 255
+    channels = pixels.shape[2]
     alpha_HW1 = pixels[:, :, -1:] if channels in (2, 4) else None
     colour = pixels[:, :, : channels - 1] if alpha_HW1 is not None else pixels
     if colour.shape[2] == 1:
@@ -90,7 +105,7 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
     if alpha_HW1 is not None and alpha_HW1.min() < _WHITE:
         share = alpha_HW1.astype(np.float32) / _WHITE
         colour = np.rint(colour * share + _WHITE * (1 - share)).astype(np.uint8)
-    return np.ascontiguousarray(colour, np.uint8)
+    return np.asarray(colour, np.uint8)
 
 
 def upright(stored: Pixels, orientation: int) -> Pixels:
@@ -108,11 +123,15 @@ def _imdecode(data: bytes, how: int) -> NDArray[np.generic] | None:
             return None
 
 
-def _straight(stored: Pixels) -> Pixels:
+def _straight(stored_HW4: Pixels) -> Pixels:
     """Colours of a TIFF as they were before libtiff multiplied them by alpha."""
-    alpha = stored[:, :, 3:].astype(np.float32)
-    colour = np.rint(stored[:, :, :3] * (_WHITE / np.maximum(alpha, 1))).clip(0, _WHITE)
-    return np.concatenate([colour.astype(np.uint8), stored[:, :, 3:]], 2)
+    straight_HW4 = stored_HW4.copy()
+    rows = max(1, STRIP // stored_HW4.shape[1])
+    for top in range(0, len(stored_HW4), rows):
+        strip = stored_HW4[top : top + rows]
+        share = _WHITE / np.maximum(strip[:, :, 3:].astype(np.float32), 1)
+        straight_HW4[top : top + rows, :, :3] = np.rint(strip[:, :, :3] * share).clip(0, _WHITE)
+    return straight_HW4
 
 
 _lock = threading.Lock()

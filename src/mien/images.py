@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.crop import CropRule, crop
 from mien.decode import Pixels, as_bgr, decode
 from mien.errors import MienError, PictureError
-from mien.headers import FORMATS, HEIC, format_of, read_header
+from mien.headers import FORMATS, HEIC, Header, format_of, read_header
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "Picture", "crop", "name_of", "read_picture"]
 
@@ -54,13 +54,9 @@ def read_picture(
         MienError: `source` or `order` is of no known kind.
     """
     name = name or name_of(source) or "the picture"
-    if isinstance(source, str | Path):
-        return _decode(_read(Path(source), name, max_bytes), name, max_pixels)
-    if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        if len(data) > max_bytes:
-            raise _too_long(name, len(data), max_bytes)
-        return _decode(data, name, max_pixels)
+    if isinstance(source, str | Path | bytes | bytearray | memoryview):
+        data = encoded(source, name, max_bytes)
+        return decode(data, header_of(data, name, max_pixels), name)
     if isinstance(source, np.ndarray):
         return _from_array(source, order, name)
     if _is_pil(source):
@@ -73,6 +69,37 @@ def read_picture(
 def name_of(source: Picture) -> str:
     """What a picture is called: its path, or nothing where it has none."""
     return str(source) if isinstance(source, str | Path) else ""
+
+
+def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a picture's file; `PictureError` where it cannot be read or is too long."""
+    if isinstance(source, str | Path):
+        return _read(Path(source), name, max_bytes)
+    data = bytes(source)
+    if len(data) > max_bytes:
+        raise _too_long(name, len(data), max_bytes)
+    return data
+
+
+def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
+    """What a picture's bytes tell before they are decoded; `PictureError` where they are none or it is too large."""
+    if not data:
+        raise PictureError(f"{name}: is empty, 0 bytes; get the file anew")
+    kind = format_of(data)
+    if kind == HEIC:
+        raise PictureError(
+            f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
+            "Formats, Most Compatible), or give its pixels as an array"
+        )
+    if kind not in FORMATS:
+        what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
+        raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    header = read_header(data)
+    if header is None:
+        raise PictureError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
+    if header.pixels > max_pixels:
+        raise _too_large(name, header.width, header.height, max_pixels)
+    return header
 
 
 def _read(path: Path, name: str, max_bytes: int) -> bytes:
@@ -94,26 +121,6 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
         raise PictureError(f"{name}: cannot be read: {why.strerror or why}") from None
     except ValueError as why:  # a null byte, or no text that a file could be called by
         raise PictureError(f"{name!r}: is no path: {why}") from None
-
-
-def _decode(data: bytes, name: str, max_pixels: int) -> Pixels:
-    if not data:
-        raise PictureError(f"{name}: is empty, 0 bytes; get the file anew")
-    kind = format_of(data)
-    if kind == HEIC:
-        raise PictureError(
-            f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
-            "Formats, Most Compatible), or give its pixels as an array"
-        )
-    if kind not in FORMATS:
-        what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
-        raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-    header = read_header(data)
-    if header is None:
-        raise PictureError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
-    if header.pixels > max_pixels:
-        raise _too_large(name, header.width, header.height, max_pixels)
-    return decode(data, header, name)
 
 
 def _from_array(pixels: NDArray[Any], order: str | None, name: str) -> Pixels:

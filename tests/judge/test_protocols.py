@@ -103,6 +103,32 @@ def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Data
     assert [s.key for s in found.scores()] == [(e.split, e.protocol, e.against, e.tta) for e in found.evaluations]
 
 
+def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Dataset) -> None:
+    """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a net has never met."""
+    pixels_NHW = data["val"].pixels_NHW.copy()
+    pixels_NHW[20] = data["train"].pixels_NHW[9] * 0.6 + 50
+    leaky = with_votes(replace(data, splits={**data.splits, "val": replace(data["val"], pixels_NHW=pixels_NHW)}))
+    strict_N = without_twins(leaky, "val", near=True)
+    assert not strict_N[[5, 6, 7, 20]].any()
+    told_NK, found = judge_model(net, leaky, "val", strict=True)
+    assert found is not None
+    assert [e.protocol for e in found.evaluations] == ["official", "clean", "strict"] * 2
+    strict = found.evaluations[2]
+    assert strict.n == strict_N.sum()
+    assert strict.accuracy == (told_NK.argmax(1) == leaky["val"].labels_N)[strict_N].mean()
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["strict"]["n"] == strict.n
+    assert told["raters"]["strict"]["protocol"] == "strict"
+    assert found.scores()[2].protocol == "strict"
+    without = judge_model(net, leaky, "val")[1]
+    assert without is not None
+    assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
+    said = io.StringIO()
+    Console(file=said, width=80).print(judgement_table(found))
+    assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
+    assert max(map(len, said.getvalue().splitlines())) <= 80
+
+
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
     eight = mien.model.load(nets.write_net(tmp_path / "net", FERPLUS8))
     with pytest.raises(DataError, match=r"has no FER\+ votes for 'train'.*--votes"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mien.read.ahead import Behind, ahead
+from mien.read.ahead import Behind, Room, ahead
 
 
 def left_behind() -> list[str]:
@@ -69,3 +69,32 @@ def test_after_an_error_only_the_last_call_is_made() -> None:
         behind.close(lambda: made.append("last"))
     assert made == ["last"]
     assert not left_behind()
+
+
+def test_a_room_lets_in_by_turns_and_as_much_as_fits() -> None:
+    room, inside = Room(10), [threading.Event() for _ in range(4)]
+
+    def come(turn: int, amount: int) -> threading.Thread:
+        def run() -> None:
+            if room.take(turn, amount):
+                inside[turn].set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    early = come(1, 4)  # waits for turn 0, although there is room
+    assert room.take(0, 6)
+    early.join()
+    assert (inside[1].is_set(), room.held) == (True, 10)
+    large = come(2, 11)  # more than there ever is: comes in alone
+    room.give(6)
+    assert not inside[2].is_set()
+    room.give(4)
+    large.join()
+    assert (inside[2].is_set(), room.held) == (True, 11)
+    last = come(3, 1)
+    room.close()
+    last.join()
+    assert not inside[3].is_set()
+    assert not room.take(3, 0)

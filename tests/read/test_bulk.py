@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import mien
 from mien.errors import MienError, PictureError
 from mien.images import read_picture
 from mien.read import Recognizer, Source, analyze_sources, annotate, bulk, find_sources, sample
+from mien.read.ahead import Room
 from mien.read.drawing import enlarged
 from mien.threads import threads
 
@@ -81,8 +81,8 @@ def test_a_limit_of_the_recognizer_holds(folder: Path) -> None:
     assert "megapixels, above the limit" in errors[1]
 
 
-def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, and fewer still where they are large."""
+def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path) -> None:
+    """However many there are."""
     taken = 0
 
     def endless() -> Iterator[Source]:
@@ -96,14 +96,33 @@ def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path, monkeyp
     for count in range(1, 4):
         next(reading)
         assert taken <= count - 1 + most
-    monkeypatch.setattr(bulk, "AHEAD", 1)
-    waiting = taken - 3
-    assert waiting > 1
-    time.sleep(1)  # until all of them are decoded
-    for _ in range(waiting):  # as long as one waits, none is taken
-        next(reading)
-    assert taken == 3 + waiting
     reading.close()
+
+
+def test_pictures_have_room_before_they_are_decoded(
+    recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the size that their headers tell, in their order, and however many threads decode."""
+    took: list[tuple[int, int]] = []
+
+    class Watched(Room):
+        def take(self, turn: int, amount: int) -> bool:
+            taken = super().take(turn, amount)
+            took.append((turn, amount))
+            most.append(self.held)
+            return taken
+
+    most: list[int] = []
+    told = [300 * 300, 512 * 512, 360 * 360, 0, 420 * 420, 90 * 120, 480 * 480, 0]  # the second is cut off
+    monkeypatch.setattr(bulk, "Room", Watched)
+    monkeypatch.setattr(bulk, "threads", lambda: 4)
+    monkeypatch.setattr(bulk, "AHEAD", 3 * 420 * 420)  # a larger one has no other beside it
+    pictures = [picture for _, picture in bulk._read_ahead(recognizer, find_sources([folder]))]
+    assert sorted(took) == [(turn, 3 * pixels) for turn, pixels in enumerate(told)]
+    assert max(most) == 3 * 512 * 512
+    assert [0 if isinstance(picture, str) else picture.nbytes // 3 for picture in pictures] == [
+        pixels if turn != 1 else 0 for turn, pixels in enumerate(told)
+    ]
 
 
 def test_stopped_early_no_thread_stays(recognizer: Recognizer, folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import clips
 from mien.errors import VideoError
+from mien.read.ahead import ahead
 from mien.read.clip import Clip, Shot
 
 # What an iPhone that is held upright writes into a track's header: turn clockwise by 90 degrees.
@@ -51,6 +52,17 @@ def test_pictures_and_times_come_as_they_were_written(tmp_path: Path) -> None:
     assert notes == []
     assert shots[3].picture_HW3.dtype == np.uint8
     assert np.abs(shots[3].picture_HW3.astype(int) - corner(3)).mean() < 6  # H.264 loses a little
+
+
+def test_a_file_may_be_closed_while_a_thread_decodes_it(tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "a.mp4", corner, clips.even(60))
+    for _ in range(20):
+        with Clip(path) as clip:
+            shots = ahead(clip.shots())
+            first = next(shots)
+        assert first.index == 0
+        assert len(list(shots)) < 59
+        assert clip.notes == []
 
 
 def test_every_so_manyth_frame(tmp_path: Path) -> None:

@@ -75,6 +75,19 @@ def test_bars_are_as_long_as_classes_are_likely() -> None:
     assert areas == pytest.approx([p * sum(areas) for p in SAD], rel=0.1, abs=0.02 * sum(areas))
 
 
+@pytest.mark.parametrize("size", [60, 150, 400])
+def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
+    drawn = annotate(blank(900, 1400), [face(50, 100, size, 1.2 * size, (0, 0, 0, 1, 0, 0, 0))], bars=True)
+    panel = drawn[:, 60 + size :]
+    full_HW = (panel == colour_of("happy", LABELS)[::-1]).all(2)
+    full_HW[full_HW.sum(1) < 20] = False  # the frame's rim
+    rows = np.flatnonzero(full_HW.any(1))
+    ends = [int(np.flatnonzero(full_HW[row]).max()) for row in rows]
+    assert len(set(ends)) == 1
+    beyond = panel[rows[0] : rows[-1] + 1, ends[0] + 1 : ends[0] + 4].astype(int)
+    assert beyond.max() < 120
+
+
 @pytest.mark.parametrize("grey", [0, 255])
 def test_frame_and_letters_stand_out_on_black_and_on_white(grey: int) -> None:
     drawn = annotate(blank(600, 800, grey), [face(100, 100, 150, 180)]).astype(int)

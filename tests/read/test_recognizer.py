@@ -134,7 +134,9 @@ def test_below_min_confidence_the_label_is_uncertain() -> None:
 
 
 def test_tta_is_the_nets(recognizer: Recognizer) -> None:
-    (flipped,) = mien.load("nano", tta="flip").analyze(sample()).faces
+    analysis = mien.load("nano", tta="flip").analyze(sample())
+    assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
+    (flipped,) = analysis.faces
     cut_NHW = recognizer.cut(PORTRAIT, recognizer.detect(PORTRAIT))
     np.testing.assert_array_equal(flipped.probabilities, recognizer.model.probabilities(cut_NHW, tta="flip")[0])
     np.testing.assert_array_equal(recognizer.probabilities(cut_NHW, tta="flip")[0], flipped.probabilities)

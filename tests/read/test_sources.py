@@ -66,6 +66,31 @@ def test_patterns_keep_the_layout_below_what_is_fixed(photos: Path, pattern: str
     assert [str(s.relative) for s in find_sources([pattern])] == wanted
 
 
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("photos/**/*.jpg", ["photos/2024/may/a.jpg", "photos/b.jpg"]),
+        ("photos/**", ["2024/a.heic", "2024/may/a.jpg", "2024/z.webp", "a.PNG", "b.jpg", "notes.txt", "video.mp4"]),
+        ("**/may/*.jpg", ["photos/2024/may/a.jpg"]),
+        ("photos/**/*/*.jpg", ["photos/2024/may/a.jpg"]),
+        ("phot*/**/2024/**/a.jpg", ["photos/2024/may/a.jpg"]),
+        ("photos/up/b.j*g", ["photos/up/b.jpg"]),
+    ],
+)
+def test_two_stars_follow_no_link_to_a_folder(photos: Path, pattern: str, wanted: list[str]) -> None:
+    """Two links that lead upwards: `glob` would go round them without end."""
+    for name in ("up", "2024/up"):
+        (photos / name).symlink_to(photos, target_is_directory=True)
+    wanted = [name if name.startswith("photos/") else f"photos/{name}" for name in wanted]
+    assert names(pattern) == wanted
+
+
+def test_two_stars_below_a_link_that_is_named(photos: Path) -> None:
+    Path("linked").symlink_to(photos / "2024", target_is_directory=True)
+    assert names("linked/**/*.jpg") == ["linked/may/a.jpg"]
+    assert names(str(photos.parent / "link*" / "**" / "*.jpg")) == [str(photos.parent / "linked" / "may" / "a.jpg")]
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(photos: Path) -> None:
     (photos / "a[1].jpg").touch()
     (photos / "a1.jpg").touch()

@@ -20,7 +20,7 @@ from mien.errors import MienError
 from mien.read import Box, PersonFace, VideoFrame
 from mien.read.chart import MOST_PANELS, Chart, draw
 from mien.read.colours import colour_of
-from mien.read.persons import MOST_BINS, Persons
+from mien.read.persons import KEPT, MOST_BINS, Persons
 from mien.read.subtitles import SHORTEST, Subtitles
 from mien.read.summary import clock, persons_table
 from mien.read.timeline import Timeline, columns
@@ -192,6 +192,27 @@ def test_the_bins_of_a_long_video_stay_few_and_true() -> None:
     assert mean_TK[times_T < 17_900, 1].min() == pytest.approx(0.7)
     assert mean_TK[times_T > 18_100, 0].min() == pytest.approx(0.8)
     assert one.seen == pytest.approx(36_000)
+
+
+def test_of_passers_by_only_those_seen_longest_are_kept() -> None:
+    """Three thousand, some seconds each and two at a time, beside one who stays and one who hides for a moment."""
+    lengths = [2 + 7 * i % 13 for i in range(3000)]
+    persons, time, most = Persons(LABELS), 0.0, 0
+    for number, length in enumerate(lengths, 3):
+        for look in range(length):
+            hidden = [happy(2)] if look % 2 else []
+            persons.write(frame(0, time, happy(1), *hidden, angry(number)))
+            time += 0.25
+            most = max(most, len(list(persons)))
+    persons.close()
+    assert most <= 2 * KEPT + 1
+    assert persons.met == 3002
+    kept = {one.number: one.seen for one in persons}
+    assert kept[1] == pytest.approx(time)
+    assert kept[2] == pytest.approx(sum(length // 2 for length in lengths) / 4)
+    longest = sorted(kept.values(), reverse=True)[2 : 2 + KEPT]
+    assert longest == pytest.approx(sorted((length / 4 for length in lengths), reverse=True)[:KEPT])
+    assert any("2,994 more" in text.get_text() for text in draw(persons).texts)
 
 
 def test_the_picture_has_a_panel_for_each_and_their_colours(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import clips
 import mien
 from mien.errors import MienError, VideoError
 from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
-from mien.read.video import analyze_video
+from mien.read.video import _alone, analyze_video
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +175,23 @@ def test_a_mistaken_option_empties_no_other_file(
     assert [(tmp_path / name).read_text() for name in old.values()] == ["kept", "kept"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_where_no_frame_can_be_decoded_files_stay_as_they_were(there: bool, reader: Recognizer, tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "a.mp4", scene, clips.even(10), sound=None)
+    data = path.read_bytes()
+    begins, ends = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:begins] + bytes(ends - begins) + data[ends:])
+    outputs = {"out": ("csv", "jsonl", "parquet"), "srt": ("srt",), "timeline": ("png",), "annotate": ("mp4",)}
+    names = [f"old.{ending}" for endings in outputs.values() for ending in endings]
+    for name in names if there else ():
+        (tmp_path / name).write_text("kept")
+    for number in range(3):
+        options = {key: tmp_path / f"old.{(endings * 3)[number]}" for key, endings in outputs.items()}
+        with pytest.raises(VideoError, match="holds no frame that can be decoded"):
+            list(reader.analyze_video(path, **options))
+    assert {f.name: f.read_text() for f in tmp_path.iterdir() if f != path} == dict.fromkeys(names * there, "kept")
+
+
 def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
     out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
     frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
@@ -241,3 +258,11 @@ def test_results_are_checked_where_they_are_born() -> None:
     assert VideoFrame(0, 0.0, 10, 10, ()).to_dict()["faces"] == []
     with pytest.raises(MienError, match="has 2 labels and 1 probabilities"):
         PersonFace(mien.read.Box(0, 0, 1, 1), 0.5, (), ("a", "b"), (1.0,), "a", 1)
+
+
+def test_beside_decoding_nets_use_one_thread() -> None:
+    recognizer = mien.load("nano", threads=2)
+    eyes = _alone(recognizer)
+    sessions = [eyes.model._session, eyes.detector.net._session]  # type: ignore[attr-defined]
+    assert [s.get_session_options().intra_op_num_threads for s in sessions] == [1, 1]
+    assert recognizer.model._session.get_session_options().intra_op_num_threads == 2

@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from found import CASES, ERROR, LABELS, MANY, NONE, ONE, analysis
 
 from mien.errors import MienError
 from mien.read import WRITERS, Analysis, open_writer
+from mien.read.resume import Reading
 from mien.read.writers import columns, format_for, format_of, rows
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -184,6 +187,49 @@ def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) 
         pass
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("form", RESUMABLE)
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        ({"model": "photo"}, "its model is nano, and now it would be photo;"),
+        ({"detector": "whole"}, "its detector is yunet, and now it would be whole;"),
+        ({"threshold": 0.95}, "photos/many.* has a face there whose score is 0.93, and now 0.95 is wanted;"),
+        ({"min_confidence": 0.1}, "has a face there that is uncertain at 0.20, and now would not be uncertain;"),
+        ({"min_confidence": 0.9}, "has a face there that is happy at 0.90, and now would be uncertain;"),
+        ({"max_faces": 2}, "has 3 faces there, and now it would have 2 at most;"),
+    ],
+)
+def test_it_does_not_go_on_where_rows_would_be_others_now(
+    form: str, now: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    file = written(form, [NONE, ERROR, MANY], tmp_path / "x")
+    before = file.read_bytes()
+    then = Reading("nano", "yunet", threshold=0.65, min_confidence=0.5, max_faces=3)
+    with open_writer(form, LABELS, out=file, go_on=True, reading=then) as writer:
+        assert len(writer.done) == 3
+    before = file.read_bytes() if form == "parquet" else before  # which is written anew
+    with (
+        pytest.raises(MienError, match=f"cannot go on in .*{says} give the options of then, or name another file"),
+        open_writer(form, LABELS, out=file, go_on=True, reading=replace(then, **now)),
+    ):
+        pass
+    assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_it_does_not_go_on_where_numbers_are_none(form: str, tmp_path: Path) -> None:
+    file = written(form, [ONE], tmp_path / "x")
+    file.write_text(file.read_text().replace("0.9316", '"much"' if form == "jsonl" else "much"))
+    with (
+        pytest.raises(MienError, match=r"a row of photos/one\.jpg is not what mien writes"),
+        open_writer(form, LABELS, out=file, go_on=True, reading=Reading("nano", "yunet")),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("form", RESUMABLE)

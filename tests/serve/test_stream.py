@@ -118,7 +118,10 @@ def test_a_frame_that_is_too_large_closes(served: Served) -> None:
     with webcam(served) as socket:
         with suppress(ConnectionClosed):  # it may be, before all is sent
             socket.send(bytes(4_000_001))
-        assert why_closed(socket) == 1009
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+    # The reason is lost where the line is reset under what is still being sent.
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
 def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.MonkeyPatch, served: Served) -> None:

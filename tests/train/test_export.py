@@ -56,7 +56,7 @@ def data(csv: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def run(data: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(small, data, tmp_path_factory.mktemp("export") / "run")
+    return train(replace(small, model="seed_cnn_eighth"), data, tmp_path_factory.mktemp("export") / "run")
 
 
 @pytest.fixture(scope="module")

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from mien.data.split import Dataset
 from mien.errors import MissingSplit
 from mien.train import Recipe, Run, predict, train
 from mien.train.batches import Faces, training_batches
-from mien.train.models import MODELS
 
 ALL_AT_ONCE = {
     "accumulate": 2, "schedule": "cosine", "warmup": 0.5, "label_smoothing": 0.1, "class_weights": 0.5,
     "balanced_sampling": 0.5, "ema": 0.9, "select": "val_loss", "patience": 9,
 }  # fmt: skip
-
-
-class Linear(nn.Module):
-    """A net without batch norm, so that what a batch holds shows in the gradient alone."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.head = nn.Linear(48 * 48, num_classes)
-
-    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        return torch.log_softmax(self.head(x_NCHW.flatten(1)), 1)
-
-
-@pytest.fixture
-def linear(small: Recipe) -> Iterator[Recipe]:
-    """A recipe for that net, on plain pictures."""
-    MODELS["linear"] = Linear
-    yield replace(small, model="linear", augment=(), lr=0.01, epochs=2)
-    del MODELS["linear"]
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:

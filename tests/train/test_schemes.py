@@ -333,7 +333,7 @@ def test_the_commands_take_votes(
     votes.write_text("\n".join(["Usage,Image name," + ",".join(FERPLUS_COLUMNS), *lines]))
 
     def mien(*words: object) -> tuple[int, str]:
-        quick = ["model=seed_cnn_eighth", "epochs=1", "precision=float32", "scheme=majority"]
+        quick = ["model=mien_nano", "epochs=1", "precision=float32", "scheme=majority"]
         settings = [word for setting in quick for word in ("--set", setting)]
         monkeypatch.setattr(sys, "argv", ["mien", *map(str, words), "--data", str(csv), *settings])
         with pytest.raises(SystemExit) as done:

@@ -13,15 +13,17 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import analyze, data, evaluate, export, models, serve, train, video
+from mien.cli import analyze, data, evaluate, explain, export, models, serve, train, tune, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     analyze.analyze,
     video.video,
+    explain.explain,
     serve.serve,
     data.data,
     train.train,
     train.compare,
+    tune.tune,
     evaluate.evaluate,
     export.export,
     models.models,

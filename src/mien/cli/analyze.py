@@ -17,6 +17,7 @@ from mien.read.recognizer import DEFAULT, DETECTOR
 
 if TYPE_CHECKING:
     from mien.read.recognizer import Recognizer
+    from mien.read.resume import Reading
     from mien.read.sources import Source
     from mien.read.writers import Writer
 
@@ -56,7 +57,8 @@ def analyze(
         Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in the jsonl, csv or parquet file of --out; nothing is done twice.")
+        bool,
+        typer.Option("--resume", help="Go on in the jsonl, csv or parquet file of --out, with the options of then."),
     ] = False,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
@@ -66,8 +68,7 @@ def analyze(
 
     form = _format(format_name, out, resume)
     sources = [_sample()] if sample else []
-    if paths or not sample:
-        sources += meant.find_sources(paths or [], apart_from=annotate, max_bytes=max_bytes)
+    sources += _named(paths or [], annotate, max_bytes) if paths or not sample else []
     if out is not None:
         meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
@@ -75,7 +76,8 @@ def analyze(
         model, detector=detector, threshold=threshold, longest=longest_side, min_confidence=min_confidence, tta=tta,
         max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
-    writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW)
+    reading = _reading(reader, threshold)
+    writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
     if unread:
@@ -89,6 +91,18 @@ def _sample() -> Source:
     from mien.read.sources import Source
 
     return Source(sample().name, Path(sample().name), data=sample().read_bytes())
+
+
+def _named(paths: list[str], annotate: Path | None, max_bytes: int) -> list[Source]:
+    from mien.read.sources import find_sources
+
+    return find_sources(paths, apart_from=annotate, max_bytes=max_bytes)
+
+
+def _reading(reader: Recognizer, threshold: float) -> Reading:
+    from mien.read.resume import Reading
+
+    return Reading(reader.told_by, reader.detector.name, threshold, reader.min_confidence, reader.max_faces)
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:

@@ -21,6 +21,9 @@ def data(
     votes: Votes = None,
     out: Annotated[Path, typer.Option(help="Folder for the histogram and the sheet of faces.")] = Path("runs/data"),
     json_file: Json = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Look for near-twins too: half a minute for FER2013, the first time.")
+    ] = False,
 ) -> None:
     """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
     from mien import data as room
@@ -32,7 +35,7 @@ def data(
         typer.echo(f"wrote {write}")
         return
     dataset = room.load(source, votes=votes)
-    found = room.audit(dataset)
+    found = room.audit(dataset, near=audit)
     Console().print(room.audit_tables(found))
     if votes is not None:
         typer.echo(

@@ -30,6 +30,9 @@ def evaluate(
     votes: Votes = None,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
     device: Device = "auto",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Judge also without near-twins of training faces, which are looked for.")
+    ] = False,
     json_file: Json = None,
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order.")
@@ -49,7 +52,7 @@ def evaluate(
     if card:
         judge.refuse_card(model, dataset, split)
     ask = _by_runtime if exported else _by_training
-    probabilities_NK, found = ask(model, dataset, split, tta, device)
+    probabilities_NK, found = ask(model, dataset, split, tta, device, strict)
     if predictions is not None:
         array = io.BytesIO()
         np.save(array, probabilities_NK)
@@ -71,16 +74,16 @@ def evaluate(
 Told = tuple[NDArray[np.float32], "Judgement | None"]
 
 
-def _by_runtime(model: str, dataset: Dataset, split: str, tta: str, device: str) -> Told:
+def _by_runtime(model: str, dataset: Dataset, split: str, tta: str, device: str, strict: bool) -> Told:
     from mien.judge import judge_model
     from mien.model import load
 
     if device not in ("auto", "cpu"):
         raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
-    return judge_model(load(model), dataset, split, tta=tta, name=model)
+    return judge_model(load(model), dataset, split, tta=tta, name=model, strict=strict)
 
 
-def _by_training(model: str, dataset: Dataset, split: str, tta: str, device: str) -> Told:
+def _by_training(model: str, dataset: Dataset, split: str, tta: str, device: str, strict: bool) -> Told:
     from mien import judge
     from mien import train as room
 
@@ -90,4 +93,6 @@ def _by_training(model: str, dataset: Dataset, split: str, tta: str, device: str
     truth, learned = room.as_judged(model, dataset), room.find_weights(model)
     chosen = judge.chosen_on(split, dataset, truth, learned.about["data"], learned.recipe["select"])
     rows_N = truth[split].rows_N
-    return told_NK, judge.judge_split(told_NK, rows_N, dataset, truth, split, model=model, tta=tta, selected_on=chosen)
+    return told_NK, judge.judge_split(
+        told_NK, rows_N, dataset, truth, split, model=model, tta=tta, selected_on=chosen, strict=strict
+    )

@@ -23,18 +23,26 @@ def train(
     ] = None,
     votes: Votes = None,
     device: Device = "auto",
+    devices: Annotated[
+        int, typer.Option(metavar="N", help="How many to train on, each with its part of every batch.")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    drop_twins: Annotated[
+        bool, typer.Option("--drop-twins", help="Leave out training faces that are near-twins of faces judged.")
+    ] = False,
     settings: Settings = None,
 ) -> None:
     """Train one net by a recipe."""
     from mien import train as room
     from mien.data import load
 
-    chosen = room.with_settings(room.find_recipe(recipe), settings or [])
+    dropped = ["drop_twins=yes"] if drop_twins else []
+    chosen = room.with_settings(room.find_recipe(recipe), [*(settings or []), *dropped])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
         faces = load(data, votes=votes)
-        run = room.train(chosen, faces, folder, seed=seed, init=init, device=device, resume=resume, progress=True)
+        options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
+        run = room.train_on(devices, chosen, faces, folder, **options)
     done, judged = len(run.history), run.judged_epoch
     if judged < done:
         typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")

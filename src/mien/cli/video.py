@@ -83,9 +83,9 @@ def _tell(persons: Persons, written: list[str]) -> None:
     from mien.read.summary import clock, persons_table
 
     console = Console(highlight=False)
-    count = {0: "nobody", 1: "1 person"}.get(len(persons), f"{len(persons):,} persons")
+    count = {0: "nobody", 1: "1 person"}.get(persons.met, f"{persons.met:,} persons")
     console.print(f"{count} in {clock(persons.seconds)}, {persons.looks:,} frames read")
-    if len(persons):
+    if persons.met:
         console.print(persons_table(persons))
     if written:
         typer.echo(f"wrote {', '.join(written)}")

@@ -1,15 +1,31 @@
-"""What a data set holds and what is doubtful in it: faces per class, flat pictures, and byte-identical twins."""
+"""What a data set holds and what is doubtful in it: faces per class, flat pictures, byte-identical twins, near ones."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.split import NO_LABEL, SPLITS, TRAIN, Dataset, Split
+from mien.data.twins import near_twins
+
+
+@dataclass(frozen=True)
+class NearTwins:
+    """Faces that are one picture, bytes apart: counts by pair of splits, `val in train`, or `val in val` within one.
+
+    Attributes:
+        faces: per pair and class, how many faces of the first have such a twin in the second.
+        mirrored: per pair, how many pairs of faces are mirror images of each other.
+        disputed: per pair, how many pairs of faces are under two labels.
+    """
+
+    faces: dict[str, dict[str, int]]
+    mirrored: dict[str, int]
+    disputed: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class Audit:
         redundant: per split, how many faces repeat an earlier one of the same split byte for byte.
         across: per pair of splits (`val in train`), how many faces of the first have a twin in the second.
         disputed: per split, groups of identical faces that do not all carry one label: their rows, ascending.
+        near: twins whose bytes may differ; None where they were not looked for.
     """
 
     name: str
@@ -36,6 +53,7 @@ class Audit:
     redundant: dict[str, int]
     across: dict[str, int]
     disputed: dict[str, tuple[tuple[int, ...], ...]]
+    near: NearTwins | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Every finding as JSON types."""
@@ -51,11 +69,16 @@ class Audit:
             "redundant": self.redundant,
             "across": self.across,
             "disputed": {split: [list(rows) for rows in groups] for split, groups in self.disputed.items()},
+            "near": None if self.near is None else asdict(self.near),
         }
 
 
-def audit(dataset: Dataset) -> Audit:
-    """Look through all faces of `dataset` once."""
+def audit(dataset: Dataset, *, near: bool = False) -> Audit:
+    """Look through all faces of `dataset`.
+
+    Args:
+        near: look for near-twins too: half a minute for FER2013, the first time (`twins.near_twins`).
+    """
     there = [dataset[s] for s in SPLITS if s in dataset]
     groups = {split.name: _groups(split) for split in there}
     flat = np.concatenate([split.rows_N[_is_flat(split)] for split in there])
@@ -66,7 +89,7 @@ def audit(dataset: Dataset) -> Audit:
         known_as=dataset.known_as,
         note=dataset.note,
         labels=dataset.labels.names,
-        counts={split.name: _counts(split, dataset.labels.names) for split in there},
+        counts={split.name: _counts(split.labels_N, dataset.labels.names) for split in there},
         flat=tuple(sorted(flat.tolist())),
         redundant={split.name: len(split) - len(groups[split.name]) for split in there},
         across={
@@ -77,17 +100,50 @@ def audit(dataset: Dataset) -> Audit:
             for earlier in there[:i]
         },
         disputed={split.name: _disputed(split, groups[split.name]) for split in there},
+        near=_near(dataset, there) if near else None,
     )
 
 
-def without_twins(dataset: Dataset, split: str) -> NDArray[np.bool_]:
+def without_twins(dataset: Dataset, split: str, *, near: bool = False) -> NDArray[np.bool_]:
     """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a net cannot know by heart.
+
+    Args:
+        near: nor cut, sized, stored, lit or mirrored anew; to look for that takes half a minute the first time.
 
     Raises:
         MissingSplit: `dataset` lacks `split` or a training split.
     """
-    learned = set(_groups(dataset[TRAIN]))
-    return np.array([face.tobytes() not in learned for face in dataset[split].pixels_NHW], bool)
+    faces, train = dataset[split], dataset[TRAIN]
+    learned = set(_groups(train))
+    keep_N = np.array([face.tobytes() not in learned for face in faces.pixels_NHW], bool)
+    return keep_N & ~near_twins(dataset).hit(faces, train) if near else keep_N
+
+
+def copies_of_judged(dataset: Dataset) -> NDArray[np.bool_]:
+    """Which training faces have a twin, byte-identical or near, in another split, bool [N].
+
+    Raises:
+        MissingSplit: `dataset` lacks a training split.
+    """
+    train, others = dataset[TRAIN], [split for name, split in dataset.splits.items() if name != TRAIN]
+    twins, judged = near_twins(dataset), {face.tobytes() for other in others for face in other.pixels_NHW}
+    copied_N = np.array([face.tobytes() in judged for face in train.pixels_NHW], bool)
+    for other in others:
+        copied_N |= twins.hit(train, other)
+    return copied_N
+
+
+def _near(dataset: Dataset, there: list[Split]) -> NearTwins:
+    twins, names = near_twins(dataset), dataset.labels.names
+    label_of = {row: label for split in there for row, label in zip(split.rows_N, split.labels_N, strict=True)}
+    faces, mirrored, disputed = {}, {}, {}
+    for i, later in enumerate(there):
+        for earlier in there[: i + 1]:
+            pair, found = f"{later.name} in {earlier.name}", twins.between(later, earlier)
+            faces[pair] = _counts(later.labels_N[twins.hit(later, earlier)], names)
+            mirrored[pair] = int(found.mirrored_P.sum())
+            disputed[pair] = sum(bool(label_of[a] != label_of[b]) for a, b in zip(found.a_P, found.b_P, strict=True))
+    return NearTwins(faces, mirrored, disputed)
 
 
 def _groups(split: Split) -> dict[bytes, list[int]]:
@@ -103,9 +159,9 @@ def _is_flat(split: Split) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(pixels_NP.min(axis=1) == pixels_NP.max(axis=1))
 
 
-def _counts(split: Split, names: tuple[str, ...]) -> dict[str, int]:
-    counts = {name: int((split.labels_N == k).sum()) for k, name in enumerate(names)}
-    unlabelled = int((split.labels_N == NO_LABEL).sum())
+def _counts(labels_N: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, int]:
+    counts = {name: int((labels_N == k).sum()) for k, name in enumerate(names)}
+    unlabelled = int((labels_N == NO_LABEL).sum())
     return counts | ({"(no label)": unlabelled} if unlabelled else {})
 
 

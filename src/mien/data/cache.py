@@ -1,10 +1,11 @@
 """Parsed csv files, kept as arrays so that the second reading takes no time.
 
 The folder is `$MIEN_CACHE`, else `$XDG_CACHE_HOME/mien`, else `~/.cache/mien`; it is made when something is first kept.
-Two kinds of file lie in it:
+Three kinds of file lie in it:
 
     <hash of a path>.json       that file's key (path, size, mtime_ns, inode) and its MD5 when it was read
     <size>-<MD5>.faces          the arrays, under the size and MD5 of the csv that they came from
+    <hash of faces>.twins       the near-twins among these faces (`data.twins`)
 
 A file whose key is unchanged is taken to be unchanged. When the key differs, the file's MD5 is taken anew: a copied,
 moved or touched file finds its arrays again, a changed one does not. Whatever goes wrong here (a folder that cannot be

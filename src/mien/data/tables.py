@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from mien.data.audit import Audit
+from mien.data.audit import Audit, NearTwins
 
 SHOWN_ROWS = 12  # of a list of rows; the JSON has them all
 
 
 def audit_tables(found: Audit) -> RenderableType:
     """Counts, then findings, for a rich console."""
-    return Group(_counts(found), "", _findings(found))
+    parts: list[RenderableType] = [_counts(found), "", _findings(found)]
+    if found.near:
+        parts += ["", _near(found.near)]
+    return Group(*parts)
 
 
 def _counts(found: Audit) -> Table:
@@ -52,6 +56,24 @@ def _findings(found: Audit) -> Table:
     for split, groups in found.disputed.items():
         firsts = tuple(rows[0] for rows in groups)
         table.add_row(f"groups of twins with different labels in {split}", f"{len(groups):,}", _some(firsts))
+    return table
+
+
+def _near(near: NearTwins) -> Table:
+    """Columns for pairs of splits, a row for each class of the first."""
+    table = Table(
+        title="Faces with a near-twin: one picture, cut, sized, stored, lit or mirrored anew, or byte-identical",
+        title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    table.add_column("class", no_wrap=True, vertical="bottom")
+    for pair in near.faces:
+        table.add_column(pair.replace(" in ", "\nin "), justify="right", no_wrap=True)
+    for name in dict.fromkeys(name for counts in near.faces.values() for name in counts):
+        table.add_row(escape(name), *(f"{counts.get(name, 0):,}" for counts in near.faces.values()))
+    table.add_section()
+    table.add_row("all", *(f"{sum(counts.values()):,}" for counts in near.faces.values()), style="bold")
+    table.add_row("mirrored pairs", *(f"{near.mirrored[pair]:,}" for pair in near.faces))
+    table.add_row("pairs of two labels", *(f"{near.disputed[pair]:,}" for pair in near.faces))
     return table
 
 

@@ -7,6 +7,8 @@ from mien.judge.compare import Comparison, RunRecord, compare
 from mien.judge.evaluate import Evaluation, evaluate
 from mien.judge.protocols import Judgement, chosen_on, judge_model, judge_split
 from mien.judge.report import write_report
+from mien.judge.search import Search
+from mien.judge.search_page import search_table
 from mien.judge.tables import comparison_table, confusion_table, evaluation_table, judgement_table, models_table
 from mien.judge.verdict import Verdict
 
@@ -15,6 +17,7 @@ __all__ = [
     "Evaluation",
     "Judgement",
     "RunRecord",
+    "Search",
     "Verdict",
     "chosen_on",
     "compare",
@@ -28,5 +31,6 @@ __all__ = [
     "judgement_table",
     "models_table",
     "refuse_card",
+    "search_table",
     "write_report",
 ]

@@ -37,7 +37,8 @@ class Evaluation:
         confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
         data, model: what was judged on what, for titles; may be empty.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
-        protocol: `official`, all faces, or `clean`, those without a byte-identical twin in training.
+        protocol: `official`, all faces, `clean`, those without a byte-identical twin in training, or `strict`, those
+            without a near-twin there either.
         against: `labels`, the data's own, or `raters' majority`, that of FER+'s votes.
         selected_on: what this split chose of the net, `epoch`, `temperature` or both, so that the figures flatter.
     """

@@ -1,6 +1,7 @@
 """One net on one split, judged in every way that the data allows.
 
-All faces, and those that training does not hold; by the data's own labels, and by the raters' majority.
+All faces, and those that training does not hold, byte for byte or in whatever form; by the data's own labels, and by
+the raters' majority.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, Score
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Score
 from mien.data.audit import without_twins
 from mien.data.fer2013 import KNOWN
 from mien.data.split import TRAIN, VAL, Dataset
@@ -29,8 +30,9 @@ class Judgement:
     """What one net is worth on one split.
 
     Attributes:
-        evaluations: by all faces and what the net is judged by first; then without the twins; then both again by the
-            raters' majority where a net of the seven classes is first judged by the data's own labels.
+        evaluations: by all faces and what the net is judged by first; then without the twins, and, where that was
+            asked for, without near-twins; then all again by the raters' majority where a net of the seven classes is
+            first judged by the data's own labels.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -45,16 +47,16 @@ class Judgement:
         return tuple(e.to_score() for e in self.evaluations)
 
     def to_dict(self) -> dict[str, Any]:
-        """The official figures as JSON types, within them `clean`, and `raters` with a `clean` of its own."""
+        """The official figures as JSON types, within them those of other protocols, and `raters` with its own."""
         told: dict[str, Any] = {}
         for e in self.evaluations:
             place = told.setdefault("raters", {}) if told and e.against != self.official.against else told
-            place.update({CLEAN: e.to_dict()} if e.protocol == CLEAN else e.to_dict())
+            place.update(e.to_dict() if e.protocol == OFFICIAL else {e.protocol: e.to_dict()})
         return told
 
 
 def judge_model(
-    model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = ""
+    model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], Judgement | None]:
     """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
 
@@ -63,6 +65,7 @@ def judge_model(
             majority of the votes.
         tta: `none`, or `flip`, averaged with the mirror image.
         name: of the net, for titles.
+        strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.twins`).
 
     Raises:
         DataError: the data's labels are not the net's, or votes are needed and not there.
@@ -82,7 +85,16 @@ def judge_model(
     name = name or about.name
     fitted = about.calibration.n if TEMPERATURE in chosen else 0
     return told_NK, judge_split(
-        told_NK, faces.rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, fitted=fitted
+        told_NK,
+        faces.rows_N,
+        dataset,
+        truth,
+        split,
+        model=name,
+        tta=tta,
+        selected_on=chosen,
+        fitted=fitted,
+        strict=strict,
     )
 
 
@@ -97,6 +109,7 @@ def judge_split(
     tta: str = "none",
     selected_on: tuple[str, ...] = (),
     fitted: int = 0,
+    strict: bool = False,
 ) -> Judgement:
     """Judge probabilities of faces of a split in every way that `dataset` allows.
 
@@ -108,6 +121,7 @@ def judge_split(
         model, tta, selected_on: as `Evaluation` has them.
         fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
             the two truths: it is all faces, or those alone on which raters agree.
+        strict: as `judge_model` has it.
 
     Raises:
         MienError: as `evaluate`.
@@ -115,12 +129,16 @@ def judge_split(
     views = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
     if truth is dataset and dataset.labels == FER7 and dataset[split].votes_NV is not None:
         views.append((by_majority(dataset, FER7), RATERS))
-    clean_N = dataset[split].rows_N[without_twins(dataset, split)] if TRAIN in dataset else np.empty(0, np.int64)
+    rows_of = {OFFICIAL: dataset[split].rows_N}
+    if TRAIN in dataset:
+        unmet = {CLEAN: False, STRICT: True} if strict else {CLEAN: False}
+        rows_of |= {to: dataset[split].rows_N[without_twins(dataset, split, near=near)] for to, near in unmet.items()}
     found = []
     for view, against in views:
         faces = view[split]
-        for protocol, keep_N in ((OFFICIAL, np.ones(len(faces), bool)), (CLEAN, np.isin(faces.rows_N, clean_N))):
-            if protocol == CLEAN and not keep_N.any():
+        for protocol, kept_N in rows_of.items():
+            keep_N = np.isin(faces.rows_N, kept_N)
+            if protocol != OFFICIAL and not keep_N.any():
                 continue
             told_NK = probabilities_NK[_places(rows_N, faces.rows_N[keep_N])]
             found.append(

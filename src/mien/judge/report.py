@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.data import atomic
 from mien.errors import MienError
 from mien.judge import plots
 from mien.judge.compare import Comparison
@@ -70,10 +71,10 @@ def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ())
 
 
 def write(path: Path, content: str) -> None:
-    """Write a text file and the folders above it; `MienError` where that cannot be done."""
+    """Write a text file, whole or not at all, and the folders above it; `MienError` where that cannot be done."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        atomic.write(path, [content.encode()])
     except OSError as why:
         raise MienError(f"cannot write {path}: {why.strerror}") from None
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS, Card
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, STRICT, Card
 from mien.data.split import VAL
 from mien.judge.arms import ArmResult, Spread
 from mien.judge.chosen import SELECTED_ON
@@ -17,6 +17,10 @@ from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation
 from mien.judge.intervals import Interval
 from mien.judge.protocols import Judgement
 
+LEFT_OUT = {
+    CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
+    STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
+}
 CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
 
 
@@ -43,7 +47,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def judgement_table(judgement: Judgement) -> Table:
     """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
     e = judgement.official
-    notes = [f"{CLEAN}: without faces that have a byte-identical twin in training"] * (len(judgement.evaluations) > 1)
+    there = {one.protocol for one in judgement.evaluations}
+    notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
     notes += [f"* {_selected_on(e)}"] * bool(e.selected_on)
     table = Table(
         title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",

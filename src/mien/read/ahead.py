@@ -1,4 +1,4 @@
-"""Work done in a thread of its own: a few items ahead of whoever takes them, or a few behind whoever hands them in."""
+"""Work done in threads of its own: ahead of whoever takes it, in bounded memory, or behind whoever hands it in."""
 
 from __future__ import annotations
 
@@ -49,6 +49,45 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
     finally:
         stop.set()
         thread.join()
+
+
+class Room:
+    """So many bytes for threads to fill, let in one after another by their turns: 0, 1, 2 and so on.
+
+    Who comes next waits until there is room; what is larger than all of it comes in when nobody else is there.
+
+    Attributes:
+        held: bytes that are taken now.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self.held, self._next, self._closed = most, 0, 0, False
+        self._changed = threading.Condition()
+
+    def take(self, turn: int, amount: int) -> bool:
+        """Wait for the turn, and then for `amount` bytes; False where the room was closed before."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or (turn == self._next and self._fits(amount)))
+            if self._closed:
+                return False
+            self.held, self._next = self.held + amount, self._next + 1
+            self._changed.notify_all()
+            return True
+
+    def give(self, amount: int) -> None:
+        """Leave so many of the bytes that were taken."""
+        with self._changed:
+            self.held -= amount
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in any more; who waits is told so."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _fits(self, amount: int) -> bool:
+        return self.held == 0 or self.held + amount <= self._most
 
 
 class Behind:

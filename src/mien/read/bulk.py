@@ -5,6 +5,7 @@ What cannot be read becomes an `Analysis` with its error, in its place, and the 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,8 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.decode import decode
 from mien.errors import MienError, PictureError
-from mien.images import read_picture
+from mien.headers import Header
+from mien.images import encoded, header_of
+from mien.read.ahead import Room
 from mien.read.drawing import annotate, enlarged
 from mien.read.recognizer import Recognizer
 from mien.read.results import Analysis
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 READERS = 4  # threads that decode, at most
-AHEAD = 192 << 20  # bytes of decoded pictures that wait, above which no more are read
+AHEAD = 192 << 20  # bytes of pictures that are being decoded or wait; a larger one has no other beside it
+CHANNELS = 3
 _JPEG = (  # colours as fine as brightness, else thin coloured lines fade
     cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )  # fmt: skip
@@ -70,7 +75,7 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
 
     from mien.data import atomic
 
-    picture_HW3, analysis = enlarged(_read(recognizer, source), analysis)
+    picture_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
     # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`ahead`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
         drawn_HW3 = pool.submit(annotate, picture_HW3, analysis).result()
@@ -86,51 +91,50 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
     """Those at the head of the line that could not be read."""
     while waiting and waiting[0][1]:
         source, error = waiting.popleft()
-        yield source, Analysis(source.name, 0, 0, (), recognizer.model.card.name, recognizer.detector.name, error)
+        yield source, Analysis(source.name, 0, 0, (), recognizer.told_by, recognizer.detector.name, error)
 
 
 def _read_ahead(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[tuple[Source, Pixels | str]]:
     """Each source with its pixels, or with why it has none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    readers, to_come = min(READERS, threads()), iter(sources)
-    coming: deque[tuple[Source, Future[Pixels | str]]] = deque()
+    readers, to_come, room = min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
+    coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
             while True:
-                while len(coming) <= 2 * readers and _bytes(coming) < AHEAD:
-                    source = next(to_come, None)
-                    if source is None:
-                        break
-                    coming.append((source, pool.submit(_pixels, recognizer, source)))
+                for turn, source in itertools.islice(to_come, 2 * readers + 1 - len(coming)):
+                    coming.append((source, pool.submit(_pixels, recognizer, source, room, turn)))
                 if not coming:
                     return
-                source, pixels = coming.popleft()
-                yield source, pixels.result()
+                source, future = coming.popleft()
+                picture, taken = future.result()
+                del future  # else it holds the picture until the next one is there
+                room.give(taken)
+                yield source, picture
         finally:
-            for _, pixels in coming:
-                pixels.cancel()
+            room.close()
+            for _, future in coming:
+                future.cancel()
 
 
-def _bytes(coming: Iterable[tuple[Source, Future[Pixels | str]]]) -> int:
-    """Of the pictures that are decoded already."""
-    done = (future.result() for _, future in coming if future.done())
-    return sum(0 if isinstance(pixels, str) else pixels.nbytes for pixels in done)
-
-
-def _pixels(recognizer: Recognizer, source: Source) -> Pixels | str:
+def _pixels(recognizer: Recognizer, source: Source, room: Room, turn: int) -> tuple[Pixels | str, int]:
+    """A picture or why there is none, and for how many bytes there had to be room before it was decoded."""
+    taken = None
     try:
-        return _read(recognizer, source)
+        data, header, name = _found(recognizer, source)
+        taken = CHANNELS * header.pixels
+        return (decode(data, header, name) if room.take(turn, taken) else ""), taken
     except PictureError as why:
-        return str(why)
+        if taken is None:
+            room.take(turn, 0)  # else those behind it would wait for ever
+        return str(why), taken or 0
 
 
-def _read(recognizer: Recognizer, source: Source) -> Pixels:
+def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
+    """A picture's bytes, what they say of it, and what to call it in errors."""
     if source.error:
         raise PictureError(source.error)
-    return read_picture(
-        Path(source.name) if source.data is None else source.data,
-        name="standard input" if source.name == STDIN else source.name,
-        max_pixels=recognizer.max_pixels,
-        max_bytes=recognizer.max_bytes,
-    )
+    name = "standard input" if source.name == STDIN else source.name
+    data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
+    return data, header_of(data, name, recognizer.max_pixels), name

@@ -166,9 +166,9 @@ def _heading(figure: Figure, persons: Persons, shown: list[Person], order: list[
 
     high = float(figure.get_figheight())
     figure.text(LEFT, 1 - 0.27 / high, title or "Expressions over time", fontsize=11, fontweight="bold", va="center")
-    more = len(persons) - len(shown)
+    more = persons.met - len(shown)
     told = f"probability of each expression, {_seconds(persons.seconds)}" + (
-        f"; {more} more seen for a shorter time" if more else ""
+        f"; {more:,} more seen for a shorter time" if more else ""
     )
     figure.text(RIGHT, 1 - 0.27 / high, told, fontsize=8, color=_FAINT, va="center", ha="right")
     if shown:

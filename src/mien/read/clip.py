@@ -7,6 +7,7 @@ beginning of the file and never fall, whatever the frame rate does.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class Clip:
         """
         self.path = Path(path)
         self.notes: list[str] = []
+        # Whoever closes the file waits for the thread that decodes; ffmpeg would read memory that is gone.
+        self._busy, self._closed = threading.Lock(), False
         self._container = open_input(self.path) if data is None else _open_sent(data, self.path)
         try:
             self._stream = _pictures_of(self._container, self.path)
@@ -103,7 +106,9 @@ class Clip:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._container.close()
+        with self._busy:
+            self._closed = True
+            self._container.close()
 
     @property
     def frames(self) -> int | None:
@@ -116,16 +121,24 @@ class Clip:
         Raises:
             VideoError: not one frame can be decoded.
         """
-        index, time, end = -1, 0.0, 0.0
-        for index, frame in enumerate(self._decoded()):
-            # A stream without times has its frame rate. A time that falls would set trackers and players back.
-            told = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
-            time = max(time, told)
-            lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
-            end = time + lasts
-            if index % every == 0:
-                yield Shot(index, time, lasts, _as_seen(frame, self._stream.sample_aspect_ratio))
-        if index < 0:
+        count, time, end, frames = 0, 0.0, 0.0, self._decoded()
+        while True:
+            with self._busy:
+                if self._closed:
+                    return
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                # A stream without times has its frame rate. A time that falls would set trackers and players back.
+                told = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
+                time = max(time, told)
+                lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
+                end, count = time + lasts, count + 1
+                wanted = (count - 1) % every == 0
+                picture_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio) if wanted else None
+            if picture_HW3 is not None:
+                yield Shot(count - 1, time, lasts, picture_HW3)
+        if not count:
             raise VideoError(f"{self.path} holds no frame that can be decoded; it is damaged or cut off")
         self._judge_end(end)
 

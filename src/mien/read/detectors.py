@@ -6,9 +6,8 @@ To add one, write a function that returns a `Detector` and put `@detector` above
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -16,6 +15,9 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.read.results import Box
+
+if TYPE_CHECKING:
+    from mien.read.yunet import YuNet
 
 THRESHOLD = 0.65  # the score that a face needs
 LONGEST = 1280  # pixels of a photo's longer side, above which faces are looked for in a smaller copy
@@ -55,6 +57,23 @@ class Detector(Protocol):
 
     def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
         """The faces in a BGR uint8 picture [H,W,3], from left to right."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Detector, Protocol):
+    """A detector that can be had for pictures of another size, with other threads, or more or less sure."""
+
+    def looking_at(self, longest: int) -> Adjustable:
+        """The same detector, which looks at copies whose longer side is at most `longest` pixels."""
+        ...
+
+    def with_threads(self, threads: int) -> Adjustable:
+        """The same detector, with a net that uses so many threads."""
+        ...
+
+    def with_threshold(self, threshold: float) -> Adjustable:
+        """The same detector, which wants another score of a face."""
         ...
 
 
@@ -100,15 +119,6 @@ def find_detector(
     return DETECTORS[name](threshold=float(threshold), longest=longest, threads=threads)
 
 
-def adjusted(detector: Detector, **options: Any) -> Detector:
-    """The same detector with other `options`, such as `longest`, as far as it has them; its net stays open."""
-    able: Any = detector  # one of somebody else's may be of any kind
-    if not is_dataclass(able) or isinstance(able, type):
-        return detector
-    known = {field.name for field in fields(able)}
-    return cast(Detector, replace(able, **{name: value for name, value in options.items() if name in known}))
-
-
 @detector
 def yunet(*, threshold: float, longest: int, threads: int | None) -> Detector:
     """YuNet 2023mar: faces from about 10 pixels on, upright or turned by up to about 40 degrees."""
@@ -128,10 +138,19 @@ class _Scaled:
     """A net that finds faces in pictures of a bearable size."""
 
     name: str
-    net: Callable[[Pixels, float], NDArray[np.float32]]
+    net: YuNet
     threshold: float
     longest: int
     crops: bool = False
+
+    def looking_at(self, longest: int) -> _Scaled:
+        return replace(self, longest=longest)
+
+    def with_threads(self, threads: int) -> _Scaled:
+        return replace(self, net=self.net.with_threads(threads))
+
+    def with_threshold(self, threshold: float) -> _Scaled:
+        return replace(self, threshold=threshold)
 
     def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
         high, wide = picture_HW3.shape[:2]

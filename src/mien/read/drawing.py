@@ -128,7 +128,7 @@ def _measure(face: Face, caption: str, high: int, wide: int, bars: bool) -> _Pan
     if not bars:
         return _Panel(face, box, title, text, False, 0, wide_title, 2.2 * text, line)
     names = max(lettering.width(name, text) for name in face.labels)
-    inner = max(names + 9.2 * text, wide_title - 1.2 * text)
+    inner = max(names + 6.8 * text + _figures(text), wide_title - 1.2 * text)
     return _Panel(face, box, title, text, True, names, inner + 1.2 * text, (2.3 + 1.3 * len(face.labels)) * text, line)
 
 
@@ -164,7 +164,7 @@ def _draw(picture_HW3: Picture, panel: _Panel, at: Rectangle) -> None:
     if not panel.bars:
         _strip(picture_HW3, face, (x, top + 1.65 * text, wide - 1.2 * text, 0.3 * text))
         return
-    start, end = x + panel.names + 0.6 * text, left + wide - 3.4 * text
+    start, end = x + panel.names + 0.6 * text, left + wide - 1.0 * text - _figures(text)
     for number, (name, likely) in enumerate(zip(face.labels, face.probabilities, strict=True)):
         row = top + (2.55 + 1.3 * number) * text
         ink, bold = (_INK, True) if likely == face.confidence else (_FAINT, False)
@@ -175,6 +175,11 @@ def _draw(picture_HW3: Picture, panel: _Panel, at: Rectangle) -> None:
         figure = f"{100 * likely:.0f} %"
         told = lettering.width(figure, text, bold=bold)
         lettering.write(picture_HW3, figure, left + wide - 0.6 * text - told, row, text, ink, bold=bold)
+
+
+def _figures(text: float) -> int:
+    """How wide the widest percentage is, so that no bar runs into it."""
+    return lettering.width("100 %", text, bold=True)
 
 
 def _strip(picture_HW3: Picture, face: Face, at: Rectangle) -> None:

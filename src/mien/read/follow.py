@@ -17,9 +17,9 @@ from mien.read.detectors import Detection
 from mien.read.results import Box
 from mien.read.tracks import Tracker, overlap
 
-SEARCH = 0.25  # seconds between searches of the whole frame: a newcomer is seen that much late, at most
+SEARCH = 0.4  # seconds between searches of the whole frame: a newcomer is seen that much late, at most
 WINDOW = 2.0  # a window's side, in longer sides of the face
-WINDOW_PIXELS = 160  # a window's side as the detector looks at it
+WINDOW_PIXELS = 128  # a window's side as the detector looks at it
 _KEEP = 0.3  # the least IoU of a face with where it was expected; less is another face
 _TWICE = 0.6  # from this IoU on two windows have found the same face
 # A cut: of small copies of two frames, more than half differs by so many levels, and they hardly correlate. So it is

@@ -1,4 +1,4 @@
-"""What a whole video comes to: each person's time, and their expressions over time, in bounded memory.
+"""What a whole video comes to: each person's time, and their expressions over time, in constant memory.
 
 Each look counts for the seconds until the next one, so that an uneven frame rate weighs nothing twice. K classes.
 """
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.read.results import VideoFrame
+from mien.read.tracks import is_gone
 
 MOST_BINS = 1600  # of time; when a video needs more, two become one
 FIRST_BIN = 0.05  # seconds of a bin at first
+KEPT = 32  # of those who are gone, whoever was seen longest
 LONGEST_LOOK = 2.0  # seconds that a look counts for at most, where the next one is late or never comes
 
 Floats = NDArray[np.float64]
@@ -28,6 +30,7 @@ class Person:
     Attributes:
         number: as in the frames.
         first, last: seconds at which the first and the last look began.
+        look: the number of the last look.
         seen: seconds in all, without those in which they were hidden.
         sum_K: probabilities times seconds.
         bins: of each bin of time with them in it, seconds and probabilities times seconds.
@@ -38,6 +41,7 @@ class Person:
     last: float
     seen: float
     sum_K: Floats
+    look: int = 0
     bins: dict[int, tuple[float, Floats]] = field(default_factory=dict)
 
     @property
@@ -49,8 +53,12 @@ class Person:
 class Persons:
     """Everyone in a video; add one frame after another, then `close`.
 
+    Of those who are gone for good only `KEPT` are kept, so that a street's passers-by do not fill the memory; whoever
+    is among the `KEPT` seen longest of all is kept to the end.
+
     Attributes:
         labels: the classes, in the order of the probabilities.
+        met: how many persons there were.
         looks: frames that were read.
         seconds: of the last one.
         bin_seconds: how long a bin of time is.
@@ -58,16 +66,14 @@ class Persons:
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels, self.looks, self.seconds, self.bin_seconds = labels, 0, 0.0, FIRST_BIN
+        self.met = 0
         self._of: dict[int, Person] = {}
         self._waiting: VideoFrame | None = None
         self._step = 0.0
 
     def __iter__(self) -> Iterator[Person]:
-        """By their numbers."""
+        """Those who are kept, in the order in which they came."""
         return iter(self._of.values())
-
-    def __len__(self) -> int:
-        return len(self._of)
 
     def write(self, frame: VideoFrame) -> None:
         """Add a frame; times do not fall."""
@@ -104,10 +110,21 @@ class Persons:
             likely_K = np.asarray(face.probabilities)
             new = Person(face.person, frame.time, frame.time, 0.0, np.zeros(len(self.labels)))
             one = self._of.setdefault(face.person, new)
+            self.met += one is new
             one.last, one.seen, one.sum_K = frame.time, one.seen + lasts, one.sum_K + lasts * likely_K
+            one.look = self.looks
             for at, share in shares:
                 before, sum_K = one.bins.get(at, (0.0, np.zeros(len(self.labels))))
                 one.bins[at] = (before + share, sum_K + share * likely_K)
+
+        if len(self._of) > 2 * KEPT:
+            self._forget(frame.time)
+
+    def _forget(self, time: float) -> None:
+        """Drop those who do not come back and were not seen as long as others: their numbers are not given again."""
+        gone = [one for one in self._of.values() if is_gone(time - one.last, self.looks - one.look)]
+        for one in sorted(gone, key=lambda one: -one.seen)[KEPT:]:
+            del self._of[one.number]
 
     def _shares(self, begin: float, end: float) -> Iterator[tuple[int, float]]:
         """Each bin between two times, and how many seconds of it."""

@@ -114,6 +114,11 @@ class Recognizer:
         self.min_confidence, self.tta, self.max_faces = float(min_confidence), tta, max_faces
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
+    @property
+    def told_by(self) -> str:
+        """What results call the net: its name, with `+flip` where the mirror image is asked too."""
+        return self.model.card.name + (f"+{self.tta}" if self.tta != "none" else "")
+
     def __repr__(self) -> str:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
 
@@ -206,14 +211,13 @@ class Recognizer:
         picture_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
         found = self.detect(picture_HW3)
         high, wide = picture_HW3.shape[:2]
-        told = Analysis(
-            name_of(image) if name is None else name, wide, high, (), self.model.card.name, self.detector.name
-        )
+        source = name_of(image) if name is None else name
+        told = Analysis(source, wide, high, (), self.told_by, self.detector.name)
         return Seen(told, found, self.cut(picture_HW3, found))
 
     def _unread(self, image: Picture, error: str) -> Seen:
         side = self.model.card.side
-        told = Analysis(name_of(image), 0, 0, (), self.model.card.name, self.detector.name, error)
+        told = Analysis(name_of(image), 0, 0, (), self.told_by, self.detector.name, error)
         return Seen(told, (), np.empty((0, side, side), np.uint8))
 
     def _tell(self, gathered: Sequence[Seen]) -> Iterator[Analysis]:

@@ -97,7 +97,7 @@ class Analysis:
         source: the picture's name, empty where it has none.
         width, height: of the picture in pixels; 0 where it could not be read.
         faces: from left to right; empty where there is none.
-        model, detector: what read it.
+        model, detector: what read it; a net that was asked about the mirror image too is NAME+flip.
         error: why it could not be read, empty where it could.
     """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -44,8 +43,9 @@ def find_sources(
 ) -> list[Source]:
     """All pictures meant by `named`, in its order; of a folder those in it and below it, by name.
 
-    A picture that is meant twice is there once. Hidden files and folders are left out, links to folders not followed.
-    What is not there is a source with an error, as is a folder that may not be entered.
+    A picture that is meant twice is there once. Hidden files and folders are left out; links to folders are followed
+    where they are named or matched by `*`, and neither below a folder nor by `**`. What is not there is a source with
+    an error, as is a folder that may not be entered.
 
     Args:
         named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on
@@ -124,7 +124,7 @@ def _meant(word: str, apart_from: Path | None, max_bytes: int) -> Iterator[Sourc
 
 def _matching(pattern: str, apart_from: Path | None) -> Iterator[Source]:
     """What a pattern matches; the layout is kept from the first folder on that it leaves open."""
-    matches = sorted(match for match in glob.glob(pattern, recursive=True) if not _lies_in(match, apart_from))
+    matches = sorted(match for match in set(_expanded(pattern)) if not _lies_in(match, apart_from))
     if not matches:
         yield Source(pattern, Path("none"), error=f"{pattern}: no file matches")
     parts = Path(pattern).parts
@@ -133,9 +133,36 @@ def _matching(pattern: str, apart_from: Path | None) -> Iterator[Source]:
     for match in matches:
         if not os.path.isdir(match):
             yield Source(match, Path(os.path.relpath(match, root)))
-        elif not re.search(r"(^|/)\*\*/?", pattern):  # of `**` folders are matches too, beside all that is in them
+        elif "**" not in parts:  # of `**` folders are matches too, beside all that is in them
             for source in _below(match, apart_from):
                 yield replace(source, relative=Path(os.path.relpath(source.name, root)))
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """What a pattern matches, some of it more than once; as `glob` has it, but that `**` leads through no link.
+
+    Of two links that lead upwards, `glob` would make more names than there is time to look at.
+    """
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    at = parts.index("**")
+    head, rest = str(Path(*parts[:at])), parts[at + 1 :]
+    for top in glob.iglob(head):
+        for here, folders, names in os.walk(top):
+            folders[:] = [folder for folder in folders if not folder.startswith(".")]
+            place = Path(here)
+            if rest:
+                inside = _expanded(str(Path(glob.escape(here), *rest)))
+                yield from (match for match in inside if not _through_a_link(Path(match), place))
+            else:
+                yield from (str(place / name) for name in names if not name.startswith("."))
+
+
+def _through_a_link(match: Path, top: Path) -> bool:
+    """Whether a folder between `top` and `match` is a link."""
+    return any(folder.is_symlink() for folder in match.parents if folder != top and folder.is_relative_to(top))
 
 
 def _below(folder: str, apart_from: Path | None) -> Iterator[Source]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
 
 from mien.errors import MienError
+from mien.read.replaced import Replaced
 from mien.read.results import VideoFrame
 
 SHORTEST = 0.6  # seconds that a subtitle stays, so that it can be read
@@ -16,11 +16,12 @@ SIDE_BY_SIDE = 3  # from more persons on, they share lines
 class Subtitles:
     """Writes a subtitle whenever someone comes, leaves or looks different; a context manager.
 
-    A change that is undone within `SHORTEST` seconds is not told. What is written is in the file at once.
+    A change that is undone within `SHORTEST` seconds is not told. What is written is in the file at once; a file that
+    was there stays as it is until the first frame.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the file anew.
+        """Prepare to write.
 
         Raises:
             MienError: another ending than .srt, or it cannot be written.
@@ -29,7 +30,7 @@ class Subtitles:
         refuse_ending(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: TextIO = self.path.open("w", encoding="utf-8", newline="\n")
+            self._file = Replaced(self.path)
         except OSError as why:
             raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
         self._number, self._shown, self._since = 0, "", 0.0
@@ -44,6 +45,7 @@ class Subtitles:
 
     def write(self, frame: VideoFrame) -> None:
         """Add a frame; times do not fall."""
+        self._put("")  # a video without a face has no subtitles: the file becomes empty
         self._step, self._time = max(0.0, frame.time - self._time) or self._step, frame.time
         text = caption(frame)
         if text == self._shown or (self._shown and frame.time - self._since < SHORTEST):
@@ -56,12 +58,14 @@ class Subtitles:
         if not self._shown or _clock(end) == _clock(self._since):
             return
         self._number += 1
+        self._put(f"{self._number}\n{_clock(self._since)} --> {_clock(end)}\n{self._shown}\n\n")
+        self._shown = ""
+
+    def _put(self, text: str) -> None:
         try:
-            self._file.write(f"{self._number}\n{_clock(self._since)} --> {_clock(end)}\n{self._shown}\n\n")
-            self._file.flush()
+            self._file.write(text)
         except OSError as why:
             raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
-        self._shown = ""
 
 
 def caption(frame: VideoFrame) -> str:

@@ -18,7 +18,7 @@ _FAINT = "bright_black"
 def persons_table(persons: Persons) -> Table:
     """A row for each person: seconds seen, from when to when, the likeliest expressions, and a strip of all of them."""
     shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MOST_ROWS], key=lambda one: one.number)
-    more = len(persons) - len(shown)
+    more = persons.met - len(shown)
     table = Table(box=None, pad_edge=False, caption=f"and {more:,} more, seen for less time" if more else None)
     table.add_column("person", justify="right")
     table.add_column("seen", justify="right")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 from mien.data import atomic
 from mien.errors import MienError, MissingExtra
+from mien.read.replaced import Replaced
 from mien.read.results import VideoFrame
+from mien.read.writers import as_csv
 
 ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
 
@@ -38,11 +39,12 @@ def rows(frame: VideoFrame) -> list[dict[str, Any]]:
 class Timeline:
     """A table that is being written; a context manager.
 
-    Rows of csv and jsonl are in the file at once. Parquet takes its name when it is closed, whatever ended it.
+    Rows of csv and jsonl are in the file at once. Parquet takes its name when it is closed, whatever ended it. A file
+    that was there stays as it is until the first frame.
     """
 
     def __init__(self, path: str | Path, labels: Sequence[str]) -> None:
-        """Open the file anew.
+        """Prepare to write.
 
         Raises:
             MienError: an ending that is none of .csv, .jsonl and .parquet, or a file that cannot be written.
@@ -92,13 +94,12 @@ class _Table:
 
 class _Csv(_Table):
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, names)
-        self._writer.writeheader()
+        self._file, self._header = Replaced(path), as_csv([names])
+        self._names = names
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        self._writer.writerows(rows)
-        self._file.flush()
+        header, self._header = self._header, ""
+        self._file.write(header + as_csv([row[name] for name in self._names] for row in rows))
 
     def close(self) -> None:
         self._file.close()
@@ -106,12 +107,11 @@ class _Csv(_Table):
 
 class _Lines(_Table):
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
-        self._file, self._names = path.open("w", encoding="utf-8", newline="\n"), names
+        self._file, self._names = Replaced(path), names
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            self._file.write(json.dumps({name: row[name] for name in self._names}, ensure_ascii=False) + "\n")
-        self._file.flush()
+        lines = [json.dumps({name: row[name] for name in self._names}, ensure_ascii=False) + "\n" for row in rows]
+        self._file.write("".join(lines))
 
     def close(self) -> None:
         self._file.close()
@@ -129,9 +129,10 @@ class _Parquet(_Table):
         self._schema = pyarrow.schema(list(kinds.items()))
         self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
         self._new = atomic.Replacement(path)
-        self._writer = pyarrow.parquet.ParquetWriter(self._new.file, self._schema)
+        self._writer, self._begun = pyarrow.parquet.ParquetWriter(self._new.file, self._schema), False
 
     def add(self, rows: list[dict[str, Any]]) -> None:
+        self._begun = True
         self._waiting += rows
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
@@ -143,7 +144,10 @@ class _Parquet(_Table):
         except BaseException:
             self._new.drop()
             raise
-        self._new.keep()
+        if self._begun:
+            self._new.keep()
+        else:
+            self._new.drop()
 
     def _flush(self) -> None:
         if self._waiting:

@@ -66,6 +66,11 @@ class Track:
         return replace(self, box=box, seen=time, missed=0, speed=speed)
 
 
+def is_gone(seconds: float, looks: int) -> bool:
+    """Whether a person who was not seen for so long, and in so many looks, gets a new number when they come back."""
+    return seconds > GAP and looks > GAP_LOOKS
+
+
 class Tracker:
     """Gives each face the number of a person.
 
@@ -112,7 +117,7 @@ class Tracker:
                 self._given += 1
                 after.append(Track(self._given, box, time))
             persons.append(met[track_of[b]].person if b in track_of else self._given)
-        self._tracks = [t for t in after if time - t.seen <= GAP or t.missed <= GAP_LOOKS]
+        self._tracks = [t for t in after if not is_gone(time - t.seen, t.missed)]
         return tuple(persons)
 
     def cut(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from mien.read import drawing
 from mien.read.ahead import ahead
 from mien.read.chart import Chart
 from mien.read.clip import Clip, Picture, Shot
-from mien.read.detectors import LONGEST_OF_VIDEO
+from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable
 from mien.read.film import Film
 from mien.read.results import VideoFrame
 from mien.read.subtitles import Subtitles, refuse_ending
@@ -54,7 +55,8 @@ def analyze_video(
         on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
             warning. What was read before is yielded all the same.
 
-    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
+    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then. Files
+    that were there stay as they are until the first frame is read.
 
     Raises:
         MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
@@ -73,7 +75,8 @@ def analyze_video(
             for sink in _sinks(recognizer, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
-            for frame in watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest):
+            seen = watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest)
+            for frame in stack.enter_context(closing(seen)):  # closed at once, whoever's traceback still holds it
                 for sink in sinks:
                     sink.write(frame)
                 yield frame
@@ -86,7 +89,7 @@ def analyze_video(
 def _sinks(
     recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
 ) -> Iterator[Timeline | Subtitles | Chart]:
-    """What could be refused comes first, as those after it empty a file that was there."""
+    """What could be refused comes first, so that nothing is made for nothing."""
     labels = recognizer.labels.names
     if timeline is not None:
         yield Chart(timeline, labels, clip.path.name)
@@ -113,7 +116,7 @@ def watch(
         film: where each frame is written with what was read in it.
     """
     _check(every=every, smooth=smooth, longest=longest)
-    watcher = Watcher(recognizer, smooth=smooth, longest=longest)
+    watcher = Watcher(_alone(recognizer), smooth=smooth, longest=longest)
     frame: VideoFrame | None = None
     shots = ahead(clip.shots(1 if film is not None else every))
     try:
@@ -141,6 +144,19 @@ def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
     """What draws a frame's faces into its picture, and into those after it that are not read."""
     captions = [f"#{face.person}" for face in frame.faces]
     return lambda picture_HW3: drawing.annotate(picture_HW3, frame.faces, captions=captions)
+
+
+def _alone(recognizer: Recognizer) -> Recognizer:
+    """The recognizer with nets of one thread each.
+
+    Decoding goes on beside them, and threads that wait for the next frame by spinning, as onnxruntime's do, would take
+    its core from it.
+    """
+    alone = copy.copy(recognizer)
+    alone.model = recognizer.model.with_threads(1)
+    if isinstance(recognizer.detector, Adjustable):
+        alone.detector = recognizer.detector.with_threads(1)
+    return alone
 
 
 def _check(*, every: int, smooth: float, longest: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.read.detectors import LONGEST_OF_VIDEO, Detection, adjusted
+from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable, Detection
 from mien.read.follow import WINDOW_PIXELS, Follower
 from mien.read.results import PersonFace
 from mien.read.tracks import SMOOTH, Smoother
@@ -58,10 +58,12 @@ class Watcher:
             MienError: `smooth` is no number of seconds.
         """
         self.recognizer = copy.copy(recognizer)
-        self.recognizer.detector = adjusted(recognizer.detector, longest=longest)
-        # Of a detector with one answer to all pictures, every frame is asked.
-        near = None if recognizer.detector.crops else adjusted(recognizer.detector, longest=WINDOW_PIXELS)
-        self._follower, self._smoother = Follower(self.recognizer.detect, near), Smoother(smooth)
+        near = detector = recognizer.detector
+        if isinstance(detector, Adjustable):
+            self.recognizer.detector, near = detector.looking_at(longest), detector.looking_at(WINDOW_PIXELS)
+        # A detector with one answer to all pictures has none for a window.
+        self._follower = Follower(self.recognizer.detect, None if detector.crops else near)
+        self._smoother = Smoother(smooth)
 
     def look(self, picture_HW3: Pixels, time: float) -> Glance:
         """The faces in a BGR frame that is shown at `time`, in seconds; times never fall."""

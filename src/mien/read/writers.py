@@ -46,7 +46,13 @@ class Writer:
     resumable = False
 
     def __init__(
-        self, labels: Sequence[str], *, out: Path | None = None, go_on: bool = False, brief: bool = False
+        self,
+        labels: Sequence[str],
+        *,
+        out: Path | None = None,
+        go_on: bool = False,
+        brief: bool = False,
+        reading: resume.Reading | None = None,
     ) -> None:
         """
         Args:
@@ -54,8 +60,9 @@ class Writer:
             out: the file to write; None is stdout.
             go_on: go on in the file, if it is there.
             brief: a line a face, where the format has a longer way to tell it.
+            reading: how pictures are read; a file whose rows were read otherwise is not gone on with.
         """
-        self.labels, self.out, self.brief = tuple(labels), out, brief
+        self.labels, self.out, self.brief, self.reading = tuple(labels), out, brief, reading
         self.done: dict[str, bool] = {}
         self.console: Console | None = None
         self._whole: Replacement | None = None
@@ -171,7 +178,13 @@ def format_of(name: str, *suffixes: str) -> Callable[[_Kind], _Kind]:
 
 
 def open_writer(
-    name: str, labels: Sequence[str], *, out: str | Path | None = None, go_on: bool = False, brief: bool = False
+    name: str,
+    labels: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    go_on: bool = False,
+    brief: bool = False,
+    reading: resume.Reading | None = None,
 ) -> Writer:
     """The writer called `name`, to be used in a `with`; arguments as of `Writer`.
 
@@ -187,7 +200,7 @@ def open_writer(
     if go_on and not kind.resumable:
         able = ", ".join(n for n, k in WRITERS.items() if k.resumable)
         raise MienError(f"a {name} file cannot be taken up again, as it is one whole; --resume goes with {able}")
-    return kind(labels, out=None if out is None else Path(out), go_on=go_on, brief=brief)
+    return kind(labels, out=None if out is None else Path(out), go_on=go_on, brief=brief, reading=reading)
 
 
 def format_for(out: str | Path) -> str:
@@ -232,7 +245,7 @@ class JsonLinesWriter(Writer):
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
-        return resume.lines(out, self.labels)
+        return resume.lines(out, self.labels, self.reading)
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
@@ -276,16 +289,17 @@ class CsvWriter(Writer):
     def _open(self) -> None:
         super()._open()
         if not self.done:
-            self._put(_csv([columns(self.labels)]))
+            self._put(as_csv([columns(self.labels)]))
 
     def _picture(self, analysis: Analysis) -> None:
-        self._put(_csv([row.values() for row in rows(analysis, self.labels)]))
+        self._put(as_csv([row.values() for row in rows(analysis, self.labels)]))
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
-        return resume.table(out, columns(self.labels))
+        return resume.table(out, columns(self.labels), self.reading)
 
 
-def _csv(rows: Iterable[Iterable[object]]) -> str:
+def as_csv(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as RFC 4180 has them."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
@@ -329,8 +343,10 @@ class ParquetWriter(Writer):
                     raise resume.other_columns(out, old.schema_arrow.names, columns(self.labels))
                 for number in range(old.num_row_groups):
                     group = old.read_row_group(number)
-                    names, errors = (group.column(name).to_pylist() for name in ("source", "error"))
-                    done.update((source, not error) for source, error in zip(names, errors, strict=True))
+                    for row in group.to_pylist():
+                        done[row["source"]] = not row["error"]
+                        if self.reading:
+                            self.reading.refuse(out, row)
                     self._table.write_table(group.cast(self._schema))
         except self._arrow.ArrowInvalid:
             raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None

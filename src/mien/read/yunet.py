@@ -50,6 +50,10 @@ class YuNet:
             )
         self._session = open_graph(graph, str(FILE), threads, shapes_vary=True)
 
+    def with_threads(self, threads: int) -> YuNet:
+        """The same net, opened anew to use so many threads."""
+        return YuNet(threads=threads)
+
     def __call__(self, picture_HW3: Pixels, threshold: float) -> Floats:
         """The faces in a BGR picture, the surest first, float32 [N,15].
 

@@ -85,7 +85,7 @@ def _read(
                 end = frame.time
     return {
         "source": upload.name,
-        "model": reader.model.card.name,
+        "model": reader.told_by,
         "detector": reader.detector.name,
         "seconds": round(end if clip.seconds is None else clip.seconds, 4),
         "frames": frames,

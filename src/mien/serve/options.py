@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 
 from mien.read import Recognizer
-from mien.read.detectors import adjusted
+from mien.read.detectors import Adjustable
 from mien.serve.settings import MAX_FACES
 
 MinConfidence = Annotated[
@@ -32,9 +32,10 @@ def chosen(
     Raises:
         MienError: an option is out of its range.
     """
+    detector = recognizer.detector
     return Recognizer(
         recognizer.model,
-        adjusted(recognizer.detector, threshold=threshold),
+        detector.with_threshold(threshold) if isinstance(detector, Adjustable) else detector,
         min_confidence=min_confidence,
         tta=tta,
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),

@@ -151,4 +151,4 @@ class _Stream:
         self._service.meters.faces.inc(len(faces))
         high, wide = size
         reader = watcher.recognizer
-        return Analysis("", wide, high, faces, reader.model.card.name, reader.detector.name)
+        return Analysis("", wide, high, faces, reader.told_by, reader.detector.name)

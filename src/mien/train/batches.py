@@ -50,6 +50,7 @@ def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generat
 
 
 SHUFFLE, AUGMENT, NET, LABEL = range(4)
+PURPOSES = 4  # from one process to the next, of those that train together
 
 
 class Batch(NamedTuple):
@@ -58,7 +59,7 @@ class Batch(NamedTuple):
     Attributes:
         x_BCHW: pixels, augmented and normalised, float32 [B,1,48,48].
         target_BK: shares of the classes, float32 [B,K], rows sum to 1.
-        share: of the faces of its step, 1.0 where a step is one batch.
+        share: of the faces of its step, 1.0 where a step is one batch; times the processes, where several average.
         last: whether the step is taken after this batch.
         name: the same for the same pictures altered in the same way, in whatever epoch.
     """
@@ -70,8 +71,13 @@ class Batch(NamedTuple):
     name: tuple[int, int]
 
 
-def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
-    """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised."""
+def training_batches(
+    faces: Faces, recipe: Recipe, seed: int, epoch: int, *, part: int = 0, parts: int = 1
+) -> Iterator[Batch]:
+    """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised.
+
+    Of several processes each gets one of the `parts` of every batch: together they see what one alone would.
+    """
     epoch = (epoch - 1) % recipe.views + 1 if recipe.views else epoch
     assert faces.target_NK is not None, "faces to learn from have targets"
     device = faces.labels_N.device
@@ -83,14 +89,24 @@ def training_batches(faces: Faces, recipe: Recipe, seed: int, epoch: int) -> Ite
     rng = stream(seed, epoch, AUGMENT, device)
     size, drawn = recipe.batch * recipe.accumulate, 0
     for step_S, target_SK in zip(torch.split(order_N, size), torch.split(target_NK, size), strict=True):
-        parts = list(zip(torch.split(step_S, recipe.batch), torch.split(target_SK, recipe.batch), strict=True))
-        for number, (index_B, target_BK) in enumerate(parts, 1):
+        pieces = list(zip(torch.split(step_S, recipe.batch), torch.split(target_SK, recipe.batch), strict=True))
+        for number, (index_B, target_BK) in enumerate(pieces, 1):
             x_BCHW = faces.pixels_NCHW[index_B].float()
             for change in recipe.augment:
                 x_BCHW = change(x_BCHW, rng)
-            share = len(index_B) / len(step_S)
-            yield Batch(normalise(x_BCHW, recipe), target_BK, share, number == len(parts), (epoch, drawn))
+            own, count = _own(len(index_B), part, parts)
+            x_BCHW, share = normalise(x_BCHW[own], recipe), parts * count / len(step_S)
+            yield Batch(x_BCHW, target_BK[own], share, number == len(pieces), (epoch, drawn))
             drawn += 1
+
+
+def _own(faces: int, part: int, parts: int) -> tuple[slice, int]:
+    """Which faces of a batch are one process's, and how many count.
+
+    Where there are fewer faces than processes, some get one that does not count: a step is taken by all or by none.
+    """
+    begin, end = faces * part // parts, faces * (part + 1) // parts
+    return slice(min(begin, faces - 1), max(end, min(begin, faces - 1) + 1)), end - begin
 
 
 def steps_per_epoch(faces: int, recipe: Recipe) -> int:

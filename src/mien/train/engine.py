@@ -19,6 +19,9 @@ MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision 
 def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     """A launched Fabric on one device, which leaves the other threads of the machine to others (`threads.threads`).
 
+    In a process that torchrun has started, or `processes.train_on`, it is one of as many as those say, each on a device
+    of its own; they average their gradients (DistributedDataParallel).
+
     Args:
         device: `auto` (CUDA, else Apple's MPS, else CPU), or `cpu`, `cuda`, `mps`.
         precision: `auto` (bf16 where `device` has it in hardware, else float32), `bf16` or `float32`.
@@ -31,11 +34,29 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
         raise MienError(f"precision is one of {', '.join(PRECISIONS)}, not '{precision}'")
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "float32"
-    # Never more than whoever calls has asked of torch; the setting of mien itself comes before all.
-    torch.set_num_threads(asked() or min(threads(), torch.get_num_threads()))
-    fabric = Fabric(accelerator=device, devices=1, precision=MIXED[precision])  # type: ignore[arg-type]
+    here, hosts = shared()
+    # Never more than whoever calls has asked of torch; the setting of mien itself comes before all. Processes on one
+    # machine share its cores.
+    torch.set_num_threads(asked() or max(1, min(threads(), torch.get_num_threads()) // here))
+    fabric = Fabric(
+        accelerator=device, devices=here, num_nodes=hosts, strategy="ddp" if here * hosts > 1 else "auto",
+        precision=MIXED[precision],  # type: ignore[arg-type]
+    )  # fmt: skip
     fabric.launch()
     return fabric
+
+
+def shared() -> tuple[int, int]:
+    """How many processes train together on this machine, and on how many machines, as torchrun tells it."""
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
+        return 1, 1
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    return here, int(os.environ["WORLD_SIZE"]) // here
+
+
+def is_first() -> bool:
+    """Whether this process is the only one, or the first, of those that train together."""
+    return shared() == (1, 1) or os.environ["RANK"] == "0"
 
 
 def available(device: str) -> str:
@@ -72,6 +93,7 @@ def machine(fabric: Fabric) -> dict[str, Any]:
         "torch": torch.__version__,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        **({"processes": fabric.world_size} if fabric.world_size > 1 else {}),
         "device": fabric.device.type,
         "precision": fabric._precision.precision,
     }

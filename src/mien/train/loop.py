@@ -8,6 +8,7 @@ chose.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,17 +23,18 @@ from mien.errors import MissingSplit, RunError
 from mien.judge.chosen import LAST
 from mien.judge.metrics import accuracy, confusion, macro_f1, nll
 from mien.threads import threads
-from mien.train.batches import NET, Faces, normalise, steps_per_epoch, stream, training_batches
+from mien.train.batches import NET, PURPOSES, Faces, normalise, steps_per_epoch, stream, training_batches
 from mien.train.checkpoint import after_epoch, restore, save_checkpoint
 from mien.train.ema import Average
-from mien.train.engine import available, engine, machine, precision_of
+from mien.train.engine import available, engine, is_first, machine, precision_of
 from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
 from mien.train.progress import Progress
+from mien.train.pruning import pruned
 from mien.train.recipe import Recipe
-from mien.train.runs import Run, identity_of
+from mien.train.runs import Metrics, Run, identity_of
 from mien.train.schedule import rate
 from mien.train.schemes import SCHEMES, Lesson, lesson
 from mien.train.selection import is_over
@@ -73,8 +75,31 @@ def train(
         MissingSplit: the data has no training split, or no validation to select by.
         DataError: the recipe learns from FER+ votes, and the data has none.
         RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or another process
-            is at it, or it cannot be written; the training faces have no labels; `init` is nothing to start from; the
-            loss is no number any more; memory is short. The epochs that were done are kept.
+            is at it, or it cannot be written; the training faces have no labels; the recipe's doubts are about others;
+            `init` is nothing to start from; the loss is no number any more; memory is short. The epochs that were done
+            are kept.
+    """
+    going = epochs(recipe, dataset, out, seed=seed, init=init, device=device, resume=resume, progress=progress)
+    for _ in going:
+        pass
+    return Run(Path(out))
+
+
+def epochs(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    init: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: bool = False,
+) -> Generator[Metrics]:
+    """As `train`, an epoch at a time: its figures, once its checkpoint is kept.
+
+    Nothing is done before the first is asked for. Whoever has seen enough closes the generator; the run is then one
+    that was stopped there.
     """
     learned = what_is_learned(recipe, dataset, seed)
     data, device = learned.dataset, available(device)
@@ -84,8 +109,10 @@ def train(
     identity = identity_of(recipe, seed, learned, began_from, identity_of_teachers(teachers))
     run.refuse_another(identity, resume)
     if run.finished:
-        return run
-    with run.alone(), memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
+        return
+    with memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
+        if is_first():  # of several processes, this one looks after the folder, and judges
+            callers.enter_context(run.alone())
         kept = run.resume_point(identity)
         # A run goes on in the precision that it began with, on other hardware too.
         fabric = engine(device, kept.state["precision"] if kept else recipe.precision)
@@ -97,7 +124,7 @@ def train(
         plain = OPTIMISERS[recipe.optimiser](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
         net, optimiser = fabric.setup(bare, plain)
         average = Average(bare, recipe.ema) if recipe.ema else None
-        judged = fabric.setup_module(average.net) if average else net
+        judged = average.net if average else bare
         faces = {s: Faces.of(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
         target_NK = learned.target_NK.to(fabric.device)
         faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
@@ -108,16 +135,19 @@ def train(
         if kept:
             restore(kept, bare, plain, average)
         history = list(kept.state["history"]) if kept else []
-        run.begin(identity, machine(fabric), kept)
+        if fabric.is_global_zero:
+            run.begin(identity, machine(fabric), kept)
+        part, parts = fabric.global_rank, fabric.world_size
 
-        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=progress) as bar:
+        shown = progress and fabric.is_global_zero
+        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
             while not is_over(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
-                torch.manual_seed(stream(seed, epoch, NET, torch.device("cpu")).initial_seed())
+                torch.manual_seed(stream(seed, epoch, NET + PURPOSES * part, torch.device("cpu")).initial_seed())
                 net.train()
                 began, loss_sum, right = time.perf_counter(), _zero(fabric), _zero(fabric)
                 bar.start(epoch)
-                for batch in training_batches(faces[TRAIN], recipe, seed, epoch):
+                for batch in training_batches(faces[TRAIN], recipe, seed, epoch, part=part, parts=parts):
                     log_p_BK = net(batch.x_BCHW)
                     loss = loss_of(log_p_BK, taught(batch))
                     fabric.backward(loss * batch.share)
@@ -130,9 +160,11 @@ def train(
                             average.update(step)
                         step += 1
                         refuse_lost_loss(loss_sum, step, epoch, recipe, run.folder)
-                    loss_sum += loss.detach() * len(batch.target_BK)
-                    right += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
-                    bar.step(len(batch.target_BK), loss_sum, right)
+                    if batch.share:
+                        loss_sum += loss.detach() * len(batch.target_BK)
+                        right += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
+                        bar.step(len(batch.target_BK), loss_sum, right)
+                loss_sum, right = fabric.all_reduce((loss_sum, right), reduce_op="sum")
                 seconds = time.perf_counter() - began
                 metrics: dict[str, float] = {
                     "epoch": epoch,
@@ -142,24 +174,31 @@ def train(
                     "seconds": seconds,
                     "images_per_second": len(faces[TRAIN]) / seconds,
                 }
-                metrics |= _figures("clean", probabilities(fabric, judged, clean, recipe), clean)
-                told = {s: probabilities(fabric, judged, faces[s], recipe) for s in (VAL, TEST) if s in faces}
-                for split, p_NK in told.items():
-                    metrics |= _figures(split, p_NK, faces[split])
+                told = {}
+                if fabric.is_global_zero:
+                    metrics |= _figures("clean", probabilities(fabric, judged, clean, recipe), clean)
+                    told = {s: probabilities(fabric, judged, faces[s], recipe) for s in (VAL, TEST) if s in faces}
+                    for split, p_NK in told.items():
+                        metrics |= _figures(split, p_NK, faces[split])
+                metrics = fabric.broadcast(metrics)
                 refuse_what_is_no_number(metrics, epoch, recipe, run.folder)
                 history.append(metrics)
-                state = {**identity, "precision": precision_of(fabric), "history": history}
-                kept = after_epoch(kept, bare, plain, average, told, state)
-                save_checkpoint(run.checkpoint_file, kept)
-                run.write_views(kept)
-                bar.finish(metrics)
-    return run
+                if fabric.is_global_zero:
+                    state = {**identity, "precision": precision_of(fabric), "history": history}
+                    kept = after_epoch(kept, bare, plain, average, told, state)
+                    save_checkpoint(run.checkpoint_file, kept)
+                    run.write_views(kept)
+                    bar.finish(metrics)
+                yield metrics
 
 
 def probabilities(fabric: Fabric, net: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
-    """Softmax probabilities [N,K] of each face, unaugmented, in evaluation mode."""
+    """Softmax probabilities [N,K] of each face, unaugmented, in evaluation mode.
+
+    `net` is on the device and not set up by `fabric`, so that one process of several can ask it alone.
+    """
     net.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fabric.autocast():
         parts = [
             net(normalise(x.float(), recipe)).float().exp() for x in torch.split(faces.pixels_NCHW, EVALUATION_BATCH)
         ]
@@ -180,7 +219,7 @@ def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> Lesson:
     threads()
     if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    learned = lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix)
+    learned = pruned(lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset)
     if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
         raise MissingSplit(
             f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"

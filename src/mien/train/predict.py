@@ -45,7 +45,7 @@ def predict(
     weights.put_into(net, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
     with memory_in_words(f"for {len(faces):,} faces of '{split}'; free some, or ask for --device cpu"):
-        ready, asked = fabric.setup(net), Faces.of(faces, fabric.device)
+        ready, asked = fabric.to_device(net), Faces.of(faces, fabric.device)
         told_NK = probabilities(fabric, ready, asked, recipe)
         if tta == "flip":
             mirrored = Faces(asked.pixels_NCHW.flip(-1), asked.labels_N)

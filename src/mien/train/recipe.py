@@ -46,6 +46,11 @@ class Recipe:
         teach: the teachers' share in each target, from 0 to 1; `scheme` has the rest.
         views: after so many epochs their shuffled and augmented pictures come round again, so that teachers, who cost
             more than their pupil, are asked once for each (Faghri et al. 2023, arXiv 2303.08983); 0: never.
+        drop_twins: leave out training faces that are pictures of another split, byte for byte or cut, sized, stored,
+            lit or mirrored anew (`data.twins`).
+        doubts: the file with what nets say of faces that they did not learn from (`noise.out_of_fold`); empty for none.
+        drop_noisy: the share of the training faces to leave out, those whose labels are least believable by `doubts`.
+        soften_noisy: the share, next in that order, whose target becomes what `doubts` has for them.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
@@ -80,6 +85,10 @@ class Recipe:
     teacher: str = ""
     teach: float = 0.5
     views: int = 0
+    drop_twins: bool = False
+    doubts: str = ""
+    drop_noisy: float = 0.0
+    soften_noisy: float = 0.0
     label_smoothing: float = 0.0
     class_weights: float = 0.0
     balanced_sampling: float = 0.0
@@ -95,7 +104,7 @@ class Recipe:
             raise MienError(f"a recipe's name becomes a folder's: letters, digits, '_', '-' and '.', not '{self.name}'")
         for field, (kinds, words) in TYPES.items():
             value = getattr(self, field)
-            if not isinstance(value, kinds) or isinstance(value, bool):
+            if not isinstance(value, kinds) or isinstance(value, bool) != (kinds is bool):
                 raise self._wrong(field, f"must be {words}")
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._wrong(field, f"must be {words}")
@@ -104,7 +113,7 @@ class Recipe:
         for field in ("batch", "accumulate", "epochs", "lr", "std"):
             if not 0 < getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be above 0 and below {MOST:,}")
-        for field in ("momentum", "label_smoothing", "ema"):
+        for field in ("momentum", "label_smoothing", "ema", "drop_noisy", "soften_noisy"):
             if not 0 <= getattr(self, field) < 1:
                 raise self._wrong(field, "must be 0 or more and below 1")
         for field in ("class_weights", "balanced_sampling"):
@@ -120,6 +129,10 @@ class Recipe:
         for field, there in CHOICES.items():
             if getattr(self, field) not in there:
                 raise self._wrong(field, f"is one of {', '.join(there)}")
+        if (self.drop_noisy or self.soften_noisy) and not self.doubts:
+            raise self._wrong("doubts", "must name the file that says which labels are noisy")
+        if self.drop_noisy + self.soften_noisy > 1:
+            raise self._wrong("soften_noisy", f"and drop_noisy, {self.drop_noisy}, make more than all faces")
         if self.warmup >= self.epochs:
             raise self._wrong("warmup", f"must end before the training does, after {self.epochs} epochs")
         if self.optimiser == "nesterov" and not self.momentum:
@@ -142,13 +155,17 @@ PRECISIONS = ("auto", "bf16", "float32")
 # Field -> what it may be, and that in words: JSON must give back what it was given.
 TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(
-        ("model", "optimiser", "schedule", "scheme", "label_set", "teacher", "select", "precision"), (str, "text")
+        (
+            "model", "optimiser", "schedule", "scheme", "label_set", "teacher", "doubts", "select", "precision",
+        ),
+        (str, "text"),
     ),
+    "drop_twins": (bool, "true or false"),
     **dict.fromkeys(("batch", "accumulate", "epochs", "views", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
-            "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "label_smoothing", "class_weights",
-            "balanced_sampling", "ema", "mean", "std",
+            "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "drop_noisy", "soften_noisy",
+            "label_smoothing", "class_weights", "balanced_sampling", "ema", "mean", "std",
         ),
         ((int, float), "a number"),
     ),

@@ -226,6 +226,7 @@ def identity_of(
             "name": dataset.name,
             "digest": dataset.digest,
             **({"votes": learned.votes} if learned.votes else {}),
+            **({"doubts": learned.doubts} if learned.doubts else {}),
             "labels": list(dataset.labels.names),
             "label_set": dataset.labels.name,
             "faces": {name: len(split) for name, split in dataset.splits.items()},

@@ -96,6 +96,7 @@ class Lesson:
         clean: the training faces as the other splits are judged.
         truth: by what is judged, in words; only what is judged by the same is compared.
         votes: digest of the votes, or None where none are asked.
+        doubts: that of the doubts by which faces were dropped or softened, or None where none were asked.
     """
 
     dataset: Dataset
@@ -103,6 +104,7 @@ class Lesson:
     clean: Split
     truth: str
     votes: str | None
+    doubts: str | None = None
 
 
 def lesson(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: float = 0.5) -> Lesson:

@@ -12,6 +12,8 @@ from mien.train import albumentations as _albumentations  # noqa: F401  register
 from mien.train.augment import AUGMENTATIONS, Augmentation
 from mien.train.recipe import Recipe
 
+ANSWERS = {"yes": True, "no": False}
+
 
 def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """`recipe` with each `FIELD=VALUE` of `settings` applied, the value read as the field's own type.
@@ -39,6 +41,10 @@ def _parse(field: str, text: str) -> Any:
         return text
     if kind == "augmentations":
         return parse_augment(text)
+    if kind == "yes or no":
+        if text not in ANSWERS:
+            raise MienError(f"{field} is {' or '.join(ANSWERS)}, got '{text}'")
+        return ANSWERS[text]
     try:
         return int(text) if kind == "whole number" else float(text)
     except ValueError:
@@ -47,7 +53,7 @@ def _parse(field: str, text: str) -> Any:
 
 def _kind(field: str) -> str:
     """A field's type in words, from its annotation."""
-    names = {"str": "text", "int": "whole number", "float": "number"}
+    names = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no"}
     return names.get(str(Recipe.__annotations__[field]), "augmentations")
 
 

@@ -132,8 +132,10 @@ def _notes(dataset: Dataset, truth: Dataset, recipes: Sequence[Recipe]) -> list[
     # Which training faces are learned from differs from scheme to scheme: twins are looked for among all of them.
     met = replace(truth, splits={**truth.splits, TRAIN: dataset[TRAIN]})
     twins = {pair: count for pair, count in audit(met).across.items() if count and pair.endswith(f" in {TRAIN}")}
-    alike = len({recipe.scheme for recipe in recipes}) == 1
-    how = "all arms meet them alike" if alike else "an arm meets those of them that its scheme learns from"
+    ways = {(recipe.scheme, recipe.drop_twins, recipe.doubts and recipe.drop_noisy) for recipe in recipes}
+    how = "all arms meet them alike" if len(ways) == 1 else "an arm meets those of them that it learns from"
+    if all(recipe.drop_twins for recipe in recipes):
+        how = "no arm meets them, as their copies were left out"
     return split + [
         f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
         f"label or another; {how}, and all are counted."

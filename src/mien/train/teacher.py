@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -61,16 +60,17 @@ class Teaching:
         said: what they said of batches that come again, by name; none is kept where none comes.
     """
 
-    nets: tuple[Any, ...]
+    nets: tuple[nn.Module, ...]
     share: float
     keeps: bool
+    fabric: Fabric
     said: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teaching:
         asked = teachers if recipe.teach else ()
-        nets = tuple(fabric.setup_module(_net(weights)) for weights in asked)
-        return cls(nets, recipe.teach, 0 < recipe.views < recipe.epochs)
+        nets = tuple(fabric.to_device(_net(weights)) for weights in asked)
+        return cls(nets, recipe.teach, 0 < recipe.views < recipe.epochs, fabric)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
@@ -86,7 +86,8 @@ class Teaching:
     @torch.no_grad()
     def _ask(self, x_BCHW: Tensor) -> Tensor:
         """The mean of what the teachers say, float32 [B,K]."""
-        return torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
+        with self.fabric.autocast():
+            return torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
 
 
 def _net(weights: Weights) -> nn.Module:

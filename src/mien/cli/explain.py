@@ -1,0 +1,44 @@
+"""`mien explain`: what in the faces of a photo makes the net tell what it tells, as a picture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.shell import write
+from mien.errors import MienError
+from mien.read.recognizer import DEFAULT, DETECTOR
+
+
+def explain(
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write the picture there; default PHOTO-explained.png here.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The class to be explained; default each face's likeliest.")] = None,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+) -> None:
+    """Show which parts of each face speak for an expression, and which against it."""
+    import cv2
+
+    from mien.read import load
+    from mien.read.explain import draw
+    from mien.read.explain import explain as explained
+
+    out = Path(f"{photo.stem}-explained.png") if out is None else out
+    if out.suffix.lower() != ".png":
+        raise MienError(f"an explanation is drawn as .png, not {out.name}")
+    if os.path.realpath(out) == os.path.realpath(photo):
+        raise MienError(f"{out} would take the place of the photo; name another file with --out")
+    found = explained(load(model, detector=detector), photo, label=label)
+    if not found:
+        raise MienError(f"{photo} shows no face that could be explained; of a face alone say --detector whole")
+    write(out, cv2.imencode(".png", draw(found))[1].tobytes())
+    for number, one in enumerate(found, 1):
+        likely = one.face.probabilities[one.face.labels.index(one.label)]
+        typer.echo(f"face {number}: {one.label} {100 * likely:.0f} %")
+    typer.echo(f"wrote {out}: orange speaks for the class, blue against it")

@@ -1,0 +1,152 @@
+"""Several processes train as one that normalises each one's part of a batch by itself; one that dies ends the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from command import MIEN
+from mien.data import sketch, write_csv
+from mien.data.split import Dataset
+from mien.errors import MienError, RunError
+from mien.train import Recipe, Run, train, train_on
+from mien.train.batches import Faces, training_batches
+from mien.train.loss import Loss
+from mien.train.models import build_model
+from mien.train.optimisers import OPTIMISERS
+
+
+@pytest.fixture(scope="module")
+def recipe(small: Recipe) -> Recipe:
+    """Three steps; 90 faces in batches of 32, so that the last is smaller and its halves are uneven."""
+    return replace(small, model="mien_nano", epochs=1, lr=0.05, schedule="constant", label_smoothing=0.1)
+
+
+@pytest.fixture(scope="module")
+def faces(make_toy: Callable[..., Dataset]) -> Dataset:
+    return make_toy(train=91, val=16, test=0)
+
+
+@pytest.fixture(scope="module")
+def pair(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_on(2, recipe, faces, tmp_path_factory.mktemp("two") / "run", seed=5, device="cpu")
+
+
+def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
+    """The weights after an epoch of one process, which puts the two halves of each batch through the net by turns."""
+    torch.manual_seed(seed)
+    net = build_model(recipe.model, 7)
+    optimiser = OPTIMISERS[recipe.optimiser](net, recipe.lr, recipe.momentum, recipe.weight_decay)
+    target_NK = torch.eye(7)[torch.from_numpy(dataset["train"].labels_N)]
+    split, loss_of = Faces.of(dataset["train"], torch.device("cpu"), target_NK), Loss.of(recipe, target_NK)
+    net.train()
+    for whole in training_batches(split, recipe, seed, 1):
+        n = len(whole.x_BCHW)
+        for half in (slice(0, n // 2), slice(n // 2, n)):
+            loss = loss_of(net(whole.x_BCHW[half]), whole.target_BK[half])
+            (loss * (half.stop - half.start) / n).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    return {name: weight.detach() for name, weight in net.named_parameters()}
+
+
+def test_two_processes_are_one_that_normalises_halves(pair: Run, faces: Dataset, recipe: Recipe) -> None:
+    wanted, found = one_that_normalises_halves(recipe, faces, seed=5), pair.checkpoint().net
+    apart = {name: float((found[name] - weight).abs().max()) for name, weight in wanted.items()}
+    assert max(apart.values()) < 1e-5, apart
+    alone = train(recipe, faces, pair.folder.parent / "alone", seed=5, device="cpu").checkpoint().net
+    assert (
+        max(float((found[name] - alone[name]).abs().max()) for name in wanted) > 1e-4
+    )  # whole batches are another net
+
+
+def test_the_record_is_that_of_one_run(pair: Run, faces: Dataset) -> None:
+    assert pair.finished
+    assert pair.machine["processes"] == 2
+    (epoch,) = pair.history
+    assert epoch["val_accuracy"] == pytest.approx((pair.predictions()["val"].argmax(1) == faces["val"].labels_N).mean())
+    assert 0 < epoch["train_accuracy"] < 1
+    assert epoch["train_accuracy"] * 91 == pytest.approx(round(epoch["train_accuracy"] * 91))  # each face once
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(32, 2), (32, 5), (90, 3), (45, 2)])
+def test_parts_of_batches_are_the_batches(faces: Dataset, recipe: Recipe, batch: int, parts: int) -> None:
+    target_NK = torch.eye(7)[torch.from_numpy(faces["train"].labels_N)]
+    split, recipe = Faces.of(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
+    whole = list(training_batches(split, recipe, 0, 1))
+    shared = [list(training_batches(split, recipe, 0, 1, part=part, parts=parts)) for part in range(parts)]
+    for number, one in enumerate(whole):
+        own = [batches[number] for batches in shared]
+        counted = torch.cat([b.x_BCHW for b in own if b.share])
+        assert torch.equal(counted, one.x_BCHW)
+        assert sum(b.share for b in own) / parts == pytest.approx(one.share)
+        assert all(len(b.x_BCHW) for b in own)  # batch normalisation needs something to go by
+
+
+def test_what_cannot_be_spread(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
+    for devices in (0, 33):
+        with pytest.raises(RunError, match=f"devices is a number from 1 to the faces of a batch, 32, got {devices}"):
+            train_on(devices, recipe, faces, tmp_path / "run")
+    with pytest.raises(MienError, match="no device 'tpu' here"):
+        train_on(2, recipe, faces, tmp_path / "run", device="tpu")
+    assert not (tmp_path / "run").exists()
+
+
+def command(tmp_path: Path, out: Path) -> list[str]:
+    csv = tmp_path / "faces.csv"
+    if not csv.exists():
+        write_csv(csv, sketch(train=96, val=16, test=8))
+    words = ["train", "seed", "--data", csv, "--out", out, "--devices", 2, "--resume"]
+    for setting in ("model=mien_nano", "epochs=60", "precision=float32"):
+        words += ["--set", setting]
+    return [*MIEN, *map(str, words)]
+
+
+def test_a_process_that_dies_ends_the_run_and_loses_no_epoch(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    file = out / "metrics.jsonl"
+    with subprocess.Popen(command(tmp_path, out), stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (file.exists() and file.read_text()):
+            pass
+        second = max(children(process.pid))
+        os.kill(second, signal.SIGKILL)
+        said = process.communicate()[1]
+    assert process.returncode == 2, said
+    assert "of 2 was ended by signal 9, and the run with it; the epochs done are kept in" in said
+    assert "Traceback" not in said
+    done = len(file.read_text().splitlines())
+    assert 1 <= done < 60
+    assert not children(process.pid)
+    again = subprocess.run([*command(tmp_path, out), "--set", "epochs=60"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == list(range(1, 61))
+
+
+def children(pid: int) -> list[int]:
+    """The processes that train for `pid`."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(child) for child in listed.read_text().split()] if listed.exists() else []
+    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_torchrun_starts_the_processes(faces: Dataset, recipe: Recipe, pair: Run, tmp_path: Path) -> None:
+    csv = write_csv(tmp_path / "faces.csv", sketch(train=40, val=16, test=8))
+    words = ["train", "seed", "--data", csv, "--out", tmp_path / "run"]
+    for setting in ("model=mien_nano", "epochs=1", "precision=float32"):
+        words += ["--set", setting]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mien"]
+    done = subprocess.run([*run, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    kept = Run(tmp_path / "run")
+    assert kept.machine["processes"] == 2
+    assert np.isfinite(kept.history[0]["val_loss"])
