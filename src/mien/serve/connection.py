@@ -53,6 +53,12 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Tell it that what it says is no HTTP, in the form of all errors."""
+        if self.cycle is not None:  # a body that is none: nobody waits for it any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # it has been answered already
+            self.transport.close()
+            return
         body = json.dumps(_NO_HTTP.to_dict()).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
         answer = h11.Response(status_code=_NO_HTTP.status, headers=headers, reason=b"Bad Request")
