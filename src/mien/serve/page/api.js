@@ -22,7 +22,7 @@ export async function analyze(file, tell) {
     const answer = await post(file, used);
     if (answer === null) {
       if (await link.answers()) {
-        if (++broken > 1) throw new Trouble("The server broke off while the photo was on its way.", "It may be too large.");
+        if (++broken > 1) throw new Trouble("The server broke off while the photo was on its way.", "It may be too large.", true);
         continue;
       }
       tell("Waiting for the server to come back.");
@@ -55,7 +55,7 @@ async function result(answer) {
   const body = await answer.json().catch(() => null);
   if (!answer.ok || !body?.results?.length) throw refusal(answer.status, body);
   const [analysis] = body.results;
-  if (analysis.error) throw refusal(answer.status, { error: { message: analysis.error } });
+  if (analysis.error) throw refusal(answer.status, { error: { code: "unreadable_picture", message: analysis.error } });
   return analysis;
 }
 

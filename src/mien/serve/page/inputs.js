@@ -8,7 +8,7 @@ const picker = document.getElementById("files");
 
 /** Call `take` with the files that come, and `refuse` with the `Trouble` where the portrait cannot be had. */
 export function listen(take, refuse) {
-  document.getElementById("choose").addEventListener("click", () => picker.click());
+  document.getElementById("choose").addEventListener("click", () => picker.showPicker());
   picker.addEventListener("change", () => {
     take([...picker.files]);
     picker.value = ""; // the same file may be chosen again

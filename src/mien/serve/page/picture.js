@@ -33,8 +33,8 @@ export class Picture {
     ]) {
       this.#part(button).addEventListener("click", act);
     }
-    for (const button of [".json", ".png", ".remove"]) {
-      this.#part(button).setAttribute("aria-label", `${this.#part(button).textContent} of ${file.name}`);
+    for (const [button, of] of [[".json", " of "], [".png", " of "], [".remove", " "]]) {
+      this.#part(button).setAttribute("aria-label", `${this.#part(button).textContent}${of}${file.name}`);
     }
     const boxes = this.#part(".boxes");
     onPointed(this.#part(".faces"), (place) => light(boxes, place));
@@ -101,6 +101,7 @@ export class Picture {
     this.#tell("");
     this.#part(".what").textContent = why.message;
     this.#part(".hint").textContent = why.hint;
+    this.#part(".again").hidden = !why.passing;
     this.#part(".trouble").hidden = false;
     say(`${this.#file.name}: ${why.message} ${why.hint}`);
   }

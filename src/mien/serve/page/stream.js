@@ -2,11 +2,11 @@
 
 import { link } from "./link.js";
 import { askToken, token } from "./token.js";
-import { Trouble } from "./words.js";
+import { refusal, Trouble } from "./words.js";
 
 const UNDERWAY = 2; // frames that are not answered yet: one is being read while the next is on its way
 const NO_TOKEN = 4401;
-const NO_ENTRY = 4403;
+const FULL = 1013;
 const SILENT = 3; // connections that break before the server says a word, though it answers otherwise
 
 /** A stream of frames. It goes on until `close()`, or until `refused` is called with the `Trouble`. */
@@ -22,10 +22,11 @@ export class Stream {
   /**
    * @param {(hello: {model: string, labels: string[]}) => void} ready when the server takes frames, also after a break.
    * @param {(analysis: object, frame: Blob, sent: number) => void} read for each frame that was read.
-   * @param {(why: Trouble) => void} refused when the server will not.
+   * @param {(why: Trouble) => void} missed for each frame that could not be read.
+   * @param {(why: Trouble) => void} refused when the server takes no more.
    */
-  constructor({ ready, read, refused }) {
-    this.#on = { ready, read, refused };
+  constructor({ ready, read, missed, refused }) {
+    this.#on = { ready, read, missed, refused };
     this.#connect();
   }
 
@@ -73,13 +74,13 @@ export class Stream {
     }
     const sent = this.#underway.get(told.frame);
     for (const number of this.#underway.keys()) if (number <= told.frame) this.#underway.delete(number);
-    if (told.analysis && sent) this.#on.read(told.analysis, sent.frame, sent.sent);
+    if (told.error) this.#on.missed(refusal(0, told));
+    else if (sent) this.#on.read(told.analysis, sent.frame, sent.sent);
   }
 
   async #again(code, used) {
-    if (code === NO_ENTRY) {
-      throw new Trouble("This server takes no webcam from a page at this address.",
-        "Open the page at the address that the server named when it was started.", "origin");
+    if (code === FULL) {
+      throw new Trouble("The server watches as many webcams as it can.", "Try again when someone has switched theirs off.");
     }
     if (code === NO_TOKEN) {
       await askToken(used);
@@ -87,7 +88,7 @@ export class Stream {
       await link.lost();
     } else if (++this.#silent >= SILENT) {
       throw new Trouble("The server answers, but its stream of frames breaks off.",
-        "A proxy in between may not let WebSockets through. Photos can still be read.", "stream");
+        "A proxy in between may not let WebSockets through. Photos can still be read.");
     }
     if (this.#open) this.#connect();
   }

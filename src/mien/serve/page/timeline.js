@@ -7,7 +7,6 @@ const SPAN = 30; // seconds
 const LANE = 72; // pixels of a person's height, with the line of text above it
 const TEXT = 22;
 const GAP = 1; // seconds without a look, after which a person's line is broken
-const NAMED = 64; // pixels of one expression, from which its name is written in it
 
 /** A chart on a canvas; `add` a look, then `draw`. */
 export class Timeline {
@@ -125,7 +124,7 @@ function stack(pen, looks, lane, at) {
 
 function name(pen, label, left, right, lane) {
   const wide = pen.measureText(label).width + 14;
-  if (right - left < Math.max(NAMED, wide)) return;
+  if (right - left < wide) return;
   const x = Math.max((left + right) / 2, wide / 2);
   pen.fillStyle = "rgb(20 23 28 / 84%)";
   pen.beginPath();

@@ -35,7 +35,7 @@ function ask(again) {
   return new Promise((done, refuse) => {
     dialog.onclose = () => {
       if (!dialog.returnValue) {
-        refuse(new Trouble("Without its token this server reads nothing.", "Try again, and give the token.", "token"));
+        refuse(new Trouble("Without its token this server reads nothing.", "Try again, and give the token.", true));
         return;
       }
       sessionStorage.setItem(KEY, dialog.returnValue);

@@ -23,6 +23,7 @@ const camera = new Camera($("webcam-video"));
 const timeline = new Timeline($("timeline"));
 const part = (selector) => card.querySelector(selector);
 let stream = null;
+let opening = false; // the browser asks whether the page may use it
 let looks = []; // {time, width, height, faces}: seconds from the start
 let last = null; // {analysis, frame}
 let started = 0;
@@ -47,27 +48,28 @@ export function wire(trouble) {
 }
 
 async function on(trouble) {
-  const button = $("webcam-switch");
+  if (opening) return;
+  opening = true;
   trouble(null);
-  button.disabled = true;
   try {
     await camera.on(() => off());
   } catch (why) {
     trouble(why);
     return;
   } finally {
-    button.disabled = false;
+    opening = false;
   }
   begin();
   stream = new Stream({
     ready: ({ labels: names }) => legend(names),
     read,
+    missed: (why) => write($("webcam-pace"), why.message),
     refused: (why) => {
       off();
       trouble(why);
     },
   });
-  write(button, "Switch the webcam off");
+  write($("webcam-switch"), "Switch the webcam off");
   card.hidden = false;
   card.scrollIntoView({ block: "nearest" });
   say("The webcam is on.");

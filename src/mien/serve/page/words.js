@@ -29,24 +29,48 @@ export function summary(faces) {
 /** What to try where no face was found. */
 export const NO_FACE = "Faces that are very small, turned away or covered are not seen. A closer or brighter photo may do.";
 
-/** Something that went wrong: `message` says what, `hint` what to do. */
+/** Something that went wrong: `message` says what, `hint` what to do, `passing` whether the same may work later. */
 export class Trouble extends Error {
-  constructor(message, hint = "", code = "") {
+  constructor(message, hint = "", passing = false) {
     super(message);
     this.hint = hint;
-    this.code = code;
+    this.passing = passing;
   }
 }
 
 /** The server's refusal as a `Trouble`: its own sentences, or ours where an answer comes from something before it. */
 export function refusal(status, body) {
   const told = body?.error;
-  if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), told.code);
+  if (told?.code === "unreadable_picture") return unreadable(told.message);
+  const passing = [429, 503, 504].includes(status);
+  if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), passing);
   if (status === 413) return new Trouble("This photo is too large for the server.", "A smaller copy will do as well.");
-  if (status === 503 || status === 429) return new Trouble("The server is too busy just now.", "Try again in a moment.");
-  if (status === 504) return new Trouble("The server took too long over this photo.", "Try again, or a smaller copy.");
+  if (status === 504) return new Trouble("The server took too long over this photo.", "Try a smaller copy.", passing);
+  if (passing) return new Trouble("The server is too busy just now.", "Try again in a moment.", passing);
   return new Trouble(`The server answered in a way that this page does not know (status ${status}).`,
     "Reload the page; if that does not help, look at what the server has written in its terminal.");
+}
+
+// What the package says of pictures that it cannot read, for programs and terminals; and the same for this page.
+const UNREADABLE = [
+  [/; expected JPEG/, () => "This is not a photo, or of a kind that mien does not know.",
+    "JPEG, PNG, WebP, GIF, AVIF, TIFF and BMP are fine."],
+  [/is a HEIC picture/, () => "This photo is a HEIC, which mien does not read.",
+    "Save it as JPEG. An iPhone does so by itself after Settings, Camera, Formats, Most Compatible."],
+  [/([\d,.]+) megapixels, above the limit of ([\d,.]+)/,
+    (has, most) => `This photo has ${whole(has)} megapixels; the server reads ${whole(most)} at most.`,
+    "Show a smaller copy: faces of a hundred pixels are plenty."],
+  [/damaged|cut off/, () => "This photo is damaged, or was cut off on its way.",
+    "Get it anew, or save it as JPEG in a program that opens it."],
+];
+const whole = (figure) => figure.replace(/\.0$/, "");
+
+function unreadable(message) {
+  for (const [pattern, what, hint] of UNREADABLE) {
+    const found = message.match(pattern);
+    if (found) return new Trouble(what(...found.slice(1)), hint);
+  }
+  return new Trouble("This photo cannot be read.", sentence(message));
 }
 
 /** What keeps the webcam from starting, in words. */
@@ -61,7 +85,7 @@ export function webcamTrouble(why) {
       "Open this page as https, or on the machine that it runs on as http://localhost."],
   };
   const [message, hint] = known[why.name] ?? ["The webcam could not be started.", "Try again, or choose a photo."];
-  return new Trouble(message, hint, why.name);
+  return new Trouble(message, hint);
 }
 
 /** Upper case first and a full stop last, as sentences have. */
