@@ -75,7 +75,7 @@ def test_the_webcam_goes_on_when_the_server_is_back(open_page: Open, fragile: br
         fragile.start()
         hurry(page)
     second.value.wait_for_event("framereceived", lambda frame: '"person"' in frame)
-    page.locator("#webcam-pace", has_text="frames a second").wait_for()
+    page.locator("#webcam-pace", has_text="a second").wait_for()
     page.get_by_role("button", name="Switch off").click()
 
 

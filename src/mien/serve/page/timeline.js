@@ -6,7 +6,7 @@ import { listed } from "./words.js";
 const SPAN = 30; // seconds
 const LANE = 72; // pixels of a person's height, with the line of text above it
 const TEXT = 22;
-const GAP = 1; // seconds without a look, after which a person's line is broken
+const HOLDS = 2; // seconds that a look counts for, unless the next one comes before: as in the timelines of videos
 
 /** A chart on a canvas; `add` a look, then `draw`. */
 export class Timeline {
@@ -42,7 +42,7 @@ export class Timeline {
       const lane = { top: top + TEXT, high: LANE - TEXT - 8 };
       pen.fillStyle = ink.track;
       pen.fillRect(0, lane.top, wide, lane.high);
-      for (const run of unbroken(looks)) stack(pen, run, lane, at);
+      for (const run of unbroken(looks, now)) stack(pen, run, lane, at);
       top += LANE;
     }
     pen.fillStyle = ink.text;
@@ -88,14 +88,17 @@ export class Timeline {
   }
 }
 
-/** A person's looks, cut where there was none for a while. */
-function unbroken(looks) {
+/** A person's looks, cut where there was none for a while; the last of each run is there twice, from when to when it holds. */
+function unbroken(looks, now) {
   const runs = [];
-  for (const look of looks) {
-    const last = runs.at(-1)?.at(-1);
-    if (last && look.time - last.time <= GAP) runs.at(-1).push(look);
-    else runs.push([look]);
-  }
+  looks.forEach((look, i) => {
+    if (!i || look.time - looks[i - 1].time > HOLDS) runs.push([]);
+    runs.at(-1).push(look);
+    const next = looks[i + 1]?.time ?? now;
+    if (i + 1 === looks.length || next - look.time > HOLDS) {
+      runs.at(-1).push({ ...look, time: Math.min(next, look.time + HOLDS) });
+    }
+  });
   return runs;
 }
 
@@ -118,14 +121,14 @@ function stack(pen, looks, lane, at) {
   for (let start = 0, end; start < looks.length; start = end) {
     end = start + 1;
     while (end < looks.length && looks[end].face.label === looks[start].face.label) end++;
-    name(pen, looks[start].face.label, at(looks[start].time), at(looks[end - 1].time), lane);
+    name(pen, looks[start].face.label, Math.max(0, at(looks[start].time)), at(looks[end - 1].time), lane);
   }
 }
 
 function name(pen, label, left, right, lane) {
   const wide = pen.measureText(label).width + 14;
   if (right - left < wide) return;
-  const x = Math.max((left + right) / 2, wide / 2);
+  const x = (left + right) / 2;
   pen.fillStyle = "rgb(20 23 28 / 84%)";
   pen.beginPath();
   pen.roundRect(x - wide / 2, lane.top + lane.high / 2 - 11, wide, 22, 6);

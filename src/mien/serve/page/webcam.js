@@ -127,7 +127,8 @@ function read(analysis, frame, sent) {
 function pace(now, behind) {
   answered = [...answered.filter((at) => at > now - 1000), now];
   if (now - started < 1000) return;
-  write($("webcam-pace"), `${answered.length} frames a second, ${Math.round(behind / 10) * 10} ms behind`);
+  const frames = answered.length === 1 ? "1 frame" : `${answered.length} frames`;
+  write($("webcam-pace"), `${frames} a second, ${Math.round(behind / 10) * 10} ms behind`);
 }
 
 /** A screen reader hears who shows what when that changes, and not more often than it can be listened to. */
