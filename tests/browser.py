@@ -46,9 +46,9 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
 
 
 def make_film(file: Path) -> Path:
-    """A face that goes a little from side to side, as the MJPEG that Chromium takes for a webcam and repeats."""
+    """A face left of the middle that sways a little, as the MJPEG that Chromium takes for a webcam and repeats."""
     return as_film(
-        file, (clips.still(*WEBCAM, (0.5 + 0.04 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
+        file, (clips.still(*WEBCAM, (0.38 + 0.02 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
     )
 
 

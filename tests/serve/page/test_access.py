@@ -65,15 +65,15 @@ def test_axe_finds_nothing(open_page: Open, tmp_path: Path, state: Callable[[Pag
             assert breaches(page) == [], (scheme, size)
 
 
-@pytest.mark.parametrize("wide", [320, 390, 768, 1280])
-def test_nothing_is_cut_off_or_has_to_be_scrolled_sideways(open_page: Open, tmp_path: Path, wide: int) -> None:
-    page = open_page(size=(wide, 700))
+def test_nothing_is_cut_off_or_has_to_be_scrolled_sideways(page: Page, tmp_path: Path) -> None:
     with_photos(page, tmp_path)
     with_webcam(page, tmp_path)
     over = """wide => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility()
       && !e.closest('.unseen') && e.getBoundingClientRect().right > wide + 0.5).map(e => e.outerHTML.slice(0, 80))"""
-    assert page.evaluate(over, wide) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= wide
+    for wide in (320, 390, 768, 1280):
+        page.set_viewport_size({"width": wide, "height": 700})
+        assert page.evaluate(over, wide) == [], wide
+        assert page.evaluate("document.documentElement.scrollWidth") <= wide
 
 
 def test_the_keyboard_does_all(page: Page) -> None:
