@@ -1,0 +1,70 @@
+/** One photo to the server and its analysis back, whatever lies between: a token, a queue, a server that went away. */
+
+import { link } from "./link.js";
+import { askToken, token } from "./token.js";
+import { refusal, Trouble } from "./words.js";
+
+const BUSY = 5; // times that a full queue is waited for
+const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+
+/**
+ * What is read in `file`, as `Analysis.to_dict` of the package.
+ *
+ * @param {File} file a photo.
+ * @param {(state: string) => void} tell is called with a sentence whenever there is something to wait for.
+ * @throws {Trouble} where it cannot be read.
+ */
+export async function analyze(file, tell) {
+  await readable(file);
+  for (let busy = 0, broken = 0; ; ) {
+    const used = token();
+    tell("Reading …");
+    const answer = await post(file, used);
+    if (answer === null) {
+      if (await link.answers()) {
+        if (++broken > 1) throw new Trouble("The server broke off while the photo was on its way.", "It may be too large.", true);
+        continue;
+      }
+      tell("Waiting for the server to come back.");
+      await link.lost();
+    } else if (answer.status === 401) {
+      tell("Waiting for the token.");
+      await askToken(used);
+    } else if (answer.status === 503 && ++busy <= BUSY) {
+      tell("The server is busy; the photo waits its turn.");
+      await pause(Math.min(Number(answer.headers.get("Retry-After")) || 1, 10));
+    } else {
+      return result(answer);
+    }
+  }
+}
+
+/** The answer, or null where there was none. */
+async function post(file, used) {
+  const form = new FormData();
+  form.append("files", file, file.name);
+  const headers = used === null ? {} : { Authorization: `Bearer ${used}` };
+  try {
+    return await fetch("/v1/analyze", { method: "POST", body: form, headers });
+  } catch {
+    return null;
+  }
+}
+
+async function result(answer) {
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok || !body?.results?.length) throw refusal(answer.status, body);
+  const [analysis] = body.results;
+  if (analysis.error) throw refusal(answer.status, { error: { code: "unreadable_picture", message: analysis.error } });
+  return analysis;
+}
+
+/** A folder that was dropped, or a file that went away, says so before anything is sent. */
+async function readable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Trouble("The browser cannot open this file.", "Is it a folder? Drop the photos in it instead.");
+  }
+  if (!file.size) throw new Trouble("This file is empty.", "It may not have been downloaded or copied to its end.");
+}

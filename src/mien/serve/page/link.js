@@ -1,0 +1,49 @@
+/** Whether the server is there. Who meets silence calls `lost()` and waits for what it returns. */
+
+const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds between tries; the last one again and again
+
+class Link extends EventTarget {
+  #back = null;
+  #hurry = () => {};
+
+  /** Whether the server is being waited for. */
+  get gone() {
+    return this.#back !== null;
+  }
+
+  /** Whether the server answers now. */
+  async answers() {
+    try {
+      return (await fetch("/healthz", { cache: "no-store" })).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  /** A promise of the moment at which the server is back; fires `change` when it goes and when it comes. */
+  lost() {
+    this.#back ??= this.#wait();
+    return this.#back;
+  }
+
+  /** Try now instead of at the end of the pause. */
+  hurry() {
+    this.#hurry();
+  }
+
+  async #wait() {
+    await null; // `gone` is true when the listeners ask
+    this.dispatchEvent(new Event("change"));
+    for (let tries = 0; !(await this.answers()); tries++) {
+      await new Promise((done) => {
+        this.#hurry = done;
+        setTimeout(done, WAITS[Math.min(tries, WAITS.length - 1)]);
+      });
+    }
+    this.#back = null;
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+export const link = new Link();
+addEventListener("online", () => link.hurry());

@@ -1,0 +1,216 @@
+"""Photos on the page: every way in, what is shown of them, what is said where they cannot be read, what can be kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+import browser
+from browser import answered, frames_of, show
+from mien.labels import FER7, FERPLUS8
+from mien.read.colours import colour_of
+from mien.read.results import UNCERTAIN
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+# Bring files to the page as `kind`, an event of the clipboard or of the mouse, would.
+BRING = """([kind, files]) => {
+  const data = new DataTransfer();
+  for (const [name, type, content] of files) {
+    data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type}));
+  }
+  const event = kind === 'paste' ? new ClipboardEvent(kind, {clipboardData: data, bubbles: true, cancelable: true})
+    : new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true});
+  document.getElementById('zone').dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def bring(page: Page, kind: str, *files: Path) -> bool:
+    return page.evaluate(
+        BRING, [kind, [(f.name, "image/png", base64.b64encode(f.read_bytes()).decode()) for f in files]]
+    )
+
+
+def bars_of(face: Locator) -> dict[str, str]:
+    names, figures = face.locator(".bar .name").all_text_contents(), face.locator(".bar .figure").all_text_contents()
+    return dict(zip(names, figures, strict=True))
+
+
+def percent(p: float) -> str:
+    return f"{int(100 * p + 0.5)}\u00a0%"
+
+
+def told(page: Page) -> str:
+    """What was said to a screen reader."""
+    said = page.locator("#say:not(:empty)")
+    return said.inner_text()
+
+
+def blank_png(wide: int, high: int) -> bytes:
+    """A white PNG of one bit a pixel; packed, sixty million pixels are a few kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress((b"\0" + b"\xff" * ((wide + 7) // 8)) * high, 1)
+    header = struct.pack(">IIBBBBB", wide, high, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_the_sample_is_marked_where_its_face_is_and_told_as_the_service_tells_it(
+    page: Page, service: browser.Service, portrait_file: Path
+) -> None:
+    page.get_by_role("button", name="Try a portrait").click()
+    answered(page)
+    card = page.get_by_role("article", name="portrait.jpg")
+    (face,) = service.analyze(browser.sample())["faces"]
+    side = 512
+    box = [face["box"][key] / side for key in ("left", "top", "width", "height")]
+    assert frames_of(card) == [pytest.approx(box, abs=0.01)]
+    assert card.locator(".tag").inner_text() == face["label"]
+    assert bars_of(card.locator(".face")) == {name: percent(p) for name, p in face["probabilities"].items()}
+    assert card.locator(".bar.likeliest .name").inner_text() == face["label"]
+    sentence = f"One face: {face['label']} ({percent(face['confidence'])})."
+    assert card.locator(".summary").inner_text() == sentence
+    assert told(page) == f"portrait.jpg: {sentence}"
+
+
+def test_several_photos_come_in_their_order_and_faces_are_counted_from_the_left(page: Page, tmp_path: Path) -> None:
+    portrait = browser.portrait()
+    one = browser.jpeg(tmp_path / "one.jpg", portrait)
+    two = browser.jpeg(tmp_path / "two.jpg", np.hstack([portrait, portrait[:, ::-1]]))
+    cards = show(page, one, two)
+    assert cards.locator(".name:not(.bar *)").all_text_contents() == ["one.jpg", "two.jpg"]
+    faces = cards.nth(1).locator(".face")
+    assert faces.locator(".number").all_text_contents() == ["Face 1", "Face 2"]
+    left, right = frames_of(cards.nth(1))
+    assert left[0] < 0.5 < right[0]
+    assert cards.nth(1).locator(".tag").all_text_contents() == ["1 happy", "2 happy"]
+    assert cards.nth(1).locator(".summary").inner_text() == "2 faces, from the left: happy and happy."
+    faces.nth(1).hover()
+    assert cards.nth(1).locator(".box.lit .tag").all_text_contents() == ["2 happy"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_photos_are_dropped_and_pasted(page: Page, kind: str, portrait_file: Path) -> None:
+    assert kind == "paste" or bring(page, "dragover", portrait_file)
+    assert "over" in (page.locator("#zone").get_attribute("class") or "") or kind == "paste"
+    bring(page, kind, portrait_file)
+    answered(page)
+    assert page.get_by_role("article", name="astronaut.png").locator(".tag").inner_text() == "happy"
+    assert "over" not in (page.locator("#zone").get_attribute("class") or "")
+
+
+def test_a_photo_turned_by_its_exif_is_marked_as_it_is_seen(page: Page, tmp_path: Path) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown a quarter to the right of how it lies in the file
+    with Image.open(browser.sample()) as portrait:
+        portrait.crop((0, 0, 512, 384)).rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    (frame,) = frames_of(show(page, tmp_path / "turned.jpg"))
+    assert frame == pytest.approx([178 / 512, 63 / 384, 90 / 512, 113 / 384], abs=0.03)
+
+
+def test_no_face_is_said_with_what_may_help(page: Page, tmp_path: Path) -> None:
+    wall = np.full((300, 400, 3), (150, 160, 170), np.uint8)
+    card = show(page, browser.jpeg(tmp_path / "wall.jpg", wall))
+    assert card.locator(".summary").inner_text() == "No face found."
+    assert "A closer or brighter photo may do." in card.locator(".by").inner_text()
+    assert card.locator(".box, .face").count() == 0
+    assert told(page) == "wall.jpg: No face found."
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("letter.txt", b"Dear reader,\n" * 20, "This is not a photo, or of a kind that mien does not know."),
+        ("wall.png", blank_png(10_000, 6_000), "This photo has 60 megapixels; the server reads 50 at most."),
+        ("cut.jpg", browser.sample().read_bytes()[:3000], "This photo is damaged, or was cut off on its way."),
+        ("nothing.jpg", b"", "This file is empty."),
+    ],
+)
+def test_what_cannot_be_read_says_why(page: Page, tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    card = show(page, tmp_path / name)
+    assert card.locator(".what").inner_text() == said
+    hint = card.locator(".hint").inner_text()
+    assert re.fullmatch(r"[A-Z].*[.?]", hint)
+    assert card.get_by_role("button").all_text_contents() == ["Remove"]
+    assert told(page) == f"{name}: {said} {hint}"
+
+
+def test_a_bad_file_does_not_keep_the_good_ones_from_being_read(
+    page: Page, tmp_path: Path, portrait_file: Path
+) -> None:
+    (tmp_path / "letter.txt").write_text("Dear reader")
+    cards = show(page, tmp_path / "letter.txt", portrait_file)
+    assert cards.nth(0).locator(".what").is_visible()
+    assert cards.nth(1).locator(".tag").inner_text() == "happy"
+
+
+def test_a_name_is_shown_and_not_run(page: Page, tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>.png"
+    card = show(page, browser.jpeg(tmp_path / name, browser.portrait()))
+    assert card.locator("h3").inner_text() == name
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_json_and_picture_are_kept(page: Page, service: browser.Service, tmp_path: Path, portrait_file: Path) -> None:
+    card = show(page, portrait_file)
+    with page.expect_download() as download:
+        card.get_by_role("button", name="Save JSON").click()
+    assert download.value.suggested_filename == "astronaut-faces.json"
+    assert json.loads(download.value.path().read_text()) == service.analyze(portrait_file) | {"source": "astronaut.png"}
+    with page.expect_download() as download:
+        card.get_by_role("button", name="Save picture").click()
+    assert download.value.suggested_filename == "astronaut-faces.png"
+    drawn = np.asarray(cv2.imread(str(download.value.path())))
+    assert drawn.shape == (512, 512, 3)
+    changed = np.abs(drawn.astype(int) - browser.portrait()).max(2) > 40
+    yellow = (drawn == colour_of("happy", FER7.names)[::-1]).all(2)
+    down, along = np.nonzero(yellow)
+    assert (along.min(), along.max()) == pytest.approx((178, 268), abs=4)
+    assert down.max() == pytest.approx(176, abs=4)
+    assert not changed[200:].any(), "what is far from the face is as it was"
+
+
+def test_photos_are_removed_one_by_one_and_all(page: Page, tmp_path: Path) -> None:
+    wall = np.full((100, 100, 3), 90, np.uint8)
+    cards = show(page, *(browser.jpeg(tmp_path / f"{i}.png", wall) for i in range(3)))
+    cards.nth(1).get_by_role("button", name="Remove 1.png").click()
+    assert cards.locator("h3").all_text_contents() == ["0.png", "2.png"]
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "2.png"
+    page.get_by_role("button", name="Remove all").click()
+    assert cards.count() == 0
+    assert not page.get_by_role("heading", name="Photos", exact=True).is_visible()
+    assert page.evaluate("document.activeElement.id") == "choose"
+
+
+def test_colours_are_those_of_the_package(page: Page) -> None:
+    wanted: dict[str, dict[str, str]] = {}
+    sets = [FER7.names, FERPLUS8.names, ("Joy", "scared", "calm"), ("cat", "dog", "owl"), tuple("abcdefghij")]
+    for names in sets:
+        for label in (*names, UNCERTAIN, "unheard of"):
+            wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % colour_of(label, names)  # noqa: UP031
+    asked: dict[str, Any] = {key: list(value) for key, value in wanted.items()}
+    given = page.evaluate(
+        """async asked => {
+          const { colourOf } = await import('/page/palette.js');
+          return Object.fromEntries(Object.entries(asked).map(([names, labels]) =>
+            [names, Object.fromEntries(labels.map(label => [label, colourOf(label, names.split(' '))]))]));
+        }""",
+        asked,
+    )
+    assert given == wanted
