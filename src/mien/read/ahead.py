@@ -37,8 +37,8 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
             put(False, why)
 
     thread = threading.Thread(target=take, name="mien-ahead", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
             going, item = waiting.get()
             if not going:
@@ -48,7 +48,8 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
             yield item  # type: ignore[misc]
     finally:
         stop.set()
-        thread.join()
+        if thread.ident is not None:  # interrupted before it began
+            thread.join()
 
 
 class Room:
@@ -101,7 +102,12 @@ class Behind:
         self._waiting: queue.Queue[Callable[[], object] | None] = queue.Queue(depth)
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="mien-behind", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # interrupted as it begins: it is to end again
+            self._waiting.put(None)
+            self._waiting.put(lambda: None)
+            raise
 
     def do(self, act: Callable[[], object]) -> None:
         """Have `act` called; raises here what an earlier call raised, after which no more are made."""
