@@ -102,7 +102,7 @@ def _figures(told: Round) -> Markup:
 
 def _pairs(told: Round) -> Markup:
     head = [
-        "pair",
+        f"minus {told.pairs[0].a}",
         "accuracy, points",
         "95 % interval",
         "McNemar's p",
@@ -113,7 +113,7 @@ def _pairs(told: Round) -> Markup:
     head += ["95 % interval", "finding"]
     rows = [
         [
-            f"{held.b} − {held.a}",
+            held.b,
             *held_cells(held),
             f"{held.only_a:,}",
             f"{held.only_b:,}",
