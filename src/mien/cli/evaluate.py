@@ -19,15 +19,17 @@ from mien.errors import MienError, ModelError
 if TYPE_CHECKING:
     from mien.judge import Examination
 
+Judged = Annotated[
+    str,
+    typer.Argument(
+        help="A shipped net's name, a net's folder or file, the folder of a run, a file of weights, or predictions "
+        "[N,K] in row order, FILE.npy."
+    ),
+]
+
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A shipped net's name, a net's folder or file, the folder of a run, a file of weights, or predictions "
-            "[N,K] in row order, FILE.npy."
-        ),
-    ],
+    model: Judged,
     data: Data,
     split: Annotated[str, typer.Option(help="train, val or test.")],
     votes: Votes = None,
@@ -69,9 +71,7 @@ def evaluate(
         judge.refuse_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
-        array = io.BytesIO()
-        np.save(array, subject.told_NK)
-        write(predictions, array.getvalue())
+        _save(subject, predictions)
     if subject.judgement is None:
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
         return
@@ -87,6 +87,12 @@ def evaluate(
     if card:
         judge.fill_card(model, subject.judgement)
         typer.echo(f"the figures are on the card of {model}")
+
+
+def _save(subject: Subject, file: Path) -> None:
+    array = io.BytesIO()
+    np.save(array, subject.told_NK)
+    write(file, array.getvalue())
 
 
 def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool) -> None:

@@ -238,6 +238,7 @@ def _title(e: Evaluation) -> str:
 
 
 def selected_on(e: Evaluation) -> str:
+    """What the split chose of the net, in words."""
     return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
 
 
