@@ -55,6 +55,9 @@ reproduce: $(VENV)/.dev
 # 5 minutes: the nets where boxes are off and faces small; 40 minutes: what each part of the recipes brings
 	$(RUN)/python experiments/shipped.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/ablation.py $(CSV) $(VOTES) runs/ablation
+# an hour, most of it for altered faces; each net is kept when it is done
+	$(RUN)/python experiments/examination.py $(CSV) $(VOTES)
+	$(RUN)/python experiments/model_card.py
 	$(RUN)/python experiments/tables.py
 
 # The first Python that is new enough and can make virtual environments.

@@ -20,82 +20,31 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.card import OWN_LABELS, RATERS
 from mien.crop import CropRule, crop
 from mien.data import NO_LABEL, VAL, by_majority, load
+from mien.data.split import SIDE
+from mien.judge.detector import TURNED, Found, Grey, Points, laid_and_found
 from mien.labels import FER7
 from mien.model import Model
 from mien.model import load as load_net
-from mien.read import Box, find_detector
+from mien.read import Box
 
 HERE = Path(__file__).parent
-SIDE, CANVAS = 48, 448
-TURNED = 15.0  # degrees to either side, at most
 PARTS: dict[str, tuple[Any, ...]] = {
     "margin": (-0.15, -0.1, -0.075, -0.05, -0.025, 0.025, 0.05, 0.1, 0.2),
     "shift_y": (-0.075, -0.05, -0.025, 0.025, 0.05, 0.075),
     "shift_x": (-0.05, -0.025, 0.025, 0.05),
 }
-Grey = NDArray[np.uint8]
-Points = tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A face on its canvas, and what the detector tells of it."""
-
-    row: int
-    canvas_HW: Grey
-    box: Box
-    points: Points
-    truth: Box  # the original crop's square, before it was turned
-    angle: float  # by how much, clockwise, in radians
-
-
-def canvas(face_HW: Grey, scale: float, angle: float, middle: tuple[float, float], blurred: bool) -> Grey:
-    """The face, enlarged and turned, on a canvas [448,448]."""
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    shift = np.array(middle) - turn @ [SIDE / 2, SIDE / 2]
-    matrix = np.column_stack([turn, shift + turn @ [0.5, 0.5] - 0.5])  # OpenCV counts from pixels' middles
-    rim = np.concatenate([face_HW[0], face_HW[-1], face_HW[:, 0], face_HW[:, -1]])
-    if not blurred:
-        level = int(np.median(rim))
-        return cv2.warpAffine(
-            face_HW, matrix, (CANVAS, CANVAS), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=level
-        )
-    near = cv2.warpAffine(face_HW, matrix, (CANVAS, CANVAS), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    small = cv2.GaussianBlur(cv2.resize(near, (56, 56), interpolation=cv2.INTER_AREA), (0, 0), scale)
-    inside = cv2.warpAffine(np.full((SIDE, SIDE), 255, np.uint8), matrix, (CANVAS, CANVAS)) > 127
-    return np.where(inside, near, cv2.resize(small, (CANVAS, CANVAS)))
-
-
-def find(faces_NHW: Grey, rows_N: NDArray[np.intp], seed: int, turned: float = TURNED) -> Iterator[Found]:
-    """The faces that the detector finds on their canvases, each by the box nearest to it; turned by so many degrees."""
-    detector, rng = find_detector("yunet"), np.random.default_rng(seed)
-    for row in rows_N:
-        scale, angle = float(rng.uniform(3, 6)), float(np.radians(rng.uniform(-turned, turned)))
-        middle, blurred = (float(m) for m in rng.uniform(CANVAS / 2 - 40, CANVAS / 2 + 40, 2)), bool(rng.random() < 0.5)
-        x, y = middle
-        made = canvas(faces_NHW[row], scale, angle, (x, y), blurred)
-        side = SIDE * scale
-        truth = Box(x - side / 2, y - side / 2, side, side)
-        near = [
-            (abs(d.box.left + d.box.width / 2 - x) + abs(d.box.top + d.box.height / 2 - y), d)
-            for d in detector(np.dstack([made] * 3))
-            if max(d.box.width, d.box.height) > 0.4 * side
-        ]
-        if near and (best := min(near, key=lambda pair: pair[0]))[0] < 0.5 * side:
-            yield Found(int(row), made, best[1].box, best[1].landmarks, truth, angle)
 
 
 def right(nets: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -225,7 +174,10 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
     nets = {name: load_net(name) for name in names}
-    sets = {name: list(find(val.pixels_NHW, rows_N, seed, by)) for name, by in (("turned", TURNED), ("level", 0.0))}
+    sets = {
+        name: list(laid_and_found(val.pixels_NHW, rows_N, seed, by))
+        for name, by in (("turned", TURNED), ("level", 0.0))
+    }
     found = sets["turned"]
     at_N = np.array([one.row for one in found])
     labels_N, original_NHW = val.labels_N[at_N], val.pixels_NHW[at_N]

@@ -18,43 +18,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import VAL, Dataset, load
 from mien.data.audit import without_twins
 from mien.data.votes import by_majority
+from mien.judge.corruptions import Faces, coarse, moved
 from mien.judge.metrics import accuracy, confusion, macro_f1
 from mien.labels import FER7, projection
 from mien.model import Model, shipped_models
 from mien.model import load as load_model
 
 HERE = Path(__file__).parent
-Faces = NDArray[np.uint8]
 MARGINS = (0.1, 0.2)  # of the box's side, added on each side of it
 SHIFTS = (0.05, 0.1)  # of the side
 SIZES = (32, 24, 16)  # pixels a side
-
-
-def moved(faces_NHW: Faces, size: float = 1.0, right: float = 0.0, down: float = 0.0) -> Faces:
-    """Faces made `size` times as large about their middle and moved by shares of the side; the rim is repeated."""
-    side = faces_NHW.shape[1]
-    middle = (side - 1) / 2
-    matrix = np.array([[size, 0, middle * (1 - size) + side * right], [0, size, middle * (1 - size) + side * down]])
-    return np.stack(
-        [
-            cv2.warpAffine(f, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for f in faces_NHW
-        ]
-    )
-
-
-def coarse(faces_NHW: Faces, pixels: int) -> Faces:
-    """Faces brought to `pixels` a side and back."""
-    side = faces_NHW.shape[1]
-    small = [cv2.resize(f, (pixels, pixels), interpolation=cv2.INTER_AREA) for f in faces_NHW]
-    return np.stack([cv2.resize(f, (side, side), interpolation=cv2.INTER_CUBIC) for f in small])
 
 
 def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:

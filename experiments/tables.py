@@ -17,6 +17,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 HERE = Path(__file__).parent
+TWINS = {"clean": "without twins", "strict": "without near-twins"}
 DOCUMENTS = [HERE.parent / "README.md", HERE / "LOG.md"]
 PLACE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
@@ -235,6 +236,36 @@ def crop_rule(result: dict[str, Any]) -> str:
     )
 
 
+def peers(result: dict[str, Any]) -> str:
+    """One row a package: accuracy by either truth and protocol, and what it has more than the first."""
+    first = result["rounds"][0]["packages"][0]["model"]
+    ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
+    rows = [
+        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | disputed labels met, % | "
+        f"more than `{first}` by labels | McNemar's p |",
+        "|---" * (6 + len(ways)) + "|",
+    ]
+    official = result["rounds"][0]
+    for k, told in enumerate(official["packages"]):
+        cells = [_percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
+        cells += [_percent(told["macro_f1"]), _percent(told["ece"])]
+        cells.append(_percent(result["disputed_labels_met"][told["model"]]))
+        if k:
+            pair = official["pairs"][k - 1]
+            d, p = pair["accuracy"], pair["p"]
+            cells.append(f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})")
+            cells.append("< 0.001" if p < 0.001 else f"{p:.3f}")
+        else:
+            cells += ["", ""]
+        rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
+    doubted = "".join(f"- Implausible: {sentence}.\n" for sentence in result["doubts"])
+    return (
+        "\n".join(rows)
+        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels.\n"
+        + doubted
+    )
+
+
 def _gain(figure: dict[str, float]) -> str:
     return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}"
 
@@ -257,6 +288,7 @@ KINDS = {
     "threads": speeds,
     "steps": crop_rule,
     "nets": shipped,
+    "rounds": peers,
 }
 
 

@@ -350,7 +350,7 @@ def test_votes_add_the_agreement_with_the_raters(
         words = ("evaluate", model, "--data", csv, "--split", "val", "--votes", votes)
         code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
         assert (code, err) == (0, "")
-        assert out.count("raters' majority") == 2
+        assert out.count("raters' majority") == 4  # both protocols, in two tables
         figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
         raters_N = np.zeros(35, np.int64)
         raters_N[0] = 2
@@ -372,6 +372,69 @@ def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_pat
     assert figures["against"] == "raters' majority"
     assert len(figures["classes"]) == 8
     assert "raters" not in figures
+
+
+def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
+    mien: Command, csv: Path, net: Path, tmp_path: Path
+) -> None:
+    words = ("evaluate", net, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
+    code, out, err = mien(*words, "--html", tmp_path / "r.html", "--json", tmp_path / "f.json",
+                          "--predictions", tmp_path / "p.npy")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "accuracy % on altered faces" in out
+    assert "accuracy % on the surest faces" in out
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert [r["net"] for r in figures["robustness"]] == [str(net), "nano"]
+    assert "When the picture is worse" in (tmp_path / "r.html").read_text()
+    order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
+    names = load(csv).labels.names
+    np.save(tmp_path / "q.npy", np.load(tmp_path / "p.npy")[:, [names.index(n) for n in order]])
+    code, _, err = mien("evaluate", tmp_path / "q.npy", "--data", csv, "--split", "test", "--labels", ",".join(order),
+                        "--json", tmp_path / "g.json")  # fmt: skip
+    assert (code, err) == (0, "")
+    again = json.loads((tmp_path / "g.json").read_text())
+    for figure in ("accuracy", "macro_f1", "balanced_accuracy", "top2"):
+        assert again[figure] == figures[figure]
+    assert again["brier"] == pytest.approx(figures["brier"], rel=1e-5)
+
+
+def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    assert mien("evaluate", net, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
+    words = ("judge", f"file={tmp_path / 'p.npy'}", net, "nano", "--data", csv, "--split", "test")
+    code, out, err = mien(*words, "--json", tmp_path / "f.json", "--html", tmp_path / "r.html")
+    assert (code, err) == (0, "")
+    assert "35 faces" in out
+    assert "implausible" not in out
+    first = json.loads((tmp_path / "f.json").read_text())["rounds"][0]
+    assert [p["model"] for p in first["packages"]] == ["file", str(net), "nano"]
+    same, other = first["pairs"]
+    assert (same["only_a"], same["only_b"], same["p"]) == (0, 0, 1)
+    assert other["b"] == "nano"
+    assert "Held against the first" in (tmp_path / "r.html").read_text()
+
+
+def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.full((35, 7), 1 / 7, np.float32))
+    p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("evaluate", p, *on, "--robustness"), "says nothing of other pictures"),
+        (("evaluate", net, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
+        (("evaluate", net, *on, "--beside", "nano"), "so it needs --robustness"),
+        (("evaluate", p, *on, "--card"), "has no card to write to"),
+        (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
+        (("evaluate", net, *on, "--labels", "fer7"), "is a net"),
+        (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
+        (("judge", p, *on), "two packages or more"),
+        (("judge", p, p, *on), "got two called p"),
+        (("judge", p, net, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
+        (("judge", p, net, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
+    ]
+    for words, says in cases:
+        code, said, err = mien(*words)
+        assert (code, said) == (2, ""), words
+        assert says in err
+        assert err.startswith("mien: ")
+        assert err.count("\n") == 1
 
 
 def test_the_card_takes_a_test_split_and_nothing_else(

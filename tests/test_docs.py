@@ -124,8 +124,14 @@ def test_every_pinned_convention_names_a_test_that_exists() -> None:
         assert all((ROOT / name).exists() for name in named), item
 
 
-def test_tables_are_the_committed_results() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "experiments" / "tables.py", "--check"], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("script", ["tables.py", "model_card.py"])
+def test_figures_are_the_committed_results(script: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "experiments" / script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
+    card = (ROOT / "docs" / "model-card.md").read_text()
+    for words in ("An expression is not a feeling", "Fairness is unmeasured", "2 February 2025", "high-risk"):
+        assert words in card
+    assert "docs/model-card.md" in README[: README.index("## ")]

@@ -88,3 +88,47 @@ def test_ece_has_fifteen_bins_and_is_0_for_a_net_that_knows_itself() -> None:
 def test_ece_of_float32_and_of_the_edges() -> None:
     p = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
     assert metrics.ece(p, np.array([0, 0])) == pytest.approx(0.25)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_faces() -> None:
+    assert metrics.balanced_accuracy(np.array(TABLE)) == pytest.approx((2 / 4 + 1 / 2 + 3 / 4) / 3)
+    assert metrics.balanced_accuracy(np.array([[9, 0], [1, 0]])) == 0.5  # all told to be the frequent class
+
+
+def test_brier_is_the_squared_distance_to_the_truth_over_all_classes() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.0, 0.0, 1.0]])
+    first = 0.3**2 + 0.2**2 + 0.1**2
+    assert metrics.brier(p, np.array([0, 2])) == pytest.approx(first / 2)
+    assert metrics.brier(p, np.array([0, 0])) == pytest.approx((first + 2) / 2)
+
+
+def test_top_2_counts_the_second_choice_and_equals_in_their_order() -> None:
+    p = np.array([[0.5, 0.3, 0.2]] * 3 + [[0.25, 0.5, 0.25]] * 2)
+    assert [metrics.top(p[i : i + 1], np.array([k])) for i, k in enumerate((0, 1, 2, 0, 2))] == [1, 1, 0, 1, 0]
+    true = np.array([0, 1, 2, 0, 2])
+    assert metrics.top(p, true) == pytest.approx(3 / 5)
+    assert metrics.top(p, true, first=1) == pytest.approx(metrics.accuracy(true, p.argmax(1)))
+
+
+def test_reliability_has_the_means_and_counts_of_its_bins() -> None:
+    p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])
+    told = metrics.reliability(p, np.array([0, 0, 0, 1]), bins=10)
+    assert told.faces.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 1]
+    assert told.sure[[5, 8, 9]] == pytest.approx([(0.55 + 0.60) / 2, 0.90, 0.95])
+    assert told.hits.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert told.ece == pytest.approx((abs(1 - 0.95) + 0.90 + 2 * (1 - 0.575)) / 4)
+
+
+def test_risk_falls_as_the_least_sure_are_refused() -> None:
+    #                surest        then           then           least sure: the mistakes are the 2nd and the 4th
+    p = np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
+    told = metrics.risk_at_coverage(p, np.array([0, 0, 0, 1]))
+    assert told == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
+    assert told.mean() == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
+
+
+def test_equally_sure_faces_come_in_no_order() -> None:
+    p, true = np.array([[0.8, 0.2]] * 3 + [[0.1, 0.9]]), np.array([1, 0, 0, 1])
+    wanted = [0, (1 / 3) / 2, (2 / 3) / 3, 1 / 4]
+    assert metrics.risk_at_coverage(p, true) == pytest.approx(wanted)
+    assert metrics.risk_at_coverage(p[::-1], true[::-1]) == pytest.approx(wanted)

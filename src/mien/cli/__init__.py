@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from mien import __version__
-from mien.cli import analyze, data, evaluate, explain, export, models, serve, train, tune, video
+from mien.cli import analyze, data, evaluate, explain, export, judge, models, serve, train, tune, video
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     analyze.analyze,
@@ -25,6 +25,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     train.compare,
     tune.tune,
     evaluate.evaluate,
+    judge.judge,
     export.export,
     models.models,
 )

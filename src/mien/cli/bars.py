@@ -60,3 +60,24 @@ class ReadingBar:
 
     def _rate(self) -> float:
         return self._pictures / max(time.perf_counter() - self._began, 1e-9)
+
+
+class StepBar:
+    """A bar over so many steps on stderr, gone at the end; silent where that is no terminal."""
+
+    def __init__(self, name: str, total: int) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> StepBar:
+        self._bar.start()
+        return self
+
+    def step(self) -> None:
+        """One is done."""
+        self._bar.update(self._task, advance=1)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()

@@ -18,3 +18,7 @@ Settings = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")]
+Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report, one self-contained page.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Judge also without near-twins of training faces, which are looked for.")
+]

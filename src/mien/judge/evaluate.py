@@ -14,6 +14,7 @@ from mien.errors import DataError, MienError
 from mien.judge import metrics
 from mien.judge.calibration import cross_fitted_ece, log_of
 from mien.judge.intervals import FACES, LEVEL, wilson_interval
+from mien.judge.trust import Trust, trust
 from mien.labels import LabelSet
 
 # What a split may have chosen of a net that is then judged on it.
@@ -30,9 +31,13 @@ class Evaluation:
         labels: the label set; K classes.
         accuracy: share of faces told right, 0 to 1.
         low, high: its 95 % interval by Wilson (1927), which covers the draw of faces and not that of the seed.
+        balanced_accuracy: plain mean of recall over the classes that have faces, 0 to 1.
         macro_f1: plain mean of F1 over the classes, 0 to 1.
+        top2: share of faces whose class is one of the two likeliest, 0 to 1.
         nll: mean negative log probability of the true class, natural logarithm.
+        brier: mean squared distance between probabilities and truth, summed over the classes, 0 to 2.
         ece: expected calibration error, 0 to 1 (`metrics.ece`); on what fitted the temperature, cross-fitted.
+        trust: sureness before and after a temperature, and what refusing the least sure faces buys.
         per_class: precision, recall, F1 and support of each class, [K] each.
         confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
         data, model: what was judged on what, for titles; may be empty.
@@ -49,9 +54,13 @@ class Evaluation:
     accuracy: float
     low: float
     high: float
+    balanced_accuracy: float
     macro_f1: float
+    top2: float
     nll: float
+    brier: float
     ece: float
+    trust: Trust
     per_class: metrics.PerClass
     confusion_KK: metrics.Ints
     data: str = ""
@@ -92,9 +101,13 @@ class Evaluation:
             "n": self.n,
             "accuracy": self.accuracy,
             "interval": {"low": self.low, "high": self.high, "level": LEVEL, "covers": FACES},
+            "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "top2": self.top2,
             "nll": self.nll,
+            "brier": self.brier,
             "ece": self.ece,
+            "trust": self.trust.to_dict(),
             "classes": [
                 {"name": name, "precision": p, "recall": r, "f1": f, "support": n}
                 for name, p, r, f, n in zip(
@@ -122,6 +135,7 @@ def evaluate(
     protocol: str = OFFICIAL,
     against: str = OWN_LABELS,
     selected_on: tuple[str, ...] = (),
+    temperature: float | None = None,
     cross_fit: bool = False,
 ) -> Evaluation:
     """Judge probabilities by the labels.
@@ -133,6 +147,7 @@ def evaluate(
         split: name of the split, for the record and for messages.
         data, model: names for the record.
         tta, protocol, against, selected_on: as `Evaluation` has them.
+        temperature: what the net's logits have been divided by, where that is known.
         cross_fit: whether the net's temperature was fitted to these probabilities and labels, so that their plain
             calibration error would be too good: each fifth of the faces is then judged by what the others ask for.
 
@@ -151,9 +166,13 @@ def evaluate(
         accuracy=hits / len(true_N),
         low=low,
         high=high,
+        balanced_accuracy=metrics.balanced_accuracy(counts_KK),
         macro_f1=metrics.macro_f1(counts_KK),
+        top2=metrics.top(probabilities_NK, true_N),
         nll=metrics.nll(probabilities_NK, true_N),
+        brier=metrics.brier(probabilities_NK, true_N),
         ece=cross_fitted_ece(log_of(probabilities_NK), true_N) if cross_fit else metrics.ece(probabilities_NK, true_N),
+        trust=trust(probabilities_NK, true_N, temperature=temperature, cross_fit=cross_fit),
         per_class=metrics.per_class(counts_KK),
         confusion_KK=counts_KK,
         data=data,

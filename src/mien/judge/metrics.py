@@ -36,6 +36,26 @@ class PerClass:
     support: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Sureness held against the truth, in bins of equal width by the largest probability; [B] each.
+
+    Attributes:
+        sure: mean largest probability of the faces in a bin, 0 where it has none.
+        hits: the share of them that are told right, 0 where it has none.
+        faces: how many fall into it, int64.
+    """
+
+    sure: Floats
+    hits: Floats
+    faces: Ints
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, 0 to 1: the mean over all faces of how far sureness and hits lie apart."""
+        return float((np.abs(self.hits - self.sure) * self.faces).sum() / self.faces.sum())
+
+
 def accuracy(labels_N: Ints, predicted_N: Ints) -> float:
     """Share of faces whose class is told right, 0 to 1."""
     return float((labels_N == predicted_N).mean())
@@ -57,6 +77,12 @@ def per_class(confusion_KK: Ints) -> PerClass:
         f1=_ratio(2 * hits_K, faces_K + told_K),
         support=faces_K.astype(np.int64),
     )
+
+
+def balanced_accuracy(confusion_KK: Ints) -> float:
+    """The plain mean of recall over the classes that have faces, 0 to 1; what blind guessing gets is 1/K."""
+    counts = per_class(confusion_KK)
+    return float(counts.recall[counts.support > 0].mean())
 
 
 def macro_f1(confusion_KK: Ints) -> float:
@@ -88,18 +114,57 @@ def nll(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> float:
     return float(-np.log(np.maximum(own_N, LEAST)).mean())
 
 
-def ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> float:
-    """Expected calibration error, 0 to 1: how far sureness and share of hits lie apart.
+def brier(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> float:
+    """Mean over the faces of the squared distance between the probabilities and the truth, summed over classes: 0 to 2.
 
-    Faces are sorted by their largest probability into `bins` of equal width, (0, 1/bins], ..., (1 - 1/bins, 1]; the
-    error is the mean over the faces of |share of hits - mean largest probability| of their bin.
-
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv 1706.04599.
+    Source: Brier 1950, "Verification of forecasts expressed in terms of probability", Mon. Weather Rev. 78:1.
     """
+    p_NK = probabilities_NK.astype(np.float64)
+    own_N = p_NK[np.arange(len(labels_N)), labels_N]
+    return float(((p_NK**2).sum(1) - 2 * own_N + 1).mean())
+
+
+def top(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, first: int = 2) -> float:
+    """Share of faces whose class is among the `first` likeliest, 0 to 1; of equals, the class that stands first."""
+    own_N1 = probabilities_NK[np.arange(len(labels_N)), labels_N][:, None]
+    ahead_NK = np.arange(probabilities_NK.shape[1]) < labels_N[:, None]
+    before_NK = (probabilities_NK > own_N1) | ((probabilities_NK == own_N1) & ahead_NK)
+    return float((before_NK.sum(1) < first).mean())
+
+
+def reliability(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> Reliability:
+    """Faces by their largest probability in `bins` of equal width, (0, 1/bins], ..., (1 - 1/bins, 1]."""
     sure_N = probabilities_NK.max(1).astype(np.float64)
     hit_N = (probabilities_NK.argmax(1) == labels_N).astype(np.float64)
     bin_N = np.clip(np.ceil(sure_N * bins).astype(np.int64) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(bin_N, hit_N - sure_N, bins)).sum() / len(labels_N))
+    faces_B = np.bincount(bin_N, minlength=bins).astype(np.int64)
+    sure_B, hits_B = (_ratio(np.bincount(bin_N, of_N, bins), faces_B) for of_N in (sure_N, hit_N))
+    return Reliability(sure_B, hits_B, faces_B)
+
+
+def ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> float:
+    """Expected calibration error, 0 to 1: how far sureness and share of hits lie apart, over the bins of `reliability`.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv 1706.04599.
+    """
+    return reliability(probabilities_NK, labels_N, bins).ece
+
+
+def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> Floats:
+    """The share of mistakes among the 1, 2, ..., N surest faces, float64 [N]: what refusing the rest leaves.
+
+    Sureness is the largest probability. Faces that are equally sure come in no order: each counts as the mean of them.
+    The plain mean of the curve is the area under it, AURC: 0 for a net that is never wrong, and the smaller, the better
+    sureness tells hits from mistakes.
+
+    Source: Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Networks", arXiv 1705.08500.
+    """
+    sure_N = probabilities_NK.max(1)
+    wrong_N = (probabilities_NK.argmax(1) != labels_N).astype(np.float64)
+    _, group_N, faces_G = np.unique(-sure_N, return_inverse=True, return_counts=True)
+    wrong_G = np.bincount(group_N, wrong_N) / faces_G
+    told_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
+    return told_N
 
 
 def _ratio(over: NDArray[Any], under: NDArray[Any]) -> Floats:

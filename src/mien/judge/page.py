@@ -54,13 +54,7 @@ def _header(c: Comparison) -> Markup:
     kicker = element("p", f"mien compare · {c.data.name} · {' / '.join(arm.arm for arm in c.arms)}", class_="kicker")
     first, *others = (v.sentence for v in c.verdicts)
     more = [element("p", sentence, class_="verdict") for sentence in others]
-    banner = Markup("")
-    if c.data.kind == "sketch":
-        text = (
-            "sketch is a set of faces drawn by a program. Its figures stand for no real face and are never put beside "
-            "figures on FER2013."
-        )
-        banner = element("p", text, class_="banner")
+    banner = sections.drawn_by_a_program(c.data.name) if c.data.kind == "sketch" else Markup("")
     return element("header", kicker, element("h1", first), *more, banner)
 
 

@@ -90,8 +90,8 @@ def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
             for row, arm in enumerate(arms):
                 s, style = arm.scores[split], arm_style(row, theme)
                 name = f"{short(arm.arm)}   {100 * s.accuracy.mean:.1f}"
-                _interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
-            _rows_only(axes, len(arms))
+                interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
+            rows_only(axes, len(arms))
             axes.set_title(f"{sentence_case(comparison.spoken(split))}, {arms[0].scores[split].n:,} faces")
         panels[-1].set_xlabel(f"accuracy {comparison.chosen.when}, percent")
     return figure
@@ -104,10 +104,10 @@ def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
         axes.axvline(0, color=theme.faint, linewidth=1)
         for row, v in enumerate(comparison.verdicts):
             name = f"{short(v.b, 26)} − {short(v.a, 26)}   {points(v.accuracy.mean)}"
-            _interval_row(axes, name, v.accuracy, v.per_seed, row, arm_style(row + 1, theme), theme)
+            interval_row(axes, name, v.accuracy, v.per_seed, row, arm_style(row + 1, theme), theme)
         axes.set_title(f"Differences, {comparison.spoken(comparison.split)}")
         axes.set_xlabel(f"points of accuracy {comparison.chosen.when}")
-        _rows_only(axes, len(comparison.verdicts))
+        rows_only(axes, len(comparison.verdicts))
     return figure
 
 
@@ -268,7 +268,7 @@ def _curve(axes: Axes, curve: Curve, style: dict[str, Any], *, peak: bool) -> ob
     return line
 
 
-def _interval_row(
+def interval_row(
     axes: Axes,
     name: str,
     interval: Interval,
@@ -290,7 +290,8 @@ def _interval_row(
     axes.text(0.0, row - 0.31, name, color=colour, bbox=under, **place)
 
 
-def _rows_only(axes: Axes, rows: int) -> None:
+def rows_only(axes: Axes, rows: int) -> None:
+    """Leave no axis to the left, and room for so many of `interval_row`."""
     axes.set_ylim(rows - 0.55, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

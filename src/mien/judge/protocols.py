@@ -6,14 +6,14 @@ the raters' majority.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Score
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card, Score
 from mien.data.audit import without_twins
 from mien.data.fer2013 import KNOWN
 from mien.data.split import TRAIN, VAL, Dataset
@@ -21,7 +21,7 @@ from mien.data.votes import NAME, by_majority, judged_as
 from mien.errors import MienError
 from mien.judge.chosen import LAST
 from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
-from mien.labels import FER7
+from mien.labels import FER7, LabelSet
 from mien.model import Model
 
 
@@ -72,12 +72,9 @@ def judge_model(
         MissingSplit: `dataset` lacks the split.
     """
     faces, about = dataset[split], model.card
-    known = faces.labelled or faces.votes_NV is not None
-    truth = judged_as(dataset, about.labels.names) if known else dataset
-    if truth is dataset and known and about.data.get("truth") == RATERS and dataset.name == "fer2013":
-        truth = by_majority(dataset, FER7)  # as its run was; other faces have labels of their own and no votes
+    truth = truth_for(about, dataset, split)
     told_NK = model.probabilities(faces.pixels_NHW, tta=tta)
-    if not known:
+    if truth is None:
         return told_NK, None
     chosen = chosen_on(
         split, dataset, truth, about.data, str(about.origin.get("select", LAST)), about.calibration.split
@@ -93,9 +90,21 @@ def judge_model(
         model=name,
         tta=tta,
         selected_on=chosen,
+        temperature=about.calibration.temperature if tta == "none" else None,  # a mean of two forwards has none
         fitted=fitted,
         strict=strict,
     )
+
+
+def truth_for(card: Card, dataset: Dataset, split: str) -> Dataset | None:
+    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `judge_model`."""
+    faces = dataset[split]
+    if not faces.labelled and faces.votes_NV is None:
+        return None
+    truth = judged_as(dataset, card.labels.names)
+    if truth is dataset and card.data.get("truth") == RATERS and dataset.name == "fer2013":
+        return by_majority(dataset, FER7)  # as its run was; other faces have labels of their own and no votes
+    return truth
 
 
 def judge_split(
@@ -108,6 +117,7 @@ def judge_split(
     model: str = "",
     tta: str = "none",
     selected_on: tuple[str, ...] = (),
+    temperature: float | None = None,
     fitted: int = 0,
     strict: bool = False,
 ) -> Judgement:
@@ -119,6 +129,7 @@ def judge_split(
         dataset: as it was loaded.
         truth: as the net is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
         model, tta, selected_on: as `Evaluation` has them.
+        temperature: what the net's logits have been divided by, where that is known.
         fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
             the two truths: it is all faces, or those alone on which raters agree.
         strict: as `judge_model` has it.
@@ -126,37 +137,60 @@ def judge_split(
     Raises:
         MienError: as `evaluate`.
     """
-    views = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
+    found = []
+    for view in views(dataset, truth, split, strict=strict):
+        found.append(
+            evaluate(
+                probabilities_NK[places(rows_N, view.rows_N)],
+                view.labels_N,
+                view.labels,
+                split=split,
+                data=dataset.name,
+                model=model,
+                tta=tta,
+                protocol=view.protocol,
+                against=view.against,
+                selected_on=selected_on,
+                temperature=temperature,
+                cross_fit=tta == "none" and view.protocol == OFFICIAL and len(view.rows_N) == fitted,
+            )
+        )
+    return Judgement(tuple(found))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Faces of a split to be judged on, and what they are judged by.
+
+    Attributes:
+        protocol, against: as `Evaluation` has them.
+        labels: the classes.
+        labels_N: the true ones, int64 [N].
+        rows_N: where each face stood in its source, int64 [N].
+    """
+
+    protocol: str
+    against: str
+    labels: LabelSet
+    labels_N: NDArray[np.int64]
+    rows_N: NDArray[np.int64]
+
+
+def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[View]:
+    """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `judge_split`."""
+    truths = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
     if truth is dataset and dataset.labels == FER7 and dataset[split].votes_NV is not None:
-        views.append((by_majority(dataset, FER7), RATERS))
+        truths.append((by_majority(dataset, FER7), RATERS))
     rows_of = {OFFICIAL: dataset[split].rows_N}
     if TRAIN in dataset:
         unmet = {CLEAN: False, STRICT: True} if strict else {CLEAN: False}
         rows_of |= {to: dataset[split].rows_N[without_twins(dataset, split, near=near)] for to, near in unmet.items()}
-    found = []
-    for view, against in views:
-        faces = view[split]
+    for judged, against in truths:
+        faces = judged[split]
         for protocol, kept_N in rows_of.items():
             keep_N = np.isin(faces.rows_N, kept_N)
-            if protocol != OFFICIAL and not keep_N.any():
-                continue
-            told_NK = probabilities_NK[_places(rows_N, faces.rows_N[keep_N])]
-            found.append(
-                evaluate(
-                    told_NK,
-                    faces.labels_N[keep_N],
-                    view.labels,
-                    split=split,
-                    data=dataset.name,
-                    model=model,
-                    tta=tta,
-                    protocol=protocol,
-                    against=against,
-                    selected_on=selected_on,
-                    cross_fit=tta == "none" and protocol == OFFICIAL and len(faces) == fitted,
-                )
-            )
-    return Judgement(tuple(found))
+            if protocol == OFFICIAL or keep_N.any():
+                yield View(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
 
 
 def chosen_on(
@@ -193,8 +227,12 @@ def _same_faces(split: str, dataset: Dataset, truth: Dataset, trained_on: Mappin
     return alike and count in (len(dataset[split]), len(truth[split]))
 
 
-def _places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each of `wanted_M` stands in `rows_N`, which holds them all, in any order."""
+def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of `wanted_M` stands in `rows_N`, which holds them all, in any order.
+
+    Raises:
+        MienError: it does not.
+    """
     order_N = np.argsort(rows_N)
     places = np.searchsorted(rows_N, wanted_M, sorter=order_N)
     if len(wanted_M) and (places.max() >= len(rows_N) or (rows_N[order_N[places]] != wanted_M).any()):

@@ -8,16 +8,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mien.data.split import TEST, VAL
-from mien.judge.arms import ArmResult
+from mien.judge.arms import ArmResult, Score
 from mien.judge.chosen import SELECTED_ON
 from mien.judge.compare import Comparison
-from mien.judge.html import Markup, bullets, paragraphs, table
+from mien.judge.html import Markup, bullets, element, paragraphs, table
 from mien.judge.intervals import BOTH
-from mien.judge.metrics import Ints
+from mien.judge.metrics import Ints, PerClass
 from mien.judge.tables import percent, sentence_case, span, spread
 from mien.judge.verdict import SINGLE, points
 
 NONE = "–"
+
+
+def drawn_by_a_program(name: str) -> Markup:
+    """What figures on the embedded data set are worth."""
+    return element(
+        "p",
+        f"{name} is a set of faces drawn by a program. Its figures stand for no real face and are never put beside "
+        "figures on FER2013.",
+        class_="banner",
+    )
 
 
 def setting(c: Comparison) -> Markup:
@@ -137,11 +147,16 @@ def main_confusions(counts_KK: Ints, classes: Sequence[str], most: int = 3) -> s
 def per_class(c: Comparison, arm: ArmResult) -> Markup:
     """Precision, recall and F1 of each class, with macro-F1 and accuracy below."""
     s = arm.scores[c.split]
-    cells = zip(c.data.classes, s.precision, s.recall, s.f1, s.support, strict=True)
-    rows: list[list[object]] = [[name, percent(p), percent(r), percent(f), f"{n:,}"] for name, p, r, f, n in cells]
+    rows = class_rows(c.data.classes, s)
     rows.append(["macro mean", percent(s.precision.mean()), percent(s.recall.mean()), spread(s.macro_f1), f"{s.n:,}"])
     rows.append(["accuracy", "", "", spread(s.accuracy), f"{s.n:,}"])
     return table(f"{arm.arm}, {c.spoken(c.split, arm)}", ["class", "precision %", "recall %", "F1 %", "faces"], rows)
+
+
+def class_rows(classes: Sequence[str], counts: Score | PerClass) -> list[list[object]]:
+    """Name, precision, recall and F1 in percent, and faces of each class."""
+    cells = zip(classes, counts.precision, counts.recall, counts.f1, counts.support, strict=True)
+    return [[name, percent(p), percent(r), percent(f), f"{n:,}"] for name, p, r, f, n in cells]
 
 
 def class_counts(c: Comparison) -> Markup:

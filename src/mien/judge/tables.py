@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS, STRICT, Card
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card
 from mien.data.split import VAL
 from mien.judge.arms import ArmResult, Spread
 from mien.judge.chosen import SELECTED_ON
 from mien.judge.compare import Comparison
+from mien.judge.contest import Contest, Round
+from mien.judge.detector import Looped
 from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation
 from mien.judge.intervals import Interval
+from mien.judge.pairs import Pair
 from mien.judge.protocols import Judgement
+from mien.judge.robustness import Robustness
+from mien.judge.trust import KEPT
+from mien.judge.verdict import points
 
+TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
 LEFT_OUT = {
     CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
@@ -32,7 +39,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         title=f"{_title(e)}: {e.n:,} faces{against}",
         caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
         f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %"
-        + (f"\n{_selected_on(e)}" if e.selected_on else ""),
+        + (f"\n{selected_on(e)}" if e.selected_on else ""),
         title_justify="left",
         caption_justify="left",
     )
@@ -47,9 +54,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def judgement_table(judgement: Judgement) -> Table:
     """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
     e = judgement.official
-    there = {one.protocol for one in judgement.evaluations}
-    notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
-    notes += [f"* {_selected_on(e)}"] * bool(e.selected_on)
+    notes = left_out(judgement.evaluations)
+    notes += [f"* {selected_on(e)}"] * bool(e.selected_on)
     table = Table(
         title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
         box=box.SIMPLE_HEAD, padding=0,
@@ -63,6 +69,92 @@ def judgement_table(judgement: Judgement) -> Table:
         figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.nll:.3f}", percent(e.ece))
         table.add_row(e.protocol + mark, e.against, f"{e.n:,}", *figures)
     return table
+
+
+def contest_tables(found: Contest) -> list[Table]:
+    """For each protocol and truth the packages side by side; narrow enough for a terminal of 80 columns."""
+    return [_round_table(one, found) for one in found.rounds]
+
+
+def _round_table(one: Round, found: Contest) -> Table:
+    first = one.evaluations[0]
+    truth = TRUTHS[first.against]
+    table = Table(
+        title=f"{escape(found.data)}, {found.split}, {first.protocol}, by the {truth}: {first.n:,} faces",
+        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
+    table.add_column("package", vertical="bottom")
+    for heading in (
+        "accuracy\n%",
+        "95 %\ninterval",
+        "macro-F1\n%",
+        "ECE\n%",
+        "more than\nthe first",
+        "95 %\ninterval",
+        "p",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
+        mark = "*" * bool(e.selected_on)
+        figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
+        table.add_row(escape(e.model) + mark, *figures, *(("", "", "") if held is None else held_cells(held)))
+    if any(e.selected_on for e in one.evaluations):
+        table.caption = f"* {SELECTED_ON}: this split also chose something of it; optimistic"
+    return table
+
+
+def held_cells(held: Pair) -> tuple[str, str, str]:
+    """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
+    d = held.accuracy
+    p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
+    return points(d.mean), f"{points(d.low)} to {points(d.high)}", p
+
+
+def refusal_table(judgement: Judgement) -> Table:
+    """Accuracy on the surest faces, one row per protocol and truth."""
+    table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    for heading in ("faces", "judged by"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for e in judgement.evaluations:
+        kept = (percent(e.trust.accuracy_of(share)) for share in KEPT)
+        table.add_row(e.protocol, e.against, *kept, percent(e.trust.aurc))
+    return table
+
+
+def robustness_table(nets: Sequence[Robustness]) -> Table:
+    """One row per corruption, accuracy of each net at its five strengths; the mean over all of them below."""
+    table = Table(title="accuracy % on altered faces, from mild to strong", title_justify="left")
+    table.add_column("what", no_wrap=True)
+    for net in nets:
+        table.add_column(escape(net.net), justify="right")
+    table.add_row("as they are", *(percent(net.clean) for net in nets), end_section=True)
+    for name in nets[0].accuracy:
+        table.add_row(name, *(" ".join(percent(a) for a in net.accuracy[name]) for net in nets))
+    table.add_section()
+    table.add_row("mean of all", *(f"{percent(net.mean.mean)} ({span(net.mean)})" for net in nets))
+    return table
+
+
+def detector_table(looped: Looped) -> Table:
+    """What the detector's box costs."""
+    table = Table(title=f"{looped.n:,} faces laid into pictures", title_justify="left", show_header=False)
+    for name, told in looped_rows(looped):
+        table.add_row(name, told)
+    return table
+
+
+def looped_rows(looped: Looped) -> list[tuple[str, str]]:
+    """Each figure of the detector in the loop, in words and in numbers."""
+    lost = looped.lost
+    return [
+        (f"found by {looped.detector}", f"{looped.found:,} ({percent(looped.found / looped.n)} %)"),
+        ("accuracy on these, as the data set cut them out", f"{percent(looped.original)} %"),
+        ("accuracy on these, at the detector's box", f"{percent(looped.accuracy)} %"),
+        ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
+        ("accuracy on all, a face not found being a mistake", f"{percent(looped.through)} %"),
+    ]
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
@@ -113,6 +205,12 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
     return table
 
 
+def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
+    """What the protocols in use leave out, a note each."""
+    there = {one.protocol for one in evaluations}
+    return [note for protocol, note in LEFT_OUT.items() if protocol in there]
+
+
 def percent(share: float) -> str:
     """A share in hundredths with one digit: `62.2`."""
     return f"{100 * share:.1f}"
@@ -139,7 +237,8 @@ def _title(e: Evaluation) -> str:
     return f"{names + ', ' if names else ''}{escape(e.split)}{', with the mirror image' if e.tta == 'flip' else ''}"
 
 
-def _selected_on(e: Evaluation) -> str:
+def selected_on(e: Evaluation) -> str:
+    """What the split chose of the net, in words."""
     return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
 
 

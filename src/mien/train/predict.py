@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.card import TTAS
@@ -39,18 +41,40 @@ def predict(
     if tta not in TTAS:
         raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
     weights = find_weights(model)
-    faces, trained = _as_judged(weights, dataset)[split], weights.recipe
+    faces = _as_judged(weights, dataset)[split]
+    ask = _answering(weights, device)
+    told_NK = ask(faces.pixels_NHW)
+    if tta == "flip":
+        told_NK = (told_NK + ask(faces.pixels_NHW[:, :, ::-1])) * np.float32(0.5)
+    return told_NK
+
+
+def answering(model: str | Path, *, device: str = "auto") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Open a net once, to be asked many times: grey faces uint8 [N,48,48] in, probabilities float32 [N,K] out.
+
+    Raises:
+        RunError: as `predict`, for what concerns the net.
+    """
+    return _answering(find_weights(model), device)
+
+
+def _answering(weights: Weights, device: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    trained = weights.recipe
     fabric = engine(device, trained["precision"])
     net = build_model(trained["model"], len(weights.labels))
     weights.put_into(net, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
-    with memory_in_words(f"for {len(faces):,} faces of '{split}'; free some, or ask for --device cpu"):
-        ready, asked = fabric.to_device(net), Faces.of(faces, fabric.device)
-        told_NK = probabilities(fabric, ready, asked, recipe)
-        if tta == "flip":
-            mirrored = Faces(asked.pixels_NCHW.flip(-1), asked.labels_N)
-            told_NK = (told_NK + probabilities(fabric, ready, mirrored, recipe)) * np.float32(0.5)
-        return told_NK
+    advice = "free some, or ask for --device cpu"
+    with memory_in_words(f"for the net; {advice}"):
+        ready = fabric.to_device(net)
+
+    def ask(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with memory_in_words(f"for {len(faces_NHW):,} faces; {advice}"):
+            pixels_NCHW = torch.from_numpy(np.ascontiguousarray(faces_NHW)).unsqueeze(1).to(fabric.device)
+            blank_N = torch.zeros(len(faces_NHW), dtype=torch.int64)  # labels play no part in it
+            return probabilities(fabric, ready, Faces(pixels_NCHW, blank_N), recipe)
+
+    return ask
 
 
 def as_judged(model: str | Path, dataset: Dataset) -> Dataset:

@@ -1,0 +1,91 @@
+"""The examination of the shipped nets. Writes results/examination/NET.json, and the page of each beside it.
+
+Run:   python experiments/examination.py fer2013.csv fer2013new.csv [NET...]
+       (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
+
+On PublicTest, single forwards: every protocol and truth, then, by what a net is judged by, under twelve corruptions of
+five strengths and at the detector's box. A net is kept as soon as it is done, and the same command goes on with the
+others; one whose file has changed is examined anew. `--without-altered` leaves the slow part out, and a run without it
+adds it; `--faces 200` is for a glance, which is kept nowhere. After it: python experiments/model_card.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from mien.data import VAL, Dataset, load
+from mien.data.votes import cut
+from mien.judge import Examination, examination_page, examine, judge_model
+from mien.judge.protocols import truth_for
+from mien.model import load as load_net
+from mien.model import read_card, shipped_models
+
+OUT = Path(__file__).parent / "results" / "examination"
+
+
+def fewer(data: Dataset, faces: int) -> Dataset:
+    """`data` with so many faces to validate at most."""
+    val = data[VAL]
+    keep_N = np.arange(len(val)) < faces
+    return Dataset(
+        data.name, data.source, data.digest, data.labels, {**data.splits, VAL: cut(val, keep_N, val.labels_N)}
+    )
+
+
+def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[Examination, str]:
+    """What is found out about one net, and the SHA-256 of its file."""
+    net = load_net(name)
+    _, judgement = judge_model(net, data, VAL, name=name, strict=True)
+    truth = truth_for(net.card, data, VAL)
+    assert judgement is not None, "PublicTest has labels"
+    assert truth is not None, "so it has a truth"
+    nets, found = {name: net.probabilities}, Examination(judgement)
+    return (
+        examine(found, nets, truth[VAL], net.card.crop, robustness=altered, detector=detector),
+        net.card.sha256,
+    )
+
+
+def done(name: str, altered: bool) -> bool:
+    """Whether the net as it is has been examined, under corruptions too if `altered`."""
+    file = OUT / f"{name}.json"
+    told = json.loads(file.read_text()) if file.exists() else {}
+    return told.get("sha256") == read_card(name).sha256 and ("robustness" in told or not altered)
+
+
+def main(csv: str, votes: str, names: list[str], faces: int | None, altered: bool) -> None:
+    data = load(csv, votes=votes)
+    for name in names or shipped_models():
+        if faces is None and done(name, altered):
+            continue
+        found, sha256 = examined(name, data if faces is None else fewer(data, faces), altered, detector=True)
+        print(name, f"{100 * found.judgement.official.accuracy:.1f} %", flush=True)
+        if faces is not None:
+            continue
+        record = {
+            "question": "what is it worth, how sure may it be, and where does it fail",
+            "net": name,
+            "sha256": sha256,
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "known_as": data.known_as,
+            **found.to_dict(),
+        }
+        OUT.mkdir(parents=True, exist_ok=True)
+        (OUT / f"{name}.html").write_text(examination_page(found))
+        (OUT / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv")
+    parser.add_argument("votes")
+    parser.add_argument("nets", nargs="*", help="names; default all that ship")
+    parser.add_argument("--faces", type=int, help="so many of PublicTest at most, and no record")
+    parser.add_argument("--without-altered", action="store_true", help="leave the corruptions out")
+    said = parser.parse_intermixed_args()
+    main(said.csv, said.votes, said.nets, said.faces, altered=not said.without_altered)

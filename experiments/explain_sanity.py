@@ -1,0 +1,85 @@
+"""Do the maps of `mien explain` show what a net has learned? Writes results/explain_sanity.json and .jpg.
+
+Run:   python experiments/explain_sanity.py     (a few seconds)
+
+The test of Adebayo et al. 2018, "Sanity Checks for Saliency Maps", arXiv 1810.03292: a map that stays as it was when
+the weights are gone shows the picture and not what the net looks at. The values of every kernel of `nano`, and of its
+class weights, are put into another order, twenty times; the figure is Spearman's rank correlation of each map with the
+one of the net as it is, on the portrait that comes with the package. The picture has the net as it is above, and three
+of the shuffled ones below it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from mien.model import Model, find, load
+from mien.read import Recognizer, find_detector, sample
+from mien.read.explain import Explanation, draw, explain
+
+RESULTS = Path(__file__).parent / "results"
+NET, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3
+KINDS = ("activation_HW", "occlusion_HW")
+
+
+def shuffled(seed: int) -> Model:
+    """The net with the values of every kernel and of its class weights in another order."""
+    rng, net = np.random.default_rng(seed), load(NET)
+    graph = onnx.load(find(NET)[0])
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.ndim >= 2 and values.dtype in (np.float16, np.float32):
+            tensor.CopyFrom(numpy_helper.from_array(rng.permutation(values.ravel()).reshape(values.shape), tensor.name))
+    assert net.class_weights_KC is not None
+    weights_KC = rng.permutation(net.class_weights_KC.ravel()).astype("<f4")
+    for note in graph.metadata_props:
+        if note.key == "mien.class_weights":
+            note.value = base64.b64encode(weights_KC.tobytes()).decode()
+    content = graph.SerializeToString()
+    return Model(replace(net.card, sha256=hashlib.sha256(content).hexdigest()), content)
+
+
+def explained(model: Model) -> Explanation:
+    """Why the portrait is told to be what it is."""
+    (only,) = explain(Recognizer(model, find_detector("yunet")), sample(), label=LABEL)
+    return only
+
+
+def alike(one: Explanation, other: Explanation, kind: str) -> float:
+    """Spearman's rank correlation of two maps."""
+    maps: list[NDArray[np.float32]] = [getattr(e, kind) for e in (one, other)]
+    ranks = [m.ravel().argsort().argsort().astype(float) for m in maps]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def main() -> None:
+    net = load(NET)
+    trained, others = explained(net), [explained(shuffled(seed)) for seed in range(TIMES)]
+    kept = {kind: [round(alike(trained, other, kind), 4) for other in others] for kind in KINDS}
+    record = {
+        "question": "do the maps of an explanation go when what the net has learned goes",
+        "net": NET,
+        "sha256": net.card.sha256,
+        "label": LABEL,
+        "rank_correlation": {
+            kind.removesuffix("_HW"): {"mean": float(np.mean(k)), "mean_size": float(np.mean(np.abs(k))), "each": k}
+            for kind, k in kept.items()
+        },
+    }
+    (RESULTS / "explain_sanity.json").write_text(json.dumps(record, indent=1) + "\n")
+    drawn_HW3, quality = draw([trained, *others[:SHOWN]]), [cv2.IMWRITE_JPEG_QUALITY, 85]
+    cv2.imwrite(str(RESULTS / "explain_sanity.jpg"), drawn_HW3, quality)
+
+
+if __name__ == "__main__":
+    main()

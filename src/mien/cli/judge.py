@@ -1,0 +1,80 @@
+"""`mien judge`: the predictions of several packages on the same faces, side by side."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mien.cli.options import Data, Device, Json, Page, Strict, Votes
+from mien.cli.shell import write, write_json
+from mien.cli.subject import find_subject
+from mien.errors import MienError
+
+
+def judge(
+    packages: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]FILE.npy|NET...",
+            help="Predictions [N,K] in row order, or nets; the first is the one compared with.",
+        ),
+    ],
+    data: Data,
+    split: Annotated[str, typer.Option(help="train, val or test.")],
+    votes: Votes = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=A,B,C", help="The columns' classes of one package's predictions; default the data's."
+        ),
+    ] = None,
+    device: Device = "auto",
+    strict: Strict = False,
+    json_file: Json = None,
+    page: Page = None,
+) -> None:
+    """Judge the predictions of several packages on the same faces, each against the first."""
+    from mien import judge as room
+    from mien.data import load
+
+    named = [_named(word) for word in packages]
+    columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
+    dataset = load(data, votes=votes)
+    entries = []
+    for name, model in named:
+        subject = find_subject(model, dataset, split, name=name, device=device, columns=columns.get(name))
+        if subject.judgement is None:
+            raise MienError(f"{split} has no labels, so nothing can be judged on it")
+        if len(subject.told_NK) != len(dataset[split]):
+            raise MienError(
+                f"{model} answers only for faces on which raters agree, as its run was judged on them; export it "
+                "first: mien export"
+            )
+        official = subject.judgement.official
+        entries.append(room.Entry(name, official.labels, subject.told_NK, official.selected_on))
+    found = room.contest(entries, dataset, split, strict=strict)
+    Console().print(*room.contest_tables(found), sep="\n")
+    for sentence in found.doubts:
+        typer.echo(f"implausible: {sentence}")
+    if json_file is not None:
+        write_json(json_file, found.to_dict())
+    if page is not None:
+        write(page, room.contest_page(found).encode())
+
+
+def _named(word: str) -> tuple[str, str]:
+    """`NAME=FILE` as name and file; without a name, a file's stem and a net's own."""
+    name, given, model = word.partition("=")
+    if given and name and model and "/" not in name:
+        return name, model
+    return (PurePath(word).stem if word.endswith(".npy") else word), word
+
+
+def _columns(word: str, names: list[str]) -> tuple[str, str]:
+    name, given, classes = word.partition("=")
+    if not given or name not in names:
+        raise MienError(f"--labels is NAME=A,B,C with NAME one of {', '.join(names)}, got '{word}'")
+    return name, classes

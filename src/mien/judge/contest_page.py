@@ -1,0 +1,170 @@
+"""A contest as one self-contained HTML file, the verdicts first."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mien.card import OFFICIAL
+from mien.judge import curves, plots, sections
+from mien.judge.contest import Contest, Round
+from mien.judge.evaluate import Evaluation
+from mien.judge.html import Markup, bullets, document, element, picture, section, side_by_side, table
+from mien.judge.pairs import OPEN, RESAMPLES, Pair
+from mien.judge.tables import TRUTHS, held_cells, percent, selected_on, sentence_case
+from mien.judge.verdict import points
+
+
+def contest_page(contest: Contest) -> str:
+    """A whole HTML page that refers to nothing outside itself.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    official = [r for r in contest.rounds if r.evaluations[0].protocol == OFFICIAL]
+    names = ", ".join(e.model for e in contest.rounds[0].evaluations)
+    parts = [
+        _header(contest),
+        section("On the same faces", _pictures(official), *map(_figures, contest.rounds), id_="figures"),
+        section("Held against the first", *map(_pairs, contest.rounds), id_="pairs"),
+        section("What is mistaken for what", _confusions(contest.rounds[0]), id_="confusion"),
+        section("Class by class", *map(_classes, official), id_="classes"),
+        section("How to read this", _caveats(contest), id_="caveats"),
+    ]
+    return document(f"{names} on {contest.data}", *parts)
+
+
+def sentence(held: Pair, e: Evaluation) -> str:
+    """What the pair shows, in words."""
+    where = f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
+    span = f"95 % interval {points(held.accuracy.low)} to {points(held.accuracy.high)}"
+    if held.finding == OPEN:
+        return (
+            f"No difference shown between {held.b} and {held.a} {where}: {points(held.accuracy.mean)} points ({span})."
+        )
+    way = "more" if held.accuracy.mean > 0 else "less"
+    size = f"{abs(100 * held.accuracy.mean):.1f}"
+    return f"{held.b} has {size} points of accuracy {way} than {held.a} {where} ({span})."
+
+
+def _header(contest: Contest) -> Markup:
+    first = contest.rounds[0]
+    said = [sentence(held, first.evaluations[0]) for held in first.pairs]
+    kicker = element("p", f"mien judge · {contest.data} · {contest.split}", class_="kicker")
+    more = [element("p", s, class_="verdict") for s in said[1:]]
+    banners = [element("p", f"{s}.", class_="banner") for s in contest.doubts]
+    if contest.data == "sketch":
+        banners.append(sections.drawn_by_a_program(contest.data))
+    return element("header", kicker, element("h1", said[0]), *more, *banners)
+
+
+def _pictures(official: list[Round]) -> Markup:
+    def one(told: Round) -> Markup:
+        said = "; ".join(f"{e.model} {percent(e.accuracy)}" for e in told.evaluations)
+        truth = TRUTHS[told.evaluations[0].against]
+        return picture(
+            partial(curves.accuracies, told.evaluations),
+            f"Accuracy in percent by the {truth}: {said}.",
+            f"By the {truth}, with 95 % intervals. Whether two differ is read from the paired differences below, not "
+            "from whether these intervals overlap.",
+        )
+
+    return side_by_side(*map(one, official))
+
+
+def _figures(told: Round) -> Markup:
+    head = [
+        "package",
+        "accuracy %",
+        "95 % interval",
+        "balanced %",
+        "macro-F1 %",
+        "top-2 %",
+        "log loss",
+        "Brier",
+        "ECE %",
+    ]
+    rows = [
+        [
+            f"{e.model}{'*' if e.selected_on else ''}",
+            percent(e.accuracy),
+            f"{percent(e.low)} to {percent(e.high)}",
+            percent(e.balanced_accuracy),
+            percent(e.macro_f1),
+            percent(e.top2),
+            f"{e.nll:.3f}",
+            f"{e.brier:.3f}",
+            percent(e.ece),
+        ]
+        for e in told.evaluations
+    ]
+    return table(sentence_case(_title(told)), head, rows)
+
+
+def _pairs(told: Round) -> Markup:
+    head = [
+        f"minus {told.pairs[0].a}",
+        "accuracy, points",
+        "95 % interval",
+        "McNemar's p",
+        "only the first right",
+        "only the other",
+        "macro-F1",
+    ]
+    head += ["95 % interval", "finding"]
+    rows = [
+        [
+            held.b,
+            *held_cells(held),
+            f"{held.only_a:,}",
+            f"{held.only_b:,}",
+            points(held.macro_f1.mean),
+            f"{points(held.macro_f1.low)} to {points(held.macro_f1.high)}",
+            held.finding,
+        ]
+        for held in told.pairs
+    ]
+    return table(sentence_case(_title(told)), head, rows)
+
+
+def _confusions(told: Round) -> Markup:
+    def one(e: Evaluation) -> Markup:
+        said = sections.main_confusions(e.confusion_KK, e.labels.names)
+        return picture(
+            lambda theme: plots.confusion_matrix(e.confusion_KK, e.labels.names, e.model, theme, "counts below"),
+            f"Confusion matrix of {e.model}. {said}",
+            f"{e.model}. {said}",
+        )
+
+    return side_by_side(*map(one, told.evaluations))
+
+
+def _classes(told: Round) -> Markup:
+    first = told.evaluations[0]
+    rows = [
+        [name, *(percent(e.per_class.f1[k]) for e in told.evaluations), f"{first.per_class.support[k]:,}"]
+        for k, name in enumerate(first.labels.names)
+    ]
+    rows.append(["macro-F1", *(percent(e.macro_f1) for e in told.evaluations), f"{first.n:,}"])
+    return table(f"F1 in percent, {_title(told)}", ["class", *(e.model for e in told.evaluations), "faces"], rows)
+
+
+def _caveats(contest: Contest) -> Markup:
+    said = [
+        f"The intervals of the differences are those of {RESAMPLES:,} paired resamples of the faces; p is McNemar's "
+        "mid-p. Neither covers another seed, other data or wrong labels, nor are they adjusted for their number.",
+        "All packages were asked for the same crops. A package that was made for other crops, colours or sizes may do "
+        "better on its own ground.",
+        "FER2013's labels are noisy: what is wrong by the labels may be right by what most raters see, and the other "
+        "way round.",
+        "An expression is not a feeling: the figures say how well a package names what raters see.",
+    ]
+    if contest.projected:
+        said.insert(1, f"Asked for the likeliest of the data's classes alone: {', '.join(contest.projected)}.")
+    marked = [e for e in contest.rounds[0].evaluations if e.selected_on]
+    said += [f"* {e.model}: {selected_on(e)}." for e in marked]
+    return bullets(said)
+
+
+def _title(told: Round) -> str:
+    e = told.evaluations[0]
+    return f"{e.protocol}, by the {TRUTHS[e.against]}, {e.n:,} faces"

@@ -1,0 +1,46 @@
+"""Explanations explain the net: shuffle what it has learned, and the maps change."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from mien.model import load
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def sanity() -> ModuleType:
+    """experiments/explain_sanity.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("explain_sanity", EXPERIMENTS / "explain_sanity.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
+    trained, others = sanity.explained(load(sanity.NET)), [sanity.explained(sanity.shuffled(seed)) for seed in range(3)]
+    for kind in sanity.KINDS:
+        kept = [sanity.alike(trained, other, kind) for other in others]
+        assert np.mean(np.abs(kept)) < 0.5, (kind, kept)
+
+
+def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleType) -> None:
+    trained, again, other = (sanity.explained(net) for net in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0)))
+    np.testing.assert_array_equal(trained.cut_HW, other.cut_HW)
+    for kind in sanity.KINDS:
+        assert sanity.alike(trained, again, kind) > 0.999
+
+
+def test_the_record_is_of_the_net_that_ships(sanity: ModuleType) -> None:
+    record = json.loads((EXPERIMENTS / "results" / "explain_sanity.json").read_text())
+    assert record["sha256"] == load(sanity.NET).card.sha256
+    assert all(k["mean_size"] < 0.5 for k in record["rank_correlation"].values())
