@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -500,3 +501,11 @@ def test_mistakes_with_nets(mien: Command, csv: Path, net: Path) -> None:
     (net / "model.onnx").unlink()
     assert "holds no model.onnx" in mien("evaluate", net, *words_for(csv))[2]
     assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]
+
+
+def test_letters_that_a_terminal_does_not_have_are_no_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "analyze", "--sample", "--format", "table"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"happy" in done.stdout
+    assert b"Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import os
 import struct
 import tracemalloc
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import pictures
-from mien.decode import STRIP, _straight, as_bgr
+from mien.decode import STRIP, _straight, as_bgr, decode
 from mien.errors import MienError, PictureError
 from mien.headers import FORMATS, format_of, read_header
 from mien.images import read_picture
@@ -259,9 +260,8 @@ def bomb(form: str) -> bytes:
     side = 65_000
     if form == "PNG":
         head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        parts = (b"IHDR", head), (b"IDAT", zlib.compress(bytes(999))), (b"IEND", b"")
-        chunks = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts]
-        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+        parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(999))), chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
     if form == "GIF":
         return b"GIF89a" + struct.pack("<HH", side, side) + bytes(99)
     if form == "BMP":
@@ -284,6 +284,45 @@ def bomb(form: str) -> bytes:
 def test_a_bomb_is_refused_by_its_header(form: str) -> None:
     assert format_of(bomb(form)) == form
     assert_refused(bomb(form), "65000 x 65000", "4,225.0 megapixels")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def two_sizes(form: str) -> bytes:
+    """A picture of 3,000 by 3,000 pixels that says before, or after, that it is a small one."""
+    side = 3_000
+    if form.startswith("PNG"):
+        head, rows = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), zlib.compress(bytes(side * (side + 1)))
+        first = chunk(b"tEXt", struct.pack(">II", 1, 1)) if "text" in form else b""
+        second = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)) if "twice" in form else b""
+        parts = chunk(b"IHDR", head), second, chunk(b"IDAT", rows), chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + first + b"".join(parts)
+    if form == "TIFF":
+        tags = [(256, side), (256, 1), (257, side), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1)]
+        tags += [(278, side), (279, side * side)]
+        at = 8 + side * side
+        listed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        return b"II*\0" + struct.pack("<I", at) + bytes(side * side) + struct.pack("<H", len(tags)) + listed + bytes(4)
+    head = f"P7\nWIDTH {side}\nHEIGHT {side}\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n".encode()
+    if form == "PAM, twice":
+        head = head.replace(b"DEPTH", b"WIDTH 1\nHEIGHT 1\nDEPTH")
+    return head + b"\nWIDTH 1\nHEIGHT 1\n" + bytes(side * side)
+
+
+@pytest.mark.parametrize("form", ["PNG, text first", "PNG, twice", "TIFF", "PAM", "PAM, twice"])
+def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PictureError) as why:
+        read_picture(two_sizes(form), max_pixels=1_000_000)
+    assert "\n" not in str(why.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_has_more_pixels_than_it_says_is_refused() -> None:
+    data = cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tobytes()
+    with pytest.raises(PictureError, match="is damaged: it says 4 x 4 pixels and has 40 x 40"):
+        decode(data, replace(read_header(data), width=4, height=4), "it")
 
 
 @settings(max_examples=300, deadline=None)

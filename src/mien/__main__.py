@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -10,6 +11,11 @@ from mien.errors import MienError, Stopped
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one sentence on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a bar or a name that the terminal's letters do not have is no failure
+            stream.reconfigure(errors="replace")
     try:
         _run()
     except MienError as why:

@@ -53,6 +53,11 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
             f"{name}: cannot be read, its {header.format} data is damaged, cut off, or of a rare kind; "
             "save it anew as PNG or JPEG"
         )
+    if stored.shape[0] * stored.shape[1] > header.pixels:  # whatever else says its size twice
+        raise PictureError(
+            f"{name}: is damaged: it says {header.width} x {header.height} pixels and has {stored.shape[1]} x "
+            f"{stored.shape[0]}"
+        )
     if header.format == TIFF and stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 4:
         stored = _straight(np.asarray(stored, np.uint8))
     return upright(as_bgr(stored, name), header.orientation)

@@ -138,8 +138,12 @@ def _jpeg(data: bytes) -> Told:
 
 
 def _png(data: bytes) -> Told:
+    chunks = _chunks(data)
+    heads = [(start, end - start) for kind, start, end in chunks if kind == b"IHDR"]
+    if heads != [(8, 12 + 13)]:  # first, of its one length, and told once: what a decoder goes by is what is read here
+        raise ValueError("no header")
     width, height = struct.unpack_from(">II", data, 16)
-    exif = [data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"eXIf"]
+    exif = [data[start + 8 : end - 4] for kind, start, end in chunks if kind == b"eXIf"]
     return width, height, _exif(exif[0]) if exif else _UPRIGHT
 
 
@@ -198,7 +202,10 @@ def _bmp(data: bytes) -> Told:
 def _pnm(data: bytes) -> Told:
     head = data[:4096]
     if head[:2] == b"P7":
-        told = dict(re.findall(rb"^(WIDTH|HEIGHT)\s+(\d{1,9})\s*$", head, re.MULTILINE))
+        lines = re.findall(rb"^(WIDTH|HEIGHT)\s+(\d{1,9})\s*$", head.partition(b"ENDHDR")[0], re.MULTILINE)
+        told = dict(lines)
+        if len(lines) != len(told):
+            raise ValueError("a size told twice")
         return int(told[b"WIDTH"]), int(told[b"HEIGHT"]), _UPRIGHT
     numbers = re.match(rb"P[1-6]\s+(\d{1,9})\s+(\d{1,9})\s", re.sub(rb"#[^\n]*", b"", head))
     if numbers is None:
@@ -254,7 +261,7 @@ def _exif(data: bytes) -> int:
     """The orientation in a block of EXIF, which is a TIFF without pixels; upright where it does not parse."""
     try:
         return _tags(data.removeprefix(b"Exif\0\0"))[_ORIENTATION].value
-    except (struct.error, IndexError, KeyError, OverflowError):
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return _UPRIGHT
 
 
@@ -275,7 +282,9 @@ def _tags(data: bytes) -> dict[int, _Tag]:
     for at in range(first, len(data), step)[: min(count, 4096)]:
         number, kind = struct.unpack_from(order + "HH", data, at)
         form = order + {3: "H", 4: "I", 16: "Q"}.get(kind, "")
-        if form != order:
+        if form != order and number in told and number in (_WIDTH, _HEIGHT):
+            raise ValueError("a size told twice")  # decoders differ in which they believe
+        if form != order and number not in told:
             told[number] = _Tag(struct.unpack_from(form, data, at + value_at)[0], at + value_at, form)
     return told
 

@@ -200,3 +200,15 @@ def test_without_pyav_one_sentence_says_which_extra(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert "needs the extra 'video'. Install it with: pip install 'mien[video]'" in done.stderr
+
+
+def test_words_of_another_alphabet_are_no_failure(tmp_path: Path) -> None:
+    """Old files have titles in Latin-1, which is no UTF-8; here it is the name of what wrote the file."""
+    path = clips.make(tmp_path / "a.mp4", corner, clips.even(5))
+    assert b"Lavf" in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b"Lavf", b"L\xe4vf"))
+    shots, notes = read(path)
+    assert len(shots) == 5
+    assert not notes
+    with Clip("it", data=path.read_bytes()) as clip:
+        assert len(list(clip.shots())) == 5

@@ -192,7 +192,9 @@ def open_input(path: Path) -> InputContainer:
         raise VideoError(f"{path} is empty")
     try:
         # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
-        container: InputContainer = av.open(f"file:{path.absolute()}", options={"protocol_whitelist": "file"})
+        container: InputContainer = av.open(
+            f"file:{path.absolute()}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except av.error.FFmpegError:
         raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
     if container.format.name in _TEXTS:
@@ -206,7 +208,7 @@ def _open_sent(data: bytes, path: Path) -> InputContainer:
     av = pyav()
     options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_SENT)}
     try:
-        container: InputContainer = av.open(io.BytesIO(data), options=options)
+        container: InputContainer = av.open(io.BytesIO(data), options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError):
         raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
     return container
