@@ -23,7 +23,7 @@ from found import CASES, ERROR, LABELS, MANY, NONE, ONE, analysis
 from mien.errors import MienError
 from mien.read import WRITERS, Analysis, open_writer
 from mien.read.resume import Reading
-from mien.read.writers import columns, format_for, format_of, rows
+from mien.read.writers import ParquetWriter, columns, format_for, format_of, rows
 
 GOLDEN = Path(__file__).with_name("golden")
 TEXTS = {"table": ".txt", "json": ".json", "jsonl": ".jsonl", "csv": ".csv"}
@@ -117,7 +117,7 @@ def test_stopped_it_keeps_what_was_done(form: str, tmp_path: Path) -> None:
     assert sorted(f.name for f in tmp_path.iterdir()) == [stopped.name, whole.name]
 
 
-@pytest.mark.parametrize("form", ["json", "table", "parquet"])
+@pytest.mark.parametrize("form", sorted(WRITERS))
 def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_path: Path) -> None:
     if form == "parquet":
         pytest.importorskip("pyarrow")
@@ -126,7 +126,39 @@ def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_pat
     with pytest.raises(KeyboardInterrupt), open_writer(form, LABELS, out=file):
         raise KeyboardInterrupt
     assert file.read_text() == "precious"
+    with pytest.raises(KeyboardInterrupt), open_writer(form, LABELS, out=tmp_path / "new"):
+        raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [file]
+    written(form, [], file)
+    assert b"precious" not in file.read_bytes()  # of no picture at all there is a file that says so
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_parquet_interrupted_while_it_writes_a_group_has_each_row_once(after: bool, tmp_path: Path) -> None:
+    """Pressed before or after pyarrow has written, Ctrl-C neither loses nor repeats a row."""
+    pytest.importorskip("pyarrow")
+
+    class Interrupted:
+        """The writer's table, at the first group of which someone presses Ctrl-C."""
+
+        def __init__(self, table: Any) -> None:
+            self.table, self.close, self.pressed = table, table.close, False
+
+        def write_table(self, group: Any) -> None:
+            pressed, self.pressed = self.pressed, True
+            if pressed or after:
+                self.table.write_table(group)
+            if not pressed:
+                raise KeyboardInterrupt
+
+    file = tmp_path / "x.parquet"
+    with open_writer("parquet", LABELS, out=file) as writer:
+        assert isinstance(writer, ParquetWriter)
+        writer._table = Interrupted(writer._table)
+        writer.write(ONE)
+        with pytest.raises(KeyboardInterrupt):
+            writer._flush()
+    assert [row["source"] for row in read_back(file)] == [ONE.source]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

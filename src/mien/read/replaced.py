@@ -13,12 +13,16 @@ class Replaced:
     It is opened before the work, so that one that cannot be written is told then. Where nothing is ever written, an
     older file stays whole, and where there was none, there is none.
 
+    Args:
+        path: of the file.
+        go_on: keep what is there, and write behind it.
+
     Raises:
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._new, self._begun = path, not path.exists(), False
+    def __init__(self, path: Path, *, go_on: bool = False) -> None:
+        self._path, self._new, self._begun = path, not path.exists(), go_on
         self._file = path.open("ab", buffering=0)  # which empties nothing
 
     def write(self, text: str) -> None:

@@ -12,6 +12,7 @@ from mien.data import atomic
 from mien.errors import MienError, MissingExtra
 from mien.read.replaced import Replaced
 from mien.read.results import VideoFrame
+from mien.read.rowgroups import write_group
 from mien.read.writers import as_csv
 
 ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
@@ -150,6 +151,5 @@ class _Parquet(_Table):
             self._new.drop()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(self._arrow.Table.from_pylist(self._waiting, self._schema))
-            self._waiting.clear()
+        group = self._arrow.Table.from_pylist(self._waiting, self._schema)
+        write_group(self._writer, self._new.file, group, self._waiting)

@@ -6,7 +6,8 @@
 
 A file of json, table or parquet is put in place when the writer closes, whole, be it that someone pressed Ctrl-C: then
 it holds what was done until then. Lines of jsonl and csv are in their file as soon as a picture is done, and both, as
-well as parquet, can be taken up again. Names that are no Unicode keep their bytes as escapes such as `\\udcff`.
+well as parquet, can be taken up again. An older file stays as it is until the first picture is done. Names that
+are no Unicode keep their bytes as escapes such as `\\udcff`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mien.errors import MienError, MissingExtra
 from mien.read import resume
+from mien.read.replaced import Replaced
 from mien.read.results import Analysis, as_text
+from mien.read.rowgroups import write_group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +70,7 @@ class Writer:
         self.console: Console | None = None
         self._whole: Replacement | None = None
         self._file: Any = None  # a binary file
+        self._lines: Replaced | None = None  # instead of it, where each picture is to be in the file at once
         self._go_on, self._pictures, self._broken = go_on, 0, False
 
     def __enter__(self) -> Writer:
@@ -92,7 +96,7 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._broken:
             return
-        if error is not None and self._whole is not None and not self._pictures and not self.done:
+        if error is not None and self.out is not None and not self._pictures and not self.done:
             self._abandon()  # nothing was done, so an older file stays
             return
         self._told(self._close)
@@ -102,10 +106,12 @@ class Writer:
             self._file = sys.stdout.buffer
             return
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        if self.lines or (self.out.exists() and not self.out.is_file()):  # what is no file cannot be replaced whole
+        if self.lines:
             if self._go_on and self.out.exists():
                 self.done = self._taken_up(self.out)
-            self._file = self.out.open("ab" if self.done else "wb")
+            self._lines = Replaced(self.out, go_on=bool(self.done))
+        elif self.out.exists() and not self.out.is_file():  # what is no file cannot be replaced whole
+            self._file = self.out.open("wb")
         else:
             from mien.data.atomic import Replacement
 
@@ -128,6 +134,8 @@ class Writer:
             self._file.flush()
         elif self._whole is not None:
             self._whole.keep()
+        elif self._lines is not None:
+            self._lines.close()
         else:
             self._file.close()
 
@@ -135,12 +143,16 @@ class Writer:
         """Let go of the file as it is; of one that is there whole or not at all nothing is left."""
         if self._whole is not None:
             self._whole.drop()
-        elif self._file is not None and self.out is not None:
-            with contextlib.suppress(OSError):
-                self._file.close()
+        elif self.out is not None:
+            for open_one in filter(None, (self._lines, self._file)):
+                with contextlib.suppress(OSError):
+                    open_one.close()
 
     def _put(self, text: str) -> None:
         """Write and let go of it, so that whoever follows the file or the pipe sees it at once."""
+        if self._lines is not None:
+            self._lines.write(as_text(text))
+            return
         self._file.write(as_text(text).encode())
         self._file.flush()
 
@@ -244,6 +256,9 @@ class JsonLinesWriter(Writer):
     def _picture(self, analysis: Analysis) -> None:
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
+    def _finish(self) -> None:
+        self._put("")  # of no picture at all nothing is told, in the place of what was there
+
     def _taken_up(self, out: Path) -> dict[str, bool]:
         return resume.lines(out, self.labels, self.reading)
 
@@ -288,11 +303,14 @@ class CsvWriter(Writer):
 
     def _open(self) -> None:
         super()._open()
-        if not self.done:
-            self._put(as_csv([columns(self.labels)]))
+        self._header = "" if self.done else as_csv([columns(self.labels)])
 
     def _picture(self, analysis: Analysis) -> None:
-        self._put(as_csv([row.values() for row in rows(analysis, self.labels)]))
+        self._put(self._header + as_csv([row.values() for row in rows(analysis, self.labels)]))
+        self._header = ""
+
+    def _finish(self) -> None:
+        self._put(self._header)
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
         return resume.table(out, columns(self.labels), self.reading)
@@ -365,9 +383,7 @@ class ParquetWriter(Writer):
         super()._abandon()
 
     def _flush(self) -> None:
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            self._table.write_table(self._arrow.Table.from_pylist(waiting, self._schema))
+        write_group(self._table, self._file, self._arrow.Table.from_pylist(self._waiting, self._schema), self._waiting)
 
     def _finish(self) -> None:
         self._flush()
