@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mien.card import TTAS, Card
 from mien.errors import MienError, ModelError
-from mien.threads import threads as usual_threads
+from mien.threads import of_one
 
 FORMAT = "mien net 1"  # in the graph, under `mien.format`
 GRAPH, CARD = "model.onnx", "card.json"
@@ -126,6 +126,7 @@ def load(name_or_path: str | Path, *, threads: int | None = None) -> Model:
 
     Raises:
         ModelError: nothing is called so, or a file lacks, cannot be read, is damaged, or does not fit the other one.
+        MienError: `threads` is no number of threads.
     """
     graph, card = find(name_or_path)
     return Model(_card(card), _read(graph), source=str(graph), threads=threads)
@@ -223,13 +224,14 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
 
     Raises:
         ModelError: onnxruntime cannot open it.
+        MienError: `threads` is no number of threads.
     """
     # From 1.29 on it would number this machine, write that into the home, and tell its maker which nets run here.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # here, as it takes longer than all else that `import mien` brings
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usual_threads() if threads is None else threads
+    options.intra_op_num_threads = of_one(threads)
     options.log_severity_level = _FATAL
     options.enable_mem_pattern = not shapes_vary
     try:

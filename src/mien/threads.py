@@ -14,6 +14,7 @@ from pathlib import Path
 from mien.errors import MienError
 
 SETTING = "MIEN_THREADS"
+MOST = 9999
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -41,6 +42,19 @@ def threads() -> int:
     """
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return asked() or (int(openmp) if _is_count(openmp) else min(_cores(), _quota(_QUOTA)))
+
+
+def of_one(forward: int | None) -> int:
+    """The threads that someone asks for one forward of a net, None as `threads`.
+
+    Raises:
+        MienError: `forward` is no whole number from 1 to 9999.
+    """
+    if forward is None:
+        return threads()
+    if isinstance(forward, bool) or not isinstance(forward, int) or not 1 <= forward <= MOST:
+        raise MienError(f"threads is a whole number from 1 to {MOST}, got {forward!r}")
+    return forward
 
 
 def _is_count(text: str) -> bool:

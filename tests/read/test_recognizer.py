@@ -187,7 +187,13 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
     for images, options, says in (
         ([PORTRAIT], {}, "say order="),
         ([None], {}, "got NoneType"),
-        ([PORTRAIT], {"order": "bgr", "batch": 0}, "batch is 1 or more"),
+        *(
+            ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch is a whole number above 0, got {batch}")
+            for batch in (0, 2.5, True)
+        ),
+        ("a.jpg", {}, "a list of pictures, got one str; put it in a list"),
+        (b"GIF89a", {}, "got one bytes"),
+        (7, {}, "got one int"),
     ):
         with pytest.raises(MienError, match=says):
             list(recognizer.analyze_many(images, **options))  # type: ignore[arg-type]
@@ -203,6 +209,9 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
         ({"threshold": 0}, "threshold is a score"),
         ({"longest": 3}, "from 32 on"),
         ({"max_faces": 0}, "max_faces is a whole number above 0"),
+        ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
+        ({"threads": 0, "detector": "whole"}, "threads is a whole number"),
+        ({"detector": []}, "no detector is called"),
         ({"max_pixels": None}, "max_pixels is a whole number above 0"),
     ],
 )

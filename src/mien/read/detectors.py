@@ -110,7 +110,7 @@ def find_detector(
     Raises:
         MienError: none is called so, or an option is out of its range.
     """
-    if name not in DETECTORS:
+    if not isinstance(name, str) or name not in DETECTORS:
         raise MienError(f"no detector is called {name!r}; there are: {', '.join(DETECTORS)}")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
         raise MienError(f"the detector's threshold is a score above 0 and at most 1, got {threshold!r}")

@@ -145,10 +145,13 @@ class Recognizer:
         gathered, or none are left. No more pictures than the one at hand are held.
 
         Raises:
-            MienError: an image or `order` is of no known kind, or `batch` is below 1.
+            MienError: an image or `order` is of no known kind, `images` is one picture instead of several, or `batch`
+                is no whole number above 0.
         """
-        if batch < 1:
-            raise MienError(f"batch is 1 or more, got {batch}")
+        if isinstance(images, str | Path | bytes | bytearray | memoryview) or not isinstance(images, Iterable):
+            raise MienError(f"analyze_many reads a list of pictures, got one {type(images).__name__}; put it in a list")
+        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+            raise MienError(f"batch is a whole number above 0, got {batch!r}")
         gathered: list[Seen] = []
         for image in images:
             try:
