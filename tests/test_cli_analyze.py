@@ -189,6 +189,17 @@ def test_annotated_pictures_do_not_take_the_place_of_pictures(photos: Path) -> N
     assert done.stderr.startswith("mien: photos/a.jpg would be overwritten")
 
 
+def test_the_sample_beside_a_picture_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and annotated copies of both are told apart."""
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("sample.jpg", np.full((90, 120, 3), 128, np.uint8))
+    analyze(["sample.jpg"], sample=True, model="nano", annotate=Path("seen"), out=Path("a.jsonl"))
+    told = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["width"]) for one in told] == [(str(sample()), 512), ("sample.jpg", 120)]
+    assert cv2.imread("seen/sample.jpg").shape == (512, 512, 3)
+    assert cv2.imread("seen/sample-2.jpg").shape == (270, 360, 3)  # small ones are drawn larger
+
+
 # ---- stopped and gone on with
 
 

@@ -67,8 +67,9 @@ def analyze(
     from mien.read.writers import open_writer
 
     form = _format(format_name, out, resume)
-    sources = [_sample()] if sample else []
-    sources += _named(paths or [], annotate, max_bytes) if paths or not sample else []
+    sources = _named(paths or [], annotate, max_bytes) if paths or not sample else []
+    if sample:
+        sources = [_sample(beside=sources), *sources]
     if out is not None:
         meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
@@ -86,11 +87,14 @@ def analyze(
         raise typer.Exit(1)
 
 
-def _sample() -> Source:
+def _sample(*, beside: list[Source]) -> Source:
+    """The portrait, called by its path beside a picture that has its name: results are told apart by names."""
     from mien.read import sample
     from mien.read.sources import Source
 
-    return Source(sample().name, Path(sample().name), data=sample().read_bytes())
+    name = Path(sample().name)
+    clash = any(source.name == str(name) for source in beside)
+    return Source(str(sample()) if clash else str(name), name, data=sample().read_bytes())
 
 
 def _named(paths: list[str], annotate: Path | None, max_bytes: int) -> list[Source]:
