@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,15 @@ def test_the_picture_has_a_row_a_face_and_both_colours(recognizer: Recognizer) -
     assert draw(()).shape[0] == HEAD
 
 
+def test_without_class_weights_there_is_no_panel_for_them(recognizer: Recognizer) -> None:
+    (one,) = explain(recognizer, sample())
+    alone = replace(one, activation_HW=None)
+    drawn, whole = draw((alone,)), draw((one,))
+    assert drawn.shape[1] == 2 * (SIDE + GAP) + GAP
+    assert (drawn[:, -SIDE - GAP :] == whole[:, -SIDE - GAP :]).all()
+    assert draw((alone, one)).shape == (2 * whole.shape[0], *whole.shape[1:])
+
+
 def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="the net nano knows no class 'bored'; it knows angry"):
         explain(recognizer, sample(), label="bored")
@@ -69,6 +79,12 @@ def test_the_command_writes_the_picture(tmp_path: Path) -> None:
     (written,) = tmp_path.iterdir()
     assert written.name == "sample-explained.png"
     assert cv2.imread(str(written)).shape[0] == HEAD + SIDE + GAP
+    written.write_bytes(b"of someone else")
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (again.returncode, written.read_bytes()) == (2, b"of someone else")
+    assert again.stderr == (
+        "mien: sample-explained.png is there already; to write over it, or to another file, say --out FILE.png\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,6 +92,8 @@ def test_the_command_writes_the_picture(tmp_path: Path) -> None:
     [
         ([str(sample()), "--out", "a.pdf"], "mien: an explanation is drawn as .png, not a.pdf\n"),
         (["wall.png", "--out", "./wall.png"], "mien: wall.png would take the place of the photo"),
+        (["wall.png", "--max-pixels", "9"], "mien: wall.png: has 60 x 60 pixels"),
+        (["wall.png", "--max-bytes", "9"], "mien: wall.png: has 0.0 MB, above the limit"),
         (["wall.png"], "mien: wall.png shows no face that could be explained"),
     ],
 )

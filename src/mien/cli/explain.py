@@ -10,6 +10,7 @@ import typer
 
 from mien.cli.shell import write
 from mien.errors import MienError
+from mien.images import MAX_BYTES, MAX_PIXELS
 from mien.read.recognizer import DEFAULT, DETECTOR
 
 
@@ -21,6 +22,8 @@ def explain(
     label: Annotated[str | None, typer.Option(help="The class to be explained; default each face's likeliest.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
     detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    max_pixels: Annotated[int, typer.Option(help="Of the picture; one with more is not read.")] = MAX_PIXELS,
+    max_bytes: Annotated[int, typer.Option(help="Of its file; one with more is not read.")] = MAX_BYTES,
 ) -> None:
     """Show which parts of each face speak for an expression, and which against it."""
     import cv2
@@ -29,12 +32,16 @@ def explain(
     from mien.read.explain import draw
     from mien.read.explain import explain as explained
 
-    out = Path(f"{photo.stem}-explained.png") if out is None else out
+    if out is None:
+        out = Path(f"{photo.stem}-explained.png")
+        if os.path.lexists(out):
+            raise MienError(f"{out} is there already; to write over it, or to another file, say --out FILE.png")
     if out.suffix.lower() != ".png":
         raise MienError(f"an explanation is drawn as .png, not {out.name}")
     if os.path.realpath(out) == os.path.realpath(photo):
         raise MienError(f"{out} would take the place of the photo; name another file with --out")
-    found = explained(load(model, detector=detector), photo, label=label)
+    reader = load(model, detector=detector, max_pixels=max_pixels, max_bytes=max_bytes)
+    found = explained(reader, photo, label=label)
     if not found:
         raise MienError(f"{photo} shows no face that could be explained; of a face alone say --detector whole")
     write(out, cv2.imencode(".png", draw(found))[1].tobytes())

@@ -116,20 +116,22 @@ def _log_odds(likely: NDArray[np.floating]) -> NDArray[np.float64]:
 def draw(explanations: Sequence[Explanation]) -> Pixels:
     """A row for each face: as the net sees it, then its maps laid over it; BGR, uint8 [H,W,3].
 
-    Orange speaks for the class and blue against it; each map is drawn to its own scale.
+    Orange speaks for the class and blue against it; each map is drawn to its own scale. Where no face has a class
+    activation there is no panel for it.
     """
-    rows = [_row(number, one) for number, one in enumerate(explanations, 1)]
+    panels = 3 if any(one.activation_HW is not None for one in explanations) else 2
+    rows = [_row(number, one, panels) for number, one in enumerate(explanations, 1)]
     return np.vstack(rows) if rows else np.full((HEAD, SIDE, 3), _PAPER[::-1], np.uint8)
 
 
-def _row(number: int, one: Explanation) -> Pixels:
+def _row(number: int, one: Explanation, wide: int) -> Pixels:
     grey_HW3 = _enlarged(cv2.cvtColor(one.cut_HW, cv2.COLOR_GRAY2BGR))
     likely = one.face.probabilities[one.face.labels.index(one.label)]
     panels = [(f"face {number}: {one.label} {100 * likely:.0f} %", grey_HW3)]
     if one.activation_HW is not None:
         panels.append(("class activation", _laid_over(grey_HW3, one.activation_HW)))
     panels.append(("a patch covered", _laid_over(grey_HW3, one.occlusion_HW)))
-    row_HW3 = np.full((HEAD + SIDE + GAP, 3 * (SIDE + GAP) + GAP, 3), _PAPER[::-1], np.uint8)
+    row_HW3 = np.full((HEAD + SIDE + GAP, wide * (SIDE + GAP) + GAP, 3), _PAPER[::-1], np.uint8)
     for at, (title, panel_HW3) in enumerate(panels):
         left = GAP + at * (SIDE + GAP)
         lettering.write(row_HW3, title, left, HEAD / 2, 18, _FAINT if at else _INK, bold=not at)
