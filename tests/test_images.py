@@ -253,6 +253,8 @@ def test_limits() -> None:
     assert_refused(data, "MB", max_bytes=len(data) - 1)
     with Image.open(sample()) as image:
         assert_refused(image, "512 x 512", max_pixels=1000)
+    assert_refused(np.zeros((30, 40), np.uint8), "40 x 30", max_pixels=1199)
+    read_picture(np.zeros((30, 40), np.uint8), max_pixels=1200)
 
 
 def bomb(form: str) -> bytes:

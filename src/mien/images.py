@@ -45,7 +45,7 @@ def read_picture(
         source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.
         order: of an array's colours: `bgr`, as OpenCV has them, `rgb`, as Pillow and most others, or `grey`. Colours
             need it, as nothing in them tells; alpha may come last. Not looked at for other sources.
-        max_pixels: width times height; a file with more is refused before it is decoded.
+        max_pixels: width times height; what has more is refused, a file before it is decoded.
         max_bytes: of a file.
         name: what to call it in errors; default its path, or "the picture".
 
@@ -58,7 +58,7 @@ def read_picture(
         data = encoded(source, name, max_bytes)
         return decode(data, header_of(data, name, max_pixels), name)
     if isinstance(source, np.ndarray):
-        return _from_array(source, order, name)
+        return _from_array(source, order, name, max_pixels)
     if _is_pil(source):
         return _from_pil(source, name, max_pixels)
     raise MienError(
@@ -123,7 +123,7 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
         raise PictureError(f"{name!r}: is no path: {why}") from None
 
 
-def _from_array(pixels: NDArray[Any], order: str | None, name: str) -> Pixels:
+def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> Pixels:
     if order is not None and order not in ORDERS:
         raise MienError(f"an array's order is one of {', '.join(ORDERS)}, got {order!r}")
     coloured = pixels.ndim == 3 and pixels.shape[2] > 2
@@ -134,6 +134,8 @@ def _from_array(pixels: NDArray[Any], order: str | None, name: str) -> Pixels:
         )
     if coloured and order == "grey":
         raise MienError(f"a grey picture is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
+    if pixels.ndim > 1 and pixels.shape[0] * pixels.shape[1] > max_pixels:
+        raise _too_large(name, pixels.shape[1], pixels.shape[0], max_pixels)
     return as_bgr(pixels, name, rgb=order == "rgb")
 
 

@@ -160,6 +160,24 @@ def test_options_out_of_range_are_told_at_once(
         reader.analyze_video(clip, **options)
 
 
+@pytest.mark.parametrize("option", ["annotate.mp4", "out.csv", "srt.srt", "timeline.png"])
+def test_the_video_itself_is_never_written_to(option: str, reader: Recognizer, clip: Path, tmp_path: Path) -> None:
+    """Neither by another name of it, which a link is."""
+    before, link = clip.read_bytes(), tmp_path / option
+    link.symlink_to(clip)
+    with pytest.raises(VideoError, match="is the video itself; write to another file"):
+        list(reader.analyze_video(clip, **{link.stem: link}))
+    assert clip.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_bytes_are_no_path_and_large_frames_are_refused(reader: Recognizer, clip: Path) -> None:
+    with pytest.raises(MienError, match="a video is read from a path, got bytes"):
+        reader.analyze_video(clip.read_bytes())
+    with pytest.raises(VideoError, match=r"has frames of 320 x 240 pixels, above the limit of"):
+        next(mien.load("nano", max_pixels=320 * 240 - 1).analyze_video(clip))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"annotate": "seen.avi"}, {"timeline": "t.pdf"}, {"srt": "old.txt"}, {"out": "t.doc"}]
 )

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli.shell import stoppable
+from mien.images import MAX_PIXELS
 from mien.read.detectors import LONGEST_OF_VIDEO, THRESHOLD
 from mien.read.recognizer import DETECTOR, NANO
 from mien.read.tracks import SMOOTH
@@ -48,6 +49,7 @@ def video(
     ] = LONGEST_OF_VIDEO,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
     max_faces: Annotated[int | None, typer.Option(help="Of a frame, the largest; default all.")] = None,
+    max_pixels: Annotated[int, typer.Option(help="Of a frame; a video of larger ones is not read.")] = MAX_PIXELS,
 ) -> None:
     """Read the faces in a video: who is there when, and what they express."""
     from mien.read import load
@@ -56,11 +58,12 @@ def video(
 
     written = [str(path) for path in (annotate, out, srt, timeline) if path is not None]
     notes: list[str] = []
-    with Clip(file) as clip:  # before the nets are loaded: what is no video is told at once
+    with Clip(file, max_pixels=max_pixels) as clip:  # before the nets are loaded: what is no video is told at once
         bar = VideoBar(clip)
     reader = load(
-        model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, max_faces=max_faces
-    )
+        model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, max_faces=max_faces,
+        max_pixels=max_pixels,
+    )  # fmt: skip
     persons = Persons(reader.labels.names)
     frames = reader.analyze_video(
         file, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,

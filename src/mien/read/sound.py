@@ -120,4 +120,4 @@ class _Encoder:
 def refuse_same(source: Path, path: Path) -> None:
     """`VideoError` where the file to write is the one to read."""
     if path.exists() and path.samefile(source):
-        raise VideoError(f"{path} is the video itself; give the annotated one another name")
+        raise VideoError(f"{path} is the video itself; write to another file")

@@ -17,6 +17,7 @@ from mien.read.clip import Clip, Picture, Shot
 from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable
 from mien.read.film import Film
 from mien.read.results import VideoFrame
+from mien.read.sound import refuse_same
 from mien.read.subtitles import Subtitles, refuse_ending
 from mien.read.timeline import Timeline
 from mien.read.tracks import SMOOTH, Smoother
@@ -60,15 +61,18 @@ def analyze_video(
 
     Raises:
         MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
-        VideoError: the file is not there, holds no video that can be decoded, or `annotate` cannot be written.
-        MienError: an option is out of its range, or another file cannot be written.
+        VideoError: the file is not there, holds no video that can be decoded, or one of frames above the recognizer's
+            `max_pixels`; `annotate` cannot be written, or what is to be written is the video itself.
+        MienError: `path` is none, an option is out of its range, or another file cannot be written.
     """
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
+    if not isinstance(path, str | Path):
+        raise MienError(f"a video is read from a path, got {type(path).__name__}; write its bytes to a file")
     _check(every=every, smooth=smooth, longest=longest)
 
     def frames() -> Generator[VideoFrame]:
         with ExitStack() as stack:
-            clip = stack.enter_context(Clip(path))
+            clip = stack.enter_context(Clip(path, max_pixels=recognizer.max_pixels))
             sinks, film = [], None
             if annotate is not None:
                 film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
@@ -90,6 +94,9 @@ def _sinks(
     recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
 ) -> Iterator[Timeline | Subtitles | Chart]:
     """What could be refused comes first, so that nothing is made for nothing."""
+    for path in (out, srt, timeline):
+        if path is not None:
+            refuse_same(clip.path, Path(path))
     labels = recognizer.labels.names
     if timeline is not None:
         yield Chart(timeline, labels, clip.path.name)
