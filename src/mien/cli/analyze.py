@@ -67,9 +67,7 @@ def analyze(
     from mien.read.writers import open_writer
 
     form = _format(format_name, out, resume)
-    sources = _named(paths or [], annotate, max_bytes) if paths or not sample else []
-    if sample:
-        sources = [_sample(beside=sources), *sources]
+    sources = _meant(paths or [], sample, annotate, max_bytes)
     if out is not None:
         meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
@@ -97,10 +95,11 @@ def _sample(*, beside: list[Source]) -> Source:
     return Source(str(sample()) if clash else str(name), name, data=sample().read_bytes())
 
 
-def _named(paths: list[str], annotate: Path | None, max_bytes: int) -> list[Source]:
+def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int) -> list[Source]:
     from mien.read.sources import find_sources
 
-    return find_sources(paths, apart_from=annotate, max_bytes=max_bytes)
+    named = find_sources(paths, apart_from=annotate, max_bytes=max_bytes) if paths or not sample else []
+    return [_sample(beside=named), *named] if sample else named
 
 
 def _reading(reader: Recognizer, threshold: float) -> Reading:

@@ -66,8 +66,7 @@ def analyze_video(
         MienError: `path` is none, an option is out of its range, or another file cannot be written.
     """
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
-    if not isinstance(path, str | Path):
-        raise MienError(f"a video is read from a path, got {type(path).__name__}; write its bytes to a file")
+    _check_path(path)
     _check(every=every, smooth=smooth, longest=longest)
 
     def frames() -> Generator[VideoFrame]:
@@ -164,6 +163,11 @@ def _alone(recognizer: Recognizer) -> Recognizer:
     if isinstance(recognizer.detector, Adjustable):
         alone.detector = recognizer.detector.with_threads(1)
     return alone
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str | Path):
+        raise MienError(f"a video is read from a path, got {type(path).__name__}; write its bytes to a file")
 
 
 def _check(*, every: int, smooth: float, longest: int) -> None:
