@@ -12,7 +12,7 @@ import browser
 from browser import Open, answered, show
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 TOKEN = "a-token-for-tests"
 
@@ -60,6 +60,30 @@ def test_a_photo_waits_for_a_server_that_is_gone_and_is_read_when_it_is_back(
     answered(page)
     assert card.locator(".tag").inner_text() == "happy"
     banner.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_with_nobody_behind_it_is_a_server_that_is_gone(page: Page, portrait_file: Path, status: int) -> None:
+    def alone(route: Route) -> None:
+        route.fulfill(status=status, content_type="text/html", body="<h1>Bad Gateway</h1>")
+
+    for address in ("**/v1/analyze", "**/healthz"):
+        page.route(address, alone)
+    page.set_input_files("#files", portrait_file)
+    page.get_by_text("Waiting for the server to come back.").wait_for()
+    page.unroute_all()
+    hurry(page)
+    answered(page)
+    assert page.locator("article .tag").inner_text() == "happy"
+
+
+def test_a_photo_that_no_proxy_lets_through_is_not_sent_for_ever(page: Page, portrait_file: Path) -> None:
+    page.route("**/v1/analyze", lambda route: route.fulfill(status=502, json={"message": "Bad Gateway"}))
+    card = show(page, portrait_file)
+    assert card.locator(".what").inner_text() == "The server broke off while the photo was on its way."
+    page.unroute_all()
+    card.get_by_role("button", name="Try again").click()
+    card.locator(".tag").wait_for()
 
 
 def test_the_webcam_goes_on_when_the_server_is_back(open_page: Open, fragile: browser.Service) -> None:

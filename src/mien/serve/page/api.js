@@ -39,16 +39,11 @@ export async function analyze(file, tell) {
   }
 }
 
-/** The answer, or null where there was none. */
-async function post(file, used) {
+function post(file, used) {
   const form = new FormData();
   form.append("files", file, file.name);
   const headers = used === null ? {} : { Authorization: `Bearer ${used}` };
-  try {
-    return await fetch("/v1/analyze", { method: "POST", body: form, headers });
-  } catch {
-    return null;
-  }
+  return link.ask("/v1/analyze", { method: "POST", body: form, headers });
 }
 
 async function result(answer) {

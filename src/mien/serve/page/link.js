@@ -1,6 +1,7 @@
 /** Whether the server is there. Who meets silence calls `lost()` and waits for what it returns. */
 
 const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds between tries; the last one again and again
+const IN_ITS_PLACE = [502, 503, 504]; // what a proxy answers where there is nobody behind it
 
 class Link extends EventTarget {
   #back = null;
@@ -17,6 +18,18 @@ class Link extends EventTarget {
       return (await fetch("/healthz", { cache: "no-store" })).ok;
     } catch {
       return false;
+    }
+  }
+
+  /** The server's answer as of `fetch`, or null where there is none, or one that a proxy gives in its place. */
+  async ask(address, options) {
+    try {
+      const answer = await fetch(address, options);
+      if (!IN_ITS_PLACE.includes(answer.status)) return answer;
+      const told = await answer.clone().json();
+      return told?.error?.code ? answer : null;
+    } catch {
+      return null;
     }
   }
 

@@ -45,7 +45,6 @@ export function refusal(status, body) {
   const passing = [429, 503, 504].includes(status);
   if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), passing);
   if (status === 413) return new Trouble("This photo is too large for the server.", "A smaller copy will do as well.");
-  if (status === 504) return new Trouble("The server took too long over this photo.", "Try a smaller copy.", passing);
   if (passing) return new Trouble("The server is too busy just now.", "Try again in a moment.", passing);
   return new Trouble(`The server answered in a way that this page does not know (status ${status}).`,
     "Reload the page; if that does not help, look at what the server has written in its terminal.");
