@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ import pytest
 
 import browser
 from browser import Open, answered, show
+from mien.labels import FER7
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page, Request, Response, Route, WebSocketRoute
 
 TOKEN = "a-token-for-tests"
 
@@ -101,6 +103,39 @@ def test_the_webcam_goes_on_when_the_server_is_back(open_page: Open, fragile: br
     second.value.wait_for_event("framereceived", lambda frame: '"person"' in frame)
     page.locator("#webcam-pace", has_text="a second").wait_for()
     page.get_by_role("button", name="Switch off").click()
+
+
+def test_a_stream_that_breaks_whenever_it_is_ready_is_opened_less_and_less_often(page: Page) -> None:
+    def torn(stream: WebSocketRoute) -> None:
+        def hello(_: str | bytes) -> None:
+            stream.send(json.dumps({"ready": True, "model": "nano", "labels": list(FER7.names)}))
+            stream.close(code=1011, reason="torn")
+
+        stream.on_message(hello)
+
+    asked: list[Request] = []
+
+    def third(response: Response) -> bool:
+        """After each break the page asks whether the server is there."""
+        if response.url.endswith("/healthz"):
+            asked.append(response.request)
+        return len(asked) == 3
+
+    page.route_web_socket("**/v1/stream", torn)
+    with page.expect_event("response", third):
+        page.get_by_role("button", name="Switch the webcam on").click()
+    starts = [request.timing["startTime"] for request in asked]
+    assert starts[1] - starts[0] >= 500
+    assert starts[2] - starts[1] >= 1000
+    page.locator("#webcam-pace", has_text="broken off; trying again").wait_for()
+    assert page.locator("#webcam").is_visible(), "it goes on"
+
+
+def test_a_stream_that_never_says_a_word_is_given_up(page: Page) -> None:
+    page.route_web_socket("**/v1/stream", lambda stream: stream.close(code=1011, reason="torn"))
+    page.get_by_role("button", name="Switch the webcam on").click()
+    page.get_by_role("alert").filter(has_text="The server answers, but its stream of frames breaks off.").wait_for()
+    assert not page.locator("#webcam").is_visible()
 
 
 def test_all_comes_from_the_server_and_what_was_read_stays_with_the_network_cut(

@@ -5,7 +5,6 @@ const IN_ITS_PLACE = [502, 503, 504]; // what a proxy answers where there is nob
 
 class Link extends EventTarget {
   #back = null;
-  #hurry = () => {};
 
   /** Whether the server is being waited for. */
   get gone() {
@@ -39,20 +38,28 @@ class Link extends EventTarget {
     return this.#back;
   }
 
+  /** Wait before the try after `tries` in vain: longer each time, and no longer once someone is in a hurry. */
+  pause(tries) {
+    return new Promise((done) => {
+      const over = () => {
+        clearTimeout(timer);
+        this.removeEventListener("hurry", over);
+        done();
+      };
+      const timer = setTimeout(over, WAITS[Math.min(tries, WAITS.length - 1)]);
+      this.addEventListener("hurry", over);
+    });
+  }
+
   /** Try now instead of at the end of the pause. */
   hurry() {
-    this.#hurry();
+    this.dispatchEvent(new Event("hurry"));
   }
 
   async #wait() {
     await null; // `gone` is true when the listeners ask
     this.dispatchEvent(new Event("change"));
-    for (let tries = 0; !(await this.answers()); tries++) {
-      await new Promise((done) => {
-        this.#hurry = done;
-        setTimeout(done, WAITS[Math.min(tries, WAITS.length - 1)]);
-      });
-    }
+    for (let tries = 0; !(await this.answers()); tries++) await this.pause(tries);
     this.#back = null;
     this.dispatchEvent(new Event("change"));
   }

@@ -72,7 +72,7 @@ function unreadable(message) {
   return new Trouble("This photo cannot be read.", sentence(message));
 }
 
-/** What keeps the webcam from starting, in words. */
+/** What keeps the webcam from starting or going on, in words. */
 export function webcamTrouble(why) {
   const known = {
     NotAllowedError: ["The browser does not let this page use the webcam.",
@@ -80,6 +80,8 @@ export function webcamTrouble(why) {
     NotFoundError: ["There is no webcam on this device.", "Connect one, or choose a photo."],
     NotReadableError: ["The webcam does not answer: another program may be using it.",
       "Close that program, then switch the webcam on again."],
+    Unplugged: ["The webcam went away by itself.",
+      "Connect it and let the browser use it, then switch it on again."],
     InsecureContext: ["Browsers open the webcam only for pages that come over https, or from the machine itself.",
       "Open this page as https, or on the machine that it runs on as http://localhost."],
   };
