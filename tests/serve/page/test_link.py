@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ import pytest
 
 import browser
 from browser import Open, answered, show
+from mien.labels import FER7
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Request, Response, Route, WebSocketRoute
 
 TOKEN = "a-token-for-tests"
 
@@ -62,6 +64,30 @@ def test_a_photo_waits_for_a_server_that_is_gone_and_is_read_when_it_is_back(
     banner.wait_for(state="hidden")
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_with_nobody_behind_it_is_a_server_that_is_gone(page: Page, portrait_file: Path, status: int) -> None:
+    def alone(route: Route) -> None:
+        route.fulfill(status=status, content_type="text/html", body="<h1>Bad Gateway</h1>")
+
+    for address in ("**/v1/analyze", "**/healthz"):
+        page.route(address, alone)
+    page.set_input_files("#files", portrait_file)
+    page.get_by_text("Waiting for the server to come back.").wait_for()
+    page.unroute_all()
+    hurry(page)
+    answered(page)
+    assert page.locator("article .tag").inner_text() == "happy"
+
+
+def test_a_photo_that_no_proxy_lets_through_is_not_sent_for_ever(page: Page, portrait_file: Path) -> None:
+    page.route("**/v1/analyze", lambda route: route.fulfill(status=502, json={"message": "Bad Gateway"}))
+    card = show(page, portrait_file)
+    assert card.locator(".what").inner_text() == "The server broke off while the photo was on its way."
+    page.unroute_all()
+    card.get_by_role("button", name="Try again").click()
+    card.locator(".tag").wait_for()
+
+
 def test_the_webcam_goes_on_when_the_server_is_back(open_page: Open, fragile: browser.Service) -> None:
     page = open_page(fragile.url)
     with page.expect_websocket() as first:
@@ -77,6 +103,39 @@ def test_the_webcam_goes_on_when_the_server_is_back(open_page: Open, fragile: br
     second.value.wait_for_event("framereceived", lambda frame: '"person"' in frame)
     page.locator("#webcam-pace", has_text="a second").wait_for()
     page.get_by_role("button", name="Switch off").click()
+
+
+def test_a_stream_that_breaks_whenever_it_is_ready_is_opened_less_and_less_often(page: Page) -> None:
+    def torn(stream: WebSocketRoute) -> None:
+        def hello(_: str | bytes) -> None:
+            stream.send(json.dumps({"ready": True, "model": "nano", "labels": list(FER7.names)}))
+            stream.close(code=1011, reason="torn")
+
+        stream.on_message(hello)
+
+    asked: list[Request] = []
+
+    def third(response: Response) -> bool:
+        """After each break the page asks whether the server is there."""
+        if response.url.endswith("/healthz"):
+            asked.append(response.request)
+        return len(asked) == 3
+
+    page.route_web_socket("**/v1/stream", torn)
+    with page.expect_event("response", third):
+        page.get_by_role("button", name="Switch the webcam on").click()
+    starts = [request.timing["startTime"] for request in asked]
+    assert starts[1] - starts[0] >= 500
+    assert starts[2] - starts[1] >= 1000
+    page.locator("#webcam-pace", has_text="broken off; trying again").wait_for()
+    assert page.locator("#webcam").is_visible(), "it goes on"
+
+
+def test_a_stream_that_never_says_a_word_is_given_up(page: Page) -> None:
+    page.route_web_socket("**/v1/stream", lambda stream: stream.close(code=1011, reason="torn"))
+    page.get_by_role("button", name="Switch the webcam on").click()
+    page.get_by_role("alert").filter(has_text="The server answers, but its stream of frames breaks off.").wait_for()
+    assert not page.locator("#webcam").is_visible()
 
 
 def test_all_comes_from_the_server_and_what_was_read_stays_with_the_network_cut(

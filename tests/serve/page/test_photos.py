@@ -198,6 +198,53 @@ def test_photos_are_removed_one_by_one_and_all(page: Page, tmp_path: Path) -> No
     assert page.evaluate("document.activeElement.id") == "choose"
 
 
+def test_a_photo_that_is_let_go_is_not_kept_by_the_browser(page: Page, portrait_file: Path) -> None:
+    shows = """url => new Promise(done => {
+      const image = new Image();
+      image.onload = () => done(true);
+      image.onerror = () => done(false);
+      image.src = url;
+    })"""
+    card = show(page, portrait_file)
+    url = card.locator("img").get_attribute("src")
+    assert page.evaluate(shows, url)
+    card.get_by_role("button", name="Remove").click()
+    assert not page.evaluate(shows, url)
+
+
+@pytest.mark.parametrize("button", ["Remove removed0.png", "Remove all"])
+def test_a_photo_removed_on_its_way_is_called_back(
+    page: Page, tmp_path: Path, portrait_file: Path, button: str
+) -> None:
+    files = [browser.jpeg(tmp_path / f"removed{i}.png", browser.portrait()) for i in range(2)]
+    page.route("**/v1/analyze", lambda route: None)  # on its way for as long as it takes
+    with page.expect_request("**/v1/analyze"):
+        page.set_input_files("#files", files)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/analyze")) as failed:
+        page.get_by_role("button", name=button).click()
+    assert failed.value.failure == "net::ERR_ABORTED"
+    if button != "Remove all":
+        page.get_by_role("button", name="Remove removed1.png").click()
+    page.unroute_all()
+    show(page, portrait_file)
+    assert told(page).startswith("astronaut.png: ")
+
+
+def test_a_photo_removed_while_the_server_is_busy_is_not_sent_again(page: Page, portrait_file: Path) -> None:
+    page.clock.install()
+    busy = {"error": {"code": "busy", "message": "too many pictures wait", "hint": ""}}
+    page.route("**/v1/analyze", lambda route: route.fulfill(status=503, headers={"Retry-After": "10"}, json=busy))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.set_input_files("#files", portrait_file)
+    page.get_by_text("The server is busy; the photo waits its turn.").wait_for()
+    page.get_by_role("button", name="Remove astronaut.png").click()
+    page.unroute_all()
+    page.clock.run_for(20_000)
+    show(page, portrait_file)
+    assert sent.count("POST") == 2, "one before it was removed, one of the photo that came after it"
+
+
 def test_colours_are_those_of_the_package(page: Page) -> None:
     wanted: dict[str, dict[str, str]] = {}
     sets = [FER7.names, FERPLUS8.names, ("Joy", "scared", "calm"), ("cat", "dog", "owl"), tuple("abcdefghij")]

@@ -102,6 +102,16 @@ def test_off_is_off(page: Page) -> None:
     assert page.evaluate("document.activeElement.id") == "webcam-switch"
 
 
+def test_a_webcam_that_is_unplugged_says_so(watched: Locator) -> None:
+    page = watched.page
+    page.evaluate("document.getElementById('webcam-video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    said = page.get_by_role("alert").filter(has_text="The webcam went away by itself. Connect it")
+    said.wait_for()
+    assert not watched.is_visible()
+    switch_on(page)
+    assert not said.is_visible()
+
+
 def test_a_webcam_that_may_not_be_used_says_how_it_may(open_page: Open) -> None:
     page = open_page(permissions=[])
     page.context.new_cdp_session(page).send(

@@ -12,16 +12,21 @@ const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds
  *
  * @param {File} file a photo.
  * @param {(state: string) => void} tell is called with a sentence whenever there is something to wait for.
- * @throws {Trouble} where it cannot be read.
+ * @param {AbortSignal} signal ends it, on the way or in any wait: nothing more is sent or told.
+ * @throws {Trouble} where it cannot be read; what `signal` was aborted with, where it was.
  */
-export async function analyze(file, tell) {
+export async function analyze(file, tell, signal) {
   await readable(file);
   for (let busy = 0, broken = 0; ; ) {
+    signal.throwIfAborted();
     const used = token();
     tell("Reading …");
-    const answer = await post(file, used);
+    const answer = await post(file, used, signal);
+    signal.throwIfAborted();
     if (answer === null) {
-      if (await link.answers()) {
+      const there = await link.answers();
+      signal.throwIfAborted();
+      if (there) {
         if (++broken > 1) throw new Trouble("The server broke off while the photo was on its way.", "It may be too large.", true);
         continue;
       }
@@ -34,21 +39,18 @@ export async function analyze(file, tell) {
       tell("The server is busy; the photo waits its turn.");
       await pause(Math.min(Number(answer.headers.get("Retry-After")) || 1, 10));
     } else {
-      return result(answer);
+      const analysis = await result(answer);
+      signal.throwIfAborted();
+      return analysis;
     }
   }
 }
 
-/** The answer, or null where there was none. */
-async function post(file, used) {
+function post(file, used, signal) {
   const form = new FormData();
   form.append("files", file, file.name);
   const headers = used === null ? {} : { Authorization: `Bearer ${used}` };
-  try {
-    return await fetch("/v1/analyze", { method: "POST", body: form, headers });
-  } catch {
-    return null;
-  }
+  return link.ask("/v1/analyze", { method: "POST", body: form, headers, signal });
 }
 
 async function result(answer) {

@@ -40,11 +40,9 @@ function dropping(take) {
 }
 
 async function portrait() {
-  try {
-    const answer = await fetch("/sample.jpg");
-    if (answer.ok) return new File([await answer.blob()], "portrait.jpg", { type: "image/jpeg" });
-  } catch {
-    link.lost();
-  }
+  const answer = await link.ask("/sample.jpg");
+  const content = answer?.ok ? await answer.blob().catch(() => null) : null;
+  if (content) return new File([content], "portrait.jpg", { type: "image/jpeg" });
+  if (!answer || answer.ok) link.lost();
   throw new Trouble("The portrait could not be fetched.", "Try again when the server answers.");
 }

@@ -14,6 +14,7 @@ export class Picture {
   #file;
   #analysis = null;
   #url = null;
+  #removed = new AbortController();
 
   /**
    * @param {File} file the photo.
@@ -45,16 +46,18 @@ export class Picture {
   async read() {
     this.#part(".trouble").hidden = true;
     try {
-      this.#analysis = await analyze(this.#file, (state) => this.#tell(state));
+      this.#analysis = await analyze(this.#file, (state) => this.#tell(state), this.#removed.signal);
       this.#show();
     } catch (why) {
+      if (this.#removed.signal.aborted) return;
       if (!(why instanceof Trouble)) throw why;
       this.#fail(why);
     }
   }
 
-  /** Let go of the photo. */
+  /** Let go of the photo, also where it is on its way to the server. */
   remove() {
+    this.#removed.abort();
     this.card.remove();
     if (this.#url) URL.revokeObjectURL(this.#url);
   }

@@ -16,17 +16,19 @@ export class Stream {
   #ready = false;
   #number = 0;
   #silent = 0;
+  #broken = 0; // connections since a frame was answered
   #underway = new Map();
   #on;
 
   /**
    * @param {(hello: {model: string, labels: string[]}) => void} ready when the server takes frames, also after a break.
    * @param {(analysis: object, frame: Blob, sent: number) => void} read for each frame that was read.
+   * @param {() => void} broken when it broke though the server answers, and is opened anew after a pause.
    * @param {(why: Trouble) => void} missed for each frame that could not be read.
    * @param {(why: Trouble) => void} refused when the server takes no more.
    */
-  constructor({ ready, read, missed, refused }) {
-    this.#on = { ready, read, missed, refused };
+  constructor({ ready, broken, read, missed, refused }) {
+    this.#on = { ready, broken, read, missed, refused };
     this.#connect();
   }
 
@@ -72,6 +74,7 @@ export class Stream {
       this.#on.ready(told);
       return;
     }
+    this.#broken = 0;
     const sent = this.#underway.get(told.frame);
     for (const number of this.#underway.keys()) if (number <= told.frame) this.#underway.delete(number);
     if (told.error) this.#on.missed(refusal(0, told));
@@ -89,6 +92,9 @@ export class Stream {
     } else if (++this.#silent >= SILENT) {
       throw new Trouble("The server answers, but its stream of frames breaks off.",
         "A proxy in between may not let WebSockets through. Photos can still be read.");
+    } else if (this.#open) {
+      this.#on.broken();
+      await link.pause(this.#broken++);
     }
     if (this.#open) this.#connect();
   }

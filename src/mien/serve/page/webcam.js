@@ -11,7 +11,7 @@ import { say } from "./say.js";
 import { Stream } from "./stream.js";
 import { fit, fresh, write } from "./templates.js";
 import { Timeline } from "./timeline.js";
-import { called, summary } from "./words.js";
+import { called, summary, webcamTrouble } from "./words.js";
 
 const RATE = 15; // frames a second, at most
 const KEPT = 10 * 60 * RATE; // looks that Save JSON writes: ten minutes
@@ -52,7 +52,10 @@ async function on(trouble) {
   opening = true;
   trouble(null);
   try {
-    await camera.on(() => off());
+    await camera.on(() => {
+      off();
+      trouble(webcamTrouble({ name: "Unplugged" }));
+    });
   } catch (why) {
     trouble(why);
     return;
@@ -62,6 +65,7 @@ async function on(trouble) {
   begin();
   stream = new Stream({
     ready: ({ labels: names }) => legend(names),
+    broken: () => write($("webcam-pace"), "broken off; trying again"),
     read,
     missed: (why) => write($("webcam-pace"), why.message),
     refused: (why) => {

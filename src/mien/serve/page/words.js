@@ -45,7 +45,6 @@ export function refusal(status, body) {
   const passing = [429, 503, 504].includes(status);
   if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), passing);
   if (status === 413) return new Trouble("This photo is too large for the server.", "A smaller copy will do as well.");
-  if (status === 504) return new Trouble("The server took too long over this photo.", "Try a smaller copy.", passing);
   if (passing) return new Trouble("The server is too busy just now.", "Try again in a moment.", passing);
   return new Trouble(`The server answered in a way that this page does not know (status ${status}).`,
     "Reload the page; if that does not help, look at what the server has written in its terminal.");
@@ -73,7 +72,7 @@ function unreadable(message) {
   return new Trouble("This photo cannot be read.", sentence(message));
 }
 
-/** What keeps the webcam from starting, in words. */
+/** What keeps the webcam from starting or going on, in words. */
 export function webcamTrouble(why) {
   const known = {
     NotAllowedError: ["The browser does not let this page use the webcam.",
@@ -81,6 +80,8 @@ export function webcamTrouble(why) {
     NotFoundError: ["There is no webcam on this device.", "Connect one, or choose a photo."],
     NotReadableError: ["The webcam does not answer: another program may be using it.",
       "Close that program, then switch the webcam on again."],
+    Unplugged: ["The webcam went away by itself.",
+      "Connect it and let the browser use it, then switch it on again."],
     InsecureContext: ["Browsers open the webcam only for pages that come over https, or from the machine itself.",
       "Open this page as https, or on the machine that it runs on as http://localhost."],
   };
