@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from mien.read import sample
-from mien.serve.connection import Connection
+from mien.serve.connection import Connection, Stream
 from served import Served, answer, await_text, running
 
 HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
@@ -57,8 +59,7 @@ def test_a_body_without_end_is_answered_and_then_closed(small: Served) -> None:
 
         def pour() -> None:
             try:
-                while True:
-                    line.sendall(chunk(bytes(8000)))
+                send_for_ever(line, chunk(bytes(8000)))
             except OSError:
                 sent.set()
 
@@ -127,6 +128,71 @@ def test_a_second_head_must_arrive_as_well(served: Served) -> None:
         await_text(line, b"alive")
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
         assert is_closed(line)
+
+
+def deaf(served: Served) -> socket.socket:
+    """A connection whose other side can send next to nothing before it must wait."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    line.settimeout(10)
+    line.connect(("127.0.0.1", served.port))
+    return line
+
+
+def send_for_ever(line: socket.socket, data: bytes) -> None:
+    """Send it again and again until the other side ends it."""
+    while True:
+        line.sendall(data)
+
+
+def await_left(served: Served) -> None:
+    """Until the service holds no connection but that of the client which is part of `served`."""
+    for _ in range(1000):
+        served.http.get("/healthz")
+        if len(served.server.server_state.connections) == 1:
+            return
+    pytest.fail("the connection is still held")
+
+
+@pytest.mark.parametrize("path", ["/sample.jpg", "/openapi.json"])
+def test_who_does_not_read_the_answers_is_cut_off(
+    served: Served, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Connection, "read_seconds", 0.1)
+    with deaf(served) as line:
+        with suppress(TimeoutError, ConnectionError):
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 400)
+            line.recv(1)
+        await_left(served)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_stream_that_does_not_read_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stream, "read_seconds", 0.1)
+    handshake = (
+        "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    ping = b"\x89\xfd" + bytes(4) + bytes(125)  # each is answered with as much
+    with deaf(served) as line:
+        line.sendall(handshake.encode())
+        await_text(line, b"\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            send_for_ever(line, ping * 1000)
+
+
+def test_who_reads_gets_it_all(served: Served) -> None:
+    times, want, got = 40, sample().read_bytes(), 0
+    with deaf(served) as line:
+        sender = threading.Thread(
+            target=line.sendall, args=(b"GET /sample.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n" * times,)
+        )
+        sender.start()
+        while got < times * len(want):
+            part = line.recv(65536)
+            assert part
+            got += len(part)
+        sender.join()
 
 
 @pytest.mark.usefixtures("closes_soon")

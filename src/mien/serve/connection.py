@@ -1,4 +1,4 @@
-"""A connection that must say what it wants in time, as uvicorn waits for a request's head for ever.
+"""Connections that must say what they want, and read what they are told, in time; uvicorn would wait for ever.
 
 Bodies have their own time limit (`limits`), and idle connections uvicorn's.
 """
@@ -11,15 +11,70 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mien.serve.problems import Problem
 
 _NO_HTTP = Problem(400, "no_http", "This is not HTTP as it should be.", "Let a library say it.")
 HEAD_SECONDS = 10.0  # from a connection's beginning, or a request's first byte, to its head's end
+READ_SECONDS, READ_BYTES = 10.0, 10_000  # a client that takes less of its answer in this time is cut off
 CONNECTIONS = 1024  # at one time; more are closed at once
 
 
-class Connection(H11Protocol):
+class Reader(asyncio.Protocol):
+    """What connections of both kinds have in common: cut off where the client does not read.
+
+    To close would not help: that waits until all is sent.
+    """
+
+    read_seconds = READ_SECONDS
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.set_write_buffer_limits(high=0)  # so that writing pauses whenever anything is left unsent
+        self._unread: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """Something is left that the client has not taken."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """It has taken all."""
+        super().resume_writing()
+        self._stop_watching()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(self.read_seconds, self._judge, left)
+
+    def _judge(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left > max(0, before - READ_BYTES):
+            self.transport.abort()
+        elif left:
+            self._watch()
+
+    def _stop_watching(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+class Stream(Reader, WebSocketsSansIOProtocol):
+    """A WebSocket over one socket."""
+
+
+class Connection(Reader, H11Protocol):
     """HTTP/1.1 over one socket, closed when a request's head takes too long."""
 
     head_seconds = HEAD_SECONDS

@@ -52,9 +52,8 @@ class Limits:
             if not started:
                 await why.response()(scope, receive, send)
         except TimeoutError:
-            if started:
-                raise  # a client that does not read its answer: the connection is closed
-            await _overdue(seconds).response()(scope, receive, send)
+            if not started:  # else it is a client that hardly reads its answer: uvicorn closes the connection
+                await _overdue(seconds).response()(scope, receive, send)
         finally:
             body.forget()
 

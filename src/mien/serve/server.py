@@ -26,7 +26,7 @@ except ImportError:
 
 from mien.serve.access import LOG
 from mien.serve.app import create_app
-from mien.serve.connection import Connection
+from mien.serve.connection import Connection, Stream
 from mien.serve.service import Service
 from mien.serve.settings import Settings
 
@@ -61,7 +61,7 @@ def server_of(service: Service) -> Server:
     settings = service.settings
     longest = round(2 * settings.timeout + settings.video_seconds) + 5  # that a request may take
     config = uvicorn.Config(
-        create_app(service), http=Connection, ws="websockets-sansio", lifespan="off", log_config=None, access_log=False,
+        create_app(service), http=Connection, ws=Stream, lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=longest,
     )  # fmt: skip
