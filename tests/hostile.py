@@ -107,6 +107,8 @@ def forms(rng: random.Random) -> Request:
         b"--X\r\nContent-Disposition: form-data; name=" + b"f" * 20_000 + b"\r\n\r\n\r\n--X--",
         b"--X\r\n\r\n--X\r\n\r\n--X--",
         b"--X" * 2000,
+        b'--X\r\nContent-Disposition: form-data; name="files"; filename*=x; filename*0=y\r\n\r\nx\r\n--X--\r\n',
+        b"--X\r\nContent-Disposition: form-data; name*=x; name*0=y\r\n\r\nx\r\n--X--\r\n",
         rng.randbytes(3000),
     )
     return Request("forms", headers={"Content-Type": FORM}, body=rng.choice(bodies), statuses=(400, 413, 422))

@@ -101,6 +101,8 @@ def test_options_out_of_range(served: Served, option: str, value: str) -> None:
         ({"json": {"url": "http://127.0.0.1/a.jpg"}}, 415, "unsupported_media_type"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "damaged_form"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 400, "damaged_form"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary*=x; boundary*0=y"}}, 400,
+         "damaged_form"),
         ({"files": {"files": ("a", b"x")}, "data": {"model": "photo"}}, 422, "unknown_field"),
         ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_picture"),
     ],

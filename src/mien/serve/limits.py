@@ -13,7 +13,7 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.problems import BUSY_FOR, Problem, busy, too_large
+from mien.serve.problems import BUSY, BUSY_FOR, Problem, busy, too_large
 from mien.serve.service import Service
 
 LINGER_SECONDS, LINGER_BYTES = 1.0, 64_000_000  # how much is thrown away after an answer
@@ -158,6 +158,6 @@ async def _thrown_away(receive: Receive) -> None:
 
 def _overdue(seconds: float) -> Problem:
     return Problem(
-        503, "overdue", f"The answer was not ready within {seconds:g} seconds.",
+        BUSY, "overdue", f"The answer was not ready within {seconds:g} seconds.",
         "Send fewer or smaller pictures, or try again when the service is less busy.", {"Retry-After": str(BUSY_FOR)},
     )  # fmt: skip

@@ -10,8 +10,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from mien.errors import MienError, MissingExtra, PictureError, VideoError
+from mien.headers import FORMATS
+from mien.images import MAX_PIXELS
 from mien.serve.schema import ProblemShape
 
+BUSY = 503  # the status of whatever may go well a little later
 BUSY_FOR = 2  # seconds after which a client that was turned away may come again
 
 
@@ -42,7 +45,7 @@ class Problem(MienError):
 
 def busy(message: str) -> Problem:
     """Too much is going on; the client may come again soon."""
-    return Problem(503, "busy", message, f"Try again in {BUSY_FOR} seconds or so.", {"Retry-After": str(BUSY_FOR)})
+    return Problem(BUSY, "busy", message, f"Try again in {BUSY_FOR} seconds or so.", {"Retry-After": str(BUSY_FOR)})
 
 
 def too_large(most: int, what: str = "The request") -> Problem:
@@ -62,7 +65,7 @@ def as_problem(why: Exception) -> Problem:
             422,
             "unreadable_picture",
             str(why),
-            "Send a JPEG, PNG, WebP or GIF that opens elsewhere, of at most 50 megapixels.",
+            f"Send one that opens elsewhere, of at most {MAX_PIXELS // 1_000_000} megapixels: {', '.join(FORMATS)}.",
         )
     if isinstance(why, VideoError):
         return Problem(422, "unreadable_video", str(why), "Send an MP4, MOV, WebM, MKV or AVI that plays elsewhere.")

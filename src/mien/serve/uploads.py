@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import FormParserError
@@ -52,7 +53,7 @@ async def read_uploads(request: Request, field: str, kinds: tuple[str, ...], mos
     told = _options(request.headers.get("content-type", _BYTES))
     kind = told.get_content_type()
     if kind == _FORM:
-        uploads = await _form(request, told.get_param("boundary"), field, most)
+        uploads = await _form(request, _parameter(told, "boundary", "content-type"), field, most)
     elif kind == _BYTES or kind.startswith(kinds):
         uploads = [Upload("", await request.body())]
     else:
@@ -90,8 +91,21 @@ def _options(header: str) -> Message:
     return message
 
 
-async def _form(request: Request, boundary: object, field: str, most: int) -> list[Upload]:
-    if not isinstance(boundary, str) or not boundary:
+def _parameter(headers: Message, name: str, header: str) -> str:
+    """What a header says behind `name=`; nothing where it does not."""
+    try:
+        return collapse_rfc2231_value(headers.get_param(name, "", header))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # of RFC 2231's forms `email` knows some that it cannot read
+        raise Problem(
+            400,
+            "damaged_form",
+            f"The header {header} says its {name} in a form that is none.",
+            "Let a library make it.",
+        ) from None
+
+
+async def _form(request: Request, boundary: str, field: str, most: int) -> list[Upload]:
+    if not boundary:
         raise Problem(400, "damaged_form", "The form does not say what its parts are parted by.", "Name its boundary.")
     parts = _Parts(field, most)
     try:
@@ -148,13 +162,13 @@ class _Parts:
             self._headers["content-disposition"] = value
 
     def _end_headers(self) -> None:
-        told = self._headers.get_param("name", header="content-disposition")
+        told = _parameter(self._headers, "name", "content-disposition")
         if told != self.wanted:
             raise Problem(
                 422, "unknown_field", f"The form has the field {str(told)[:80]!r}, which is not taken here.",
                 f"Put files into the field '{self.wanted}'; options stand in the address, after a question mark.",
             )  # fmt: skip
-        self._name = base_name(self._headers.get_filename("") or "")
+        self._name = base_name(_parameter(self._headers, "filename", "content-disposition"))
 
     def _end(self) -> None:
         self.ended = True
