@@ -12,7 +12,7 @@ import pytest
 import mien
 from mien.model import Model
 from mien.read import sample
-from mien.serve.batching import Batcher
+from mien.serve.batching import DEEPEST, Batcher
 from mien.serve.problems import Problem
 from served import running
 
@@ -100,6 +100,30 @@ def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher)
             await asyncio.sleep(0.001)
 
     asyncio.run(ask())
+
+
+def test_pictures_that_are_large_when_decoded_wait_for_each_other(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.serve.batching.DECODED", 2 * DEEPEST * 8 * 8)
+    batcher, lock, inside, most = Batcher(model, threads=3, most=9), threading.Lock(), 0, 0
+    both = threading.Barrier(2)
+
+    def look() -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        both.wait(10)
+        with lock:
+            inside -= 1
+
+    async def ask() -> None:
+        await asyncio.gather(*(batcher.see(look, b"P5 8 8 255 ") for _ in range(6)))
+
+    asyncio.run(ask())
+    batcher.close()
+    assert most == 2
 
 
 def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> None:

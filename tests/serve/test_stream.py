@@ -78,7 +78,11 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
         # The one thread that reads is taken, so the first frame waits while others come.
         held = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(10)), loop)
         before = skipped(served)
-        for number in range(6):
+        socket.send(frame(0, picture()))
+        for _ in range(1000):
+            if served.http.get("/healthz") and batcher.held == 2:
+                break
+        for number in range(1, 6):
             socket.send(frame(number, picture()))
         for _ in range(1000):
             if skipped(served) == before + 4:
@@ -94,7 +98,7 @@ def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: Serve
     with webcam(served) as socket:
         socket.send(frame(7, b"no picture"))
         got = told(socket)
-        assert got["frame"] == 7
+        assert (got["frame"], got["skipped"]) == (7, 0)
         assert got["error"]["code"] == "unreadable_picture"
         socket.send(frame(2**32 - 1, picture()))
         assert told(socket)["frame"] == 2**32 - 1
@@ -137,10 +141,29 @@ def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.Monke
 def test_more_webcams_than_are_taken() -> None:
     with running(streams=1) as small:
         with webcam(small), connect(small.ws) as second:
+            second.send('{"token": null}')
             assert why_closed(second) == 1013
         with webcam(small) as again:  # the first has left
             again.send(frame(1, picture()))
             assert told(again)["frame"] == 1
+
+
+def test_who_has_no_token_takes_no_place() -> None:
+    with running(streams=1, token="correct-horse-battery") as small, connect(small.ws), connect(small.ws) as own:
+        own.send('{"token": "correct-horse-battery"}')
+        assert told(own)["ready"] is True
+
+
+def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
+    with running(queue=1) as small, webcam(small) as socket:
+        go = threading.Event()
+        held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(10)), small.loop)
+        socket.send(frame(3, picture()))
+        got = told(socket)
+        go.set()
+        held.result()
+        assert (got["frame"], got["skipped"], got["error"]["code"]) == (3, 0, "busy")
+        assert 'mien_frames_total{outcome="busy"} 1.0' in small.http.get("/metrics").text
 
 
 def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: Served) -> None:

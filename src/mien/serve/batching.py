@@ -7,6 +7,7 @@ N faces, K classes.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,12 +16,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from mien.headers import read_header
 from mien.model import Model
+from mien.read.ahead import Room
 from mien.read.recognizer import BATCH, Floats, Pixels, Recognizer
 from mien.read.results import Analysis
 from mien.serve.problems import busy
 
 T = TypeVar("T")
+DECODED = 600_000_000  # bytes that pictures may take at one time while they are decoded
+DEEPEST = 12  # bytes a pixel: 16 bits of four channels, the 8 of three that become of them, and what decoders keep
 WAIT = 0.004  # seconds that faces wait for those of other pictures, while any are being searched
 
 
@@ -43,6 +48,7 @@ class Batcher:
     def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
         self.most, self.held, self.on_batch = most, 0, on_batch
         self._model = model
+        self._room, self._turns = Room(DECODED), itertools.count()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
         self._net = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
         self._waiting: list[_Waiting] = []
@@ -55,7 +61,7 @@ class Batcher:
             Problem: too many pictures are waiting.
             PictureError: it cannot be read.
         """
-        seen = await self.see(lambda: recognizer.see(data, name=name))
+        seen = await self.see(lambda: recognizer.see(data, name=name), data)
         return recognizer.told(seen, await self.probabilities(seen.faces_NHW, recognizer.tta))
 
     def refuse_more_than_fit(self, pictures: int) -> None:
@@ -63,8 +69,11 @@ class Batcher:
         if self.held + pictures > self.most:
             raise busy("More pictures are waiting than this service takes at a time.")
 
-    async def see(self, look: Callable[[], T]) -> T:
+    async def see(self, look: Callable[[], T], data: bytes = b"") -> T:
         """What `look` gives, called in the pool.
+
+        Args:
+            data: of the picture that it decodes, for which it waits until there is room.
 
         Raises:
             Problem: too many are waiting.
@@ -72,7 +81,7 @@ class Batcher:
         self.refuse_more_than_fit(1)
         loop = asyncio.get_running_loop()
         self.held += 1
-        job = self._pool.submit(look)
+        job = self._pool.submit(self._in_room, look, data)
         # Whoever waited may have given up; the thread is taken until it is done.
         job.add_done_callback(lambda done: _tell(loop, self._release))
         return await asyncio.wrap_future(job)
@@ -94,6 +103,16 @@ class Batcher:
 
     def _release(self) -> None:
         self.held -= 1
+
+    def _in_room(self, look: Callable[[], T], data: bytes) -> T:
+        """In a thread of the pool: a few megabytes, well compressed, can be a picture of hundreds."""
+        header = read_header(data)
+        amount = DEEPEST * header.pixels if header is not None else 0
+        self._room.take(next(self._turns), amount)
+        try:
+            return look()
+        finally:
+            self._room.give(amount)
 
     async def _run(self) -> None:
         """Batch after batch, until nothing waits."""

@@ -27,7 +27,7 @@ class Meters:
         pictures: by outcome, `read` or `unreadable`.
         faces: found in pictures and frames.
         batch_faces: that went through the net together.
-        frames: of webcams, by outcome, `read`, `unreadable` or `skipped`.
+        frames: of webcams, by outcome, `read`, `unreadable`, `skipped` or `busy`.
         streams: webcams at the moment.
     """
 

@@ -21,7 +21,7 @@ from mien.images import read_picture
 from mien.read.results import Analysis
 from mien.read.watcher import Glance, Watcher
 from mien.serve.guards import bearer, is_token
-from mien.serve.problems import as_problem
+from mien.serve.problems import BUSY, as_problem
 from mien.serve.service import Service
 
 PIXELS = 3840 * 2160  # of a frame
@@ -36,23 +36,26 @@ router = APIRouter()
 async def stream(socket: WebSocket) -> None:
     """One webcam, until it is switched off."""
     service: Service = socket.app.state.service
-    await socket.accept()
-    if service.streams >= service.settings.streams:
-        await socket.close(FULL, "as many webcams as this service takes are being watched; try again later")
-        return
-    service.streams += 1
-    service.meters.streams.set(service.streams)
-    try:
-        if await _greeted(socket, service):
-            await _Stream(socket, service).run()
-    except WebSocketDisconnect:
-        pass  # switched off
-    finally:
-        service.streams -= 1
+    with suppress(WebSocketDisconnect):  # switched off
+        await socket.accept()
+        if not await _knocked(socket, service):
+            return
+        # Counted only now, so that nobody without the token takes a place from those who have it.
+        if service.streams >= service.settings.streams:
+            await socket.close(FULL, "as many webcams as this service takes are being watched; try again later")
+            return
+        service.streams += 1
         service.meters.streams.set(service.streams)
+        try:
+            model = service.photos.model
+            await socket.send_json({"ready": True, "model": model.card.name, "labels": list(model.labels.names)})
+            await _Stream(socket, service).run()
+        finally:
+            service.streams -= 1
+            service.meters.streams.set(service.streams)
 
 
-async def _greeted(socket: WebSocket, service: Service) -> bool:
+async def _knocked(socket: WebSocket, service: Service) -> bool:
     """Whether the first message is as it must be; else the stream is closed."""
     try:
         async with asyncio.timeout(HELLO):
@@ -72,8 +75,6 @@ async def _greeted(socket: WebSocket, service: Service) -> bool:
     if not is_token(service.settings.token, token or bearer(socket.headers)):
         await socket.close(UNAUTHORIZED, "this service wants a token, and this is not it")
         return False
-    model = service.photos.model
-    await socket.send_json({"ready": True, "model": model.card.name, "labels": list(model.labels.names)})
     return True
 
 
@@ -129,13 +130,14 @@ class _Stream:
             (number, data, at), self._newest = self._newest, None
             skipped, self._skipped = self._skipped, 0
             try:
-                told: dict[str, Any] = {"skipped": skipped, "analysis": (await self._read(data, at)).to_dict()}
+                told: dict[str, Any] = {"analysis": (await self._read(data, at)).to_dict()}
                 outcome = "read"
             except MienError as why:
-                told, outcome = as_problem(why).to_dict(), "unreadable"
+                problem = as_problem(why)
+                told, outcome = problem.to_dict(), "busy" if problem.status == BUSY else "unreadable"
             self._service.meters.frames.labels(outcome).inc()
             with suppress(WebSocketDisconnect, RuntimeError):  # it left while its frame was read
-                await self._socket.send_json({"frame": number, **told})
+                await self._socket.send_json({"frame": number, "skipped": skipped, **told})
 
     async def _read(self, data: bytes, at: float) -> Analysis:
         watcher, batcher = self._watcher, self._service.batcher
@@ -146,7 +148,7 @@ class _Stream:
             size[:] = picture_HW3.shape[:2]
             return watcher.look(picture_HW3, at)
 
-        glance = await batcher.see(look)
+        glance = await batcher.see(look, data)
         faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.recognizer.tta))
         self._service.meters.faces.inc(len(faces))
         high, wide = size
