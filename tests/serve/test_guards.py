@@ -138,6 +138,7 @@ def test_what_browsers_are_told(served: Served) -> None:
     [
         {"token": "short"}, {"token": "with blanks in it"}, {"hosts": ("https://a.org",)}, {"origins": ("a.org",)},
         {"origins": ("*",)}, {"port": 70000}, {"queue": 0}, {"timeout": float("nan")},
+        {"timeout": float("inf")}, {"host": ""},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:

@@ -112,6 +112,7 @@ def test_what_cannot_begin_says_why_in_one_sentence() -> None:
     for words, environment, said in (
         (["--model", "photos"], {}, "no shipped net is called photos"),
         (["--host", "192.0.2.1"], {}, "cannot listen at 192.0.2.1"),
+        (["--host", 70 * "ü" + ".org"], {}, "cannot listen at üü"),
         (["--allow-host", "https://a.org"], {}, "a host is a name without scheme"),
         ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN is 8 to 512"),
     ):

@@ -100,10 +100,10 @@ def listen(settings: Settings) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=512)
-    except OSError as why:
+    except (OSError, TypeError, ValueError) as why:  # the last two: what no encoding of names takes
+        said = why.strerror or why if isinstance(why, OSError) else "it is no name"
         raise MienError(
-            f"cannot listen at {settings.host}, port {settings.port}: {why.strerror or why}; choose another --host "
-            "or --port"
+            f"cannot listen at {settings.host}, port {settings.port}: {said}; choose another --host or --port"
         ) from None
     with listener:
         yield listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -58,6 +59,8 @@ class Settings:
     video_seconds: float = 60
 
     def __post_init__(self) -> None:
+        if not self.host.strip():
+            raise MienError("host is empty; it is an address such as 127.0.0.1, or 0.0.0.0 for all of this machine's")
         if not 0 <= self.port <= 65535:
             raise MienError(f"a port is a number from 0 to 65535, got {self.port}")
         if self.token is not None and not re.fullmatch(r"[\x21-\x7e]{8,512}", self.token):
@@ -71,7 +74,7 @@ class Settings:
             if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
                 raise MienError(f"an origin is scheme and name, such as https://example.org, got {origin!r}")
         for name in ("max_body", "max_video", "timeout", "queue", "streams", "video_seconds"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise MienError(f"{name.replace('_', '-')} is a number above 0, got {getattr(self, name)}")
 
     @property
