@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TypeVar
 
+import httpx
 import numpy as np
 import pytest
 
@@ -15,6 +18,8 @@ from mien.read import sample
 from mien.serve.batching import DEEPEST, Batcher
 from mien.serve.problems import Problem
 from served import running
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,11 @@ def batcher(model: Model) -> Iterator[Batcher]:
     one = Batcher(model, threads=2, most=3)
     yield one
     one.close()
+
+
+async def look_at(batcher: Batcher, look: Callable[[], T]) -> T:
+    with batcher.places(1):
+        return await batcher.see(look)
 
 
 def faces(n: int, seed: int) -> np.ndarray:
@@ -73,7 +83,7 @@ def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) ->
     go = threading.Event()
 
     async def ask() -> list[object]:
-        jobs = [asyncio.create_task(batcher.see(lambda: go.wait(10))) for _ in range(4)]
+        jobs = [asyncio.create_task(look_at(batcher, lambda: go.wait(10))) for _ in range(4)]
         await asyncio.sleep(0)
         with pytest.raises(Problem, match="waiting"):
             await jobs[3]
@@ -81,15 +91,31 @@ def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) ->
         return await asyncio.gather(*jobs[:3])
 
     assert asyncio.run(ask()) == [True] * 3
-    assert asyncio.run(batcher.see(lambda: 1)) == 1
+    assert asyncio.run(look_at(batcher, lambda: 1)) == 1
+
+
+def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
+    """Of two requests that fit one after the other, but not together, one is turned away before it begins."""
+    go, picture = threading.Event(), sample().read_bytes()
+    two = [("files", ("a.jpg", picture))] * 2
+    with running(queue=3) as served, ThreadPoolExecutor(2) as clients:
+        batcher = served.service.batcher
+        blocked = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(10)), served.loop)
+        asked = [clients.submit(httpx.post, f"{served.http.base_url}/v1/analyze", files=two) for _ in range(2)]
+        first = next(as_completed(asked)).result()
+        assert (first.status_code, batcher.held) == (503, 2)
+        go.set()
+        assert sorted(one.result().status_code for one in asked) == [200, 503]
+        assert blocked.result()
+        assert batcher.held == 0
 
 
 def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher) -> None:
     go = threading.Event()
 
     async def ask() -> None:
-        running, waiting = (asyncio.create_task(batcher.see(lambda: go.wait(10))) for _ in range(2))
-        third = asyncio.create_task(batcher.see(lambda: go.wait(10)))
+        running, waiting = (asyncio.create_task(look_at(batcher, lambda: go.wait(10))) for _ in range(2))
+        third = asyncio.create_task(look_at(batcher, lambda: go.wait(10)))
         await asyncio.sleep(0.05)  # two threads are taken, the third waits
         for job in (running, waiting, third):
             job.cancel()
@@ -136,23 +162,13 @@ def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> Non
 
 def test_past_the_queue_requests_get_503_and_when_to_come_again() -> None:
     with running(queue=2) as served:
-        go, in_thread = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            in_thread.set()
-            go.wait(10)
-
-        held = [asyncio.run_coroutine_threadsafe(served.service.batcher.see(hold), served.loop) for _ in range(2)]
-        in_thread.wait(10)
         picture = sample().read_bytes()
-        got = served.http.post("/v1/analyze", content=picture)
-        assert (got.status_code, got.json()["error"]["code"]) == (503, "busy")
-        assert int(got.headers["Retry-After"]) > 0
-        assert served.http.get("/readyz").status_code == 503
-        assert served.http.get("/healthz").status_code == 200
-        go.set()
-        for one in held:
-            one.result()
+        with served.service.batcher.places(2):
+            got = served.http.post("/v1/analyze", content=picture)
+            assert (got.status_code, got.json()["error"]["code"]) == (503, "busy")
+            assert int(got.headers["Retry-After"]) > 0
+            assert served.http.get("/readyz").status_code == 503
+            assert served.http.get("/healthz").status_code == 200
         assert served.http.post("/v1/analyze", content=picture).status_code == 200
         three = [("files", ("a.jpg", picture))] * 3
         assert served.http.post("/v1/analyze", files=three).status_code == 503

@@ -80,7 +80,7 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
         before = skipped(served)
         socket.send(frame(0, picture()))
         for _ in range(1000):
-            if served.http.get("/healthz") and batcher.held == 2:
+            if served.http.get("/healthz") and batcher.held == 1:
                 break
         for number in range(1, 6):
             socket.send(frame(number, picture()))
@@ -156,12 +156,9 @@ def test_who_has_no_token_takes_no_place() -> None:
 
 def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
     with running(queue=1) as small, webcam(small) as socket:
-        go = threading.Event()
-        held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(10)), small.loop)
-        socket.send(frame(3, picture()))
-        got = told(socket)
-        go.set()
-        held.result()
+        with small.service.batcher.places(1):
+            socket.send(frame(3, picture()))
+            got = told(socket)
         assert (got["frame"], got["skipped"], got["error"]["code"]) == (3, 0, "busy")
         assert 'mien_frames_total{outcome="busy"} 1.0' in small.http.get("/metrics").text
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,13 +41,13 @@ class Batcher:
 
     Attributes:
         most: pictures that wait or are read at one time.
-        held: how many there are now.
+        held: places that are taken now.
         on_batch: is told the number of faces of each batch.
     """
 
     def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
         self.most, self.held, self.on_batch = most, 0, on_batch
-        self._model = model
+        self._model, self._searched = model, 0
         self._room, self._turns = Room(DECODED), itertools.count()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
         self._net = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
@@ -55,36 +55,41 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def analyze(self, recognizer: Recognizer, data: bytes, name: str) -> Analysis:
-        """What `recognizer`, whose net must be this batcher's, reads in a picture's bytes.
+        """What `recognizer`, whose net must be this batcher's, reads in a picture's bytes, in a place taken before.
 
         Raises:
-            Problem: too many pictures are waiting.
             PictureError: it cannot be read.
         """
         seen = await self.see(lambda: recognizer.see(data, name=name), data)
         return recognizer.told(seen, await self.probabilities(seen.faces_NHW, recognizer.tta))
 
-    def refuse_more_than_fit(self, pictures: int) -> None:
-        """A `Problem` where so many more would be too many."""
+    @contextmanager
+    def places(self, pictures: int) -> Iterator[None]:
+        """Take places for so many, until they are read to their end; a `Problem` where they would be too many."""
         if self.held + pictures > self.most:
             raise busy("More pictures are waiting than this service takes at a time.")
+        self.held += pictures
+        try:
+            yield
+        finally:
+            self.held -= pictures
 
     async def see(self, look: Callable[[], T], data: bytes = b"") -> T:
         """What `look` gives, called in the pool.
 
         Args:
             data: of the picture that it decodes, for which it waits until there is room.
-
-        Raises:
-            Problem: too many are waiting.
         """
-        self.refuse_more_than_fit(1)
         loop = asyncio.get_running_loop()
-        self.held += 1
         job = self._pool.submit(self._in_room, look, data)
-        # Whoever waited may have given up; the thread is taken until it is done.
-        job.add_done_callback(lambda done: _tell(loop, self._release))
-        return await asyncio.wrap_future(job)
+        self._searched += 1
+        job.add_done_callback(lambda done: _tell(loop, self._found))
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:  # whoever waited has given up; the thread is taken until it is done
+            self.held += 1
+            job.add_done_callback(lambda done: _tell(loop, self._release))
+            raise
 
     async def probabilities(self, faces_NHW: Pixels, tta: str) -> Floats:
         """As `Model.probabilities`, with the faces of others in one batch."""
@@ -100,6 +105,9 @@ class Batcher:
         """End the threads; what waits is dropped."""
         self._pool.shutdown(cancel_futures=True)
         self._net.shutdown(cancel_futures=True)
+
+    def _found(self) -> None:
+        self._searched -= 1
 
     def _release(self) -> None:
         self.held -= 1
@@ -117,7 +125,7 @@ class Batcher:
     async def _run(self) -> None:
         """Batch after batch, until nothing waits."""
         while self._waiting:
-            if self.held and sum(len(one.faces_NHW) for one in self._waiting) < BATCH:
+            if self._searched and sum(len(one.faces_NHW) for one in self._waiting) < BATCH:
                 await asyncio.sleep(WAIT)
             batch: list[_Waiting] = []
             faces = 0

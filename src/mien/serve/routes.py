@@ -40,7 +40,6 @@ async def analyze(
     service: Service = request.app.state.service
     uploads = await read_uploads(request, "files", ("image/",))
     reader = chosen(service.photos, min_confidence, tta, threshold, max_faces)
-    service.batcher.refuse_more_than_fit(len(uploads))
 
     async def read(upload: Upload) -> Analysis:
         try:
@@ -54,7 +53,8 @@ async def analyze(
         service.meters.faces.inc(len(told.faces))
         return told
 
-    results = await asyncio.gather(*map(read, uploads))
+    with service.batcher.places(len(uploads)):
+        results = await asyncio.gather(*map(read, uploads))
     return JSONResponse({"results": [told.to_dict() for told in results]})
 
 

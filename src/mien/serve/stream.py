@@ -148,8 +148,9 @@ class _Stream:
             size[:] = picture_HW3.shape[:2]
             return watcher.look(picture_HW3, at)
 
-        glance = await batcher.see(look, data)
-        faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.recognizer.tta))
+        with batcher.places(1):
+            glance = await batcher.see(look, data)
+            faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.recognizer.tta))
         self._service.meters.faces.inc(len(faces))
         high, wide = size
         reader = watcher.recognizer
