@@ -7,6 +7,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 import av
 import cv2
@@ -63,6 +64,17 @@ def test_a_file_may_be_closed_while_a_thread_decodes_it(tmp_path: Path) -> None:
         assert first.index == 0
         assert len(list(shots)) < 59
         assert clip.notes == []
+
+
+def test_nothing_more_is_decoded_once_that_is_told(tmp_path: Path) -> None:
+    film, stop = clips.make(tmp_path / "a.mp4", lambda i: clips.still(64, 48), clips.even(60), sound=None), Event()
+    with Clip(film, stop=stop) as clip:
+        decoded, shots = [], clip.shots(every=50)
+        clip._decoded = lambda: (decoded.append(frame) or frame for frame in Clip._decoded(clip))  # type: ignore[method-assign,func-returns-value]
+        next(shots)
+        stop.set()
+        assert list(shots) == []
+    assert len(decoded) <= 2
 
 
 def test_every_so_manyth_frame(tmp_path: Path) -> None:

@@ -73,13 +73,21 @@ class Clip:
         notes: what was wrong with the file, in sentences; complete once `shots` has ended.
     """
 
-    def __init__(self, path: str | Path, data: bytes | None = None, *, max_pixels: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        data: bytes | None = None,
+        *,
+        max_pixels: int | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
         """Open the file.
 
         Args:
             path: of the file; where there is `data`, only what to call it.
             data: the content of a file that somebody sent: a video of a usual kind, which cannot have others opened.
             max_pixels: of a frame; a video of larger ones is refused, and larger ones in it are left out.
+            stop: once it is set, nothing more is decoded, not even what `shots` would leave out, and `shots` ends.
 
         Raises:
             MissingExtra: PyAV is not installed.
@@ -88,7 +96,7 @@ class Clip:
         self.path = Path(path)
         self.notes: list[str] = []
         # Whoever closes the file waits for the thread that decodes; ffmpeg would read memory that is gone.
-        self._busy, self._closed = threading.Lock(), False
+        self._busy, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()
         self._container = open_input(self.path) if data is None else _open_sent(data, self.path)
         try:
             self._stream = _pictures_of(self._container, self.path)
@@ -127,6 +135,8 @@ class Clip:
                 if self._closed:
                     return
                 frame = next(frames, None)
+                if self._stop.is_set():
+                    return
                 if frame is None:
                     break
                 # A stream without times has its frame rate. A time that falls would set trackers and players back.
@@ -146,7 +156,7 @@ class Clip:
         """What can be decoded: a damaged packet is left out, a file that breaks off ends there."""
         av, faults = pyav(), 0
         packets = self._container.demux(self._stream)
-        while True:
+        while not self._stop.is_set():
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError:
