@@ -121,9 +121,10 @@ def test_what_cannot_begin_says_why_in_one_sentence() -> None:
         assert said in done.stderr
 
 
-def test_open_to_others_without_a_token_it_says_so() -> None:
+def test_open_to_others_it_says_what_it_may_be_called_and_that_it_has_no_token() -> None:
     with command("--host", "0.0.0.0") as (process, _):
         assert process.stderr is not None
+        assert "--allow-host NAME" in process.stderr.readline()
         assert "set MIEN_TOKEN" in process.stderr.readline()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.read.recognizer import DEFAULT, DETECTOR, NANO
-from mien.serve.settings import HOST, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
+from mien.serve.settings import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
 
 
 def serve(
@@ -45,6 +45,10 @@ def serve(
 
     def greet(address: str) -> None:
         typer.echo(f"mien serves at {address} (Ctrl-C ends it)", err=True)
+        if settings.is_everywhere and not settings.hosts:
+            typer.echo(
+                f"mien: that is no name; it is called {', '.join(LOCAL)}, or what --allow-host NAME says", err=True
+            )
         if host not in ("127.0.0.1", "::1", "localhost") and settings.token is None:
             typer.echo("mien: whoever reaches this address may use it; set MIEN_TOKEN to ask for a token", err=True)
 

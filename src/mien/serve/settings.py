@@ -78,7 +78,16 @@ class Settings:
                 raise MienError(f"{name.replace('_', '-')} is a number above 0, got {getattr(self, name)}")
 
     @property
+    def own(self) -> str:
+        """Where it listens, as it stands in an address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens at all addresses of this machine, so that where it listens is no name."""
+        return self.own in EVERYWHERE
+
+    @property
     def names(self) -> frozenset[str]:
         """Every name, in small letters, that it may be called by."""
-        own = f"[{self.host}]" if ":" in self.host else self.host
-        return frozenset(name.lower() for name in (*LOCAL, own, *self.hosts) if name not in EVERYWHERE)
+        return frozenset(name.lower() for name in (*LOCAL, self.own, *self.hosts) if name not in EVERYWHERE)
