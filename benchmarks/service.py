@@ -11,8 +11,12 @@ threads of this one, each on a connection that it keeps. Four questions, in this
   within 2 s. The service's processor seconds a picture are at most 1.25 times those of the library, which reads the
   same pictures one after another in a fresh process before, with one thread a forward, as the service does.
 - memory: what the process holds after so many requests may be 50 MB more than after the first tenth of them.
-- stream: 4 webcams send 15 frames a second for 10 s; the median answer is less than 0.1 s behind its frame.
-- harm: 2,000 requests that mean harm (tests/hostile.py), one after another; each is answered, with 4xx, within 2 s.
+- stream: 4 webcams send 15 frames a second for 10 s; the median answer is less than 0.1 s behind its frame, and at most
+  1 frame in 20 is left without an answer.
+- harm: 2,000 requests that mean harm (tests/hostile.py), one after another, to a service with a token; each is answered,
+  with 4xx, within 2 s.
+
+It ends with 1 where one of these is not held.
 """
 
 from __future__ import annotations
@@ -50,6 +54,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import hostile  # noqa: E402
 
 PHOTOS, MOST_P99, MOST_CPU, MOST_GROWTH_MB, MOST_BEHIND, MOST_HARM = 50, 2.0, 1.25, 50, 0.1, 2.0
+MOST_SKIPPED = 0.05  # of the webcams' frames
 WEBCAMS, FRAMES_PER_SECOND, WEBCAM_SECONDS = 4, 15, 10
 
 
@@ -86,19 +91,22 @@ class Process:
 
 
 @contextmanager
-def service() -> Iterator[Process]:
+def service(token: str = "") -> Iterator[Process]:
     """`mien serve` on a free port; its log is thrown away."""
-    command = [sys.executable, "-m", "mien", "serve", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        found = re.search(r":(\d+) ", process.stderr.readline())
-        if found is None:
-            sys.exit("mien serve did not start")
-        threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True).start()
-        yield Process(process.pid, int(found[1]))
-        process.terminate()
-        if process.wait(60):
-            sys.exit(f"mien serve ended with {process.returncode}")
+    command, environment = [sys.executable, "-m", "mien", "serve", "--port", "0"], {**os.environ, "MIEN_TOKEN": token}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r":(\d+) ", process.stderr.readline())
+            if found is None:
+                sys.exit("mien serve did not start")
+            threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True).start()
+            yield Process(process.pid, int(found[1]))
+            process.terminate()
+            if process.wait(60):
+                sys.exit(f"mien serve ended with {process.returncode}")
+        finally:
+            process.kill()  # else whoever broke off would wait for it
 
 
 def ask_all(running: Process, pictures: list[bytes], clients: int, go_on: Callable[[int], bool]) -> dict[str, Any]:
@@ -119,8 +127,9 @@ def ask_all(running: Process, pictures: list[bytes], clients: int, go_on: Callab
                     got = line.getresponse()
                     body = got.read()
                     error = "" if got.status == 200 else f"{got.status} {body[:200]!r}"
-                except OSError as why:
+                except (OSError, http.client.HTTPException) as why:
                     error = repr(why)
+                    line.close()  # the next request opens it anew
                 with lock:
                     seconds.append(time.perf_counter() - began)
                     errors.extend([error] if error else [])
@@ -163,7 +172,7 @@ def memory(running: Process, pictures: list[bytes], requests: int) -> dict[str, 
 def webcams(running: Process, pictures: list[bytes]) -> dict[str, Any]:
     """How far answers are behind their frames, with several webcams at once."""
     behind: list[float] = []
-    skipped: list[int] = []
+    errors: list[str] = []
 
     def webcam(number: int) -> None:
         sent: dict[int, float] = {}
@@ -185,19 +194,26 @@ def webcams(running: Process, pictures: list[bytes]) -> dict[str, Any]:
             while frame < total - 1:  # the newest is always answered
                 answer = json.loads(socket.recv(timeout=60))
                 frame = answer["frame"]
-                behind.append(time.perf_counter() - sent[frame])
-                skipped.append(answer["skipped"])
+                if "analysis" in answer:
+                    behind.append(time.perf_counter() - sent[frame])
             sender.join()
 
-    crew = [threading.Thread(target=webcam, args=(number,)) for number in range(WEBCAMS)]
+    def watched(number: int) -> None:
+        try:
+            webcam(number)
+        except Exception as why:  # whatever it is, the others go on and the record tells it
+            errors.append(repr(why))
+
+    crew = [threading.Thread(target=watched, args=(number,)) for number in range(WEBCAMS)]
     for one in crew:
         one.start()
     for one in crew:
         one.join()
     return {
         "webcams": WEBCAMS,
+        "errors": errors,
+        "frames": WEBCAMS * FRAMES_PER_SECOND * WEBCAM_SECONDS,
         "answers": len(behind),
-        "skipped": sum(skipped),
         "behind_seconds": {f"p{p}": round(float(np.percentile(behind, p)), 4) for p in (50, 95, 100)},
     }
 
@@ -207,18 +223,11 @@ def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
     seconds, others = [], []
     with closing(running.line()) as line:
         for one in hostile.requests(requests):
-            if one.kind == "tokens":
-                continue  # this service wants none
             began = time.perf_counter()
-            line.putrequest(one.method, one.path, skip_host="Host" in one.headers)
-            for name, value in {**one.headers, "Content-Length": str(len(one.body))}.items():
-                line.putheader(name, value)
-            line.endheaders(one.body)
-            got = line.getresponse()
-            got.read()
+            status, _ = hostile.ask(line, one)
             seconds.append(time.perf_counter() - began)
-            if not 400 <= got.status < 500:
-                others.append([one.kind, got.status])
+            if not 400 <= status < 500:
+                others.append([one.kind, status])
     return {"requests": len(seconds), "not_4xx": others, "most_seconds": round(max(seconds), 4)}
 
 
@@ -271,6 +280,7 @@ def main() -> None:
         after = alone()  # on both sides, as others may use the machine too
         record["memory"] = memory(running, pictures, wanted.requests)
         record["stream"] = webcams(running, pictures)
+    with service(hostile.TOKEN) as running:
         record["harm"] = harm(running)
     library_ms = statistics.mean([before, after])
     ratio = record["load"]["cpu_ms_per_picture"] / library_ms
@@ -283,12 +293,17 @@ def main() -> None:
         f"processor time at most {MOST_CPU:g} times the library's": ratio <= MOST_CPU,
         f"growth at most {MOST_GROWTH_MB} MB": growth <= MOST_GROWTH_MB,
         f"webcams' median at most {MOST_BEHIND:g} s behind": record["stream"]["behind_seconds"]["p50"] < MOST_BEHIND,
+        f"webcams' frames without an answer at most {100 * MOST_SKIPPED:g} %": (
+            record["stream"]["answers"] >= (1 - MOST_SKIPPED) * record["stream"]["frames"]
+        ),
+        "no webcam broke off": not record["stream"]["errors"],
         f"harm answered within {MOST_HARM:g} s": record["harm"]["most_seconds"] <= MOST_HARM,
         "harm answered with 4xx": not record["harm"]["not_4xx"],
     }
     print(json.dumps(record, indent=1))
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+    sys.exit(not all(record["held"].values()))
 
 
 if __name__ == "__main__":

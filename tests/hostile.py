@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import random
 import struct
 import zlib
@@ -41,6 +42,17 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     statuses: tuple[int, ...] = (422,)
+
+
+def ask(line: http.client.HTTPConnection, one: Request) -> tuple[int, bytes]:
+    """Status and body of the answer of a service with `TOKEN`, over a connection that may be kept."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **one.headers}
+    line.putrequest(one.method, one.path, skip_host="Host" in headers)
+    for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
+        line.putheader(name, value)
+    line.endheaders(one.body)
+    got = line.getresponse()
+    return got.status, got.read()
 
 
 def requests(n: int, seed: int = 0) -> Iterator[Request]:

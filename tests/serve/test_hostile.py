@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,7 @@ from command import MIEN
 from mien.read import sample
 
 N = 2000
+SECONDS = 2.0  # in which each is answered
 GROWTH = 60_000_000  # bytes that the process may hold more afterwards; one bomb that went off takes gigabytes
 
 
@@ -30,16 +32,6 @@ class Victim:
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process, self.port = process, port
-
-    def ask(self, one: hostile.Request, line: http.client.HTTPConnection) -> tuple[int, bytes]:
-        """Status and body of the answer, over a connection that is kept as long as the service keeps it."""
-        headers = {"Authorization": f"Bearer {hostile.TOKEN}", "Content-Type": "image/jpeg", **one.headers}
-        line.putrequest(one.method, one.path, skip_host="Host" in headers)
-        for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
-            line.putheader(name, value)
-        line.endheaders(one.body)
-        got = line.getresponse()
-        return got.status, got.read()
 
     def line(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -54,16 +46,19 @@ def victim() -> Iterator[Victim]:
     command = [*MIEN, "serve", "--port", "0", "--model", "nano", "--timeout", "5"]
     environment = {**os.environ, "MIEN_TOKEN": hostile.TOKEN}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        greeting = process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+) ", greeting)
-        assert found, greeting
-        log = Drain(process.stderr)
-        yield Victim(process, int(found[1]))
-        process.terminate()
-        assert process.wait(30) == 0
-        log.join()
-        assert "Traceback" not in log.text
+        try:
+            assert process.stderr is not None
+            greeting = process.stderr.readline()
+            found = re.search(r"http://127\.0\.0\.1:(\d+) ", greeting)
+            assert found, greeting
+            log = Drain(process.stderr)
+            yield Victim(process, int(found[1]))
+            process.terminate()
+            assert process.wait(30) == 0
+            log.join()
+            assert "Traceback" not in log.text
+        finally:
+            process.kill()
 
 
 class Drain:
@@ -82,9 +77,20 @@ class Drain:
         self._thread.join()
 
 
+def in_time(line: http.client.HTTPConnection, one: hostile.Request) -> tuple[int, bytes]:
+    """The answer; within the time that is claimed, though on a busy machine not always the first time."""
+    took = []
+    while not took or (took[-1] > SECONDS and len(took) < 2):
+        began = time.perf_counter()
+        told = hostile.ask(line, one)
+        took.append(time.perf_counter() - began)
+    assert took[-1] <= SECONDS, (one.kind, one.path, one.body[:40], took)
+    return told
+
+
 def is_well(victim: Victim) -> bool:
     with closing(victim.line()) as line:
-        status, body = victim.ask(hostile.Request("photo", body=sample().read_bytes()), line)
+        status, body = hostile.ask(line, hostile.Request("photo", body=sample().read_bytes()))
     return status == 200 and len(json.loads(body)["results"][0]["faces"]) == 1
 
 
@@ -94,10 +100,10 @@ def test_two_thousand_of_them(victim: Victim) -> None:
     seen: Counter[str] = Counter()
     with closing(victim.line()) as line:
         for one in hostile.requests(200, seed=1):  # what is loaded once is loaded
-            victim.ask(one, line)
+            hostile.ask(line, one)
         before = victim.memory()
         for one in hostile.requests(N):
-            status, body = victim.ask(one, line)
+            status, body = in_time(line, one)
             seen[one.kind] += 1
             if status not in one.statuses or set(json.loads(body)["error"]) != {"code", "message", "hint"}:
                 odd.append((one.kind, one.path, one.headers, one.body[:40], status, body[:200]))

@@ -30,11 +30,11 @@ def command(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     ) as process:
-        assert process.stderr is not None
-        greeting = process.stderr.readline()
-        found = re.fullmatch(r"mien serves at http://[\d.]+:(\d+) \(Ctrl-C ends it\)\n", greeting)
-        assert found, greeting
         try:
+            assert process.stderr is not None
+            greeting = process.stderr.readline()
+            found = re.fullmatch(r"mien serves at http://[\d.]+:(\d+) \(Ctrl-C ends it\)\n", greeting)
+            assert found, greeting
             yield process, int(found[1])
         finally:
             process.kill()
