@@ -13,8 +13,8 @@ threads of this one, each on a connection that it keeps. Four questions, in this
 - memory: what the process holds after so many requests may be 50 MB more than after the first tenth of them.
 - stream: 4 webcams send 15 frames a second for 10 s; the median answer is less than 0.1 s behind its frame, and at most
   1 frame in 20 is left without an answer.
-- harm: 2,000 requests that mean harm (tests/hostile.py), one after another, to a service with a token; each is answered,
-  with 4xx, within 2 s.
+- harm: 2,000 requests that mean harm (tests/hostile.py), one after another, to a service with a token; each is
+  answered, with 4xx, within 2 s.
 
 It ends with 1 where one of these is not held.
 """

@@ -120,6 +120,16 @@ def test_other_sites_are_not_let_in_unless_named(served: Served, guarded: Served
     assert served.http.options("/v1/analyze", **asked).status_code == 403
 
 
+def test_origins_are_compared_as_browsers_send_them() -> None:
+    given = ("https://Example.org", "https://a.org:443", "http://a.org:80", "http://a.org:443")
+    assert Settings(origins=given).origins == (
+        "https://example.org",
+        "https://a.org",
+        "http://a.org",
+        "http://a.org:443",
+    )
+
+
 def test_what_browsers_are_told(served: Served) -> None:
     for path in ("/", "/docs", "/v1/models", "/nowhere"):
         got = served.http.get(path)

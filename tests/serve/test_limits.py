@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from websockets.sync.client import connect
 
 from mien.read import sample
 from mien.serve.connection import Connection, Stream
@@ -198,7 +199,9 @@ def test_who_reads_gets_it_all(served: Served) -> None:
 @pytest.mark.usefixtures("closes_soon")
 def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> None:
     picture = sample().read_bytes()
-    with served.connect() as line:
+    with served.connect() as line, connect(served.ws) as stream:
+        stream.send('{"token": null}')
+        stream.recv(timeout=10)
         line.sendall(HEAD + f"Content-Length: {len(picture)}\r\nConnection: close\r\n\r\n".encode() + picture[:-1])
         line.settimeout(0.3)
         with pytest.raises(TimeoutError):
@@ -206,6 +209,8 @@ def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> 
         line.settimeout(10)
         line.sendall(picture[-1:])
         assert answer(line)[0] == 200
+        stream.send(bytes(4) + picture)
+        assert '"analysis"' in str(stream.recv(timeout=10))
 
 
 def test_more_connections_than_are_taken(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

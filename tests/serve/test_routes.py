@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_options_out_of_range(served: Served, option: str, value: str) -> None:
     assert error(got)["message"].startswith(f"{option}: ")
 
 
+@pytest.mark.parametrize("path", ["/v1/analyze?max_fases=3", "/v1/video?tta=none&Every=2"])
+def test_options_that_are_not_there(served: Served, path: str) -> None:
+    got = served.http.post(path, content=PORTRAIT)
+    assert (got.status_code, error(got)["code"]) == (422, "invalid_option")
+    assert "max_faces" in error(got)["hint"]
+
+
+def test_a_look_without_the_body(served: Served) -> None:
+    for path in ("/", "/healthz"):
+        got = served.http.head(path)
+        assert (got.status_code, got.content) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
     [
@@ -119,7 +133,11 @@ def test_more_parts_than_are_taken(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
-    [("GET", "/nowhere", 404, "not_found"), ("GET", "/v1/analyze", 405, "method_not_allowed")],
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/v1/analyze/", 404, "not_found"),
+        ("GET", "/v1/analyze", 405, "method_not_allowed"),
+    ],
 )
 def test_addresses_that_are_not_there(served: Served, method: str, path: str, status: int, code: str) -> None:
     got = served.http.request(method, path)
@@ -163,6 +181,12 @@ def test_videos_that_are_none_too_long_or_would_open_others(served: Served, tmp_
     long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], sound=None)
     got = served.http.post("/v1/video", content=long.read_bytes())
     assert (got.status_code, error(got)["code"]) == (413, "too_long")
+
+
+def test_videos_without_the_extra(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    got = served.http.post("/v1/video", content=b"video")
+    assert (got.status_code, error(got)["code"]) == (501, "not_installed")
 
 
 def test_a_video_of_frames_that_are_too_large(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,9 @@ _ABOUT = (
 
 def create_app(service: Service) -> ASGIApp:
     """The application; from the outside in: log, closing, headers, guards, other sites, token, limits, routes."""
-    api = FastAPI(title="mien", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="mien", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     api.state.service = service
     for room in (routes, films, stream, page, reference):
         api.include_router(room.router)

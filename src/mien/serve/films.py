@@ -7,7 +7,7 @@ import threading
 from contextlib import closing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse
 
 from mien.read.clip import Clip
@@ -16,7 +16,7 @@ from mien.read.recognizer import Recognizer
 from mien.read.tracks import SMOOTH
 from mien.read.video import watch
 from mien.serve import schema
-from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen
+from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
 from mien.serve.problems import Problem, busy, problems
 from mien.serve.service import Service
 from mien.serve.uploads import Upload, read_uploads, takes
@@ -31,6 +31,7 @@ router = APIRouter()
 @router.post(
     "/v1/video",
     responses={200: {"model": schema.VideoShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
+    dependencies=[Depends(refuse_unknown)],
     openapi_extra=takes("file", False, "application/octet-stream", "video/*"),
 )
 async def video(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from mien.read import Recognizer
 from mien.read.detectors import Adjustable
+from mien.serve.problems import Problem
 from mien.serve.settings import MAX_FACES
 
 MinConfidence = Annotated[
@@ -18,6 +19,19 @@ Threshold = Annotated[float, Query(gt=0, le=1, description="How sure the detecto
 MaxFaces = Annotated[
     int | None, Query(ge=1, le=MAX_FACES, description=f"Of a picture, the largest; default {MAX_FACES}.")
 ]
+
+
+def refuse_unknown(request: Request) -> None:
+    """A `Problem` where the address has an option that its route does not know, such as a misspelt one."""
+    known = {option.alias for option in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            raise Problem(
+                422,
+                "invalid_option",
+                f"There is no option {name[:80]!r} here.",
+                f"There are: {', '.join(sorted(known))}.",
+            )
 
 
 def chosen(

@@ -24,6 +24,7 @@ _REVALIDATE = {"Cache-Control": "no-cache"}  # kept, and asked for again: a new 
 router = APIRouter(include_in_schema=False)
 
 
+@router.head("/")
 @router.get("/")
 async def index() -> FileResponse:
     """The page itself."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from mien.errors import PictureError
 from mien.read.detectors import THRESHOLD
 from mien.read.results import Analysis
 from mien.serve import schema
-from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen
+from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
 from mien.serve.problems import busy, problems
 from mien.serve.service import Service
 from mien.serve.uploads import Upload, read_uploads, takes
@@ -23,6 +23,7 @@ router = APIRouter()
 @router.post(
     "/v1/analyze",
     responses={200: {"model": schema.ResultsShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
+    dependencies=[Depends(refuse_unknown)],
     openapi_extra=takes("files", True, "application/octet-stream", "image/*"),
 )
 async def analyze(
@@ -76,6 +77,7 @@ async def models(request: Request) -> JSONResponse:
     return JSONResponse({"models": told})
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses={200: {"model": schema.StateShape}})
 async def healthz() -> JSONResponse:
     """Whether the process answers."""

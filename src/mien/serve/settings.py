@@ -73,6 +73,7 @@ class Settings:
         for origin in self.origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
                 raise MienError(f"an origin is scheme and name, such as https://example.org, got {origin!r}")
+        object.__setattr__(self, "origins", tuple(map(_as_sent, self.origins)))
         for name in ("max_body", "max_video", "timeout", "queue", "streams", "video_seconds"):
             if not 0 < getattr(self, name) < math.inf:
                 raise MienError(f"{name.replace('_', '-')} is a number above 0, got {getattr(self, name)}")
@@ -91,3 +92,10 @@ class Settings:
     def names(self) -> frozenset[str]:
         """Every name, in small letters, that it may be called by."""
         return frozenset(name.lower() for name in (*LOCAL, self.own, *self.hosts) if name not in EVERYWHERE)
+
+
+def _as_sent(origin: str) -> str:
+    """An origin as browsers send it: in small letters, without the port that its scheme has anyway."""
+    small = origin.lower()
+    usual = ":443" if small.startswith("https:") else ":80"
+    return small.removesuffix(usual)
