@@ -75,9 +75,11 @@ def cut(rng: random.Random) -> Request:
 
 
 def huge(rng: random.Random) -> Request:
-    """A few bytes that say they are gigapixels."""
+    """A few bytes that say they are gigapixels, or 50 megapixels of the deepest kind."""
     side = rng.randrange(20_000, 65_535)
-    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    if rng.random() < 0.2:
+        side = 7040  # just below what is taken
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
     zeros = zlib.compress(bytes(100_000))
     idat = struct.pack(">I", len(zeros)) + b"IDAT" + zeros + struct.pack(">I", zlib.crc32(b"IDAT" + zeros))
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + idat

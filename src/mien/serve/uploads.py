@@ -94,7 +94,7 @@ def _options(header: str) -> Message:
 def _parameter(headers: Message, name: str, header: str) -> str:
     """What a header says behind `name=`; nothing where it does not."""
     try:
-        return collapse_rfc2231_value(headers.get_param(name, "", header))  # type: ignore[arg-type]
+        return collapse_rfc2231_value(headers.get_param(name, "", header))
     except (TypeError, ValueError):  # of RFC 2231's forms `email` knows some that it cannot read
         raise Problem(
             400,
