@@ -11,7 +11,7 @@ from mien.read.ahead import Behind, Room, ahead
 
 
 def left_behind() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+    return [t.name for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
 
 
 def test_items_come_in_order_and_the_thread_ends() -> None:

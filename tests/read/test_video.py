@@ -215,7 +215,7 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
     frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
     assert [f.index for f in islice(frames, 10)] == list(range(10))
     frames.close()
-    assert not [t.name for t in threading.enumerate() if t.name.startswith("mien-")]
+    assert not left()
     assert len(out.read_text().splitlines()) == 11
     assert srt.read_text().startswith("1\n00:00:00,000 --> 00:00:00,400\nPerson 1: happy\n")
     from mien.read.clip import Clip
@@ -227,7 +227,7 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
 
 def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
-    ours = [t for t in threading.enumerate() if t.name.startswith("mien-")]
+    ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
     for thread in ours:
         thread.join(10)
     return [t.name for t in ours if t.is_alive()]
