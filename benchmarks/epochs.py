@@ -35,7 +35,7 @@ def seconds(recipe: Recipe, data: Dataset) -> tuple[float, float]:
             began = time.perf_counter()
             run = train(replace(recipe, epochs=epochs, warmup=0.0), data, Path(place) / f"{epochs}")
             spent.append(time.perf_counter() - began)
-    return run.history[-1]["seconds"], spent[1] - spent[0]
+        return run.history[-1]["seconds"], spent[1] - spent[0]
 
 
 def main() -> None:
