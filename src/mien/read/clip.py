@@ -188,7 +188,7 @@ def open_input(path: Path) -> InputContainer:
         MissingExtra: PyAV is not installed.
         VideoError: there is no such file, or PyAV can make nothing of it.
     """
-    av = pyav()
+    pyav()  # if it is not there, that is told before what is wrong with the file
     try:
         if path.is_dir():
             raise VideoError(f"{path} is a folder, not a video")
@@ -200,13 +200,8 @@ def open_input(path: Path) -> InputContainer:
         raise VideoError(f"cannot read {path}: {why.strerror or why}") from None
     if empty:
         raise VideoError(f"{path} is empty")
-    try:
-        # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
-        container: InputContainer = av.open(
-            f"file:{path.absolute()}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
-    except av.error.FFmpegError:
-        raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
+    # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
+    container = _opened(f"file:{path.absolute()}", {"protocol_whitelist": "file"}, path)
     if container.format.name in _TEXTS:
         container.close()
         raise VideoError(f"{path} is text, not a video")
@@ -215,10 +210,15 @@ def open_input(path: Path) -> InputContainer:
 
 def _open_sent(data: bytes, path: Path) -> InputContainer:
     """The content of a file, of one of the kinds that hold nothing but their own pictures and sound."""
-    av = pyav()
     options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_SENT)}
+    return _opened(io.BytesIO(data), options, path)
+
+
+def _opened(source: str | io.BytesIO, options: dict[str, str], path: Path) -> InputContainer:
+    """What PyAV makes of it, titles in whatever alphabet; `VideoError` where that is nothing."""
+    av = pyav()
     try:
-        container: InputContainer = av.open(io.BytesIO(data), options=options, metadata_errors="replace")
+        container: InputContainer = av.open(source, options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError):
         raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
     return container
