@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mien.card import CLEAN
 from mien.data import VAL, load
 from mien.judge.protocols import judge_split
 from mien.train import Run, as_judged, find_recipe, predict
@@ -30,13 +31,14 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
     run, data = Run(folder), load(csv, votes=votes)
     recipe, truth = run.checkpoint().state["recipe"], as_judged(folder, data)
     told_NK = predict(folder, data, VAL, device="cpu")
-    judged = judge_split(told_NK, truth[VAL].rows_N, data, truth, VAL).official
+    judged = judge_split(told_NK, truth[VAL].rows_N, data, truth, VAL)
     epochs = find_recipe(recipe["name"]).epochs
     return {
         "recipe": recipe,
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
-        "judged": judged.to_dict(),
+        "judged": judged.official.to_dict(),
+        "judged_clean": next(e for e in judged.evaluations if e.protocol == CLEAN).to_dict(),
         "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
         "claim": CLAIMS[recipe["name"]],
     }

@@ -17,6 +17,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 HERE = Path(__file__).parent
+UNKNOWN = "–"
 TWINS = {"clean": "without twins", "strict": "without near-twins"}
 DOCUMENTS = [HERE.parent / "README.md", HERE / "LOG.md"]
 PLACE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -48,21 +49,31 @@ def comparison(result: dict[str, Any]) -> str:
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
         f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
-        f"macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
-        "|---|---|---|---|---|---|---|---|",
+        f"without twins, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
         score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
+        clean = arm.get("scores_clean", {}).get(split)
         rows.append(
             f"| `{arm['arm']}` | {loss['mean']:.2f} | {_spread(score['accuracy'])} | "
-            f"{low:.1f} to {high:.1f} | {_spread(score['macro_f1'])} | {_spread(gap)} | "
+            f"{low:.1f} to {high:.1f} | {_spread(clean['accuracy']) if clean else UNKNOWN} | "
+            f"{_spread(score['macro_f1'])} | {_spread(gap)} | "
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
     net = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
-    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`; {net}.\n{verdicts}\n"
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`{_without(arms[0], split)}; {net}.\n{verdicts}\n"
+
+
+def _without(arm: dict[str, Any], split: str) -> str:
+    """How many faces have no byte-identical twin in Training, or why nothing is said of them."""
+    if "scores_clean" not in arm:
+        return "; what was predicted of each face was not kept, so that nothing can be said of those without twins"
+    clean = arm["scores_clean"].get(split)
+    return f", {clean['n']:,} of them without a byte-identical twin in Training" if clean else ""
 
 
 def starts(result: dict[str, Any]) -> str:
@@ -83,15 +94,17 @@ def starts(result: dict[str, Any]) -> str:
 def papers(result: dict[str, Any]) -> str:
     """One row a paper: what its net reached here, and what the paper claims."""
     rows = [
-        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | judged by | the paper claims |",
-        "|---|---|---|---|---|---|",
+        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without twins, % | judged by | "
+        "the paper claims |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, claim, recipe = row["judged"], row["claim"], row["recipe"]
+        judged, clean, claim, recipe = (row[key] for key in ("judged", "judged_clean", "claim", "recipe"))
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
-            f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | {judged['against']} | "
+            f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
+            f"{100 * clean['accuracy']:.1f} (n = {clean['n']:,}) | {judged['against']} | "
             f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
         )
     return "\n".join(rows) + "\n"
@@ -139,13 +152,14 @@ def shipped(result: dict[str, Any]) -> str:
 def shapes(result: dict[str, Any]) -> str:
     """One row a shape of net."""
     rows = [
-        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % |",
-        "|---|---|---|---|---|",
+        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % | without twins, % |",
+        "|---|---|---|---|---|---|",
     ]
     for row in result["shapes"]:
         rows.append(
             f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
-            f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} |"
+            f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
+            f"{100 * row['val_accuracy_clean']:.1f} |"
         )
     return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
 

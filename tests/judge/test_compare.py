@@ -121,6 +121,21 @@ def test_scores_come_from_the_predictions(dataset: Dataset) -> None:
     assert score.f1.mean() == pytest.approx(score.macro_f1.mean)
 
 
+def test_faces_with_a_twin_in_training_are_left_out_of_the_clean_scores(dataset: Dataset) -> None:
+    train, val = dataset["train"], dataset["val"]
+    known_NHW = val.pixels_NHW.copy()
+    known_NHW[:120] = train.pixels_NHW[:120]
+    twinned = replace(dataset, splits={**dataset.splits, "val": replace(val, pixels_NHW=known_NHW)})
+    runs = make_records(twinned, {"plain": 0.5, "better": 0.8})
+    arm = compare(runs, twinned).arms[0]
+    hits = [(r.probabilities["val"].argmax(1) == val.labels_N)[120:].mean() for r in runs[:3]]
+    assert arm.clean["val"].n == 180
+    assert arm.clean["val"].accuracy.per_seed == pytest.approx(tuple(hits))
+    assert arm.to_dict(twinned.labels.names)["scores_clean"]["val"]["accuracy"]["per_seed"] == pytest.approx(hits)
+    assert arm.clean["test"].accuracy == arm.scores["test"].accuracy
+    assert arm.scores["val"].n == 300
+
+
 def test_order_of_records_does_not_matter_but_that_of_arms_does(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     assert compare([runs[2], *runs[3:], *runs[:2]], dataset).to_dict() == compare(runs, dataset).to_dict()
@@ -143,7 +158,7 @@ def test_json_round_trip_and_keys(dataset: Dataset) -> None:
     assert set(told) == {"data", "protocol", "verdicts", "arms"}
     assert set(told["arms"][0]) == {
         "arm", "seeds", "epochs", "lengths", "selected_by", "judged_epoch", "curves", "validation_peak_epoch", "scores",
-        "seconds", "images_per_second", "machines", "recipe",
+        "scores_clean", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
     assert (told["protocol"]["judged_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
     assert (told["arms"][0]["selected_by"], told["arms"][0]["judged_epoch"]) == (None, {"per_seed": [4, 4, 4]})

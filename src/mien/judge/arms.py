@@ -148,6 +148,8 @@ class ArmResult:
             (clean minus validation accuracy: overfitting) and `gap_running` (running training minus validation
             accuracy, as the student report read it), where there is a validation split.
         scores: split -> score at the judged epoch.
+        clean: split -> the same of the faces without a byte-identical twin in training; lacks a split where that is
+            not known, or leaves none.
         seconds: training time of a run.
         images_per_second: training pictures a second, mean over a run's epochs.
         machines: the different machines that the runs ran on.
@@ -160,6 +162,7 @@ class ArmResult:
     judged_epochs: tuple[int, ...]
     curves: Mapping[str, Curve]
     scores: Mapping[str, Score]
+    clean: Mapping[str, Score]
     seconds: Spread
     images_per_second: Spread | None
     machines: tuple[Mapping[str, object], ...]
@@ -207,6 +210,7 @@ class ArmResult:
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
             "validation_peak_epoch": {"of_mean": self.peak_of_mean, "per_seed": list(self.peaks)},
             "scores": {split: score.to_dict(class_names) for split, score in self.scores.items()},
+            "scores_clean": {split: score.to_dict(class_names) for split, score in self.clean.items()},
             "seconds": self.seconds.to_dict(),
             "images_per_second": self.images_per_second.to_dict() if self.images_per_second else None,
             "machines": [dict(m) for m in self.machines],
@@ -214,8 +218,19 @@ class ArmResult:
         }
 
 
-def summarise(runs: Sequence[RunRecord], truth: Mapping[str, NDArray[np.int64]], classes: int) -> ArmResult:
-    """What `runs`, of one arm and already checked, come to on the splits whose labels [N] are in `truth`."""
+def summarise(
+    runs: Sequence[RunRecord],
+    truth: Mapping[str, NDArray[np.int64]],
+    clean: Mapping[str, NDArray[np.bool_]],
+    classes: int,
+) -> ArmResult:
+    """What `runs`, of one arm and already checked, come to.
+
+    Args:
+        truth: split -> labels [N].
+        clean: split -> which of these faces are in training nowhere, bool [N]; may lack splits.
+        classes: how many.
+    """
     curves = {
         name: Curve.of([[epoch[name] for epoch in run.history] for run in runs])
         for name in CURVES
@@ -233,6 +248,10 @@ def summarise(runs: Sequence[RunRecord], truth: Mapping[str, NDArray[np.int64]],
         judged_epochs=tuple(run.judged for run in runs),
         curves=curves,
         scores={split: score([r.probabilities[split] for r in runs], y, classes) for split, y in truth.items()},
+        clean={
+            split: score([r.probabilities[split][keep_N] for r in runs], truth[split][keep_N], classes)
+            for split, keep_N in clean.items()
+        },
         seconds=Spread(tuple(float(run.seconds) for run in runs)),
         images_per_second=Spread(tuple(float(np.mean(r)) for r in rates)) if all(rates) else None,
         machines=_different([run.machine for run in runs]),

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.split import NO_LABEL, SPLITS, TEST, USAGE, VAL, Dataset
+from mien.data.audit import without_twins
+from mien.data.split import NO_LABEL, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset
 from mien.data.votes import NAME
 from mien.errors import MienError
 from mien.judge.arms import ArmResult, f1_shares, right, summarise
@@ -136,7 +137,9 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
     split = TEST if TEST in truth else VAL
     why = "" if split == TEST else _why_no_test(dataset)
     labels_N, classes = truth[split], len(dataset.labels)
-    results = tuple(summarise(runs, truth, classes) for runs in arms.values())
+    kept = {split: without_twins(dataset, split) for split in truth if TRAIN in dataset}
+    clean = {split: keep_N for split, keep_N in kept.items() if keep_N.any()}
+    results = tuple(summarise(runs, truth, clean, classes) for runs in arms.values())
     predicted = {arm: [run.probabilities[split] for run in runs] for arm, runs in arms.items()}
     first, *others = results
     verdicts = []

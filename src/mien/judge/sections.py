@@ -59,14 +59,16 @@ def setting(c: Comparison) -> Markup:
 
 
 def scores(c: Comparison) -> Markup:
-    """Accuracy and macro-F1 with their intervals, each arm on each split."""
-    head = ["arm", "split", "accuracy %", "95 % interval", "macro-F1 %", "95 % interval", "log loss", "train loss"]
+    """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the clean protocol too."""
+    head = ["arm", "split", "accuracy %", "95 % interval", "without twins", "macro-F1 %", "95 % interval"]
+    head += ["log loss", "train loss"]
     rows = [
         [
             a.arm,
             c.spoken(split, a),
             spread(s.accuracy),
             span(s.accuracy_interval),
+            spread(a.clean[split].accuracy) if split in a.clean else NONE,
             spread(s.macro_f1),
             span(s.macro_f1_interval),
             spread(s.nll, scale=1, digits=2),
@@ -81,7 +83,10 @@ def scores(c: Comparison) -> Markup:
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
     note = f". “{SELECTED_ON.capitalize()}”: the split also chose the epoch, so its figures are optimistic"
     marked = note if any(c.chosen.on(split) for split in c.splits) else ""
-    return table(f"{sentence_case(c.chosen.at)}, {over}; the intervals cover {covers}{marked}", head, rows, words=2)
+    left = ", ".join(f"{s.n:,} of {c.data.spoken[split]}" for split, s in c.arms[0].clean.items())
+    apart = f". “Without twins”: accuracy on the faces that are not in training byte for byte, {left}" if left else ""
+    caption = f"{sentence_case(c.chosen.at)}, {over}; the intervals cover {covers}{apart}{marked}"
+    return table(caption, head, rows, words=2)
 
 
 def differences(c: Comparison) -> Markup:
