@@ -101,7 +101,12 @@ def crop(
     middle = np.array([box.left + box.width / 2, box.top + box.height / 2])
     middle = middle + longer * (rule.shift_x * along + rule.shift_y * down)
 
-    grey_HW, corner = _surroundings(picture_HW3, middle, wide)
+    left, top = (middle - wide / 2).tolist()
+    inside = 0 <= left <= picture_HW3.shape[1] - side and 0 <= top <= picture_HW3.shape[0] - side
+    if wide == side and roll == 0 and inside and left.is_integer() and top.is_integer():
+        return _grey(picture_HW3[int(top) : int(top) + side, int(left) : int(left) + side])  # as the below, sooner
+
+    grey_HW, corner = _surroundings(picture_HW3, middle, wide * (math.sqrt(0.5) if roll else 0.5))
     finer = min(max(1, math.ceil(wide / side - 0.01)), _FINEST)  # samples a side of one pixel of the crop
     step = wide / (side * finer)
     # Sample (u, v) lies at the square's corner plus (u + 1/2, v + 1/2) steps; OpenCV counts from pixels' middles.
@@ -124,10 +129,10 @@ def _roll(landmarks: Sequence[tuple[float, float]]) -> float:
     return math.atan2(left_y - right_y, left_x - right_x)
 
 
-def _surroundings(picture_HW3: Pixels, middle: NDArray[np.float64], wide: float) -> tuple[Pixels, NDArray[np.float64]]:
-    """The part of the picture that a turned square of this width can touch, grey, and where its corner lies."""
+def _surroundings(picture_HW3: Pixels, middle: NDArray[np.float64], reach: float) -> tuple[Pixels, NDArray[np.float64]]:
+    """The part of the picture within `reach` of `middle`, up and down and to the sides, grey, and its corner."""
     high, broad = picture_HW3.shape[:2]
-    reach = wide * 0.75 + 2  # half a diagonal, and a pixel for the interpolation
+    reach += 2  # pixels for the interpolation
     left, top = (
         int(min(max(0, math.floor(at - reach)), size - 1)) for at, size in zip(middle, (broad, high), strict=True)
     )
@@ -136,5 +141,13 @@ def _surroundings(picture_HW3: Pixels, middle: NDArray[np.float64], wide: float)
         for at, size, m in zip((left, top), (broad, high), middle, strict=True)
     )
     part = picture_HW3[top:bottom, left:right]
-    grey = part if part.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_BGR2GRAY)
-    return np.asarray(grey, np.uint8), np.array([left, top], np.float64)
+    return _grey(part), np.array([left, top], np.float64)
+
+
+def _grey(part: Pixels) -> Pixels:
+    """Part of a BGR picture [H,W,3], or of a grey one, as grey [H,W]."""
+    if part.ndim == 2:
+        return part
+    if part.strides[1:] != (3, 1):  # else OpenCV takes the part as it lies in the picture
+        part = np.ascontiguousarray(part)
+    return np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)

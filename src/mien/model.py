@@ -234,6 +234,8 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
     options.intra_op_num_threads = of_one(threads)
     options.log_severity_level = _FATAL
     options.enable_mem_pattern = not shapes_vary
+    # Between two forwards its threads would wait by spinning, and take the core from whatever comes in between.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as why:  # onnxruntime's errors share no base of their own

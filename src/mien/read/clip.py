@@ -26,6 +26,7 @@ from mien.threads import threads
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame as Frame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 Picture = NDArray[np.uint8]
@@ -105,6 +106,8 @@ class Clip:
         except MienError:
             self._container.close()
             raise
+        # One for all frames, of one thread: to make one anew for each, and its threads, takes as long as what it does.
+        self._colours = pyav().video.reformatter.VideoReformatter()
         self._start = (self._container.start_time or 0) / 1_000_000
         rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
         self.rate = float(rate if rate > 0 else USUAL_RATE)
@@ -145,7 +148,7 @@ class Clip:
                 lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
                 end, count = time + lasts, count + 1
                 wanted = (count - 1) % every == 0
-                picture_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio) if wanted else None
+                picture_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colours) if wanted else None
             if picture_HW3 is not None:
                 yield Shot(count - 1, time, lasts, picture_HW3)
         if not count:
@@ -261,9 +264,9 @@ def _told_seconds(stream: VideoStream, container: InputContainer) -> float | Non
         return container.duration / 1_000_000 if container.duration else None
 
 
-def _as_seen(frame: Frame, aspect: Fraction | None) -> Picture:
+def _as_seen(frame: Frame, aspect: Fraction | None, colours: VideoReformatter) -> Picture:
     """Square pixels where the file's are of a shape that occurs, BGR, turned: uint8 [H,W,3]."""
     wide = aspect if aspect and Fraction(1, 2) <= aspect <= 2 else 1
-    picture_HW3 = frame.reformat(width=round(frame.width * wide), format="bgr24").to_ndarray()
+    picture_HW3 = colours.reformat(frame, round(frame.width * wide), format="bgr24", threads=1).to_ndarray()
     turn = _TURNS.get(round(frame.rotation / 90) % 4)
     return np.asarray(picture_HW3 if turn is None else cv2.rotate(picture_HW3, turn), np.uint8)

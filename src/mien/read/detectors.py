@@ -5,7 +5,6 @@ To add one, write a function that returns a `Detector` and put `@detector` above
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -169,7 +168,7 @@ class _Scaled:
 def _detection(row_15: NDArray[np.float64], scale_2: NDArray[np.float64]) -> Detection | None:
     """A row of YuNet's brought to the whole picture's pixels; None for numbers that are none."""
     left, top, width, height = (row_15[:4].reshape(2, 2) * scale_2).ravel().tolist()
-    if not all(map(math.isfinite, row_15)) or not (width > 0 and height > 0):
+    if not np.isfinite(row_15).all() or not (width > 0 and height > 0):
         return None
     points = row_15[4:14].reshape(5, 2) * scale_2
     return Detection(Box(left, top, width, height), float(row_15[14]), tuple((float(x), float(y)) for x, y in points))

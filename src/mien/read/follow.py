@@ -7,7 +7,6 @@ where they are expected, such searches are needed for newcomers alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,9 +16,9 @@ from mien.read.detectors import Detection
 from mien.read.results import Box
 from mien.read.tracks import Tracker, overlap
 
-SEARCH = 0.4  # seconds between searches of the whole frame: a newcomer is seen that much late, at most
+SEARCH = 0.5  # seconds between searches of the whole frame: a newcomer is seen that much late, at most
 WINDOW = 2.0  # a window's side, in longer sides of the face
-WINDOW_PIXELS = 128  # a window's side as the detector looks at it
+WINDOW_PIXELS = 96  # a window's side as the detector looks at it
 _KEEP = 0.3  # the least IoU of a face with where it was expected; less is another face
 _TWICE = 0.6  # from this IoU on two windows have found the same face
 # A cut: of small copies of two frames, more than half differs by so many levels, and they hardly correlate. So it is
@@ -96,16 +95,16 @@ class Follower:
 
     def _is_cut(self, picture_HW3: Pixels) -> bool:
         """Whether this frame shows another scene than the one before."""
-        step = max(1, min(picture_HW3.shape[:2]) // 90)
+        step = max(1, min(picture_HW3.shape[:2]) // 45)
         rough = np.ascontiguousarray(picture_HW3[::step, ::step])
         small = cv2.cvtColor(cv2.resize(rough, _SMALL, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
         before, self._small = self._small, np.asarray(small, np.uint8)
         if before is None:
             return False
-        a, b = before.astype(np.float64), self._small.astype(np.float64)
-        if (np.abs(a - b) > _LEVELS).mean() < _SHARE:
+        changed = np.count_nonzero(cv2.absdiff(before, self._small) > _LEVELS)
+        if changed < _SHARE * before.size:
             return False
-        a, b = a - a.mean(), b - b.mean()
+        a, b = before - before.mean(), self._small - self._small.mean()
         return bool((a * b).sum() < _ALIKE * np.sqrt((a * a).sum() * (b * b).sum()))
 
 
@@ -143,4 +142,4 @@ def _moved(one: Detection, left: int, top: int, times: tuple[float, float]) -> D
     """What was found in a shrunk window, in pixels of the frame."""
     across, down = times
     box = Box(left + across * one.box.left, top + down * one.box.top, across * one.box.width, down * one.box.height)
-    return replace(one, box=box, landmarks=tuple((left + across * x, top + down * y) for x, y in one.landmarks))
+    return Detection(box, one.score, tuple((left + across * x, top + down * y) for x, y in one.landmarks))

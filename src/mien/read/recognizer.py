@@ -153,14 +153,16 @@ class Recognizer:
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise MienError(f"batch is a whole number above 0, got {batch!r}")
         gathered: list[Seen] = []
+        faces = 0
         for image in images:
             try:
                 gathered.append(self.see(image, order=order))
             except PictureError as why:
                 gathered.append(self._unread(image, str(why)))
-            if len(gathered) >= batch or sum(len(s.faces_NHW) for s in gathered) >= batch:
+            faces += len(gathered[-1].found)
+            if len(gathered) >= batch or faces >= batch:
                 yield from self._tell(gathered)
-                gathered = []
+                gathered, faces = [], 0
         yield from self._tell(gathered)
 
     def analyze_video(self, path: str | Path, **options: Any) -> Any:
