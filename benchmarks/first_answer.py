@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from figures import machine, summary
 
 from mien.images import read_picture
 from mien.model import SHIPPED
@@ -78,12 +78,6 @@ def _megabytes(usage: resource.struct_rusage) -> float:
     return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 
-def summary(figures: list[float], digits: int) -> dict[str, Any]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
-    return {"median": round(middle, digits), "quartiles": [round(low, digits), round(high, digits)]}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
@@ -95,13 +89,7 @@ def main() -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "rounds": wanted.rounds,
         "note": wanted.note,
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            "threads": threads(),
-            "python": platform.python_version(),
-            "load_average": [round(n, 2) for n in os.getloadavg()],
-        },
+        "machine": machine("onnxruntime"),
     }
     with tempfile.TemporaryDirectory() as place:
         commands = sides(Path(place))

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +29,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from figures import machine, summary
 
 from mien.images import read_picture
 from mien.read import sample
@@ -129,27 +128,6 @@ def ours(folder: Path) -> Any:
     return step
 
 
-def summary(figures: list[float]) -> dict[str, Any]:
-    """Median, and quartiles where there are enough rounds for them."""
-    told: dict[str, Any] = {"median": round(statistics.median(figures), 3), "rounds": [round(f, 3) for f in figures]}
-    if len(figures) >= 4:
-        low, _, high = statistics.quantiles(figures, n=4, method="inclusive")
-        told["quartiles"] = [round(low, 3), round(high, 3)]
-    return told
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "threads": threads(),
-        "python": platform.python_version(),
-        "opencv": cv2.__version__,
-        "load_average": [round(n, 2) for n in os.getloadavg()],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=2000)
@@ -166,7 +144,7 @@ def main() -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "photos": wanted.photos,
         "note": wanted.note,
-        "machine": machine(),
+        "machine": machine("opencv-python-headless", "onnxruntime"),
     }
     told: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
     with tempfile.TemporaryDirectory() as place:

@@ -27,7 +27,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from runtime import fer, machine, summary
+from figures import machine, summary
+from runtime import fer
 
 import mien
 from mien.images import read_picture
@@ -86,7 +87,7 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
                 call()
             if number:
                 spent[name].append(1000 * (time.perf_counter() - began) / repeats[name])
-    return {name: summary(times) for name, times in spent.items()}
+    return {name: summary(times, 4) for name, times in spent.items()}
 
 
 def ratios(found: dict[str, Any]) -> dict[str, float]:
@@ -135,7 +136,7 @@ def main() -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
         "rounds": wanted.rounds,
-        "machine": machine(),
+        "machine": machine("onnxruntime"),
         "nets": {name: mien.model.load(name).card.sha256 for name in NETS},
         "threads": {},
     }

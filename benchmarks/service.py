@@ -25,7 +25,6 @@ import argparse
 import http.client
 import json
 import os
-import platform
 import re
 import resource
 import statistics
@@ -42,12 +41,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from figures import machine
 from websockets.sync.client import connect
 
 import mien
 from mien.images import read_picture
 from mien.read import sample
-from mien.threads import threads
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -266,13 +265,7 @@ def main() -> None:
         "question": "whether the service bears many clients in flat memory, and what it adds to a picture",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            "threads": threads(),
-            "python": platform.python_version(),
-            "load_average": [round(x, 2) for x in os.getloadavg()],
-        },
+        "machine": machine("onnxruntime", "uvicorn"),
     }
     pictures, before = photos(), alone()
     with service() as running:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from figures import summary
 
 HERE = Path(__file__).resolve().parent
 BATCH = 64
@@ -237,16 +238,6 @@ def measure(side: str, model: str, steps: int, settings: dict[str, str], times: 
         if process.returncode:
             sys.exit(f"{side}, {model}: {errors}")
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
-
-
-def summary(figures: list[float]) -> dict[str, Any]:
-    """Median, quartiles and every single figure."""
-    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else figures * 3
-    return {
-        "median": round(middle, 2),
-        "quartiles": [round(low, 2), round(high, 2)],
-        "all": [round(f, 2) for f in figures],
-    }
 
 
 def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import machine, summary
 
 import mien
 from mien.threads import threads
@@ -127,29 +126,6 @@ def memory(folder: Path, model: str, seconds: float, times: int) -> dict[str, An
     }
 
 
-def summary(figures: list[float]) -> dict[str, Any]:
-    """Median and quartiles."""
-    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive")
-    return {"median": round(middle, 2), "quartiles": [round(low, 2), round(high, 2)]}
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    import av
-
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown"),
-        "cores": os.cpu_count(),
-        "threads": threads(),
-        "python": platform.python_version(),
-        "av": av.__version__,
-        "load_average": [round(n, 2) for n in os.getloadavg()],
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -164,7 +140,7 @@ def main() -> None:
         if wanted.peak_of:
             print(peak(wanted.peak_of, wanted.model, folder))
             return
-        before = machine()
+        before = machine("av")
         record: dict[str, Any] = {
             "question": "how fast a video is read, beside decoding it alone, and what a longer one takes of memory",
             "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,0 +1,39 @@
+"""What all benchmarks say in the same words: figures over rounds, and the machine that they were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mien.threads import threads
+
+
+def summary(figures: Sequence[float], digits: int = 2) -> dict[str, Any]:
+    """Median, quartiles and every single figure; the quartiles of one figure are itself."""
+    low, middle, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else [*figures] * 3
+    return {
+        "median": round(middle, digits),
+        "quartiles": [round(low, digits), round(high, digits)],
+        "all": [round(figure, digits) for figure in figures],
+    }
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What figures were taken on, with the versions of the packages that matter, and how busy it was."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": names[0] if names else platform.processor() or "unknown",
+        "cores": os.cpu_count(),
+        "threads": threads(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "load_average": [round(n, 2) for n in os.getloadavg()],
+    }
