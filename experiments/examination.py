@@ -3,10 +3,11 @@
 Run:   python experiments/examination.py fer2013.csv fer2013new.csv [NET...]
        (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
 
-On PublicTest, single forwards: every protocol and truth, then, by what a net is judged by, under twelve corruptions of
-five strengths and at the detector's box. A net is kept as soon as it is done, and the same command goes on with the
-others; one whose file has changed is examined anew. `--without-altered` leaves the slow part out, and a run without it
-adds it; `--faces 200` is for a glance, which is kept nowhere. After it: python experiments/model_card.py.
+On PublicTest: every protocol and truth, single forwards and with the mirror image; then, single forwards and by what a
+net is judged by, under twelve corruptions of five strengths and at the detector's box. A net is kept as soon as it is
+done, and the same command goes on with the others; one whose file has changed is examined anew. `--without-altered`
+leaves the slow part out, and a run without it adds it; `--faces 200` is for a glance, which is kept nowhere. After it:
+python experiments/model_card.py.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.card import TTAS
 from mien.data import VAL, Dataset, load
 from mien.data.votes import cut
 from mien.judge import Examination, examination_page, examine, judge_model
-from mien.judge.protocols import truth_for
+from mien.judge.protocols import Judgement, truth_for
 from mien.model import load as load_net
 from mien.model import read_card, shipped_models
 
@@ -37,16 +39,18 @@ def fewer(data: Dataset, faces: int) -> Dataset:
     )
 
 
-def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[Examination, str]:
-    """What is found out about one net, and the SHA-256 of its file."""
+def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[Examination, Judgement, str]:
+    """What is found out about one net, what it is worth with the mirror image, and the SHA-256 of its file."""
     net = load_net(name)
-    _, judgement = judge_model(net, data, VAL, name=name, strict=True)
+    judgement, mirrored = (judge_model(net, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
     truth = truth_for(net.card, data, VAL)
     assert judgement is not None, "PublicTest has labels"
+    assert mirrored is not None, "PublicTest has labels"
     assert truth is not None, "so it has a truth"
     nets, found = {name: net.probabilities}, Examination(judgement)
     return (
         examine(found, nets, truth[VAL], net.card.crop, robustness=altered, detector=detector),
+        mirrored,
         net.card.sha256,
     )
 
@@ -55,7 +59,8 @@ def done(name: str, altered: bool) -> bool:
     """Whether the net as it is has been examined, under corruptions too if `altered`."""
     file = OUT / f"{name}.json"
     told = json.loads(file.read_text()) if file.exists() else {}
-    return told.get("sha256") == read_card(name).sha256 and ("robustness" in told or not altered)
+    whole = "mirrored" in told and ("robustness" in told or not altered)
+    return whole and told["sha256"] == read_card(name).sha256
 
 
 def main(csv: str, votes: str, names: list[str], faces: int | None, altered: bool) -> None:
@@ -63,7 +68,7 @@ def main(csv: str, votes: str, names: list[str], faces: int | None, altered: boo
     for name in names or shipped_models():
         if faces is None and done(name, altered):
             continue
-        found, sha256 = examined(name, data if faces is None else fewer(data, faces), altered, detector=True)
+        found, mirrored, sha256 = examined(name, data if faces is None else fewer(data, faces), altered, detector=True)
         print(name, f"{100 * found.judgement.official.accuracy:.1f} %", flush=True)
         if faces is not None:
             continue
@@ -74,6 +79,7 @@ def main(csv: str, votes: str, names: list[str], faces: int | None, altered: boo
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "known_as": data.known_as,
             **found.to_dict(),
+            "mirrored": mirrored.to_dict(),
         }
         OUT.mkdir(parents=True, exist_ok=True)
         (OUT / f"{name}.html").write_text(examination_page(found))

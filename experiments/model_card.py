@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write the figures of docs/model-card.md from the committed examinations; `--check` fails where they differ.
+"""Write the figures of docs/model-card.md and of the nets' cards from the committed examinations.
 
     python experiments/model_card.py [--check]
 
 Between `<!-- card:NET -->` and `<!-- /card -->` stands what is known of that net. The figures are those of
-results/examination/NET.json, which python experiments/examination.py writes; what a net is and what it must not be used
-for are those of its card.json. A net that was examined with another file than the one that
-ships, or whose card tells other figures than its examination, is an error.
+results/examination/NET.json, which python experiments/examination.py writes; they become the scores of its card.json
+too. What a net is and what it must not be used for are those of its card. A net that was examined with another file
+than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mien.card import NOT_FOR, PROTOCOLS, Card
-from mien.model import read_card, shipped_models
+from mien.card import NOT_FOR, PROTOCOLS, Card, Score
+from mien.model import SHIPPED, read_card, shipped_models
 
 HERE = Path(__file__).parent
 CARD = HERE.parent / "docs" / "model-card.md"
-FIGURES = ("n", "accuracy", "macro_f1", "nll")
 PLACE = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
 
 
@@ -124,19 +124,29 @@ def net(card: Card, record: dict[str, Any]) -> str:
     )
 
 
-def agrees(card: Card, record: dict[str, Any]) -> None:
-    """Ends the program where the record is of another file, or the card tells other figures."""
+def scored(card: Card, record: dict[str, Any]) -> Card:
+    """`card` with the scores that its examination found; ends the program where that was of another file."""
     if record["sha256"] != card.sha256:
         sys.exit(f"{card.name} has another file than the one examined; run: python experiments/examination.py")
-    told = {(e["protocol"], e["against"]): e for e in ways(record)}
-    for s in card.scores:
-        e = told.get((s.protocol, s.against))
-        if s.split == "val" and s.tta == "none" and e is not None:
-            off = [f for f in FIGURES if abs(getattr(s, f) - e[f]) > 1e-3]
-            if off:
-                sys.exit(
-                    f"{card.name}: its card tells other {', '.join(off)} ({s.protocol}, {s.against}) than its record"
-                )
+    found = {
+        score.key: score
+        for told in (record, *([record["mirrored"]] if "mirrored" in record else []))
+        for score in map(as_score, ways(told))
+    }
+    scores = [found.pop(old.key, old) for old in card.scores]
+    return replace(card, scores=(*scores, *found.values()))
+
+
+def as_score(e: dict[str, Any]) -> Score:
+    """One evaluation of a record as a card keeps it."""
+    same = {key: e[key] for key in ("split", "protocol", "against", "tta", "n", "accuracy", "macro_f1", "nll", "ece")}
+    return Score(**same, **{end: e["interval"][end] for end in ("low", "high")}, selected_on=bool(e["selected_on"]))
+
+
+def examined(name: str) -> dict[str, Any] | None:
+    """The examination of a net; None where there is none yet."""
+    file = HERE / "results" / "examination" / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 def filled(text: str) -> str:
@@ -145,12 +155,10 @@ def filled(text: str) -> str:
     def one(place: re.Match[str]) -> str:
         if place[2] == "not_for":
             return place[1] + "".join(f"- {line}\n" for line in NOT_FOR) + place[3]
-        file = HERE / "results" / "examination" / f"{place[2]}.json"
-        if not file.exists():
+        record = examined(place[2])
+        if record is None:
             return f"{place[1]}It has not been examined yet.\n{place[3]}"
-        card, record = read_card(place[2]), json.loads(file.read_text())
-        agrees(card, record)
-        return place[1] + net(card, record) + place[3]
+        return place[1] + net(read_card(place[2]), record) + place[3]
 
     return PLACE.sub(one, text)
 
@@ -160,11 +168,15 @@ def main(check: bool) -> None:
     lacking = set(shipped_models()) - {place[2] for place in PLACE.finditer(text)}
     if lacking:
         sys.exit(f"{CARD} has no place for {', '.join(sorted(lacking))}")
-    new = filled(text)
-    if check and new != text:
-        sys.exit(f"{CARD} does not show the committed results; run: python experiments/model_card.py")
-    if not check:
-        CARD.write_text(new)
+    wanted = {CARD: filled(text)}
+    for name in shipped_models():
+        if (record := examined(name)) is not None:
+            wanted[SHIPPED / name / "card.json"] = scored(read_card(name), record).to_json()
+    for file, new in wanted.items():
+        if check and new != file.read_text():
+            sys.exit(f"{file} does not show the committed results; run: python experiments/model_card.py")
+        if not check:
+            file.write_text(new)
 
 
 if __name__ == "__main__":

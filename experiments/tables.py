@@ -99,15 +99,20 @@ def papers(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (row[key] for key in ("judged", "judged_clean", "claim", "recipe"))
+        judged, clean, claim, recipe = (row.get(key) for key in ("judged", "judged_clean", "claim", "recipe"))
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
             f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
-            f"{100 * clean['accuracy']:.1f} (n = {clean['n']:,}) | {judged['against']} | "
+            f"{_of(clean)} | {judged['against']} | "
             f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
         )
     return "\n".join(rows) + "\n"
+
+
+def _of(judged: dict[str, Any] | None) -> str:
+    """Accuracy and the faces that it is of, where it is known."""
+    return UNKNOWN if judged is None else f"{_percent(judged['accuracy'])} (n = {judged['n']:,})"
 
 
 def ablation(result: dict[str, Any]) -> str:
@@ -152,14 +157,15 @@ def shipped(result: dict[str, Any]) -> str:
 def shapes(result: dict[str, Any]) -> str:
     """One row a shape of net."""
     rows = [
-        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % | without twins, % |",
+        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % | "
+        "without twins, % |",
         "|---|---|---|---|---|---|",
     ]
     for row in result["shapes"]:
         rows.append(
             f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
             f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
-            f"{100 * row['val_accuracy_clean']:.1f} |"
+            f"{_percent(row['val_accuracy_clean']) if 'val_accuracy_clean' in row else UNKNOWN} |"
         )
     return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
 
