@@ -159,7 +159,7 @@ def test_options_reach_the_recognizer(photos: Path) -> None:
 
 def test_defaults_are_those_of_the_api() -> None:
     """An option and the argument of `mien.load` that it stands for."""
-    renamed = {"model": "name_or_path", "longest_side": "longest"}
+    renamed = {"model": "name_or_path"}
     ours = {renamed.get(n, n): p.default for n, p in inspect.signature(analyze).parameters.items()}
     theirs = {n: p.default for n, p in inspect.signature(mien.load).parameters.items() if n != "threads"}
     assert theirs.keys() <= ours.keys()
@@ -304,7 +304,7 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta is one of none, flip"),
-        (["--sample", "--longest-side", "0"], "longest"),
+        (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
         (["--sample", "--format", "parquet"], "name a file"),
         (["--nonsense"], "No such option"),
         (["."], "no pictures in ."),

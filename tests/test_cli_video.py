@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import os
 import pty
 import signal
@@ -17,6 +18,8 @@ import pytest
 
 import clips
 from command import MIEN
+from mien.cli.video import video
+from mien.read import Recognizer, load
 
 
 def mien(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -68,6 +71,16 @@ def test_every_and_min_confidence(clip: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "t.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert all('"label": "uncertain"' in line for line in lines)
+
+
+def test_options_are_those_of_the_api() -> None:
+    """Each has the name and the default of an argument, but for the net; and none is lacking."""
+    ours = {name: one.default for name, one in inspect.signature(video).parameters.items()}
+    theirs = inspect.signature(load).parameters | inspect.signature(Recognizer.analyze_video).parameters
+    apart = {"name_or_path", "threads", "max_bytes", "self", "path", "on_note"}
+    assert {name: one.default for name, one in theirs.items() if name not in apart} == {
+        name: default for name, default in ours.items() if name not in ("file", "model")
+    }
 
 
 def test_a_file_that_breaks_off_ends_with_1_and_keeps_what_was_read(cut_off: Path, tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_unknown_names_and_options_are_told() -> None:
     for threshold in (0, 1.5, "high", True, float("nan")):
         with pytest.raises(MienError, match="threshold is a score above 0"):
             find_detector("yunet", threshold=threshold)  # type: ignore[arg-type]
-    for longest in (31, 640.0, True):
+    for side in (31, 640.0, True):
         with pytest.raises(MienError, match="from 32 on"):
-            find_detector("yunet", longest=longest)  # type: ignore[arg-type]
+            find_detector("yunet", longest_side=side)  # type: ignore[arg-type]
     with pytest.raises(MienError, match="two detectors are called 'yunet'"):
         detector(DETECTORS["yunet"])
 
@@ -111,7 +111,7 @@ def test_sides_are_scaled_each_by_itself() -> None:
     """A picture that is a little wider than high after rounding keeps its face in place."""
     tall = np.full((3001, 512, 3), 128, np.uint8)
     tall[2000:2512] = PORTRAIT
-    (one,) = found(tall, longest=1280)
+    (one,) = found(tall, longest_side=1280)
     assert_eyes(one, (200.2, 2101.7), (246.8, 2102.4))
 
 
@@ -154,7 +154,7 @@ def test_threshold_and_longest_side_are_heeded() -> None:
     small[:128, :128] = cv2.resize(PORTRAIT, (128, 128), interpolation=cv2.INTER_AREA)
     (one,) = found(small)
     assert found(small, threshold=min(1.0, one.score + 0.01)) == ()
-    assert found(small, longest=160) == ()
+    assert found(small, longest_side=160) == ()
 
 
 def test_a_face_at_the_rim_may_reach_over_it() -> None:

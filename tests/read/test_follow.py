@@ -17,7 +17,7 @@ STEP = 0.04
 
 
 def eyes() -> Follower:
-    return Follower(find_detector("yunet", longest=640), find_detector("yunet", longest=WINDOW_PIXELS))
+    return Follower(find_detector("yunet", longest_side=640), find_detector("yunet", longest_side=WINDOW_PIXELS))
 
 
 def moving(i: int) -> clips.Pixels:
@@ -25,7 +25,7 @@ def moving(i: int) -> clips.Pixels:
 
 
 def test_a_face_is_found_near_where_it_was_and_as_a_search_finds_it() -> None:
-    follower, whole = eyes(), find_detector("yunet", longest=640)
+    follower, whole = eyes(), find_detector("yunet", longest_side=640)
     for i in range(25):
         ((person, found),) = follower.look(moving(i), i * STEP)
         (wanted,) = whole(moving(i))
@@ -48,7 +48,7 @@ def test_faces_of_all_sizes_keep_their_place(shape: tuple[int, int], size: float
     follower.look(frame, 0.0)
     ((_, found),) = follower.look(frame, STEP)
     assert follower.searches == 1
-    (wanted,) = find_detector("yunet", longest=640)(frame)
+    (wanted,) = find_detector("yunet", longest_side=640)(frame)
     assert overlap(found.box, wanted.box) > 0.8
 
 

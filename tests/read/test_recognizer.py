@@ -207,7 +207,7 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
         ({"min_confidence": float("nan")}, "probability from 0 to 1"),
         ({"tta": "ten"}, "tta is one of none, flip"),
         ({"threshold": 0}, "threshold is a score"),
-        ({"longest": 3}, "from 32 on"),
+        ({"longest_side": 3}, "from 32 on"),
         ({"max_faces": 0}, "max_faces is a whole number above 0"),
         ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
         ({"threads": 0, "detector": "whole"}, "threads is a whole number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import threading
@@ -148,7 +149,7 @@ def test_what_is_no_video_raises(reader: Recognizer, tmp_path: Path) -> None:
     [
         ({"every": 0}, "every is a whole number from 1 on, got 0"),
         ({"every": 1.5}, "every is a whole number"),
-        ({"longest": 3}, "longest is a whole number from 32 on, got 3"),
+        ({"longest_side": 3}, "longest_side is a whole number from 32 on, got 3"),
         ({"smooth": -1}, "seconds from 0 on, got -1"),
         ({"smooth": "long"}, "seconds from 0 on, got 'long'"),
     ],
@@ -278,6 +279,25 @@ def test_the_annotated_video_has_all_frames_and_marks(
         rim = changed[round(box.top) : round(box.bottom), round(box.left) - 3 : round(box.left) + 4].any(1)
         assert rim.mean() > 0.6, shot.index  # the frame around the face
         assert not changed[:12, :60].any()
+
+
+def test_the_method_and_the_function_take_the_same() -> None:
+    function, method = (
+        inspect.signature(analyze_video).parameters,
+        inspect.signature(Recognizer.analyze_video).parameters,
+    )
+    assert list(function.values())[1:] == list(method.values())[1:]
+    assert all(f"            {name}: " in str(Recognizer.analyze_video.__doc__) for name in list(method)[1:])
+
+
+def test_every_option_reaches_the_reading(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
+    paths = {
+        key: tmp_path / name
+        for key, name in (("annotate", "a.mp4"), ("out", "a.csv"), ("srt", "a.srt"), ("timeline", "a.png"))
+    }
+    (frame,) = reader.analyze_video(clip, every=50, smooth=0.0, longest_side=64, **paths)
+    assert frame != next(reader.analyze_video(clip))
+    assert all(path.stat().st_size for path in paths.values())
 
 
 def test_results_are_checked_where_they_are_born() -> None:

@@ -72,8 +72,8 @@ def analyze(
         meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
     reader = load(
-        model, detector=detector, threshold=threshold, longest=longest_side, min_confidence=min_confidence, tta=tta,
-        max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
+        model, detector=detector, threshold=threshold, longest_side=longest_side, min_confidence=min_confidence,
+        tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
     reading = _reading(reader, threshold)
     writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)

@@ -67,7 +67,7 @@ def video(
     persons = Persons(reader.labels.names)
     frames = reader.analyze_video(
         file, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
-        longest=longest_side, on_note=notes.append,
+        longest_side=longest_side, on_note=notes.append,
     )  # fmt: skip
     kept = f"what was read is kept in {', '.join(written)}" if written else "nothing was to be written"
     with stoppable(kept), closing(frames), bar:

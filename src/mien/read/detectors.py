@@ -63,8 +63,8 @@ class Detector(Protocol):
 class Adjustable(Detector, Protocol):
     """A detector that can be had for pictures of another size, with other threads, or more or less sure."""
 
-    def looking_at(self, longest: int) -> Adjustable:
-        """The same detector, which looks at copies whose longer side is at most `longest` pixels."""
+    def looking_at(self, longest_side: int) -> Adjustable:
+        """The same detector, which looks at copies whose longer side is at most `longest_side` pixels."""
         ...
 
     def with_threads(self, threads: int) -> Adjustable:
@@ -81,7 +81,7 @@ class Maker(Protocol):
 
     __name__: str
 
-    def __call__(self, *, threshold: float, longest: int, threads: int | None) -> Detector: ...
+    def __call__(self, *, threshold: float, longest_side: int, threads: int | None) -> Detector: ...
 
 
 DETECTORS: dict[str, Maker] = {}
@@ -96,14 +96,14 @@ def detector(make: Maker) -> Maker:
 
 
 def find_detector(
-    name: str, *, threshold: float = THRESHOLD, longest: int = LONGEST, threads: int | None = None
+    name: str, *, threshold: float = THRESHOLD, longest_side: int = LONGEST, threads: int | None = None
 ) -> Detector:
     """The detector called `name`, ready to be asked.
 
     Args:
         name: one of `DETECTORS`: `yunet`, or `whole`, for pictures that are each a face already.
         threshold: the score that a face needs, 0 to 1.
-        longest: in pixels; a picture whose longer side is above it is looked at in a smaller copy.
+        longest_side: in pixels; a picture whose longer side is above it is looked at in a smaller copy.
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
@@ -113,21 +113,21 @@ def find_detector(
         raise MienError(f"no detector is called {name!r}; there are: {', '.join(DETECTORS)}")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
         raise MienError(f"the detector's threshold is a score above 0 and at most 1, got {threshold!r}")
-    if isinstance(longest, bool) or not isinstance(longest, int) or longest < 32:
-        raise MienError(f"the longest side that is looked at is a whole number of pixels from 32 on, got {longest!r}")
-    return DETECTORS[name](threshold=float(threshold), longest=longest, threads=threads)
+    if isinstance(longest_side, bool) or not isinstance(longest_side, int) or longest_side < 32:
+        raise MienError(f"longest_side is a whole number of pixels from 32 on, got {longest_side!r}")
+    return DETECTORS[name](threshold=float(threshold), longest_side=longest_side, threads=threads)
 
 
 @detector
-def yunet(*, threshold: float, longest: int, threads: int | None) -> Detector:
+def yunet(*, threshold: float, longest_side: int, threads: int | None) -> Detector:
     """YuNet 2023mar: faces from about 10 pixels on, upright or turned by up to about 40 degrees."""
     from mien.read.yunet import YuNet
 
-    return _Scaled("yunet", YuNet(threads=threads), threshold, longest)
+    return _Scaled("yunet", YuNet(threads=threads), threshold, longest_side)
 
 
 @detector
-def whole(*, threshold: float, longest: int, threads: int | None) -> Detector:
+def whole(*, threshold: float, longest_side: int, threads: int | None) -> Detector:
     """The picture is the face: its middle square, as in folders that nets learn from."""
     return _Whole()
 
@@ -139,11 +139,11 @@ class _Scaled:
     name: str
     net: YuNet
     threshold: float
-    longest: int
+    longest_side: int
     crops: bool = False
 
-    def looking_at(self, longest: int) -> _Scaled:
-        return replace(self, longest=longest)
+    def looking_at(self, longest_side: int) -> _Scaled:
+        return replace(self, longest_side=longest_side)
 
     def with_threads(self, threads: int) -> _Scaled:
         return replace(self, net=self.net.with_threads(threads))
@@ -154,8 +154,8 @@ class _Scaled:
     def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
         high, wide = picture_HW3.shape[:2]
         longer = max(high, wide)
-        if longer > self.longest:
-            size = [max(1, round(side * self.longest / longer)) for side in (wide, high)]
+        if longer > self.longest_side:
+            size = [max(1, round(side * self.longest_side / longer)) for side in (wide, high)]
             small = np.asarray(cv2.resize(picture_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
         else:
             small = picture_HW3

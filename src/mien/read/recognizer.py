@@ -5,10 +5,9 @@ H rows, W columns, N faces, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from mien.errors import MienError, PictureError
 from mien.images import MAX_BYTES, MAX_PIXELS, Picture, name_of, read_picture
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
-from mien.read.detectors import LONGEST, THRESHOLD, Detection, Detector, find_detector
-from mien.read.results import UNCERTAIN, Analysis, Face
+from mien.read.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detection, Detector, find_detector
+from mien.read.results import UNCERTAIN, Analysis, Face, VideoFrame
+from mien.read.tracks import SMOOTH
 
 DEFAULT = "photo"  # the shipped net that `mien.load()` opens
 NANO = "nano"  # the one that keeps up with a video
@@ -38,7 +38,7 @@ def load(
     min_confidence: float = 0.0,
     tta: str = "none",
     threshold: float = THRESHOLD,
-    longest: int = LONGEST,
+    longest_side: int = LONGEST,
     max_faces: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
@@ -53,7 +53,7 @@ def load(
         min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
         tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
         threshold: the score that the detector wants of a face, 0 to 1.
-        longest: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
+        longest_side: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
         max_faces: of a picture, the largest; default all.
         max_pixels, max_bytes: of a picture; what has more is refused.
         threads: of one forward; default `mien.threads.threads()`.
@@ -62,7 +62,7 @@ def load(
         ModelError: the net cannot be found, read or trusted.
         MienError: an option is out of its range.
     """
-    found = find_detector(detector, threshold=threshold, longest=longest, threads=threads)
+    found = find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads)
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
     return Recognizer(
         model, found, min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels,
@@ -165,11 +165,50 @@ class Recognizer:
                 gathered, faces = [], 0
         yield from self._tell(gathered)
 
-    def analyze_video(self, path: str | Path, **options: Any) -> Any:
-        """The faces in a video, frame by frame; as `mien.read.video.analyze_video`, which says what it takes."""
-        from mien.read import video  # type: ignore[attr-defined, unused-ignore]
+    def analyze_video(
+        self,
+        path: str | Path,
+        *,
+        every: int = 1,
+        annotate: str | Path | None = None,
+        out: str | Path | None = None,
+        srt: str | Path | None = None,
+        timeline: str | Path | None = None,
+        smooth: float = SMOOTH,
+        longest_side: int = LONGEST_OF_VIDEO,
+        on_note: Callable[[str], None] | None = None,
+    ) -> Generator[VideoFrame]:
+        """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
 
-        return video.analyze_video(self, path, **options)
+        Args:
+            path: of the video.
+            every: read every so many-th frame; 1 reads all.
+            annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are
+                in it, with the sound; those between two that were read show what was read last.
+            out: write a table there, a row for each frame and person; .csv, .jsonl or .parquet.
+            srt: write subtitles there, which tell who expresses what.
+            timeline: draw each person's probabilities over time there, .png.
+            smooth: seconds over which probabilities are smoothed, 0 for not at all.
+            longest_side: pixels of a frame's longer side, above which faces are looked for in a smaller copy; that of
+                `load` is for photos.
+            on_note: is given a sentence for what was wrong with a file that could be read in part; by default it
+                becomes a warning. What was read before is yielded all the same.
+
+        What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
+        Files that were there stay as they are until the first frame is read.
+
+        Raises:
+            MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
+            VideoError: the file is not there, holds no video that can be decoded, or one of frames above `max_pixels`;
+                `annotate` cannot be written, or what is to be written is the video itself.
+            MienError: `path` is none, an option is out of its range, or another file cannot be written.
+        """
+        from mien.read import video
+
+        return video.analyze_video(
+            self, path, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
+            longest_side=longest_side, on_note=on_note,
+        )  # fmt: skip
 
     def probabilities(self, faces_NHW: Pixels, *, tta: str | None = None) -> Floats:
         """How likely each class is for each cut-out face, float32 [N,K]; `tta` as in `load`, by default its own.

@@ -37,37 +37,13 @@ def analyze_video(
     srt: str | Path | None = None,
     timeline: str | Path | None = None,
     smooth: float = SMOOTH,
-    longest: int = LONGEST_OF_VIDEO,
+    longest_side: int = LONGEST_OF_VIDEO,
     on_note: Callable[[str], None] | None = None,
 ) -> Generator[VideoFrame]:
-    """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
-
-    Args:
-        recognizer: what reads them; below its `min_confidence` a face is labelled `uncertain`.
-        path: of the video.
-        every: read every so many-th frame; 1 reads all.
-        annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are in
-            it, with the sound; those between two that were read show what was read last.
-        out: write a table there, a row for each frame and person; .csv, .jsonl or .parquet.
-        srt: write subtitles there, which tell who expresses what.
-        timeline: draw each person's probabilities over time there, .png.
-        smooth: seconds over which probabilities are smoothed, 0 for not at all.
-        longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
-        on_note: is given a sentence for what was wrong with a file that could be read in part; by default it becomes a
-            warning. What was read before is yielded all the same.
-
-    What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then. Files
-    that were there stay as they are until the first frame is read.
-
-    Raises:
-        MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
-        VideoError: the file is not there, holds no video that can be decoded, or one of frames above the recognizer's
-            `max_pixels`; `annotate` cannot be written, or what is to be written is the video itself.
-        MienError: `path` is none, an option is out of its range, or another file cannot be written.
-    """
+    """What `Recognizer.analyze_video` does, which says what the options are and what is raised."""
     told = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
     _check_path(path)
-    _check(every=every, smooth=smooth, longest=longest)
+    _check(every=every, smooth=smooth, longest_side=longest_side)
 
     def frames() -> Generator[VideoFrame]:
         with ExitStack() as stack:
@@ -78,7 +54,7 @@ def analyze_video(
             for sink in _sinks(recognizer, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
-            seen = watch(recognizer, clip, film=film, every=every, smooth=smooth, longest=longest)
+            seen = watch(recognizer, clip, film=film, every=every, smooth=smooth, longest_side=longest_side)
             for frame in stack.enter_context(closing(seen)):  # closed at once, whoever's traceback still holds it
                 for sink in sinks:
                     sink.write(frame)
@@ -114,15 +90,15 @@ def watch(
     film: Film | None = None,
     every: int = 1,
     smooth: float = SMOOTH,
-    longest: int = LONGEST_OF_VIDEO,
+    longest_side: int = LONGEST_OF_VIDEO,
 ) -> Generator[VideoFrame]:
     """The faces in an open clip, which is read in a thread ahead of the work; else as `analyze_video`.
 
     Args:
         film: where each frame is written with what was read in it.
     """
-    _check(every=every, smooth=smooth, longest=longest)
-    watcher = Watcher(_alone(recognizer), smooth=smooth, longest=longest)
+    _check(every=every, smooth=smooth, longest_side=longest_side)
+    watcher = Watcher(_alone(recognizer), smooth=smooth, longest_side=longest_side)
     frame: VideoFrame | None = None
     shots = ahead(clip.shots(1 if film is not None else every))
     try:
@@ -170,8 +146,8 @@ def _check_path(path: object) -> None:
         raise MienError(f"a video is read from a path, got {type(path).__name__}; write its bytes to a file")
 
 
-def _check(*, every: int, smooth: float, longest: int) -> None:
-    for name, value, least in (("every", every, 1), ("longest", longest, 32)):
+def _check(*, every: int, smooth: float, longest_side: int) -> None:
+    for name, value, least in (("every", every, 1), ("longest_side", longest_side, 32)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise MienError(f"{name} is a whole number from {least} on, got {value!r}")
     Smoother(smooth)

@@ -43,16 +43,16 @@ class Watcher:
     """Follows the people in one frame after another.
 
     Attributes:
-        recognizer: what reads them, looking at copies of at most `longest` pixels a side.
+        recognizer: what reads them, looking at copies of at most `longest_side` pixels a side.
     """
 
-    def __init__(self, recognizer: Recognizer, *, smooth: float = SMOOTH, longest: int = LONGEST_OF_VIDEO) -> None:
+    def __init__(self, recognizer: Recognizer, *, smooth: float = SMOOTH, longest_side: int = LONGEST_OF_VIDEO) -> None:
         """Begin with nobody.
 
         Args:
             recognizer: what reads them.
             smooth: seconds over which probabilities are smoothed, 0 for not at all.
-            longest: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+            longest_side: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
 
         Raises:
             MienError: `smooth` is no number of seconds.
@@ -60,7 +60,7 @@ class Watcher:
         self.recognizer = copy.copy(recognizer)
         near = detector = recognizer.detector
         if isinstance(detector, Adjustable):
-            self.recognizer.detector, near = detector.looking_at(longest), detector.looking_at(WINDOW_PIXELS)
+            self.recognizer.detector, near = detector.looking_at(longest_side), detector.looking_at(WINDOW_PIXELS)
         # A detector with one answer to all pictures has none for a window.
         self._follower = Follower(self.recognizer.detect, None if detector.crops else near)
         self._smoother = Smoother(smooth)
