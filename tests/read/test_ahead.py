@@ -47,6 +47,20 @@ def test_at_most_a_few_wait_and_closing_ends_it() -> None:
     assert len(taken) <= 10 + 3 + 2
 
 
+def test_an_interrupt_as_the_thread_begins_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a moment that cannot be hit on purpose: it has a number, and does not count as started."""
+
+    class Interrupted(threading.Thread):
+        ident = 7
+
+        def start(self) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading, "Thread", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(ahead([1]))
+
+
 def fail() -> None:
     raise ValueError("no")
 

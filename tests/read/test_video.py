@@ -230,6 +230,7 @@ def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
     ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
     for thread in ours:
+        thread._started.wait(10)  # type: ignore[attr-defined]
         thread.join(10)
     return [t.name for t in ours if t.is_alive()]
 
@@ -295,7 +296,7 @@ def test_every_option_reaches_the_reading(reader: Recognizer, clip: Path, tmp_pa
         key: tmp_path / name
         for key, name in (("annotate", "a.mp4"), ("out", "a.csv"), ("srt", "a.srt"), ("timeline", "a.png"))
     }
-    (frame,) = reader.analyze_video(clip, every=50, smooth=0.0, longest_side=64, **paths)
+    (frame,) = reader.analyze_video(clip, every=50, smooth=0.0, longest_side=100, **paths)
     assert frame != next(reader.analyze_video(clip))
     assert all(path.stat().st_size for path in paths.values())
 

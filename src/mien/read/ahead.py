@@ -48,7 +48,7 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
             yield item  # type: ignore[misc]
     finally:
         stop.set()
-        if thread.ident is not None:  # interrupted before it began
+        with suppress(RuntimeError):  # interrupted as it begins: it will find that there is nothing left to do
             thread.join()
 
 

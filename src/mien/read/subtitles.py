@@ -40,7 +40,7 @@ class Subtitles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._cue(self._time + self._step)
+        self._cue(self._time + (self._step or SHORTEST))
         self._file.close()
 
     def write(self, frame: VideoFrame) -> None:
