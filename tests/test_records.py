@@ -1,0 +1,54 @@
+"""Records of benchmarks and experiments are of the nets that are shipped, not of earlier ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.model import read_card, shipped_models
+
+ROOT = Path(__file__).parents[1]
+RECORDS = sorted(file for room in ("benchmarks", "experiments") for file in (ROOT / room / "results").rglob("*.json"))
+NETS = {name: read_card(name).sha256 for name in shipped_models()}
+OTHERS = {"fer": "the package that runtime.py holds mien against"}
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def named(told: Any, of: str) -> Iterator[tuple[str, str]]:
+    """Each sha256 in a record, with what it is of: the nearest key or field `net` around it that is not `sha256`."""
+    if isinstance(told, str) and SHA256.fullmatch(told):
+        yield of, told
+    elif isinstance(told, list):
+        for value in told:
+            yield from named(value, of)
+    elif isinstance(told, dict):
+        of = told.get("net", of) if isinstance(told.get("net", of), str) else of
+        for key, value in told.items():
+            yield from named(value, of if key == "sha256" else key)
+
+
+def all_named() -> list[tuple[str, str, str]]:
+    return [
+        (str(file.relative_to(ROOT)), of, sha256)
+        for file in RECORDS
+        for of, sha256 in named(json.loads(file.read_text()), file.stem)
+    ]
+
+
+def test_the_records_that_name_nets_are_found() -> None:
+    files = {file for file, _, _ in all_named()}
+    benchmarks = {f"benchmarks/results/{name}.json" for name in ("recognition", "runtime", "video")}
+    experiments = {f"experiments/results/{name}.json" for name in ("crop_rule", "explain_sanity", "shipped")}
+    assert files >= benchmarks | experiments | {f"experiments/results/examination/{net}.json" for net in NETS}
+    assert {of for _, of, _ in all_named()} == NETS.keys() | OTHERS.keys()  # nothing that nobody knows
+
+
+@pytest.mark.parametrize("net", sorted(NETS))
+def test_a_record_of_a_shipped_net_is_of_the_one_that_ships(net: str) -> None:
+    """After a net is trained anew, the scripts that made these records are run anew."""
+    assert [(file, sha256) for file, of, sha256 in all_named() if of == net and sha256 != NETS[net]] == []
