@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 import clips
@@ -128,6 +130,27 @@ def test_every_pinned_convention_names_a_test_that_exists() -> None:
 def test_figures_are_the_committed_results(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "experiments" / script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_picture_in_the_documents_is_there() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
+            assert cv2.imread(str(page.parent / name)) is not None, f"{page.name}: {name}"
+
+
+def test_the_video_frame_is_of_the_script_that_readme_names() -> None:
+    """What lies outside panels and frames around faces is what the script's camera sees."""
+    script = ROOT / "experiments" / "sample_film.py"
+    assert "`python experiments/sample_film.py docs`" in README
+    spec = importlib.util.spec_from_file_location("sample_film", script)
+    assert spec is not None
+    assert spec.loader is not None
+    film = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(film)
+    shown, bare = cv2.imread(str(ROOT / "docs" / "video.jpg")), film.scene(film.SHOWN)
+    off_HW = np.abs(shown.astype(int) - bare).max(2)
+    assert 0.03 < (off_HW > 40).mean() < 0.15
+    assert np.median(off_HW) <= 4
 
 
 def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
