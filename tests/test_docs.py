@@ -149,8 +149,8 @@ def test_the_video_frame_is_of_the_script_that_readme_names() -> None:
     spec.loader.exec_module(film)
     shown, bare = cv2.imread(str(ROOT / "docs" / "video.jpg")), film.scene(film.SHOWN)
     off_HW = np.abs(shown.astype(int) - bare).max(2)
-    assert 0.03 < (off_HW > 40).mean() < 0.15
-    assert np.median(off_HW) <= 4
+    assert 0.03 < (off_HW > 40).mean() < 0.1  # a frame earlier or later it is more
+    assert np.median(off_HW) <= 8
 
 
 def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
