@@ -83,6 +83,10 @@ def test_options_are_those_of_the_api() -> None:
     }
 
 
+def test_a_single_frame_is_told_as_one(clip: Path) -> None:
+    assert mien(clip, "--every", "99").stdout.splitlines()[0].endswith(", 1 frame read")
+
+
 def test_a_file_that_breaks_off_ends_with_1_and_keeps_what_was_read(cut_off: Path, tmp_path: Path) -> None:
     done = mien(cut_off, "--out", tmp_path / "t.csv")
     assert done.returncode == 1

@@ -212,7 +212,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
         (b"just text, called a picture", "begins like no picture"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "HEIC"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf" + bytes(99), "save it as JPEG"),
-        (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(99), "is video"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(99), "is a video, which `mien video` reads; expected JPEG"),
         (b"%PDF-1.7", "is PDF"),
         (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG"),
         (b"<!DOCTYPE html><html>", "is HTML"),

@@ -22,7 +22,7 @@ JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF = (
     "AVIF",
 )
 FORMATS = (JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF)
-HEIC = "HEIC"
+HEIC, VIDEO = "HEIC", "video"
 
 _UPRIGHT = 1  # EXIF's number of a picture that is stored as it is seen
 _ORIENTATION = 274  # the tag, in EXIF and in TIFF
@@ -40,7 +40,7 @@ _OTHERS = (  # what people take for pictures, and how its bytes begin
     ("HTML", rb"\s*<(!doctype html|html|head|body)"),
     ("zip", rb"PK\x03\x04"),
     ("gzip", rb"\x1f\x8b"),
-    ("video", rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI "),
+    (VIDEO, rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI "),
 )
 
 

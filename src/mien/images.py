@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.crop import CropRule, crop
 from mien.decode import Pixels, as_bgr, decode
 from mien.errors import MienError, PictureError
-from mien.headers import FORMATS, HEIC, Header, format_of, read_header
+from mien.headers import FORMATS, HEIC, VIDEO, Header, format_of, read_header
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "Picture", "crop", "name_of", "read_picture"]
 
@@ -93,6 +93,7 @@ def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
         )
     if kind not in FORMATS:
         what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
+        what = "is a video, which `mien video` reads" if kind == VIDEO else what
         raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     header = read_header(data)
     if header is None:

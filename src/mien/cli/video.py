@@ -87,7 +87,8 @@ def _tell(persons: Persons, written: list[str]) -> None:
 
     console = Console(highlight=False)
     count = {0: "nobody", 1: "1 person"}.get(persons.met, f"{persons.met:,} persons")
-    console.print(f"{count} in {clock(persons.seconds)}, {persons.looks:,} frames read")
+    frames = "1 frame" if persons.looks == 1 else f"{persons.looks:,} frames"
+    console.print(f"{count} in {clock(persons.seconds)}, {frames} read")
     if persons.met:
         console.print(persons_table(persons))
     if written:
