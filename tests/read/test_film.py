@@ -143,3 +143,13 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
         with pytest.raises(VideoError, match=why):
             Film(path, sound_of=source)
     assert source.read_bytes() == before
+
+
+def test_an_interrupt_before_it_is_entered_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mien.read.film.Behind", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Film(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []

@@ -61,7 +61,10 @@ class Film:
         self._sound: Sound | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._part.touch()
+            try:  # whether it could be written; it is there from the first frame on, as nobody closes it before
+                self._part.touch()
+            finally:
+                self._part.unlink(missing_ok=True)
         except OSError as why:
             raise VideoError(f"cannot write {self.path}: {why.strerror or why}") from None
         self._last, self._end = -1, 0.0
