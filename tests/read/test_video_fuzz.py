@@ -144,7 +144,7 @@ def no_longer_than(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, usual)
 
 
-@settings(FUZZ, max_examples=30)
+@settings(FUZZ, max_examples=25)
 @given(MAKES)
 def test_a_whole_video_of_any_make_is_read_to_its_end(reader: Recognizer, make: Make) -> None:
     notes: list[str] = []
@@ -160,7 +160,7 @@ def test_a_whole_video_of_any_make_is_read_to_its_end(reader: Recognizer, make: 
     assert {(frame.width, frame.height) for frame in frames} == {size}
 
 
-@settings(FUZZ, max_examples=120)
+@settings(FUZZ, max_examples=100)
 @given(HURT, st.sampled_from((1, 3)))
 def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: Hurt, every: int) -> None:
     frames: list[VideoFrame] = []
@@ -183,7 +183,7 @@ def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: 
     assert all(np.isfinite(face.probabilities).all() for frame in frames for face in frame.faces)
 
 
-@settings(FUZZ, max_examples=20)
+@settings(FUZZ, max_examples=15)
 @given(HURT)
 def test_the_command_ends_with_0_1_or_a_sentence(video: Hurt) -> None:
     from mien.cli import app
