@@ -81,6 +81,8 @@ def test_options_are_those_of_the_library(served: Served) -> None:
 def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
         assert chosen(served.service.photos, 0.0, "none", 0.5, asked).max_faces == given
+    (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
+    assert len(told["faces"]) == 64
 
 
 @pytest.mark.parametrize(
