@@ -154,10 +154,11 @@ def test_pictures_that_are_large_when_decoded_wait_for_each_other(
 
 def test_what_is_too_large_keeps_nobody_waiting(model: Model) -> None:
     """It is refused by its header, so it needs no room, be it full or empty."""
-    batcher, go = Batcher(model, threads=2, most=9), threading.Event()
+    batcher, inside, go = Batcher(model, threads=2, most=9), threading.Event(), threading.Event()
 
     async def ask() -> None:
-        held = asyncio.create_task(batcher.see(lambda: go.wait(10), b"P5 8 8 255 "))
+        held = asyncio.create_task(batcher.see(lambda: (inside.set(), go.wait(20))[1], b"P5 8 8 255 "))
+        await asyncio.to_thread(inside.wait, 10)
         async with asyncio.timeout(10):
             await batcher.see(lambda: None, b"P5 60000 60000 255 ")
         assert not held.done()
