@@ -43,7 +43,9 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
     webcam = ("--use-fake-device-for-media-stream=fps=10", f"--use-file-for-fake-video-capture={film}")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", *webcam, *flags])
+        browser = driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", *webcam, *flags]
+        )
         yield browser
         browser.close()
 

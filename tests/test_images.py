@@ -337,9 +337,10 @@ def progressive(scans: int, before: bytes = b"", behind: bytes = b"") -> bytes:
 
 def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
     comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"  # the end as it seems
+    short = b"\xff\x01"  # a marker without a length
     assert read_picture(progressive(50)).shape == (64, 64, 3)
     assert read_picture(progressive(20, behind=b"\xff\xda\0\2" * 99)).shape == (64, 64, 3)  # a film behind a photo
-    for data in (progressive(51), progressive(51, before=comment)):
+    for data in (progressive(51), progressive(51, before=comment), progressive(51, before=short)):
         assert_refused(data, "is damaged")
 
 

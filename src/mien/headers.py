@@ -27,12 +27,10 @@ HEIC = "HEIC"
 _UPRIGHT = 1  # EXIF's number of a picture that is stored as it is seen
 _ORIENTATION = 274  # the tag, in EXIF and in TIFF
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
-_PARTS = (
-    100_000  # segments, chunks or boxes that are looked at; pictures have fewer, and what has more means to take time
-)
+_PARTS = 100_000  # segments, chunks or boxes that are looked at; what has more means to take time
 _SCANS = 50  # of a JPEG; writers make ten or so, and each goes over all pixels, be it a few bytes
 _NO_FILL = re.compile(rb"[^\xff]")
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a JPEG's coded pixels
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG, with a length behind it; what ends coded pixels
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OTHERS = (  # what people take for pictures, and how its bytes begin
