@@ -33,14 +33,19 @@ PHONE, DESKTOP = (390, 844), (1280, 900)
 
 @contextmanager
 def chromium(film: Path, *flags: str) -> Iterator[Browser]:
-    """A browser whose webcam shows `film`; skips the tests where there is none to be had."""
+    """A browser whose webcam shows `film`; skips the tests where there is none to be had.
+
+    The webcam gives few frames, and no GPU is imitated, as both take processor time that tests have no use for.
+    """
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("needs Chromium (on Debian: apt-get install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
-    webcam = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")
+    webcam = ("--use-fake-device-for-media-stream=fps=10", f"--use-file-for-fake-video-capture={film}")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *webcam, *flags])
+        browser = driver.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", *webcam, *flags]
+        )
         yield browser
         browser.close()
 

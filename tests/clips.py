@@ -103,3 +103,9 @@ def sing(out: Any, track: Any, seconds: float) -> None:
 def even(frames: int, rate: float = 25) -> list[float]:
     """The times of frames at an even rate."""
     return [i / rate for i in range(frames)]
+
+
+def crowd() -> bytes:
+    """A picture of 81 faces, as PNG."""
+    face_HW3 = still(128, 128, (0.5, 0.5, 1.0, 1.0))
+    return cv2.imencode(".png", np.tile(face_HW3, (9, 9, 1)))[1].tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from functools import cache
 from typing import Any
 
@@ -122,3 +123,14 @@ def has_avif() -> bool:
     except (KeyError, OSError):
         return False
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def of_tiny_parts(n: int) -> dict[str, bytes]:
+    """The beginning of a picture of 8x8 pixels behind `n` parts that hold nothing, by format."""
+    size, large = struct.pack(">HH", 8, 8), struct.pack(">IIII", 8, 8, 0, 0)
+    head = b"\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0) + bytes(4)
+    return {
+        "JPEG": b"\xff\xd8" + b"\xff\xe2\0\2" * n + b"\xff\xc0\0\x11\x08" + size + bytes(20),
+        "PNG": b"\x89PNG\r\n\x1a\n" + head + b"\0\0\0\0abcd\0\0\0\0" * n + b"\0\0\0\0IEND\0\0\0\0",
+        "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08abcd" * n + b"\xff\x4f\xff\x51" + bytes(4) + large,
+    }

@@ -321,6 +321,29 @@ def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("form", pictures.of_tiny_parts(1))
+def test_a_picture_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
+    few, many = pictures.of_tiny_parts(1000)[form], pictures.of_tiny_parts(150_000)[form]
+    assert read_header(few) == replace(read_header(sample().read_bytes()), format=form, width=8, height=8)
+    assert read_header(many) is None
+
+
+def progressive(scans: int, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """A JPEG of so many scans, the last one again and again, each of a few bytes for all of its pixels."""
+    data = cv2.imencode(".jpg", np.full((64, 64, 3), 99, np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + before + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9" + behind
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
+    comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"  # the end as it seems
+    short = b"\xff\x01"  # a marker without a length
+    assert read_picture(progressive(50)).shape == (64, 64, 3)
+    assert read_picture(progressive(20, behind=b"\xff\xda\0\2" * 99)).shape == (64, 64, 3)  # a film behind a photo
+    for data in (progressive(51), progressive(51, before=comment), progressive(51, before=short)):
+        assert_refused(data, "is damaged")
+
+
 def test_what_has_more_pixels_than_it_says_is_refused() -> None:
     data = cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tobytes()
     with pytest.raises(PictureError, match="is damaged: it says 4 x 4 pixels and has 40 x 40"):

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import clips
 import nets
 from mien.data import load
+from mien.read import sample
 
 ROOT = Path(__file__).parents[1]
-Run = Callable[..., str]
 # Where the index cannot be reached: these, out of the environment that runs the tests, and what they need.
 NEEDED = (
     "numpy", "numpy.libs", "onnxruntime", "cv2", "opencv_python_headless.libs", "rich", "typer", "flatbuffers",
     "google", "packaging", "markdown_it", "mdurl", "pygments", "shellingham", "typing_extensions.py", "annotated_doc",
     "annotated_types", "pydantic", "pydantic_core", "typing_inspection", "click",
+)  # fmt: skip
+NEEDED_TO_SERVE = (
+    "anyio", "av", "av.libs", "fastapi", "h11", "idna", "prometheus_client", "python_multipart", "starlette", "uvicorn",
+    "websockets",
 )  # fmt: skip
 
 
@@ -45,28 +53,47 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module")
-def stranger(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run a program of an environment that holds the wheel and its dependencies alone, in a folder of its own."""
-    place = tmp_path_factory.mktemp("stranger")
-    subprocess.run([sys.executable, "-m", "venv", place / "env"], check=True)
-    bin_folder = place / "env" / ("Scripts" if os.name == "nt" else "bin")
-    python = bin_folder / "python"
-    done = pip(python, "install", "--quiet", wheel)
-    if done.returncode:
-        print(f"the index cannot be reached, so the dependencies are those of this environment: {done.stderr[-300:]}")
-        borrow(python)
-        done = pip(python, "install", "--quiet", "--no-deps", wheel)
-    assert done.returncode == 0, done.stderr
-    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "HOME": str(place), "MIEN_CACHE": str(place / "cache")}
+@dataclass(frozen=True)
+class Stranger:
+    """An environment that holds the wheel and its dependencies alone, in a folder of its own."""
 
-    def run(program: str, *words: object, at: Path = place) -> str:
-        command = [bin_folder / program, *map(str, words)]
-        told = subprocess.run(command, cwd=at, capture_output=True, text=True, env=environment)
+    place: Path
+
+    @property
+    def bin_folder(self) -> Path:
+        return self.place / "env" / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        place = self.place
+        return {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "HOME": str(place), "MIEN_CACHE": str(place / "cache")}
+
+    def install(self, what: str | Path, needed: tuple[str, ...]) -> None:
+        """The wheel, with extras or without; `needed` is what it needs, where there is no index to ask."""
+        python = self.bin_folder / "python"
+        done = pip(python, "install", "--quiet", what)
+        if done.returncode:
+            print(
+                f"the index cannot be reached, so the dependencies are those of this environment: {done.stderr[-300:]}"
+            )
+            borrow(python, needed)
+            done = pip(python, "install", "--quiet", "--no-deps", what)
+        assert done.returncode == 0, done.stderr
+
+    def run(self, program: str, *words: object, at: Path | None = None) -> str:
+        """What one of its programs says."""
+        command = [self.bin_folder / program, *map(str, words)]
+        told = subprocess.run(command, cwd=at or self.place, capture_output=True, text=True, env=self.environment)
         assert (told.returncode, told.stderr) == (0, ""), told.stdout + told.stderr
         return told.stdout
 
-    return run
+
+@pytest.fixture(scope="module")
+def stranger(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    one = Stranger(tmp_path_factory.mktemp("stranger"))
+    subprocess.run([sys.executable, "-m", "venv", one.place / "env"], check=True)
+    one.install(wheel, NEEDED)
+    return one
 
 
 def pip(python: str | Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -74,14 +101,12 @@ def pip(python: str | Path, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
 
-def borrow(python: Path) -> None:
-    """Link what `NEEDED` names, and nothing else, into the empty environment."""
-    import numpy
-
+def borrow(python: Path, names: tuple[str, ...]) -> None:
+    """Link what is named, and nothing else, into the empty environment."""
     code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     there = Path(subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip())
-    for name in NEEDED:
-        if (source := Path(numpy.__file__).parents[1] / name).exists():
+    for name in names:
+        if (source := Path(np.__file__).parents[1] / name).exists():
             (there / name).symlink_to(source)
 
 
@@ -93,18 +118,18 @@ def test_the_wheel_holds_the_package_and_every_shipped_file(wheel: Path) -> None
     assert inside == files
 
 
-def test_it_runs_without_torch_and_away_from_the_checkout(stranger: Run) -> None:
+def test_it_runs_without_torch_and_away_from_the_checkout(stranger: Stranger) -> None:
     code = (
         "import importlib.util, mien; "
         "print(mien.__file__, *(importlib.util.find_spec(name) for name in ('torch', 'onnx', 'matplotlib')))"
     )
-    told = stranger("python", "-c", code).split()
+    told = stranger.run("python", "-c", code).split()
     assert "site-packages" in told[0]
     assert str(ROOT) not in told[0]
     assert told[1:] == ["None"] * 3
 
 
-def test_shipped_nets_open_and_are_judged(stranger: Run, tmp_path: Path) -> None:
+def test_shipped_nets_open_and_are_judged(stranger: Stranger, tmp_path: Path) -> None:
     code = (
         "import mien, numpy, mien.model\n"
         "for name in mien.model.shipped_models():\n"
@@ -112,30 +137,61 @@ def test_shipped_nets_open_and_are_judged(stranger: Run, tmp_path: Path) -> None
         "    told = net.probabilities(numpy.zeros((2, 48, 48), 'uint8'))\n"
         "    print(name, *told.shape, len(net.labels))\n"
     )
-    lines = [line.split() for line in stranger("python", "-c", code).splitlines()]
-    told = stranger("mien", "models", "--json", tmp_path / "models.json")
+    lines = [line.split() for line in stranger.run("python", "-c", code).splitlines()]
+    told = stranger.run("mien", "models", "--json", tmp_path / "models.json")
     assert [line[0] for line in lines] == list(json.loads((tmp_path / "models.json").read_text())["models"])
     for name, faces, classes, labels in lines:
         assert (faces, classes) == ("2", labels)
         assert name in told
         if classes == "7":
-            assert "faces" in stranger("mien", "evaluate", name, "--data", "sketch", "--split", "val")
+            assert "faces" in stranger.run("mien", "evaluate", name, "--data", "sketch", "--split", "val")
 
 
-def test_the_sample_is_read(stranger: Run) -> None:
+def test_the_sample_is_read(stranger: Stranger) -> None:
     code = "import mien, mien.read; print(*(face.label for face in mien.load().analyze(mien.read.sample()).faces))"
-    assert stranger("python", "-c", code) == "happy\n"
+    assert stranger.run("python", "-c", code) == "happy\n"
 
 
-def test_a_net_of_ones_own_opens_and_is_judged(stranger: Run, tmp_path: Path) -> None:
+def test_a_net_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: Path) -> None:
     nets.write_net(tmp_path / "own")
     code = "import mien; net = mien.load('own'); print(*net.labels.names, net.model.card.name)"
-    assert stranger("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
+    assert stranger.run("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
     words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
-    told = stranger("mien", *words, at=tmp_path)
+    told = stranger.run("mien", *words, at=tmp_path)
     val = load("sketch")["val"]
     by_hand_NK = nets.by_hand(val.pixels_NHW, 7)
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), by_hand_NK, atol=2e-5)
     accuracy = json.loads((tmp_path / "f.json").read_text())["accuracy"]
     assert accuracy == (by_hand_NK.argmax(1) == val.labels_N).mean()
     assert f"accuracy {100 * accuracy:.1f} %" in told
+
+
+def test_the_service_answers_and_ends_in_peace(stranger: Stranger, wheel: Path, tmp_path: Path) -> None:
+    """Last of all, as the extras go into the same environment."""
+    stranger.install(f"{wheel}[serve,video]", NEEDED_TO_SERVE)
+    film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(3))
+    command = [stranger.bin_folder / "mien", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=stranger.place, env=stranger.environment
+    ) as process:
+        try:
+            assert process.stderr is not None
+            greeting = process.stderr.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+", greeting)
+            assert address, greeting + process.stderr.read()
+
+            def ask(path: str, body: bytes | None = None) -> dict[str, Any]:
+                kind = {} if body is None else {"Content-Type": "application/octet-stream"}
+                asked = urllib.request.Request(address[0] + path, body, kind)
+                with urllib.request.urlopen(asked, timeout=60) as answer:
+                    return json.load(answer)
+
+            assert ask("/healthz") == {"status": "alive"}
+            (told,) = ask("/v1/analyze", sample().read_bytes())["results"]
+            assert [face["label"] for face in told["faces"]] == ["happy"]
+            assert len(ask("/v1/video", film.read_bytes())["frames"]) == 3
+            process.terminate()
+            assert process.wait(60) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()

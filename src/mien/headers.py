@@ -27,6 +27,10 @@ HEIC, VIDEO = "HEIC", "video"
 _UPRIGHT = 1  # EXIF's number of a picture that is stored as it is seen
 _ORIENTATION = 274  # the tag, in EXIF and in TIFF
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
+_PARTS = 100_000  # segments, chunks or boxes that are looked at; what has more means to take time
+_SCANS = 50  # of a JPEG; writers make ten or so, and each goes over all pixels, be it a few bytes
+_NO_FILL = re.compile(rb"[^\xff]")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG, with a length behind it; what ends coded pixels
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OTHERS = (  # what people take for pictures, and how its bytes begin
@@ -117,9 +121,9 @@ Told = tuple[int, int, int]  # width, height, orientation
 def _jpeg(data: bytes) -> Told:
     """The segments before the pixels: the size is in the frame's, the orientation in EXIF's."""
     at, orientation = 2, _UPRIGHT
-    while True:
-        while data[at + 1] == 0xFF:  # fill bytes
-            at += 1
+    for _ in range(_PARTS):
+        marked = _NO_FILL.search(data, at + 1)  # behind fill bytes, of which there may be any number
+        at = marked.start() - 1 if marked else len(data)
         if data[at] != 0xFF:
             raise ValueError("no marker where one belongs")
         marker = data[at + 1]
@@ -129,12 +133,28 @@ def _jpeg(data: bytes) -> Told:
         (length,) = struct.unpack_from(">H", data, at + 2)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 5)
+            _count_scans(data, at + 2 + length)
             return width, height, orientation
         if marker in (0xD9, 0xDA) or length < 2:
             raise ValueError("no frame before the pixels")
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = _exif(data[at + 10 : at + 2 + length])
         at += 2 + length
+    raise ValueError("too many parts")
+
+
+def _count_scans(data: bytes, at: int) -> None:
+    """ValueError where more than `_SCANS` stand between `at` and a JPEG's end, behind which is something else."""
+    scans = 0
+    for _ in range(_PARTS):
+        marked = _MARKER.search(data, at)
+        if marked is None or len(data) < marked.end() + 2 or data[marked.start() + 1] == 0xD9:
+            return
+        scans += data[marked.start() + 1] == 0xDA
+        if scans > _SCANS:
+            break
+        at = marked.end() + int.from_bytes(data[marked.end() : marked.end() + 2], "big")
+    raise ValueError("too many scans")
 
 
 def _png(data: bytes) -> Told:
@@ -156,9 +176,9 @@ def png_pixels(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Kind, start and end of a PNG's chunks; ValueError or struct.error where it ends before its last one."""
+    """Kind, start and end of a PNG's chunks; ValueError or struct.error where the last one is missing or far away."""
     found, at = [], 8
-    while True:
+    for _ in range(_PARTS):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if len(data) < end:
@@ -167,6 +187,7 @@ def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return found
         at = end
+    raise ValueError("too many parts")
 
 
 def _gif(data: bytes) -> Told:
@@ -184,7 +205,9 @@ def _webp(data: bytes) -> Told:
     else:
         wide, high = struct.unpack_from("<HH", data, 26)
         size = wide & 0x3FFF, high & 0x3FFF
-    while at + 8 <= len(data):
+    for _ in range(_PARTS):
+        if at + 8 > len(data):
+            break
         (length,) = struct.unpack_from("<I", data, at + 4)
         if data[at : at + 4] == b"EXIF":
             orientation = _exif(data[at + 8 : at + 8 + length])
@@ -216,7 +239,9 @@ def _pnm(data: bytes) -> Told:
 def _jp2(data: bytes) -> Told:
     """The codestream's SIZ says how far the picture reaches and where it begins; boxes stand before it."""
     at = 0
-    while not data.startswith(b"\xff\x4f\xff\x51", at):
+    for _ in range(_PARTS):
+        if data.startswith(b"\xff\x4f\xff\x51", at):
+            break
         length, kind = struct.unpack_from(">I4s", data, at)
         if kind == b"jp2c":
             at += 16 if length == 1 else 8
@@ -224,6 +249,8 @@ def _jp2(data: bytes) -> Told:
             raise ValueError("no box")
         else:
             at += length
+    else:
+        raise ValueError("too many parts")
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
     return right - left, bottom - top, _UPRIGHT
 

@@ -152,12 +152,31 @@ def test_pictures_that_are_large_when_decoded_wait_for_each_other(
     assert most == 2
 
 
-def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> None:
-    async def ask() -> list[object]:
-        wrong = np.zeros((1, 40, 40), np.uint8)
-        return await asyncio.gather(*(batcher.probabilities(wrong, "none") for _ in range(2)), return_exceptions=True)
+def test_what_is_too_large_keeps_nobody_waiting(model: Model) -> None:
+    """It is refused by its header, so it needs no room, be it full or empty."""
+    batcher, inside, go = Batcher(model, threads=2, most=9), threading.Event(), threading.Event()
 
-    assert [type(one).__name__ for one in asyncio.run(ask())] == ["ModelError"] * 2
+    async def ask() -> None:
+        held = asyncio.create_task(batcher.see(lambda: (inside.set(), go.wait(20))[1], b"P5 8 8 255 "))
+        await asyncio.to_thread(inside.wait, 10)
+        async with asyncio.timeout(10):
+            await batcher.see(lambda: None, b"P5 60000 60000 255 ")
+        assert not held.done()
+        go.set()
+        assert await held
+
+    asyncio.run(ask())
+    batcher.close()
+
+
+def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> None:
+    async def ask(*sides: int) -> list[object]:
+        async with asyncio.timeout(10):
+            wrong = [batcher.probabilities(np.zeros((1, side, side), np.uint8), "none") for side in sides]
+            return await asyncio.gather(*wrong, return_exceptions=True)
+
+    for sides, kind in (((40, 40), "ModelError"), ((40, 48), "ValueError")):  # of two sizes, they are no batch
+        assert [type(one).__name__ for one in asyncio.run(ask(*sides))] == [kind] * 2
 
 
 def test_past_the_queue_requests_get_503_and_when_to_come_again() -> None:

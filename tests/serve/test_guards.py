@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from websockets.sync.client import connect
 from mien.errors import MienError
 from mien.read import sample
 from mien.serve import Settings
+from mien.serve.guards import is_token
 from served import Served, running
 
 TOKEN = "correct-horse-battery"
@@ -31,6 +33,17 @@ def test_every_v1_route_wants_the_token(guarded: Served, route: str, said: str |
     got = guarded.http.post(route, content=b"x", headers=headers)
     assert (got.status_code, got.json()["error"]["code"]) == (401, "unauthorized")
     assert got.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_what_is_compared_tells_nothing_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by its length either: digests of one length, by the function that takes one time for all."""
+    compared: list[tuple[bytes, bytes]] = []
+    usual = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or usual(a, b))
+    said = [None, "", "c", TOKEN[:-1], TOKEN + "x", "\xff" * 9, TOKEN]
+    assert [is_token(TOKEN, one) for one in said] == [False] * 6 + [True]
+    assert {len(part) for pair in compared for part in pair} == {32}
+    assert len(compared) == len(said)
 
 
 def test_with_the_token_all_is_open(guarded: Served) -> None:
@@ -139,6 +152,9 @@ def test_what_browsers_are_told(served: Served) -> None:
         assert "unsafe" not in got.headers["Content-Security-Policy"]
         assert got.headers["X-Content-Type-Options"] == "nosniff"
         assert got.headers["Referrer-Policy"] == "no-referrer"
+        assert got.headers["X-Frame-Options"] == "DENY"
+        assert got.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert got.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert "server" not in got.headers
     assert served.http.get("/v1/models").headers["Cache-Control"] == "no-store"
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import hostile
+import pictures
 from command import MIEN
 from mien.read import sample
 
@@ -112,6 +113,14 @@ def test_two_thousand_of_them(victim: Victim) -> None:
     assert len(seen) == 10
     assert victim.memory() - before < GROWTH
     assert is_well(victim)
+
+
+@pytest.mark.parametrize("form", ["fill", *pictures.of_tiny_parts(0)])
+def test_megabytes_of_tiny_parts(victim: Victim, form: str) -> None:
+    bodies = pictures.of_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
+    with closing(victim.line()) as line:
+        status, body = in_time(line, hostile.Request("parts", body=bodies[form]))
+    assert (status, json.loads(body)["error"]["code"]) == (422, "unreadable_picture")
 
 
 RAW = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,27 +11,65 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from served import Served
+from served import Served, running
 
 CHOSEN = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 EXAMPLES = 15  # of each
+TOKEN = "correct-horse-battery"
+WITH_OPTIONS = [("/v1/analyze", "post"), ("/v1/video", "post")]
+PLAIN = [("/v1/models", "get"), ("/healthz", "get"), ("/readyz", "get"), ("/metrics", "get")]
+# Of what has neither options nor a body, nothing can be wrong.
+ASKED = [(*route, mode) for route in WITH_OPTIONS for mode in GenerationMode]
+ASKED += [(*route, GenerationMode.POSITIVE) for route in PLAIN]
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize(
-    ("path", "method"),
-    [("/v1/analyze", "POST"), ("/v1/video", "POST"), ("/v1/models", "GET"), ("/readyz", "GET"), ("/metrics", "GET")],
-)
-def test_answers_are_those_that_are_told(served: Served, path: str, method: str, mode: GenerationMode) -> None:
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Served]:
+    with running(token=TOKEN) as one:
+        yield one
+
+
+def ask(served: Served, path: str, method: str, mode: GenerationMode, headers: dict[str, str]) -> set[int]:
+    """The statuses of the answers, each held against what OpenAPI says."""
     api = schemathesis.openapi.from_url(f"{served.http.base_url}/openapi.json")
-    if mode is GenerationMode.NEGATIVE and method == "GET":
-        pytest.skip("there is nothing in it that could be wrong")
+    seen: set[int] = set()
 
     @settings(
         max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
     )
     @given(case=api[path][method].as_strategy(generation_mode=mode))
-    def ask(case: Any) -> None:
-        case.call_and_validate(checks=CHECKS.get_by_names(CHOSEN))
+    def one(case: Any) -> None:
+        seen.add(case.call_and_validate(headers=headers, checks=CHECKS.get_by_names(CHOSEN)).status_code)
 
-    ask()
+    one()
+    return seen
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), ASKED)
+def test_answers_are_those_that_are_told(served: Served, path: str, method: str, mode: GenerationMode) -> None:
+    assert 401 not in ask(served, path, method, mode, {})
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), ASKED)
+def test_they_are_with_the_token_set_too(guarded: Served, path: str, method: str, mode: GenerationMode) -> None:
+    seen = ask(guarded, path, method, mode, {"Authorization": f"Bearer {TOKEN}"})
+    assert 401 not in seen or mode is GenerationMode.NEGATIVE  # which makes up tokens as well
+    assert seen - {401}
+
+
+@pytest.mark.parametrize(("path", "method", "mode"), ASKED)
+@pytest.mark.parametrize("said", [{}, {"Authorization": "Bearer wrong"}], ids=["none", "wrong"])
+def test_without_it_what_wants_it_is_refused(
+    guarded: Served, path: str, method: str, mode: GenerationMode, said: dict[str, str]
+) -> None:
+    assert ask(guarded, path, method, mode, said) == ({401} if path.startswith("/v1/") else {200})
+
+
+def test_every_address_that_is_told_is_asked(served: Served, guarded: Served) -> None:
+    open_paths, closed_paths = (one.http.get("/openapi.json").json()["paths"] for one in (served, guarded))
+    told = {(path, method): what for path, methods in closed_paths.items() for method, what in methods.items()}
+    assert set(told) == {(path, method) for path, method, _ in ASKED}
+    assert open_paths.keys() == closed_paths.keys()
+    wanted = {path for (path, _), what in told.items() if what.get("security") == [{"token": []}]}
+    assert wanted == {path for path, _ in told if path.startswith("/v1/")}
+    assert not any("security" in what for methods in open_paths.values() for what in methods.values())

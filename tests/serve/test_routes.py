@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,8 @@ def test_options_are_those_of_the_library(served: Served) -> None:
 def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
         assert chosen(served.service.photos, 0.0, "none", 0.5, asked).max_faces == given
+    (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
+    assert len(told["faces"]) == 64
 
 
 @pytest.mark.parametrize(
@@ -227,6 +230,33 @@ def test_the_page_and_its_files(served: Served) -> None:
     assert served.http.get("/sample.jpg").content == PORTRAIT
     for path in ("/page/../page.py", "/page/%2e%2e%2fpage.py", "/page/page.py", "/page/"):
         assert served.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/style.css", "/sample.jpg", "/docs.css"])
+def test_what_the_browser_has_is_not_sent_again(served: Served, path: str) -> None:
+    first = served.http.get(path)
+    tag = first.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = served.http.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "no-cache"
+        assert again.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
+    for other in ('"other"', tag.strip('"'), ""):
+        got = served.http.get(path, headers={"If-None-Match": other})
+        assert (got.status_code, got.content) == (200, first.content)
+
+
+def test_a_file_that_has_changed_is_sent_again(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tag is of what it holds, not of when it was written."""
+    monkeypatch.setattr("mien.serve.page.FOLDER", tmp_path)
+    file, tags = tmp_path / "a.js", []
+    for text in ("one", "two", "one"):
+        file.write_text(text)
+        os.utime(file, (len(tags), len(tags) % 2))
+        got = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
+        assert (got.status_code, got.text) == (200, text)
+        tags.append(got.headers["ETag"])
+    assert tags[0] == tags[2] != tags[1]
 
 
 def test_the_list_of_addresses_needs_nothing_from_elsewhere(served: Served) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,9 +24,11 @@ PICTURE = sample().read_bytes()
 
 
 @contextmanager
-def command(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The command once it listens, and its port; its later words are on its stderr."""
+def command(*words: str, few_files: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The command, of so `few_files` if told, once it listens, and its port; its later words are on its stderr."""
     line = [*MIEN, "serve", "--port", "0", "--model", "nano", *words]
+    if few_files:
+        line = ["sh", "-c", f'ulimit -n {few_files}; exec "$@"', "sh", *line]
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     ) as process:
@@ -70,6 +72,29 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def test_from_its_first_word_on_a_signal_ends_it_in_peace() -> None:
+    with command() as (process, _):
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_more_connections_than_files_that_a_process_may_open() -> None:
+    """The rest is closed at once; who is there already, is served."""
+    with command(few_files=640) as (process, port):
+        with connect(f"ws://127.0.0.1:{port}/v1/stream") as stream, ExitStack() as many:
+            stream.send('{"token": null}')
+            stream.recv(timeout=20)
+            for _ in range(700):
+                many.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            stream.send(bytes(4) + PICTURE)
+            assert '"happy"' in str(stream.recv(timeout=20))
+        process.terminate()
+        assert process.stderr is not None
+        log = process.stderr.read()
+    assert "Traceback" not in log
+    assert "out of system resource" not in log
 
 
 def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:

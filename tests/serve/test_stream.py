@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import struct
 import threading
@@ -126,6 +127,33 @@ def test_a_frame_that_is_too_large_closes(served: Served) -> None:
             socket.recv(timeout=10)
     # The reason is lost where the line is reset under what is still being sent.
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+
+
+def test_a_first_message_is_short(served: Served) -> None:
+    """Else whoever has no token could make the service hold frames."""
+    with connect(served.ws) as socket:
+        with suppress(ConnectionClosed):
+            socket.send('{"token": "' + "a" * 20_000 + '"}')
+        assert why_closed(socket) == 1009
+    with webcam(served) as socket:
+        socket.send(frame(1, picture() + bytes(100_000)))  # behind a picture's end there may be anything
+        assert told(socket)["frame"] == 1
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_text_that_is_none_closes_without_a_traceback(
+    served: Served, greeted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with webcam(served) if greeted else connect(served.ws) as socket:
+        socket.send(b"\xff\xfe", text=True)
+        assert why_closed(socket) == 4400
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_of_a_frame_too_no_more_than_64_faces_are_read(served: Served) -> None:
+    with webcam(served) as socket:
+        socket.send(frame(0, clips.crowd()))
+        assert len(told(socket)["analysis"]["faces"]) == 64
 
 
 def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.MonkeyPatch, served: Served) -> None:

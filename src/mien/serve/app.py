@@ -38,6 +38,8 @@ def create_app(service: Service) -> ASGIApp:
     api.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
 
     settings = service.settings
+    if settings.token is not None:
+        _tell_of_token(api)
     app: ASGIApp = TokenGuard(Limits(api, service), settings)
     if settings.origins:
         app = CORSMiddleware(
@@ -45,6 +47,16 @@ def create_app(service: Service) -> ASGIApp:
             allow_headers=["Authorization", "Content-Type"], expose_headers=["X-Request-ID", "Retry-After"],
         )  # fmt: skip
     return AccessLog(Linger(SafeHeaders(Guard(app, settings))), service.meters)
+
+
+def _tell_of_token(api: FastAPI) -> None:
+    """Let OpenAPI say which addresses want the token, so that programs made from it send one."""
+    told = api.openapi()  # made once, and kept
+    told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in told["paths"].items():
+        for method in methods.values():
+            if path.startswith("/v1/"):
+                method["security"] = [{"token": []}]
 
 
 async def _invalid(request: Request, why: RequestValidationError) -> JSONResponse:

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from mien.headers import read_header
+from mien.images import MAX_PIXELS
 from mien.model import Model
 from mien.read.ahead import Room
 from mien.read.recognizer import BATCH, Floats, Pixels, Recognizer
@@ -115,7 +116,8 @@ class Batcher:
     def _in_room(self, look: Callable[[], T], data: bytes) -> T:
         """In a thread of the pool: a few megabytes, well compressed, can be a picture of hundreds."""
         header = read_header(data)
-        amount = DEEPEST * header.pixels if header is not None else 0
+        # One that is too large is refused unread, and keeps nobody waiting.
+        amount = DEEPEST * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
         self._room.take(next(self._turns), amount)
         try:
             return look()
@@ -138,9 +140,9 @@ class Batcher:
     async def _ask(self, batch: list[_Waiting], tta: str) -> None:
         if not batch:
             return
-        faces_NHW = np.concatenate([one.faces_NHW for one in batch])
         loop, at = asyncio.get_running_loop(), 0
         try:
+            faces_NHW = np.concatenate([one.faces_NHW for one in batch])
             told_NK = await loop.run_in_executor(self._net, lambda: self._model.probabilities(faces_NHW, tta=tta))
         except Exception as why:  # whatever it is, those who wait must hear of it
             for one in batch:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import sys
 from typing import Any
 
 import h11
@@ -19,6 +21,10 @@ _NO_HTTP = Problem(400, "no_http", "This is not HTTP as it should be.", "Let a l
 HEAD_SECONDS = 10.0  # from a connection's beginning, or a request's first byte, to its head's end
 READ_SECONDS, READ_BYTES = 10.0, 10_000  # a client that takes less of its answer in this time is cut off
 CONNECTIONS = 1024  # at one time; more are closed at once
+BACKLOG = 100  # connections that come in at once; those of a few turns are open before the first too many is closed
+FILES = 6 * BACKLOG  # that a process may have open besides its connections
+HELLO_BYTES = 10_000  # of a stream's first message
+_MALFORMED = 4400
 
 
 class Reader(asyncio.Protocol):
@@ -71,7 +77,32 @@ class Reader(asyncio.Protocol):
 
 
 class Stream(Reader, WebSocketsSansIOProtocol):
-    """A WebSocket over one socket."""
+    """A WebSocket over one socket; until the service has said a word, what is said to it must be short.
+
+    So nobody without the token makes the service hold frames.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.conn.max_message_size = HELLO_BYTES
+
+    async def send(self, message: Any) -> None:
+        """Whatever the service says."""
+        if message["type"] == "websocket.send":
+            self.conn.max_message_size = self.config.ws_max_size
+        await super().send(message)
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message has come. Text that is none ends the stream; uvicorn would log it as a fault of ours."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(_MALFORMED, "this text is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
 
 class Connection(Reader, H11Protocol):
@@ -132,3 +163,20 @@ class Connection(Reader, H11Protocol):
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def room_for_connections() -> int:
+    """How many there may be, where each is a file to the system, which is asked for as many as it takes.
+
+    Past what a process may open, nobody new is let in, and files of the page cannot be read.
+    """
+    if sys.platform == "win32":  # where files are not counted so
+        return CONNECTIONS
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (math.inf if most == resource.RLIM_INFINITY else most for most in limits)
+    allowed = max(soft, min(CONNECTIONS + FILES, hard))
+    if allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(allowed), limits[1]))
+    return int(min(CONNECTIONS, max(1, allowed - FILES)))

@@ -26,6 +26,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",  # no foreign page shows what is here; CORS is apart from it
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 

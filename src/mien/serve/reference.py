@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse, Response
+
+from mien.serve.page import asset
 
 STYLE = Path(__file__).with_name("reference.css")
 
@@ -21,9 +23,9 @@ async def docs(request: Request) -> HTMLResponse:
 
 
 @router.get("/docs.css")
-async def style() -> FileResponse:
+async def style(request: Request) -> Response:
     """How it looks."""
-    return FileResponse(STYLE, media_type="text/css", headers={"Cache-Control": "no-cache"})
+    return asset(request, STYLE, "text/css")
 
 
 def page_of(api: dict[str, Any]) -> str:

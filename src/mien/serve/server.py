@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
+from functools import partial
 from types import FrameType
 
 import cv2
@@ -26,7 +27,7 @@ except ImportError:
 
 from mien.serve.access import LOG
 from mien.serve.app import create_app
-from mien.serve.connection import Connection, Stream
+from mien.serve.connection import BACKLOG, Connection, Stream, room_for_connections
 from mien.serve.service import Service
 from mien.serve.settings import Settings
 
@@ -46,12 +47,14 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
     with listen(settings) as listener:
         service = Service.open(settings)
         try:
+            Connection.most = room_for_connections()
             cv2.setNumThreads(1)  # pictures are read side by side; threads within each would only fight
             _log_to_stderr()
+            server = server_of(service)
             if on_start is not None:
                 host, port = listener.getsockname()[:2]
-                on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-            server_of(service).run(sockets=[listener])
+                server.on_start = partial(on_start, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            server.run(sockets=[listener])
         finally:
             service.close()
 
@@ -62,7 +65,7 @@ def server_of(service: Service) -> Server:
     longest = round(2 * settings.timeout + settings.video_seconds) + 5  # that a request may take
     config = uvicorn.Config(
         create_app(service), http=Connection, ws=Stream, lifespan="off", log_config=None, access_log=False,
-        proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
+        backlog=BACKLOG, proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
         timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=longest,
     )  # fmt: skip
     return Server(config, service)
@@ -74,6 +77,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self.on_start: Callable[[], None] = lambda: None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and tell so; from then on a signal ends it in peace."""
+        await super().startup(sockets)
+        self.on_start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -99,7 +108,7 @@ def listen(settings: Settings) -> Generator[socket.socket]:
     """The socket that it is called at; `MienError` where there can be none."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=512)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except (OSError, TypeError, ValueError) as why:  # the last two: what no encoding of names takes
         said = why.strerror or why if isinstance(why, OSError) else "it is no name"
         raise MienError(

@@ -81,8 +81,17 @@ def test_a_proxy_with_nobody_behind_it_is_a_server_that_is_gone(page: Page, port
 
 def test_a_photo_that_no_proxy_lets_through_is_not_sent_for_ever(page: Page, portrait_file: Path) -> None:
     page.route("**/v1/analyze", lambda route: route.fulfill(status=502, json={"message": "Bad Gateway"}))
+    page.evaluate(
+        """() => {
+          const usual = fetch;
+          globalThis.got = [];
+          globalThis.fetch = async (...asked) => (got.push(await usual(...asked)), got.at(-1));
+        }"""
+    )
     card = show(page, portrait_file)
     assert card.locator(".what").inner_text() == "The server broke off while the photo was on its way."
+    read = page.evaluate("got.filter(answer => answer.url.endsWith('/healthz')).map(answer => answer.bodyUsed)")
+    assert read == [True, True], "no answer is left half read"
     page.unroute_all()
     card.get_by_role("button", name="Try again").click()
     card.locator(".tag").wait_for()

@@ -14,7 +14,9 @@ class Link extends EventTarget {
   /** Whether the server answers now. */
   async answers() {
     try {
-      return (await fetch("/healthz", { cache: "no-store" })).ok;
+      const answer = await fetch("/healthz", { cache: "no-store" });
+      await answer.arrayBuffer(); // to its end, so that the connection is free again
+      return answer.ok;
     } catch {
       return false;
     }
