@@ -32,9 +32,9 @@ export class Stream {
     this.#connect();
   }
 
-  /** Whether a frame sent now will be read soon. */
+  /** Whether a frame sent now will be read soon; a socket that the server has begun to close takes none. */
   get free() {
-    return this.#ready && this.#underway.size < UNDERWAY;
+    return this.#ready && this.#socket.readyState === WebSocket.OPEN && this.#underway.size < UNDERWAY;
   }
 
   /** Send a frame: JPEG, PNG or WebP. */
