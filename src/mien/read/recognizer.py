@@ -62,12 +62,16 @@ def load(
         ModelError: the net cannot be found, read or trusted.
         MienError: an option is out of its range.
     """
-    found = find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads)
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
-    return Recognizer(
-        model, found, min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels,
-        max_bytes=max_bytes,
+    return assembled(
+        model, detector=detector, min_confidence=min_confidence, tta=tta, threshold=threshold, longest_side=longest_side,
+        max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes, threads=threads,
     )  # fmt: skip
+
+
+def assembled(model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any) -> Recognizer:
+    """A recognizer of an open net and all the options of `load`."""
+    return Recognizer(model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest)
 
 
 def sample() -> Path:

@@ -1,0 +1,142 @@
+"""Ray, which spreads work over the machines of a cluster: connected to for as long as it is needed, and kept quiet.
+
+Ray is the extra `cluster` and is not imported before `connected` is called.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mien.errors import MienError, MissingExtra
+from mien.threads import threads
+
+LOCAL = "local"  # the address of a Ray of one's own, on this machine alone
+STORE = 256 << 20  # bytes that such a one may hold of what goes between its processes; ours is small
+
+
+def ray_for(purpose: str) -> Any:
+    """The package Ray.
+
+    Args:
+        purpose: what it is needed for, the beginning of a sentence.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtra("cluster", purpose) from None
+    return ray
+
+
+@contextmanager
+def connected(address: str, purpose: str) -> Iterator[Any]:
+    """Within it this process is part of the Ray cluster at `address`; gives the package Ray.
+
+    A process that is connected already stays so, before and after.
+
+    Args:
+        address: `HOST:PORT` of the cluster's head, `auto` for the one that runs on this machine, or `local` for one
+            that is started here, with `mien.threads.threads()` cores, and ends with the context.
+        purpose: as `ray_for` has it.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        MienError: no cluster answers, or it runs another Python or Ray.
+    """
+    ray = ray_for(purpose)
+    if ray.is_initialized():
+        with _quiet():
+            yield ray
+        return
+    here: dict[str, Any] = {"num_cpus": threads(), "include_dashboard": False, "object_store_memory": STORE}
+    with _quiet():
+        try:
+            with _own_signals(), _settings():
+                ray.init(
+                    **(here if address == LOCAL else {}), address=address, log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                )  # fmt: skip
+            yield ray
+        except (ConnectionError, TimeoutError, ValueError) as why:
+            if ray.is_initialized():
+                raise
+            raise MienError(
+                f"no Ray cluster answers at {address} ({_first_line(why)}); start one with `ray start --head`, or say "
+                f"--ray {LOCAL}"
+            ) from None
+        except RuntimeError as why:
+            if ray.is_initialized():
+                raise
+            raise MienError(f"the Ray cluster at {address} cannot be joined: {_first_line(why)}") from None
+        finally:
+            with _own_signals():
+                ray.shutdown()
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Ray would tell its makers what runs here, and speak on stderr; whoever sets these variables has their way."""
+    ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    missing = {name: value for name, value in ours.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """What SIGTERM means here is not Ray's affair."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within it Ray logs and warns of nothing: what goes wrong for good, its exceptions tell.
+
+    Of a node that dies it prints pages of logs to stdout, where results go, and has no public switch for that.
+    """
+    inside = sys.modules.get("ray._private.worker")
+    printing = getattr(inside, "print_to_stdstream", None)
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray.tune")]
+    usual = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            if printing is not None:
+                vars(inside)["print_to_stdstream"] = _say_nothing
+            yield
+        finally:
+            if printing is not None:
+                vars(inside)["print_to_stdstream"] = printing
+            for logger, level in zip(loggers, usual, strict=True):
+                logger.setLevel(level)
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """In the place of what would print."""
+
+
+def _first_line(why: BaseException) -> str:
+    return (str(why).strip().splitlines() or [type(why).__name__])[0]
