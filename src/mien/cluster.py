@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -19,6 +20,7 @@ from mien.errors import MienError, MissingExtra
 from mien.threads import threads
 
 LOCAL = "local"  # the address of a Ray of one's own, on this machine alone
+WAIT = 5.0  # seconds for a machine to answer at all
 STORE = 256 << 20  # bytes that such a one may hold of what goes between its processes; ours is small
 
 
@@ -59,6 +61,7 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
             yield ray
         return
     here: dict[str, Any] = {"num_cpus": threads(), "include_dashboard": False, "object_store_memory": STORE}
+    _refuse_silence(address)
     with _quiet():
         try:
             with _own_signals(), _settings():
@@ -70,10 +73,7 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
         except (ConnectionError, TimeoutError, ValueError) as why:
             if ray.is_initialized():
                 raise
-            raise MienError(
-                f"no Ray cluster answers at {address} ({_first_line(why)}); start one with `ray start --head`, or say "
-                f"--ray {LOCAL}"
-            ) from None
+            raise _nobody_at(address, why) from None
         except RuntimeError as why:
             if ray.is_initialized():
                 raise
@@ -83,15 +83,41 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
                 ray.shutdown()
 
 
+def _refuse_silence(address: str) -> None:
+    """`MienError` where nothing listens at HOST:PORT, for which Ray would wait a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), WAIT).close()
+    except (OSError, OverflowError) as why:
+        raise _nobody_at(address, why) from None
+
+
+def _nobody_at(address: str, why: BaseException) -> MienError:
+    return MienError(
+        f"no Ray cluster answers at {address} ({_first_line(why)}); start one with `ray start --head`, or say {LOCAL}"
+    )
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Ray would tell its makers what runs here, and speak on stderr; whoever sets these variables has their way."""
+    """Ray would tell its makers what runs here, and speak on stderr; whoever sets these variables has their way.
+
+    What it says of being told to be silent it says on stderr, past Python.
+    """
     ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     missing = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(missing)
+    sys.stderr.flush()
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
     try:
         yield
     finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
         for name in missing:
             os.environ.pop(name, None)
 

@@ -17,6 +17,7 @@ from mien.read.store import Store
 
 GRAPH, REST = "_mien/model.onnx", "_mien/reader.json"
 
+
 @dataclass(frozen=True)
 class Packed:
     """What `open` makes a `Recognizer` of, anywhere; so all read with the same net, whatever is installed there.

@@ -61,7 +61,10 @@ class PartReader:
         self._packed, self.store, self._threads = packed, store, threads
         self._recognizer: Recognizer = packed.open(threads=threads)
         self._place, self._source = place, source.rstrip("/")
-        self._fs, self._root = filesystem_of(source) if is_remote(source) else (None, "")
+        self._fs: Any = None
+        self._root = ""
+        if is_remote(source):
+            self._fs, self._root = filesystem_of(source)
 
     def read(self, share: Share) -> Done:
         """Read a partition and put its file in place.
@@ -87,7 +90,9 @@ class PartReader:
         told: list[Analysis] = []
         try:
             faulthandler.dump_traceback_later(STUCK, exit=True)
-            for _, analysis in analyze_sources(self._recognizer, self._sources(share), readers=READERS * remote or None):
+            for _, analysis in analyze_sources(
+                self._recognizer, self._sources(share), readers=READERS * remote or None
+            ):
                 told.append(analysis)
                 faulthandler.dump_traceback_later(STUCK, exit=True)
         except (MienError, OSError):

@@ -59,7 +59,9 @@ def make_plan(store: Store, source: str, *, size: int, reading: Mapping[str, Any
             file.write((json.dumps({"number": partitions, **share}) + "\n").encode())
             pictures, partitions = pictures + count_of(share), partitions + 1
         if not partitions:
-            raise MienError(f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet")
+            raise MienError(
+                f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet"
+            )
     plan = Plan(source, os.getcwd(), pictures, partitions, size, reading)
     store.write(HEAD, json.dumps({"format": FORMAT, **asdict(plan)}, indent=1).encode())
     return plan
@@ -93,7 +95,9 @@ def refuse_another(plan: Plan, store: Store, source: str, *, size: int, reading:
     if differ:
         name = differ[0]
         now = "another one now" if name in ("net", "card") else f"{reading[name]} now, and was {plan.reading.get(name)}"
-        raise MienError(f"cannot go on in {store.address}: {name} is {now}; give the options of then, or name another folder")
+        raise MienError(
+            f"cannot go on in {store.address}: {name} is {now}; give the options of then, or name another folder"
+        )
 
 
 def shares_left(store: Store, done: Iterable[int]) -> Iterator[Share]:

@@ -69,7 +69,9 @@ def load(
     )  # fmt: skip
 
 
-def assembled(model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any) -> Recognizer:
+def assembled(
+    model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
+) -> Recognizer:
     """A recognizer of an open net and all the options of `load`."""
     return Recognizer(model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest)
 
