@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from machines import Machines, machines_of
 from mien.errors import MienError
 from mien.images import read_picture
 from mien.read import analyze_on_cluster, analyze_sources, find_sources, load, open_writer, sample
@@ -28,39 +27,10 @@ SIZE = 12  # pictures to a partition
 NANO: dict[str, Any] = {"name_or_path": "nano", "size": SIZE}
 
 
-@dataclass
-class Machines:
-    """A cluster on this machine, whose nodes are processes: a head without cores, and two with one each."""
-
-    cluster: Any
-    nodes: list[Any]
-
-    @property
-    def address(self) -> str:
-        return str(self.cluster.address)
-
-    def lose_one(self) -> None:
-        """Kill a node with all that runs on it, without a word, and have a new one come."""
-        self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
-
-
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
-    from ray.cluster_utils import Cluster
-
-    patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    patch.setenv("PYTHONPATH", os.pathsep.join([str(POISON), *sys.path]))
-    # A node that is silent for two seconds is dead; Ray's own half a minute is for networks.
-    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
-    )
-    nodes = [cluster.add_node(num_cpus=1, wait=False) for _ in range(2)]
-    cluster.wait_for_nodes()
-    yield Machines(cluster, nodes)
-    cluster.shutdown()
-    patch.undo()
+    with machines_of(2, POISON) as some:
+        yield some
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +90,7 @@ def test_a_node_that_is_killed_costs_no_picture(machines: Machines, photos: Path
     assert table(out) == expected
     assert set(pictures_in(table(out)).values()) == {1}
     assert left_over(out) == []
-    machines.nodes.append(machines.cluster.add_node(num_cpus=1))
+    machines.gain_one()
 
 
 def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path, tmp_path: Path) -> None:
