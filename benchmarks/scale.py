@@ -38,7 +38,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 LEAST_RATE, MOST_GROWTH_MB = 0.8, 50
 CUT, WALL = 500, 50  # one picture in so many is cut off, or shows no face
-QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}
 
 
 def make(folder: Path, count: int) -> None:
@@ -91,7 +90,7 @@ def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> d
     from mien.read import analyze_on_cluster
 
     began = time.perf_counter()
-    head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK}
+    head = {"num_cpus": 0, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     there = [cluster.add_node(num_cpus=1, wait=False) for _ in range(nodes)]
     cluster.wait_for_nodes()

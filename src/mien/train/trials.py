@@ -7,6 +7,7 @@ any end as it does without Ray. An actor trains an epoch when it is asked to, an
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,13 @@ from mien.threads import asked
 from mien.train.attempt import Attempt
 from mien.train.loop import epochs
 from mien.train.recipe import Recipe
-from mien.train.runs import Metrics
+from mien.train.runs import Metrics, Run
 
 PURPOSE = "searching on a cluster"
-TWICE = 2  # processes that end within one epoch of a trial, before it counts as failed
+TRIES = (
+    6  # processes that may end within one epoch of a trial; the next ones may still be sent to a machine that is gone
+)
+PATIENCE = 30.0  # seconds that a run's folder may still be locked by a process of a machine that is just going
 _EPOCH, _ENDED, _FAILED, _WRONG = "epoch", "ended", "failed", "wrong"
 
 
@@ -75,18 +79,18 @@ def side_by_side(
             try:
                 kind, told = ray.get(ready)
             except ray.exceptions.RayActorError:
-                one.deaths += 1
-                if one.deaths >= TWICE:
-                    one.attempt.fail(f"the process that trained it ended {TWICE} times within an epoch")
+                ray.kill(one.actor)  # it may only have been out of reach
+                before, one.deaths = one.attempt.reached, one.deaths + 1
+                if one.deaths >= TRIES:
+                    one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch")
                     yield one.attempt
-                    continue
-                before = one.attempt.reached
-                if _caught_up(one.attempt):
+                elif _caught_up(one.attempt):
                     yield one.attempt
-                    continue
-                one.deaths = one.deaths if one.attempt.reached == before else 0
-                one.actor = start(one.attempt)
-                at_work[one.actor.next.remote()] = one
+                else:
+                    one.deaths = one.deaths if one.attempt.reached == before else 0
+                    time.sleep(one.deaths)
+                    one.actor = start(one.attempt)
+                    at_work[one.actor.next.remote()] = one
                 continue
             if _is_over(one.attempt, kind, told):
                 ray.kill(one.actor)
@@ -124,6 +128,7 @@ class _Trainer:
     """What runs on the cluster: one run, trained an epoch at a time."""
 
     def __init__(self, recipe: Recipe, data: bytes, folder: str, seed: int, device: str) -> None:
+        _wait_for(Run(Path(folder)))
         self._going = epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
 
     def next(self) -> tuple[str, Metrics | str]:
@@ -135,3 +140,14 @@ class _Trainer:
         except MienError as why:
             return _WRONG, str(why)
         return (_ENDED, "") if metrics is None else (_EPOCH, metrics)
+
+
+def _wait_for(run: Run) -> None:
+    """Until no other process is at the run, or for as long as one that is about to end may take."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            with run.alone():
+                return
+        except RunError:
+            time.sleep(0.5)
