@@ -290,8 +290,9 @@ def peers(result: dict[str, Any]) -> str:
 def stages(result: dict[str, Any]) -> str:
     """One row a size of photo: where its time goes, and what a billion of them take."""
     rows = [
-        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | pictures a core-second | core-hours of a "
-        f"billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | at {PRICE} a core-hour |",
+        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | pictures a core-second | "
+        f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
+        f"at {PRICE} a core-hour |",
         "|---" * 11 + "|",
     ]
     for one in result["stages"]:
@@ -301,7 +302,8 @@ def stages(result: dict[str, Any]) -> str:
         rows.append(
             f"| {one['photo']}, {one['width']} x {one['height']} | {took['decode']:.1f} | {took['find']:.1f} | "
             f"{took['cut'] + took['tell']:.1f} | {100 * took['decode'] / whole:.0f} | {1000 / whole:.0f} | "
-            f"{core_hours:,.0f} | {core_hours / MACHINES / CORES:.1f} | {CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
+            f"{core_hours:,.0f} | {core_hours / MACHINES / CORES:.1f} | "
+            f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
             f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
         )
     return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['net']}`, one thread.{_noted(result)}\n"
@@ -310,8 +312,8 @@ def stages(result: dict[str, Any]) -> str:
 def cluster(result: dict[str, Any]) -> str:
     """One row a side of `benchmarks/scale.py`."""
     rows = [
-        "| side | pictures | seconds | pictures a second | faces a core-second | processor seconds | driver, MB | actor, MB "
-        "| rows as the loop's, each picture once |",
+        "| side | pictures | seconds | pictures a second | faces a core-second | processor seconds | driver, MB | "
+        "actor, MB | rows as the loop's, each picture once |",
         "|---" * 9 + "|",
     ]
     names = {
@@ -324,14 +326,15 @@ def cluster(result: dict[str, Any]) -> str:
         same = "" if "equal" not in one else "yes" if one["equal"] and not one["missing"] else "no"
         cores = f"{one['faces'] / one['seconds'] / one['nodes']:.2f}" if side != "one_node_killed" else ""
         rows.append(
-            f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | {cores} | "
-            f"{one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
+            f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | "
+            f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
         )
     ratio, growth = result["rate_beside_the_loop"], result["growth_of_four_times"]
     return (
         "\n".join(rows)
-        + f"\n\nThe cluster's rate is {ratio['ratio']:.2f} of the loop's on the same {result['cores']} cores ({ratio['at_least']} "
-        f"is wanted), its processor seconds for the same work {1 / result['cpu_beside_the_loop']:.2f} times the loop's. Four "
+        + f"\n\nThe cluster's rate is {ratio['ratio']:.2f} of the loop's on the same {result['cores']} cores "
+        f"({ratio['at_least']} is wanted), its processor seconds for the same work "
+        f"{1 / result['cpu_beside_the_loop']:.2f} times the loop's. Four "
         f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
         f"(+{growth['at_most']} at most).{_noted(result)}\n"
     )

@@ -77,7 +77,7 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
         except RuntimeError as why:
             if ray.is_initialized():
                 raise
-            raise MienError(f"the Ray cluster at {address} cannot be joined: {_first_line(why)}") from None
+            raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(why)}") from None
         finally:
             with _own_signals():
                 ray.shutdown()
@@ -96,7 +96,7 @@ def _refuse_silence(address: str) -> None:
 
 def _nobody_at(address: str, why: BaseException) -> MienError:
     return MienError(
-        f"no Ray cluster answers at {address} ({_first_line(why)}); start one with `ray start --head`, or say {LOCAL}"
+        f"no Ray cluster answers at {address} ({first_line(why)}); start one with `ray start --head`, or say {LOCAL}"
     )
 
 
@@ -164,5 +164,6 @@ def _say_nothing(*_: object, **__: object) -> None:
     """In the place of what would print."""
 
 
-def _first_line(why: BaseException) -> str:
+def first_line(why: BaseException) -> str:
+    """What an error of Ray's says, without its pages of tracebacks."""
     return (str(why).strip().splitlines() or [type(why).__name__])[0]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.cluster import connected
+from mien.cluster import connected, first_line
 from mien.data.split import Dataset
 from mien.errors import MienError, RunError
 from mien.threads import asked
@@ -78,11 +78,11 @@ def side_by_side(
             one = at_work.pop(ready)
             try:
                 kind, told = ray.get(ready)
-            except ray.exceptions.RayActorError:
+            except ray.exceptions.RayActorError as why:
                 ray.kill(one.actor)  # it may only have been out of reach
                 before, one.deaths = one.attempt.reached, one.deaths + 1
                 if one.deaths >= TRIES:
-                    one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch")
+                    one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
                     yield one.attempt
                 elif _caught_up(one.attempt):
                     yield one.attempt
