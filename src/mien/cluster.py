@@ -64,20 +64,18 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
     _refuse_silence(address)
     with _quiet():
         try:
-            with _own_signals(), _settings():
+            with _own_signals(), _settings(address):
                 ray.init(
                     **(here if address == LOCAL else {}), address=address, log_to_driver=False,
                     logging_level=logging.CRITICAL,
                 )  # fmt: skip
             yield ray
-        except (ConnectionError, TimeoutError, ValueError) as why:
-            if ray.is_initialized():
+        except Exception as why:
+            if ray.is_initialized():  # so it is not the joining that failed
                 raise
+            if isinstance(why, RuntimeError):
+                raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(why)}") from None
             raise _nobody_at(address, why) from None
-        except RuntimeError as why:
-            if ray.is_initialized():
-                raise
-            raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(why)}") from None
         finally:
             with _own_signals():
                 ray.shutdown()
@@ -101,12 +99,14 @@ def _nobody_at(address: str, why: BaseException) -> MienError:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def _settings(address: str) -> Iterator[None]:
     """Ray would tell its makers what runs here, and speak on stderr; whoever sets these variables has their way.
 
     What it says of being told to be silent it says on stderr, past Python.
     """
     ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    if address != LOCAL:
+        ours["RAY_gcs_server_port_wait_time_s"] = "1"  # tries to speak with something that is no cluster
     missing = {name: value for name, value in ours.items() if name not in os.environ}
     os.environ.update(missing)
     sys.stderr.flush()
@@ -143,7 +143,7 @@ def _quiet() -> Iterator[None]:
     """
     inside = sys.modules.get("ray._private.worker")
     printing = getattr(inside, "print_to_stdstream", None)
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray.tune")]
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
     usual = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -70,7 +70,7 @@ class PartReader:
         """Read a partition and put its file in place.
 
         Raises:
-            MienError: the results cannot be written, or its table not be read.
+            MienError: the results cannot be written.
         """
         from pyarrow import ArrowException
 
@@ -88,18 +88,16 @@ class PartReader:
         """All of it, faces batched; of what no picture ought to bring about, one by one."""
         remote = self._fs is not None
         told: list[Analysis] = []
+        faulthandler.dump_traceback_later(STUCK, exit=True)
         try:
-            faulthandler.dump_traceback_later(STUCK, exit=True)
             for _, analysis in analyze_sources(
                 self._recognizer, self._sources(share), readers=READERS * remote or None
             ):
                 told.append(analysis)
                 faulthandler.dump_traceback_later(STUCK, exit=True)
-        except (MienError, OSError):
+        except MienError:
             raise
-        except Exception as why:
-            if type(why).__module__.startswith("pyarrow"):
-                raise
+        except Exception:  # of OpenCV's, onnxruntime's or Python's, for want of memory for instance
             return self._one_by_one(share, journal)
         finally:
             faulthandler.cancel_dump_traceback_later()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +35,52 @@ def groups_of(files: Iterable[str], size: int) -> Iterator[dict[str, Any]]:
             raise MienError(f"{file} cannot be read as parquet: {why}") from None
         first = 0
         for groups in _joined(rows, size):
-            held = sum(rows[i] for i in groups)
-            yield {"file": file, "groups": groups, "first": first, "rows": held, **columns}
-            first += held
+            held = [rows[i] for i in groups]
+            yield {"file": file, "groups": groups, "rows_of": held, "first": first, "rows": sum(held), **columns}
+            first += sum(held)
 
 
 def pictures_in(share: dict[str, Any], file: str) -> Iterator[Source]:
     """The pictures of what `groups_of` gave; a few are held at a time.
 
+    What cannot be read of a row group, at the second try either, are pictures with an error, so that there are always
+    as many as were counted.
+
     Args:
         file: the path of `share["file"]`, where that is relative to another folder.
-
-    Raises:
-        OSError, pyarrow.ArrowException: the file cannot be read any more.
     """
+    from pyarrow import ArrowException
+
+    row = share["first"]
+    for group, rows in zip(share["groups"], share["rows_of"], strict=True):
+        end, why = row + rows, ""
+        for _ in range(2):
+            try:
+                for name, data in islice(_rows(share, file, group), rows - (end - row), None):
+                    name = name or f"{share['file']}#{row}"
+                    error = "" if data is not None else f"{name}: has no bytes in column {share['bytes']}"
+                    yield Source(name, Path(name), data=data, error=error)
+                    row += 1
+                break
+            except (OSError, ArrowException) as damage:
+                why = str(damage).splitlines()[0]
+        for lost in range(row, end):
+            name = f"{share['file']}#{lost}"
+            yield Source(name, Path(name), error=f"{name}: cannot be read: {why}")
+        row = end
+
+
+def _rows(share: dict[str, Any], file: str, group: int) -> Iterator[tuple[str | None, bytes | None]]:
+    """Names and bytes of one row group."""
     from pyarrow import parquet
 
     system, path = filesystem_of(file)
     wanted = [share["bytes"], *filter(None, [share["name"]])]
     with system.open_input_file(path) as opened:
         table = parquet.ParquetFile(opened, buffer_size=1 << 20, pre_buffer=False)
-        row = share["first"]
-        for batch in table.iter_batches(batch_size=ROWS, row_groups=share["groups"], columns=wanted):
+        for batch in table.iter_batches(batch_size=ROWS, row_groups=[group], columns=wanted):
             for one in batch.to_pylist():
-                name, data = share["name"] and _at(one, share["name"]), _at(one, share["bytes"])
-                name = name or f"{share['file']}#{row}"
-                error = "" if data is not None else f"{name}: has no bytes in column {share['bytes']}"
-                yield Source(name, Path(name), data=data, error=error)
-                row += 1
+                yield share["name"] and _at(one, share["name"]), _at(one, share["bytes"])
 
 
 def _joined(rows: list[int], size: int) -> Iterator[list[int]]:
