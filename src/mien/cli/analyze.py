@@ -75,10 +75,6 @@ def analyze(
     partition: Annotated[int, typer.Option(min=1, help="With --ray, pictures to a file of results.")] = SIZE,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
-    from mien.read import load
-    from mien.read import sources as meant
-    from mien.read.writers import open_writer
-
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
         "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
@@ -88,13 +84,23 @@ def analyze(
         return
     file = None if out is None else Path(out)
     form = _format(format_name, file, resume)
-    sources = _meant(paths or [], sample, annotate, max_bytes)
-    if file is not None:
-        meant.refuse_to_overwrite(sources, file)
+    _here(_meant(paths or [], sample, annotate, max_bytes), form, file, annotate, resume, options)
+
+
+def _here(
+    sources: list[Source], form: str, out: Path | None, annotate: Path | None, resume: bool, options: dict[str, Any]
+) -> None:
+    """Read them in this process; ends as the command does."""
+    from mien.read import load
+    from mien.read import sources as meant
+    from mien.read.writers import open_writer
+
+    if out is not None:
+        meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
     reader = load(**options)
-    reading = _reading(reader, threshold)
-    writer = open_writer(form, reader.labels.names, out=file, go_on=resume, brief=len(sources) > FEW, reading=reading)
+    reading = _reading(reader, options["threshold"])
+    writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
     if unread:
