@@ -73,6 +73,8 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
         except Exception as why:
             if ray.is_initialized():  # so it is not the joining that failed
                 raise
+            if address == LOCAL:
+                raise MienError(f"Ray cannot be started here: {first_line(why)}") from None
             if isinstance(why, RuntimeError):
                 raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(why)}") from None
             raise _nobody_at(address, why) from None
