@@ -73,7 +73,9 @@ def assembled(
     model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
 ) -> Recognizer:
     """A recognizer of an open net and all the options of `load`."""
-    return Recognizer(model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest)
+    return Recognizer(
+        model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
+    )
 
 
 def sample() -> Path:
