@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +65,8 @@ def load(
     """
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
     return assembled(
-        model, detector=detector, min_confidence=min_confidence, tta=tta, threshold=threshold, longest_side=longest_side,
-        max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes, threads=threads,
+        model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
+        min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
 
 
