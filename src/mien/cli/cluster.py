@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import typer
@@ -37,7 +38,8 @@ def on_cluster(
     again = "the same command goes on" if resume else "the same command with --resume goes on"
     unread = pictures = 0
     going = analyze_on_cluster(paths[0], out, address=address, size=size, resume=resume, **options)
-    with stoppable(f"the partitions that were done are kept in {out}; {again}"), ReadingBar(0, None, shown=True) as bar:
+    kept = f"the partitions that were done are kept in {out}; {again}"
+    with stoppable(kept), closing(going), ReadingBar(0, None, shown=True) as bar:
         for plan, done in going:
             pictures, unread = plan.pictures, unread + done.unread
             bar.step(done.faces, pictures=done.pictures, of=plan.pictures)

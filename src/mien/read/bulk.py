@@ -53,7 +53,7 @@ def analyze_sources(
     waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the nets, and the unreadable
 
     def pictures() -> Iterator[Pixels]:
-        for source, picture in _read_ahead(recognizer, sources, readers or min(READERS, threads())):
+        for source, picture in _read_ahead(recognizer, sources, readers):
             waiting.append((source, picture if isinstance(picture, str) else ""))
             if not isinstance(picture, str):
                 yield picture
@@ -98,12 +98,12 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
 
 
 def _read_ahead(
-    recognizer: Recognizer, sources: Iterable[Source], readers: int
+    recognizer: Recognizer, sources: Iterable[Source], readers: int | None = None
 ) -> Iterator[tuple[Source, Pixels | str]]:
     """Each source with its pixels, or with why it has none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    to_come, room = iter(enumerate(sources)), Room(AHEAD)
+    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
     coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
