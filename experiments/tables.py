@@ -394,8 +394,8 @@ def _selection(result: dict[str, Any]) -> str:
 
 def _result(name: str) -> dict[str, Any]:
     folders = (HERE / "results", HERE.parent / "benchmarks" / "results")
-    file = next(folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists())
-    result: dict[str, Any] = json.loads(file.read_text())
+    there = [folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists()]
+    result: dict[str, Any] = json.loads(there[0].read_text()) if there else {}
     return result
 
 
@@ -403,7 +403,10 @@ def filled(text: str) -> str:
     """`text` with every table made anew."""
 
     def one(place: re.Match[str]) -> str:
-        return place[1] + (models() if place[2] == "models" else table(_result(place[2]))) + place[3]
+        if place[2] == "models":
+            return place[1] + models() + place[3]
+        result = _result(place[2])
+        return place[1] + (table(result) if result else f"Not measured yet: no {place[2]}.json.\n") + place[3]
 
     return PLACE.sub(one, text)
 
