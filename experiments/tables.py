@@ -19,7 +19,8 @@ from typing import Any
 HERE = Path(__file__).parent
 UNKNOWN = "–"
 TWINS = {"clean": "without twins", "strict": "without near-twins"}
-DOCUMENTS = [HERE.parent / "README.md", HERE / "LOG.md"]
+DOCUMENTS = [HERE.parent / "README.md", HERE / "LOG.md", HERE.parent / "docs" / "scale.md"]
+BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # pictures; of docs/scale.md's example; a core-hour
 PLACE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
@@ -286,6 +287,63 @@ def peers(result: dict[str, Any]) -> str:
     )
 
 
+def stages(result: dict[str, Any]) -> str:
+    """One row a size of photo: where its time goes, and what a billion of them take."""
+    rows = [
+        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | pictures a core-second | "
+        f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
+        f"at {PRICE} a core-hour |",
+        "|---" * 11 + "|",
+    ]
+    for one in result["stages"]:
+        took = one["milliseconds"]
+        whole = sum(took.values())
+        core_hours = BILLION * whole / 1000 / 3600
+        rows.append(
+            f"| {one['photo']}, {one['width']} x {one['height']} | {took['decode']:.1f} | {took['find']:.1f} | "
+            f"{took['cut'] + took['tell']:.1f} | {100 * took['decode'] / whole:.0f} | {1000 / whole:.0f} | "
+            f"{core_hours:,.0f} | {core_hours / MACHINES / CORES:.1f} | "
+            f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
+            f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
+        )
+    return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['net']}`, one thread.{_noted(result)}\n"
+
+
+def cluster(result: dict[str, Any]) -> str:
+    """One row a side of `benchmarks/scale.py`."""
+    rows = [
+        "| side | pictures | seconds | pictures a second | faces a core-second | processor seconds | driver, MB | "
+        "actor, MB | rows as the loop's, each picture once |",
+        "|---" * 9 + "|",
+    ]
+    names = {
+        "plain": "a plain loop", "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the pictures",
+        "one_node_killed": "a cluster of one node more, one killed",
+    }  # fmt: skip
+    for side, name in names.items():
+        one = {"pictures": result["pictures"], "nodes": result["cores"], **result[side]}
+        memory = [f"{one[key]}" if key in one else "" for key in ("driver_mb", "actor_mb")]
+        same = "" if "equal" not in one else "yes" if one["equal"] and not one["missing"] else "no"
+        cores = f"{one['faces'] / one['seconds'] / one['nodes']:.2f}" if side != "one_node_killed" else ""
+        rows.append(
+            f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | "
+            f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
+        )
+    ratio, growth = result["rate_beside_the_loop"], result["growth_of_four_times"]
+    return (
+        "\n".join(rows)
+        + f"\n\nThe cluster's rate is {ratio['ratio']:.2f} of the loop's on the same {result['cores']} cores "
+        f"({ratio['at_least']} is wanted), its processor seconds for the same work "
+        f"{1 / result['cpu_beside_the_loop']:.2f} times the loop's. Four "
+        f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
+        f"(+{growth['at_most']} at most).{_noted(result)}\n"
+    )
+
+
+def _noted(result: dict[str, Any]) -> str:
+    return f" Of this run: {result['note']}." if result.get("note") else ""
+
+
 def _gain(figure: dict[str, float]) -> str:
     return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}"
 
@@ -309,6 +367,8 @@ KINDS = {
     "steps": crop_rule,
     "nets": shipped,
     "rounds": peers,
+    "stages": stages,
+    "undisturbed": cluster,
 }
 
 
@@ -334,8 +394,8 @@ def _selection(result: dict[str, Any]) -> str:
 
 def _result(name: str) -> dict[str, Any]:
     folders = (HERE / "results", HERE.parent / "benchmarks" / "results")
-    file = next(folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists())
-    result: dict[str, Any] = json.loads(file.read_text())
+    there = [folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists()]
+    result: dict[str, Any] = json.loads(there[0].read_text()) if there else {}
     return result
 
 
@@ -343,7 +403,10 @@ def filled(text: str) -> str:
     """`text` with every table made anew."""
 
     def one(place: re.Match[str]) -> str:
-        return place[1] + (models() if place[2] == "models" else table(_result(place[2]))) + place[3]
+        if place[2] == "models":
+            return place[1] + models() + place[3]
+        result = _result(place[2])
+        return place[1] + (table(result) if result else f"Not measured yet: no {place[2]}.json.\n") + place[3]
 
     return PLACE.sub(one, text)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.cluster import on_cluster, tell_unread
 from mien.cli.shell import stoppable
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
 from mien.read.detectors import LONGEST, THRESHOLD
 from mien.read.recognizer import DEFAULT, DETECTOR
+from mien.read.spread import SIZE
 
 if TYPE_CHECKING:
     from mien.read.recognizer import Recognizer
@@ -52,7 +54,10 @@ def analyze(
             "in a pipe.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there; default stdout.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write there; default stdout. With --ray, a folder or an address."),
+    ] = None,
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
     ] = None,
@@ -60,29 +65,54 @@ def analyze(
         bool,
         typer.Option("--resume", help="Go on in the jsonl, csv or parquet file of --out, with the options of then."),
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Read a folder, pattern or parquet, here or at an address such as s3://, on a Ray cluster; or local.",
+        ),
+    ] = None,
+    partition: Annotated[int, typer.Option(min=1, help="With --ray, pictures to a file of results.")] = SIZE,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
+    options: dict[str, Any] = {
+        "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
+        "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
+    }  # fmt: skip
+    if ray is not None:
+        on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)
+        return
+    file = None if out is None else Path(out)
+    form = _format(format_name, file, resume)
+    _here(_meant(paths or [], sample, annotate, max_bytes), form, file, annotate, resume, options)
+
+
+def _here(
+    sources: list[Source], form: str, out: Path | None, annotate: Path | None, resume: bool, options: dict[str, Any]
+) -> None:
+    """Read them in this process; ends as the command does."""
     from mien.read import load
     from mien.read import sources as meant
     from mien.read.writers import open_writer
 
-    form = _format(format_name, out, resume)
-    sources = _meant(paths or [], sample, annotate, max_bytes)
     if out is not None:
         meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
-    reader = load(
-        model, detector=detector, threshold=threshold, longest_side=longest_side, min_confidence=min_confidence,
-        tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
-    )  # fmt: skip
-    reading = _reading(reader, threshold)
+    reader = load(**options)
+    reading = _reading(reader, options["threshold"])
     writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
     if unread:
         if len(sources) > 1:
-            typer.echo(f"mien: {unread:,} of {len(sources):,} pictures could not be read; their rows say why", err=True)
+            tell_unread(unread, len(sources))
         raise typer.Exit(1)
+
+
+def _only_here(sample: bool, annotate: Path | None, format_name: str | None) -> list[str]:
+    """The options that were given and have no meaning on a cluster."""
+    given = {"--sample": sample, "--annotate": annotate is not None, "--format": format_name not in (None, "parquet")}
+    return [option for option, is_given in given.items() if is_given]
 
 
 def _sample(*, beside: list[Source]) -> Source:

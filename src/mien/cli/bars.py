@@ -47,10 +47,11 @@ class ReadingBar:
         self._bar.start()
         return self
 
-    def step(self, faces: int) -> None:
-        """A picture is read."""
-        self._pictures, self._faces = self._pictures + 1, self._faces + faces
-        self._bar.update(self._task, advance=1, rate=f"{self._rate():.0f} pictures/s")
+    def step(self, faces: int, *, pictures: int = 1, of: int | None = None) -> None:
+        """A picture is read, or several; `of` how many there are, where that was not known at first."""
+        self._pictures, self._faces = self._pictures + pictures, self._faces + faces
+        self._total = self._total if of is None else of
+        self._bar.update(self._task, advance=pictures, total=self._total, rate=f"{self._rate():.0f} pictures/s")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()

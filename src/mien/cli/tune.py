@@ -26,6 +26,9 @@ def tune(
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Train trials side by side on that Ray cluster; or local.")
+    ] = None,
 ) -> None:
     """Search for better values of a recipe's fields; run again, it goes on."""
     from mien import judge
@@ -38,7 +41,9 @@ def tune(
         faces = load(data, votes=votes)
         search = None
         with Live(console=screen, auto_refresh=False, transient=True) as table:
-            for search in room.searching(chosen, faces, out, trials=trials, space=where, seed=seed, device=device):
+            for search in room.searching(
+                chosen, faces, out, trials=trials, space=where, seed=seed, device=device, ray=ray
+            ):
                 if screen.is_terminal:
                     table.update(judge.search_table(search), refresh=True)
     assert search is not None, "a search is told of before it begins"

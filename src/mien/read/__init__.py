@@ -6,6 +6,7 @@ from mien.read.drawing import annotate
 from mien.read.recognizer import Recognizer, load, sample
 from mien.read.results import UNCERTAIN, Analysis, Box, Face, PersonFace, VideoFrame
 from mien.read.sources import Source, find_sources
+from mien.read.spread import analyze_on_cluster
 from mien.read.writers import WRITERS, open_writer
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Recognizer",
     "Source",
     "VideoFrame",
+    "analyze_on_cluster",
     "analyze_sources",
     "annotate",
     "find_detector",

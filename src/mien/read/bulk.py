@@ -40,17 +40,20 @@ _JPEG = (  # colours as fine as brightness, else thin coloured lines fade
 Pixels = NDArray[np.uint8]
 
 
-def analyze_sources(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[tuple[Source, Analysis]]:
+def analyze_sources(
+    recognizer: Recognizer, sources: Iterable[Source], *, readers: int | None = None
+) -> Iterator[tuple[Source, Analysis]]:
     """Each source with what was read in it, in their order; results come as faces fill a batch.
 
     Args:
         recognizer: what reads them; its limits hold.
         sources: as `find_sources` gives them.
+        readers: threads that fetch and decode; default `mien.threads.threads()`, and 4 at most.
     """
     waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the nets, and the unreadable
 
     def pictures() -> Iterator[Pixels]:
-        for source, picture in _read_ahead(recognizer, sources):
+        for source, picture in _read_ahead(recognizer, sources, readers):
             waiting.append((source, picture if isinstance(picture, str) else ""))
             if not isinstance(picture, str):
                 yield picture
@@ -94,11 +97,13 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
         yield source, Analysis(source.name, 0, 0, (), recognizer.told_by, recognizer.detector.name, error)
 
 
-def _read_ahead(recognizer: Recognizer, sources: Iterable[Source]) -> Iterator[tuple[Source, Pixels | str]]:
+def _read_ahead(
+    recognizer: Recognizer, sources: Iterable[Source], readers: int | None = None
+) -> Iterator[tuple[Source, Pixels | str]]:
     """Each source with its pixels, or with why it has none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    readers, to_come, room = min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
+    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
     coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
@@ -136,5 +141,8 @@ def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
     if source.error:
         raise PictureError(source.error)
     name = "standard input" if source.name == STDIN else source.name
-    data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
+    if source.fetch is not None:
+        data = source.fetch(recognizer.max_bytes)
+    else:
+        data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
     return data, header_of(data, name, recognizer.max_pixels), name

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,20 @@ def load(
         ModelError: the net cannot be found, read or trusted.
         MienError: an option is out of its range.
     """
-    found = find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads)
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
-    return Recognizer(
-        model, found, min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels,
-        max_bytes=max_bytes,
+    return assembled(
+        model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
+        min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
+
+
+def assembled(
+    model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
+) -> Recognizer:
+    """A recognizer of an open net and all the options of `load`."""
+    return Recognizer(
+        model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
+    )
 
 
 def sample() -> Path:

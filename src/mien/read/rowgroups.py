@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from mien.read.results import as_text
+
+_TEXTS = ("source", "label", "model", "detector", "error")
+_WHOLE = ("faces", "face", "picture_width", "picture_height")
+
+
+def schema_of(columns: Sequence[str]) -> Any:
+    """The types of `writers.columns`, as pyarrow's schema: text, whole numbers, and the rest float32."""
+    import pyarrow
+
+    kinds = dict.fromkeys(columns, pyarrow.float32()) | dict.fromkeys(_TEXTS, pyarrow.string())
+    kinds |= dict.fromkeys(_WHOLE, pyarrow.int32())
+    return pyarrow.schema(list(kinds.items()))
+
+
+def rows_of_text(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose texts are Unicode, which is all that parquet takes."""
+    return [{name: as_text(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
 
 
 def write_group(writer: Any, file: Any, group: Any, waiting: list[dict[str, Any]]) -> None:

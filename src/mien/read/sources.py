@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,14 +28,17 @@ class Source:
     Attributes:
         name: what it is called in results: its path, as it was named or found.
         relative: where it lies under the folder that was named; a file's own name.
-        data: its bytes, where it came by standard input.
+        data: its bytes, where it came by standard input or out of a table.
         error: why it cannot be read, where that is known before.
+        fetch: gets its bytes, at most as many as it is told, where its name is no path of this process; raises a
+            `PictureError` where it cannot.
     """
 
     name: str
     relative: Path
     data: bytes | None = None
     error: str = ""
+    fetch: Callable[[int], bytes] | None = None
 
 
 def find_sources(
@@ -66,6 +69,11 @@ def find_sources(
     if not found:
         raise MienError(f"no pictures in {', '.join(words)}: none ends with {', '.join(SUFFIXES)}")
     return list(found.values())
+
+
+def each_source(named: str, *, apart_from: Path | None = None) -> Iterator[Source]:
+    """The pictures of one folder, file or pattern, in the order of `find_sources`, of which none is held."""
+    return _meant(named, apart_from, 0)
 
 
 def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from mien.errors import MienError, MissingExtra
 from mien.read import resume
 from mien.read.replaced import Replaced
 from mien.read.results import Analysis, as_text
-from mien.read.rowgroups import write_group
+from mien.read.rowgroups import rows_of_text, schema_of, write_group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -338,11 +338,7 @@ class ParquetWriter(Writer):
         super().__init__(labels, **options)
         self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
         self._table: Any = None
-        text, whole, real = pyarrow.string(), pyarrow.int32(), pyarrow.float32()
-        kinds = dict.fromkeys(columns(labels), real) | dict.fromkeys(("source", "label"), text)
-        kinds |= dict.fromkeys(("model", "detector", "error"), text)
-        kinds |= dict.fromkeys(("faces", "face", "picture_width", "picture_height"), whole)
-        self._schema = pyarrow.schema(list(kinds.items()))
+        self._schema = schema_of(columns(labels))
 
     def _open(self) -> None:
         if self.out is None:
@@ -371,8 +367,7 @@ class ParquetWriter(Writer):
         return done
 
     def _picture(self, analysis: Analysis) -> None:
-        for row in rows(analysis, self.labels):
-            self._waiting.append({k: as_text(v) if isinstance(v, str) else v for k, v in row.items()})
+        self._waiting += rows_of_text(rows(analysis, self.labels))
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
 

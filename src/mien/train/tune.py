@@ -15,23 +15,24 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mien.cluster import ray_for
 from mien.data.split import VAL, Dataset
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.judge.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
 from mien.judge.search_page import SEARCH, write_search
+from mien.train.attempt import OWN, SECONDS, WHY, Attempt
 from mien.train.loop import epochs, what_is_learned
 from mien.train.recipe import Recipe
 from mien.train.runs import Run, differences, identity_of
 from mien.train.settings import with_settings
 from mien.train.space import USUAL, Choice, Range, Space
+from mien.train.trials import PURPOSE, side_by_side
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import Trial as Asked
 
-MEASURE = "val_accuracy"
 TRIALS = 20
-OWN, WHY, SECONDS = "own", "why", "seconds"  # what is noted of a trial beside what Optuna keeps
 _STATES = {"COMPLETE": DONE, "PRUNED": STOPPED, "FAIL": FAILED, "RUNNING": RUNNING}  # Optuna's words -> ours
 UNJUDGED = 5  # trials that all train to their end, before others are measured by them
 FEWEST = 8  # trials that tell anything of importance
@@ -46,6 +47,7 @@ def tune(
     space: Space = USUAL,
     seed: int = 0,
     device: str = "auto",
+    ray: str | None = None,
 ) -> Search:
     """Try `trials` sets of values in all, those in `out` included; where a search was stopped, go on.
 
@@ -58,16 +60,18 @@ def tune(
         space: what is varied.
         seed: of the proposals, and of each trial's first weights, order and augmentation.
         device: as `train` has it.
+        ray: the address of a Ray cluster on which trials are trained side by side, as `mien.cluster.connected` has it;
+            by default they are trained here, one after another.
         out: gets `trials/NUMBER/`, a run each, `search.sqlite`, and, whenever a trial is over, `search.json` and
             `search.html`.
 
     Raises:
-        MissingExtra: Optuna is not installed.
+        MissingExtra: Optuna is not installed, or Ray where it is asked for.
         MissingSplit: the data has no labelled validation split.
         RunError: `out` holds another search, or cannot be written.
         MienError: the space does not fit the recipe.
     """
-    *_, found = searching(recipe, dataset, out, trials=trials, space=space, seed=seed, device=device)
+    *_, found = searching(recipe, dataset, out, trials=trials, space=space, seed=seed, device=device, ray=ray)
     return found
 
 
@@ -80,9 +84,12 @@ def searching(
     space: Space = USUAL,
     seed: int = 0,
     device: str = "auto",
+    ray: str | None = None,
 ) -> Generator[Search]:
     """As `tune`, the search as it stands at first and after each epoch of each trial."""
     optuna = _optuna()
+    if ray is not None:
+        ray_for(PURPOSE)
     if trials < 1:
         raise RunError(f"a search has one trial or more, got {trials}")
     if VAL not in dataset or not dataset[VAL].labelled:
@@ -102,57 +109,66 @@ def searching(
 
         write_search(now(), place)
         yield now()
-        for trial in _to_do(study, trials, seed, space.holds(recipe)):
-            values = {field: _proposed(trial, field, part) for field, part in space.of.items()}
-            one = with_settings(recipe, [f"{field}={value}" for field, value in values.items()])
-            run = Run(place / "trials" / f"{trial.number:04d}")
-            for _ in _attempt(study, trial, one, dataset, run, seed, device):
-                yield now()
-            write_search(now(), place)
+
+        def attempts() -> Iterator[Attempt]:
+            for trial in _to_do(study, trials, seed, space.holds(recipe), at_once=ray is not None):
+                values = {field: _proposed(trial, field, part) for field, part in space.of.items()}
+                one = with_settings(recipe, [f"{field}={value}" for field, value in values.items()])
+                yield Attempt(study, trial, one, Run(place / "trials" / f"{trial.number:04d}"))
+
+        if ray is None:
+            going = _here(attempts(), dataset, seed, device)
+        else:
+            going = side_by_side(attempts(), ray, dataset, seed, device)
+        with closing(going):
+            for over in going:
+                if over is None:
+                    yield now()
+                else:
+                    write_search(now(), place)
         yield now()
 
 
-def _attempt(
-    study: Study, trial: Asked, recipe: Recipe, dataset: Dataset, run: Run, seed: int, device: str
-) -> Iterator[None]:
-    """Train one trial, epoch by epoch, until it ends, lags behind or fails, and tell the study."""
-    from optuna.trial import TrialState
+def _here(attempts: Iterator[Attempt], dataset: Dataset, seed: int, device: str) -> Generator[Attempt | None]:
+    """Train one trial after another; None after each epoch of it, and the trial itself when it is over."""
+    for one in attempts:
+        yield from (None for _ in _trained(one, dataset, seed, device))
+        yield one
 
-    told = study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    seconds, reached = 0.0, 0.0
+
+def _trained(one: Attempt, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
+    """Train one trial, epoch by epoch, until it ends, lags behind or fails."""
     try:
-        with closing(epochs(recipe, dataset, run.folder, seed=seed, device=device, resume=True)) as going:
-            for metrics in chain(run.history, going):  # what an earlier call has done, then the rest
-                epoch, reached = int(metrics["epoch"]), metrics[MEASURE]
-                seconds += metrics["seconds"]
-                trial.set_user_attr(SECONDS, seconds)
-                if epoch not in told:
-                    trial.report(reached, epoch)
+        with closing(epochs(one.recipe, dataset, one.run.folder, seed=seed, device=device, resume=True)) as going:
+            for metrics in chain(one.run.history, going):  # what an earlier call has done, then the rest
+                one.tell(metrics)
                 yield
-                if epoch < recipe.epochs and trial.should_prune():
-                    study.tell(trial, state=TrialState.PRUNED)
+                if one.lags():
                     return
     except RunError as why:
-        trial.set_user_attr(WHY, str(why))
-        study.tell(trial, state=TrialState.FAIL)
+        one.fail(str(why))
         return
-    study.tell(trial, reached)
+    one.end()
 
 
-def _to_do(study: Study, trials: int, seed: int, own: Mapping[str, Any] | None) -> Iterator[Asked]:
-    """First what an earlier call has left unfinished, then new ones until there are `trials`."""
+def _to_do(study: Study, trials: int, seed: int, own: Mapping[str, Any] | None, *, at_once: bool) -> Iterator[Asked]:
+    """First what an earlier call has left unfinished, then new ones until there are `trials`.
+
+    Args:
+        at_once: whether a trial is asked for while others are at work; then it keeps away from what they try.
+    """
     from optuna.samplers import TPESampler
     from optuna.trial import Trial as Asked
     from optuna.trial import TrialState
 
-    over = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     if own is not None and not study.get_trials(deepcopy=False):
         study.enqueue_trial(dict(own), user_attrs={OWN: True})
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         yield Asked(study, left._trial_id)  # Optuna has no other way to take up a trial
-    while (done := len(study.get_trials(deepcopy=False, states=over))) < trials:
+    while (done := len(study.get_trials(deepcopy=False, states=begun))) < trials:
         # Made anew for each, so that a search that goes on proposes what an uninterrupted one would have.
-        study.sampler = TPESampler(seed=seed * 10_007 + done, n_startup_trials=UNJUDGED)
+        study.sampler = TPESampler(seed=seed * 10_007 + done, n_startup_trials=UNJUDGED, constant_liar=at_once)
         yield study.ask()
 
 

@@ -1,0 +1,282 @@
+"""Does a cluster read every picture once, whatever dies, at what cost and in what memory? Writes results/scale.json.
+
+usage: python benchmarks/scale.py [--pictures 20000] [--partition 500] [--cores 2] [--note TEXT] [--out FILE]
+
+The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
+brightened, set side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
+read with `photo` by
+
+- a plain loop: one process, `mien.read.analyze_sources` and a Parquet writer, with as many threads as `--cores`;
+- a cluster of as many nodes as `--cores`, each a process of its own with one core (`ray.cluster_utils.Cluster`) beside
+  a head without any, undisturbed: once all pictures, once a quarter of them;
+- a cluster of one node more, of which one is killed, with all that runs on it, when a third of the pictures is done.
+
+Each side is a fresh process, and its seconds run from the call to the last file, the net's and the actors' start
+included; the start of the cluster's own processes is not, and stands beside. Processor seconds (of the cluster those
+of driver and actors) feel less how busy the machine is. Memory is the most that the driver had,
+and the most that one of the actors had, looked at twice a second. What is held: the killed cluster's rows are the
+plain loop's, all of them, in the same order, each picture once; the undisturbed one's rate is 0.8 of the loop's at
+least; and four times the pictures take 50 MB more at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+LEAST_RATE, MOST_GROWTH_MB = 0.8, 50
+CUT, WALL = 500, 50  # one picture in so many is cut off, or shows no face
+
+
+def make(folder: Path, count: int) -> None:
+    """`count` photos, no two alike."""
+    import cv2
+    import numpy as np
+
+    from mien.images import read_picture
+    from mien.read import sample
+
+    portrait_HW3, rng = read_picture(sample()), np.random.default_rng(0)
+    for number in range(count):
+        picture_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
+        if rng.random() < 0.5:
+            picture_HW3 = picture_HW3[:, ::-1]
+        if rng.random() < 0.2:
+            picture_HW3 = np.hstack([picture_HW3] * int(rng.integers(2, 4)))
+        if number % WALL == WALL - 1:
+            picture_HW3 = picture_HW3[:12, :12]
+        wide = int(rng.integers(160, 481))
+        size = wide, max(1, round(wide * picture_HW3.shape[0] / picture_HW3.shape[1]))
+        picture_HW3 = cv2.convertScaleAbs(cv2.resize(picture_HW3, size), alpha=rng.uniform(0.6, 1.2))
+        file = folder / f"{number % 20:02}" / f"{number:06}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        data = cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])[1].tobytes()
+        file.write_bytes(data[: len(data) // 2] if number % CUT == CUT - 1 else data)
+
+
+def plain(folder: Path, out: Path) -> dict[str, Any]:
+    """One process, all pictures."""
+    import cv2
+
+    from mien.read import analyze_sources, find_sources, load, open_writer
+    from mien.threads import threads
+
+    cv2.setNumThreads(threads())
+    began, began_cpu, faces = time.perf_counter(), time.process_time(), 0
+    recognizer = load()
+    with open_writer("parquet", recognizer.labels.names, out=out) as writer:
+        for _, analysis in analyze_sources(recognizer, find_sources([folder])):
+            writer.write(analysis)
+            faces += len(analysis.faces)
+    return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - began_cpu, "faces": faces}
+
+
+def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> dict[str, Any]:
+    """The cluster's side; with `kill`, one node goes when a third is done."""
+    from ray.cluster_utils import Cluster
+
+    from mien.read import analyze_on_cluster
+
+    began = time.perf_counter()
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    there = [cluster.add_node(num_cpus=1, wait=False) for _ in range(nodes)]
+    cluster.wait_for_nodes()
+    up = time.perf_counter() - began
+    told: dict[str, Any] = {"nodes": nodes, "seconds_until_the_cluster_is_up": round(up, 1), "killed_at": None}
+    began_cpu = time.process_time()
+    pictures = faces = unread = parts = 0
+    memory = Memory()
+    began = time.perf_counter()
+    try:
+        with memory:
+            for plan, done in analyze_on_cluster(folder, out, address=str(cluster.address), size=partition):
+                pictures, faces, unread = pictures + done.pictures, faces + done.faces, unread + done.unread
+                parts += 1
+                told.setdefault("seconds_until_the_first_partition", round(time.perf_counter() - began, 1))
+                if kill and told["killed_at"] is None and pictures >= plan.pictures / 3:
+                    cluster.remove_node(there.pop(), allow_graceful=False)
+                    told["killed_at"] = pictures
+        told["seconds"] = time.perf_counter() - began
+        told["cpu"] = round(time.process_time() - began_cpu + sum(memory.seconds.values()), 1)
+    finally:
+        cluster.shutdown()
+    most = {"driver_mb": round(memory.driver), "actor_mb": round(memory.actor)}
+    return {**told, "pictures": pictures, "faces": faces, "unread": unread, "partitions": parts, **most}
+
+
+class Memory:
+    """The most resident memory in MB of this process, and of the largest actor, while it is open; Linux only.
+
+    `seconds` has each actor's processor time, by its process.
+    """
+
+    def __init__(self) -> None:
+        self.driver = self.actor = 0.0
+        self.seconds: dict[int, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            self.driver = max(self.driver, _resident_mb(os.getpid()))
+            actors = [
+                _resident_mb(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _is_actor(pid)
+            ]
+            self.actor = max([self.actor, *actors])
+
+
+def _is_actor(pid: int) -> bool:
+    try:
+        return b"MapWorker" in Path(f"/proc/{pid}/cmdline").read_bytes()[:200]
+    except OSError:
+        return False
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has just ended
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What it and the processes that it has waited for have taken."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def compared(alone: Path, folder: Path) -> dict[str, Any]:
+    """The cluster's rows beside the plain loop's."""
+    import pyarrow
+    from pyarrow import parquet
+
+    ours = pyarrow.concat_tables([parquet.read_table(file) for file in sorted(folder.glob("part-*.parquet"))])
+    ours, theirs = ours.replace_schema_metadata(None), parquet.read_table(alone).replace_schema_metadata(None)
+    firsts = [
+        s for s, face in zip(ours["source"].to_pylist(), ours["face"].to_pylist(), strict=True) if face in (None, 1)
+    ]
+    times = Counter(Counter(firsts).values())
+    return {
+        "rows": ours.num_rows,
+        "pictures_by_how_often_they_are_there": {str(often): count for often, count in sorted(times.items())},
+        "missing": len(set(theirs["source"].to_pylist()) - set(firsts)),
+        "equal": bool(ours.equals(theirs)),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on, and how busy it was."""
+    import ray
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "ray": ray.__version__,
+        "load_average": [round(n, 2) for n in os.getloadavg()],
+    }
+
+
+def child(side: str, *words: str, threads: int) -> dict[str, Any]:
+    """What a fresh process of this script says."""
+    ways = {**os.environ, "MIEN_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    ways["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the cluster's processes too
+    command = [sys.executable, __file__, "--child", side, *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=ways)
+    if done.returncode:
+        sys.exit(done.stderr)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(side, json.dumps(told), file=sys.stderr)
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--partition", type=int, default=500, help="pictures to a partition")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "scale.json")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    wanted = parser.parse_args()
+    if wanted.child:
+        side, folder, out, *rest = wanted.child
+        if side == "plain":
+            print(json.dumps(plain(Path(folder), Path(out))))
+        else:
+            print(json.dumps(spread(Path(folder), Path(out), int(rest[0]), int(rest[1]), side == "killed")))
+        return
+    record: dict[str, Any] = {
+        "question": "whether a cluster reads every picture once, at what cost and in what memory",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "pictures": wanted.pictures,
+        "partition": wanted.partition,
+        "cores": wanted.cores,
+        "note": wanted.note,
+        "machine": machine(),
+    }
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        make(root / "photos", wanted.pictures)
+        make(root / "quarter", wanted.pictures // 4)
+        part = str(wanted.partition)
+        alone = child("plain", str(root / "photos"), str(root / "alone.parquet"), threads=wanted.cores)
+        quarter = child("spread", str(root / "quarter"), str(root / "q"), str(wanted.cores), part, threads=1)
+        whole = child("spread", str(root / "photos"), str(root / "w"), str(wanted.cores), part, threads=1)
+        killed = child("killed", str(root / "photos"), str(root / "k"), str(wanted.cores + 1), part, threads=1)
+        record["undisturbed"] = {**whole, **compared(root / "alone.parquet", root / "w")}
+        record["one_node_killed"] = {**killed, **compared(root / "alone.parquet", root / "k")}
+    record["plain"], record["a_quarter"] = alone, quarter
+    ratio = alone["seconds"] / whole["seconds"]
+    growth = {name: whole[name] - quarter[name] for name in ("driver_mb", "actor_mb")}
+    record["pictures_per_second"] = {
+        "plain": round(wanted.pictures / alone["seconds"], 2),
+        "cluster": round(wanted.pictures / whole["seconds"], 2),
+    }
+    record["faces_per_core_second"] = {
+        "plain": round(alone["faces"] / alone["seconds"] / wanted.cores, 2),
+        "cluster": round(whole["faces"] / whole["seconds"] / wanted.cores, 2),
+    }
+    record["rate_beside_the_loop"] = {"ratio": round(ratio, 3), "at_least": LEAST_RATE}
+    record["cpu_beside_the_loop"] = round(alone["cpu"] / whole["cpu"], 3)
+    record["growth_of_four_times"] = {**growth, "at_most": MOST_GROWTH_MB}
+    exact = all(
+        record[side]["equal"]
+        and not record[side]["missing"]
+        and list(record[side]["pictures_by_how_often_they_are_there"]) == ["1"]
+        for side in ("undisturbed", "one_node_killed")
+    )
+    record["every_picture_once_and_equal"] = exact
+    record["held"] = exact and ratio >= LEAST_RATE and max(growth.values()) <= MOST_GROWTH_MB
+    print(json.dumps(record, indent=1))
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Where does a picture's time go, by its size, and what does a billion of them take? Writes results/stages.json.
+
+usage: python benchmarks/stages.py [--rounds 15] [--note TEXT] [--out benchmarks/results/stages.json]
+
+The sample portrait is enlarged to photos of four sizes, JPEG of quality 90, one face each, and taken through the stages
+of `photo` one at a time, with one thread: the header read and the bytes decoded, faces found (in a copy of 1280 pixels
+where the photo is larger), the face cut out, and the net asked, of 64 faces at once, a face's share told. Processor
+milliseconds, median of the rounds after one as a warm-up. Nothing is read from a disk or a network; the bytes stand
+beside, so that what a network must bring can be reckoned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mien.decode import decode
+from mien.images import header_of, read_picture
+from mien.read import load, sample
+
+HERE = Path(__file__).resolve().parent
+SIDES = {"thumbnail": (240, 240), "web": (800, 600), "full HD": (1920, 1080), "camera": (4032, 3024)}
+BATCH = 64
+
+
+def photo(wide: int, high: int) -> bytes:
+    """A portrait in the middle of noise that is as hard to decode as a photo's texture."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), np.uint8)
+    picture_HW3 = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_CUBIC)
+    side = min(wide, high)
+    left, top = (wide - side) // 2, (high - side) // 2
+    picture_HW3[top : top + side, left : left + side] = cv2.resize(read_picture(sample()), (side, side))
+    return cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def milliseconds(act: Callable[[], Any], rounds: int) -> float:
+    """Of one thread's processor time, the median."""
+    act()
+    told = []
+    for _ in range(rounds):
+        began = time.process_time()
+        act()
+        told.append(1000 * (time.process_time() - began))
+    return round(statistics.median(told), 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "stages.json")
+    wanted = parser.parse_args()
+    cv2.setNumThreads(1)
+    recognizer = load(threads=1)
+    stages = []
+    for name, (wide, high) in SIDES.items():
+        data = photo(wide, high)
+        picture_HW3 = decode(data, header_of(data, name), name)
+        found = recognizer.detect(picture_HW3)
+        if len(found) != 1:
+            raise SystemExit(f"{name}: {len(found)} faces were found, and one is there")
+        faces_NHW = np.repeat(recognizer.cut(picture_HW3, found), BATCH, 0)
+        took = {
+            "decode": milliseconds(
+                lambda data=data, name=name: decode(data, header_of(data, name), name), wanted.rounds
+            ),
+            "find": milliseconds(lambda picture_HW3=picture_HW3: recognizer.detect(picture_HW3), wanted.rounds),
+            "cut": milliseconds(lambda p=picture_HW3, f=found: recognizer.cut(p, f), wanted.rounds),
+            "tell": round(milliseconds(lambda f=faces_NHW: recognizer.probabilities(f), wanted.rounds) / BATCH, 3),
+        }
+        stages.append({"photo": name, "width": wide, "height": high, "bytes": len(data), "milliseconds": took})
+    record = {
+        "question": "where a picture's time goes, by its size",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "note": wanted.note,
+        "net": recognizer.model.card.name,
+        "rounds_of_each": wanted.rounds,
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "opencv": cv2.__version__,
+            "load_average": [round(n, 2) for n in os.getloadavg()],
+        },
+        "stages": stages,
+    }
+    print(json.dumps(record, indent=1))
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

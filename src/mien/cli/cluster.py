@@ -1,0 +1,53 @@
+"""`mien analyze --ray`: the same words, on many machines."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import typer
+
+from mien.cli.bars import ReadingBar
+from mien.cli.shell import stoppable
+from mien.errors import MienError
+
+
+def on_cluster(
+    paths: list[str],
+    out: str | None,
+    address: str,
+    size: int,
+    resume: bool,
+    only_here: list[str],
+    options: dict[str, Any],
+) -> None:
+    """Read what one word means on the cluster at `address`; ends as `mien analyze` does.
+
+    Args:
+        only_here: options that were given and have no meaning there.
+        options: those of `mien.load`.
+    """
+    from mien.read import analyze_on_cluster
+
+    if only_here:
+        raise MienError(f"{only_here[0]} and --ray do not go together: a cluster writes parquet, a file a partition")
+    if len(paths) != 1 or out is None:
+        raise MienError(
+            "--ray reads one folder, pattern or table into a folder: mien analyze SOURCE --ray ADDRESS --out DEST"
+        )
+    again = "the same command goes on" if resume else "the same command with --resume goes on"
+    unread = pictures = 0
+    going = analyze_on_cluster(paths[0], out, address=address, size=size, resume=resume, **options)
+    kept = f"the partitions that were done are kept in {out}; {again}"
+    with stoppable(kept), closing(going), ReadingBar(0, None, shown=True) as bar:
+        for plan, done in going:
+            pictures, unread = plan.pictures, unread + done.unread
+            bar.step(done.faces, pictures=done.pictures, of=plan.pictures)
+    if unread:
+        tell_unread(unread, pictures)
+        raise typer.Exit(1)
+
+
+def tell_unread(unread: int, pictures: int) -> None:
+    """Say on stderr how many could not be read."""
+    typer.echo(f"mien: {unread:,} of {pictures:,} pictures could not be read; their rows say why", err=True)

@@ -1,0 +1,73 @@
+"""`mien analyze --ray` as a person uses it: with a Ray of its own, without Ray, and with words that do not fit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from pyarrow import parquet
+
+from mien.images import read_picture
+from mien.read import sample
+
+
+def run(*words: object, before: str = "pass", at: Path) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; {before}; sys.argv[0] = 'mien'; from mien.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "analyze", *map(str, words)]
+    environment = {**os.environ, "PYTHONUTF8": "1", "NO_COLOR": "1", "MIEN_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=at, env=environment)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(5):
+        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(read_picture(sample()), (120 + i, 120)))
+    (folder / "no.jpg").write_text("no picture")
+    return folder
+
+
+def test_a_ray_of_its_own(photos: Path) -> None:
+    """Started, used, ended; results as one process writes them, and gone on with."""
+    words = ["photos", "--model", "nano"]
+    done = run(*words, "--ray", "local", "--out", "out", "--partition", 2, at=photos.parent)
+    told = "mien: 1 of 6 pictures could not be read; their rows say why\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    assert run(*words, "--out", "alone.parquet", at=photos.parent).returncode == 1
+    rows = [row for f in sorted((photos.parent / "out").glob("*.parquet")) for row in parquet.read_table(f).to_pylist()]
+    assert rows == parquet.read_table(photos.parent / "alone.parquet").to_pylist()
+    assert [row["source"] for row in rows] == [*(f"photos/{i}.jpg" for i in range(5)), "photos/no.jpg"]
+    again = run(*words, "--ray", "local", "--out", "out", "--partition", 2, "--resume", at=photos.parent)
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", told)
+
+
+def test_without_ray_it_says_what_to_install(photos: Path) -> None:
+    done = run("photos", "--ray", "local", "--out", "out", before="sys.modules['ray'] = None", at=photos.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "mien: reading on a cluster needs the extra 'cluster'. Install it with: pip install 'mien[cluster]'\n"
+    )
+    assert not (photos.parent / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["photos", "--ray", "local"], "--ray reads one folder, pattern or table into a folder"),
+        (["a", "b", "--ray", "local", "--out", "out"], "--ray reads one folder, pattern or table into a folder"),
+        (["--sample", "--ray", "local", "--out", "out"], "--sample and --ray do not go together"),
+        (["photos", "--format", "csv", "--ray", "local", "--out", "out"], "--format and --ray do not go together"),
+        (["photos", "--annotate", "a", "--ray", "local", "--out", "out"], "--annotate and --ray do not go together"),
+        (["photos", "--ray", "127.0.0.1:1", "--out", "out"], "no Ray cluster answers at 127.0.0.1:1 ("),
+        (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "no file, no folder and no shipped net"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(photos: Path, words: list[str], said: str) -> None:
+    done = run(*words, at=photos.parent)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"mien: {said}")
