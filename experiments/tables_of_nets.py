@@ -1,0 +1,233 @@
+"""The tables of what nets are worth: one function a kind of record, its figures as Markdown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+HERE = Path(__file__).parent
+UNKNOWN = "–"
+TWINS = {"clean": "without twins", "strict": "without near-twins"}
+
+
+def coverage(result: dict[str, Any]) -> str:
+    """How often each interval held the truth over the realistic scenarios, and how wide it was."""
+    rows = ["| seeds | interval | coverage, worst, % | median, % | median width, points |", "|---|---|---|---|---|"]
+    real = [row for row in result["rows"] if not row["scenario"]["name"].startswith("stress")]
+    for seeds in sorted({row["seeds"] for row in real}):
+        for method in real[0]["coverage_percent"]:
+            held, wide = (
+                [row[key][method] for row in real if row["seeds"] == seeds]
+                for key in ("coverage_percent", "mean_width_points")
+            )
+            rows.append(f"| {seeds} | {method} | {min(held):.1f} | {median(held):.1f} | {median(wide):.2f} |")
+    return "\n".join(rows) + f"\n\n{result['replicates']:,} replicates of each of {len(real) // 3} scenarios.\n"
+
+
+def comparison(result: dict[str, Any]) -> str:
+    """One row an arm: figures at the judged epoch, mean ± std over the seeds."""
+    split = result["protocol"]["verdict_split"]
+    arms = result["arms"]
+    seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
+    rows = [
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
+        f"without twins, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
+        low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
+        peak = arm["validation_peak_epoch"]["of_mean"]
+        clean = arm.get("scores_clean", {}).get(split)
+        rows.append(
+            f"| `{arm['arm']}` | {loss['mean']:.2f} | {_spread(score['accuracy'])} | "
+            f"{low:.1f} to {high:.1f} | {_spread(clean['accuracy']) if clean else UNKNOWN} | "
+            f"{_spread(score['macro_f1'])} | {_spread(gap)} | "
+            f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
+        )
+    verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
+    net = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`{_without(arms[0], split)}; {net}.\n{verdicts}\n"
+
+
+def _without(arm: dict[str, Any], split: str) -> str:
+    """How many faces have no byte-identical twin in Training, or why nothing is said of them."""
+    if "scores_clean" not in arm:
+        return "; what was predicted of each face was not kept, so that nothing can be said of those without twins"
+    clean = arm["scores_clean"].get(split)
+    return f", {clean['n']:,} of them without a byte-identical twin in Training" if clean else ""
+
+
+def starts(result: dict[str, Any]) -> str:
+    """One row a start: accuracy after the first and the last epoch, mean ± std over the seeds."""
+    rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
+    for row in result["starts"]:
+        told = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
+        first, last = (_spread({"mean": mean(values), "std": stdev(values)}) for values in told)
+        rows.append(f"| {row['start']} | {first} | {last} |")
+    faces, recipe = result["faces"], result["recipe"]
+    seeds = len(result["starts"][0]["val_accuracy"])
+    return "\n".join(rows) + (
+        f"\n\n{faces['train']} faces to train, {faces['val']} to validate, labelled {', '.join(result['labels'])}; "
+        f"{seeds} seeds; net `{recipe['model']}`, {recipe['epochs']} epochs.\n"
+    )
+
+
+def papers(result: dict[str, Any]) -> str:
+    """One row a paper: what its net reached here, and what the paper claims."""
+    rows = [
+        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without twins, % | judged by | "
+        "the paper claims |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["papers"]:
+        judged, clean, claim, recipe = (row.get(key) for key in ("judged", "judged_clean", "claim", "recipe"))
+        low, high = (100 * judged["interval"][side] for side in ("low", "high"))
+        rows.append(
+            f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
+            f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
+            f"{_of(clean)} | {judged['against']} | "
+            f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _of(judged: dict[str, Any] | None) -> str:
+    """Accuracy and the faces that it is of, where it is known."""
+    return UNKNOWN if judged is None else f"{_percent(judged['accuracy'])} (n = {judged['n']:,})"
+
+
+def ablation(result: dict[str, Any]) -> str:
+    """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
+    ways = {"labels, official": "labels", "labels, clean": "without twins", "raters, official": "raters' majority"}
+    ways["raters, clean"] = "without twins"
+    seeds = len(result["changes"][0]["runs"])
+    headings = ", % | ".join(ways.values())
+    rows = [
+        f"| change (n = {seeds} seeds) | accuracy by {headings}, % | macro-F1, % | training loss |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in result["changes"]:
+        told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
+        told.append([run["macro_f1"] for run in row["runs"]])
+        loss = mean(run["train_loss"] for run in row["runs"])
+        cells = [_spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
+    recipe = result["recipe"]
+    return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
+
+
+def shipped(result: dict[str, Any]) -> str:
+    """One row a net and truth: macro-F1, and accuracy under each condition, all faces / those without twins."""
+    names = list(next(iter(result["nets"].values()))["conditions"])
+    rows = [
+        f"| net | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for net, told in result["nets"].items():
+        for against in ("labels", "raters' majority"):
+            ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
+            plain = told["conditions"][names[0]]
+            cells = [" / ".join(_percent(plain[way]["macro_f1"]) for way in ways)]
+            for name in names:
+                cells.append(" / ".join(_percent(told["conditions"][name][way]["accuracy"]) for way in ways))
+            of = f"{against}, {plain[ways[0]]['classes']} classes"
+            rows.append(f"| `{net}` | {of} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
+
+
+def shapes(result: dict[str, Any]) -> str:
+    """One row a shape of net."""
+    rows = [
+        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % | "
+        "without twins, % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["shapes"]:
+        rows.append(
+            f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
+            f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
+            f"{_percent(row['val_accuracy_clean']) if 'val_accuracy_clean' in row else UNKNOWN} |"
+        )
+    return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
+
+
+def models() -> str:
+    """One row a shipped net: what it is, and how well it does."""
+    rows = [
+        "| net | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without twins | with the "
+        "mirror image | macro-F1, % | ECE, % |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for file in sorted((HERE.parent / "src" / "mien" / "assets").glob("*/card.json")):
+        card = json.loads(file.read_text())
+        size = (file.parent / "model.onnx").stat().st_size / 1e6
+        about = [f"`{card['name']}`", f"{len(card['labels']['names'])}", f"{card['parameters']:,}"]
+        about += [f"{card['flops'] / 1e9:.3f}", f"{size:.1f}"]
+        for against in dict.fromkeys(score["against"] for score in card["scores"]):
+            score = {
+                (s["protocol"], s["tta"]): s for s in card["scores"] if s["against"] == against and s["split"] == "val"
+            }
+            plain = score["official", "none"]
+            told = [against, f"{_percent(plain['accuracy'])} ({_percent(plain['low'])} to {_percent(plain['high'])})"]
+            told += [_percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
+            told += [_percent(plain["macro_f1"]), _percent(plain["ece"])]
+            rows.append("| " + " | ".join([*about, *told]) + " |")
+            about = [""] * len(about)
+    return "\n".join(rows) + "\n"
+
+
+def peers(result: dict[str, Any]) -> str:
+    """One row a package: accuracy by either truth and protocol, and what it has more than the first."""
+    first = result["rounds"][0]["packages"][0]["model"]
+    ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
+    rows = [
+        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | disputed labels met, % | "
+        f"more than `{first}` by labels | McNemar's p |",
+        "|---" * (6 + len(ways)) + "|",
+    ]
+    official = result["rounds"][0]
+    for k, told in enumerate(official["packages"]):
+        cells = [_percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
+        cells += [_percent(told["macro_f1"]), _percent(told["ece"])]
+        cells.append(_percent(result["disputed_labels_met"][told["model"]]))
+        if k:
+            pair = official["pairs"][k - 1]
+            d, p = pair["accuracy"], pair["p"]
+            cells.append(f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})")
+            cells.append("< 0.001" if p < 0.001 else f"{p:.3f}")
+        else:
+            cells += ["", ""]
+        rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
+    doubted = "".join(f"- Implausible: {sentence}.\n" for sentence in result["doubts"])
+    return (
+        "\n".join(rows)
+        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels.\n"
+        + doubted
+    )
+
+
+def _spread(figure: dict[str, Any]) -> str:
+    return f"{100 * figure['mean']:.1f}" + ("" if figure["std"] is None else f" ± {100 * figure['std']:.1f}")
+
+
+def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
+    """The figure of each run at the epoch that it is judged at."""
+    runs = zip(arm["curves"][curve]["per_seed"], arm["judged_epoch"]["per_seed"], strict=True)
+    values = [values[epoch - 1] for values, epoch in runs]
+    return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
+
+
+def _selection(result: dict[str, Any]) -> str:
+    """What chose the epoch, where it is not the last, and whether the table's split did."""
+    if not any(arm["selected_by"] for arm in result["arms"]):
+        return ""
+    optimistic = "; `val` is selected on, so its figures are optimistic"
+    judged_at = result["protocol"]["judged_at"]
+    return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,0 +1,156 @@
+"""The tables of what reading faces costs, and of what a cut loses: one function a kind of record, as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # pictures; of docs/scale.md's example; a core-hour
+
+
+def speeds(result: dict[str, Any]) -> str:
+    """One row a net: how long a face takes, alone and among many, on one thread and two."""
+    rows = [
+        f"| net | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
+        "in batches | share of a convolution's rate, in batches |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for threads, told in result["threads"].items():
+        figures, ratios = told["figures"], told["ratios"]
+        for net in dict.fromkeys(name.partition(",")[0] for name in figures):
+            if net == "convolution":
+                continue
+            one, many = (figures.get(f"{net}, {how}", {}).get("milliseconds_per_face") for how in ("one", "batch"))
+            times = [ratios.get(f"{net}, {how}: times fer's rate") for how in ("one", "batch")]
+            share = ratios.get(f"{net}, batch: share of the convolution's rate")
+            rows.append(
+                f"| {net} | {threads} | {_milliseconds(one)} | {_milliseconds(many)} | "
+                + " | ".join("" if value is None else f"{value:.2f}" for value in (*times, share))
+                + " |"
+            )
+    return "\n".join(rows) + "\n"
+
+
+def _milliseconds(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    low, high = figure["quartiles"]
+    return f"{figure['median']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def crop_rule(result: dict[str, Any]) -> str:
+    """One row a way of cutting faces out: what each net loses by it, against the original crops."""
+    nets = list(result["nets"])
+    rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
+    told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
+    rows = [
+        "| how a face is cut out | " + " | ".join(f"`{net}` loses, points" for net in nets) + " |",
+        "|---" * (1 + len(nets)) + "|",
+    ]
+    for what, lost in (
+        ("at the detector's box", result["lost_by_the_box_alone"]),
+        (told, result["lost_when_not_upright"]),
+        (f"{told}, upright", result["lost_when_upright"]),
+        ("by true place and turn", result["lost_by_the_true_place"]),
+    ):
+        if what != "the box alone":  # which the first row is
+            rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
+    steps = "; ".join(
+        f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}" for s in result["steps"]
+    )
+    upright = result["upright"]
+    return (
+        "\n".join(rows)
+        + f"\n\n± is one standard error. Of {result['faces']:,} faces, turned by up to 15 degrees, the detector finds "
+        f"{result['found']['turned']:,}. What each part gains, points: {steps}; upright: {_gain(upright['turned'])} on "
+        f"these, {_gain(upright['level'])} on the same not turned, {_gain(upright['both'])} on both, "
+        f"{'kept' if upright['kept'] else 'not kept'}. At a picture's rim, the rim repeated instead of black: "
+        f"{_gain(result['at_the_rim']['repeated_minus_black'])}.\n"
+    )
+
+
+def stages(result: dict[str, Any]) -> str:
+    """One row a size of photo: where its time goes, and what a billion of them take."""
+    rows = [
+        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | pictures a core-second | "
+        f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
+        f"at {PRICE} a core-hour |",
+        "|---" * 11 + "|",
+    ]
+    for one in result["stages"]:
+        took = one["milliseconds"]
+        whole = sum(took.values())
+        core_hours = BILLION * whole / 1000 / 3600
+        rows.append(
+            f"| {one['photo']}, {one['width']} x {one['height']} | {took['decode']:.1f} | {took['find']:.1f} | "
+            f"{took['cut'] + took['tell']:.1f} | {100 * took['decode'] / whole:.0f} | {1000 / whole:.0f} | "
+            f"{core_hours:,.0f} | {core_hours / MACHINES / CORES:.1f} | "
+            f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
+            f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
+        )
+    return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['net']}`, one thread.{_noted(result)}\n"
+
+
+def cluster(result: dict[str, Any]) -> str:
+    """One row a side of `benchmarks/scale.py`."""
+    rows = [
+        "| side | pictures | seconds | pictures a second | faces a core-second | processor seconds | driver, MB | "
+        "actor, MB | rows as the loop's, each picture once |",
+        "|---" * 9 + "|",
+    ]
+    names = {
+        "plain": "a plain loop", "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the pictures",
+        "one_node_killed": "a cluster of one node more, one killed",
+    }  # fmt: skip
+    for side, name in names.items():
+        one = {"pictures": result["pictures"], "nodes": result["cores"], **result[side]}
+        memory = [f"{one[key]}" if key in one else "" for key in ("driver_mb", "actor_mb")]
+        same = "" if "equal" not in one else "yes" if one["equal"] and not one["missing"] else "no"
+        cores = f"{one['faces'] / one['seconds'] / one['nodes']:.2f}" if side != "one_node_killed" else ""
+        rows.append(
+            f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | "
+            f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
+        )
+    ratio, growth = result["rate_beside_the_loop"], result["growth_of_four_times"]
+    return (
+        "\n".join(rows)
+        + f"\n\nThe cluster's rate is {ratio['ratio']:.2f} of the loop's on the same {result['cores']} cores "
+        f"({ratio['at_least']} is wanted), its processor seconds for the same work "
+        f"{1 / result['cpu_beside_the_loop']:.2f} times the loop's. Four "
+        f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
+        f"(+{growth['at_most']} at most).{_noted(result)}\n"
+    )
+
+
+def service(result: dict[str, Any]) -> str:
+    """One row a bound of `benchmarks/service.py`."""
+    load, memory, stream, harm = (result[part] for part in ("load", "memory", "stream", "harm"))
+    growth = memory["late_mb"] - memory["early_mb"]
+    rows = [
+        "| what | measured | bound |",
+        "|---|---|---|",
+        f"| {load['clients']} clients, {load['pictures']:,} photos in a minute | {load['pictures_per_second']:.0f} a "
+        f"second, {len(load['errors'])} errors | no error |",
+        f"| their answers | half within {load['seconds']['p50']:.2f} s, 99 in 100 within "
+        f"{load['seconds']['p99']:.2f} s | 2 s |",
+        f"| processor time of a photo | {load['cpu_ms_per_picture']:.0f} ms, {result['cpu_beside_the_library']:.2f} "
+        "times the library's | 1.25 |",
+        f"| memory after {memory['requests']:,} requests | {memory['late_mb']:.0f} MB, {growth:+.0f} MB since a tenth "
+        "of them | +50 MB |",
+        f"| {stream['webcams']} webcams of 15 frames a second | {stream['answers']} of {stream['frames']} frames "
+        f"answered, the median {1000 * stream['behind_seconds']['p50']:.0f} ms behind | 100 ms |",
+        f"| {harm['requests']:,} requests that mean harm | {len(harm['not_4xx'])} not refused, none took longer than "
+        f"{harm['most_seconds']:.1f} s | 2 s |",
+    ]
+    return "\n".join(rows) + f"\n\nOn {result['machine']['cores']} cores, which the clients use too.{_noted(result)}\n"
+
+
+def _noted(result: dict[str, Any]) -> str:
+    return f" Of this run: {result['note']}." if result.get("note") else ""
+
+
+def _gain(figure: dict[str, float]) -> str:
+    return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}"
+
+
+def _loss(figure: dict[str, float]) -> str:
+    return f"{figure['points']:.2f} ± {figure['standard_error']:.2f}"
