@@ -3,7 +3,7 @@
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 
 Each RUN is the folder of a finished run of the recipe `deep_emotion` or `vgg13_ferplus`. It is judged on PublicTest.
-The papers' figures are of PrivateTest, which stays sealed here, so no difference is formed.
+The row of a recipe without a RUN stays as it is. The papers' figures are of PrivateTest, which stays sealed here, so no difference is formed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mien.data import VAL, load
 from mien.judge.protocols import judge_split
 from mien.train import Run, as_judged, find_recipe, predict
 
-HERE = Path(__file__).parent
+RESULT = Path(__file__).parent / "results" / "papers.json"
 CLAIMS = {
     "deep_emotion": {"paper": "arXiv 1902.01019", "accuracy": 0.7002, "of": "FER2013's labels, PrivateTest"},
     "vgg13_ferplus": {"paper": "arXiv 1608.01041", "accuracy": 0.84716, "of": "the raters' majority, PrivateTest"},
@@ -34,6 +34,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
     judged = judge_split(told_NK, truth[VAL].rows_N, data, truth, VAL)
     epochs = find_recipe(recipe["name"]).epochs
     return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": recipe,
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
@@ -45,12 +46,10 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
 
 
 def main(csv: str, votes: str, folders: list[str]) -> None:
-    record = {
-        "question": "what do two papers' nets reach here",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "papers": [row(Path(folder), csv, votes) for folder in folders],
-    }
-    (HERE / "results" / "papers.json").write_text(json.dumps(record, indent=1) + "\n")
+    rows = {one["recipe"]["name"]: one for one in json.loads(RESULT.read_text())["papers"]} if RESULT.exists() else {}
+    rows |= {one["recipe"]["name"]: one for one in (row(Path(folder), csv, votes) for folder in folders)}
+    record = {"question": "what do two papers' nets reach here", "papers": list(rows.values())}
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
