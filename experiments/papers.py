@@ -3,7 +3,8 @@
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 
 Each RUN is the folder of a finished run of the recipe `deep_emotion` or `vgg13_ferplus`. It is judged on PublicTest.
-The row of a recipe without a RUN stays as it is. The papers' figures are of PrivateTest, which stays sealed here, so no difference is formed.
+The row of a recipe without a RUN stays as it is. The papers' figures are of PrivateTest, which stays sealed here, so no
+difference is formed.
 """
 
 from __future__ import annotations
