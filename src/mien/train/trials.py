@@ -78,7 +78,9 @@ def side_by_side(
             one = at_work.pop(ready)
             try:
                 kind, told = ray.get(ready)
-            except ray.exceptions.RayActorError as why:
+            except ray.exceptions.RayTaskError:  # an error of what we run there, which another machine has too
+                raise
+            except ray.exceptions.RayError as why:  # the actor, its machine or their memory
                 ray.kill(one.actor)  # it may only have been out of reach
                 before, one.deaths = one.attempt.reached, one.deaths + 1
                 if one.deaths >= TRIES:
