@@ -13,6 +13,7 @@ from mien.data.split import Dataset
 from mien.errors import MienError, RunError
 from mien.judge.search import DONE, FAILED, RUNNING
 from mien.train import Recipe, Run, Space, searching, tune
+from mien.train.loop import epochs
 from mien.train.space import Choice, Range
 
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
@@ -63,6 +64,23 @@ def test_a_search_on_two_machines_of_which_one_dies(
     assert [t.accuracies for t in again.trials[:4]] == [t.accuracies for t in search.trials]
     assert len(again.trials) == 5
     machines.gain_one()
+
+
+def test_epochs_that_the_study_has_not_heard_of_are_told(
+    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path
+) -> None:
+    """A process may end between an epoch and the word of it."""
+    out = tmp_path / "search"
+    going = searching(learner, large, out, trials=1, space=SPACE, seed=3)
+    next(search for search in going if search.trials and search.trials[0].accuracies)
+    going.close()
+    further = epochs(learner, large, out / "trials" / "0000", seed=3, resume=True)
+    next(further)
+    further.close()
+    (trial,) = tune(learner, large, out, trials=1, space=SPACE, seed=3, ray=machines.address).trials
+    history = Run(out / "trials" / "0000").history
+    assert len(history) == 3
+    assert trial.accuracies == tuple(epoch["val_accuracy"] for epoch in history)
 
 
 def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from mien.read.store import Store, is_remote, located
 from mien.read.tables import pictures_in
 from mien.read.writers import ROW_GROUP, columns, rows
 
-NOTE = b"mien"  # in a file of results, how many pictures it has
+NOTE = b"mien"  # in a file of results, how many pictures it has, and by whose plan
 STUCK = 900.0  # seconds without a result, after which a process ends itself and the pictures are read one by one
 
 
@@ -82,15 +82,17 @@ class PartReader:
             self._refuse_another_plan()
             self._refuse_blindness(share)
             if self.store.has(name_of(number)):
-                return read_counts(self.store, number)
+                done = read_counts(self.store, number, self._plan)
+                journal.end()  # of one that died between the two
+                return done
             earlier = journal.begin()
             told = self._one_by_one(share, journal) if earlier else self._together(share, journal)
-            done = write_part(self.store, number, self._still_planned(told), self._packed.labels)
+            done = write_part(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
             journal.end()
         except (OSError, ArrowException) as why:
             journal.withdraw()
             if self.store.has(name_of(number)):  # by someone else, whose tidying up was in our way
-                return read_counts(self.store, number)
+                return read_counts(self.store, number, self._plan)
             raise MienError(f"partition {number} of {self.store.address} cannot be done: {why}") from None
         except Exception:
             journal.withdraw()
@@ -189,7 +191,7 @@ def name_of(number: int) -> str:
     return f"part-{number:08d}.parquet"
 
 
-def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...]) -> Done:
+def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan) -> Done:
     """Put a partition's file in place; its rows are those of `writers.ParquetWriter`."""
     import pyarrow
     from pyarrow import parquet
@@ -200,7 +202,7 @@ def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tupl
         waiting += rows_of_text(rows(analysis, labels))
         pictures, unread, faces = pictures + 1, unread + bool(analysis.error), faces + len(analysis.faces)
     done = Done(number, pictures, unread, faces)
-    counts = {"pictures": pictures, "unread": unread, "faces": faces}
+    counts = {"pictures": pictures, "unread": unread, "faces": faces, "plan": plan.digest}
     table = pyarrow.Table.from_pylist(waiting, schema).replace_schema_metadata({NOTE: json.dumps(counts).encode()})
     with store.writing(name_of(number)) as file:
         parquet.write_table(table, file, row_group_size=ROW_GROUP)
@@ -213,15 +215,19 @@ def parts_in(store: Store) -> list[int]:
     return sorted(int(number) for number in names if number.isdecimal())
 
 
-def read_counts(store: Store, number: int) -> Done:
-    """What a partition's file says of itself; `MienError` where it is none of mien's."""
+def read_counts(store: Store, number: int, plan: Plan) -> Done:
+    """What a partition's file says of itself; `MienError` where it is none of mien's, or of another plan."""
     from pyarrow import ArrowException, parquet
 
     try:
         with store.fs.open_input_file(store.path(name_of(number))) as file:
-            note = (parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE]
-            return Done(number, **json.loads(note))
+            note = json.loads((parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE])
+        made_by = note.pop("plan")
+        done = Done(number, **note)
     except (OSError, ArrowException, KeyError, TypeError, ValueError):
         raise MienError(
             f"{store.address}/{name_of(number)} is damaged, or not what mien writes; delete it, and it is done anew"
         ) from None
+    if made_by != plan.digest:
+        raise _other_plan(store)
+    return done

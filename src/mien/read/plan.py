@@ -49,6 +49,11 @@ class Plan:
     reading: Mapping[str, Any]
     lines: str
 
+    @property
+    def digest(self) -> str:
+        """The same for equal plans alone."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
 
 def make_plan(store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> Plan:
     """Cut `source` into partitions and write that down in `store`.

@@ -67,7 +67,7 @@ def analyze_on_cluster(
     plan, finished = _planned(store, str(source), size, packed, resume)
     with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:
         for at in range(0, len(finished), WINDOW):  # as the pool would begin with all of them at once
-            for done in pool.map(lambda number: read_counts(store, number), finished[at : at + WINDOW]):
+            for done in pool.map(lambda number: read_counts(store, number, plan), finished[at : at + WINDOW]):
                 yield plan, done
     if len(finished) < plan.partitions:
         left = shares_left(store, plan, finished)
