@@ -26,6 +26,7 @@ def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
         ({"bytes": b"a", "thumb": b"b", "path": "x", "caption": "y"}, ("bytes", "path")),
         ({"image": {"bytes": b"a", "path": "x"}, "label": 0}, ("image.bytes", "image.path")),
         ({"image": b"a"}, ("image", None)),
+        ({"image.bytes": b"a", "image.path": "x"}, ("image.bytes", "image.path")),
     ],
 )
 def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:

@@ -91,10 +91,16 @@ def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, l
     assert "no number" in trial.why
 
 
-def test_what_is_refused_here_and_there(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:
+def test_what_is_refused_here_and_there(
+    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(MienError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         tune(learner, large, tmp_path / "a", trials=1, space=SPACE, ray="127.0.0.1:1")
     with pytest.raises(MienError, match="no device 'cuda' here; there is: cpu"):
         tune(learner, large, tmp_path / "b", trials=1, space=SPACE, device="cuda", ray=machines.address)
+    with monkeypatch.context() as patch:
+        patch.setenv("MIEN_THREADS", "2")
+        with pytest.raises(MienError, match="wants the 2 cores of MIEN_THREADS, and no machine there has more than 1"):
+            tune(learner, large, tmp_path / "d", trials=1, space=SPACE, ray=machines.address)
     with pytest.raises(RunError, match="a search has one trial or more, got 0"):
         tune(learner, large, tmp_path / "c", trials=0, space=SPACE, ray="127.0.0.1:1")

@@ -129,6 +129,8 @@ def _chosen(found: list[str], called: tuple[str, ...]) -> str | None:
 
 
 def _at(row: Any, column: str) -> Any:
+    if column in row:  # a dot may be part of a column's own name
+        return row[column]
     for part in column.split("."):
         row = None if row is None else row[part]
     return row
