@@ -58,7 +58,7 @@ def side_by_side(
     with connected(address, PURPOSE) as ray:
         there, cores = ray.cluster_resources(), asked() or 1
         on_gpu = device in ("auto", "cuda") and there.get("GPU", 0) >= 1
-        if cores > (most := _most_cores(ray)):
+        if 0 < (most := _most_cores(ray)) < cores:  # none at all are those of machines that come when they are wanted
             raise MienError(
                 f"a trial wants the {cores} cores of MIEN_THREADS, and no machine there has more than {most}"
             )
