@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 from pathlib import Path
@@ -12,7 +13,6 @@ from mien.read.store import Store, located
 
 
 def test_what_cannot_be_written_to_its_end_is_not_put_in_place(tmp_path: Path) -> None:
-    """Also where only the closing tells, as the last of it was held back: fsspec's files are so."""
     store = Store(f"local://{tmp_path}")
     store.write("a", b"as it was")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -22,6 +22,25 @@ def test_what_cannot_be_written_to_its_end_is_not_put_in_place(tmp_path: Path) -
             store.write("a", bytes(1000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert store.read("a") == b"as it was"
+    assert list(store.below("_mien")) == []
+
+
+class HeldBack(io.BytesIO):
+    """As files of object stores are, which are sent when they are closed."""
+
+    def close(self) -> None:
+        raise OSError("cannot be sent")
+
+
+def test_what_cannot_be_closed_is_not_put_in_place(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("a", b"as it was")
+    whole = store.writing("a")
+    whole.__enter__().close()
+    whole._file = HeldBack()
+    with pytest.raises(OSError, match="cannot be sent"):
+        whole.__exit__(None)
     assert store.read("a") == b"as it was"
     assert list(store.below("_mien")) == []
 
