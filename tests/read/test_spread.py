@@ -122,9 +122,12 @@ def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path
     going = analyze_on_cluster(photos, out, address=machines.address, **NANO)
     first = [next(going)[1].number for _ in range(2)]
     going.close()  # as Ctrl-C does
+    told = {f"part-{number:08d}.parquet" for number in first}
+    assert told <= {file.name for file in out.glob("*.parquet")}
+    for file in out.glob("*.parquet"):
+        if file.name not in told:
+            file.unlink()  # on a fast machine all are finished by now, and nothing would be left to do
     kept = {file: file.stat().st_mtime_ns for file in out.glob("*.parquet")}
-    assert {f"part-{number:08d}.parquet" for number in first} <= {file.name for file in kept}
-    assert len(kept) < 5
     again = [one for _, one in analyze_on_cluster(photos, out, address=machines.address, resume=True, **NANO)]
     assert sorted(one.number for one in again) == list(range(5))
     assert {file: file.stat().st_mtime_ns for file in kept} == kept

@@ -88,15 +88,9 @@ def side_by_side(
                 raise
             except ray.exceptions.RayError as why:  # the actor, its machine or their memory
                 ray.kill(one.actor)  # it may only have been out of reach
-                before, one.deaths = one.attempt.reached, one.deaths + 1
-                if one.deaths >= TRIES:
-                    one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
-                    yield one.attempt
-                elif _caught_up(one.attempt):
+                if _ends_with(one, why):
                     yield one.attempt
                 else:
-                    one.deaths = one.deaths if one.attempt.reached == before else 0
-                    time.sleep(one.deaths)
                     one.actor = start(one.attempt)
                     at_work[one.actor.next.remote()] = one
                 continue
@@ -107,6 +101,20 @@ def side_by_side(
                 one.deaths = 0
                 at_work[one.actor.next.remote()] = one
                 yield None
+
+
+def _ends_with(one: _AtWork, why: Exception) -> bool:
+    """Whether an attempt is over as its process ended; if not, it is to be begun anew, which waits a little longer."""
+    before, one.deaths = one.attempt.reached, one.deaths + 1
+    if one.deaths >= TRIES:
+        one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
+        return True
+    if _caught_up(one.attempt):
+        return True
+    if one.attempt.reached != before:
+        one.deaths = 0
+    time.sleep(one.deaths)
+    return False
 
 
 def _most_cores(ray: Any) -> int:
