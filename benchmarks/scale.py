@@ -140,10 +140,9 @@ class Memory:
     def _watch(self) -> None:
         while not self._stop.wait(0.5):
             self.driver = max(self.driver, _resident_mb(os.getpid()))
-            actors = [
-                _resident_mb(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _is_actor(pid)
-            ]
-            self.actor = max([self.actor, *actors])
+            for pid in filter(_is_actor, map(int, filter(str.isdecimal, os.listdir("/proc")))):
+                self.actor = max(self.actor, _resident_mb(pid))
+                self.seconds[pid] = max(self.seconds.get(pid, 0.0), _cpu_seconds(pid))
 
 
 def _is_actor(pid: int) -> bool:

@@ -13,6 +13,7 @@ from mien.data.split import Dataset
 from mien.errors import MienError, RunError
 from mien.judge.search import DONE, FAILED, RUNNING
 from mien.train import Recipe, Run, Space, searching, tune
+from mien.train.loop import epochs
 from mien.train.space import Choice, Range
 
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
@@ -65,6 +66,23 @@ def test_a_search_on_two_machines_of_which_one_dies(
     machines.gain_one()
 
 
+def test_epochs_that_the_study_has_not_heard_of_are_told(
+    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path
+) -> None:
+    """A process may end between an epoch and the word of it."""
+    out = tmp_path / "search"
+    going = searching(learner, large, out, trials=1, space=SPACE, seed=3)
+    next(search for search in going if search.trials and search.trials[0].accuracies)
+    going.close()
+    further = epochs(learner, large, out / "trials" / "0000", seed=3, resume=True)
+    next(further)
+    further.close()
+    (trial,) = tune(learner, large, out, trials=1, space=SPACE, seed=3, ray=machines.address).trials
+    history = Run(out / "trials" / "0000").history
+    assert len(history) == 3
+    assert trial.accuracies == tuple(epoch["val_accuracy"] for epoch in history)
+
+
 def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:
     wild = Space({"lr": Choice((90000.0, 80000.0))})
     recipe = replace(learner, optimiser="sgd", epochs=1)
@@ -73,10 +91,16 @@ def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, l
     assert "no number" in trial.why
 
 
-def test_what_is_refused_here_and_there(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:
+def test_what_is_refused_here_and_there(
+    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(MienError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         tune(learner, large, tmp_path / "a", trials=1, space=SPACE, ray="127.0.0.1:1")
     with pytest.raises(MienError, match="no device 'cuda' here; there is: cpu"):
         tune(learner, large, tmp_path / "b", trials=1, space=SPACE, device="cuda", ray=machines.address)
+    with monkeypatch.context() as patch:
+        patch.setenv("MIEN_THREADS", "2")
+        with pytest.raises(MienError, match="wants the 2 cores of MIEN_THREADS, and no machine there has more than 1"):
+            tune(learner, large, tmp_path / "d", trials=1, space=SPACE, ray=machines.address)
     with pytest.raises(RunError, match="a search has one trial or more, got 0"):
         tune(learner, large, tmp_path / "c", trials=0, space=SPACE, ray="127.0.0.1:1")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mien.errors import PictureError
+from mien.errors import MienError, PictureError
 from mien.read.bulk import analyze_sources
 from mien.read.packed import Packed
 from mien.read.results import Analysis
@@ -37,10 +37,10 @@ class Apart:
 
         Raises:
             PictureError: its reading ended the process, or took too long, or failed.
+            MienError: there can be no such process, for which the picture is not to blame.
         """
+        self.start()
         try:
-            if self._process is None:
-                self._start()
             told = self._asked((name, data))
         except (OSError, EOFError, pickle.UnpicklingError):
             raise PictureError(f"{name}: the process that read it {self._end()}; it may be made to do harm") from None
@@ -48,19 +48,26 @@ class Apart:
             return told
         raise PictureError(f"{name}: cannot be read: {told}")
 
+    def start(self) -> None:
+        """Have a process that is ready, so that what happens next is a picture's doing; `MienError` if none starts."""
+        if self._process is not None:
+            return
+        ways = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-m", "mien.read.apart"]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ways
+            )
+            self._asked((self._packed, self._threads))
+        except (OSError, EOFError, pickle.UnpicklingError) as why:
+            how = str(why) if self._process is None else f"it {self._end()}"
+            raise MienError(f"no process can be started to read pictures apart: {how}") from None
+
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             self._process.kill()
             self._end()
-
-    def _start(self) -> None:
-        ways = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "mien.read.apart"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ways
-        )
-        self._asked((self._packed, self._threads))
 
     def _asked(self, question: object) -> Any:
         assert self._process is not None

@@ -7,12 +7,13 @@ process apart. So a picture that ends processes costs its own row, and a machine
 from __future__ import annotations
 
 import faulthandler
+import glob
 import json
 import os
-import uuid
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,19 @@ from mien.errors import MienError, PictureError
 from mien.images import encoded
 from mien.read.apart import Apart
 from mien.read.bulk import READERS, analyze_sources
+from mien.read.journal import Journal
 from mien.read.packed import Packed
-from mien.read.plan import Share
+from mien.read.plan import Plan, Share, plan_in
 from mien.read.recognizer import Recognizer
 from mien.read.results import Analysis
 from mien.read.rowgroups import rows_of_text, schema_of
 from mien.read.sources import Source
-from mien.read.store import Store, filesystem_of, is_remote
+from mien.read.store import Store, is_remote, located
 from mien.read.tables import pictures_in
 from mien.read.writers import ROW_GROUP, columns, rows
 
-NOTE = b"mien"  # in a file of results, how many pictures it has
+NOTE = b"mien"  # in a file of results, how many pictures it has, and by whose plan
 STUCK = 900.0  # seconds without a result, after which a process ends itself and the pictures are read one by one
-TWICE = 2  # processes that ended at one picture while nothing else was read, before it is not tried again
 
 
 @dataclass(frozen=True)
@@ -52,46 +53,78 @@ class PartReader:
         store: where the results go.
     """
 
-    def __init__(self, packed: Packed, store: Store, source: str, place: str, *, threads: int = 1) -> None:
+    def __init__(self, packed: Packed, store: Store, plan: Plan, *, threads: int = 1) -> None:
         """
         Args:
-            source, place: those of the plan.
             threads: of one forward.
-        """
-        self._packed, self.store, self._threads = packed, store, threads
-        self._recognizer: Recognizer = packed.open(threads=threads)
-        self._place, self._source = place, source.rstrip("/")
-        self._fs: Any = None
-        self._root = ""
-        if is_remote(source):
-            self._fs, self._root = filesystem_of(source)
-
-    def read(self, share: Share) -> Done:
-        """Read a partition and put its file in place.
 
         Raises:
-            MienError: the results cannot be written.
+            MienError: `packed` is not what the plan's pictures are read by.
+        """
+        if packed.identity != plan.reading:
+            raise _other_plan(store)
+        self._packed, self.store, self._plan, self._threads = packed, store, plan, threads
+        self._recognizer: Recognizer = packed.open(threads=threads)
+        self._remote, self._where = is_remote(plan.source), located(plan.source, plan.place)
+
+    def read(self, share: Share) -> Done:
+        """Read a partition and put its file in place, or leave it as it is where someone else has.
+
+        Raises:
+            MienError: the results cannot be written, or the folder has become another plan's; the source is not to be
+                seen from this machine.
         """
         from pyarrow import ArrowException
 
-        journal = Journal(self.store, share["number"])
+        number = share["number"]
+        journal = Journal(self.store, number)
         try:
+            self._refuse_another_plan()
+            self._refuse_blindness(share)
+            if self.store.has(name_of(number)):
+                done = read_counts(self.store, number, self._plan)
+                journal.end()  # of one that died between the two
+                return done
             earlier = journal.begin()
             told = self._one_by_one(share, journal) if earlier else self._together(share, journal)
-            done = write_part(self.store, share["number"], told, self._packed.labels)
+            done = write_part(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
             journal.end()
         except (OSError, ArrowException) as why:
-            raise MienError(f"partition {share['number']} of {self.store.address} cannot be done: {why}") from None
+            journal.withdraw()
+            if self.store.has(name_of(number)):  # by someone else, whose tidying up was in our way
+                return read_counts(self.store, number, self._plan)
+            raise MienError(f"partition {number} of {self.store.address} cannot be done: {why}") from None
+        except Exception:
+            journal.withdraw()
+            raise
         return done
+
+    def _still_planned(self, told: Iterable[Analysis]) -> Iterator[Analysis]:
+        """As they are; looks once more before the file is written, as reading takes a while."""
+        yield from told
+        self._refuse_another_plan()
+
+    def _refuse_another_plan(self) -> None:
+        """`MienError` where someone else has cut the source otherwise, and begun at the same time as we."""
+        if plan_in(self.store) != self._plan:
+            raise _other_plan(self.store)
+
+    def _refuse_blindness(self, share: Share) -> None:
+        """`MienError` where this machine does not see the source, or all its rows would be errors."""
+        source = self._plan.source
+        if self._remote or source in share.get("names", ()) or os.path.lexists(self._where(source)[1]):
+            return
+        fixed = takewhile(lambda part: not glob.has_magic(part), Path(source).parts)
+        if not glob.has_magic(source) or not os.path.lexists(self._where(os.path.join("", *fixed))[1]):
+            raise MienError(f"the machine {socket.gethostname()} does not see {source}; all must, by the same name")
 
     def _together(self, share: Share, journal: Journal) -> Iterable[Analysis]:
         """All of it, faces batched; of what no picture ought to bring about, one by one."""
-        remote = self._fs is not None
         told: list[Analysis] = []
         faulthandler.dump_traceback_later(STUCK, exit=True)
         try:
             for _, analysis in analyze_sources(
-                self._recognizer, self._sources(share), readers=READERS * remote or None
+                self._recognizer, self._sources(share), readers=READERS * self._remote or None
             ):
                 told.append(analysis)
                 faulthandler.dump_traceback_later(STUCK, exit=True)
@@ -115,6 +148,7 @@ class PartReader:
                     if source.error:
                         raise PictureError(source.error)
                     data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
+                    apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the picture
                     journal.at(index)
                     yield apart.analyze(source.name, data)
                 except PictureError as why:
@@ -124,22 +158,22 @@ class PartReader:
 
     def _sources(self, share: Share) -> Iterator[Source]:
         if "file" in share:
-            file = share["file"]
-            yield from pictures_in(share, file if is_remote(file) else os.path.join(self._place, file))
+            yield from pictures_in(share, self._where)
             return
         for told in share["names"]:
             name, error = (told, "") if isinstance(told, str) else told
             yield Source(name, Path(os.path.basename(name) or name), error=error, fetch=self._fetching(name))
 
-    def _fetching(self, name: str) -> Any:
-        if self._fs is None:
-            return lambda most: encoded(os.path.join(self._place, name), name, most)
-        return lambda most: self._fetched(name, most)
+    def _fetching(self, name: str) -> Callable[[int], bytes]:
+        if self._remote:
+            return lambda most: self._fetched(name, most)
+        return lambda most: encoded(self._where(name)[1], name, most)
 
     def _fetched(self, name: str, most: int) -> bytes:
         """The bytes of a picture behind an address."""
+        system, path = self._where(name)
         try:
-            with self._fs.open_input_stream(self._root + name[len(self._source) :]) as file:
+            with system.open_input_stream(path) as file:
                 data = bytes(file.read(most + 1))
         except FileNotFoundError:
             raise PictureError(f"{name}: there is no such file") from None
@@ -148,36 +182,8 @@ class PartReader:
         return encoded(data, name, most)
 
 
-class Journal:
-    """Who began with a partition, and where they were; it is gone once the partition is done."""
-
-    def __init__(self, store: Store, number: int) -> None:
-        self._store, self._folder = store, f"_mien/begun/{number:08d}"
-        self._own = f"{self._folder}/{uuid.uuid4().hex}"
-        self._notes: list[bytes] = []
-
-    def begin(self) -> bool:
-        """Note that it is begun; whether someone began before and did not end."""
-        for name in self._store.names(self._folder):
-            try:
-                self._notes.append(self._store.read(f"{self._folder}/{name}"))
-            except FileNotFoundError:  # someone else who was thought to be dead has just ended
-                continue
-        self._store.write(self._own, b"")
-        return bool(self._notes)
-
-    def at(self, index: int) -> None:
-        """Note which picture is about to be read, while they are read one by one."""
-        self._store.write(self._own, str(index).encode())
-
-    def deadly(self) -> set[int]:
-        """The pictures at which all who read one by one were ended."""
-        counts = Counter(int(note) for note in self._notes if note)
-        return {index for index, count in counts.items() if count >= TWICE}
-
-    def end(self) -> None:
-        """Leave nothing."""
-        self._store.delete(self._folder)
+def _other_plan(store: Store) -> MienError:
+    return MienError(f"{store.address} is being filled by another command, with other options; name another folder")
 
 
 def name_of(number: int) -> str:
@@ -185,7 +191,7 @@ def name_of(number: int) -> str:
     return f"part-{number:08d}.parquet"
 
 
-def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...]) -> Done:
+def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan) -> Done:
     """Put a partition's file in place; its rows are those of `writers.ParquetWriter`."""
     import pyarrow
     from pyarrow import parquet
@@ -196,7 +202,7 @@ def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tupl
         waiting += rows_of_text(rows(analysis, labels))
         pictures, unread, faces = pictures + 1, unread + bool(analysis.error), faces + len(analysis.faces)
     done = Done(number, pictures, unread, faces)
-    counts = {"pictures": pictures, "unread": unread, "faces": faces}
+    counts = {"pictures": pictures, "unread": unread, "faces": faces, "plan": plan.digest}
     table = pyarrow.Table.from_pylist(waiting, schema).replace_schema_metadata({NOTE: json.dumps(counts).encode()})
     with store.writing(name_of(number)) as file:
         parquet.write_table(table, file, row_group_size=ROW_GROUP)
@@ -209,15 +215,19 @@ def parts_in(store: Store) -> list[int]:
     return sorted(int(number) for number in names if number.isdecimal())
 
 
-def read_counts(store: Store, number: int) -> Done:
-    """What a partition's file says of itself; `MienError` where it is none of mien's."""
+def read_counts(store: Store, number: int, plan: Plan) -> Done:
+    """What a partition's file says of itself; `MienError` where it is none of mien's, or of another plan."""
     from pyarrow import ArrowException, parquet
 
     try:
         with store.fs.open_input_file(store.path(name_of(number))) as file:
-            note = (parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE]
-            return Done(number, **json.loads(note))
+            note = json.loads((parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE])
+        made_by = note.pop("plan")
+        done = Done(number, **note)
     except (OSError, ArrowException, KeyError, TypeError, ValueError):
         raise MienError(
             f"{store.address}/{name_of(number)} is damaged, or not what mien writes; delete it, and it is done anew"
         ) from None
+    if made_by != plan.digest:
+        raise _other_plan(store)
+    return done

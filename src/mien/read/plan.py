@@ -7,8 +7,10 @@ what is left to do is what has no file yet. Of millions of pictures none is held
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -17,11 +19,11 @@ from typing import Any
 
 from mien.errors import MienError
 from mien.read.sources import STDIN, SUFFIXES, Source, each_source
-from mien.read.store import Store, filesystem_of, is_remote
+from mien.read.store import UNFINISHED, Store, filesystem_of, is_remote, located
 from mien.read.tables import TABLES, groups_of
 
-FORMAT = "mien plan 1"
-HEAD, LINES = "_mien/plan.json", "_mien/pictures.jsonl"
+FORMAT = "mien plan 2"
+HEAD = "_mien/plan.json"
 
 Share = dict[str, Any]  # what one partition holds, as JSON types: `number` and `names`, or `number` and rows of a table
 
@@ -36,6 +38,7 @@ class Plan:
         pictures, partitions: how many there are.
         size: pictures to a partition; of tables row groups are joined up to it, and never cut.
         reading: what reads them, `Packed.identity`.
+        lines: the file with the partitions; called by its content, so that two who plan at once cannot mix theirs.
     """
 
     source: str
@@ -44,6 +47,12 @@ class Plan:
     partitions: int
     size: int
     reading: Mapping[str, Any]
+    lines: str
+
+    @property
+    def digest(self) -> str:
+        """The same for equal plans alone."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> Plan:
@@ -54,15 +63,20 @@ def make_plan(store: Store, source: str, *, size: int, reading: Mapping[str, Any
         OSError: the store cannot be written.
     """
     pictures = partitions = 0
-    with store.writing(LINES) as file:
+    content, draft = hashlib.sha256(), f"{UNFINISHED}/{uuid.uuid4().hex}"
+    with store.writing(draft) as file:
         for share in _shares(source, size, store):
-            file.write((json.dumps({"number": partitions, **share}) + "\n").encode())
+            line = (json.dumps({"number": partitions, **share}) + "\n").encode()
+            file.write(line)
+            content.update(line)
             pictures, partitions = pictures + count_of(share), partitions + 1
         if not partitions:
             raise MienError(
                 f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet"
             )
-    plan = Plan(source, os.getcwd(), pictures, partitions, size, reading)
+    lines = f"_mien/pictures-{content.hexdigest()[:16]}.jsonl"
+    store.move(draft, lines)
+    plan = Plan(source, os.getcwd(), pictures, partitions, size, reading, lines)
     store.write(HEAD, json.dumps({"format": FORMAT, **asdict(plan)}, indent=1).encode())
     return plan
 
@@ -89,6 +103,8 @@ def refuse_another(plan: Plan, store: Store, source: str, *, size: int, reading:
     """`MienError` where the folder holds results of something else, or was read otherwise."""
     if plan.source != source:
         raise MienError(f"{store.address} holds the results of {plan.source}; name another folder")
+    if not is_remote(source) and os.path.join(plan.place, source) != os.path.join(os.getcwd(), source):
+        raise MienError(f"{store.address} holds the results of {source} in {plan.place}; go on from there")
     if plan.size != size:
         raise MienError(f"{store.address} was begun with {plan.size} pictures to a partition; give the options of then")
     differ = [name for name in reading if reading[name] != plan.reading.get(name)]
@@ -100,16 +116,26 @@ def refuse_another(plan: Plan, store: Store, source: str, *, size: int, reading:
         )
 
 
-def shares_left(store: Store, done: Iterable[int]) -> Iterator[Share]:
-    """The partitions without results, in their order; one at a time is held."""
-    there = set(done)
-    with store.fs.open_input_stream(store.path(LINES)) as file:
-        left = b""
-        while block := file.read(1 << 20):
-            *lines, left = (left + block).split(b"\n")
-            for share in map(json.loads, lines):
-                if share["number"] not in there:
-                    yield share
+def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Share]:
+    """The partitions without results, in their order; one at a time is held.
+
+    Raises:
+        MienError: the file that lists them cannot be read, or not to its end.
+    """
+    there, count = set(done), 0
+    try:
+        with store.fs.open_input_stream(store.path(plan.lines)) as file:
+            left = b""
+            while block := file.read(1 << 20):
+                *lines, left = (left + block).split(b"\n")
+                for share in map(json.loads, lines):
+                    count += 1
+                    if share["number"] not in there:
+                        yield share
+    except (OSError, ValueError) as why:
+        raise MienError(f"{store.address}/{plan.lines} cannot be read: {why}; name another folder") from None
+    if count != plan.partitions:
+        raise MienError(f"{store.address}/{plan.lines} is cut off; name another folder")
 
 
 def count_of(share: Share) -> int:
@@ -120,13 +146,14 @@ def count_of(share: Share) -> int:
 def _shares(source: str, size: int, store: Store) -> Iterator[Share]:
     if source == STDIN:
         raise MienError("standard input cannot be read on a cluster; name a folder, a pattern or a table")
+    where = located(source, os.getcwd())
     if source.lower().endswith(TABLES):
-        yield from groups_of(_tables(source), size)
+        yield from groups_of(_tables(source), size, where)
         return
     pictures = _pictures(source, store)
     first = next(pictures, None)
     if first is None:
-        yield from groups_of(_tables(source), size)
+        yield from groups_of(_tables(source), size, where)
         return
     rest = chain([first], pictures)
     while some := list(islice(rest, size)):
@@ -153,7 +180,7 @@ def _tables(source: str) -> Iterator[str]:
         folder = Store(source)
         yield from (f"{folder.address}/{name}" for name in _below(folder) if name.lower().endswith(TABLES))
     elif os.path.isdir(source):
-        yield from (os.path.join(source, name) for name in Store(source).below() if name.lower().endswith(TABLES))
+        yield from (os.path.join(source, name) for name in _below(Store(source)) if name.lower().endswith(TABLES))
     else:
         yield from sorted(glob.glob(source)) if glob.has_magic(source) else [source]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,9 @@ from mien.read.plan import HEAD, Plan, Share, make_plan, plan_in, refuse_another
 from mien.read.store import UNFINISHED, Store
 
 SIZE = 1000  # pictures to a partition: a minute of one core, which is what a machine that dies costs
-WINDOW = 1000  # partitions that are dealt out before more of the plan is read, so that the driver holds few
+# Partitions that are dealt out, at least and to a core, before more of the plan is read: few, as the driver holds them,
+# and enough for all cores to be at work nearly always, as at the end of each lot some wait for the last.
+WINDOW, TO_A_CORE = 1000, 20
 PURPOSE = "reading on a cluster"
 _FAILED, _PART = "failed", "share"
 
@@ -61,34 +64,37 @@ def analyze_on_cluster(
     if size < 1:
         raise MienError(f"a partition has one picture or more, got {size}")
     packed, store = Packed.of(name_or_path, **options), Store(str(out))
-    plan = _planned(store, str(source), size, packed, resume)
-    finished = parts_in(store)
+    plan, finished = _planned(store, str(source), size, packed, resume)
     with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:
-        for done in pool.map(lambda number: read_counts(store, number), finished):
-            yield plan, done
+        for at in range(0, len(finished), WINDOW):  # as the pool would begin with all of them at once
+            for done in pool.map(lambda number: read_counts(store, number, plan), finished[at : at + WINDOW]):
+                yield plan, done
     if len(finished) < plan.partitions:
-        left = shares_left(store, finished)
+        left = shares_left(store, plan, finished)
         with connected(address, PURPOSE) as ray:
-            while some := list(islice(left, WINDOW)):
-                for done in _read(ray, plan, store.address, some):
+            cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while some := list(islice(left, max(WINDOW, TO_A_CORE * cores))):
+                for done in _read(ray, plan, store.address, some, cores):
                     yield plan, done
-    store.delete(UNFINISHED)
+    with suppress(OSError):  # of processes that died; whoever is still at work there finds the results in place
+        store.delete(UNFINISHED)
 
 
-def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool) -> Plan:
+def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool) -> tuple[Plan, list[int]]:
+    """The plan, made now or earlier, and the numbers of the partitions that are done."""
     try:
-        plan = plan_in(store)
+        plan, finished = plan_in(store), parts_in(store)
         if plan is None:
-            if parts_in(store):
+            if finished:
                 raise MienError(f"{store.address} holds results, but no {HEAD}; name another folder")
             packed.save(store)
-            return make_plan(store, source, size=size, reading=packed.identity)
-        if not resume:
-            raise MienError(f"{store.address} holds results already; say --resume to go on, or name another folder")
-        refuse_another(plan, store, source, size=size, reading=packed.identity)
-        return plan
+            return make_plan(store, source, size=size, reading=packed.identity), []
     except OSError as why:
         raise MienError(f"{store.address} cannot be written: {why}") from None
+    if not resume:
+        raise MienError(f"{store.address} holds results already; say --resume to go on, or name another folder")
+    refuse_another(plan, store, source, size=size, reading=packed.identity)
+    return plan, finished
 
 
 def _ray_data() -> Any:
@@ -101,12 +107,11 @@ def _ray_data() -> Any:
     return ray.data
 
 
-def _read(ray: Any, plan: Plan, out: str, shares: list[Share]) -> Iterator[Done]:
+def _read(ray: Any, plan: Plan, out: str, shares: list[Share], cores: int) -> Iterator[Done]:
     """Deal `shares` out; gives each as it is done, in no order."""
     data = _ray_data()
     context = data.DataContext.get_current()
     context.enable_progress_bars, context.print_on_execution_start = False, False
-    cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
     most = min(cores, len(shares))
     # At least one and not all, so that an actor without work leaves its core to one that lost its machine. One share in
     # flight for each, as those that wait for an actor whose machine is gone wait until it is known to be.
@@ -115,7 +120,7 @@ def _read(ray: Any, plan: Plan, out: str, shares: list[Share]) -> Iterator[Done]
         # As text in ASCII: names of files need not be Unicode, which is all that Arrow's strings hold.
         [{_PART: json.dumps(share)} for share in shares], override_num_blocks=len(shares),
     ).map_batches(
-        _Actor, fn_constructor_args=(out, plan.source, plan.place), batch_size=1, compute=pool,
+        _Actor, fn_constructor_args=(out, plan), batch_size=1, compute=pool,
         num_cpus=1, batch_format="numpy",
     )  # fmt: skip
     try:
@@ -140,12 +145,12 @@ def _cause(why: BaseException) -> str:
 class _Actor:
     """What runs on the cluster: a recognizer, and one partition after another."""
 
-    def __init__(self, out: str, source: str, place: str) -> None:
+    def __init__(self, out: str, plan: Plan) -> None:
         import cv2
 
         cv2.setNumThreads(1)  # a core each
         store = Store(out)
-        self._reader = PartReader(Packed.saved(store), store, source, place)
+        self._reader = PartReader(Packed.saved(store), store, plan)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         share = json.loads(str(batch[_PART][0]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
@@ -32,9 +33,28 @@ def filesystem_of(address: str) -> tuple[Any, str]:
         return fs.LocalFileSystem(), os.path.abspath(address)
     try:
         found, path = fs.FileSystem.from_uri(address)
-    except (ArrowException, OSError, ValueError):  # one that pyarrow does not know
+    except (ArrowException, ValueError):  # one that pyarrow does not know
         found, path = _by_fsspec(address)
+    except OSError as why:  # one that it knows, and does not reach
+        raise MienError(f"{address} cannot be reached: {why}") from None
     return found, path.rstrip("/")
+
+
+def located(source: str, place: str) -> Callable[[str], tuple[Any, str]]:
+    """What tells of a file that is called by its path below `source` its file system, and its path there.
+
+    Names are not taken for addresses, in which a blank, % or # of a file's name would mean something else.
+
+    Args:
+        source: a path of this machine, or an address.
+        place: the folder in which relative paths are meant.
+    """
+    if is_remote(source):
+        system, root = filesystem_of(source)
+        above = len(source.rstrip("/"))
+        return lambda name: (system, root + name[above:])
+    here, _ = filesystem_of(place)
+    return lambda name: (here, os.path.join(place, name))
 
 
 def _by_fsspec(address: str) -> tuple[Any, str]:
@@ -44,7 +64,7 @@ def _by_fsspec(address: str) -> tuple[Any, str]:
         import fsspec
 
         found, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as why:
+    except (ImportError, OSError, ValueError) as why:
         raise MienError(f"{address} cannot be reached by pyarrow, nor by fsspec: {why}") from None
     return fs.PyFileSystem(fs.FSSpecHandler(found)), path
 
@@ -79,8 +99,18 @@ class Store:
         """The files in a folder, sorted, without those below it; none where there is no such folder."""
         from pyarrow import fs
 
-        found = self.fs.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-        return sorted(one.base_name for one in found if one.type == fs.FileType.File)
+        return [name for name, kind in self._listed(folder) if kind == fs.FileType.File]
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        from pyarrow import fs
+
+        return bool(self.fs.get_file_info(self.path(name)).type == fs.FileType.File)
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name, in the place of what has it now; `OSError` where that fails."""
+        self.fs.create_dir(os.path.dirname(self.path(to)), recursive=True)
+        self.fs.move(self.path(name), self.path(to))
 
     def delete(self, folder: str) -> None:
         """Delete a folder and all that is in it, if it is there."""
@@ -93,13 +123,22 @@ class Store:
         """All files in it and below it: those in a folder by name, then those of each folder below; no hidden ones."""
         from pyarrow import fs
 
-        found = self.fs.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-        shown = sorted((one for one in found if not one.base_name.startswith(".")), key=lambda one: str(one.base_name))
+        shown = [(name, kind) for name, kind in self._listed(folder) if not name.startswith(".")]
         prefix = f"{folder}/" if folder else ""
-        yield from (prefix + one.base_name for one in shown if one.type == fs.FileType.File)
-        for one in shown:
-            if one.type == fs.FileType.Directory:
-                yield from self.below(prefix + one.base_name)
+        yield from (prefix + name for name, kind in shown if kind == fs.FileType.File)
+        for name, kind in shown:
+            if kind == fs.FileType.Directory:
+                yield from self.below(prefix + name)
+
+    def _listed(self, folder: str) -> list[tuple[str, Any]]:
+        """Names and types of what is in a folder, sorted; `OSError` where it cannot be listed."""
+        from pyarrow import fs
+
+        try:
+            found = self.fs.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+            return sorted(((one.base_name, one.type) for one in found), key=lambda one: str(one[0]))
+        except UnicodeDecodeError:
+            raise OSError(f"a file in {self.path(folder)} has a name that is not Unicode") from None
 
     def path(self, name: str) -> str:
         """Of a file or a folder within it, as the file system has it."""
@@ -123,9 +162,15 @@ class Whole:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            self._file.close()
-        finally:
+            self._file.close()  # may fail too, where the last of it is written only now
             if kind is None:
                 self._store.fs.move(self._place, self._store.path(self._name))
-            else:
-                self._store.fs.delete_file(self._place)
+                return
+        except BaseException:
+            self._delete()
+            raise
+        self._delete()
+
+    def _delete(self) -> None:
+        with suppress(OSError):  # what is told is why there was nothing to put in place
+            self._store.fs.delete_file(self._place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,15 @@ from mien.read.store import filesystem_of
 
 TABLES = (".parquet", ".pq")
 BYTES, NAMES = ("bytes",), ("path", "name")  # what a column is called, where there are several of its type
+Where = Callable[[str], tuple[Any, str]]
 ROWS = 16  # that are taken at once
 
 
-def groups_of(files: Iterable[str], size: int) -> Iterator[dict[str, Any]]:
+def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> Iterator[dict[str, Any]]:
     """Each file's row groups, joined while they have at most `size` rows in all; as JSON types.
+
+    Args:
+        where: the file system and the path of a file's name.
 
     Raises:
         MienError: a file cannot be read, or does not tell which column holds pictures.
@@ -25,7 +29,7 @@ def groups_of(files: Iterable[str], size: int) -> Iterator[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     for file in files:
-        system, path = filesystem_of(file)
+        system, path = where(file)
         try:
             with system.open_input_file(path) as opened:
                 meta = parquet.ParquetFile(opened)
@@ -40,14 +44,14 @@ def groups_of(files: Iterable[str], size: int) -> Iterator[dict[str, Any]]:
             first += sum(held)
 
 
-def pictures_in(share: dict[str, Any], file: str) -> Iterator[Source]:
+def pictures_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator[Source]:
     """The pictures of what `groups_of` gave; a few are held at a time.
 
     What cannot be read of a row group, at the second try either, are pictures with an error, so that there are always
     as many as were counted.
 
     Args:
-        file: the path of `share["file"]`, where that is relative to another folder.
+        where: as in `groups_of`.
     """
     from pyarrow import ArrowException
 
@@ -56,7 +60,7 @@ def pictures_in(share: dict[str, Any], file: str) -> Iterator[Source]:
         end, why = row + rows, ""
         for _ in range(2):
             try:
-                for name, data in islice(_rows(share, file, group), rows - (end - row), None):
+                for name, data in islice(_rows(share, where, group), rows - (end - row), None):
                     name = name or f"{share['file']}#{row}"
                     error = "" if data is not None else f"{name}: has no bytes in column {share['bytes']}"
                     yield Source(name, Path(name), data=data, error=error)
@@ -70,11 +74,11 @@ def pictures_in(share: dict[str, Any], file: str) -> Iterator[Source]:
         row = end
 
 
-def _rows(share: dict[str, Any], file: str, group: int) -> Iterator[tuple[str | None, bytes | None]]:
+def _rows(share: dict[str, Any], where: Where, group: int) -> Iterator[tuple[str | None, bytes | None]]:
     """Names and bytes of one row group."""
     from pyarrow import parquet
 
-    system, path = filesystem_of(file)
+    system, path = where(share["file"])
     wanted = [share["bytes"], *filter(None, [share["name"]])]
     with system.open_input_file(path) as opened:
         table = parquet.ParquetFile(opened, buffer_size=1 << 20, pre_buffer=False)
@@ -125,6 +129,8 @@ def _chosen(found: list[str], called: tuple[str, ...]) -> str | None:
 
 
 def _at(row: Any, column: str) -> Any:
+    if column in row:  # a dot may be part of a column's own name
+        return row[column]
     for part in column.split("."):
         row = None if row is None else row[part]
     return row

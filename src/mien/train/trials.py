@@ -23,9 +23,8 @@ from mien.train.recipe import Recipe
 from mien.train.runs import Metrics, Run
 
 PURPOSE = "searching on a cluster"
-TRIES = (
-    6  # processes that may end within one epoch of a trial; the next ones may still be sent to a machine that is gone
-)
+# Processes that may end within one epoch of a trial: several, as the next may still be sent to a machine that is gone.
+TRIES = 6
 PATIENCE = 30.0  # seconds that a run's folder may still be locked by a process of a machine that is just going
 _EPOCH, _ENDED, _FAILED, _WRONG = "epoch", "ended", "failed", "wrong"
 
@@ -52,10 +51,17 @@ def side_by_side(
         attempts: asked for when there is room, so that a proposal knows of all trials before it.
         address: as `mien.cluster.connected` has it.
         seed, device: as in `searching`.
+
+    Raises:
+        MienError: the cluster cannot be joined, or has no machine that is large enough.
     """
     with connected(address, PURPOSE) as ray:
         there, cores = ray.cluster_resources(), asked() or 1
         on_gpu = device in ("auto", "cuda") and there.get("GPU", 0) >= 1
+        if 0 < (most := _most_cores(ray)) < cores:  # none at all are those of machines that come when they are wanted
+            raise MienError(
+                f"a trial wants the {cores} cores of MIEN_THREADS, and no machine there has more than {most}"
+            )
         places = max(1, int(there["GPU"] if on_gpu else there.get("CPU", 1) // cores))
         actor_of = ray.remote(num_cpus=cores, num_gpus=int(on_gpu))(_Trainer)
         # As bytes, which each actor unpacks for itself: arrays in Ray's store can only be read.
@@ -78,17 +84,13 @@ def side_by_side(
             one = at_work.pop(ready)
             try:
                 kind, told = ray.get(ready)
-            except ray.exceptions.RayActorError as why:
+            except ray.exceptions.RayTaskError:  # an error of what we run there, which another machine has too
+                raise
+            except ray.exceptions.RayError as why:  # the actor, its machine or their memory
                 ray.kill(one.actor)  # it may only have been out of reach
-                before, one.deaths = one.attempt.reached, one.deaths + 1
-                if one.deaths >= TRIES:
-                    one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
-                    yield one.attempt
-                elif _caught_up(one.attempt):
+                if _ends_with(one, why):
                     yield one.attempt
                 else:
-                    one.deaths = one.deaths if one.attempt.reached == before else 0
-                    time.sleep(one.deaths)
                     one.actor = start(one.attempt)
                     at_work[one.actor.next.remote()] = one
                 continue
@@ -101,13 +103,36 @@ def side_by_side(
                 yield None
 
 
+def _ends_with(one: _AtWork, why: Exception) -> bool:
+    """Whether an attempt is over as its process ended; if not, it is to be begun anew, which waits a little longer."""
+    before, one.deaths = one.attempt.reached, one.deaths + 1
+    if one.deaths >= TRIES:
+        one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
+        return True
+    if _caught_up(one.attempt):
+        return True
+    if one.attempt.reached != before:
+        one.deaths = 0
+    time.sleep(one.deaths)
+    return False
+
+
+def _most_cores(ray: Any) -> int:
+    """Those of the machine that has most; a trial that wants more would wait for ever."""
+    return max((int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]), default=0)
+
+
 def _caught_up(attempt: Attempt) -> bool:
     """Tell it of the epochs that its run has and it does not know; whether it is over with that."""
-    for metrics in attempt.run.history:
-        if int(metrics["epoch"]) > attempt.reached:
-            attempt.tell(metrics)
-            if attempt.lags():
-                return True
+    try:
+        for metrics in attempt.run.history:
+            if int(metrics["epoch"]) > attempt.reached:
+                attempt.tell(metrics)
+                if attempt.lags():
+                    return True
+    except RunError as why:  # the run is damaged, which is the end of this trial alone
+        attempt.fail(str(why))
+        return True
     return False
 
 
