@@ -58,10 +58,7 @@ def side_by_side(
     with connected(address, PURPOSE) as ray:
         there, cores = ray.cluster_resources(), asked() or 1
         on_gpu = device in ("auto", "cuda") and there.get("GPU", 0) >= 1
-        if 0 < (most := _most_cores(ray)) < cores:  # none at all are those of machines that come when they are wanted
-            raise MienError(
-                f"a trial wants the {cores} cores of MIEN_THREADS, and no machine there has more than {most}"
-            )
+        _check_cores(ray, cores)
         places = max(1, int(there["GPU"] if on_gpu else there.get("CPU", 1) // cores))
         actor_of = ray.remote(num_cpus=cores, num_gpus=int(on_gpu))(_Trainer)
         # As bytes, which each actor unpacks for itself: arrays in Ray's store can only be read.
@@ -117,9 +114,11 @@ def _ends_with(one: _AtWork, why: Exception) -> bool:
     return False
 
 
-def _most_cores(ray: Any) -> int:
-    """Those of the machine that has most; a trial that wants more would wait for ever."""
-    return max((int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]), default=0)
+def _check_cores(ray: Any, wanted: int) -> None:
+    """MienError where no machine has so many cores: a trial that wants them would wait for ever."""
+    most = max((int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]), default=0)
+    if 0 < most < wanted:  # none at all are those of machines that come when they are wanted
+        raise MienError(f"a trial wants the {wanted} cores of MIEN_THREADS, and no machine there has more than {most}")
 
 
 def _caught_up(attempt: Attempt) -> bool:
