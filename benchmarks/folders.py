@@ -30,9 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 from figures import machine, summary
+from portraits import photos
 
-from mien.images import read_picture
-from mien.read import sample
 from mien.threads import threads
 
 HERE = Path(__file__).resolve().parent
@@ -43,19 +42,10 @@ LEAST_RATE, MOST_GROWTH_MB = 0.85, 30
 
 def make(folder: Path, count: int) -> None:
     """`count` photos, no two alike."""
-    portrait_HW3, rng = read_picture(sample()), np.random.default_rng(0)
-    for number in range(count):
-        picture_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
-        if rng.random() < 0.5:
-            picture_HW3 = picture_HW3[:, ::-1]
-        if rng.random() < 0.3:
-            picture_HW3 = np.hstack([picture_HW3] * int(rng.integers(2, 5)))
-        wide = int(rng.integers(400, 2400))
-        size = wide, max(1, round(wide * picture_HW3.shape[0] / picture_HW3.shape[1]))
-        picture_HW3 = cv2.convertScaleAbs(cv2.resize(picture_HW3, size), alpha=rng.uniform(0.6, 1.2))
+    for number, data in enumerate(photos(count, (400, 2400), several=0.3, most=4)):
         file = folder / f"{number % 20:02}" / f"{number:05}.jpg"
         file.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(file), picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])
+        file.write_bytes(data)
 
 
 def resident_mb() -> float:

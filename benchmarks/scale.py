@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from figures import machine
+
 HERE = Path(__file__).resolve().parent
 LEAST_RATE, MOST_GROWTH_MB = 0.8, 50
 CUT, WALL = 500, 50  # one picture in so many is cut off, or shows no face
@@ -42,27 +43,11 @@ CUT, WALL = 500, 50  # one picture in so many is cut off, or shows no face
 
 def make(folder: Path, count: int) -> None:
     """`count` photos, no two alike."""
-    import cv2
-    import numpy as np
+    from portraits import photos  # here, as all that it brings would count as the driver's memory
 
-    from mien.images import read_picture
-    from mien.read import sample
-
-    portrait_HW3, rng = read_picture(sample()), np.random.default_rng(0)
-    for number in range(count):
-        picture_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
-        if rng.random() < 0.5:
-            picture_HW3 = picture_HW3[:, ::-1]
-        if rng.random() < 0.2:
-            picture_HW3 = np.hstack([picture_HW3] * int(rng.integers(2, 4)))
-        if number % WALL == WALL - 1:
-            picture_HW3 = picture_HW3[:12, :12]
-        wide = int(rng.integers(160, 481))
-        size = wide, max(1, round(wide * picture_HW3.shape[0] / picture_HW3.shape[1]))
-        picture_HW3 = cv2.convertScaleAbs(cv2.resize(picture_HW3, size), alpha=rng.uniform(0.6, 1.2))
+    for number, data in enumerate(photos(count, (160, 481), several=0.2, most=3, nobody_each=WALL)):
         file = folder / f"{number % 20:02}" / f"{number:06}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        data = cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))])[1].tobytes()
         file.write_bytes(data[: len(data) // 2] if number % CUT == CUT - 1 else data)
 
 
@@ -188,19 +173,6 @@ def compared(alone: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
-    import ray
-
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "ray": ray.__version__,
-        "load_average": [round(n, 2) for n in os.getloadavg()],
-    }
-
-
 def child(side: str, *words: str, threads: int) -> dict[str, Any]:
     """What a fresh process of this script says."""
     ways = {**os.environ, "MIEN_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
@@ -237,7 +209,7 @@ def main() -> None:
         "partition": wanted.partition,
         "cores": wanted.cores,
         "note": wanted.note,
-        "machine": machine(),
+        "machine": machine("ray"),
     }
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from figures import machine
 
 from mien.decode import decode
 from mien.images import header_of, read_picture
@@ -87,13 +86,7 @@ def main() -> None:
         "note": wanted.note,
         "net": recognizer.model.card.name,
         "rounds_of_each": wanted.rounds,
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "opencv": cv2.__version__,
-            "load_average": [round(n, 2) for n in os.getloadavg()],
-        },
+        "machine": machine("opencv-python-headless", "onnxruntime"),
         "stages": stages,
     }
     print(json.dumps(record, indent=1))

@@ -131,8 +131,8 @@ def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
 def _alone(recognizer: Recognizer) -> Recognizer:
     """The recognizer with nets of one thread each.
 
-    Decoding goes on beside them, and threads that wait for the next frame by spinning, as onnxruntime's do, would take
-    its core from it.
+    Decoding goes on beside them, and wants the other cores: with more threads each look is sooner done and the whole
+    video later.
     """
     alone = copy.copy(recognizer)
     alone.model = recognizer.model.with_threads(1)

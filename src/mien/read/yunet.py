@@ -85,7 +85,8 @@ def _decode(told: list[Floats], wide: int, threshold: float) -> Floats:
         cls, obj, box, points = told[4 * i : 4 * i + 4]
         cell_N = np.flatnonzero(cls[0, :, 0] * obj[0, :, 0] >= least)  # nearly all are left out here, at little cost
         score_N = np.sqrt(cls[0, cell_N, 0].clip(0, 1) * obj[0, cell_N, 0].clip(0, 1))
-        cell_N, score_N = cell_N[score_N >= threshold], score_N[score_N >= threshold]
+        sure_N = score_N >= threshold
+        cell_N, score_N = cell_N[sure_N], score_N[sure_N]
         if len(cell_N):
             columns = wide // stride
             at_N2 = np.stack([cell_N % columns, cell_N // columns], 1).astype(np.float32)
