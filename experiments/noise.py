@@ -92,6 +92,7 @@ def judged(recipe: Recipe, data: Dataset, place: Path, seed: int) -> dict[str, A
         "seed": seed,
         "accuracy": scores,
         "macro_f1": round(found.official.macro_f1, 6),
+        "train_loss": run.history[-1]["train_loss"],
         "seconds": round(sum(m["seconds"] for m in run.history), 1),
     }
 

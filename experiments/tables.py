@@ -17,6 +17,7 @@ from typing import Any
 
 from tables_of_nets import ablation, comparison, coverage, models, papers, peers, shapes, shipped, starts
 from tables_of_reading import cluster, crop_rule, service, speeds, stages
+from tables_of_trust import altered, noise
 
 HERE = Path(__file__).parent
 DOCUMENTS = [
@@ -32,11 +33,13 @@ KINDS = {
     "replicates": coverage,
     "papers": papers,
     "shapes": shapes,
+    "rankings": noise,  # whose records have changes too
     "changes": ablation,
     "threads": speeds,
     "steps": crop_rule,
     "nets": shipped,
     "rounds": peers,
+    "altered_arms": altered,
     "stages": stages,
     "undisturbed": cluster,
     "harm": service,

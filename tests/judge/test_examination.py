@@ -146,6 +146,10 @@ def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
     for heading in ("Every way to judge it", "How sure it is", "What refusing buys", "Class by class", "How to read"):
         assert heading in seen
     assert "low resolution" in seen
+    assert f"minus {found.robustness[0].net}, points" in seen
+    alone = Outline(examination_page(replace(found, robustness=found.robustness[:1]))).seen
+    assert "low resolution" in alone
+    assert "minus" not in alone  # a column that would be empty
     assert "is not measured" in seen
     assert len(outline.all("img")) == 6  # two of reliability, refusing, two confusion matrices, robustness
     assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))

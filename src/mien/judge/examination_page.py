@@ -153,18 +153,11 @@ def _robustness(nets: tuple[Robustness, ...]) -> Markup:
         f"Accuracy against the strength of each corruption. Mean accuracy in percent: {said}.",
         "From mild to strong; dotted, the faces as they are. The figures below each curve are the strengths.",
     )
-    rows = [
-        [
-            r.net,
-            f"{len(r.clean_N):,}",
-            percent(r.clean),
-            percent(r.mean.mean),
-            span(r.mean),
-            "" if r is first else _apart(r, first),
-        ]
-        for r in nets
-    ]
-    head = ["net", "faces", "as they are %", "altered, mean %", "95 % interval", f"minus {first.net}, points"]
+    head = ["net", "faces", "as they are %", "altered, mean %", "95 % interval"]
+    rows = [[r.net, f"{len(r.clean_N):,}", percent(r.clean), percent(r.mean.mean), span(r.mean)] for r in nets]
+    if len(nets) > 1:
+        head.append(f"minus {first.net}, points")
+        rows = [[*row, sections.NONE if r is first else _apart(r, first)] for row, r in zip(rows, nets, strict=True)]
     means = table("The mean over all corruptions and strengths; intervals cover the draw of faces", head, rows)
     each = table(
         "Accuracy in percent at the five strengths",

@@ -1,0 +1,141 @@
+"""What does augmentation buy where pictures are worse than the data? Writes results/NAME_robustness.json and .png.
+
+Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (on one core: a minute a run of a small net)
+
+FOLDER is what `mien compare` wrote. The net of each run is asked for PublicTest's faces under twelve corruptions of
+five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
+first arm are paired by seed and face, their intervals cover the draw of both, as those of the comparison do. FOLDER
+keeps what each seed has told, so that the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data import VAL, Dataset, load
+from mien.judge.corruptions import CORRUPTIONS
+from mien.judge.curves import robustness_curves
+from mien.judge.intervals import Interval, faces_interval, two_way_interval
+from mien.judge.robustness import Robustness, measure_robustness
+from mien.train import answering
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
+    """Every arm's run of one seed on the same altered faces."""
+    kept = folder / f"robustness-seed{seed}.npz"
+    if not kept.exists():
+        faces = data[VAL]
+        nets = {arm: answering(folder / f"{arm}-seed{seed}", device="cpu") for arm in arms}
+        found = measure_robustness(nets, faces.pixels_NHW, faces.labels_N)
+        arrays = {f"{r.net} clean": r.clean_N for r in found} | {f"{r.net} kept": r.kept_N for r in found}
+        np.savez(kept, **arrays, accuracy=json.dumps({r.net: r.accuracy for r in found}))
+    with np.load(kept) as of:
+        accuracy = json.loads(str(of["accuracy"]))
+        return {
+            arm: Robustness(
+                arm, of[f"{arm} clean"], {name: tuple(a) for name, a in accuracy[arm].items()}, of[f"{arm} kept"]
+            )
+            for arm in arms
+        }
+
+
+def covered(values_SN: NDArray[np.float64]) -> dict[str, Any]:
+    """The mean and its interval, over seeds and faces where there are several seeds."""
+    interval: Interval = two_way_interval(values_SN) if len(values_SN) > 1 else faces_interval(values_SN)
+    return asdict(interval)
+
+
+def of_arm(runs: list[Robustness]) -> dict[str, Any]:
+    """One arm's figures over its seeds."""
+    each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
+    clean = [r.clean for r in runs]
+    return {
+        "arm": runs[0].net,
+        "clean": {"mean": mean(clean), "std": stdev(clean) if len(clean) > 1 else None},
+        "altered": covered(np.stack([r.kept_N for r in runs])),
+        "altered_std": stdev(float(r.kept_N.mean()) for r in runs) if len(runs) > 1 else None,
+        "accuracy": {
+            name: {
+                "unit": CORRUPTIONS[name].unit,
+                "strengths": list(CORRUPTIONS[name].strengths),
+                "values": [round(float(v), 5) for v in values],
+            }
+            for name, values in each.items()
+        },
+    }
+
+
+def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
+    """By how much an arm is ahead of the first, on the faces as they are and altered."""
+    pairs = list(zip(runs, first, strict=True))
+    by_kind = {
+        name: float(np.mean([np.mean(a.accuracy[name]) - np.mean(b.accuracy[name]) for a, b in pairs]))
+        for name in runs[0].accuracy
+    }
+    return {
+        "a": first[0].net,
+        "b": runs[0].net,
+        "clean": covered(np.stack([a.clean_N.astype(float) - b.clean_N for a, b in pairs])),
+        "altered": covered(np.stack([a.kept_N - b.kept_N for a, b in pairs])),
+        "altered_by_corruption": {name: round(value, 5) for name, value in by_kind.items()},
+    }
+
+
+def drawn(arms: dict[str, list[Robustness]], file: Path) -> None:
+    """The curves of the arms, each the mean over its seeds."""
+    means = [
+        Robustness(
+            arm,
+            np.concatenate([r.clean_N for r in runs]),
+            {name: tuple(np.mean([r.accuracy[name] for r in runs], 0).tolist()) for name in runs[0].accuracy},
+            np.mean([r.kept_N for r in runs], 0),
+        )
+        for arm, runs in arms.items()
+    ]
+    robustness_curves(means).savefig(file, dpi=110)
+
+
+def main(csv: Path, folder: Path, name: str) -> None:
+    data = load(csv)
+    compared = json.loads((folder / "comparison.json").read_text())
+    arms, seeds = [arm["arm"] for arm in compared["arms"]], compared["arms"][0]["seeds"]
+    runs: dict[str, list[Robustness]] = {arm: [] for arm in arms}
+    for seed in seeds:
+        for arm, found in told_by_seed(data, folder, arms, seed).items():
+            runs[arm].append(found)
+            print(
+                f"seed {seed}, {arm}: {100 * found.clean:.1f} %, altered {100 * found.kept_N.mean():.1f} %", flush=True
+            )
+    record = {
+        "question": "what does augmentation buy where pictures are worse than the data",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "digest": data.digest,
+        "split": VAL,
+        "faces": len(data[VAL]),
+        "net": compared["arms"][0]["recipe"]["model"],
+        "seeds": seeds,
+        "altered_arms": [of_arm(each) for each in runs.values()],
+        "pairs": [apart(runs[arm], runs[arms[0]]) for arm in arms[1:]],
+    }
+    (RESULTS / f"{name}_robustness.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    drawn(runs, RESULTS / f"{name}_robustness.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("name")
+    said = parser.parse_args()
+    main(said.csv, said.folder, said.name)

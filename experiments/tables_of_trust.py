@@ -1,0 +1,49 @@
+"""The tables of how far figures can be trusted: one function a kind of record, its figures as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tables_of_nets import ablation
+
+
+def noise(result: dict[str, Any]) -> str:
+    """How many of the first of each ranking are mislabelled, then what leaving the worst out does."""
+    ways = result["rankings"]
+    firsts = list(next(iter(ways.values())))
+    rows = [
+        f"| ranked by | mislabelled of the first {', % | of the first '.join(firsts)}, % |",
+        "|---" * (1 + len(firsts)) + "|",
+    ]
+    rows += [
+        f"| {name} | {' | '.join(f'{100 * told[first]:.1f}' for first in firsts)} |" for name, told in ways.items()
+    ]
+    return "\n".join(rows) + "\n\n" + ablation(result)
+
+
+def altered(result: dict[str, Any]) -> str:
+    """One row an arm of a study: as the faces are and altered, and what it has more than the first arm."""
+    pairs = {pair["b"]: pair for pair in result["pairs"]}
+    seeds = len(result["seeds"])
+    rows = [
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | altered, mean, % | "
+        f"more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
+        "|---|---|---|---|---|",
+    ]
+    for arm in result["altered_arms"]:
+        told = [_spread(arm["clean"]["mean"], arm["clean"]["std"]), _spread(arm["altered"]["mean"], arm["altered_std"])]
+        pair = pairs.get(arm["arm"])
+        told += [_points(pair["clean"]), _points(pair["altered"])] if pair else ["", ""]
+        rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
+    return (
+        "\n".join(rows)
+        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['net']}`, twelve corruptions of five strengths.\n"
+    )
+
+
+def _spread(middle: float, std: float | None) -> str:
+    return f"{100 * middle:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
+
+
+def _points(d: dict[str, Any]) -> str:
+    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
