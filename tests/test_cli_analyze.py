@@ -306,6 +306,7 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
         (["--sample", "--tta", "spin"], "tta is one of none, flip"),
         (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
         (["--sample", "--format", "parquet"], "name a file"),
+        (["--sample", "--partition", "5"], "--partition is of --ray"),
         (["--nonsense"], "No such option"),
         (["."], "no pictures in ."),
     ],

@@ -72,7 +72,9 @@ def analyze(
             help="Read a folder, pattern or parquet, here or at an address such as s3://, on a Ray cluster; or local.",
         ),
     ] = None,
-    partition: Annotated[int, typer.Option(min=1, help="With --ray, pictures to a file of results.")] = SIZE,
+    partition: Annotated[
+        int | None, typer.Option(min=1, help=f"With --ray, pictures to a file of results; {SIZE:,} if not given.")
+    ] = None,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
     options: dict[str, Any] = {
@@ -80,8 +82,11 @@ def analyze(
         "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
-        on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)
+        size = SIZE if partition is None else partition
+        on_cluster(paths or [], out, ray, size, resume, _only_here(sample, annotate, format_name), options)
         return
+    if partition is not None:
+        raise MienError("--partition is of --ray, whose results are a file a partition; without it there is one file")
     file = None if out is None else Path(out)
     form = _format(format_name, file, resume)
     _here(_meant(paths or [], sample, annotate, max_bytes), form, file, annotate, resume, options)

@@ -1,0 +1,72 @@
+"""Do two devices reach the accuracy of one? Writes results/devices.json.
+
+Run:   python experiments/devices.py fer2013.csv FOLDER [--epochs 6] [--seeds 3]       (ten minutes on two cores)
+
+`release_nano` without its teacher, on one CPU process and on two, each with its half of every batch and its own batch
+normalisation; the first seed of one beside the first seed of two, and so on. Judged on PublicTest. The interval of the
+difference covers the draw of seeds and of faces. FOLDER keeps the runs; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from mien.data import VAL, load
+from mien.judge.intervals import two_way_interval
+from mien.train import find_recipe, train_on
+
+RESULT = Path(__file__).parent / "results" / "devices.json"
+DEVICES = (1, 2)
+
+
+def main(csv: Path, folder: Path, epochs: int, seeds: int) -> None:
+    data = load(csv)
+    recipe = replace(find_recipe("release_nano"), name="devices", teacher="", scheme="fer2013", epochs=epochs)
+    right: dict[int, list[Any]] = {devices: [] for devices in DEVICES}
+    rows = []
+    for devices in DEVICES:
+        seconds = []
+        for seed in range(seeds):
+            place = folder / f"on{devices}-seed{seed}"
+            run = train_on(devices, recipe, data, place, seed=seed, device="cpu", resume=True)
+            right[devices].append(run.predictions()[VAL].argmax(1) == data[VAL].labels_N)
+            seconds += [epoch["seconds"] for epoch in run.history]
+            print(f"{devices} devices, seed {seed}: {100 * right[devices][-1].mean():.2f} %", flush=True)
+        scores = [float(r.mean()) for r in right[devices]]
+        rows.append(
+            {
+                "devices": devices,
+                "accuracy": {"mean": mean(scores), "std": stdev(scores), "per_seed": scores},
+                "seconds_an_epoch": round(float(np.median(seconds)), 1),
+            }
+        )
+    apart = two_way_interval(np.stack(right[2]).astype(float) - np.stack(right[1]))
+    record = {
+        "question": "do two devices reach the accuracy of one",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "digest": data.digest,
+        "recipe": recipe.to_dict(),
+        "faces": len(data[VAL]),
+        "devices": rows,
+        "two_minus_one": asdict(apart),
+        "held": 0 in apart,
+    }
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("csv", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=3)
+    said = parser.parse_args()
+    main(said.csv, said.folder, said.epochs, said.seeds)
