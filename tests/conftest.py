@@ -16,7 +16,7 @@ SHARED = Path(os.environ.get("MIEN_FER2013", Path(__file__).resolve().parents[2]
 # Albumentations would ask the network for a newer version when it is imported.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-# Files of few tests that take minutes. They begin, so that no process is left with one while the others have nothing to do.
+# Files of few tests that take minutes. They begin, so that no process is left with one while the others are done.
 LONG = ("test_trials.py", "test_spread.py", "test_wheel.py", "test_hostile.py", "test_kill.py", "test_cli_cluster.py")
 
 
