@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tables_of_nets import ablation, comparison, coverage, models, papers, peers, shapes, shipped, starts
+from tables_of_nets import ablation, comparison, coverage, models, papers, peers, search, shapes, shipped, starts
 from tables_of_reading import cluster, crop_rule, service, speeds, stages
 from tables_of_trust import altered, noise
 
@@ -40,6 +40,7 @@ KINDS = {
     "nets": shipped,
     "rounds": peers,
     "altered_arms": altered,
+    "trials": search,
     "stages": stages,
     "undisturbed": cluster,
     "harm": service,

@@ -179,6 +179,21 @@ def models() -> str:
     return "\n".join(rows) + "\n"
 
 
+def search(result: dict[str, Any]) -> str:
+    """One row a trial of `mien tune`, the most accurate of those that were trained to their end first."""
+    fields = list(result["space"])
+    rows = [f"| {' | '.join(fields)} | epochs | val accuracy, % | |", "|---" * (len(fields) + 3) + "|"]
+    for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
+        values = [f"{trial['values'][f]:.4g}" for f in fields]
+        said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
+        rows.append(
+            f"| {' | '.join(values)} | {len(trial['accuracies'])} | {_percent(trial['accuracies'][-1])} | {said} |"
+        )
+    shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
+    told = f" What tells the best from the rest: {shares}." if shares else ""
+    return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{told}\n"
+
+
 def peers(result: dict[str, Any]) -> str:
     """One row a package: accuracy by either truth and protocol, and what it has more than the first."""
     first = result["rounds"][0]["packages"][0]["model"]
