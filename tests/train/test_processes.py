@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -132,11 +133,37 @@ def test_a_process_that_dies_ends_the_run_and_loses_no_epoch(tmp_path: Path) -> 
     assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == list(range(1, 61))
 
 
+def test_who_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    file = out / "metrics.jsonl"
+    with subprocess.Popen(command(tmp_path, out), stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (file.exists() and file.read_text()):
+            pass
+        both = children(process.pid)
+        assert len(both) == 2
+        process.kill()
+    deadline = time.monotonic() + 60
+    while any(map(trains, both)):
+        assert time.monotonic() < deadline, "they train on"
+        time.sleep(0.1)
+    assert 1 <= len(file.read_text().splitlines()) < 60  # not because they were done
+    again = subprocess.run([*command(tmp_path, out), "--set", "epochs=60"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert len(file.read_text().splitlines()) == 60
+
+
 def children(pid: int) -> list[int]:
     """The processes that train for `pid`."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(child) for child in listed.read_text().split()] if listed.exists() else []
-    return [child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [*filter(trains, map(int, listed.read_text().split()))] if listed.exists() else []
+
+
+def trains(pid: int) -> bool:
+    """Whether that is one of them; what is left of one that has ended is none."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def test_torchrun_starts_the_processes(faces: Dataset, recipe: Recipe, pair: Run, tmp_path: Path) -> None:

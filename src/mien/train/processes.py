@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -84,6 +85,7 @@ def _work(
     pipe: Connection, place: Mapping[str, str], what: tuple[Recipe, Dataset, str | Path], options: dict[str, Any]
 ) -> None:
     """One process's run; its last word is None or the error that ended it."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     os.environ.update(place)
     try:
         train(*what, **options)
@@ -92,6 +94,14 @@ def _work(
         pipe.send(why)
     except KeyboardInterrupt:  # told by the first process, which all of them share a terminal with
         os._exit(130)
+
+
+def _end_with_the_parent() -> None:
+    """Nobody is left to end a process whose parent was killed, and it would keep the run's folder to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _place(rank: int, devices: int, port: int) -> dict[str, str]:
