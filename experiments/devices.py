@@ -33,19 +33,16 @@ def main(csv: Path, folder: Path, epochs: int, seeds: int) -> None:
     right: dict[int, list[Any]] = {devices: [] for devices in DEVICES}
     rows = []
     for devices in DEVICES:
-        seconds = []
         for seed in range(seeds):
             place = folder / f"on{devices}-seed{seed}"
             run = train_on(devices, recipe, data, place, seed=seed, device="cpu", resume=True)
             right[devices].append(run.predictions()[VAL].argmax(1) == data[VAL].labels_N)
-            seconds += [epoch["seconds"] for epoch in run.history]
             print(f"{devices} devices, seed {seed}: {100 * right[devices][-1].mean():.2f} %", flush=True)
         scores = [float(r.mean()) for r in right[devices]]
         rows.append(
             {
                 "devices": devices,
                 "accuracy": {"mean": mean(scores), "std": stdev(scores), "per_seed": scores},
-                "seconds_an_epoch": round(float(np.median(seconds)), 1),
             }
         )
     apart = two_way_interval(np.stack(right[2]).astype(float) - np.stack(right[1]))

@@ -16,6 +16,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from torch import distributed
+
 from mien.data.split import Dataset
 from mien.errors import MienError, RunError
 from mien.train.engine import shared
@@ -89,6 +91,7 @@ def _work(
     os.environ.update(place)
     try:
         train(*what, **options)
+        distributed.destroy_process_group()  # else its threads may end in an abort, with words that say nothing
         pipe.send(None)
     except MienError as why:
         pipe.send(why)
