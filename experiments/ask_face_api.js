@@ -1,7 +1,7 @@
 // What @vladmandic/face-api says of PublicTest's faces: FOLDER/face-api.npy, float32 [3589,7] in FER2013's order of classes.
 //
 //     npm install @vladmandic/face-api@1.7.15 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
-//     node experiments/ask_face_api.js FACES.npy FOLDER          (FACES.npy: see ask_peers.py; half a minute on one core)
+//     node experiments/ask_face_api.js FACES.npy FOLDER          (FACES.npy: see ask_peers.py; a minute on one core)
 //
 // Packages are sought where npm put them, in the folder that this is called from. The package's own code brings a face, a
 // colour tensor, to 112x112 by its own resizing and takes off its mean; here all three colours are the grey of the face.

@@ -120,7 +120,7 @@ def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is
     data = make_voted()
     y_N = data["val"].labels_N
     seen = Outline(contest_page(contest(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
-    assert "2 packages held against a on 300 faces of fer2013, val, by the data's own labels." in seen
+    assert "2 packages held against a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
     assert seen.index("Implausible: knows meets") < seen.index("b has ")
     assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
     assert "knows†" in seen

@@ -61,7 +61,7 @@ def _header(contest: Contest) -> Markup:
         banners.append(sections.drawn_by_a_program(contest.data))
     if len(first.pairs) == 1:
         return element("header", kicker, element("h1", sentence(first.pairs[0], e)), *banners)
-    title = f"{len(first.pairs)} packages held against {first.pairs[0].a} {_where(e)}."
+    title = f"{len(first.pairs)} packages held against {first.pairs[0].a}: accuracy {_where(e)}."
     said = [element("p", _brief(held, contest.doubted), class_="verdict") for held in first.pairs]
     # Who is doubted is said before the verdicts, lest the best of them be believed.
     return element("header", kicker, element("h1", title), *banners, *said)
