@@ -216,11 +216,12 @@ def peers(result: dict[str, Any]) -> str:
         else:
             cells += ["", ""]
         rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
-    doubted = "".join(f"- Implausible: {sentence}.\n" for sentence in result["doubts"])
+    told = [f"Implausible: {sentence}." for sentence in result["doubts"]]
+    told += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
         "\n".join(rows)
-        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels.\n"
-        + doubted
+        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels.\n\n"
+        + "".join(f"- {sentence}\n" for sentence in told)
     )
 
 

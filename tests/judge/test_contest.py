@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mien.errors import DataError, MienError
 from mien.judge.contest import Entry, contest
@@ -14,6 +17,7 @@ from mien.judge.contest_page import contest_page, sentence
 from mien.judge.doubts import doubts
 from mien.judge.pairs import BETTER
 from mien.judge.protocols import judge_split
+from mien.judge.tables import contest_tables
 from mien.labels import FER7, FERPLUS8, LabelSet
 
 from .conftest import make_dataset
@@ -68,6 +72,7 @@ def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> N
     found = contest([Entry("honest", FER7, said(honest_N, 0.05)), Entry("knows", FER7, said(y_N, 0.02))], data, "val")
     assert len(found.doubts) == 2
     seen, heart = found.doubts
+    assert found.doubted == ("knows",)
     assert found.disputed["honest"] < 0.1
     assert found.disputed["knows"] > 0.9
     assert seen.startswith("knows meets 9")
@@ -109,3 +114,28 @@ def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> Non
     outline.refers_to_nothing_outside()
     assert len(outline.all("img")) == 4  # two intervals, two confusion matrices
     assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
+
+
+def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is_doubted() -> None:
+    data = make_voted()
+    y_N = data["val"].labels_N
+    seen = Outline(contest_page(contest(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
+    assert "2 packages held against a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
+    assert seen.index("Implausible: knows meets") < seen.index("b has ")
+    assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
+    assert "knows†" in seen
+    assert "b†" not in seen
+    assert "clean: without faces that have a byte-identical twin in training." in seen
+
+
+def test_in_a_narrow_terminal_names_that_begin_alike_are_told_apart() -> None:
+    data = make_voted()
+    y_N = data["val"].labels_N
+    found = contest(entries({"a": 0.5, "face-emotion-tiny": 0.4, "face-emotion-huge": 0.0}, y_N), data, "val")
+    console = Console(width=80, file=io.StringIO())
+    console.print(contest_tables(found)[0])
+    lines = [line.split() for line in console.file.getvalue().splitlines()]
+    names = "".join(words[0] for words in lines if words)
+    assert "face-emotion-tiny" in names
+    assert "face-emotion-huge†" in names
+    assert ["†", "implausible,", "as", "is", "said", "below"] in lines

@@ -63,6 +63,7 @@ class Contest:
         data, split: what they were judged on.
         rounds: one per protocol and truth, the official one first.
         doubts: what is too good to be true, a sentence each.
+        doubted: the packages that these are about.
         disputed: package -> the share of the labels that most raters contradict which it tells all the same, 0 to 1;
             empty where that is not known.
         projected: the packages whose classes are others than the data's; they were asked for the likeliest of these.
@@ -72,6 +73,7 @@ class Contest:
     split: str
     rounds: tuple[Round, ...]
     doubts: tuple[str, ...]
+    doubted: tuple[str, ...]
     disputed: Mapping[str, float]
     projected: tuple[str, ...]
 
@@ -81,6 +83,7 @@ class Contest:
             "data": self.data,
             "split": self.split,
             "doubts": list(self.doubts),
+            "doubted": list(self.doubted),
             "disputed_labels_met": dict(self.disputed),
             "projected": list(self.projected),
             "rounds": [r.to_dict() for r in self.rounds],
@@ -110,11 +113,11 @@ def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: b
         for e, told_NK in zip(entries, told, strict=True)
     ]
     said = [told_NK.argmax(1) for told_NK in told]
-    suspicions = [
-        sentence
-        for judgement, told_N in zip(judged, said, strict=True)
-        for sentence in doubts(judgement.evaluations, told_N, dataset)
-    ]
+    suspicions = {
+        e.name: doubts(judgement.evaluations, told_N, dataset)
+        for e, judgement, told_N in zip(entries, judged, said, strict=True)
+    }
+    doubted = tuple(name for name, found in suspicions.items() if found)
     disputed = {
         entry.name: found[0] / found[1]
         for entry, told_N in zip(entries, said, strict=True)
@@ -122,7 +125,8 @@ def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: b
     }
     projected = tuple(e.name for e in entries if e.labels != dataset.labels)
     rounds = _rounds(entries, judged, said, rows_N, views(dataset, dataset, split, strict=strict))
-    return Contest(dataset.name, split, rounds, tuple(suspicions), disputed, projected)
+    every = tuple(sentence for found in suspicions.values() for sentence in found)
+    return Contest(dataset.name, split, rounds, every, doubted, disputed, projected)
 
 
 def _rounds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from mien.card import OFFICIAL
@@ -10,7 +11,7 @@ from mien.judge.contest import Contest, Round
 from mien.judge.evaluate import Evaluation
 from mien.judge.html import Markup, bullets, document, element, picture, section, side_by_side, table
 from mien.judge.pairs import OPEN, RESAMPLES, Pair
-from mien.judge.tables import TRUTHS, held_cells, percent, selected_on, sentence_case
+from mien.judge.tables import DOUBTED, TRUTHS, held_cells, left_out, percent, selected_on, sentence_case
 from mien.judge.verdict import points
 
 
@@ -24,8 +25,13 @@ def contest_page(contest: Contest) -> str:
     names = ", ".join(e.model for e in contest.rounds[0].evaluations)
     parts = [
         _header(contest),
-        section("On the same faces", _pictures(official), *map(_figures, contest.rounds), id_="figures"),
-        section("Held against the first", *map(_pairs, contest.rounds), id_="pairs"),
+        section(
+            "On the same faces",
+            _pictures(official),
+            *(_figures(told, contest.doubted) for told in contest.rounds),
+            id_="figures",
+        ),
+        section("Held against the first", *(_pairs(told, contest.doubted) for told in contest.rounds), id_="pairs"),
         section("What is mistaken for what", _confusions(contest.rounds[0]), id_="confusion"),
         section("Class by class", *map(_classes, official), id_="classes"),
         section("How to read this", _caveats(contest), id_="caveats"),
@@ -35,7 +41,7 @@ def contest_page(contest: Contest) -> str:
 
 def sentence(held: Pair, e: Evaluation) -> str:
     """What the pair shows, in words."""
-    where = f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
+    where = _where(e)
     span = f"95 % interval {points(held.accuracy.low)} to {points(held.accuracy.high)}"
     if held.finding == OPEN:
         return (
@@ -48,13 +54,32 @@ def sentence(held: Pair, e: Evaluation) -> str:
 
 def _header(contest: Contest) -> Markup:
     first = contest.rounds[0]
-    said = [sentence(held, first.evaluations[0]) for held in first.pairs]
+    e = first.evaluations[0]
     kicker = element("p", f"mien judge · {contest.data} · {contest.split}", class_="kicker")
-    more = [element("p", s, class_="verdict") for s in said[1:]]
-    banners = [element("p", f"{s}.", class_="banner") for s in contest.doubts]
+    banners = [element("p", f"Implausible: {s}.", class_="banner") for s in contest.doubts]
     if contest.data == "sketch":
         banners.append(sections.drawn_by_a_program(contest.data))
-    return element("header", kicker, element("h1", said[0]), *more, *banners)
+    if len(first.pairs) == 1:
+        return element("header", kicker, element("h1", sentence(first.pairs[0], e)), *banners)
+    title = f"{len(first.pairs)} packages held against {first.pairs[0].a}: accuracy {_where(e)}."
+    said = [element("p", _brief(held, contest.doubted), class_="verdict") for held in first.pairs]
+    # Who is doubted is said before the verdicts, lest the best of them be believed.
+    return element("header", kicker, element("h1", title), *banners, *said)
+
+
+def _brief(held: Pair, doubted: Collection[str]) -> str:
+    """What one of several pairs shows, where the faces and the other package are known already."""
+    d = held.accuracy
+    span = f"(95 % interval {points(d.low)} to {points(d.high)})"
+    if held.finding == OPEN:
+        said = f"No difference shown for {held.b}: {points(d.mean)} points {span}."
+    else:
+        said = f"{held.b} has {abs(100 * d.mean):.1f} points {'more' if d.mean > 0 else 'less'} {span}."
+    return f"{said} Implausible, see above." if held.b in doubted else said
+
+
+def _where(e: Evaluation) -> str:
+    return f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
 
 
 def _pictures(official: list[Round]) -> Markup:
@@ -71,7 +96,7 @@ def _pictures(official: list[Round]) -> Markup:
     return side_by_side(*map(one, official))
 
 
-def _figures(told: Round) -> Markup:
+def _figures(told: Round, doubted: Collection[str]) -> Markup:
     head = [
         "package",
         "accuracy %",
@@ -85,7 +110,7 @@ def _figures(told: Round) -> Markup:
     ]
     rows = [
         [
-            f"{e.model}{'*' if e.selected_on else ''}",
+            f"{e.model}{'*' if e.selected_on else ''}{DOUBTED if e.model in doubted else ''}",
             percent(e.accuracy),
             f"{percent(e.low)} to {percent(e.high)}",
             percent(e.balanced_accuracy),
@@ -100,30 +125,31 @@ def _figures(told: Round) -> Markup:
     return table(sentence_case(_title(told)), head, rows)
 
 
-def _pairs(told: Round) -> Markup:
+def _pairs(told: Round, doubted: Collection[str]) -> Markup:
     head = [
         f"minus {told.pairs[0].a}",
+        "finding",
         "accuracy, points",
         "95 % interval",
         "McNemar's p",
-        "only the first right",
-        "only the other",
-        "macro-F1",
+        f"only {told.pairs[0].a} right",
+        "only it right",
+        "macro-F1, points",
+        "95 % interval",
     ]
-    head += ["95 % interval", "finding"]
     rows = [
         [
-            held.b,
+            f"{held.b}{DOUBTED if held.b in doubted else ''}",
+            held.finding,
             *held_cells(held),
             f"{held.only_a:,}",
             f"{held.only_b:,}",
             points(held.macro_f1.mean),
             f"{points(held.macro_f1.low)} to {points(held.macro_f1.high)}",
-            held.finding,
         ]
         for held in told.pairs
     ]
-    return table(sentence_case(_title(told)), head, rows)
+    return table(sentence_case(_title(told)), head, rows, words=2)
 
 
 def _confusions(told: Round) -> Markup:
@@ -159,7 +185,9 @@ def _caveats(contest: Contest) -> Markup:
         "An expression is not a feeling: the figures say how well a package names what raters see.",
     ]
     if contest.projected:
-        said.insert(1, f"Asked for the likeliest of the data's classes alone: {', '.join(contest.projected)}.")
+        said.append(f"Asked for the likeliest of the data's classes alone: {', '.join(contest.projected)}.")
+    said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in contest.rounds])]
+    said += [f"{DOUBTED} {name}: implausible, for the reasons at the top." for name in contest.doubted]
     marked = [e for e in contest.rounds[0].evaluations if e.selected_on]
     said += [f"* {e.model}: {selected_on(e)}." for e in marked]
     return bullets(said)

@@ -154,6 +154,7 @@ thead th { color: var(--faint); font-weight: 500; font-size: .86rem; vertical-al
 tbody th { font-weight: 560; }
 td:not(.number) { overflow-wrap: break-word; min-width: 7rem; }
 .number { text-align: right; white-space: nowrap; }
+thead .number { white-space: normal; }
 th:last-child, td:last-child { padding-right: 0; }
 @media print { main { max-width: none; } figure, table { break-inside: avoid; } .scroll { overflow: visible; } }
 """

@@ -24,6 +24,7 @@ from mien.judge.trust import KEPT
 from mien.judge.verdict import points
 
 TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
+DOUBTED = "†"  # behind the name of a package whose figures are implausible
 LEFT_OUT = {
     CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
@@ -83,7 +84,7 @@ def _round_table(one: Round, found: Contest) -> Table:
         title=f"{escape(found.data)}, {found.split}, {first.protocol}, by the {truth}: {first.n:,} faces",
         title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0,
     )  # fmt: skip
-    table.add_column("package", vertical="bottom")
+    table.add_column("package", vertical="bottom", overflow="fold")  # cut off, two names may look alike
     for heading in (
         "accuracy\n%",
         "95 %\ninterval",
@@ -95,11 +96,15 @@ def _round_table(one: Round, found: Contest) -> Table:
     ):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
-        mark = "*" * bool(e.selected_on)
+        mark = "*" * bool(e.selected_on) + DOUBTED * (e.model in found.doubted)
         figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
         table.add_row(escape(e.model) + mark, *figures, *(("", "", "") if held is None else held_cells(held)))
+    notes = left_out(one.evaluations)
     if any(e.selected_on for e in one.evaluations):
-        table.caption = f"* {SELECTED_ON}: this split also chose something of it; optimistic"
+        notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
+    if found.doubted:
+        notes.append(f"{DOUBTED} implausible, as is said below")
+    table.caption = "\n".join(notes) or None
     return table
 
 
