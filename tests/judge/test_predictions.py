@@ -24,6 +24,12 @@ def soft(labels_N: np.ndarray, k: int = 7) -> np.ndarray:
     return (0.3 / (k - 1) + np.eye(k)[labels_N] * (0.7 - 0.3 / (k - 1))).astype(np.float32)
 
 
+def with_header(header: str) -> bytes:
+    """A file as numpy.save begins it, and nothing behind."""
+    told = header.encode() + b" " * (117 - len(header)) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(told).to_bytes(2, "little") + told
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "p.npy"
@@ -78,6 +84,7 @@ def test_rows_of_eight_bits_are_brought_to_1(file: Path) -> None:
         (np.full((3, 2), 0.5), "has 3 rows, but the split has 2 faces"),
         (np.array([[0.5, 0.5], [3.0, -2.0]]), "no probabilities in 1 of 2 rows, first in row 1: [3.0, -2.0]"),
         (np.array([[np.nan, 0.5], [0.5, 0.5]]), "in 1 of 2 rows, first in row 0"),
+        (np.array([[0.5, 0.5], [np.inf, -np.inf]]), "in 1 of 2 rows, first in row 1"),
         (np.array([[50.0, 50.0], [0.5, 0.5]]), "each row must be 0 or more and sum to 1"),
     ],
 )
@@ -92,9 +99,13 @@ def test_what_is_no_probabilities_is_refused(file: Path, content: np.ndarray, sa
 def test_files_that_are_none(file: Path) -> None:
     with pytest.raises(MienError, match="cannot read"):
         read_predictions(file, 2)
-    for content in (b"", b"no array", np.array([{}], object).dumps()):
+    for content in (b"", b"no array", np.array([{}], object).dumps(), b"PK\x03\x04", with_header("(((")):
         file.write_bytes(content)
         with pytest.raises(MienError, match=r"is no array that numpy\.save wrote"):
+            read_predictions(file, 2)
+    for rows in (10**30, 10**15):
+        file.write_bytes(with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 7)}}"))
+        with pytest.raises(MienError, match=r"is no array that numpy\.save wrote|more than fits into memory"):
             read_predictions(file, 2)
     assert is_predictions(file)
     assert not is_predictions("photo")

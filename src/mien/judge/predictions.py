@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +32,13 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
         MienError: the file cannot be read, or holds something else: other shapes, values that are no probabilities.
     """
     try:
-        told = np.load(file, allow_pickle=False)
+        with Path(file).open("rb") as opened:
+            told = np.load(opened, allow_pickle=False)
     except OSError as why:
         raise MienError(f"cannot read {file}: {why.strerror or why}") from None
-    except (ValueError, EOFError):
+    except MemoryError:
+        raise MienError(f"{file} says that it holds more than fits into memory") from None
+    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, BadZipFile):  # whatever a header can be
         raise MienError(f"{file} is no array that numpy.save wrote") from None
     if not isinstance(told, np.ndarray) or told.ndim != 2 or told.dtype.kind != "f" or told.shape[1] < 2:
         got = f"{told.dtype} {list(told.shape)}" if isinstance(told, np.ndarray) else "several arrays"
@@ -43,8 +48,9 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
             f"{file} has {len(told)} rows, but the split has {faces} faces; it needs a row each, in row order"
         )
     told_NK = told.astype(np.float64)
-    sum_N = told_NK.sum(1)
-    sound_N = np.isfinite(told_NK).all(1) & (told_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
+    finite_N = np.isfinite(told_NK).all(1)
+    sum_N = told_NK.sum(1, where=finite_N[:, None])  # no sum of what is infinite both ways, which numpy warns of
+    sound_N = finite_N & (told_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
     if not sound_N.all():
         row = int(np.flatnonzero(~sound_N)[0])
         raise MienError(
