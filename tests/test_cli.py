@@ -17,8 +17,10 @@ import pytest
 
 import nets
 from mien.__main__ import main
+from mien.cli.subject import find_subject
 from mien.data import load, near_twins, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS
+from mien.model import SHIPPED
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
@@ -399,6 +401,18 @@ def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
     assert again["brier"] == pytest.approx(figures["brier"], rel=1e-5)
 
 
+@pytest.mark.parametrize("what", ["a net as a file", "weights"])
+def test_other_faces_are_asked_about_as_those_of_the_split_were(csv: Path, net: Path, what: str) -> None:
+    """So that robustness and figures speak of one way to ask, with the mirror image or without."""
+    model, data = (net if what == "a net as a file" else SHIPPED / "nano.safetensors"), load(csv)
+    none, flip = (find_subject(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
+    faces_NHW = data["test"].pixels_NHW
+    for one in (none, flip):
+        assert one.ask is not None
+        np.testing.assert_allclose(one.ask(faces_NHW), one.told_NK, atol=1e-5)
+    assert np.abs(none.told_NK - flip.told_NK).max() > 0.01
+
+
 def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
     assert mien("evaluate", net, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
     words = ("judge", f"file={tmp_path / 'p.npy'}", net, "nano", "--data", csv, "--split", "test")
@@ -421,6 +435,7 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Pat
         (("evaluate", p, *on, "--robustness"), "says nothing of other pictures"),
         (("evaluate", net, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
         (("evaluate", net, *on, "--beside", "nano"), "so it needs --robustness"),
+        (("evaluate", "nano", *on, "--robustness", "--beside", "nano"), "nano is named twice"),
         (("evaluate", p, *on, "--card"), "has no card to write to"),
         (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
         (("evaluate", net, *on, "--labels", "fer7"), "is a net"),

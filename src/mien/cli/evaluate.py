@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,7 +78,7 @@ def evaluate(
         return
     found = judge.Examination(subject.judgement)
     if robustness or detector:
-        others = [find_subject(name, dataset, split, device=device) for name in beside or []]
+        others = [find_subject(name, dataset, split, tta=tta, device=device) for name in beside or []]
         found = _examined(found, [subject, *others], split, robustness=robustness, detector=detector)
     _show(found)
     if json_file is not None:
@@ -101,6 +102,9 @@ def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], 
 
     if beside and not robustness:
         raise MienError("--beside names nets whose robustness is measured too, so it needs --robustness")
+    twice = [name for name, count in Counter([model, *beside]).items() if count > 1]
+    if twice:
+        raise MienError(f"--beside names other nets than the one examined, each once; {twice[0]} is named twice")
     for name in [model] * (robustness or detector) + beside:
         if is_predictions(name):
             raise MienError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mien.errors import MienError
@@ -27,7 +28,7 @@ class Subject:
         judgement: what they are worth; None where nothing is known of the faces.
         truth: the data as a net is judged on it; None likewise, and for a file.
         rule: how faces are cut out for it.
-        ask: asks it for other faces; None for a file.
+        ask: asks it for other faces, in the same way; None for a file.
     """
 
     name: str
@@ -89,7 +90,8 @@ def _exported(model: str, dataset: Dataset, split: str, name: str, tta: str, dev
         raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
     net = load(model)
     told_NK, judgement = judge_model(net, dataset, split, tta=tta, name=name, strict=strict)
-    return Subject(name, told_NK, judgement, truth_for(net.card, dataset, split), net.card.crop, net.probabilities)
+    ask = partial(net.probabilities, tta=tta)
+    return Subject(name, told_NK, judgement, truth_for(net.card, dataset, split), net.card.crop, ask)
 
 
 def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, device: str, strict: bool) -> Subject:
@@ -97,7 +99,8 @@ def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, devi
     from mien import train as room
     from mien.crop import MEASURED
 
-    told_NK, ask = room.predict(model, dataset, split, device=device, tta=tta), room.answering(model, device=device)
+    told_NK = room.predict(model, dataset, split, device=device, tta=tta)
+    ask = room.answering(model, device=device, tta=tta)
     if not dataset[split].labelled and dataset[split].votes_NV is None:
         return Subject(name, told_NK, None, None, MEASURED, ask)
     truth, learned = room.as_judged(model, dataset), room.find_weights(model)

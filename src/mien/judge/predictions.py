@@ -48,9 +48,9 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
             f"{file} has {len(told)} rows, but the split has {faces} faces; it needs a row each, in row order"
         )
     told_NK = told.astype(np.float64)
-    finite_N = np.isfinite(told_NK).all(1)
-    sum_N = told_NK.sum(1, where=finite_N[:, None])  # no sum of what is infinite both ways, which numpy warns of
-    sound_N = finite_N & (told_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
+    finite_NK = np.isfinite(told_NK)
+    sum_N = told_NK.sum(1, where=finite_NK)  # of what is infinite both ways numpy would warn
+    sound_N = finite_NK.all(1) & (told_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
     if not sound_N.all():
         row = int(np.flatnonzero(~sound_N)[0])
         raise MienError(

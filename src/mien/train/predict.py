@@ -38,27 +38,30 @@ def predict(
         DataError: the net is judged by the majority of FER+ votes, and `dataset` has none.
         MissingSplit: `dataset` lacks the split.
     """
-    if tta not in TTAS:
-        raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
+    _refuse(tta)
     weights = find_weights(model)
     faces = _as_judged(weights, dataset)[split]
-    ask = _answering(weights, device)
-    told_NK = ask(faces.pixels_NHW)
-    if tta == "flip":
-        told_NK = (told_NK + ask(faces.pixels_NHW[:, :, ::-1])) * np.float32(0.5)
-    return told_NK
+    return _answering(weights, device, tta)(faces.pixels_NHW)
 
 
-def answering(model: str | Path, *, device: str = "auto") -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+def answering(
+    model: str | Path, *, device: str = "auto", tta: str = "none"
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Open a net once, to be asked many times: grey faces uint8 [N,48,48] in, probabilities float32 [N,K] out.
 
     Raises:
         RunError: as `predict`, for what concerns the net.
     """
-    return _answering(find_weights(model), device)
+    _refuse(tta)
+    return _answering(find_weights(model), device, tta)
 
 
-def _answering(weights: Weights, device: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+def _refuse(tta: str) -> None:
+    if tta not in TTAS:
+        raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
+
+
+def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     trained = weights.recipe
     fabric = engine(device, trained["precision"])
     net = build_model(trained["model"], len(weights.labels))
@@ -74,7 +77,10 @@ def _answering(weights: Weights, device: str) -> Callable[[NDArray[np.uint8]], N
             blank_N = torch.zeros(len(faces_NHW), dtype=torch.int64)  # labels play no part in it
             return probabilities(fabric, ready, Faces(pixels_NCHW, blank_N), recipe)
 
-    return ask
+    def ask_twice(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (ask(faces_NHW) + ask(faces_NHW[:, :, ::-1])) * np.float32(0.5)
+
+    return ask_twice if tta == "flip" else ask
 
 
 def as_judged(model: str | Path, dataset: Dataset) -> Dataset:
