@@ -110,6 +110,8 @@ def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> Non
     seen = outline.seen
     assert sentence(found.rounds[0].pairs[0], found.rounds[0].evaluations[0]) in seen
     assert all(doubt in seen for doubt in found.doubts)
+    assert "FER2013's labels are noisy" in seen
+    assert "FER2013" not in Outline(contest_page(replace(found, data="folder", doubts=()))).seen
     assert len(found.doubts) == 2
     outline.refers_to_nothing_outside()
     assert len(outline.all("img")) == 4  # two intervals, two confusion matrices

@@ -15,6 +15,7 @@ from mien.errors import MienError
 from mien.images import read_picture
 from mien.judge import Examination, evaluate, examine, judge_split
 from mien.judge.corruptions import CORRUPTIONS
+from mien.judge.curves import reliability_diagram
 from mien.judge.detector import through_the_detector
 from mien.judge.examination import steps
 from mien.judge.examination_page import examination_page
@@ -153,6 +154,29 @@ def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
     assert "is not measured" in seen
     assert len(outline.all("img")) == 6  # two of reliability, refusing, two confusion matrices, robustness
     assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
+
+
+def test_the_page_says_whose_faces_and_labels_they_are() -> None:
+    for name in ("fer2013", "folder"):
+        voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
+        with_votes, without = (Outline(examination_page(examined(data, robust=False))).seen for data in (voted, plain))
+        assert ("FER2013's labels are noisy" in without) is (name == "fer2013")
+        assert "raters' majority: without faces that have none among these classes" in with_votes
+        assert "these are the easier ones" in with_votes
+        assert "easier ones" not in without
+        assert "without faces that have none" not in without
+
+
+def test_what_was_averaged_is_not_called_a_net_without_its_temperature() -> None:
+    data = make_dataset()
+    (e, *_) = examined(data, robust=False).judgement.evaluations
+    for tta, titles in (("none", ["without temperature", "with temperature"]),
+                        ("flip", ["as it says", "with a further temperature"])):  # fmt: skip
+        one = replace(e, tta=tta)
+        drawn = [axes.get_title("left").partition("\n")[0] for axes in reliability_diagram(one).axes]
+        assert drawn[:2] == titles
+        seen = Outline(examination_page(Examination(Judgement((one,))))).seen
+        assert ("the mean of two answers" in seen) is (tta == "flip")
 
 
 def test_one_evaluation_of_two_odd_classes_makes_a_page() -> None:

@@ -180,10 +180,14 @@ def _caveats(contest: Contest) -> Markup:
         "mid-p. Neither covers another seed, other data or wrong labels, nor are they adjusted for their number.",
         "All packages were asked for the same crops. A package that was made for other crops, colours or sizes may do "
         "better on its own ground.",
-        "FER2013's labels are noisy: what is wrong by the labels may be right by what most raters see, and the other "
-        "way round.",
         "An expression is not a feeling: the figures say how well a package names what raters see.",
     ]
+    if contest.data == "fer2013":
+        said.insert(
+            2,
+            "FER2013's labels are noisy: what is wrong by the labels may be right by what most raters see, and the "
+            "other way round.",
+        )
     if contest.projected:
         said.append(f"Asked for the likeliest of the data's classes alone: {', '.join(contest.projected)}.")
     said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in contest.rounds])]

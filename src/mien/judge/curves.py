@@ -25,10 +25,12 @@ COLUMNS = 3  # small plots beside each other
 
 def reliability_diagram(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
     """Share of hits against sureness, before the temperature and after it; below, where the faces are."""
-    t = evaluation.trust
+    t, titles = evaluation.trust, ("without temperature", "with temperature")
+    if evaluation.tta == "flip":
+        titles = ("as it says", "with a further temperature")  # each of the two that are averaged has had the net's own
     with styled(theme):
         figure, axes = new_figure(4.0, 2, 2, sharex=True, sharey="row", height_ratios=(4, 1))
-        for column, (name, told) in enumerate((("without temperature", t.before), ("with temperature", t.after))):
+        for column, (name, told) in enumerate(zip(titles, (t.before, t.after), strict=True)):
             _reliability(axes[column], axes[2 + column], told, theme)
             axes[column].set_title(f"{name}\nECE {percent(told.ece)} %")
         axes[0].set_ylabel("share of hits")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mien.card import OFFICIAL
+from mien.card import OFFICIAL, RATERS
 from mien.judge import curves, plots, sections
 from mien.judge.corruptions import CORRUPTIONS
 from mien.judge.detector import Looped
@@ -83,7 +83,7 @@ def _sureness(official: list[Evaluation]) -> Markup:
         picture(
             partial(curves.reliability_diagram, e),
             f"Reliability diagrams, judged by the {TRUTHS[e.against]}: calibration error "
-            f"{percent(e.trust.before.ece)} percent without the temperature, {percent(e.trust.after.ece)} with it.",
+            f"{percent(e.trust.before.ece)} percent before the temperature, {percent(e.trust.after.ece)} after it.",
             f"By the {TRUTHS[e.against]}. On the dashed line sureness is what it says; below it the net is too sure, "
             "above it too modest. The bars below show where the faces are.",
         )
@@ -105,6 +105,8 @@ def _sureness(official: list[Evaluation]) -> Markup:
         if all(e.trust.fitted != OWN for e in official)
         else "Before and after the temperature that logits are divided by"
     )
+    if official[0].tta == "flip":
+        caption += "; before it stands the mean of two answers, each at the temperature that the net has, if any"
     return Markup(side_by_side(*figures) + table(caption, head, rows, words=2))
 
 
@@ -196,14 +198,26 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
         "not cover another seed, other data or wrong labels.",
         "Balanced accuracy and macro-F1 count each class alike; accuracy follows the frequent ones.",
         "A temperature that is fitted and judged on the same faces looks better than it is; where that would be so, "
-        "each fifth of the faces is judged by what the other four ask for.",
-        "FER2013's labels are noisy: its raters of FER+, ten a face, agree with them on about two faces in three. What "
-        "is wrong by the labels may be right, and the other way round.",
+        "the calibration error of all faces, and the figures after the temperature, judge each fifth of them by what "
+        "the other four ask for. Log loss and Brier score in the first table, and its rows without twins, do not: they "
+        "are at the temperature that all of the faces gave.",
         "No label says how old the people are, of what sex or of what skin, so whether the net treats all alike is not "
         "measured.",
         "An expression is not a feeling: the figures say how well a net names what raters see, not what a person "
         "feels.",
     ]
+    if any(e.against == RATERS for e in judged):
+        said.insert(
+            3,
+            "By the raters' majority only faces count on which most of them agree: these are the easier ones, so its "
+            "figures are not to be compared with those by the labels.",
+        )
+    if judged[0].data == "fer2013":
+        said.insert(
+            3,
+            "FER2013's labels are noisy: its raters of FER+, ten a face, agree with them on about two faces in three. "
+            "What is wrong by the labels may be right, and the other way round.",
+        )
     if any(e.selected_on for e in judged):
         said.insert(
             1, "A split that chose a net's epoch or temperature flatters it; a test split that chose nothing does not."

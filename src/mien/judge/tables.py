@@ -29,6 +29,7 @@ LEFT_OUT = {
     CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
 }
+NO_MAJORITY = f"{RATERS}: without faces that have none among these classes"
 CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
 
 
@@ -211,9 +212,10 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
 
 
 def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
-    """What the protocols in use leave out, a note each."""
+    """What the protocols and truths in use leave out, a note each."""
     there = {one.protocol for one in evaluations}
-    return [note for protocol, note in LEFT_OUT.items() if protocol in there]
+    notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
+    return notes + [NO_MAJORITY] * any(one.against == RATERS for one in evaluations)
 
 
 def percent(share: float) -> str:
