@@ -106,8 +106,8 @@ def worse(record: dict[str, Any]) -> str:
     ]
     return (
         said
-        + f"\nOver twelve corruptions of five strengths it keeps {percent(r['mean']['mean'])} % ({span(r['mean'])}) of "
-        + f"{percent(r['clean'])} %:\n\n"
+        + f"\nAltered by twelve corruptions of five strengths it is right about {percent(r['mean']['mean'])} % of the "
+        + f"faces ({span(r['mean'])}), as they are about {percent(r['clean'])} %:\n\n"
         + table(["corruption", "strengths", "accuracy, %"], rows)
     )
 
@@ -125,7 +125,7 @@ def net(card: Card, record: dict[str, Any]) -> str:
 
 
 def scored(card: Card, record: dict[str, Any]) -> Card:
-    """`card` with the scores that its examination found; ends the program where that was of another file."""
+    """`card` with the scores that its examination found, what it is not for too; ends if that was of another file."""
     if record["sha256"] != card.sha256:
         sys.exit(f"{card.name} has another file than the one examined; run: python experiments/examination.py")
     found = {
@@ -134,7 +134,7 @@ def scored(card: Card, record: dict[str, Any]) -> Card:
         for score in map(as_score, ways(told))
     }
     scores = [found.pop(old.key, old) for old in card.scores]
-    return replace(card, scores=(*scores, *found.values()))
+    return replace(card, scores=(*scores, *found.values()), not_for=NOT_FOR)
 
 
 def as_score(e: dict[str, Any]) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import shutil
@@ -16,8 +17,10 @@ import numpy as np
 import pytest
 
 import clips
+from mien.card import NOT_FOR
 from mien.data import USAGE, Dataset, sketch, write_csv
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
+from mien.model import read_card, shipped_models
 from mien.read import sample
 
 ROOT = Path(__file__).parents[1]
@@ -155,6 +158,34 @@ def test_the_video_frame_is_of_the_script_that_readme_names() -> None:
 
 def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
     card = (ROOT / "docs" / "model-card.md").read_text()
-    for words in ("An expression is not a feeling", "Fairness is unmeasured", "2 February 2025", "high-risk"):
+    for words in (
+        "An expression is not a feeling",
+        "Fairness is unmeasured",
+        "2 February",
+        "high-risk",
+        "must be **told**",
+    ):
         assert words in card
+    for article in ("5(1)(f)", "50(3)", "annex III, point 1(c)", "except for medical or safety reasons", "2(12)"):
+        assert article in card
     assert "docs/model-card.md" in README[: README.index("## ")]
+
+
+def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations() -> None:
+    """Of a net's first row the calibration error alone; log loss and Brier score would be the same to three digits."""
+    files = sorted((ROOT / "experiments" / "results" / "examination").glob("*.json"))
+    assert files
+    assert "the calibration error is cross-fitted" in (ROOT / "docs" / "model-card.md").read_text()
+    for file in files:
+        told = json.loads(file.read_text())
+        after = told["trust"]["after"]
+        assert told["trust"]["fitted"].startswith("cross-fitted")
+        assert told["ece"] == pytest.approx(after["ece"])
+        for figure in ("nll", "brier"):
+            assert told[figure] < after[figure], file.name  # fitted on all, it flatters
+            assert f"{told[figure]:.3f}" == f"{after[figure]:.3f}", file.name
+
+
+def test_the_cards_say_what_a_new_one_would_that_they_are_not_for() -> None:
+    for name in shipped_models():
+        assert read_card(name).not_for == NOT_FOR

@@ -29,7 +29,8 @@ LICENCE = "MIT"
 NOT_FOR = (
     "Finding out what a person feels: it tells which expression raters would name on a picture of a face.",
     "Decisions about people: hiring, schooling, credit, policing, insurance, health, or the detection of lies.",
-    "Emotion recognition at work or in schools, which the European Union's AI Act (article 5) forbids.",
+    "Emotion recognition at work or in education, which the European Union's AI Act, article 5(1)(f), prohibits except "
+    "for medical or safety reasons.",
 )
 
 
