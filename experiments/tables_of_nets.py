@@ -217,6 +217,9 @@ def peers(result: dict[str, Any]) -> str:
             cells += ["", ""]
         rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
     told = [f"Implausible: {sentence}." for sentence in result["doubts"]]
+    chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
+    if chosen:
+        told.append(f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic.")
     told += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
         "\n".join(rows)

@@ -189,3 +189,10 @@ def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations()
 def test_the_cards_say_what_a_new_one_would_that_they_are_not_for() -> None:
     for name in shipped_models():
         assert read_card(name).not_for == NOT_FOR
+
+
+def test_a_package_that_the_judging_split_chose_something_of_is_named_below_the_table_of_peers() -> None:
+    told = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
+    chosen = [f"`{one['model']}`" for one in told["rounds"][0]["packages"] if one["selected_on"]]
+    assert len(chosen) == 3
+    assert f"of {', '.join(chosen)} and fitted their temperatures: optimistic" in README
