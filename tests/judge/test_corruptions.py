@@ -54,8 +54,18 @@ def test_what_is_covered_lies_where_it_says() -> None:
         hit = np.flatnonzero((CORRUPTIONS[name](face, 0.2)[0] == 150).any(1))
         assert abs(hit[0] - rows[0]) <= 1
         assert abs(hit[-1] - rows[-1]) <= 1
-    square = CORRUPTIONS["random square"](np.full((5, 48, 48), 7, np.uint8) + np.arange(48, dtype=np.uint8), 0.25)
-    assert square.shape == (5, 48, 48)
+
+
+def test_a_square_of_the_mean_grey_lies_wholly_inside_somewhere_else_in_each_face() -> None:
+    face = np.full((48, 48), 200, np.uint8)
+    face[24:] = 100
+    places = set()
+    for seen in CORRUPTIONS["random square"](np.tile(face, (20, 1, 1)), 0.25) == 150:
+        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        assert seen.sum() == 12 * 12
+        assert (rows[-1] - rows[0], columns[-1] - columns[0]) == (11, 11)
+        places.add((rows[0], columns[0]))
+    assert len(places) > 10
 
 
 def test_moved_and_coarse_in_pixels() -> None:

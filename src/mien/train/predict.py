@@ -49,6 +49,8 @@ def answering(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Open a net once, to be asked many times: grey faces uint8 [N,48,48] in, probabilities float32 [N,K] out.
 
+    `device` and `tta` are as of `predict`.
+
     Raises:
         RunError: as `predict`, for what concerns the net.
     """
