@@ -106,8 +106,9 @@ def worse(record: dict[str, Any]) -> str:
     ]
     return (
         said
-        + f"\nAltered by twelve corruptions of five strengths it is right about {percent(r['mean']['mean'])} % of the "
-        + f"faces ({span(r['mean'])}), as they are about {percent(r['clean'])} %:\n\n"
+        + "\nOf faces altered by twelve corruptions of five strengths it is right about "
+        + f"{percent(r['mean']['mean'])} % ({span(r['mean'])}), of the same faces as they are "
+        + f"{percent(r['clean'])} %:\n\n"
         + table(["corruption", "strengths", "accuracy, %"], rows)
     )
 
