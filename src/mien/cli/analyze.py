@@ -55,8 +55,7 @@ def analyze(
         ),
     ] = None,
     out: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write there; default stdout. With --ray, a folder or an address."),
+        str | None, typer.Option(metavar="FILE", help="Write there, not to stdout. With --ray, a folder or an address.")
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
@@ -72,9 +71,7 @@ def analyze(
             help="Read a folder, pattern or parquet, here or at an address such as s3://, on a Ray cluster; or local.",
         ),
     ] = None,
-    partition: Annotated[
-        int | None, typer.Option(min=1, help=f"With --ray, pictures to a file of results; {SIZE:,} if not given.")
-    ] = None,
+    partition: Annotated[int | None, typer.Option(min=1, help="With --ray, pictures to a file; default 1,000.")] = None,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
     options: dict[str, Any] = {
@@ -82,8 +79,7 @@ def analyze(
         "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
-        size = SIZE if partition is None else partition
-        on_cluster(paths or [], out, ray, size, resume, _only_here(sample, annotate, format_name), options)
+        on_cluster(paths or [], out, ray, partition or SIZE, resume, _only_here(sample, annotate, format_name), options)
         return
     if partition is not None:
         raise MienError("--partition is of --ray, whose results are a file a partition; without it there is one file")
