@@ -11,6 +11,7 @@ keeps what each seed has told, so that the same command goes on where it was sto
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,14 +33,21 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
-    """Every arm's run of one seed on the same altered faces."""
+    """Every arm's run of one seed on the same altered faces; what is kept of it is kept with the weights it is of."""
+    runs = {arm: folder / f"{arm}-seed{seed}" for arm in arms}
+    weights = {
+        arm: hashlib.sha256((run / "checkpoint.safetensors").read_bytes()).hexdigest() for arm, run in runs.items()
+    }
     kept = folder / f"robustness-seed{seed}.npz"
-    if not kept.exists():
+    if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        nets = {arm: answering(folder / f"{arm}-seed{seed}", device="cpu") for arm in arms}
+        nets = {arm: answering(run, device="cpu") for arm, run in runs.items()}
         found = measure_robustness(nets, faces.pixels_NHW, faces.labels_N)
         arrays = {f"{r.net} clean": r.clean_N for r in found} | {f"{r.net} kept": r.kept_N for r in found}
-        np.savez(kept, **arrays, accuracy=json.dumps({r.net: r.accuracy for r in found}))
+        draft = kept.with_name(f"unfinished-{kept.name}")
+        told = {"accuracy": json.dumps({r.net: r.accuracy for r in found}), "weights": json.dumps(weights)}
+        np.savez(draft, **arrays, **told)
+        draft.replace(kept)
     with np.load(kept) as of:
         accuracy = json.loads(str(of["accuracy"]))
         return {
