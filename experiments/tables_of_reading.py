@@ -114,8 +114,8 @@ def cluster(result: dict[str, Any]) -> str:
     beside, growth = result["rate_beside"], result["growth_of_four_times"]
     return (
         "\n".join(rows) + f"\n\nThe cluster's rate is {beside['plain']:.2f} of the plain loop's on the same "
-        f"{result['cores']} cores ({beside['plain_at_least']} is wanted) and {beside['side_by_side']:.2f} of that of the "
-        "loops side by side; its first partition is done after "
+        f"{result['cores']} cores ({beside['plain_at_least']} is wanted) and {beside['side_by_side']:.2f} of that of "
+        "the loops side by side; its first partition is done after "
         f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. Four "
         f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
         f"(+{growth['at_most']} at most).{_noted(result)}\n"
