@@ -17,8 +17,7 @@ demo: $(VENV)/.train
 # A process a core, of one thread each: two busy ones with two threads each take four times as long. A file's tests stay together,
 # as they share what is costly to make, and README's commands go on from each other.
 test: check
-	OMP_NUM_THREADS=1 MIEN_THREADS=1 $(RUN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
-	  --no-loadscope-reorder
+	OMP_NUM_THREADS=1 MIEN_THREADS=1 $(RUN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev
 	$(RUN)/ruff format --check

@@ -16,14 +16,6 @@ SHARED = Path(os.environ.get("MIEN_FER2013", Path(__file__).resolve().parents[2]
 # Albumentations would ask the network for a newer version when it is imported.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
-# Files of few tests that take minutes. They begin, so that no process is left with one while the others are done.
-LONG = ("test_trials.py", "test_spread.py", "test_wheel.py", "test_hostile.py", "test_kill.py", "test_cli_cluster.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, all else in its order."""
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
