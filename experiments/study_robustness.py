@@ -1,6 +1,6 @@
 """What does augmentation buy where pictures are worse than the data? Writes results/NAME_robustness.json and .png.
 
-Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (on one core: a minute a run of a small net)
+Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
 FOLDER is what `mien compare` wrote. The net of each run is asked for PublicTest's faces under twelve corruptions of
 five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the

@@ -42,9 +42,9 @@ def comparison(result: dict[str, Any]) -> str:
         peak = arm["validation_peak_epoch"]["of_mean"]
         clean = arm.get("scores_clean", {}).get(split)
         rows.append(
-            f"| `{arm['arm']}` | {loss['mean']:.2f} | {_spread(score['accuracy'])} | "
-            f"{low:.1f} to {high:.1f} | {_spread(clean['accuracy']) if clean else UNKNOWN} | "
-            f"{_spread(score['macro_f1'])} | {_spread(gap)} | "
+            f"| `{arm['arm']}` | {loss['mean']:.2f} | {spread(score['accuracy'])} | "
+            f"{low:.1f} to {high:.1f} | {spread(clean['accuracy']) if clean else UNKNOWN} | "
+            f"{spread(score['macro_f1'])} | {spread(gap)} | "
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
@@ -65,7 +65,7 @@ def starts(result: dict[str, Any]) -> str:
     rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
     for row in result["starts"]:
         told = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
-        first, last = (_spread({"mean": mean(values), "std": stdev(values)}) for values in told)
+        first, last = (spread({"mean": mean(values), "std": stdev(values)}) for values in told)
         rows.append(f"| {row['start']} | {first} | {last} |")
     faces, recipe = result["faces"], result["recipe"]
     seeds = len(result["starts"][0]["val_accuracy"])
@@ -113,7 +113,7 @@ def ablation(result: dict[str, Any]) -> str:
         told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
         told.append([run["macro_f1"] for run in row["runs"]])
         loss = mean(run["train_loss"] for run in row["runs"])
-        cells = [_spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        cells = [spread({"mean": mean(values), "std": stdev(values)}) for values in told]
         rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
     recipe = result["recipe"]
     return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
@@ -210,8 +210,8 @@ def peers(result: dict[str, Any]) -> str:
         cells.append(_percent(result["disputed_labels_met"][told["model"]]))
         if k:
             pair = official["pairs"][k - 1]
-            d, p = pair["accuracy"], pair["p"]
-            cells.append(f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})")
+            p = pair["p"]
+            cells.append(points(pair["accuracy"]))
             cells.append("< 0.001" if p < 0.001 else f"{p:.3f}")
         else:
             cells += ["", ""]
@@ -228,7 +228,13 @@ def peers(result: dict[str, Any]) -> str:
     )
 
 
-def _spread(figure: dict[str, Any]) -> str:
+def points(d: dict[str, Any]) -> str:
+    """A difference of shares in points, with its interval."""
+    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+
+
+def spread(figure: dict[str, Any]) -> str:
+    """A share in percent, with its standard deviation where there is one."""
     return f"{100 * figure['mean']:.1f}" + ("" if figure["std"] is None else f" ± {100 * figure['std']:.1f}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tables_of_nets import ablation
+from tables_of_nets import ablation, points, spread
 
 
 def noise(result: dict[str, Any]) -> str:
@@ -31,19 +31,11 @@ def altered(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
-        told = [_spread(arm["clean"]["mean"], arm["clean"]["std"]), _spread(arm["altered"]["mean"], arm["altered_std"])]
+        told = [spread(arm["clean"]), spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]})]
         pair = pairs.get(arm["arm"])
-        told += [_points(pair["clean"]), _points(pair["altered"])] if pair else ["", ""]
+        told += [points(pair["clean"]), points(pair["altered"])] if pair else ["", ""]
         rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
     return (
         "\n".join(rows)
         + f"\n\n{result['faces']:,} faces of PublicTest, `{result['net']}`, twelve corruptions of five strengths.\n"
     )
-
-
-def _spread(middle: float, std: float | None) -> str:
-    return f"{100 * middle:.1f}" + ("" if std is None else f" ± {100 * std:.1f}")
-
-
-def _points(d: dict[str, Any]) -> str:
-    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"

@@ -11,7 +11,7 @@ from mien.judge.contest import Contest, Round
 from mien.judge.evaluate import Evaluation
 from mien.judge.html import Markup, bullets, document, element, picture, section, side_by_side, table
 from mien.judge.pairs import OPEN, RESAMPLES, Pair
-from mien.judge.tables import DOUBTED, TRUTHS, held_cells, left_out, percent, selected_on, sentence_case
+from mien.judge.tables import DOUBTED, TRUTHS, held_cells, left_out, marks, percent, selected_on, sentence_case
 from mien.judge.verdict import points
 
 
@@ -110,7 +110,7 @@ def _figures(told: Round, doubted: Collection[str]) -> Markup:
     ]
     rows = [
         [
-            f"{e.model}{'*' if e.selected_on else ''}{DOUBTED if e.model in doubted else ''}",
+            e.model + marks(e, doubted),
             percent(e.accuracy),
             f"{percent(e.low)} to {percent(e.high)}",
             percent(e.balanced_accuracy),

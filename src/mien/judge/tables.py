@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich import box
 from rich.markup import escape
@@ -97,9 +97,10 @@ def _round_table(one: Round, found: Contest) -> Table:
     ):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
-        mark = "*" * bool(e.selected_on) + DOUBTED * (e.model in found.doubted)
         figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
-        table.add_row(escape(e.model) + mark, *figures, *(("", "", "") if held is None else held_cells(held)))
+        table.add_row(
+            escape(e.model) + marks(e, found.doubted), *figures, *(("", "", "") if held is None else held_cells(held))
+        )
     notes = left_out(one.evaluations)
     if any(e.selected_on for e in one.evaluations):
         notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
@@ -209,6 +210,11 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
         figures = (f"{len(card.labels)}", f"{card.parameters:,}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
         table.add_row(escape(name), *figures, "\n".join(lines) or "–", escape(card.licence))
     return table
+
+
+def marks(one: Evaluation, doubted: Collection[str]) -> str:
+    """Behind the name of a package: a star where the split chose something of it, a dagger where it is doubted."""
+    return "*" * bool(one.selected_on) + DOUBTED * (one.model in doubted)
 
 
 def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
