@@ -19,8 +19,9 @@ import nets
 from mien.__main__ import main
 from mien.cli.subject import find_subject
 from mien.data import load, near_twins, sketch, write_csv
-from mien.labels import FERPLUS8, FERPLUS_COLUMNS
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, projection
 from mien.model import SHIPPED
+from mien.model import load as load_net
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
@@ -428,6 +429,25 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, t
     assert "Held against the first" in (tmp_path / "r.html").read_text()
 
 
+def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
+    mien: Command, csv: Path, net: Path, tmp_path: Path
+) -> None:
+    """FER+'s eight, from a file too, and a net that votes taught: they are asked for the likeliest of the seven."""
+    data = load(csv)
+    told_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
+    np.save(tmp_path / "eight.npy", told_NK)
+    words = ("judge", net, "ferplus", tmp_path / "eight.npy", "photo", SHIPPED / "ferplus.safetensors")
+    columns = ("--labels", "eight=ferplus8")
+    code, _, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert found["projected"] == ["ferplus", "eight", str(SHIPPED / "ferplus.safetensors")]
+    (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
+    _, ferplus, file, _, weights = (p["accuracy"] for p in first["packages"])
+    said_N = (told_NK @ projection(FERPLUS8, FER7)).argmax(1)
+    assert ferplus == file == weights == pytest.approx((said_N == data["test"].labels_N).mean())
+
+
 def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.full((35, 7), 1 / 7, np.float32))
     p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
@@ -442,6 +462,7 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Pat
         (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
         (("judge", p, *on), "two packages or more"),
         (("judge", p, p, *on), "got two called p"),
+        (("judge", p, net, *on, "--labels", f"{net}=fer7"), "is a net"),
         (("judge", p, net, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
         (("judge", p, net, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
     ]

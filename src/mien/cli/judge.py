@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
 from mien.cli.shell import write, write_json
-from mien.cli.subject import find_subject
+from mien.cli.subject import find_entry
 from mien.errors import MienError
 
 
@@ -43,18 +43,11 @@ def judge(
     named = [_named(word) for word in packages]
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
-    entries = []
-    for name, model in named:
-        subject = find_subject(model, dataset, split, name=name, device=device, columns=columns.get(name))
-        if subject.judgement is None:
-            raise MienError(f"{split} has no labels, so nothing can be judged on it")
-        if len(subject.told_NK) != len(dataset[split]):
-            raise MienError(
-                f"{model} answers only for faces on which raters agree, as its run was judged on them; export it "
-                "first: mien export"
-            )
-        official = subject.judgement.official
-        entries.append(room.Entry(name, official.labels, subject.told_NK, official.selected_on))
+    if not dataset[split].labelled:
+        raise MienError(f"{split} has no labels, so nothing can be judged on it")
+    entries = [
+        find_entry(model, dataset, split, name=name, device=device, columns=columns.get(name)) for name, model in named
+    ]
     found = room.contest(entries, dataset, split, strict=strict)
     Console().print(*room.contest_tables(found), sep="\n")
     for sentence in found.doubts:

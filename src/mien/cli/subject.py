@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from mien.crop import CropRule
     from mien.data import Dataset
-    from mien.judge import Judgement
+    from mien.judge import Entry, Judgement
     from mien.judge.robustness import Ask
+    from mien.labels import LabelSet
+    from mien.model import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +66,40 @@ def find_subject(
     from mien.judge.predictions import is_predictions
     from mien.model import is_net
 
+    _refuse(model, columns)
     if is_predictions(model):
         return _file(model, dataset, split, name or model, tta, columns, strict)
-    if columns is not None:
-        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a net")
     return (_exported if is_net(model) else _trained)(model, dataset, split, name or model, tta, device, strict)
+
+
+def find_entry(
+    model: str, dataset: Dataset, split: str, *, name: str, device: str = "auto", columns: str | None = None
+) -> Entry:
+    """Ask what `model` names for all faces of a split, in its own classes, to hold it against others.
+
+    Nothing is judged yet, so a net of FER+'s classes, or one that votes have taught, needs no votes here.
+
+    Args:
+        model, name, columns: as of `find_subject`.
+
+    Raises:
+        MienError: as `find_subject`.
+    """
+    from mien.judge import Entry
+    from mien.judge.predictions import is_predictions, told_by_file
+    from mien.model import is_net
+
+    _refuse(model, columns)
+    if is_predictions(model):
+        return Entry(name, *told_by_file(model, dataset, split, columns=columns))
+    return (_exported_entry if is_net(model) else _trained_entry)(model, dataset, split, name, device)
+
+
+def _refuse(model: str, columns: str | None) -> None:
+    from mien.judge.predictions import is_predictions
+
+    if columns is not None and not is_predictions(model):
+        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a net")
 
 
 def _file(file: str, dataset: Dataset, split: str, name: str, tta: str, columns: str | None, strict: bool) -> Subject:
@@ -81,14 +112,19 @@ def _file(file: str, dataset: Dataset, split: str, name: str, tta: str, columns:
     return Subject(name, told_NK, judgement, None, MEASURED, None)
 
 
-def _exported(model: str, dataset: Dataset, split: str, name: str, tta: str, device: str, strict: bool) -> Subject:
-    from mien.judge import judge_model
-    from mien.judge.protocols import truth_for
+def _load(model: str, device: str) -> Model:
     from mien.model import load
 
     if device not in ("auto", "cpu"):
         raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
-    net = load(model)
+    return load(model)
+
+
+def _exported(model: str, dataset: Dataset, split: str, name: str, tta: str, device: str, strict: bool) -> Subject:
+    from mien.judge import judge_model
+    from mien.judge.protocols import truth_for
+
+    net = _load(model, device)
     told_NK, judgement = judge_model(net, dataset, split, tta=tta, name=name, strict=strict)
     ask = partial(net.probabilities, tta=tta)
     return Subject(name, told_NK, judgement, truth_for(net.card, dataset, split), net.card.crop, ask)
@@ -110,3 +146,34 @@ def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, devi
         told_NK, rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, strict=strict
     )
     return Subject(name, told_NK, found, truth, MEASURED, ask)
+
+
+def _exported_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:
+    from mien.judge import Entry, chosen_on
+    from mien.judge.chosen import LAST
+    from mien.judge.protocols import truth_for
+
+    net, faces = _load(model, device), dataset[split]
+    about = net.card
+    truth = None if faces.votes_NV is None else truth_for(about, dataset, split)
+    select = str(about.origin.get("select", LAST))
+    chosen = chosen_on(split, dataset, truth or dataset, about.data, select, about.calibration.split)
+    return Entry(name, _of_data(about.labels.names, dataset), net.probabilities(faces.pixels_NHW), chosen)
+
+
+def _trained_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:
+    from mien import train as room
+    from mien.judge import Entry, chosen_on
+
+    learned, faces = room.find_weights(model), dataset[split]
+    truth = dataset if faces.votes_NV is None else room.as_judged(model, dataset)
+    told_NK = room.answering(model, device=device)(faces.pixels_NHW)
+    chosen = chosen_on(split, dataset, truth, learned.about["data"], learned.recipe["select"])
+    return Entry(name, _of_data(learned.labels, dataset), told_NK, chosen)
+
+
+def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
+    """A net's classes, and those of the data themselves where they are the same."""
+    from mien.labels import LabelSet
+
+    return dataset.labels if names == dataset.labels.names else LabelSet("the net's", names)

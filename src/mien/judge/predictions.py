@@ -89,6 +89,18 @@ def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) 
     )
 
 
+def told_by_file(
+    file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None
+) -> tuple[LabelSet, NDArray[np.float32]]:
+    """The classes that the predictions in `file` are of, and the predictions, float32 [N,K], in the order of these.
+
+    Raises as `judge_predictions`, but asks for no votes: nothing is judged yet.
+    """
+    told_NK = read_predictions(file, len(dataset[split]))
+    labels, places = classes_of(columns, dataset, told_NK.shape[1], file)
+    return labels, np.ascontiguousarray(told_NK[:, places])
+
+
 def judge_predictions(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None, name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], Judgement | None]:
@@ -106,9 +118,7 @@ def judge_predictions(
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
-    told_NK = read_predictions(file, len(faces))
-    labels, places = classes_of(columns, dataset, told_NK.shape[1], file)
-    told_NK = np.ascontiguousarray(told_NK[:, places])
+    labels, told_NK = told_by_file(file, dataset, split, columns=columns)
     if not faces.labelled and faces.votes_NV is None:
         return told_NK, None
     truth = judged_as(dataset, labels.names)
