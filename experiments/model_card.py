@@ -126,16 +126,11 @@ def net(card: Card, record: dict[str, Any]) -> str:
 
 
 def scored(card: Card, record: dict[str, Any]) -> Card:
-    """`card` with the scores that its examination found, what it is not for too; ends if that was of another file."""
+    """`card` with the scores of its examination alone, and what it is not for; ends if that was of another file."""
     if record["sha256"] != card.sha256:
         sys.exit(f"{card.name} has another file than the one examined; run: python experiments/examination.py")
-    found = {
-        score.key: score
-        for told in (record, *([record["mirrored"]] if "mirrored" in record else []))
-        for score in map(as_score, ways(told))
-    }
-    scores = [found.pop(old.key, old) for old in card.scores]
-    return replace(card, scores=(*scores, *found.values()), not_for=NOT_FOR)
+    told = (record, *([record["mirrored"]] if "mirrored" in record else []))
+    return replace(card, scores=tuple(as_score(e) for one in told for e in ways(one)), not_for=NOT_FOR)
 
 
 def as_score(e: dict[str, Any]) -> Score:
