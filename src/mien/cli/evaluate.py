@@ -129,7 +129,7 @@ def _examined(
     faces = first.truth[split]
     nets = {one.name: one.ask for one in subjects if one.ask is not None}
     bar = StepBar("altered", steps(faces, robustness=robustness, detector=detector))
-    with stoppable("nothing is written"), bar:
+    with stoppable("no figures are written"), bar:
         return examine(found, nets, faces, first.rule, robustness=robustness, detector=detector, step=bar.step)
 
 
