@@ -72,7 +72,7 @@ def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:
 
 
 def test_the_command_writes_the_picture(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mien", "explain", str(sample()), "--model", "nano"]
+    command = [sys.executable, "-m", "mien", "explain", "--sample", "--model", "nano"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("face 1: happy ")
@@ -94,6 +94,8 @@ def test_the_command_writes_the_picture(tmp_path: Path) -> None:
         (["wall.png", "--out", "./wall.png"], "mien: wall.png would take the place of the photo"),
         (["wall.png", "--max-pixels", "9"], "mien: wall.png: has 60 x 60 pixels"),
         (["wall.png", "--max-bytes", "9"], "mien: wall.png: has 0.0 MB, above the limit"),
+        ([], "mien: name one picture, or say --sample\n"),
+        (["wall.png", "--sample"], "mien: name one picture, or say --sample\n"),
         (["wall.png"], "mien: wall.png shows no face that could be explained"),
     ],
 )

@@ -15,7 +15,8 @@ from mien.read.recognizer import DEFAULT, DETECTOR
 
 
 def explain(
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture.")],
+    photo: Annotated[Path | None, typer.Argument(metavar="PHOTO", help="A picture.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="The portrait that comes with the package.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write the picture there; default PHOTO-explained.png here.")
     ] = None,
@@ -29,9 +30,13 @@ def explain(
     import cv2
 
     from mien.read import load
+    from mien.read import sample as portrait
     from mien.read.explain import draw
     from mien.read.explain import explain as explained
 
+    if sample == (photo is not None):
+        raise MienError("name one picture, or say --sample")
+    photo = photo or portrait()
     if out is None:
         out = Path(f"{photo.stem}-explained.png")
         if os.path.lexists(out):

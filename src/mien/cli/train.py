@@ -43,6 +43,9 @@ def train(
         faces = load(data, votes=votes)
         options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
         run = room.train_on(devices, chosen, faces, folder, **options)
+    there, met = len(faces["train"]), run.identity["data"]["faces"]["train"]
+    if met < there:
+        typer.echo(f"learned from {met:,} of {there:,} training faces; the recipe left out the others")
     done, judged = len(run.history), run.judged_epoch
     if judged < done:
         typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")
