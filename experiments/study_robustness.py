@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import VAL, Dataset, load
+from mien.data import VAL, Dataset, load, without_twins
 from mien.judge.corruptions import CORRUPTIONS
 from mien.judge.curves import robustness_curves
-from mien.judge.intervals import Interval, faces_interval, two_way_interval
 from mien.judge.robustness import Robustness, measure_robustness
+from mien.judge.verdict import interval_for
 from mien.train import answering
 
 RESULTS = Path(__file__).parent / "results"
@@ -58,21 +58,19 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
         }
 
 
-def covered(values_SN: NDArray[np.float64]) -> dict[str, Any]:
-    """The mean and its interval, over seeds and faces where there are several seeds."""
-    interval: Interval = two_way_interval(values_SN) if len(values_SN) > 1 else faces_interval(values_SN)
-    return asdict(interval)
-
-
-def of_arm(runs: list[Robustness]) -> dict[str, Any]:
-    """One arm's figures over its seeds."""
+def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
+    """One arm's figures over its seeds; `keep_N` are the faces without a twin in Training."""
     each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
     clean = [r.clean for r in runs]
     return {
         "arm": runs[0].net,
         "clean": {"mean": mean(clean), "std": stdev(clean) if len(clean) > 1 else None},
-        "altered": covered(np.stack([r.kept_N for r in runs])),
+        "altered": asdict(interval_for(np.stack([r.kept_N for r in runs]))),
         "altered_std": stdev(float(r.kept_N.mean()) for r in runs) if len(runs) > 1 else None,
+        "without_twins": {
+            "clean": mean(float(r.clean_N[keep_N].mean()) for r in runs),
+            "altered": mean(float(r.kept_N[keep_N].mean()) for r in runs),
+        },
         "accuracy": {
             name: {
                 "unit": CORRUPTIONS[name].unit,
@@ -94,8 +92,8 @@ def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
     return {
         "a": first[0].net,
         "b": runs[0].net,
-        "clean": covered(np.stack([a.clean_N.astype(float) - b.clean_N for a, b in pairs])),
-        "altered": covered(np.stack([a.kept_N - b.kept_N for a, b in pairs])),
+        "clean": asdict(interval_for(np.stack([a.clean_N.astype(float) - b.clean_N for a, b in pairs]))),
+        "altered": asdict(interval_for(np.stack([a.kept_N - b.kept_N for a, b in pairs]))),
         "altered_by_corruption": {name: round(value, 5) for name, value in by_kind.items()},
     }
 
@@ -125,6 +123,7 @@ def main(csv: Path, folder: Path, name: str) -> None:
             print(
                 f"seed {seed}, {arm}: {100 * found.clean:.1f} %, altered {100 * found.kept_N.mean():.1f} %", flush=True
             )
+    keep_N = without_twins(data, VAL)
     record = {
         "question": "what does augmentation buy where pictures are worse than the data",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,7 +132,8 @@ def main(csv: Path, folder: Path, name: str) -> None:
         "faces": len(data[VAL]),
         "net": compared["arms"][0]["recipe"]["model"],
         "seeds": seeds,
-        "altered_arms": [of_arm(each) for each in runs.values()],
+        "faces_without_twins": int(keep_N.sum()),
+        "altered_arms": [of_arm(each, keep_N) for each in runs.values()],
         "pairs": [apart(runs[arm], runs[arms[0]]) for arm in arms[1:]],
     }
     (RESULTS / f"{name}_robustness.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")

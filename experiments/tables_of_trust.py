@@ -26,16 +26,19 @@ def altered(result: dict[str, Any]) -> str:
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | altered, mean, % | "
-        f"more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
-        "|---|---|---|---|---|",
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | without twins | altered, mean, % | "
+        f"without twins | more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
+        "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
-        told = [spread(arm["clean"]), spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]})]
+        own = {way: f"{100 * share:.1f}" for way, share in arm["without_twins"].items()}
+        told = [spread(arm["clean"]), own["clean"]]
+        told += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
         pair = pairs.get(arm["arm"])
         told += [points(pair["clean"]), points(pair["altered"])] if pair else ["", ""]
         rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
     return (
         "\n".join(rows)
-        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['net']}`, twelve corruptions of five strengths.\n"
+        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['net']}`, twelve corruptions of five strengths; "
+        f"without twins {result['faces_without_twins']:,}. Intervals cover {result['pairs'][0]['altered']['covers']}.\n"
     )
