@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.card import NOT_FOR, PROTOCOLS, Card, Score
+from mien.data.split import PUBLISHED, TRAIN
+from mien.judge.protocols import BESIDE
 from mien.model import SHIPPED, read_card, shipped_models
 
 HERE = Path(__file__).parent
@@ -37,8 +39,8 @@ def span(told: dict[str, Any]) -> str:
 
 
 def ways(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every evaluation in a record: official first, then its other protocols, then the raters' likewise."""
-    tops = [record, *([record["raters"]] if "raters" in record else [])]
+    """Every evaluation in a record: official first, then its other protocols, then the same by the other truth."""
+    tops = [record, *(record[beside] for beside in BESIDE.values() if beside in record)]
     return [e for top in tops for e in (top, *(top[p] for p in PROTOCOLS if p in top))]
 
 
@@ -71,7 +73,9 @@ def classes(record: dict[str, Any]) -> str:
         mistaken = f"{names[most]} ({percent(row[most] / c['support'])} %)" if c["support"] and row[most] else "–"
         told = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
         rows.append([c["name"], f"{c['support']:,}", *told, mistaken])
-    return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most often taken for"], rows)
+    never = [f"{c['name']} ({c['support']})" for c in record["classes"] if c["support"] and not c["recall"]]
+    said = f"\nOf these classes it finds no face at all: {', '.join(never)}.\n" if never else ""
+    return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most often taken for"], rows) + said
 
 
 def sureness(record: dict[str, Any]) -> str:
@@ -94,8 +98,9 @@ def worse(record: dict[str, Any]) -> str:
         lost = d["lost"]
         said += (
             f"\nLaid into larger pictures, {d['found']:,} of {d['n']:,} faces are found by {d['detector']}; "
-            f"at its box it is right about {percent(d['accuracy'])} % of them, {percent(lost['mean'])} points less "
-            f"({percent(lost['low'])} to {percent(lost['high'])}) than on the data set's own crops.\n"
+            f"at its box it is right about {percent(d['accuracy'])} % of them, on the data set's own crops of the same "
+            f"faces about {percent(d['original'])} %: {percent(lost['mean'])} points less "
+            f"({percent(lost['low'])} to {percent(lost['high'])}).\n"
         )
     if "robustness" not in record:
         return said + "\nOn altered faces it has not been measured yet.\n"
@@ -116,10 +121,12 @@ def worse(record: dict[str, Any]) -> str:
 def net(card: Card, record: dict[str, Any]) -> str:
     """The section of one net."""
     faces, seed, degree = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
+    all_faces = PUBLISHED[TRAIN]
+    left = "" if faces == all_faces else f" (of {all_faces:,}: those that the recipe's rule for votes keeps)"
     return (
         f"{len(card.labels)} classes: {', '.join(card.labels.names)}. {card.parameters:,} parameters, "
         f"{card.flops / 1e9:.3f} GFLOP a face, licence {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} faces "
-        f"of FER2013's Training, seed {seed}; temperature {degree:.3f}.\n\n"
+        f"of FER2013's Training{left}, seed {seed}; temperature {degree:.3f}.\n\n"
         f"{protocols(record)}\nClass by class, judged by {record['against']}, all faces:\n\n"
         f"{classes(record)}\n{sureness(record)}{worse(record)}"
     )

@@ -223,7 +223,8 @@ def peers(result: dict[str, Any]) -> str:
     told += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
         "\n".join(rows)
-        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels.\n\n"
+        + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels. "
+        "ECE is of the probabilities as told, for our own nets too: in their cards it is cross-fitted.\n\n"
         + "".join(f"- {sentence}\n" for sentence in told)
     )
 

@@ -44,6 +44,17 @@ def test_a_data_set_refuses() -> None:
         Dataset("d", Path("d"), "", FER7, {"val": _split("train")})
 
 
+def test_only_fer2013_is_called_that() -> None:
+    data = Dataset("fer2013", Path("mine.csv"), "", FER7, {"train": _split(), "val": _split("val", 2)})
+    assert (data.is_fer2013, data.title) == (False, "mine.csv")
+    anew = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
+    assert (anew.is_fer2013, anew.title) == (True, "fer2013")
+    known = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 2)}, known_as="fer2013.csv")
+    assert (known.is_fer2013, known.title) == (True, "fer2013")
+    drawn = Dataset("sketch", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
+    assert (drawn.is_fer2013, drawn.title) == (False, "sketch")
+
+
 def test_a_split_that_is_not_there_is_named_beside_those_that_are() -> None:
     data = Dataset("d", Path("d.csv"), "", FER7, {"train": _split(), "val": _split("val", 2)})
     assert "val" in data

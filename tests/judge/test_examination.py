@@ -20,7 +20,7 @@ from mien.judge.detector import through_the_detector
 from mien.judge.examination import steps
 from mien.judge.examination_page import examination_page
 from mien.judge.protocols import Judgement
-from mien.judge.robustness import difference, measure_robustness
+from mien.judge.robustness import Robustness, difference, measure_robustness
 from mien.labels import LabelSet
 from mien.read import sample
 
@@ -122,6 +122,21 @@ def examined(data: Dataset, robust: bool) -> Examination:
     nets = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
     assert steps(small, robustness=True, detector=False) == 60
     return examine(found, nets, small, MEASURED, robustness=True)
+
+
+def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
+    for kept in ([0.0, 0.0, 0.9], [1.0, 1.0, 0.1]):
+        few = Robustness("few", np.ones(3, bool), {}, np.array(kept)).mean
+        assert (few.low, few.high).count(0.0 if few.mean < 0.5 else 1.0) == 1
+        assert 0 <= few.low < few.mean < few.high <= 1
+
+
+def test_the_page_says_what_becomes_of_a_class_without_faces() -> None:
+    (e, *_) = examined(make_dataset(), robust=False).judgement.evaluations
+    for support in (5, 0):
+        per_class = replace(e.per_class, support=np.array([support, *e.per_class.support[1:]]))
+        page = examination_page(Examination(Judgement((replace(e, per_class=per_class),))))
+        assert ("A class without faces is 0 in macro-F1" in page) is (support == 0)
 
 
 def test_what_was_not_asked_for_is_not_told() -> None:

@@ -58,7 +58,7 @@ def test_classes_by_name_of_their_set_or_one_by_one(dataset: Dataset) -> None:
 
 def test_eight_classes_need_votes(dataset: Dataset, file: Path) -> None:
     np.save(file, np.full((300, 8), 0.125, np.float32))
-    with pytest.raises(DataError, match=r"no FER\+ votes"):
+    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
         judge_predictions(file, dataset, "val", columns="ferplus8")
 
 
@@ -118,6 +118,7 @@ def test_files_that_are_none(file: Path) -> None:
         ("a,b,c,d,e,f,g", 7, "its classes a, b, c, d, e, f, g are neither those of"),
         ("happy,joy,sad,fear,disgust,angry,neutral", 7, "are neither those of"),
         ("a,a", 2, "repeated class name"),
+        ("ferplus", 8, "names joined by commas, or one of the sets fer7, ferplus8, not 'ferplus'"),
     ],
 )
 def test_columns_that_cannot_be_told(dataset: Dataset, columns: str | None, k: int, says: str) -> None:

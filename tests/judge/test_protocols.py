@@ -52,7 +52,7 @@ def data() -> Dataset:
         "val": replace(made["val"], pixels_NHW=val_NHW),
         "test": replace(made["test"], pixels_NHW=test_NHW),
     }
-    return replace(made, name="fer2013", splits=splits)
+    return replace(made, name="fer2013", known_as="fer2013.csv", splits=splits)
 
 
 @pytest.fixture
@@ -103,6 +103,33 @@ def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Data
     assert [s.key for s in found.scores()] == [(e.split, e.protocol, e.against, e.tta) for e in found.evaluations]
 
 
+def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside(tmp_path: Path, data: Dataset) -> None:
+    learned = {"name": "fer2013", "digest": data.digest, "faces": {}, "truth": "raters' majority"}
+    net, voted = mien.model.load(nets.write_net(tmp_path / "net", data=learned)), with_votes(data)
+    told_NK, found = judge_model(net, voted, "val")
+    assert found is not None
+    assert kinds(found) == [
+        ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
+        ("official", "labels", 35), ("clean", "labels", 32),
+    ]  # fmt: skip
+    right_N = told_NK.argmax(1) == data["val"].labels_N
+    assert found.evaluations[2].accuracy == right_N.mean()
+    told = found.to_dict()
+    assert (told["n"], told["own_labels"]["n"], told["own_labels"]["clean"]["n"]) == (33, 35, 32)
+    assert "raters" not in told
+    # Where nobody has voted there are the labels.
+    again_NK, alone = judge_model(net, data, "val")
+    assert alone is not None
+    assert kinds(alone) == [("official", "labels", 35), ("clean", "labels", 32)]
+    assert alone.official.accuracy == right_N.mean()
+    np.testing.assert_array_equal(again_NK, told_NK)
+    # Of what was asked for a part of the faces alone, nothing is said by the labels of all.
+    truth = by_majority(voted, FER7)
+    some_N = np.isin(voted["val"].rows_N, truth["val"].rows_N)
+    part = judge_split(told_NK[some_N], truth["val"].rows_N, voted, truth, "val")
+    assert kinds(part) == kinds(found)[:2]
+
+
 def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Dataset) -> None:
     """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a net has never met."""
     pixels_NHW = data["val"].pixels_NHW.copy()
@@ -131,7 +158,7 @@ def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Da
 
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
     eight = mien.model.load(nets.write_net(tmp_path / "net", FERPLUS8))
-    with pytest.raises(DataError, match=r"has no FER\+ votes for 'train'.*--votes"):
+    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
         judge_model(eight, data, "val")
     told_NK, found = judge_model(eight, with_votes(data), "val")
     assert told_NK.shape == (35, 8)

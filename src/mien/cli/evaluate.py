@@ -37,7 +37,7 @@ def evaluate(
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,C", help="Of predictions: the columns' classes, or a set's name; default the data's."
+            metavar="A,B,C", help="Of predictions: the columns' classes, or fer7 or ferplus8; default the data's."
         ),
     ] = None,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",

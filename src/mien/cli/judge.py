@@ -28,7 +28,8 @@ def judge(
     labels: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=A,B,C", help="The columns' classes of one package's predictions; default the data's."
+            metavar="NAME=A,B,C",
+            help="The columns' classes of one package's predictions, or fer7 or ferplus8; default the data's.",
         ),
     ] = None,
     device: Device = "auto",

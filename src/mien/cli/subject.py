@@ -135,15 +135,14 @@ def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, devi
     from mien import train as room
     from mien.crop import MEASURED
 
-    told_NK = room.predict(model, dataset, split, device=device, tta=tta)
-    ask = room.answering(model, device=device, tta=tta)
-    if not dataset[split].labelled and dataset[split].votes_NV is None:
-        return Subject(name, told_NK, None, None, MEASURED, ask)
+    faces, ask = dataset[split], room.answering(model, device=device, tta=tta)
+    if not faces.labelled and faces.votes_NV is None:
+        return Subject(name, ask(faces.pixels_NHW), None, None, MEASURED, ask)
     truth, learned = room.as_judged(model, dataset), room.find_weights(model)
+    told_NK = ask(faces.pixels_NHW)
     chosen = judge.chosen_on(split, dataset, truth, learned.about["data"], learned.recipe["select"])
-    rows_N = truth[split].rows_N
     found = judge.judge_split(
-        told_NK, rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, strict=strict
+        told_NK, faces.rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, strict=strict
     )
     return Subject(name, told_NK, found, truth, MEASURED, ask)
 

@@ -17,6 +17,8 @@ NO_LABEL = -1  # in `labels_N` of a split that came without labels (Kaggle's tes
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
+# How many faces FER2013 has in each split, as published.
+PUBLISHED = {TRAIN: 28_709, VAL: 3_589, TEST: 3_589}
 # Under which name each split goes in fer2013.csv's Usage column.
 USAGE = {"Training": TRAIN, "PublicTest": VAL, "PrivateTest": TEST}
 
@@ -95,6 +97,18 @@ class Dataset:
                 raise DataError(
                     f"split '{key}' has a label outside the {len(self.labels)} classes of {self.labels.name}"
                 )
+
+    @property
+    def is_fer2013(self) -> bool:
+        """Whether these are FER2013's faces, as published or saved anew, and no others in its format."""
+        if self.name != "fer2013":
+            return False
+        return self.known_as is not None or any(len(split) == PUBLISHED[s] for s, split in self.splits.items())
+
+    @property
+    def title(self) -> str:
+        """What to call it: its name; a csv in FER2013's format that is not FER2013 goes by the file's."""
+        return self.source.name if self.name == "fer2013" and not self.is_fer2013 else self.name
 
     def __contains__(self, name: str) -> bool:
         return name in self.splits

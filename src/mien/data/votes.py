@@ -115,6 +115,11 @@ def judged_as(dataset: Dataset, names: Sequence[str]) -> Dataset:
     if tuple(names) == dataset.labels.names:
         return dataset
     if tuple(names) == FERPLUS8.names:
+        if all(split.votes_NV is None for split in dataset.splits.values()):
+            raise DataError(
+                f"FER+'s eight classes are judged by its raters, and {dataset.source} has no votes; give the file that "
+                "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another net: mien judge"
+            )
         return by_majority(dataset)
     raise DataError(f"{dataset.source} is labelled {', '.join(dataset.labels.names)}, not {', '.join(names)}")
 
@@ -146,9 +151,9 @@ def refuse_without_votes(dataset: Dataset) -> None:
     """`DataError` where a split has no votes."""
     lacking = [name for name, split in dataset.splits.items() if split.votes_NV is None]
     if lacking:
+        where = "" if len(lacking) == len(dataset.splits) else f" for '{lacking[0]}'"
         raise DataError(
-            f"{dataset.source} has no FER+ votes for '{lacking[0]}'; give the file that they are in, fer2013new.csv, "
-            "with --votes"
+            f"{dataset.source} has no FER+ votes{where}; give the file that they are in, fer2013new.csv, with --votes"
         )
 
 

@@ -126,7 +126,7 @@ def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: b
     projected = tuple(e.name for e in entries if e.labels != dataset.labels)
     rounds = _rounds(entries, judged, said, rows_N, views(dataset, dataset, split, strict=strict))
     every = tuple(sentence for found in suspicions.values() for sentence in found)
-    return Contest(dataset.name, split, rounds, every, doubted, disputed, projected)
+    return Contest(dataset.title, split, rounds, every, doubted, disputed, projected)
 
 
 def _rounds(

@@ -28,13 +28,15 @@ def doubts(evaluations: tuple[Evaluation, ...], told_N: NDArray[np.integer[Any]]
         told_N: the classes that they tell, int64 [N], for all faces of the split in row order.
         dataset: as it was loaded, in FER2013's classes.
     """
-    if dataset.name != "fer2013" or dataset.labels != FER7:
+    if not dataset.is_fer2013:
         return ()
     found = []
     own = {e.protocol: e for e in evaluations if e.against == OWN_LABELS}
     e = own.get(STRICT) or own.get(CLEAN) or own.get(OFFICIAL)
     if e is not None and e.low > PLAUSIBLE:
-        faces = f"of {e.split}" if e.protocol == OFFICIAL else "without a twin in Training"
+        faces = {OFFICIAL: f"of {e.split}", CLEAN: "without a twin in Training"}.get(
+            e.protocol, "without a twin or near-twin in Training"
+        )
         found.append(
             f"{e.model} meets {100 * e.accuracy:.1f} % of the labels of the {e.n:,} faces {faces}, where people meet "
             f"about 65 % and honest nets no more than {100 * PLAUSIBLE:.0f} %: FER2013's labels are too noisy for "

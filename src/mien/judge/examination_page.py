@@ -200,7 +200,7 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
         "A temperature that is fitted and judged on the same faces looks better than it is; where that would be so, "
         "the calibration error of all faces, and the figures after the temperature, judge each fifth of them by what "
         "the other four ask for. Log loss and Brier score in the first table, and its rows without twins, do not: they "
-        "are at the temperature that all of the faces gave.",
+        "are of the probabilities as the net tells them.",
         "No label says how old the people are, of what sex or of what skin, so whether the net treats all alike is not "
         "measured.",
         "An expression is not a feeling: the figures say how well a net names what raters see, not what a person "
@@ -218,6 +218,8 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
             "FER2013's labels are noisy: its raters of FER+, ten a face, agree with them on about two faces in three. "
             "What is wrong by the labels may be right, and the other way round.",
         )
+    if any((e.per_class.support == 0).any() for e in judged):
+        said.insert(3, "A class without faces is 0 in macro-F1 and macro means; balanced accuracy leaves it out.")
     if any(e.selected_on for e in judged):
         said.insert(
             1, "A split that chose a net's epoch or temperature flatters it; a test split that chose nothing does not."

@@ -76,8 +76,8 @@ def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) 
     names = dataset.labels.names if columns is None else _names(columns)
     if len(names) != k:
         raise MienError(
-            f"{file} has {k} columns, but {len(names)} classes are named: {', '.join(names)}; say which the columns "
-            "are, in their order: --labels a,b,c"
+            f"{file} has {k} columns, but {len(names)} classes are named: {', '.join(names)}; say with --labels which "
+            f"the columns are: names in their order, joined by commas, or one of the sets {', '.join(LABEL_SETS)}"
         )
     for labels in (dataset.labels, FERPLUS8):
         places = _places(names, labels)
@@ -128,6 +128,10 @@ def judge_predictions(
 def _names(columns: str) -> tuple[str, ...]:
     if columns in LABEL_SETS:
         return LABEL_SETS[columns].names
+    if "," not in columns:
+        raise MienError(
+            f"--labels is names joined by commas, or one of the sets {', '.join(LABEL_SETS)}, not '{columns}'"
+        )
     return tuple(name.strip() for name in columns.split(","))
 
 

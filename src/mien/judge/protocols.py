@@ -24,6 +24,9 @@ from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
 from mien.labels import FER7, LabelSet
 from mien.model import Model
 
+# What the figures by the other truth are called among those by the first.
+BESIDE = {RATERS: "raters", OWN_LABELS: "own_labels"}
+
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
@@ -31,8 +34,8 @@ class Judgement:
 
     Attributes:
         evaluations: by all faces and what the net is judged by first; then without the twins, and, where that was
-            asked for, without near-twins; then all again by the raters' majority where a net of the seven classes is
-            first judged by the data's own labels.
+            asked for, without near-twins; then, for a net of the seven classes and where both are known, all again
+            by the other truth: the raters' majority after the data's own labels, or these after the majority.
     """
 
     evaluations: tuple[Evaluation, ...]
@@ -47,10 +50,11 @@ class Judgement:
         return tuple(e.to_score() for e in self.evaluations)
 
     def to_dict(self) -> dict[str, Any]:
-        """The official figures as JSON types, within them those of other protocols, and `raters` with its own."""
+        """The official figures as JSON types, within them those of other protocols, and `raters` or `own_labels`, the
+        other truth, with its own."""
         told: dict[str, Any] = {}
         for e in self.evaluations:
-            place = told.setdefault("raters", {}) if told and e.against != self.official.against else told
+            place = told.setdefault(BESIDE[e.against], {}) if told and e.against != self.official.against else told
             place.update(e.to_dict() if e.protocol == OFFICIAL else {e.protocol: e.to_dict()})
         return told
 
@@ -61,8 +65,8 @@ def judge_model(
     """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
 
     Args:
-        dataset: as it was loaded. A net of FER+'s classes, or one that votes alone have taught, is judged by the
-            majority of the votes.
+        dataset: as it was loaded. A net of FER+'s classes is judged by the majority of the votes, and so is first one
+            of the seven that votes alone have taught, where there are votes.
         tta: `none`, or `flip`, averaged with the mirror image.
         name: of the net, for titles.
         strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.twins`).
@@ -102,8 +106,8 @@ def truth_for(card: Card, dataset: Dataset, split: str) -> Dataset | None:
     if not faces.labelled and faces.votes_NV is None:
         return None
     truth = judged_as(dataset, card.labels.names)
-    if truth is dataset and card.data.get("truth") == RATERS and dataset.name == "fer2013":
-        return by_majority(dataset, FER7)  # as its run was; other faces have labels of their own and no votes
+    if truth is dataset and card.data.get("truth") == RATERS and dataset.labels == FER7 and faces.votes_NV is not None:
+        return by_majority(dataset, FER7)  # as its run was; without votes there are the labels
     return truth
 
 
@@ -125,7 +129,8 @@ def judge_split(
 
     Args:
         probabilities_NK: one row per face, [N,K].
-        rows_N: where each of these faces stood in its source; they hold at least all faces of `truth`.
+        rows_N: where each of these faces stood in its source; they hold at least all faces of `truth`. By what `truth`
+            is not, the net is judged only where they hold all faces.
         dataset: as it was loaded.
         truth: as the net is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
         model, tta, selected_on: as `Evaluation` has them.
@@ -139,13 +144,15 @@ def judge_split(
     """
     found = []
     for view in views(dataset, truth, split, strict=strict):
+        if view.against == OWN_LABELS and truth is not dataset and len(rows_N) < len(dataset[split]):
+            continue
         found.append(
             evaluate(
                 probabilities_NK[places(rows_N, view.rows_N)],
                 view.labels_N,
                 view.labels,
                 split=split,
-                data=dataset.name,
+                data=dataset.title,
                 model=model,
                 tta=tta,
                 protocol=view.protocol,
@@ -179,8 +186,11 @@ class View:
 def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[View]:
     """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `judge_split`."""
     truths = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
-    if truth is dataset and dataset.labels == FER7 and dataset[split].votes_NV is not None:
-        truths.append((by_majority(dataset, FER7), RATERS))
+    if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:
+        if truth is dataset:
+            truths.append((by_majority(dataset, FER7), RATERS))
+        elif dataset[split].labelled:
+            truths.append((dataset, OWN_LABELS))
     rows_of = {OFFICIAL: dataset[split].rows_N}
     if TRAIN in dataset:
         unmet = {CLEAN: False, STRICT: True} if strict else {CLEAN: False}

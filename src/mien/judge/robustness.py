@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ class Robustness:
     @property
     def mean(self) -> Interval:
         """Accuracy over all corruptions and strengths alike, with its 95 % interval over the draw of faces."""
-        return faces_interval(self.kept_N[None])
+        found = faces_interval(self.kept_N[None])
+        return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))  # of a few faces it reaches beyond
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON types."""

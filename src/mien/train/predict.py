@@ -30,12 +30,13 @@ def predict(
 
     Args:
         model: the folder of a run, a checkpoint, a released safetensors file, or the name of a shipped net.
-        dataset: a net of FER+'s votes is asked only for the faces that it is judged on: those of `as_judged`.
+        dataset: a net of FER+'s votes is asked only for the faces that it is judged on: those of `as_judged`; where
+            there are no votes, and its classes are those of the labels, for all.
         tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
 
     Raises:
         RunError: none of these, a damaged one, or one whose classes are not those of `dataset`; an unknown `tta`.
-        DataError: the net is judged by the majority of FER+ votes, and `dataset` has none.
+        DataError: the net tells FER+'s classes apart, and `dataset` has no votes.
         MissingSplit: `dataset` lacks the split.
     """
     _refuse(tta)
@@ -86,7 +87,7 @@ def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.
 
 
 def as_judged(model: str | Path, dataset: Dataset) -> Dataset:
-    """`dataset` as a net is judged on it: itself, or, for a net of FER+'s votes, relabelled by their majority.
+    """`dataset` as a net is judged on it: itself, or, for a net of FER+'s votes, by their majority if it has any.
 
     Raises:
         RunError, DataError: as `predict`.
@@ -96,8 +97,9 @@ def as_judged(model: str | Path, dataset: Dataset) -> Dataset:
 
 def _as_judged(weights: Weights, dataset: Dataset) -> Dataset:
     own = weights.labels == dataset.labels.names
-    # Only FER2013 has votes; other faces, labelled in the net's own classes, are judged by these.
-    if dataset.labels == FER7 and (dataset.name == "fer2013" or not own):
+    # Faces without votes that are labelled in the net's own classes are judged by these.
+    voted = all(split.votes_NV is not None for split in dataset.splits.values())
+    if dataset.labels == FER7 and (voted or not own):
         label_set = next((labels.name for labels in LABEL_SETS.values() if labels.names == weights.labels), None)
         if label_set is not None:
             return judged(dataset, weights.recipe["scheme"], label_set)
