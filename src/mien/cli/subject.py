@@ -148,16 +148,13 @@ def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, devi
 
 
 def _exported_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:
-    from mien.judge import Entry, chosen_on
-    from mien.judge.chosen import LAST
-    from mien.judge.protocols import truth_for
+    from mien.judge import Entry
+    from mien.judge.protocols import chosen_of, truth_for
 
     net, faces = _load(model, device), dataset[split]
-    about = net.card
-    truth = None if faces.votes_NV is None else truth_for(about, dataset, split)
-    select = str(about.origin.get("select", LAST))
-    chosen = chosen_on(split, dataset, truth or dataset, about.data, select, about.calibration.split)
-    return Entry(name, _of_data(about.labels.names, dataset), net.probabilities(faces.pixels_NHW), chosen)
+    truth = None if faces.votes_NV is None else truth_for(net.card, dataset, split)
+    chosen = chosen_of(net.card, dataset, truth or dataset, split)
+    return Entry(name, _of_data(net.card.labels.names, dataset), net.probabilities(faces.pixels_NHW), chosen)
 
 
 def _trained_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:

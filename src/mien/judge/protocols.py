@@ -80,9 +80,7 @@ def judge_model(
     told_NK = model.probabilities(faces.pixels_NHW, tta=tta)
     if truth is None:
         return told_NK, None
-    chosen = chosen_on(
-        split, dataset, truth, about.data, str(about.origin.get("select", LAST)), about.calibration.split
-    )
+    chosen = chosen_of(about, dataset, truth, split)
     name = name or about.name
     fitted = about.calibration.n if TEMPERATURE in chosen else 0
     return told_NK, judge_split(
@@ -218,6 +216,12 @@ def chosen_on(
         return ()
     chose = ((EPOCH, split == VAL and select != LAST), (TEMPERATURE, split == calibrated_on))
     return tuple(what for what, true in chose if true)
+
+
+def chosen_of(card: Card, dataset: Dataset, truth: Dataset, split: str) -> tuple[str, ...]:
+    """What `split` of `dataset` chose of the net of a card; else as `chosen_on`."""
+    select = str(card.origin.get("select", LAST))
+    return chosen_on(split, dataset, truth, card.data, select, card.calibration.split)
 
 
 def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
