@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +23,7 @@ import numpy as np
 from mien.card import TTAS
 from mien.data import VAL, Dataset, load
 from mien.data.votes import cut
-from mien.judge import Examination, examination_page, examine, judge_model
-from mien.judge.protocols import Judgement, truth_for
+from mien.judge import Examination, Judgement, Net, examination_page, examine, judge_model, truth_for
 from mien.model import load as load_net
 from mien.model import read_card, shipped_models
 
@@ -34,25 +34,22 @@ def fewer(data: Dataset, faces: int) -> Dataset:
     """`data` with so many faces to validate at most."""
     val = data[VAL]
     keep_N = np.arange(len(val)) < faces
-    return Dataset(
-        data.name, data.source, data.digest, data.labels, {**data.splits, VAL: cut(val, keep_N, val.labels_N)}
-    )
+    return replace(data, splits={**data.splits, VAL: cut(val, keep_N, val.labels_N)})
 
 
 def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[Examination, Judgement, str]:
     """What is found out about one net, what it is worth with the mirror image, and the SHA-256 of its file."""
-    net = load_net(name)
-    judgement, mirrored = (judge_model(net, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
-    truth = truth_for(net.card, data, VAL)
+    model = load_net(name)
+    judgement, mirrored = (judge_model(model, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
+    net = Net.of(model)
+    truth = truth_for(net, data, VAL)
     assert judgement is not None, "PublicTest has labels"
     assert mirrored is not None, "PublicTest has labels"
     assert truth is not None, "so it has a truth"
-    nets, found = {name: net.probabilities}, Examination(judgement)
-    return (
-        examine(found, nets, truth[VAL], net.card.crop, robustness=altered, detector=detector),
-        mirrored,
-        net.card.sha256,
+    found = examine(
+        Examination(judgement), {name: net.ask}, truth[VAL], net.rule, robustness=altered, detector=detector
     )
+    return found, mirrored, model.card.sha256
 
 
 def done(name: str, altered: bool) -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 
 from mien.card import CLEAN
 from mien.data import VAL, load
-from mien.judge.protocols import judge_split
-from mien.train import Run, as_judged, find_recipe, predict
+from mien.judge import judge_net
+from mien.train import Run, as_net, find_recipe
 
 RESULT = Path(__file__).parent / "results" / "papers.json"
 CLAIMS = {
@@ -30,9 +30,9 @@ CLAIMS = {
 def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
     """One run's figures on PublicTest, and what its paper says."""
     run, data = Run(folder), load(csv, votes=votes)
-    recipe, truth = run.checkpoint().state["recipe"], as_judged(folder, data)
-    told_NK = predict(folder, data, VAL, device="cpu")
-    judged = judge_split(told_NK, truth[VAL].rows_N, data, truth, VAL)
+    recipe = run.checkpoint().state["recipe"]
+    _, judged = judge_net(as_net(folder, device="cpu"), data, VAL)
+    assert judged is not None, "PublicTest has labels"
     epochs = find_recipe(recipe["name"]).epochs
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.data import VAL, Dataset, load
-from mien.judge import Entry, contest
-from mien.judge.predictions import classes_of, read_predictions
-from mien.labels import FER7
+from mien.judge import Entry, Net, chosen_of, contest
+from mien.judge.predictions import told_by_file
 from mien.model import load as load_net
 
 HERE = Path(__file__).parent
@@ -31,11 +30,10 @@ FIRST = "fer"
 OURS = ("base", "nano", "photo")
 
 
-def entry(file: Path, data: Dataset) -> Entry:
-    """What a package said, as one of a contest."""
-    told_NK = read_predictions(file, len(data[VAL]))
-    labels, _ = classes_of(None, data, told_NK.shape[1], file)
-    return Entry(file.stem, labels, told_NK)
+def ours(name: str, data: Dataset) -> Entry:
+    """What a net of ours says, as one of a contest."""
+    net = Net.of(load_net(name))
+    return Entry(name, data.labels, net.ask(data[VAL].pixels_NHW), chosen_of(net, data, VAL))
 
 
 def how(file: Path) -> dict[str, Any]:
@@ -47,9 +45,8 @@ def how(file: Path) -> dict[str, Any]:
 def main(csv: str, votes: str, folder: Path) -> None:
     data = load(csv, votes=votes)
     files = sorted(folder.glob("*.npy"), key=lambda file: (file.stem != FIRST, file.stem))
-    entries = [entry(file, data) for file in files]
-    faces_NHW = data[VAL].pixels_NHW
-    entries += [Entry(name, FER7, load_net(name).probabilities(faces_NHW), ("temperature",)) for name in OURS]
+    entries = [Entry(file.stem, *told_by_file(file, data, VAL)) for file in files]
+    entries += [ours(name, data) for name in OURS]
     record = {
         "question": "how do other packages do on the same faces",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),

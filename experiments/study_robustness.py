@@ -4,8 +4,9 @@ Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minu
 
 FOLDER is what `mien compare` wrote. The net of each run is asked for PublicTest's faces under twelve corruptions of
 five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
-first arm are paired by seed and face, their intervals cover the draw of both, as those of the comparison do. FOLDER
-keeps what each seed has told, so that the same command goes on where it was stopped.
+first arm are paired by seed and face. With three seeds or more their intervals cover the draw of both, as those of the
+comparison do, else that of faces alone. FOLDER keeps what each seed has told, so that the same command goes on where it
+was stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mien.judge.corruptions import CORRUPTIONS
 from mien.judge.curves import robustness_curves
 from mien.judge.robustness import Robustness, measure_robustness
 from mien.judge.verdict import interval_for
-from mien.train import answering
+from mien.train import as_net
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -41,7 +42,7 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
     kept = folder / f"robustness-seed{seed}.npz"
     if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        nets = {arm: answering(run, device="cpu") for arm, run in runs.items()}
+        nets = {arm: as_net(run, device="cpu").ask for arm, run in runs.items()}
         found = measure_robustness(nets, faces.pixels_NHW, faces.labels_N)
         arrays = {f"{r.net} clean": r.clean_N for r in found} | {f"{r.net} kept": r.kept_N for r in found}
         draft = kept.with_name(f"unfinished-{kept.name}")

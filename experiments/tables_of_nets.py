@@ -224,7 +224,7 @@ def peers(result: dict[str, Any]) -> str:
     return (
         "\n".join(rows)
         + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels. "
-        "ECE is of the probabilities as told, for our own nets too: in their cards it is cross-fitted.\n\n"
+        "ECE is of the probabilities as told; in the cards of `base` and `nano` it is cross-fitted.\n\n"
         + "".join(f"- {sentence}\n" for sentence in told)
     )
 

@@ -1,14 +1,20 @@
-"""What all tests share: the real data, where it is at hand, and small data sets made on the spot."""
+"""What all tests share: the real data, where it is at hand, small data made on the spot, and the command line."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+import nets
+from mien.__main__ import main
+from mien.data import load, sketch, write_csv
+from mien.labels import FERPLUS_COLUMNS
 
 # Where the real data may lie: MIEN_FER2013, else a folder beside the checkout.
 SHARED = Path(os.environ.get("MIEN_FER2013", Path(__file__).resolve().parents[2] / "shared" / "fer2013"))
@@ -42,3 +48,48 @@ def fer2013_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pat
             subprocess.run([sys.executable, SHARED / "make_csv.py", folder], check=True, capture_output=True)
             done.touch()
     return folder
+
+
+@pytest.fixture
+def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run `mien WORDS...`; gives exit code, stdout and stderr."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "160")
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main()
+        said = capfd.readouterr()
+        return int(done.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sketch in fer2013.csv's form, with all three splits."""
+    path = tmp_path_factory.mktemp("data") / "small.csv"
+    write_csv(path, sketch(train=70, val=35, test=35))
+    return path
+
+
+@pytest.fixture(scope="module")
+def votes(csv: Path) -> Path:
+    """FER+ votes for it: nine of ten raters see class 0, the first face of each split excepted, which all call fear."""
+    path = csv.parent / "votes.csv"
+    lines, seen = [",".join(("Usage", "Image name", *FERPLUS_COLUMNS))], set()
+    for line in csv.read_text().splitlines()[1:]:
+        usage = line.split(",")[2]
+        counts = [0, 0, 0, 0, 9, 1, 0, 0, 0, 0] if usage in seen else [0, 0, 0, 0, 0, 0, 10, 0, 0, 0]
+        seen.add(usage)
+        lines.append(",".join((usage, "x.png", *map(str, counts))))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def net(csv: Path, tmp_path: Path) -> Path:
+    """The folder of a net that learned from the csv, its epoch and temperature chosen on validation."""
+    about = {"name": "sketch", "digest": load(csv).digest, "faces": {"train": 70, "val": 35, "test": 35}}
+    return nets.write_net(tmp_path / "net", data=about)

@@ -158,9 +158,13 @@ def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
 def test_a_data_set_as_a_net_is_judged_on_it(voted: Dataset) -> None:
     assert judged_as(voted, FER7.names) is voted
     assert judged_as(voted, FERPLUS8.names).labels == FERPLUS8
+    by_votes = judged_as(voted, FER7.names, by_votes=True)
+    assert (by_votes.name, by_votes.labels) == ("ferplus", FER7)
+    unvoted = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})
+    assert judged_as(unvoted, FER7.names, by_votes=True) is unvoted
     eight = by_majority(voted)
     assert judged_as(eight, FERPLUS8.names) is eight
-    with pytest.raises(DataError, match=r"fer2013.csv is labelled angry, .*, not wink, blink"):
+    with pytest.raises(DataError, match=r"tells wink, blink apart, but .*fer2013.csv is labelled angry, "):
         judged_as(voted, LabelSet("own", ("wink", "blink")).names)
 
 

@@ -14,7 +14,7 @@ from mien.read import sample
 from mien.read.journal import Journal
 from mien.read.packed import Packed
 from mien.read.part import Done, PartReader
-from mien.read.plan import HEAD, Plan, make_plan, plan_in, refuse_another, shares_left
+from mien.read.plan import HEAD, Plan, cut, make_plan, plan_in, refuse_another, shares_left
 from mien.read.store import Store
 
 NANO = Packed.of("nano")
@@ -33,7 +33,8 @@ def photos(tmp_path: Path) -> Path:
 def planned(source: object, out: Path, size: int = 10) -> tuple[PartReader, Plan]:
     store = Store(str(out))
     NANO.save(store)
-    plan = make_plan(store, str(source), size=size, reading=NANO.identity)
+    shares = cut(str(source), store, size=size)
+    plan = make_plan(store, str(source), shares, size=size, reading=NANO.identity)
     assert plan_in(store) == plan
     return PartReader(NANO, store, plan), plan
 
@@ -93,17 +94,14 @@ def test_two_who_plan_at_once_do_not_mix(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_machine_that_does_not_see_the_source_makes_no_rows(photos: Path, tmp_path: Path) -> None:
-    for i, source in enumerate((photos, photos / "*.jpg", photos / "**" / "*.jpg")):
+    for i, source in enumerate((photos, photos / "*.jpg", photos / "**" / "*.jpg", photos / "1.jpg")):
         reader, plan = planned(source, tmp_path / f"out-{i}")
         (share,) = shares_left(reader.store, plan, [])
         photos.rename(tmp_path / "away")
         with pytest.raises(MienError, match=r"does not see .*; all must, by the same name"):
             reader.read(share)
         (tmp_path / "away").rename(photos)
-        assert reader.read(share).pictures == 3
-    for i, source in enumerate((tmp_path / "gone.jpg", tmp_path / "no*.jpg")):  # as `mien analyze` has it
-        reader, plan = planned(source, tmp_path / f"gone-{i}")
-        assert [reader.read(share) for share in shares_left(reader.store, plan, [])] == [Done(0, 1, 1, 0)]
+        assert reader.read(share).pictures == plan.pictures > 0
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])

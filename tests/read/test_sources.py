@@ -174,6 +174,8 @@ def test_results_do_not_take_the_place_of_a_picture(photos: Path) -> None:
     with pytest.raises(MienError, match="is one of the pictures to be read"):
         refuse_to_overwrite(sources, Path("photos/2024/../b.jpg"))
     refuse_to_overwrite(sources, Path("photos/faces.csv"))
+    with pytest.raises(MienError, match=r"marked/b.jpg is where an annotated picture goes"):
+        refuse_to_overwrite(sources, Path("marked/b.jpg"), [Path("marked/2024/../b.jpg")])
 
 
 @pytest.mark.parametrize("pattern", ["photos/**/*.jpg", "photos/*", "photos/*/*.jpg"])

@@ -201,7 +201,12 @@ def test_what_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert _refused(tmp_path / "empty", tmp_path / "a").startswith(f"no pictures in {tmp_path}/empty: none ends with")
     assert "standard input" in _refused("-", tmp_path / "a")
-    assert "cannot be read as parquet" in _refused(tmp_path / "gone.parquet", tmp_path / "a")
+    (tmp_path / "torn.parquet").write_bytes(b"torn")
+    assert "cannot be read as parquet" in _refused(tmp_path / "torn.parquet", tmp_path / "a")
+    for gone in ("gone.jpg", "gone.parquet", "gone/*.jpg"):
+        assert (
+            _refused(tmp_path / gone, tmp_path / "a") == f"this machine sees nothing that is called {tmp_path / gone}"
+        )
     assert "nor by fsspec" in _refused("nothing://bucket", tmp_path / "a")
     assert "one picture or more" in _refused(photos, tmp_path / "a", size=0)
     one = pyarrow.table({"a": [b"1"], "b": [b"2"]})
@@ -209,7 +214,7 @@ def test_what_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     assert "which column holds the bytes of its pictures: it has a, b" in _refused(
         tmp_path / "two.parquet", tmp_path / "a"
     )
-    assert not (tmp_path / "a" / "_mien" / "plan.json").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_what_cannot_be_gone_on_with(photos: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from mien.data import sketch, write_csv
 from mien.data.split import Dataset
 from mien.data.votes import by_majority
 from mien.errors import DataError, MissingSplit, RunError
+from mien.judge import truth_for
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
-from mien.train import Recipe, Run, as_judged, compare, predict, train
+from mien.train import Recipe, Run, as_net, compare, predict, train
 from mien.train.batches import Faces, training_batches
 from mien.train.loop import what_is_learned
 from mien.train.loss import Loss
@@ -272,16 +273,18 @@ def runs(voted: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory
 def test_a_net_is_asked_for_the_faces_that_it_is_judged_on(runs: dict[str, Run], voted: Dataset, toy: Dataset) -> None:
     for name, truth in (("eight", by_majority(voted)), ("seven", by_majority(voted, FER7)), ("labels", voted)):
         run = runs[name]
-        assert (as_judged(run.folder, voted)["val"].labels_N == truth["val"].labels_N).all()
+        judged = truth_for(as_net(run.folder), voted, "val")
+        assert judged is not None
+        assert (judged["val"].labels_N == truth["val"].labels_N).all()
         for dataset in (voted, truth):
             assert np.array_equal(predict(run.folder, dataset, "val"), run.predictions()["val"])
     # Where there are no votes, a net of the seven is judged by the labels, be it FER2013 or other faces.
     for unvoted in (replace(toy, name="fer2013"), toy):
-        assert as_judged(runs["seven"].folder, unvoted) is unvoted
+        assert truth_for(as_net(runs["seven"].folder), unvoted, "val") is unvoted
         assert len(predict(runs["seven"].folder, unvoted, "val")) == len(unvoted["val"])
-        with pytest.raises(DataError, match=r"no FER\+ votes; .* with --votes"):
+        with pytest.raises(DataError, match=r"toy.csv has no votes; .* with --votes"):
             predict(runs["eight"].folder, unvoted, "val")
-    with pytest.raises(RunError, match=r"seven tells angry, .* apart, but toy.csv is labelled neutral, happiness"):
+    with pytest.raises(DataError, match=r"the net tells angry, .* apart, but toy.csv is labelled neutral, happiness"):
         predict(runs["seven"].folder, by_majority(voted), "val")
 
 

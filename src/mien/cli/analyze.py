@@ -96,9 +96,9 @@ def _here(
     from mien.read import sources as meant
     from mien.read.writers import open_writer
 
-    if out is not None:
-        meant.refuse_to_overwrite(sources, out)
     places = {} if annotate is None else meant.places(sources, annotate)
+    if out is not None:
+        meant.refuse_to_overwrite(sources, out, places.values())
     reader = load(**options)
     reading = _reading(reader, options["threshold"])
     writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)

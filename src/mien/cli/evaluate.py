@@ -13,12 +13,13 @@ from rich.console import Console
 
 from mien.cli.bars import StepBar
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.shell import stoppable, write, write_json
-from mien.cli.subject import Subject, find_subject
+from mien.cli.shell import refuse_unwritable, stoppable, tell_written, write, write_json
+from mien.cli.subject import Subject, find_subject, open_net
 from mien.errors import MienError, ModelError
 
 if TYPE_CHECKING:
-    from mien.judge import Examination
+    from mien.data import Split
+    from mien.judge import Examination, Net
 
 Judged = Annotated[
     str,
@@ -66,8 +67,11 @@ def evaluate(
     from mien import judge
     from mien.data import load
 
-    _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card)
+    _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
+    refuse_unwritable(json_file, page, predictions)
     dataset = load(data, votes=votes)
+    asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page}
+    _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
         judge.refuse_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
@@ -75,16 +79,14 @@ def evaluate(
         _save(subject, predictions)
     if subject.judgement is None:
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
+        tell_written(predictions)
         return
     found = judge.Examination(subject.judgement)
     if robustness or detector:
-        others = [find_subject(name, dataset, split, tta=tta, device=device) for name in beside or []]
-        found = _examined(found, [subject, *others], split, robustness=robustness, detector=detector)
+        others = {name: open_net(name, device=device, tta=tta) for name in beside or []}
+        found = _examined(found, subject, others, split, robustness=robustness, detector=detector)
     _show(found)
-    if json_file is not None:
-        write_json(json_file, found.to_dict())
-    if page is not None:
-        write(page, judge.examination_page(found).encode())
+    _keep(found, json_file, page, predictions)
     if card:
         judge.fill_card(model, subject.judgement)
         typer.echo(f"the figures are on the card of {model}")
@@ -96,7 +98,19 @@ def _save(subject: Subject, file: Path) -> None:
     write(file, array.getvalue())
 
 
-def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool) -> None:
+def _keep(found: Examination, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
+    """Write the figures, and say where they and the probabilities, which are written already, lie."""
+    from mien.judge import examination_page
+
+    if json_file is not None:
+        write_json(json_file, found.to_dict())
+    if page is not None:
+        write(page, examination_page(found).encode())
+    tell_written(json_file, page, predictions)
+
+
+def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
+    from mien.judge import refuse_without_plots
     from mien.judge.predictions import is_predictions
     from mien.model import is_net
 
@@ -112,25 +126,30 @@ def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], 
             )
     if card and (is_predictions(model) or not is_net(model)):
         raise ModelError(f"{model} has no card to write to; a run gets one by: mien export")
+    if page is not None:
+        refuse_without_plots()
+
+
+def _refuse_figures(faces: Split, asked: list[str]) -> None:
+    if asked and not faces.has_truth:
+        raise MienError(f"{faces.name} has no labels, so there are no figures; leave out: {', '.join(asked)}")
 
 
 def _examined(
-    found: Examination, subjects: list[Subject], split: str, *, robustness: bool, detector: bool
+    found: Examination, subject: Subject, others: dict[str, Net], split: str, *, robustness: bool, detector: bool
 ) -> Examination:
     from mien.judge import examine, steps
 
-    first, *others = subjects
-    for other in others:
-        if other.truth is None or first.truth is None or other.truth.labels != first.truth.labels:
-            raise MienError(
-                f"{other.name} and {first.name} tell other classes apart, so they cannot stand side by side"
-            )
-    assert first.truth is not None, "a net with a judgement has a truth"
-    faces = first.truth[split]
-    nets = {one.name: one.ask for one in subjects if one.ask is not None}
+    assert subject.truth is not None, "a net with a judgement has a truth"
+    assert subject.ask is not None, "and can be asked"
+    for name, net in others.items():
+        if net.labels != subject.truth.labels.names:
+            raise MienError(f"{name} and {subject.name} tell other classes apart, so they cannot stand side by side")
+    faces = subject.truth[split]
+    nets = {subject.name: subject.ask, **{name: net.ask for name, net in others.items()}}
     bar = StepBar("altered", steps(faces, robustness=robustness, detector=detector))
     with stoppable("no figures are written"), bar:
-        return examine(found, nets, faces, first.rule, robustness=robustness, detector=detector, step=bar.step)
+        return examine(found, nets, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step)
 
 
 def _show(found: Examination) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.shell import write, write_json
+from mien.cli.shell import refuse_unwritable, tell_written, write, write_json
 from mien.cli.subject import find_entry
 from mien.errors import MienError
 
@@ -41,6 +41,9 @@ def judge(
     from mien import judge as room
     from mien.data import load
 
+    refuse_unwritable(json_file, page)
+    if page is not None:
+        room.refuse_without_plots()
     named = [_named(word) for word in packages]
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
@@ -57,14 +60,15 @@ def judge(
         write_json(json_file, found.to_dict())
     if page is not None:
         write(page, room.contest_page(found).encode())
+    tell_written(json_file, page)
 
 
 def _named(word: str) -> tuple[str, str]:
-    """`NAME=FILE` as name and file; without a name, a file's stem and a net's own."""
+    """`NAME=FILE` as name and file; without a name, a file's stem and a net's own. A path may have a `=` of its own."""
     name, given, model = word.partition("=")
-    if given and name and model and "/" not in name:
+    if given and name and model and "/" not in name and not Path(word).exists():
         return name, model
-    return (PurePath(word).stem if word.endswith(".npy") else word), word
+    return (Path(word).stem if word.endswith(".npy") else word), word
 
 
 def _columns(word: str, names: list[str]) -> tuple[str, str]:

@@ -1,14 +1,17 @@
-"""What commands owe the shell they run in: files written whole, and a sentence when they are stopped."""
+"""What commands owe the shell they run in: files written whole and told of, and a sentence when they are stopped."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import typer
 
 from mien.errors import MienError, Stopped
 
@@ -27,6 +30,27 @@ def write(file: Path, content: bytes) -> None:
         atomic.write(file, [content])
     except OSError as why:
         raise MienError(f"cannot write {file}: {why.strerror}") from None
+
+
+def refuse_unwritable(*files: Path | None) -> None:
+    """`MienError` where a file could not be written: said before a command works for an hour, and not after it."""
+    for file in files:
+        if file is None:
+            continue
+        if file.is_dir():
+            raise MienError(f"cannot write {file}: it is a folder")
+        above = next(folder for folder in file.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise MienError(f"cannot write {file}: {above} is no folder")
+        if not os.access(above, os.W_OK):
+            raise MienError(f"cannot write {file}: {above} may not be written to")
+
+
+def tell_written(*files: Path | None) -> None:
+    """Say what a command wrote, if anything."""
+    written = [str(file) for file in files if file is not None]
+    if written:
+        typer.echo(f"wrote {', '.join(written)}")
 
 
 class _Terminated(KeyboardInterrupt):

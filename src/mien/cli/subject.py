@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mien.errors import MienError
@@ -14,10 +13,9 @@ if TYPE_CHECKING:
 
     from mien.crop import CropRule
     from mien.data import Dataset
-    from mien.judge import Entry, Judgement
+    from mien.judge import Entry, Judgement, Net
     from mien.judge.robustness import Ask
     from mien.labels import LabelSet
-    from mien.model import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +61,16 @@ def find_subject(
     Raises:
         MienError: it cannot be found or read, or does not fit the data.
     """
+    from mien.judge import judge_net, truth_for
     from mien.judge.predictions import is_predictions
-    from mien.model import is_net
 
     _refuse(model, columns)
+    name = name or model
     if is_predictions(model):
-        return _file(model, dataset, split, name or model, tta, columns, strict)
-    return (_exported if is_net(model) else _trained)(model, dataset, split, name or model, tta, device, strict)
+        return _file(model, dataset, split, name, tta, columns, strict)
+    net = open_net(model, device=device, tta=tta)
+    told_NK, found = judge_net(net, dataset, split, name=name, tta=tta, strict=strict)
+    return Subject(name, told_NK, found, truth_for(net, dataset, split), net.rule, net.ask)
 
 
 def find_entry(
@@ -85,14 +86,29 @@ def find_entry(
     Raises:
         MienError: as `find_subject`.
     """
-    from mien.judge import Entry
+    from mien.judge import Entry, chosen_of
     from mien.judge.predictions import is_predictions, told_by_file
-    from mien.model import is_net
 
     _refuse(model, columns)
     if is_predictions(model):
         return Entry(name, *told_by_file(model, dataset, split, columns=columns))
-    return (_exported_entry if is_net(model) else _trained_entry)(model, dataset, split, name, device)
+    net = open_net(model, device=device)
+    told_NK = net.ask(dataset[split].pixels_NHW)
+    return Entry(name, _of_data(net.labels, dataset), told_NK, chosen_of(net, dataset, split))
+
+
+def open_net(model: str, *, device: str = "auto", tta: str = "none") -> Net:
+    """A net as a file, or weights; raises as `find_subject`."""
+    from mien import model as files
+    from mien.judge import Net
+
+    if not files.is_net(model):
+        from mien import train
+
+        return train.as_net(model, device=device, tta=tta)
+    if device not in ("auto", "cpu"):
+        raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
+    return Net.of(files.load(model), tta)
 
 
 def _refuse(model: str, columns: str | None) -> None:
@@ -110,62 +126,6 @@ def _file(file: str, dataset: Dataset, split: str, name: str, tta: str, columns:
         raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
     told_NK, judgement = judge_predictions(file, dataset, split, columns=columns, name=name, strict=strict)
     return Subject(name, told_NK, judgement, None, MEASURED, None)
-
-
-def _load(model: str, device: str) -> Model:
-    from mien.model import load
-
-    if device not in ("auto", "cpu"):
-        raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
-    return load(model)
-
-
-def _exported(model: str, dataset: Dataset, split: str, name: str, tta: str, device: str, strict: bool) -> Subject:
-    from mien.judge import judge_model
-    from mien.judge.protocols import truth_for
-
-    net = _load(model, device)
-    told_NK, judgement = judge_model(net, dataset, split, tta=tta, name=name, strict=strict)
-    ask = partial(net.probabilities, tta=tta)
-    return Subject(name, told_NK, judgement, truth_for(net.card, dataset, split), net.card.crop, ask)
-
-
-def _trained(model: str, dataset: Dataset, split: str, name: str, tta: str, device: str, strict: bool) -> Subject:
-    from mien import judge
-    from mien import train as room
-    from mien.crop import MEASURED
-
-    faces, ask = dataset[split], room.answering(model, device=device, tta=tta)
-    if not faces.labelled and faces.votes_NV is None:
-        return Subject(name, ask(faces.pixels_NHW), None, None, MEASURED, ask)
-    truth, learned = room.as_judged(model, dataset), room.find_weights(model)
-    told_NK = ask(faces.pixels_NHW)
-    chosen = judge.chosen_on(split, dataset, truth, learned.about["data"], learned.recipe["select"])
-    found = judge.judge_split(
-        told_NK, faces.rows_N, dataset, truth, split, model=name, tta=tta, selected_on=chosen, strict=strict
-    )
-    return Subject(name, told_NK, found, truth, MEASURED, ask)
-
-
-def _exported_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:
-    from mien.judge import Entry
-    from mien.judge.protocols import chosen_of, truth_for
-
-    net, faces = _load(model, device), dataset[split]
-    truth = None if faces.votes_NV is None else truth_for(net.card, dataset, split)
-    chosen = chosen_of(net.card, dataset, truth or dataset, split)
-    return Entry(name, _of_data(net.card.labels.names, dataset), net.probabilities(faces.pixels_NHW), chosen)
-
-
-def _trained_entry(model: str, dataset: Dataset, split: str, name: str, device: str) -> Entry:
-    from mien import train as room
-    from mien.judge import Entry, chosen_on
-
-    learned, faces = room.find_weights(model), dataset[split]
-    truth = dataset if faces.votes_NV is None else room.as_judged(model, dataset)
-    told_NK = room.answering(model, device=device)(faces.pixels_NHW)
-    chosen = chosen_on(split, dataset, truth, learned.about["data"], learned.recipe["select"])
-    return Entry(name, _of_data(learned.labels, dataset), told_NK, chosen)
 
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:

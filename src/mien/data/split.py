@@ -66,6 +66,11 @@ class Split:
         """Whether every face has a label."""
         return bool((self.labels_N != NO_LABEL).all())
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether there is something to judge by: labels or votes."""
+        return self.labelled or self.votes_NV is not None
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -100,7 +105,7 @@ class Dataset:
 
     @property
     def is_fer2013(self) -> bool:
-        """Whether these are FER2013's faces, as published or saved anew, and no others in its format."""
+        """Whether these are FER2013's faces, as far as a digest, or the published size of a split, tells it."""
         if self.name != "fer2013":
             return False
         return self.known_as is not None or any(len(split) == PUBLISHED[s] for s, split in self.splits.items())

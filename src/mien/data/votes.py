@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.data.split import SPLITS, Dataset, Split
 from mien.errors import DataError
-from mien.labels import FERPLUS8, LabelSet, projection
+from mien.labels import FER7, FERPLUS8, LabelSet, projection
 
 Votes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -106,14 +106,19 @@ def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
     return replace(dataset, name=NAME, labels=labels, splits=splits, note=notes)
 
 
-def judged_as(dataset: Dataset, names: Sequence[str]) -> Dataset:
+def judged_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
     """`dataset` as a net with the classes `names` is judged on it: as it is, or by the majority of its FER+ votes.
+
+    Args:
+        by_votes: whether votes alone taught the net. Then it is judged by them in FER2013's classes too, if all splits
+            have votes; without them there are the labels.
 
     Raises:
         DataError: the classes are neither those of `dataset` nor FER+'s, or they are FER+'s and a split has no votes.
     """
     if tuple(names) == dataset.labels.names:
-        return dataset
+        voted = dataset.labels == FER7 and all(split.votes_NV is not None for split in dataset.splits.values())
+        return by_majority(dataset, FER7) if by_votes and voted else dataset
     if tuple(names) == FERPLUS8.names:
         if all(split.votes_NV is None for split in dataset.splits.values()):
             raise DataError(
@@ -121,7 +126,9 @@ def judged_as(dataset: Dataset, names: Sequence[str]) -> Dataset:
                 "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another net: mien judge"
             )
         return by_majority(dataset)
-    raise DataError(f"{dataset.source} is labelled {', '.join(dataset.labels.names)}, not {', '.join(names)}")
+    raise DataError(
+        f"the net tells {', '.join(names)} apart, but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
+    )
 
 
 def truth_of(dataset: Dataset) -> str:

@@ -11,7 +11,17 @@ from mien.judge.contest import Contest, Round
 from mien.judge.evaluate import Evaluation
 from mien.judge.html import Markup, bullets, document, element, picture, section, side_by_side, table
 from mien.judge.pairs import OPEN, RESAMPLES, Pair
-from mien.judge.tables import DOUBTED, TRUTHS, held_cells, left_out, marks, percent, selected_on, sentence_case
+from mien.judge.tables import (
+    DOUBTED,
+    TRUTHS,
+    asked_alone,
+    held_cells,
+    left_out,
+    marks,
+    percent,
+    selected_on,
+    sentence_case,
+)
 from mien.judge.verdict import points
 
 
@@ -189,7 +199,7 @@ def _caveats(contest: Contest) -> Markup:
             "other way round.",
         )
     if contest.projected:
-        said.append(f"Asked for the likeliest of the data's classes alone: {', '.join(contest.projected)}.")
+        said.append(f"{sentence_case(asked_alone(contest.projected))}.")
     said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in contest.rounds])]
     said += [f"{DOUBTED} {name}: implausible, for the reasons at the top." for name in contest.doubted]
     marked = [e for e in contest.rounds[0].evaluations if e.selected_on]

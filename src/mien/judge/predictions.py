@@ -119,7 +119,7 @@ def judge_predictions(
     """
     faces = dataset[split]
     labels, told_NK = told_by_file(file, dataset, split, columns=columns)
-    if not faces.labelled and faces.votes_NV is None:
+    if not faces.has_truth:
         return told_NK, None
     truth = judged_as(dataset, labels.names)
     return told_NK, judge_split(told_NK, faces.rows_N, dataset, truth, split, model=name or str(file), strict=strict)

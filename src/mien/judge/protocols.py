@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card, Score
+from mien.card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Score
 from mien.data.audit import without_twins
 from mien.data.fer2013 import KNOWN
 from mien.data.split import TRAIN, VAL, Dataset
@@ -21,6 +21,7 @@ from mien.data.votes import NAME, by_majority, judged_as
 from mien.errors import MienError
 from mien.judge.chosen import LAST
 from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
+from mien.judge.net import Net
 from mien.labels import FER7, LabelSet
 from mien.model import Model
 
@@ -62,27 +63,32 @@ class Judgement:
 def judge_model(
     model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], Judgement | None]:
+    """`judge_net` of a net as a file; `name`, for titles, is its card's by default, and `tta` as of `Net.of`."""
+    return judge_net(Net.of(model, tta), dataset, split, name=name or model.card.name, tta=tta, strict=strict)
+
+
+def judge_net(
+    net: Net, dataset: Dataset, split: str, *, name: str = "", tta: str = "none", strict: bool = False
+) -> tuple[NDArray[np.float32], Judgement | None]:
     """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
 
     Args:
         dataset: as it was loaded. A net of FER+'s classes is judged by the majority of the votes, and so is first one
             of the seven that votes alone have taught, where there are votes.
-        tta: `none`, or `flip`, averaged with the mirror image.
         name: of the net, for titles.
+        tta: as `net.ask` asks, for the record.
         strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.twins`).
 
     Raises:
         DataError: the data's labels are not the net's, or votes are needed and not there.
         MissingSplit: `dataset` lacks the split.
     """
-    faces, about = dataset[split], model.card
-    truth = truth_for(about, dataset, split)
-    told_NK = model.probabilities(faces.pixels_NHW, tta=tta)
+    faces = dataset[split]
+    truth = truth_for(net, dataset, split)
+    told_NK = np.asarray(net.ask(faces.pixels_NHW), np.float32)
     if truth is None:
         return told_NK, None
-    chosen = chosen_of(about, dataset, truth, split)
-    name = name or about.name
-    fitted = about.calibration.n if TEMPERATURE in chosen else 0
+    chosen = chosen_of(net, dataset, split)
     return told_NK, judge_split(
         told_NK,
         faces.rows_N,
@@ -92,21 +98,15 @@ def judge_model(
         model=name,
         tta=tta,
         selected_on=chosen,
-        temperature=about.calibration.temperature if tta == "none" else None,  # a mean of two forwards has none
-        fitted=fitted,
+        temperature=net.temperature,
+        fitted=net.calibration.n if net.calibration is not None and TEMPERATURE in chosen else 0,
         strict=strict,
     )
 
 
-def truth_for(card: Card, dataset: Dataset, split: str) -> Dataset | None:
-    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `judge_model`."""
-    faces = dataset[split]
-    if not faces.labelled and faces.votes_NV is None:
-        return None
-    truth = judged_as(dataset, card.labels.names)
-    if truth is dataset and card.data.get("truth") == RATERS and dataset.labels == FER7 and faces.votes_NV is not None:
-        return by_majority(dataset, FER7)  # as its run was; without votes there are the labels
-    return truth
+def truth_for(net: Net, dataset: Dataset, split: str) -> Dataset | None:
+    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `judge_net`."""
+    return judged_as(dataset, net.labels, by_votes=net.by_votes) if dataset[split].has_truth else None
 
 
 def judge_split(
@@ -201,27 +201,13 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
                 yield View(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
 
 
-def chosen_on(
-    split: str, dataset: Dataset, truth: Dataset, trained_on: Mapping[str, Any], select: str, calibrated_on: str = ""
-) -> tuple[str, ...]:
-    """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing where it learned from other data.
-
-    Args:
-        truth: `dataset` as the net is judged on it.
-        trained_on: name, digest and faces per split of the data that it learned from, as its record has them.
-        select: what chose its epoch, always on validation; `last` for nothing.
-        calibrated_on: the split that its temperature was fitted on, or empty.
-    """
-    if not _same_faces(split, dataset, truth, trained_on):
+def chosen_of(net: Net, dataset: Dataset, split: str) -> tuple[str, ...]:
+    """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing if it learned from other data."""
+    if not _same_faces(split, dataset, net.trained_on):
         return ()
-    chose = ((EPOCH, split == VAL and select != LAST), (TEMPERATURE, split == calibrated_on))
+    fitted_on = "" if net.calibration is None else net.calibration.split
+    chose = ((EPOCH, split == VAL and net.select != LAST), (TEMPERATURE, split == fitted_on))
     return tuple(what for what, true in chose if true)
-
-
-def chosen_of(card: Card, dataset: Dataset, truth: Dataset, split: str) -> tuple[str, ...]:
-    """What `split` of `dataset` chose of the net of a card; else as `chosen_on`."""
-    select = str(card.origin.get("select", LAST))
-    return chosen_on(split, dataset, truth, card.data, select, card.calibration.split)
 
 
 def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
@@ -230,15 +216,14 @@ def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
     return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
 
 
-def _same_faces(split: str, dataset: Dataset, truth: Dataset, trained_on: Mapping[str, Any]) -> bool:
+def _same_faces(split: str, dataset: Dataset, trained_on: Mapping[str, Any]) -> bool:
     """Whether `split` is that of the data that a net learned from: the same file, or another copy of FER2013."""
-    faces = trained_on.get("faces")
-    if of_one_source(trained_on, dataset):
+    if of_one_source(trained_on, dataset) or (dataset.is_fer2013 and str(trained_on.get("digest")) in KNOWN):
         return True
-    # A copy that someone saved anew has another digest; as many faces in the split tell it.
+    # Of two copies that were both saved anew neither digest is known; as many faces in the split tell them.
+    faces = trained_on.get("faces")
     alike = dataset.name == "fer2013" and trained_on.get("name") in ("fer2013", NAME)
-    count = faces.get(split) if isinstance(faces, Mapping) else None
-    return alike and count in (len(dataset[split]), len(truth[split]))
+    return alike and isinstance(faces, Mapping) and faces.get(split) == len(dataset[split])
 
 
 def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:

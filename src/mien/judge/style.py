@@ -123,6 +123,11 @@ def png_uri(figure: Figure, theme: Theme = LIGHT) -> str:
     return "data:image/png;base64," + base64.b64encode(png(figure, theme)).decode()
 
 
+def refuse_without_plots() -> None:
+    """`MissingExtra` where plots and pages cannot be drawn; for whoever has long work to do before them."""
+    _matplotlib()
+
+
 def _matplotlib() -> Any:
     try:
         import matplotlib

@@ -104,10 +104,17 @@ def _round_table(one: Round, found: Contest) -> Table:
     notes = left_out(one.evaluations)
     if any(e.selected_on for e in one.evaluations):
         notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
+    if found.projected:
+        notes.append(escape(asked_alone(found.projected)))
     if found.doubted:
         notes.append(f"{DOUBTED} implausible, as is said below")
     table.caption = "\n".join(notes) or None
     return table
+
+
+def asked_alone(projected: Sequence[str]) -> str:
+    """The note on packages whose classes are others than the data's."""
+    return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
 
 
 def held_cells(held: Pair) -> tuple[str, str, str]:

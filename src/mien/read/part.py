@@ -80,7 +80,7 @@ class PartReader:
         journal = Journal(self.store, number)
         try:
             self._refuse_another_plan()
-            self._refuse_blindness(share)
+            self._refuse_blindness()
             if self.store.has(name_of(number)):
                 done = read_counts(self.store, number, self._plan)
                 journal.end()  # of one that died between the two
@@ -109,10 +109,10 @@ class PartReader:
         if plan_in(self.store) != self._plan:
             raise _other_plan(self.store)
 
-    def _refuse_blindness(self, share: Share) -> None:
+    def _refuse_blindness(self) -> None:
         """`MienError` where this machine does not see the source, or all its rows would be errors."""
         source = self._plan.source
-        if self._remote or source in share.get("names", ()) or os.path.lexists(self._where(source)[1]):
+        if self._remote or os.path.lexists(self._where(source)[1]):
             return
         fixed = takewhile(lambda part: not glob.has_magic(part), Path(source).parts)
         if not glob.has_magic(source) or not os.path.lexists(self._where(os.path.join("", *fixed))[1]):

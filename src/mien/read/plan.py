@@ -55,25 +55,38 @@ class Plan:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def make_plan(store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> Plan:
-    """Cut `source` into partitions and write that down in `store`.
+def cut(source: str, store: Store, *, size: int) -> Iterator[Share]:
+    """The partitions of `source`, whose results will lie in `store`, where nothing is written yet; one is held.
 
     Raises:
-        MienError: there is no picture in it, it cannot be listed, or a table in it cannot be read.
+        MienError: it is not there, or not seen by this machine; there is no picture in it, it cannot be listed, or a
+            table in it cannot be read.
+    """
+    there = source == STDIN or is_remote(source) or os.path.lexists(source)
+    if not there and not (glob.has_magic(source) and _matches(source)):
+        raise MienError(f"this machine sees nothing that is called {source}")
+    shares = _shares(source, size, store)
+    first = next(shares, None)
+    if first is None:
+        raise MienError(f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet")
+    return chain([first], shares)
+
+
+def make_plan(store: Store, source: str, shares: Iterable[Share], *, size: int, reading: Mapping[str, Any]) -> Plan:
+    """Write down in `store` how `source` has been cut into `shares` of `size` pictures.
+
+    Raises:
+        MienError: as of `cut`, of later partitions.
         OSError: the store cannot be written.
     """
     pictures = partitions = 0
     content, draft = hashlib.sha256(), f"{UNFINISHED}/{uuid.uuid4().hex}"
     with store.writing(draft) as file:
-        for share in _shares(source, size, store):
+        for share in shares:
             line = (json.dumps({"number": partitions, **share}) + "\n").encode()
             file.write(line)
             content.update(line)
             pictures, partitions = pictures + count_of(share), partitions + 1
-        if not partitions:
-            raise MienError(
-                f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet"
-            )
     lines = f"_mien/pictures-{content.hexdigest()[:16]}.jsonl"
     store.move(draft, lines)
     plan = Plan(source, os.getcwd(), pictures, partitions, size, reading, lines)
@@ -158,6 +171,11 @@ def _shares(source: str, size: int, store: Store) -> Iterator[Share]:
     rest = chain([first], pictures)
     while some := list(islice(rest, size)):
         yield {"names": [[one.name, one.error] if one.error else one.name for one in some]}
+
+
+def _matches(pattern: str) -> bool:
+    """Whether there is anything that a pattern is of; one of tables is left to their reader."""
+    return pattern.lower().endswith(TABLES) or not next(each_source(pattern)).error
 
 
 def _pictures(source: str, store: Store) -> Iterator[Source]:

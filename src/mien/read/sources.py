@@ -103,10 +103,12 @@ def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
     return found
 
 
-def refuse_to_overwrite(sources: Iterable[Source], out: Path) -> None:
-    """Raise a `MienError` where the file of results would take the place of a picture."""
+def refuse_to_overwrite(sources: Iterable[Source], out: Path, annotated: Iterable[Path] = ()) -> None:
+    """Raise a `MienError` where the file of results would take the place of a picture, or of an annotated copy."""
     if any(source.data is None and _key(Path(source.name)) == _key(out) for source in sources):
         raise MienError(f"{out} is one of the pictures to be read; write the results to another file")
+    if any(_key(place) == _key(out) for place in annotated):
+        raise MienError(f"{out} is where an annotated picture goes; write the results to another file")
 
 
 def _key(path: Path) -> str:

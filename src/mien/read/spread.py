@@ -20,7 +20,7 @@ from mien.cluster import LOCAL, connected, ray_for
 from mien.errors import MienError, MissingExtra
 from mien.read.packed import Packed
 from mien.read.part import Done, PartReader, parts_in, read_counts
-from mien.read.plan import HEAD, Plan, Share, make_plan, plan_in, refuse_another, shares_left
+from mien.read.plan import HEAD, Plan, Share, cut, make_plan, plan_in, refuse_another, shares_left
 from mien.read.store import UNFINISHED, Store
 
 SIZE = 1000  # pictures to a partition: a minute of one core, which is what a machine that dies costs
@@ -58,7 +58,7 @@ def analyze_on_cluster(
     Raises:
         MissingExtra: Ray or pyarrow is not installed.
         MienError: `out` holds results and `resume` is false, or holds those of something else, or cannot be written;
-            there are no pictures; the cluster cannot be joined.
+            there are no pictures, or no such source; the cluster cannot be joined.
     """
     _ray_data()
     if size < 1:
@@ -87,8 +87,9 @@ def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool)
         if plan is None:
             if finished:
                 raise MienError(f"{store.address} holds results, but no {HEAD}; name another folder")
+            shares = cut(source, store, size=size)
             packed.save(store)
-            return make_plan(store, source, size=size, reading=packed.identity), []
+            return make_plan(store, source, shares, size=size, reading=packed.identity), []
     except OSError as why:
         raise MienError(f"{store.address} cannot be written: {why}") from None
     if not resume:

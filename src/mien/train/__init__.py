@@ -14,7 +14,7 @@ from mien.train.doubts import Doubts, find_doubts
 from mien.train.export import export
 from mien.train.loop import train
 from mien.train.noise import out_of_fold
-from mien.train.predict import answering, as_judged, predict
+from mien.train.predict import as_net, predict
 from mien.train.processes import train_on
 from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
@@ -31,8 +31,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Space",
-    "answering",
-    "as_judged",
+    "as_net",
     "augmentation_sheet",
     "compare",
     "export",

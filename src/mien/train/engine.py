@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,12 +41,25 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     # Never more than whoever calls has asked of torch; the setting of mien itself comes before all. Processes on one
     # machine share its cores.
     torch.set_num_threads(asked() or max(1, min(threads(), torch.get_num_threads()) // here))
-    fabric = Fabric(
-        accelerator=device, devices=here, num_nodes=hosts, strategy="ddp" if here * hosts > 1 else "auto",
-        precision=MIXED[precision],  # type: ignore[arg-type]
-    )  # fmt: skip
-    fabric.launch()
+    with _quiet():
+        fabric = Fabric(
+            accelerator=device, devices=here, num_nodes=hosts, strategy="ddp" if here * hosts > 1 else "auto",
+            precision=MIXED[precision],  # type: ignore[arg-type]
+        )  # fmt: skip
+        fabric.launch()
     return fabric
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Fabric's words on its own precision are not written among ours; its warnings are."""
+    log = logging.getLogger("lightning_fabric")
+    usual = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(usual)
 
 
 def shared() -> tuple[int, int]:

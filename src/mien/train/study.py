@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,12 @@ from mien.data import atomic
 from mien.data.audit import audit
 from mien.data.split import TEST, TRAIN, VAL, Dataset
 from mien.data.votes import truth_of
-from mien.errors import MissingExtra, MissingSplit, RunError
+from mien.errors import MissingSplit, RunError
 from mien.judge.compare import Comparison, RunRecord
 from mien.judge.compare import compare as judge
 from mien.judge.plots import augmentation_strip
 from mien.judge.report import write_report
-from mien.judge.style import png
+from mien.judge.style import png, refuse_without_plots
 from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, stream
 from mien.train.loop import train, what_is_learned
@@ -80,8 +79,7 @@ def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, fo
 
     Hours of training come before the judging, so what the judge needs is asked for first.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtra("plot", "a report")
+    refuse_without_plots()
     truths = {}
     for recipe in recipes:
         for seed in seeds:

@@ -1,0 +1,331 @@
+"""`mien evaluate`, `mien judge` and `mien models` as a person uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nets
+from mien.cli.subject import find_subject
+from mien.data import load
+from mien.labels import FER7, FERPLUS8, projection
+from mien.model import SHIPPED
+from mien.model import load as load_net
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run on the csv whose epoch validation chose."""
+    from mien.train import find_recipe, train, with_settings
+
+    settings = ["model=mien_nano", "epochs=1", "precision=float32", "select=val_loss"]
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(with_settings(find_recipe("seed"), settings), load(csv), folder)
+    return folder
+
+
+def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, net: Path, tmp_path: Path) -> None:
+    words = ["mien", "evaluate", net, "--data", csv, "--split", "val",
+             "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy"]  # fmt: skip
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx', 'matplotlib'): sys.modules[name] = None\n"
+        f"sys.argv = {[*map(str, words)]}\n"
+        "from mien.__main__ import main; main()"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "MIEN_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    val = load(csv)["val"]
+    told_NK = nets.by_hand(val.pixels_NHW, 7)
+    p_NK, figures = np.load(tmp_path / "p.npy"), json.loads((tmp_path / "f.json").read_text())
+    assert p_NK.dtype == np.float32
+    np.testing.assert_allclose(p_NK, told_NK, atol=2e-5)
+    assert figures["accuracy"] == (told_NK.argmax(1) == val.labels_N).mean()
+    assert (figures["n"], figures["clean"]["n"], figures["tta"]) == (35, 35, "none")
+    assert figures["selected_on"] == ["epoch", "temperature"]
+    assert "official*" in done.stdout
+    assert "* selected on: this split also chose the epoch and fitted the temperature" in " ".join(done.stdout.split())
+    assert f"{100 * figures['accuracy']:.1f}" in done.stdout
+
+
+def test_flip_of_a_net(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    words = ("evaluate", net / "model.onnx", "--data", csv, "--split", "test", "--tta", "flip")
+    code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
+    assert (code, err) == (0, "")
+    assert "test, with the mirror image" in out
+    assert "selected on" not in out
+    faces = load(csv)["test"].pixels_NHW
+    both = (nets.by_hand(faces, 7) + nets.by_hand(faces[:, :, ::-1], 7)) / 2
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
+    assert json.loads((tmp_path / "f.json").read_text())["tta"] == "flip"
+    code, _, err = mien(*words[:-1], "ten")
+    assert (code, err) == (2, "mien: tta is one of none, flip, got 'ten'\n")
+
+
+def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, run: Path, tmp_path: Path) -> None:
+    judge = ("evaluate", run, "--data", csv, "--split")
+    flipped, plain = (
+        (mien(*judge, "val", "--tta", tta, "--predictions", tmp_path / f"{tta}.npy"), np.load(tmp_path / f"{tta}.npy"))
+        for tta in ("flip", "none")
+    )
+    assert flipped[0][0] == 0
+    assert "with the mirror image" in flipped[0][1]
+    assert "with the mirror image" not in plain[0][1]
+    assert "* selected on: this split also chose the epoch; optimistic" in plain[0][1]
+    assert "selected on" not in mien(*judge, "test")[1]
+    assert np.abs(flipped[1] - plain[1]).max() > 1e-6  # after one epoch all faces look alike to it, and yet
+    from mien.train import predict
+
+    data = load(csv)
+    val = data["val"]
+    mirrored = replace(val, pixels_NHW=np.ascontiguousarray(val.pixels_NHW[:, :, ::-1]))
+    other = predict(run, replace(data, splits={"val": mirrored}), "val")
+    np.testing.assert_allclose(flipped[1], (plain[1] + other) / 2, atol=1e-7)
+    assert mien(*judge, "val", "--tta", "ten")[2] == "mien: tta is one of none, flip, got 'ten'\n"
+
+
+def test_votes_add_the_agreement_with_the_raters(
+    mien: Command, csv: Path, votes: Path, net: Path, run: Path, tmp_path: Path
+) -> None:
+    for model in (net, run):
+        words = ("evaluate", model, "--data", csv, "--split", "val", "--votes", votes)
+        code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
+        assert (code, err) == (0, "")
+        assert out.count("raters' majority") == 5  # both protocols, in two tables, and what it leaves out
+        figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
+        raters_N = np.zeros(35, np.int64)
+        raters_N[0] = 2
+        assert figures["raters"]["accuracy"] == pytest.approx((p_NK.argmax(1) == raters_N).mean())
+        assert figures["accuracy"] == pytest.approx((p_NK.argmax(1) == load(csv)["val"].labels_N).mean())
+
+
+def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_path: Path) -> None:
+    eight = nets.write_net(tmp_path / "eight", FERPLUS8)
+    words = ("evaluate", eight, "--data", csv, "--split", "test")
+    code, out, err = mien(*words)
+    assert (code, out) == (2, "")
+    assert "has no votes" in err
+    assert "--votes" in err
+    assert err.count("\n") == 1
+    code, out, err = mien(*words, "--votes", votes, "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["against"] == "raters' majority"
+    assert len(figures["classes"]) == 8
+    assert "raters" not in figures
+
+
+def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
+    mien: Command, csv: Path, net: Path, tmp_path: Path
+) -> None:
+    words = ("evaluate", net, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
+    code, out, err = mien(*words, "--html", tmp_path / "r.html", "--json", tmp_path / "f.json",
+                          "--predictions", tmp_path / "p.npy")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "accuracy % on altered faces" in out
+    assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}, {tmp_path / 'p.npy'}" in out
+    assert "accuracy % on the surest faces" in out
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert [r["net"] for r in figures["robustness"]] == [str(net), "nano"]
+    assert "When the picture is worse" in (tmp_path / "r.html").read_text()
+    order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
+    names = load(csv).labels.names
+    np.save(tmp_path / "q.npy", np.load(tmp_path / "p.npy")[:, [names.index(n) for n in order]])
+    code, _, err = mien("evaluate", tmp_path / "q.npy", "--data", csv, "--split", "test", "--labels", ",".join(order),
+                        "--json", tmp_path / "g.json")  # fmt: skip
+    assert (code, err) == (0, "")
+    again = json.loads((tmp_path / "g.json").read_text())
+    for figure in ("accuracy", "macro_f1", "balanced_accuracy", "top2"):
+        assert again[figure] == figures[figure]
+    assert again["brier"] == pytest.approx(figures["brier"], rel=1e-5)
+
+
+@pytest.mark.parametrize("what", ["a net as a file", "weights"])
+def test_other_faces_are_asked_about_as_those_of_the_split_were(csv: Path, net: Path, what: str) -> None:
+    """So that robustness and figures speak of one way to ask, with the mirror image or without."""
+    model, data = (net if what == "a net as a file" else SHIPPED / "nano.safetensors"), load(csv)
+    none, flip = (find_subject(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
+    faces_NHW = data["test"].pixels_NHW
+    for one in (none, flip):
+        assert one.ask is not None
+        np.testing.assert_allclose(one.ask(faces_NHW), one.told_NK, atol=1e-5)
+    if what == "weights":
+        from mien.train import predict
+
+        for one, tta in ((none, "none"), (flip, "flip")):
+            np.testing.assert_allclose(predict(model, data, "test", tta=tta, device="cpu"), one.told_NK, atol=1e-5)
+    assert np.abs(none.told_NK - flip.told_NK).max() > 0.01
+
+
+def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path) -> None:
+    words = ("evaluate", SHIPPED / "nano.safetensors", "--data", csv, "--split", "test", "--device", "cpu")
+    done = subprocess.run([sys.executable, "-m", "mien", *map(str, words)], capture_output=True, text=True, check=True)
+    assert "35 faces" in done.stdout
+    assert done.stderr == ""
+
+
+def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    assert mien("evaluate", net, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
+    words = ("judge", f"file={tmp_path / 'p.npy'}", net, "nano", "--data", csv, "--split", "test")
+    code, out, err = mien(*words, "--json", tmp_path / "f.json", "--html", tmp_path / "r.html")
+    assert (code, err) == (0, "")
+    assert "35 faces" in out
+    assert "implausible" not in out
+    first = json.loads((tmp_path / "f.json").read_text())["rounds"][0]
+    assert [p["model"] for p in first["packages"]] == ["file", str(net), "nano"]
+    same, other = first["pairs"]
+    assert (same["only_a"], same["only_b"], same["p"]) == (0, 0, 1)
+    assert other["b"] == "nano"
+    assert "Held against the first" in (tmp_path / "r.html").read_text()
+    assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}" in out
+
+
+def test_what_a_split_chose_is_told_of_each_package(
+    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path
+) -> None:
+    """Of a net and of a run; and a folder that has a `=` in its name is found."""
+    words = ("judge", "nano", net, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
+    chosen = {"val": [[], ["epoch", "temperature"], ["epoch"]], "test": [[], [], []]}
+    for split, of_each in chosen.items():
+        assert mien(*words, split)[0] == 0
+        first = json.loads((tmp_path / "f.json").read_text())["rounds"][0]
+        assert [p["selected_on"] for p in first["packages"]] == of_each
+    (tmp_path / "seed=1").mkdir()
+    shutil.copytree(run, tmp_path / "seed=1" / "run")
+    here = os.path.relpath(tmp_path / "seed=1" / "run")
+    assert mien("judge", "nano", here, "--data", csv, "--split", "val")[0] == 0
+
+
+def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
+    mien: Command, csv: Path, net: Path, tmp_path: Path
+) -> None:
+    """FER+'s eight, from a file too, and a net that votes taught: they are asked for the likeliest of the seven."""
+    data = load(csv)
+    told_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
+    np.save(tmp_path / "eight.npy", told_NK)
+    words = ("judge", net, "ferplus", tmp_path / "eight.npy", "photo", SHIPPED / "ferplus.safetensors")
+    columns = ("--labels", "eight=ferplus8")
+    code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert f"asked for the likeliest of the data's classes alone: ferplus, eight, {SHIPPED.parent}" in " ".join(
+        out.split()
+    )
+    assert found["projected"] == ["ferplus", "eight", str(SHIPPED / "ferplus.safetensors")]
+    (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
+    _, ferplus, file, _, weights = (p["accuracy"] for p in first["packages"])
+    said_N = (told_NK @ projection(FERPLUS8, FER7)).argmax(1)
+    assert ferplus == file == weights == pytest.approx((said_N == data["test"].labels_N).mean())
+
+
+def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.full((35, 7), 1 / 7, np.float32))
+    blank = tmp_path / "blank.csv"
+    blank.write_text("pixels\n" + csv.read_text().splitlines()[1].split(",")[1] + "\n")
+    p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("evaluate", p, *on, "--robustness"), "says nothing of other pictures"),
+        (("evaluate", net, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
+        (("evaluate", net, *on, "--beside", "nano"), "so it needs --robustness"),
+        (("evaluate", "nano", *on, "--robustness", "--beside", "nano"), "nano is named twice"),
+        (("evaluate", p, *on, "--card"), "has no card to write to"),
+        (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
+        (("evaluate", net, *on, "--labels", "fer7"), "is a net"),
+        (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
+        (("evaluate", net, *on, "--json", net), "cannot write"),
+        (("evaluate", net, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* tell other classes apart"),
+        (
+            ("evaluate", net, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html"),
+            "test has no labels, so there are no figures; leave out: --json, --html",
+        ),
+        (("judge", p, net, *on, "--html", p / "r.html"), "p.npy is no folder"),
+        (("judge", p, *on), "two packages or more"),
+        (("judge", p, p, *on), "got two called p"),
+        (("judge", p, net, *on, "--labels", f"{net}=fer7"), "is a net"),
+        (("judge", p, net, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
+        (("judge", p, net, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
+    ]
+    for words, says in cases:
+        code, said, err = mien(*words)
+        assert (code, said) == (2, ""), words
+        assert re.search(says.replace("[", r"\["), err), words
+        assert err.startswith("mien: ")
+        assert err.count("\n") == 1
+
+
+def test_the_card_takes_a_test_split_and_nothing_else(
+    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path
+) -> None:
+    before = (net / "card.json").read_text()
+    words = ("evaluate", net, "--data", csv, "--card", "--split")
+    code, out, err = mien(*words, "val")
+    assert (code, out) == (2, "")
+    assert "a card takes the figures of a test split, not of 'val'" in err
+    code, _, err = mien("evaluate", run, "--data", csv, "--split", "test", "--card")
+    assert code == 2
+    assert "has no card to write to" in err
+    assert (net / "card.json").read_text() == before
+    code, out, err = mien(*words, "test", "--json", tmp_path / "f.json")
+    assert (code, err) == (0, "")
+    assert "the figures are on the card of" in out
+    told, figures = json.loads((net / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
+    assert [(s["split"], s["protocol"], s["accuracy"]) for s in told["test"]] == [
+        ("test", "official", figures["accuracy"]), ("test", "clean", figures["clean"]["accuracy"]),
+    ]  # fmt: skip
+    assert {**told, "test": []} == json.loads(before)
+
+
+def test_models_are_listed_and_found_by_name(
+    mien: Command, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.model.SHIPPED", tmp_path)
+    monkeypatch.setattr("mien.judge.cards.SHIPPED", tmp_path)
+    code, out, _ = mien("models", "--json", tmp_path / "none.json")
+    assert code == 0
+    assert "no nets are shipped yet" in out
+    assert json.loads((tmp_path / "none.json").read_text()) == {"models": {}}
+    nets.write_net(tmp_path / "small", name="small")
+    nets.write_net(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
+    (tmp_path / "seed_quarter.safetensors").write_bytes(b"")
+    code, out, err = mien("models", "--json", tmp_path / "m.json")
+    assert (code, err) == (0, "")
+    assert out.index("seed_quarter") < out.index("small")
+    told = json.loads((tmp_path / "m.json").read_text())["models"]
+    assert told["small"]["bytes"] == (tmp_path / "small" / "model.onnx").stat().st_size
+    assert told["small"]["labels"]["set"] == "fer7"
+    for name in ("small", "seed_quarter"):
+        code, out, err = mien("evaluate", name, "--data", csv, "--split", "test")
+        assert (code, err) == (0, "")
+        assert f"{name} on sketch, test: 35 faces" in out
+    code, _, err = mien("evaluate", "small", "--data", csv, "--split", "test", "--card")
+    assert code == 2
+    assert "came with mien" in err
+    assert "shipped are: seed_quarter, small; a net of your own" in mien("evaluate", "smal", *words_for(csv))[2]
+
+
+def words_for(csv: Path) -> tuple[object, ...]:
+    return ("--data", csv, "--split", "test")
+
+
+def test_mistakes_with_nets(mien: Command, csv: Path, net: Path) -> None:
+    assert "auto or cpu, not cuda" in mien("evaluate", net, *words_for(csv), "--device", "cuda")[2]
+    (net / "model.onnx").write_bytes(b"")
+    code, _, err = mien("evaluate", net, *words_for(csv))
+    assert code == 2
+    assert "is damaged or not the net of its card" in err
+    (net / "model.onnx").unlink()
+    assert "holds no model.onnx" in mien("evaluate", net, *words_for(csv))[2]
+    assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]
