@@ -21,16 +21,12 @@ from typing import Any
 from mien.card import NOT_FOR, PROTOCOLS, Card, Score
 from mien.data.split import PUBLISHED, TRAIN
 from mien.judge.protocols import BESIDE
+from mien.judge.tables import percent
 from mien.model import SHIPPED, read_card, shipped_models
 
 HERE = Path(__file__).parent
 CARD = HERE.parent / "docs" / "model-card.md"
 PLACE = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
-
-
-def percent(share: float) -> str:
-    """In hundredths, with one digit."""
-    return f"{100 * share:.1f}"
 
 
 def span(told: dict[str, Any]) -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from mien.judge import verdict
+from mien.judge.tables import percent
+
 HERE = Path(__file__).parent
 UNKNOWN = "–"
 TWINS = {"clean": "without twins", "strict": "without near-twins"}
@@ -96,7 +99,7 @@ def papers(result: dict[str, Any]) -> str:
 
 def _of(judged: dict[str, Any] | None) -> str:
     """Accuracy and the faces that it is of, where it is known."""
-    return UNKNOWN if judged is None else f"{_percent(judged['accuracy'])} (n = {judged['n']:,})"
+    return UNKNOWN if judged is None else f"{percent(judged['accuracy'])} (n = {judged['n']:,})"
 
 
 def ablation(result: dict[str, Any]) -> str:
@@ -130,9 +133,9 @@ def shipped(result: dict[str, Any]) -> str:
         for against in ("labels", "raters' majority"):
             ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
             plain = told["conditions"][names[0]]
-            cells = [" / ".join(_percent(plain[way]["macro_f1"]) for way in ways)]
+            cells = [" / ".join(percent(plain[way]["macro_f1"]) for way in ways)]
             for name in names:
-                cells.append(" / ".join(_percent(told["conditions"][name][way]["accuracy"]) for way in ways))
+                cells.append(" / ".join(percent(told["conditions"][name][way]["accuracy"]) for way in ways))
             of = f"{against}, {plain[ways[0]]['classes']} classes"
             rows.append(f"| `{net}` | {of} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
@@ -149,7 +152,7 @@ def shapes(result: dict[str, Any]) -> str:
         rows.append(
             f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
             f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
-            f"{_percent(row['val_accuracy_clean']) if 'val_accuracy_clean' in row else UNKNOWN} |"
+            f"{percent(row['val_accuracy_clean']) if 'val_accuracy_clean' in row else UNKNOWN} |"
         )
     return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
 
@@ -171,9 +174,9 @@ def models() -> str:
                 (s["protocol"], s["tta"]): s for s in card["scores"] if s["against"] == against and s["split"] == "val"
             }
             plain = score["official", "none"]
-            told = [against, f"{_percent(plain['accuracy'])} ({_percent(plain['low'])} to {_percent(plain['high'])})"]
-            told += [_percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
-            told += [_percent(plain["macro_f1"]), _percent(plain["ece"])]
+            told = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
+            told += [percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
+            told += [percent(plain["macro_f1"]), percent(plain["ece"])]
             rows.append("| " + " | ".join([*about, *told]) + " |")
             about = [""] * len(about)
     return "\n".join(rows) + "\n"
@@ -187,7 +190,7 @@ def search(result: dict[str, Any]) -> str:
         values = [f"{trial['values'][f]:.4g}" for f in fields]
         said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
         rows.append(
-            f"| {' | '.join(values)} | {len(trial['accuracies'])} | {_percent(trial['accuracies'][-1])} | {said} |"
+            f"| {' | '.join(values)} | {len(trial['accuracies'])} | {percent(trial['accuracies'][-1])} | {said} |"
         )
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
     told = f" What tells the best from the rest: {shares}." if shares else ""
@@ -205,9 +208,9 @@ def peers(result: dict[str, Any]) -> str:
     ]
     official = result["rounds"][0]
     for k, told in enumerate(official["packages"]):
-        cells = [_percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
-        cells += [_percent(told["macro_f1"]), _percent(told["ece"])]
-        cells.append(_percent(result["disputed_labels_met"][told["model"]]))
+        cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
+        cells += [percent(told["macro_f1"]), percent(told["ece"])]
+        cells.append(percent(result["disputed_labels_met"][told["model"]]))
         if k:
             pair = official["pairs"][k - 1]
             p = pair["p"]
@@ -231,7 +234,7 @@ def peers(result: dict[str, Any]) -> str:
 
 def points(d: dict[str, Any]) -> str:
     """A difference of shares in points, with its interval."""
-    return f"{100 * d['mean']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
+    return f"{verdict.points(d['mean'])} ({verdict.points(d['low'])} to {verdict.points(d['high'])})"
 
 
 def spread(figure: dict[str, Any]) -> str:
@@ -253,7 +256,3 @@ def _selection(result: dict[str, Any]) -> str:
     optimistic = "; `val` is selected on, so its figures are optimistic"
     judged_at = result["protocol"]["judged_at"]
     return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

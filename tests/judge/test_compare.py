@@ -92,8 +92,8 @@ def test_without_a_test_split_the_verdict_is_about_validation_and_says_so() -> N
 def test_a_file_of_unknown_content_is_not_called_fer2013() -> None:
     other = make_dataset(known_as=None)
     c = compare(make_records(other, {"plain": 0.5, "better": 0.8}), other)
-    assert not c.data.is_fer2013
-    assert "On faces.csv (in FER2013's format), test (PrivateTest), better is" in c.verdicts[0].sentence
+    assert not c.data.is_original
+    assert "On faces.csv (in the format of FER2013), test (PrivateTest), better is" in c.verdicts[0].sentence
 
 
 def test_curves_gaps_and_peaks(dataset: Dataset) -> None:

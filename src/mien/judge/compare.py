@@ -50,7 +50,7 @@ class DataFacts:
     spoken: Mapping[str, str]
 
     @property
-    def is_fer2013(self) -> bool:
+    def is_original(self) -> bool:
         """Whether the content is that of a published copy of FER2013."""
         return self.kind == "fer2013" and self.known_as is not None
 
@@ -173,7 +173,9 @@ def data_facts(dataset: Dataset) -> DataFacts:
 
 def _spoken_name(dataset: Dataset) -> str:
     if dataset.name == "fer2013":
-        return "FER2013" if dataset.known_as else f"{dataset.source.name} (in FER2013's format)"
+        if dataset.known_as:
+            return "FER2013"
+        return f"{dataset.source.name} ({'FER2013 saved anew' if dataset.is_fer2013 else 'in the format of FER2013'})"
     if dataset.name == NAME:
         faces = "FER2013" if dataset.known_as else dataset.source.name
         return f"FER+ ({faces} by the majority of votes, {len(dataset.labels)} classes)"

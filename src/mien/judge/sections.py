@@ -181,7 +181,7 @@ def class_counts(c: Comparison) -> Markup:
 
 def student_report(c: Comparison) -> Markup:
     """Where the figures of the student report stand, when the data is FER2013."""
-    if not c.data.is_fer2013:
+    if not c.data.is_original:
         return Markup("")
     rows: list[list[object]] = [
         ["report: regular", "0.30", NONE, "62.19", "9"],
