@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -22,6 +21,7 @@ from mien.read.clip import Clip, Shot
 # What an iPhone that is held upright writes into a track's header: turn clockwise by 90 degrees.
 UPRIGHT = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30))
 AS_IT_IS = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
+NOISE = np.random.default_rng(0).bytes(3000)  # always the same: of other noise FFmpeg may make a film of no pictures
 
 
 def corner(i: int = 0) -> clips.Pixels:
@@ -180,7 +180,7 @@ def _sound_alone(path: Path) -> None:
         ("a.mp4", lambda path: path.write_text("this is no video\n" * 50), "is no video that can be read"),
         ("a.txt", lambda path: path.write_text("this is no video\n" * 50), "is text, not a video"),
         ("a.m3u8", lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://a.invalid/b.ts\n"), "video"),
-        ("a.mp4", lambda path: path.write_bytes(os.urandom(3000)), "is no video that can be read"),
+        ("a.mp4", lambda path: path.write_bytes(NOISE), "is no video that can be read"),
         ("a.mp4", _cut_before_its_index, "its end is cut off"),
         ("a.m4a", _sound_alone, "holds nothing but sound"),
     ],

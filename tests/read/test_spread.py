@@ -76,7 +76,7 @@ def pictures_in(rows: list[dict[str, Any]]) -> Counter[str]:
 
 
 def waited_for(what: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240  # so long as to be sure that it will not come; a busy machine starts actors slowly
     while not what():
         assert time.monotonic() < until
         time.sleep(0.05)
