@@ -239,7 +239,7 @@ def points(d: dict[str, Any]) -> str:
 
 def spread(figure: dict[str, Any]) -> str:
     """A share in percent, with its standard deviation where there is one."""
-    return f"{100 * figure['mean']:.1f}" + ("" if figure["std"] is None else f" ± {100 * figure['std']:.1f}")
+    return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:

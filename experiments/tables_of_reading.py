@@ -55,7 +55,8 @@ def crop_rule(result: dict[str, Any]) -> str:
         if what != "the box alone":  # which the first row is
             rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
     steps = "; ".join(
-        f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}" for s in result["steps"]
+        f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}".replace("-", "−")
+        for s in result["steps"]
     )
     upright = result["upright"]
     return (
@@ -112,12 +113,13 @@ def cluster(result: dict[str, Any]) -> str:
             f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
         )
     beside, growth = result["rate_beside"], result["growth_of_four_times"]
+    driver, actor = (f"{growth[of]:+}".replace("-", "−") for of in ("driver_mb", "actor_mb"))
     return (
         "\n".join(rows) + f"\n\nThe cluster's rate is {beside['plain']:.2f} of the plain loop's on the same "
         f"{result['cores']} cores ({beside['plain_at_least']} is wanted) and {beside['side_by_side']:.2f} of that of "
         "the loops side by side; its first partition is done after "
         f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. Four "
-        f"times the pictures take {growth['driver_mb']:+} MB in the driver and {growth['actor_mb']:+} MB in an actor "
+        f"times the pictures take {driver} MB in the driver and {actor} MB in an actor "
         f"(+{growth['at_most']} at most).{_noted(result)}\n"
     )
 
@@ -150,7 +152,7 @@ def _noted(result: dict[str, Any]) -> str:
 
 
 def _gain(figure: dict[str, float]) -> str:
-    return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}"
+    return f"{figure['points']:+.2f} ± {figure['standard_error']:.2f}".replace("-", "−")
 
 
 def _loss(figure: dict[str, float]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -194,9 +193,9 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, t
 
 
 def test_what_a_split_chose_is_told_of_each_package(
-    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path
+    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a net and of a run; and a folder that has a `=` in its name is found."""
+    """Of a net and of a run; and paths that have a `=` of their own are found."""
     words = ("judge", "nano", net, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
     chosen = {"val": [[], ["epoch", "temperature"], ["epoch"]], "test": [[], [], []]}
     for split, of_each in chosen.items():
@@ -205,8 +204,10 @@ def test_what_a_split_chose_is_told_of_each_package(
         assert [p["selected_on"] for p in first["packages"]] == of_each
     (tmp_path / "seed=1").mkdir()
     shutil.copytree(run, tmp_path / "seed=1" / "run")
-    here = os.path.relpath(tmp_path / "seed=1" / "run")
-    assert mien("judge", "nano", here, "--data", csv, "--split", "val")[0] == 0
+    np.save(tmp_path / "seed=1.npy", np.full((35, 7), 1 / 7, np.float32))
+    monkeypatch.chdir(tmp_path)
+    words = ("judge", "nano", "seed=1/run", "seed=1.npy", "--labels", "seed=1=fer7", "--data", csv, "--split", "val")
+    assert mien(*words)[0] == 0
 
 
 def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
@@ -245,11 +246,17 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Pat
         (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
         (("evaluate", net, *on, "--labels", "fer7"), "is a net"),
         (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
-        (("evaluate", net, *on, "--json", net), "cannot write"),
+        (("evaluate", net, *on, "--json", net), "cannot write .*: it is a folder"),
+        (("evaluate", net, *on, "--json", csv), f"{csv.name}: it is read by this same command; name another file"),
+        (("evaluate", p, *on, "--predictions", p), "p.npy: it is read by this same command"),
+        (("judge", f"a={p}", net, *on, "--json", p), "p.npy: it is read by this same command"),
+        (("judge", p, net, *on, "--json", "same", "--html", "./same"), "same: it is named twice"),
+        (("evaluate", net, *on, "--json", "long" * 99), "File name too long"),
+        (("judge", f"x={'long' * 99}.npy", net, *on), "File name too long"),
         (("evaluate", net, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* tell other classes apart"),
         (
-            ("evaluate", net, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html"),
-            "test has no labels, so there are no figures; leave out: --json, --html",
+            ("evaluate", net, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html", "--card"),
+            "test has no labels, so there are no figures; leave out: --json, --html, --card",
         ),
         (("judge", p, net, *on, "--html", p / "r.html"), "p.npy is no folder"),
         (("judge", p, *on), "two packages or more"),
@@ -258,12 +265,25 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Pat
         (("judge", p, net, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
         (("judge", p, net, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
     ]
+    before = csv.read_bytes(), p.read_bytes()
     for words, says in cases:
         code, said, err = mien(*words)
         assert (code, said) == (2, ""), words
         assert re.search(says.replace("[", r"\["), err), words
         assert err.startswith("mien: ")
         assert err.count("\n") == 1
+    assert (csv.read_bytes(), p.read_bytes()) == before
+
+
+def test_a_page_that_cannot_be_drawn_is_refused_before_the_work(
+    mien: Command, csv: Path, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr("mien.data.load", lambda *words, **options: pytest.fail("the work has begun"))
+    for words in (("evaluate", net), ("judge", net, "nano")):
+        code, said, err = mien(*words, "--data", csv, "--split", "test", "--html", tmp_path / "r.html")
+        assert (code, said, err.count("\n")) == (2, "", 1)
+        assert "mien[plot]" in err
 
 
 def test_the_card_takes_a_test_split_and_nothing_else(

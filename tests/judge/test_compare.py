@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mien.data.split import Dataset
+from mien.data.split import PUBLISHED, Dataset
 from mien.errors import MienError
 from mien.judge.compare import compare
 from mien.judge.intervals import BOTH, FACES
@@ -94,6 +94,14 @@ def test_a_file_of_unknown_content_is_not_called_fer2013() -> None:
     c = compare(make_records(other, {"plain": 0.5, "better": 0.8}), other)
     assert not c.data.is_original
     assert "On faces.csv (in the format of FER2013), test (PrivateTest), better is" in c.verdicts[0].sentence
+
+
+def test_a_file_with_as_many_faces_as_fer2013_is_called_a_copy_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = make_dataset(known_as=None)
+    monkeypatch.setitem(PUBLISHED, "val", len(copy["val"]))
+    c = compare(make_records(copy, {"plain": 0.5, "better": 0.8}), copy)
+    assert not c.data.is_original
+    assert "On faces.csv (FER2013 saved anew), test (PrivateTest), better is" in c.verdicts[0].sentence
 
 
 def test_curves_gaps_and_peaks(dataset: Dataset) -> None:

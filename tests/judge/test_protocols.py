@@ -219,14 +219,21 @@ def test_other_labels_and_no_labels(net: mien.model.Model, data: Dataset) -> Non
     assert found is None
 
 
+def chose(
+    split: str,
+    on: Dataset,
+    trained_on: dict[str, Any],
+    select: str = "val_loss",
+    fitted: str = "",
+    labels: LabelSet = FER7,
+) -> str:
+    calibration = Calibration(1.0, fitted, 35, 0.1, 0.1) if fitted else None
+    net = Net(labels.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
+    return " ".join(chosen_of(net, on, split))
+
+
 def test_what_a_split_chose(data: Dataset) -> None:
     known, other = list(KNOWN)[:2]
-
-    def chose(split: str, on: Dataset, trained_on: dict[str, Any], select: str = "val_loss", fitted: str = "") -> str:
-        calibration = Calibration(1.0, fitted, 35, 0.1, 0.1) if fitted else None
-        net = Net(FER7.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
-        return " ".join(chosen_of(net, on, split))
-
     own = {"name": "fer2013", "digest": data.digest, "faces": {"val": 1}}
     assert chose("val", data, own, "val_accuracy", "val") == "epoch temperature"
     assert chose("val", data, own, "last", "val") == "temperature"
@@ -245,6 +252,20 @@ def test_what_a_split_chose(data: Dataset) -> None:
     row = np.zeros(PUBLISHED["val"], np.int64)
     faces = Split("val", np.zeros((len(row), 48, 48), np.uint8), row, np.arange(len(row)))
     assert chose("val", replace(mine, splits={"val": faces}), voted) == "epoch"
+
+
+def test_what_a_split_chose_of_a_net_that_votes_taught_on_a_copy_saved_anew(data: Dataset) -> None:
+    """Its record counts the faces that the votes left it."""
+    voted = with_votes(data)
+    for labels in (FER7, FERPLUS8):
+        left = by_majority(voted, labels)["val"]
+        learned = {"name": "ferplus", "digest": "saved anew", "faces": {"val": len(left)}}
+        assert len(left) < len(voted["val"])
+        assert chose("val", voted, learned, fitted="val", labels=labels) == "epoch temperature"
+        assert chose("val", voted, {**learned, "faces": {"val": len(left) + 1}}, labels=labels) == ""
+        # Without votes nobody knows how many they left, so that fewer may be the same.
+        assert chose("val", data, learned, labels=labels) == "epoch"
+        assert chose("val", data, {**learned, "faces": {"val": 36}}, labels=labels) == ""
 
 
 def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:

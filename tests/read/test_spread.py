@@ -200,6 +200,7 @@ def _refused(*words: Any, **options: Any) -> str:
 def test_what_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert _refused(tmp_path / "empty", tmp_path / "a").startswith(f"no pictures in {tmp_path}/empty: none ends with")
+    assert _refused(tmp_path / "emp*", tmp_path / "a").startswith(f"no pictures in {tmp_path}/emp*: none ends with")
     assert "standard input" in _refused("-", tmp_path / "a")
     (tmp_path / "torn.parquet").write_bytes(b"torn")
     assert "cannot be read as parquet" in _refused(tmp_path / "torn.parquet", tmp_path / "a")

@@ -68,9 +68,9 @@ def evaluate(
     from mien.data import load
 
     _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
-    refuse_unwritable(json_file, page, predictions)
+    refuse_unwritable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
     dataset = load(data, votes=votes)
-    asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page}
+    asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
         judge.refuse_card(model, dataset, split)

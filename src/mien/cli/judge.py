@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,10 +42,10 @@ def judge(
     from mien import judge as room
     from mien.data import load
 
-    refuse_unwritable(json_file, page)
+    named = [_named(word) for word in packages]
+    refuse_unwritable(json_file, page, read=[data, votes, *(model for _, model in named)])
     if page is not None:
         room.refuse_without_plots()
-    named = [_named(word) for word in packages]
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
     if not dataset[split].labelled:
@@ -66,13 +67,13 @@ def judge(
 def _named(word: str) -> tuple[str, str]:
     """`NAME=FILE` as name and file; without a name, a file's stem and a net's own. A path may have a `=` of its own."""
     name, given, model = word.partition("=")
-    if given and name and model and "/" not in name and not Path(word).exists():
+    if given and name and model and "/" not in name and not os.path.exists(word):
         return name, model
     return (Path(word).stem if word.endswith(".npy") else word), word
 
 
 def _columns(word: str, names: list[str]) -> tuple[str, str]:
-    name, given, classes = word.partition("=")
+    name, given, classes = word.rpartition("=")
     if not given or name not in names:
         raise MienError(f"--labels is NAME=A,B,C with NAME one of {', '.join(names)}, got '{word}'")
     return name, classes

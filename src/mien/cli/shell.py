@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -32,18 +32,38 @@ def write(file: Path, content: bytes) -> None:
         raise MienError(f"cannot write {file}: {why.strerror}") from None
 
 
-def refuse_unwritable(*files: Path | None) -> None:
-    """`MienError` where a file could not be written: said before a command works for an hour, and not after it."""
+def refuse_unwritable(*files: Path | None, read: Iterable[str | Path | None] = ()) -> None:
+    """`MienError` where a file could not be written: said before a command works for an hour, and not after it.
+
+    Args:
+        files: to be written; those of None are not.
+        read: what the command reads, none of which may be written over; names of nets and data sets may be among it.
+    """
+    taken = {os.path.realpath(name): "is read by this same command" for name in read if name and os.path.exists(name)}
     for file in files:
         if file is None:
             continue
-        if file.is_dir():
-            raise MienError(f"cannot write {file}: it is a folder")
-        above = next(folder for folder in file.absolute().parents if folder.exists())
-        if not above.is_dir():
-            raise MienError(f"cannot write {file}: {above} is no folder")
-        if not os.access(above, os.W_OK):
-            raise MienError(f"cannot write {file}: {above} may not be written to")
+        _refuse(file)
+        where = os.path.realpath(file)
+        if where in taken:
+            raise MienError(f"cannot write {file}: it {taken[where]}; name another file")
+        taken[where] = "is named twice"
+
+
+def _refuse(file: Path) -> None:
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # the folder above it is looked at below
+    except OSError as why:
+        raise MienError(f"cannot write {file}: {why.strerror}") from None
+    if file.is_dir():
+        raise MienError(f"cannot write {file}: it is a folder")
+    above = next(folder for folder in file.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise MienError(f"cannot write {file}: {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise MienError(f"cannot write {file}: {above} may not be written to")
 
 
 def tell_written(*files: Path | None) -> None:

@@ -44,7 +44,6 @@ def find_subject(
     dataset: Dataset,
     split: str,
     *,
-    name: str = "",
     tta: str = "none",
     device: str = "auto",
     columns: str | None = None,
@@ -54,7 +53,6 @@ def find_subject(
 
     Args:
         model: a net, as `mien.load` finds it, weights, as `mien.train` does, or a file of predictions.
-        name: for titles; default `model`.
         columns: what the columns of predictions are; None for the data's own classes.
         strict: whether to judge by the protocol `strict` too.
 
@@ -65,12 +63,11 @@ def find_subject(
     from mien.judge.predictions import is_predictions
 
     _refuse(model, columns)
-    name = name or model
     if is_predictions(model):
-        return _file(model, dataset, split, name, tta, columns, strict)
+        return _file(model, dataset, split, tta, columns, strict)
     net = open_net(model, device=device, tta=tta)
-    told_NK, found = judge_net(net, dataset, split, name=name, tta=tta, strict=strict)
-    return Subject(name, told_NK, found, truth_for(net, dataset, split), net.rule, net.ask)
+    told_NK, found = judge_net(net, dataset, split, name=model, strict=strict)
+    return Subject(model, told_NK, found, truth_for(net, dataset, split), net.rule, net.ask)
 
 
 def find_entry(
@@ -81,7 +78,8 @@ def find_entry(
     Nothing is judged yet, so a net of FER+'s classes, or one that votes have taught, needs no votes here.
 
     Args:
-        model, name, columns: as of `find_subject`.
+        model, columns: as of `find_subject`.
+        name: for titles.
 
     Raises:
         MienError: as `find_subject`.
@@ -118,14 +116,14 @@ def _refuse(model: str, columns: str | None) -> None:
         raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a net")
 
 
-def _file(file: str, dataset: Dataset, split: str, name: str, tta: str, columns: str | None, strict: bool) -> Subject:
+def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> Subject:
     from mien.crop import MEASURED
     from mien.judge import judge_predictions
 
     if tta != "none":
         raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
-    told_NK, judgement = judge_predictions(file, dataset, split, columns=columns, name=name, strict=strict)
-    return Subject(name, told_NK, judgement, None, MEASURED, None)
+    told_NK, judgement = judge_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
+    return Subject(file, told_NK, judgement, None, MEASURED, None)
 
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:

@@ -21,6 +21,7 @@ class Net:
     Attributes:
         labels: its classes, in the order of the probabilities.
         ask: grey faces uint8 [N,48,48] in, probabilities float [N,K] out.
+        tta: how it asks: `none`, or `flip`, averaged with the mirror image.
         trained_on: name, digest and faces per split of the data that it learned from, as its record has them.
         by_votes: whether FER+'s votes alone taught it.
         select: what chose its epoch, always on validation; `last` for nothing.
@@ -32,6 +33,7 @@ class Net:
     labels: tuple[str, ...]
     ask: Ask
     trained_on: Mapping[str, Any]
+    tta: str = "none"
     by_votes: bool = False
     select: str = LAST
     rule: CropRule = MEASURED
@@ -46,6 +48,7 @@ class Net:
             labels=card.labels.names,
             ask=partial(model.probabilities, tta=tta),
             trained_on=card.data,
+            tta=tta,
             by_votes=card.data.get("truth") == RATERS,
             select=str(card.origin.get("select", LAST)),
             rule=card.crop,

@@ -7,7 +7,7 @@ the raters' majority.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from mien.errors import MienError
 from mien.judge.chosen import LAST
 from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
 from mien.judge.net import Net
-from mien.labels import FER7, LabelSet
+from mien.labels import FER7, FERPLUS8, LabelSet
 from mien.model import Model
 
 # What the figures by the other truth are called among those by the first.
@@ -64,11 +64,11 @@ def judge_model(
     model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], Judgement | None]:
     """`judge_net` of a net as a file; `name`, for titles, is its card's by default, and `tta` as of `Net.of`."""
-    return judge_net(Net.of(model, tta), dataset, split, name=name or model.card.name, tta=tta, strict=strict)
+    return judge_net(Net.of(model, tta), dataset, split, name=name or model.card.name, strict=strict)
 
 
 def judge_net(
-    net: Net, dataset: Dataset, split: str, *, name: str = "", tta: str = "none", strict: bool = False
+    net: Net, dataset: Dataset, split: str, *, name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], Judgement | None]:
     """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
 
@@ -76,7 +76,6 @@ def judge_net(
         dataset: as it was loaded. A net of FER+'s classes is judged by the majority of the votes, and so is first one
             of the seven that votes alone have taught, where there are votes.
         name: of the net, for titles.
-        tta: as `net.ask` asks, for the record.
         strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.twins`).
 
     Raises:
@@ -96,7 +95,7 @@ def judge_net(
         truth,
         split,
         model=name,
-        tta=tta,
+        tta=net.tta,
         selected_on=chosen,
         temperature=net.temperature,
         fitted=net.calibration.n if net.calibration is not None and TEMPERATURE in chosen else 0,
@@ -203,7 +202,7 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
 
 def chosen_of(net: Net, dataset: Dataset, split: str) -> tuple[str, ...]:
     """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing if it learned from other data."""
-    if not _same_faces(split, dataset, net.trained_on):
+    if not _same_faces(net, dataset, split):
         return ()
     fitted_on = "" if net.calibration is None else net.calibration.split
     chose = ((EPOCH, split == VAL and net.select != LAST), (TEMPERATURE, split == fitted_on))
@@ -216,14 +215,26 @@ def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
     return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
 
 
-def _same_faces(split: str, dataset: Dataset, trained_on: Mapping[str, Any]) -> bool:
+def _same_faces(net: Net, dataset: Dataset, split: str) -> bool:
     """Whether `split` is that of the data that a net learned from: the same file, or another copy of FER2013."""
-    if of_one_source(trained_on, dataset) or (dataset.is_fer2013 and str(trained_on.get("digest")) in KNOWN):
+    learned = net.trained_on
+    if of_one_source(learned, dataset):
         return True
-    # Of two copies that were both saved anew neither digest is known; as many faces in the split tell them.
-    faces = trained_on.get("faces")
-    alike = dataset.name == "fer2013" and trained_on.get("name") in ("fer2013", NAME)
-    return alike and isinstance(faces, Mapping) and faces.get(split) == len(dataset[split])
+    if str(learned.get("digest")) in KNOWN:
+        return dataset.is_fer2013
+    # Of two copies that were both saved anew neither digest is known; as many faces in the split tell them. What votes
+    # taught has counted the faces that have a majority; which those are is not known without votes, so that then all
+    # that may be the same is taken to be.
+    counted = learned.get("faces")
+    faces = counted.get(split) if isinstance(counted, Mapping) else None
+    if faces is None or dataset.name != "fer2013":
+        return False
+    if learned.get("name") != NAME:
+        return bool(learned.get("name") == "fer2013" and faces == len(dataset[split]))
+    if dataset[split].votes_NV is None:
+        return bool(faces <= len(dataset[split]))
+    labels = FERPLUS8 if net.labels == FERPLUS8.names else FER7
+    return bool(faces == len(by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
 
 
 def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:

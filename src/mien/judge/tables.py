@@ -232,13 +232,13 @@ def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share in hundredths with one digit: `62.2`."""
-    return f"{100 * share:.1f}"
+    """A share in hundredths with one digit: `62.2`; a difference below zero as `−0.3`."""
+    return f"{100 * share:.1f}".replace("-", "−")
 
 
 def spread(figure: Spread, scale: float = 100, digits: int = 1) -> str:
     """Mean ± standard deviation over seeds: `62.2 ± 0.4`; the mean alone for a single seed."""
-    mean = f"{scale * figure.mean:.{digits}f}"
+    mean = f"{scale * figure.mean:.{digits}f}".replace("-", "−")
     return mean if figure.std is None else f"{mean} ± {scale * figure.std:.{digits}f}"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.read.sources import STDIN, SUFFIXES, Source, each_source
+from mien.read.sources import STDIN, SUFFIXES, Source, each_source, is_matched
 from mien.read.store import UNFINISHED, Store, filesystem_of, is_remote, located
 from mien.read.tables import TABLES, groups_of
 
@@ -175,7 +175,7 @@ def _shares(source: str, size: int, store: Store) -> Iterator[Share]:
 
 def _matches(pattern: str) -> bool:
     """Whether there is anything that a pattern is of; one of tables is left to their reader."""
-    return pattern.lower().endswith(TABLES) or not next(each_source(pattern)).error
+    return pattern.lower().endswith(TABLES) or is_matched(pattern)
 
 
 def _pictures(source: str, store: Store) -> Iterator[Source]:
@@ -200,7 +200,11 @@ def _tables(source: str) -> Iterator[str]:
     elif os.path.isdir(source):
         yield from (os.path.join(source, name) for name in _below(Store(source)) if name.lower().endswith(TABLES))
     else:
-        yield from sorted(glob.glob(source)) if glob.has_magic(source) else [source]
+        yield from _matching(source) if glob.has_magic(source) else [source]
+
+
+def _matching(pattern: str) -> list[str]:
+    return sorted(name for name in glob.glob(pattern) if name.lower().endswith(TABLES))
 
 
 def _below(folder: Store) -> Iterator[str]:

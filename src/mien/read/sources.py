@@ -76,6 +76,11 @@ def each_source(named: str, *, apart_from: Path | None = None) -> Iterator[Sourc
     return _meant(named, apart_from, 0)
 
 
+def is_matched(pattern: str) -> bool:
+    """Whether a pattern matches anything, be it a folder without a picture."""
+    return next(_expanded(pattern), None) is not None
+
+
 def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
     """Where each source's annotated picture goes, by its name: laid out in `folder` as the sources are, no two alike.
 

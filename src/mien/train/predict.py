@@ -61,6 +61,7 @@ def as_net(model: str | Path, *, device: str = "auto", tta: str = "none") -> Net
         labels=weights.labels,
         ask=_answering(weights, device, tta),
         trained_on=weights.about["data"],
+        tta=tta,
         by_votes=not SCHEMES[weights.recipe["scheme"]].own_labels,
         select=weights.recipe["select"],
     )
