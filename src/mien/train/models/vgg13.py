@@ -35,7 +35,7 @@ class VGG13(FaceNet):
             nn.Linear(1024, 1024), nn.ReLU(inplace=True), nn.Dropout(0.5),
         )  # fmt: skip
         self.head = nn.Linear(1024, num_classes)
-        # The paper does not say how it draws its first weights. Without batch normalisation the signal dies in thirteen
+        # The reference code draws them as Glorot has it. Without batch normalisation the signal then dies in thirteen
         # layers unless ReLU's half is made up for (He et al. 2015, arXiv 1502.01852).
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
