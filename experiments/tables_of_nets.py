@@ -185,13 +185,15 @@ def models() -> str:
 def search(result: dict[str, Any]) -> str:
     """One row a trial of `mien tune`, the most accurate of those that were trained to their end first."""
     fields = list(result["space"])
-    rows = [f"| {' | '.join(fields)} | epochs | val accuracy, % | |", "|---" * (len(fields) + 3) + "|"]
+    rows = [
+        f"| {' | '.join(fields)} | epochs | val accuracy, % | without twins, % | |",
+        "|---" * (len(fields) + 4) + "|",
+    ]
     for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
         values = [f"{trial['values'][f]:.4g}" for f in fields]
         said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
-        rows.append(
-            f"| {' | '.join(values)} | {len(trial['accuracies'])} | {percent(trial['accuracies'][-1])} | {said} |"
-        )
+        values += [str(len(trial["accuracies"])), percent(trial["accuracies"][-1]), percent(trial["accuracy_clean"])]
+        rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
     told = f" What tells the best from the rest: {shares}." if shares else ""
     return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{told}\n"
