@@ -11,7 +11,6 @@ from mien.judge import verdict
 from mien.judge.tables import percent
 
 HERE = Path(__file__).parent
-UNKNOWN = "–"
 TWINS = {"clean": "without twins", "strict": "without near-twins"}
 
 
@@ -43,24 +42,17 @@ def comparison(result: dict[str, Any]) -> str:
         score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
-        clean = arm.get("scores_clean", {}).get(split)
+        clean = arm["scores_clean"][split]
         rows.append(
             f"| `{arm['arm']}` | {loss['mean']:.2f} | {spread(score['accuracy'])} | "
-            f"{low:.1f} to {high:.1f} | {spread(clean['accuracy']) if clean else UNKNOWN} | "
+            f"{low:.1f} to {high:.1f} | {spread(clean['accuracy'])} | "
             f"{spread(score['macro_f1'])} | {spread(gap)} | "
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
     net = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
-    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`{_without(arms[0], split)}; {net}.\n{verdicts}\n"
-
-
-def _without(arm: dict[str, Any], split: str) -> str:
-    """How many faces have no byte-identical twin in Training, or why nothing is said of them."""
-    if "scores_clean" not in arm:
-        return "; what was predicted of each face was not kept, so that nothing can be said of those without twins"
-    clean = arm["scores_clean"].get(split)
-    return f", {clean['n']:,} of them without a byte-identical twin in Training" if clean else ""
+    unmet = f"{arms[0]['scores_clean'][split]['n']:,} of them without a byte-identical twin in Training"
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {net}.\n{verdicts}\n"
 
 
 def starts(result: dict[str, Any]) -> str:
@@ -86,20 +78,15 @@ def papers(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (row.get(key) for key in ("judged", "judged_clean", "claim", "recipe"))
+        judged, clean, claim, recipe = (row[key] for key in ("judged", "judged_clean", "claim", "recipe"))
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
             f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
-            f"{_of(clean)} | {judged['against']} | "
+            f"{percent(clean['accuracy'])} (n = {clean['n']:,}) | {judged['against']} | "
             f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
         )
     return "\n".join(rows) + "\n"
-
-
-def _of(judged: dict[str, Any] | None) -> str:
-    """Accuracy and the faces that it is of, where it is known."""
-    return UNKNOWN if judged is None else f"{percent(judged['accuracy'])} (n = {judged['n']:,})"
 
 
 def ablation(result: dict[str, Any]) -> str:
@@ -152,7 +139,7 @@ def shapes(result: dict[str, Any]) -> str:
         rows.append(
             f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
             f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
-            f"{percent(row['val_accuracy_clean']) if 'val_accuracy_clean' in row else UNKNOWN} |"
+            f"{percent(row['val_accuracy_clean'])} |"
         )
     return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
 
