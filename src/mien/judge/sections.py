@@ -243,7 +243,7 @@ def recipes(c: Comparison) -> Markup:
 
 
 # Fields of a recipe that change what the training loss is made of.
-OF_THE_LOSS = ("label_smoothing", "class_weights", "balanced_sampling")
+OF_THE_LOSS = ("label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling")
 
 
 def caveats(c: Comparison, notes: Sequence[str]) -> Markup:

@@ -1,9 +1,10 @@
-"""Rare classes: weigh their faces more, or show them more often. Disgust is 1.5 % of FER2013's faces."""
+"""Class imbalance: class weights, balanced sampling and logit adjustment. Disgust is 1.5 % of FER2013's faces."""
 
 from __future__ import annotations
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 
 def class_weights(target_NK: Tensor, power: float) -> Tensor:
@@ -15,6 +16,28 @@ def class_weights(target_NK: Tensor, power: float) -> Tensor:
     count_K = target_NK.cpu().double().sum(0)  # Apple's GPUs have no double
     weight_K = torch.where(count_K > 0, torch.where(count_K > 0, count_K, 1) ** -power, 0.0)
     return (weight_K * len(target_NK) / (weight_K * count_K).sum()).float().to(target_NK.device)
+
+
+def class_frequencies(target_NK: Tensor) -> Tensor:
+    """Return the share of each class in the training targets, float32 [K], which sums to 1.
+
+    A class without faces counts as half a face, so that the logarithm of its share is finite.
+
+    Args:
+        target_NK: Targets, float32 [N,K], whose rows sum to 1.
+    """
+    count_K = target_NK.cpu().double().sum(0).clamp(min=0.5)
+    return (count_K / count_K.sum()).float().to(target_NK.device)
+
+
+def with_prior(log_p_BK: Tensor, shift_K: Tensor) -> Tensor:
+    """Return log-probabilities [B,K] whose odds are shifted by `shift_K`, [K], and which are normalised again.
+
+    With `shift_K = tau * log(class frequency)` this is the logit adjustment of Menon et al. 2021 (arXiv 2007.07314,
+    equation 10). A model trained on the adjusted log-probabilities assumes, without the shift, class frequencies that
+    are the training frequencies to the power 1 - tau: equally frequent classes for tau = 1.
+    """
+    return functional.log_softmax(log_p_BK + shift_K, dim=1)
 
 
 def balanced_order(labels_N: Tensor, power: float, rng: Generator) -> Tensor:

@@ -28,6 +28,7 @@ from mien.train.checkpoint import after_epoch, restore, save_checkpoint
 from mien.train.ema import Average
 from mien.train.engine import available, engine, is_first, machine, precision_of
 from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
+from mien.train.imbalance import class_frequencies
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
@@ -184,7 +185,12 @@ def epochs(
                 refuse_what_is_no_number(metrics, epoch, recipe, run.folder)
                 history.append(metrics)
                 if fabric.is_global_zero:
-                    state = {**identity, "precision": precision_of(fabric), "history": history}
+                    state = {
+                        **identity,
+                        "class_frequencies": class_frequencies(target_NK).tolist(),
+                        "precision": precision_of(fabric),
+                        "history": history,
+                    }
                     kept = after_epoch(kept, bare, plain, average, told, state)
                     save_checkpoint(run.checkpoint_file, kept)
                     run.write_views(kept)

@@ -55,6 +55,9 @@ class Recipe:
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
             the inverse of its class's share); 0.5 weights by the inverse square root.
+        logit_adjustment: strength tau of the logit adjustment (Menon et al. 2021, arXiv 2007.07314): 0 for none, 1 for
+            a model that assumes equally frequent classes, 0.5 for one that assumes the square roots of the training
+            frequencies.
         balanced_sampling: from 0 (every face once an epoch) to 1 (every class equally often); 0.5 goes by square roots.
         ema: the share that the running average of the weights keeps at each step, such as 0.999; that average is then
             what is judged and kept; 0 for none (`ema.Average`).
@@ -91,6 +94,7 @@ class Recipe:
     soften_noisy: float = 0.0
     label_smoothing: float = 0.0
     class_weights: float = 0.0
+    logit_adjustment: float = 0.0
     balanced_sampling: float = 0.0
     ema: float = 0.0
     select: str = LAST
@@ -123,7 +127,7 @@ class Recipe:
             raise self._wrong("mix", "goes from 0, the labels alone, to 1, the votes alone")
         if not 0 <= self.teach <= 1:
             raise self._wrong("teach", "goes from 0, the labels alone, to 1, the teachers alone")
-        for field in ("weight_decay", "views", "patience", "warmup"):
+        for field in ("weight_decay", "views", "patience", "warmup", "logit_adjustment"):
             if not 0 <= getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be 0 or more and below {MOST:,}")
         for field, there in CHOICES.items():
@@ -165,7 +169,7 @@ TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(
         (
             "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "drop_noisy", "soften_noisy",
-            "label_smoothing", "class_weights", "balanced_sampling", "ema", "mean", "std",
+            "label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling", "ema", "mean", "std",
         ),
         ((int, float), "a number"),
     ),

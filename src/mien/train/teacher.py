@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mien.errors import RunError
 from mien.train.batches import Batch
+from mien.train.imbalance import with_prior
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
 from mien.train.weights import Weights, find_weights
@@ -57,10 +58,13 @@ class Teaching:
     """The nets that teach, ready on the device, and the share of each target that is theirs.
 
     Attributes:
+        shifts: Logit adjustment of each teacher, float32 [K], which its probabilities are brought back with to the
+            class frequencies of its training; None for a teacher that was trained without one.
         said: what they said of batches that come again, by name; none is kept where none comes.
     """
 
     nets: tuple[nn.Module, ...]
+    shifts: tuple[Tensor | None, ...]
     share: float
     keeps: bool
     fabric: Fabric
@@ -70,7 +74,8 @@ class Teaching:
     def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teaching:
         asked = teachers if recipe.teach else ()
         nets = tuple(fabric.to_device(_net(weights)) for weights in asked)
-        return cls(nets, recipe.teach, 0 < recipe.views < recipe.epochs, fabric)
+        shifts = tuple(_shift(weights, fabric) for weights in asked)
+        return cls(nets, shifts, recipe.teach, 0 < recipe.views < recipe.epochs, fabric)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
@@ -87,7 +92,17 @@ class Teaching:
     def _ask(self, x_BCHW: Tensor) -> Tensor:
         """The mean of what the teachers say, float32 [B,K]."""
         with self.fabric.autocast():
-            return torch.stack([net(x_BCHW).float().exp() for net in self.nets]).mean(0)
+            said = [net(x_BCHW).float() for net in self.nets]
+        shifted = [p if s is None else with_prior(p, s) for p, s in zip(said, self.shifts, strict=True)]
+        return torch.stack(shifted).exp().mean(0)
+
+
+def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
+    tau = weights.recipe["logit_adjustment"]
+    if not tau:
+        return None
+    shift_K: Tensor = fabric.to_device(tau * torch.tensor(weights.about["class_frequencies"]).log())
+    return shift_K
 
 
 def _net(weights: Weights) -> nn.Module:

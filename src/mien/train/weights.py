@@ -32,7 +32,8 @@ class Weights:
         name: what they were asked for by, without folders.
         tensors: the net's state, one tensor per name.
         about: recipe, seed, data (labels in order, name, digest), what they began from (`init`), who taught them
-            (`teachers`), and the figures of the epoch that they are of.
+            (`teachers`), the class frequencies of the training targets (`class_frequencies`), and the figures of the
+            epoch that they are of.
     """
 
     name: str
@@ -138,5 +139,5 @@ def _read(file: Path, name: str) -> Weights:
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
     recipe, history = with_later_fields(checkpoint.state["recipe"]), checkpoint.state["history"]
     figures = history[chosen_epoch(history, recipe["select"]) - 1]
-    kept = {k: checkpoint.state.get(k) for k in ("recipe", "seed", "data", "init", "teachers")}
+    kept = {k: checkpoint.state.get(k) for k in ("recipe", "seed", "data", "init", "teachers", "class_frequencies")}
     return Weights(name, checkpoint.judged, {**kept, "figures": figures})
