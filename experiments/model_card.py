@@ -7,6 +7,9 @@ Between `<!-- card:NET -->` and `<!-- /card -->` stands what is known of that ne
 results/examination/NET.json, which python experiments/examination.py writes; they become the scores of its card.json
 too. What a net is and what it must not be used for are those of its card. A net that was examined with another file
 than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
+
+Between `<!-- card:away -->` and `<!-- /card -->` are the figures of results/away.json, which experiments/away.py
+writes. If that record lacks a shipped model or is of another file of it, the section says so, and `--check` fails.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ from mien.data.split import PUBLISHED, TRAIN
 from mien.judge.protocols import BESIDE
 from mien.judge.tables import percent
 from mien.model import SHIPPED, read_card, shipped_models
+from mien.read.recognizer import DEFAULT
 
 HERE = Path(__file__).parent
 CARD = HERE.parent / "docs" / "model-card.md"
+AWAY = "away"
 PLACE = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
 
 
@@ -142,6 +147,88 @@ def as_score(e: dict[str, Any]) -> Score:
     return Score(**same, **{end: e["interval"][end] for end in ("low", "high")}, selected_on=bool(e["selected_on"]))
 
 
+def outdated(record: dict[str, Any]) -> list[str]:
+    """Return the shipped models that results/away.json lacks or has measured with another file."""
+    measured = {name: one["sha256"] for name, one in record["models"].items()}
+    return [name for name in shipped_models() if measured.get(name) != read_card(name).sha256]
+
+
+def away(record: dict[str, Any]) -> str:
+    """Return the section on photos from another source."""
+    if names := outdated(record):
+        return f"Not measured with the current files of {', '.join(names)}; run: python experiments/away.py FOLDER\n"
+    models, detector, least = record["models"], record["detector"], record["min_photos"]
+    support = record["photos_per_class"]
+    large = [name for name, photos in support.items() if photos >= least]
+    rows = [
+        [f"`{name}`", percent(one["accuracy"]["value"]), span(one["accuracy"])]
+        + [percent(one["balanced_accuracy"][of]) for of in ("large_classes", "all_classes")]
+        + [f"{one['log_loss']:.3f}", percent(one["ece"]), percent(one["class_balanced_ece"]["large_classes"])]
+        + [percent(one["neutral"]["predicted"])]
+        for name, one in models.items()
+    ]
+    head = ["model", "accuracy, %", "95 % interval", f"balanced, {len(large)} classes, %", "balanced, all classes, %"]
+    head += ["log loss", "ECE, %", "class-balanced ECE, %", "classified as neutral, %"]
+    recalls = [
+        [f"`{name}`", *(percent(c["recall"]["value"]) for c in one["classes"] if c["support"])]
+        for name, one in models.items()
+    ]
+    default = models[DEFAULT]
+    confusion = default["confusion_matrix"]
+    cells = [[name, *map(str, row)] for name, row in zip(support, confusion["rows"], strict=True)]
+    dropped = "".join(
+        f" `{name}` has further classes: the probability of {' and '.join(one['dropped_classes'])} is dropped and the "
+        "rest are rescaled to a sum of 1."
+        for name, one in models.items()
+        if one["dropped_classes"]
+    )
+    peers = "".join(
+        f" `{name}` is the model of another package, {one['package'].partition('-py3')[0]} ({one['fed']}), on the same "
+        "boxes."
+        for name, one in models.items()
+        if "package" in one
+    )
+    detected = detector["detected"]
+    return (
+        f"{record['n']:,} photos ({', '.join(f'{name} {n}' for name, n in support.items())}). The detector, "
+        f"{detector['name']}, finds a face in {detected['photos']:,} of them ({percent(detected['value'])} %, "
+        f"{span(detected)}).{dropped}{peers}\n\n"
+        f"{table(head, rows)}\n"
+        f"Balanced accuracy is the mean recall over the {len(large)} classes with at least {least} photos "
+        f"({', '.join(large)}), or over all classes; the class-balanced ECE is over the same {len(large)} classes.\n\n"
+        f"{weakest(default, least)}\n\nRecall per class, %:\n\n"
+        f"{table(['model', *(f'{name} ({n})' for name, n in support.items() if n)], recalls)}\n"
+        f"Confusion matrix of `{DEFAULT}`, photos; a row per label, a column per prediction:\n\n"
+        f"{table(['label', *confusion['columns']], cells)}"
+    )
+
+
+def weakest(model: dict[str, Any], least: int, number: int = 2) -> str:
+    """Return a sentence on the classes with the lowest recall; those with fewer than `least` photos are set apart."""
+    classes = sorted((c for c in model["classes"] if c["support"]), key=lambda c: c["recall"]["value"])
+
+    def listed(some: list[dict[str, Any]]) -> str:
+        return " and ".join(
+            f"{c['name']} ({percent(c['recall']['value'])} % of {c['support']} photos, {span(c['recall'])})"
+            for c in some
+        )
+
+    large, small = ([c for c in classes if (c["support"] >= least) == wanted] for wanted in (True, False))
+    few = f"; {listed(small)} rest on too few photos for more than a rough figure" if small else ""
+    neutral = model["neutral"]
+    return (
+        f"`{DEFAULT}` under-recognises {listed(large[:number])} most, by recall with its 95 % interval{few}. It "
+        f"classifies {percent(neutral['predicted'])} % of the photos as neutral; {percent(neutral['labelled'])} % are "
+        "labelled so."
+    )
+
+
+def recorded_away() -> dict[str, Any] | None:
+    """Return the record of experiments/away.py, None if there is none."""
+    file = HERE / "results" / f"{AWAY}.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
 def examined(name: str) -> dict[str, Any] | None:
     """The examination of a net; None where there is none yet."""
     file = HERE / "results" / "examination" / f"{name}.json"
@@ -154,6 +241,9 @@ def filled(text: str) -> str:
     def one(place: re.Match[str]) -> str:
         if place[2] == "not_for":
             return place[1] + "".join(f"- {line}\n" for line in NOT_FOR) + place[3]
+        if place[2] == AWAY:
+            photos = recorded_away()
+            return place[1] + (away(photos) if photos else "Not measured yet.\n") + place[3]
         record = examined(place[2])
         if record is None:
             return f"{place[1]}It has not been examined yet.\n{place[3]}"
@@ -167,6 +257,9 @@ def main(check: bool) -> None:
     lacking = set(shipped_models()) - {place[2] for place in PLACE.finditer(text)}
     if lacking:
         sys.exit(f"{CARD} has no place for {', '.join(sorted(lacking))}")
+    photos = recorded_away()
+    if check and photos and (names := outdated(photos)):
+        sys.exit(f"results/{AWAY}.json is of other files of {', '.join(names)}; run: python experiments/away.py FOLDER")
     wanted = {CARD: filled(text)}
     for name in shipped_models():
         if (record := examined(name)) is not None:
