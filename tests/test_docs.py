@@ -161,12 +161,15 @@ def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
     for words in (
         "An expression is not a feeling",
         "Fairness is unmeasured",
-        "2 February",
+        "since 2 February 2025",
+        "since 2 August 2026",
+        "from 2 December 2027",
+        "secondary sources only, see the Official Journal",
         "high-risk",
-        "must be **told**",
+        "must be **informed**",
     ):
         assert words in card
-    for article in ("5(1)(f)", "50(3)", "annex III, point 1(c)", "except for medical or safety reasons", "2(12)"):
+    for article in ("5(1)(f)", "50(3)", "Annex III, point 1(c)", "except for medical or safety reasons", "2(12)"):
         assert article in card
     assert "docs/model-card.md" in README[: README.index("## ")]
 
