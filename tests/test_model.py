@@ -301,7 +301,7 @@ def test_one_of_the_two_files_lacks(folder: Path, tmp_path: Path, name: str) -> 
     ("change", "says"),
     [
         (lambda told: "no json", "is no card: not JSON"),
-        (lambda told: json.dumps({**told, "format": "mien card 9"}), "is no card of this mien"),
+        (lambda told: json.dumps({**told, "format": "mien card 9"}), "written by a newer mien"),
         (lambda told: json.dumps({k: v for k, v in told.items() if k != "labels"}), "lacks labels"),
         (lambda told: "\xff", "is no card: not text"),
     ],

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from mien.errors import MienError
+from mien.errors import MienError, newer_format
 from mien.images import CropRule
 from mien.labels import LabelSet
 
@@ -200,7 +200,8 @@ class Card:
             raise MienError(f"{source}: is no card: not JSON") from None
         if not isinstance(told, dict) or told.get("format") != FORMAT:
             form = told.get("format") if isinstance(told, dict) else None
-            raise MienError(f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'")
+            unknown = f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'"
+            raise MienError(newer_format(source, form, FORMAT) or unknown)
         del told["format"]
         wanted = {f.name for f in fields(cls)}
         if set(told) != wanted:

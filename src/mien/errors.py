@@ -6,6 +6,8 @@ few lines when there is a list of offenders. The command line prints the text al
 
 from __future__ import annotations
 
+import re
+
 
 class MienError(Exception):
     """A mistake or a lack that the user can mend; its text says how."""
@@ -51,3 +53,21 @@ class Stopped(MienError):
     def __init__(self, text: str, signal: int) -> None:
         super().__init__(text)
         self.exit_code = 128 + signal  # as shells count
+
+
+def newer_format(source: object, found: object, newest: str) -> str | None:
+    """Return the error text for a file in a format that is newer than this version reads, else None.
+
+    Args:
+        source: Path of the file.
+        found: Format that the file states, such as "mien card 3".
+        newest: Latest version of that format that this version reads, such as "mien card 2".
+    """
+    kind, _, number = newest.rpartition(" ")
+    version = re.fullmatch(rf"{re.escape(kind)} ([0-9]+)", found) if isinstance(found, str) else None
+    if version is None or int(version[1]) <= int(number):
+        return None
+    return (
+        f"{source}: written by a newer mien: its format is '{found}', and this version reads up to '{newest}'. "
+        "Upgrade with: pip install --upgrade mien"
+    )

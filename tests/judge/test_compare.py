@@ -187,6 +187,19 @@ def test_the_table_for_the_terminal(dataset: Dataset) -> None:
     assert f"{100 * c.arms[1].scores['test'].accuracy.mean:.1f} ± " in shown
 
 
+def test_compare_accepts_precision_in_some_histories(dataset: Dataset) -> None:
+    """Of three seeds one is from before it was recorded, and one was resumed on another machine."""
+    runs = make_records(dataset, {"plain": 0.5, "better": 0.8}, epochs=4)
+    words = {0: (), 1: ("float32",) * 4, 2: ("bf16", "bf16", "float32", "float32")}
+    mixed = [
+        replace(r, history=tuple({**e, "precision": w} for e, w in zip(r.history, words[r.seed], strict=True)))
+        if words[r.seed]
+        else r
+        for r in runs
+    ]
+    assert compare(mixed, dataset).to_dict() == compare(runs, dataset).to_dict()
+
+
 def test_what_cannot_be_compared_is_refused(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     short = {**runs[0].probabilities, "test": runs[0].probabilities["test"][:-1]}

@@ -344,7 +344,7 @@ def test_the_checkpoint_of_another_run_is_refused_with_the_way_out(
 def test_no_single_bit_of_a_checkpoint_flips_unseen(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
     tiny = {"w": torch.tensor([1.0, 2.0])}
-    save_checkpoint(file, Checkpoint(tiny, {}, {}, {}, {}, {"seed": 0, "history": [{"epoch": 1, 'a "b" ü': 0.5}]}))
+    save_checkpoint(file, Checkpoint(tiny, {}, {}, {}, {}, {"recipe": {}, "history": [{"epoch": 1, 'a "b" ü': 0.5}]}))
     whole = file.read_bytes()
     assert len(load_checkpoint(file).state["history"]) == 1
     for place in range(len(whole)):

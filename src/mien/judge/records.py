@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class RunRecord:
         history: one mapping per epoch: epoch, train_loss, train_accuracy (running, on the pictures as trained, in
             training mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in
             evaluation mode), val_loss, val_accuracy, test_loss, test_accuracy (where the split exists), lr, seconds,
-            images_per_second.
+            images_per_second; and `precision`, which is text and missing from older runs.
         probabilities: split -> float32 [N,K] of the judged epoch, in the split's row order.
         seconds: training time.
         machine: what it ran on.
@@ -40,7 +41,7 @@ class RunRecord:
 
     arm: str
     seed: int
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Mapping[str, Any], ...]
     probabilities: Mapping[str, NDArray[np.float32]]
     seconds: float
     machine: Mapping[str, object]
@@ -123,13 +124,19 @@ def _check_history(record: RunRecord) -> None:
     if epochs != list(range(1, len(epochs) + 1)):
         raise MienError(f"run {record.title}: epochs must be 1, 2, 3, ..., got {epochs}")
     for metrics in record.history:
-        if set(metrics) != set(record.history[0]) or not {"train_loss", "train_accuracy"} <= set(metrics):
+        figures = _figures(metrics)
+        if set(figures) != set(_figures(record.history[0])) or not {"train_loss", "train_accuracy"} <= set(figures):
             raise MienError(
                 f"run {record.title}: epoch {metrics['epoch']} has other figures than the first, or lacks train_*"
             )
-        bad = [k for k, v in metrics.items() if not math.isfinite(v)]
+        bad = [k for k, v in figures.items() if not math.isfinite(v)]
         if bad:
             raise MienError(f"run {record.title}: {bad[0]} is no number in epoch {metrics['epoch']}")
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of an epoch: all but the precision, which may change from epoch to epoch."""
+    return {name: value for name, value in metrics.items() if name != "precision"}
 
 
 def _check_judged(record: RunRecord) -> None:
@@ -162,7 +169,7 @@ def _check_alike(runs: Sequence[RunRecord]) -> None:
     for run in runs[1:]:
         may_differ = first.recipe.get("patience", 0)  # epochs without improvement that end a run; 0 never does
         same_length = len(run.history) == len(first.history)
-        if not (same_length or may_differ) or set(run.history[0]) != set(first.history[0]):
+        if not (same_length or may_differ) or set(_figures(run.history[0])) != set(_figures(first.history[0])):
             raise MienError(
                 f"runs of one arm must be of one kind, but {first.title} has {len(first.history)} epochs "
                 f"and {run.title} has {len(run.history)}, or they measured different figures"

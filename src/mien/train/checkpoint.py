@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 from mien.data import atomic
 from mien.errors import RunError
 from mien.train.ema import Average
+from mien.train.run_format import converted, refuse_newer
 from mien.train.selection import chosen_epoch
 
 FORMAT = "mien checkpoint 2"
@@ -40,7 +41,7 @@ class Checkpoint:
         average: the running average of the weights; empty where the recipe keeps none.
         selected: the weights of the chosen epoch; empty where that is the last one done.
         told: split -> probabilities float32 [N,K] of the chosen epoch.
-        state: recipe, seed, data, precision, and `history`, the figures of the epochs done.
+        state: the record of the run (`run_format`), with `history`, the figures and the precision of the epochs done.
     """
 
     net: Tensors
@@ -169,10 +170,11 @@ def as_checkpoint(tensors: Tensors, state: Mapping[str, Any]) -> Checkpoint:
 
 
 def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """Tensors, state and format of a file of mien's, checked by its sum.
+    """Return tensors, state and format of a file; its checksum is verified and its state `converted`.
 
     Raises:
-        RunError: no such file, a damaged one, or none of these formats.
+        NewerRunError: A newer version wrote the file.
+        RunError: There is no such file, it is damaged, or it has none of these formats.
     """
     if not path.is_file():
         raise RunError(f"there is no file {path}")
@@ -183,13 +185,15 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
     except (OSError, SafetensorError) as why:
         raise RunError(f"{path} is damaged, or no safetensors file ({why})") from None
     form = about.get("format", "nothing")
+    for known in formats:
+        refuse_newer(path, form, known)
     if form not in formats and form.startswith("mien "):
         raise RunError(f"{path} is a {form} of another version of mien, and this one reads {' or '.join(formats)}")
     if form not in formats:
         raise RunError(f"{path} is a safetensors file but no {' or '.join(formats)}: its header says {form!r}")
     if digest(tensors, about.get("state", "")) != about.get("sha256"):
         raise RunError(f"{path} is damaged: its content does not add up to its checksum")
-    return tensors, json.loads(about["state"]), form
+    return tensors, converted(json.loads(about["state"]), path), form
 
 
 def digest(tensors: Tensors, state: str) -> str:

@@ -8,7 +8,7 @@ chose.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,7 +69,8 @@ def train(
             shipped net. Where the labels differ, those that it did not know get fresh rows in the head. A run that has
             a checkpoint goes on without it.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        resume: go on after the last finished epoch of the run in `out`, or begin where there is none.
+        resume: go on after the last finished epoch of the run in `out`, or begin where there is none. With precision
+            `auto`, a run that is resumed on another machine continues in the best precision of that machine.
         progress: show a live bar on stderr.
 
     Raises:
@@ -115,8 +116,9 @@ def epochs(
         if is_first():  # of several processes, this one looks after the folder, and judges
             callers.enter_context(run.alone())
         kept = run.resume_point(identity)
-        # A run goes on in the precision that it began with, on other hardware too.
-        fabric = engine(device, kept.state["precision"] if kept else recipe.precision)
+        # `auto` follows the machine at hand: what was trained in bf16 goes on in float32 where bf16 would be emulated.
+        fabric = engine(device, recipe.precision)
+        precision = precision_of(fabric)
         callers.enter_context(torch.random.fork_rng(_own(fabric)))  # their random numbers stay as they are
         torch.manual_seed(seed)
         bare = build_model(recipe.model, len(data.labels))
@@ -142,6 +144,8 @@ def epochs(
 
         shown = progress and fabric.is_global_zero
         with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
+            if not is_over(history, recipe.epochs, recipe.select, recipe.patience):
+                bar.say(_precision_change(history, precision))
             while not is_over(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
                 torch.manual_seed(stream(seed, epoch, NET + PURPOSES * part, torch.device("cpu")).initial_seed())
@@ -183,19 +187,18 @@ def epochs(
                         metrics |= _figures(split, p_NK, faces[split])
                 metrics = fabric.broadcast(metrics)
                 refuse_what_is_no_number(metrics, epoch, recipe, run.folder)
-                history.append(metrics)
+                history.append({**metrics, "precision": precision})
                 if fabric.is_global_zero:
                     state = {
                         **identity,
                         "class_frequencies": class_frequencies(target_NK).tolist(),
-                        "precision": precision_of(fabric),
                         "history": history,
                     }
                     kept = after_epoch(kept, bare, plain, average, told, state)
                     save_checkpoint(run.checkpoint_file, kept)
                     run.write_views(kept)
                     bar.finish(metrics)
-                yield metrics
+                yield history[-1]
 
 
 def probabilities(fabric: Fabric, net: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
@@ -218,6 +221,18 @@ def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, fl
         f"{name}_accuracy": accuracy(label_N, told_N),
         f"{name}_macro_f1": macro_f1(confusion(label_N, told_N, p_NK.shape[1])),
     }
+
+
+def _precision_change(history: Sequence[Metrics], precision: str) -> str:
+    """Return the sentence for a run that is resumed in another precision than its last epoch, else an empty text."""
+    before = history[-1].get("precision", precision) if history else precision
+    if before == precision:
+        return ""
+    last = len(history)
+    first = next((e for e in range(last, 0, -1) if history[e - 1].get("precision") != before), 0) + 1
+    epochs = f"epochs {first}-{last} were" if first < last else f"epoch {last} was"
+    has = "has" if precision == "bf16" else "has no"
+    return f"this machine {has} bf16 arithmetic: continuing in {precision} ({epochs} trained in {before})"
 
 
 def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> Lesson:

@@ -47,6 +47,11 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._rich.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line that stays above the bar; nothing for an empty text."""
+        if self._shown and text:
+            self._console.print(text, highlight=False, soft_wrap=True)
+
     def start(self, epoch: int) -> None:
         """An epoch begins."""
         self._epoch, self._done = epoch, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,7 +64,8 @@ class Recipe:
         select: which epoch's net a run is judged by: `last`, or the best by `val_accuracy`, `val_macro_f1`, `val_loss`.
         patience: end the run after this many epochs without a better `select`; 0 never does.
         mean, std: pixels enter the net as (x/255 - mean)/std.
-        precision: `auto` (bf16 where the chip has it, else float32), `bf16` or `float32`.
+        precision: `auto` (bf16 where the machine at hand computes it in hardware, else float32; a run that is resumed
+            on another machine follows that one), `bf16` or `float32`.
 
     Raises:
         MienError: a field outside its range; the text says which and what it may be.
@@ -184,8 +185,3 @@ CHOICES: dict[str, Collection[str]] = {
     "precision": PRECISIONS,
 }
 MOST = 1_000_000  # more than this of anything is a slip of the finger
-
-
-def with_later_fields(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe as an older mien wrote it, with the fields that it did not know yet at their defaults."""
-    return {**Recipe("any").to_dict(), **recorded}

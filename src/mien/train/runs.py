@@ -1,6 +1,7 @@
 """A run is a folder that a stranger can re-run: recipe.json, machine.json, metrics.jsonl, a checkpoint, predictions.
 
-`recipe.json` says what was trained on which data from which seed and weights; `metrics.jsonl` has a line an epoch; the
+`recipe.json` says what was trained on which data from which seed and weights, and in which format the folder is
+(`run_format`); `metrics.jsonl` has a line an epoch; the
 checkpoint is that of the last epoch, and beside it lies the one before; `predictions-SPLIT.npy` are the chosen epoch's
 probabilities [N,K] in row order, so that judging a finished run needs no torch.
 """
@@ -22,11 +23,12 @@ from numpy.typing import NDArray
 from mien.data.split import TEST, VAL
 from mien.errors import RunError
 from mien.train.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
-from mien.train.recipe import Recipe, with_later_fields
+from mien.train.recipe import Recipe
+from mien.train.run_format import FORMAT, NewerRunError, converted
 from mien.train.schemes import Lesson
 from mien.train.selection import chosen_epoch, is_over
 
-Metrics = Mapping[str, float]
+Metrics = Mapping[str, Any]  # name -> number; `precision` alone is text
 OWN_FILES = (".checkpoint", ".metrics", ".predictions", ".recipe", ".machine")
 
 
@@ -42,11 +44,8 @@ class Run:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Recipe, seed, data and first weights as recorded when the run began."""
-        recorded = _read_json(self.folder / "recipe.json", ("recipe", "seed", "data"))
-        if not isinstance(recorded["recipe"], dict):
-            raise _damaged(self.folder / "recipe.json", "its recipe is no object")
-        return {**recorded, "recipe": with_later_fields(recorded["recipe"])}
+        """Return recipe, seed, data and first weights as recorded when the run began, in the current format."""
+        return self._record()
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -55,7 +54,7 @@ class Run:
 
     @property
     def history(self) -> tuple[Metrics, ...]:
-        """The finished epochs, first to last."""
+        """Return the finished epochs, first to last, in the current format."""
         file = self.folder / "metrics.jsonl"
         if not file.exists():
             return ()
@@ -65,7 +64,7 @@ class Run:
             raise _damaged(file, why) from None
         if not all(isinstance(epoch, dict) and "seconds" in epoch for epoch in epochs):
             raise _damaged(file, "a line that is no epoch's figures")
-        return epochs
+        return tuple(self._record(history=epochs)["history"]) if self._recorded else epochs
 
     @property
     def finished(self) -> bool:
@@ -144,8 +143,18 @@ class Run:
             raise RunError(f"{self.folder} holds no {self.checkpoint_file.name}; is it the folder of a run?")
         try:
             return load_checkpoint(there[0])
+        except NewerRunError:
+            raise  # it is whole: to delete it would lose its epochs
         except RunError as why:
             raise RunError(f"{why}. {_way_out(there, 'Move it away, or train in another --out')}") from None
+
+    def _record(self, **more: object) -> dict[str, Any]:
+        """Read `recipe.json`, which states the format of all text files in the folder, and convert it and `more`."""
+        file = self.folder / "recipe.json"
+        recorded = _read_json(file, ("recipe", "seed", "data"))
+        if not isinstance(recorded["recipe"], dict):
+            raise _damaged(file, "its recipe is no object")
+        return converted({**recorded, **more}, file)
 
     @property
     def _recorded(self) -> bool:
@@ -220,6 +229,7 @@ def identity_of(
     """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), other nets."""
     dataset = learned.dataset
     return {
+        "format": FORMAT,
         "recipe": recipe.to_dict(),
         "seed": seed,
         "data": {
@@ -250,8 +260,7 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str 
 
 
 def _differences_of(kept: Checkpoint, identity: Mapping[str, Any]) -> list[str]:
-    own = {k: kept.state.get(k) for k in identity} | {"recipe": with_later_fields(kept.state["recipe"])}
-    return differences(own, identity)
+    return differences({k: kept.state.get(k) for k in identity}, identity)
 
 
 def _way_out(there: Sequence[Path], otherwise: str, identity: Mapping[str, Any] | None = None) -> str:

@@ -15,11 +15,12 @@ from torch import nn
 from mien.errors import RunError
 from mien.train.checkpoint import FORMAT as CHECKPOINT
 from mien.train.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
-from mien.train.recipe import Recipe, with_later_fields
+from mien.train.recipe import Recipe
 from mien.train.runs import Run
 from mien.train.selection import chosen_epoch
 
 FORMAT = "mien weights 1"
+RECORDED = ("format", "recipe", "seed", "data", "init", "teachers", "class_frequencies")  # of a checkpoint's state
 SHIPPED = Path(str(files("mien") / "assets"))
 ENDING = ".safetensors"
 
@@ -31,9 +32,9 @@ class Weights:
     Attributes:
         name: what they were asked for by, without folders.
         tensors: the net's state, one tensor per name.
-        about: recipe, seed, data (labels in order, name, digest), what they began from (`init`), who taught them
-            (`teachers`), the class frequencies of the training targets (`class_frequencies`), and the figures of the
-            epoch that they are of.
+        about: the record of the run (`run_format`): recipe, seed, data (labels in order, name, digest), what they began
+            from (`init`), who taught them (`teachers`), the class frequencies of the training targets
+            (`class_frequencies`), and the figures of the epoch that they are of.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Weights:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        return with_later_fields(self.about["recipe"])
+        return dict(self.about["recipe"])
 
     @property
     def identity(self) -> dict[str, str]:
@@ -137,7 +138,7 @@ def _read(file: Path, name: str) -> Weights:
 
 
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
-    recipe, history = with_later_fields(checkpoint.state["recipe"]), checkpoint.state["history"]
+    recipe, history = checkpoint.state["recipe"], checkpoint.state["history"]
     figures = history[chosen_epoch(history, recipe["select"]) - 1]
-    kept = {k: checkpoint.state.get(k) for k in ("recipe", "seed", "data", "init", "teachers", "class_frequencies")}
+    kept = {k: checkpoint.state.get(k) for k in RECORDED}
     return Weights(name, checkpoint.judged, {**kept, "figures": figures})

@@ -1,0 +1,67 @@
+"""The format of a run's record, and the conversion of records that older versions wrote.
+
+The record (recipe, seed, data, initial weights, figures of the epochs) is stored in `recipe.json`, in the state of a
+checkpoint and in released weights. Each copy states its format, and each is read through `converted`, so that all other
+code knows the current format only. A record without a format is of version 0.
+
+To rename a field, a key or a value of the record, append a function to `CONVERTERS`. A new field of the recipe needs
+none: `converted` sets it to its default.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mien.errors import RunError, newer_format
+from mien.train.recipe import Recipe
+
+KIND = "mien run"
+Record = dict[str, Any]
+
+
+class NewerRunError(RunError):
+    """A run that a newer version wrote. It is not damaged, so no other file of the run should replace it."""
+
+
+def _give_each_epoch_its_precision(record: Record) -> None:
+    """Convert version 0, whose runs kept one precision for all epochs and noted it once, in the checkpoint's state."""
+    if "precision" in record:
+        precision = record.pop("precision")
+        record["history"] = [{**epoch, "precision": precision} for epoch in record["history"]]
+
+
+# CONVERTERS[n] changes a record of version n into one of version n + 1. A record has `recipe`, and where they are known
+# `seed`, `data`, `init`, `teachers`, `class_frequencies`, `history` (all epochs) or `figures` (one epoch).
+CONVERTERS: tuple[Callable[[Record], None], ...] = (_give_each_epoch_its_precision,)
+FORMAT = f"{KIND} {len(CONVERTERS)}"
+
+
+def converted(record: Mapping[str, Any], source: object) -> Record:
+    """Return a record in the current format, with the recipe fields that it lacks at their defaults.
+
+    Args:
+        record: A record of any version; it stays as it is.
+        source: The file that it was read from, for the error.
+
+    Raises:
+        NewerRunError: A newer version wrote it.
+        RunError: Its format is none of a run.
+    """
+    found = record.get("format", f"{KIND} 0")
+    refuse_newer(source, found, FORMAT)
+    known = [f"{KIND} {version}" for version in range(len(CONVERTERS) + 1)]
+    if found not in known:
+        raise RunError(f"{source} is no record of a run: its format is {found!r}, expected '{FORMAT}'")
+    new = copy.deepcopy({**record, "format": FORMAT})
+    for convert in CONVERTERS[known.index(found) :]:
+        convert(new)
+    return {**new, "recipe": {**Recipe("any").to_dict(), **new["recipe"]}}
+
+
+def refuse_newer(source: object, found: object, newest: str) -> None:
+    """Raise `NewerRunError` if `found`, the format of the file `source`, is a later version of `newest`."""
+    says = newer_format(source, found, newest)
+    if says:
+        raise NewerRunError(says)
