@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LABEL_SETS, SPELLINGS, LabelSet, label_set_for, projection
+from mien.labels import (
+    FER7,
+    FERPLUS8,
+    FERPLUS_COLUMNS,
+    LABEL_SETS,
+    SPELLINGS,
+    LabelSet,
+    counterpart,
+    label_set_for,
+    projection,
+    same_classes,
+)
+
+OLD = LabelSet("ferplus8", ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"))
 
 
 def test_order_is_fer2013s() -> None:
@@ -18,15 +32,66 @@ def test_usual_spellings_are_understood(spelling: str, index: int) -> None:
     assert FER7.index(spelling) == index
 
 
-def test_every_spelling_leads_to_one_of_the_seven() -> None:
-    assert set(SPELLINGS.values()) <= set(FER7.names)
-    assert not set(SPELLINGS) & set(FER7.names)
+@pytest.mark.parametrize("labels", [FER7, FERPLUS8, OLD], ids=["fer7", "ferplus8", "old"])
+@pytest.mark.parametrize("spelling", ["happy", "happiness", "Joy", "sad", "sadness", "angry", " ANGER ", "scared"])
+def test_index_in_any_spelling_is_the_same_class(labels: LabelSet, spelling: str) -> None:
+    expression = spelling.strip().lower()
+    expression = {"happiness": "happy", "joy": "happy", "sadness": "sad", "anger": "angry", "scared": "fear"}.get(
+        expression, expression
+    )
+    assert FER7.names[projection(labels, FER7)[labels.index(spelling)].argmax()] == expression
 
 
-def test_ferplus_is_the_first_eight_columns() -> None:
-    assert FERPLUS8.names == FERPLUS_COLUMNS[:8]
-    assert FERPLUS8.names == ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+@pytest.mark.parametrize("labels", [FERPLUS8, OLD], ids=["ferplus8", "old"])
+def test_index_of_contemptuous_is_contempt(labels: LabelSet) -> None:
+    assert labels.index("contemptuous") == 7
+
+
+def test_every_spelling_leads_to_one_of_the_eight() -> None:
+    assert set(SPELLINGS.values()) <= set(FERPLUS8.names)
+    assert not set(SPELLINGS) & set(FERPLUS8.names)
+
+
+def test_ferplus8_has_the_columns_of_the_file_under_fer7_names() -> None:
+    assert (*OLD.names, "unknown", "NF") == FERPLUS_COLUMNS
+    assert FERPLUS8.names == ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
+    assert set(FERPLUS8.names) == {*FER7.names, "contempt"}
     assert LABEL_SETS == {"fer7": FER7, "ferplus8": FERPLUS8}
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "same"),
+    [
+        (OLD.names, FERPLUS8.names, True),
+        (("Happy", "sad"), ("happiness", "SADNESS"), True),
+        (("wink", "happy"), ("wink", "joy"), True),
+        (("happy", "happiness"), ("happy", "happiness"), True),
+        (("happy", "happiness"), ("happiness", "happy"), False),  # two classes of one set, in another order
+        (("Keen", "keen"), ("keen", "Keen"), False),
+        (FERPLUS8.names, FER7.names, False),
+        (("happy", "sad"), ("sad", "happy"), False),
+        (("happy", "sad"), ("happy", "sad", "fear"), False),
+        (("happy", "wink"), ("happy", "blink"), False),
+    ],
+)
+def test_same_classes_compares_meaning_and_order(names: tuple[str, ...], others: tuple[str, ...], same: bool) -> None:
+    assert same_classes(names, others) is same
+    assert same_classes(others, names) is same
+
+
+def test_counterpart_prefers_the_name_then_its_case() -> None:
+    assert counterpart("happy", ("joy", "Happy", "happy")) == 2
+    assert counterpart("happy", ("joy", "Happy")) == 1
+    assert counterpart("happy", ("wink", "joy")) == 1
+    assert counterpart("happy", ("wink", "blink")) is None
+
+
+@pytest.mark.parametrize("other", [FERPLUS8, OLD], ids=["ferplus8", "old"])
+def test_projection_of_old_names_is_the_same_both_ways(other: LabelSet) -> None:
+    assert (projection(OLD, other) == np.eye(8)).all()
+    assert (projection(other, OLD) == np.eye(8)).all()
+    assert (projection(other, FER7) == projection(FERPLUS8, FER7)).all()
+    assert (projection(FER7, other) == projection(FER7, FERPLUS8)).all()
 
 
 def test_projection_between_the_sets() -> None:

@@ -20,7 +20,7 @@ import mien.model
 import nets
 from mien import model as room
 from mien.errors import ModelError
-from mien.labels import FER7, FERPLUS8, LabelSet
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
 FACES = np.random.RandomState(0).randint(0, 256, (9, 48, 48)).astype(np.uint8)
 
@@ -284,6 +284,13 @@ def test_own_labels(tmp_path: Path) -> None:
     net = mien.model.load(nets.write_net(tmp_path / "net", labels))
     assert net.labels == labels
     assert net.probabilities(FACES).shape == (9, 3)
+
+
+@pytest.mark.parametrize("names", [FERPLUS8.names, FERPLUS_COLUMNS[:8]], ids=["new", "old"])
+def test_load_keeps_the_names_of_the_card(tmp_path: Path, names: tuple[str, ...]) -> None:
+    net = mien.model.load(nets.write_net(tmp_path / "net", LabelSet("ferplus8", names)))
+    assert net.labels.names == net.card.labels.names == names
+    assert net.labels.index("happiness") == net.labels.index("happy") == 1
 
 
 @pytest.mark.parametrize("name", ["card.json", "model.onnx"])

@@ -1,13 +1,64 @@
-"""Label sets: which expressions there are, in which order, under which spellings."""
+"""Label sets: the expressions, their order and their spellings."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
+
+# Spellings of the eight expressions in other data sets and packages, each with the one used here.
+SPELLINGS = {
+    "anger": "angry",
+    "contemptuous": "contempt",
+    "disgusted": "disgust",
+    "disgusting": "disgust",
+    "fearful": "fear",
+    "afraid": "fear",
+    "scared": "fear",
+    "happiness": "happy",
+    "joy": "happy",
+    "sadness": "sad",
+    "surprised": "surprise",
+    "surprising": "surprise",
+    "calm": "neutral",
+}
+
+
+def usual_name(name: str) -> str:
+    """Return the class name used here for `name`; a name that is no spelling in `SPELLINGS` is only lowercased."""
+    lowered = _lowered(name)
+    return SPELLINGS.get(lowered, lowered)
+
+
+def counterpart(name: str, names: Sequence[str]) -> int | None:
+    """Find the class that `name` means among `names`.
+
+    Args:
+        name: A class name in any spelling.
+        names: Class names, each in any spelling.
+
+    Returns:
+        The index of the same name, else of the same name in another case, else of another spelling of it; None where
+        there is none.
+    """
+    for alike in (str, _lowered, usual_name):
+        found = [alike(other) for other in names]
+        if alike(name) in found:
+            return found.index(alike(name))
+    return None
+
+
+def same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
+    """Tell whether two lists name the same classes in the same order, whatever the spelling of each."""
+    return len(names) == len(others) and all(counterpart(name, others) == k for k, name in enumerate(names))
+
+
+def _lowered(name: str) -> str:
+    return name.strip().lower()
 
 
 @dataclass(frozen=True)
@@ -31,13 +82,15 @@ class LabelSet:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """The index of `name`, any usual spelling of it included (`happiness` for `happy`)."""
-        wanted = name.strip().lower()
-        for spelling in (wanted, SPELLINGS.get(wanted, wanted)):
-            lowered = [n.lower() for n in self.names]
-            if spelling in lowered:
-                return lowered.index(spelling)
-        raise MienError(f"'{name}' is no class of {self.name}; its classes are {', '.join(self.names)}")
+        """Return the index of `name`, in any spelling: `happiness` finds `happy`, and `happy` finds `happiness`.
+
+        Raises:
+            MienError: No class of this set is spelled so.
+        """
+        found = counterpart(name, self.names)
+        if found is None:
+            raise MienError(f"'{name}' is no class of {self.name}; its classes are {', '.join(self.names)}")
+        return found
 
 
 # The order is that of the `emotion` column of fer2013.csv (Goodfellow et al. 2013, arXiv 1307.0414).
@@ -49,51 +102,31 @@ FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 
-# What FER+ tells apart: its columns but for the two that are no expressions.
-FERPLUS8 = LabelSet("ferplus8", FERPLUS_COLUMNS[:8])
+# The expressions among these columns, named as in FER7.
+FERPLUS8 = LabelSet("ferplus8", tuple(usual_name(column) for column in FERPLUS_COLUMNS[:8]))
 
 # The sets that can be asked for by name; a folder's own comes with the folder.
 LABEL_SETS = {labels.name: labels for labels in (FER7, FERPLUS8)}
 
-# Spellings of the seven that folders and other packages use, each with our name.
-SPELLINGS = {
-    "anger": "angry",
-    "disgusted": "disgust",
-    "disgusting": "disgust",
-    "fearful": "fear",
-    "afraid": "fear",
-    "scared": "fear",
-    "happiness": "happy",
-    "joy": "happy",
-    "sadness": "sad",
-    "surprised": "surprise",
-    "surprising": "surprise",
-    "calm": "neutral",
-}
-
 
 def label_set_for(folder_names: list[str]) -> LabelSet:
     """FER7 if every name is a usual spelling of one of the seven, else a set of just these names, sorted."""
-    known = {_usual(n) for n in folder_names}
+    known = {usual_name(n) for n in folder_names}
     if known <= set(FER7.names) and len(known) == len(set(folder_names)):
         return FER7
     return LabelSet("custom", tuple(sorted(set(folder_names))))
 
 
 def projection(of: LabelSet, onto: LabelSet) -> NDArray[np.float64]:
-    """How the classes of one set go over into another's, float64 [K_of,K_onto]: a 1 where two names mean the same.
+    """Map the classes of one set to those of another.
 
-    A class without a counterpart, such as FER+'s `contempt` among the seven, is a row of zeros.
+    Returns:
+        float64 [K_of,K_onto], with a 1 where two names mean the same class. A class without a counterpart, such as
+        `contempt` in `FER7`, is a row of zeros.
     """
     over = np.zeros((len(of), len(onto)))
     for row, name in enumerate(of.names):
-        same = [n for n in onto.names if n == name] or [n for n in onto.names if _usual(n) == _usual(name)]
-        if same:
-            over[row, onto.names.index(same[0])] = 1
+        column = counterpart(name, onto.names)
+        if column is not None:
+            over[row, column] = 1
     return over
-
-
-def _usual(name: str) -> str:
-    """`name` as we spell it, where it is a spelling of one of the seven."""
-    lowered = name.strip().lower()
-    return SPELLINGS.get(lowered, lowered)

@@ -13,7 +13,7 @@ from mien.data import by_majority, judged_as, load
 from mien.data.split import Dataset, Split
 from mien.data.votes import distribution, majority, multi_label, taught, truth_of, votes_digest
 from mien.errors import DataError
-from mien.labels import FER7, FERPLUS8, LabelSet
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
 NEUTRAL, HAPPY, SURPRISE, SAD, ANGER, DISGUST, FEAR, CONTEMPT, UNKNOWN, NF = range(10)
 Rule = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -157,7 +157,9 @@ def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
 
 def test_a_data_set_as_a_net_is_judged_on_it(voted: Dataset) -> None:
     assert judged_as(voted, FER7.names) is voted
-    assert judged_as(voted, FERPLUS8.names).labels == FERPLUS8
+    for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
+        assert judged_as(voted, names).labels == FERPLUS8
+    assert judged_as(voted, ("Anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")) is voted
     by_votes = judged_as(voted, FER7.names, by_votes=True)
     assert (by_votes.name, by_votes.labels) == ("ferplus", FER7)
     unvoted = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})

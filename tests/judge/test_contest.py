@@ -52,9 +52,7 @@ def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
 def test_classes_that_the_data_lacks_are_left_out() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
-    over = [
-        FERPLUS8.names.index(n) for n in ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-    ]
+    over = [FERPLUS8.names.index(name) for name in FER7.names]
     eight_NK = np.full((300, 8), 0.01, np.float32)
     eight_NK[:, 7] = 0.5  # contempt, which all of them seem to show most
     eight_NK[np.arange(300), np.array(over)[y_N]] = 0.4
@@ -63,6 +61,18 @@ def test_classes_that_the_data_lacks_are_left_out() -> None:
     assert found.rounds[0].evaluations[1].accuracy == 1
     with pytest.raises(MienError, match="eight does not know angry"):
         contest([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", LabelSet("x", ("fear", "sad")), y_N)], data, "val")
+
+
+@pytest.mark.parametrize("old", [("happiness", "sadness", "anger"), ("Happy", "SAD", "angry")])
+def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> None:
+    data = make_voted()
+    told_NK = said(data["val"].labels_N, 0.5)
+    spelled = dict(zip(("happy", "sad", "angry"), old, strict=True))
+    other = LabelSet("the net's", tuple(spelled.get(name, name) for name in FER7.names))
+    found = contest([Entry("a", FER7, told_NK), Entry("b", other, told_NK)], data, "val")
+    assert found.projected == ()
+    first, second = found.rounds[0].evaluations
+    assert (first.accuracy, first.nll) == (second.accuracy, pytest.approx(second.nll))
 
 
 def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> None:

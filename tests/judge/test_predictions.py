@@ -12,7 +12,7 @@ from mien.data import Dataset
 from mien.errors import DataError, MienError
 from mien.judge import judge_predictions
 from mien.judge.predictions import classes_of, is_predictions, read_predictions
-from mien.labels import FER7, FERPLUS8
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
 from .conftest import make_dataset
 
@@ -54,6 +54,15 @@ def test_classes_by_name_of_their_set_or_one_by_one(dataset: Dataset) -> None:
     assert (labels, places.tolist()) == (FERPLUS8, list(range(8)))
     labels, places = classes_of("contempt,happy,neutral,sad,angry,disgust,fear,surprise", dataset, 8, "p")
     assert (labels, places.tolist()) == (FERPLUS8, [2, 1, 7, 3, 4, 5, 6, 0])
+
+
+@pytest.mark.parametrize("spelling", [FERPLUS8.names, FERPLUS_COLUMNS[:8]], ids=["new", "old"])
+def test_classes_of_ferplus_columns_in_either_spelling(dataset: Dataset, spelling: tuple[str, ...]) -> None:
+    labels, places = classes_of(",".join(spelling[::-1]), dataset, 8, "p")
+    assert (labels, places.tolist()) == (FERPLUS8, list(range(8))[::-1])
+    own = replace(dataset, labels=LabelSet("own", FERPLUS_COLUMNS[:8]))
+    labels, places = classes_of(",".join(spelling), own, 8, "p")
+    assert (labels, places.tolist()) == (own.labels, list(range(8)))
 
 
 def test_eight_classes_need_votes(dataset: Dataset, file: Path) -> None:

@@ -32,7 +32,7 @@ from mien.judge import (
 )
 from mien.judge.calibration import cross_fitted_ece, log_of
 from mien.judge.tables import models_table
-from mien.labels import FER7, FERPLUS8, LabelSet
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
 # FER+ columns of FER2013's classes.
 COLUMN = {0: 4, 1: 5, 2: 6, 3: 1, 4: 3, 5: 2, 6: 0}
@@ -166,6 +166,17 @@ def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Da
     Console(file=said, width=80).print(judgement_table(found))
     assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
     assert max(map(len, said.getvalue().splitlines())) <= 80
+
+
+def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: Dataset) -> None:
+    voted, found = with_votes(data), []
+    for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
+        net = mien.model.load(nets.write_net(tmp_path / names[1], LabelSet("ferplus8", names)))
+        told_NK, judgement = judge_model(net, voted, "val", name="net")
+        assert judgement is not None
+        found.append((told_NK.tolist(), judgement.to_dict(), chosen_of(Net.of(net), voted, "val")))
+    assert found[0] == found[1]
+    assert [c["name"] for c in found[1][1]["classes"]] == list(FERPLUS8.names)
 
 
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:

@@ -14,7 +14,7 @@ from found import FLAT, HAPPY, LABELS, SAD, analysis, face
 
 from mien.errors import MienError
 from mien.images import read_picture
-from mien.labels import FER7, FERPLUS8
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.read import Face, annotate, lettering, sample
 from mien.read.colours import OF_EXPRESSION, colour_of
 from mien.read.drawing import LEGIBLE, enlarged
@@ -145,13 +145,18 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
 # ---- colours
 
 
-@pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, ("bored", "keen", "puzzled")])
+@pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
 def test_no_two_classes_share_a_colour(labels: tuple[str, ...]) -> None:
     assert len({colour_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
 
 
 def test_an_expression_has_its_colour_under_every_spelling() -> None:
-    assert colour_of("happiness", FERPLUS8.names) == colour_of("happy", FER7.names) == OF_EXPRESSION["happy"]
+    assert (
+        colour_of("happiness", FERPLUS_COLUMNS[:8])
+        == colour_of("happy", FERPLUS8.names)
+        == colour_of("happy", FER7.names)
+        == OF_EXPRESSION["happy"]
+    )
 
 
 def test_the_colours_are_told_apart_by_the_colour_blind() -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import mien
+import nets
 from mien.errors import MienError, PictureError
 from mien.images import read_picture
+from mien.labels import FERPLUS_COLUMNS, LabelSet
 from mien.read import Recognizer, sample
 from mien.read.explain import GAP, HEAD, SIDE, draw, explain
 
@@ -61,6 +63,20 @@ def test_without_class_weights_there_is_no_panel_for_them(recognizer: Recognizer
     assert drawn.shape[1] == 2 * (SIDE + GAP) + GAP
     assert (drawn[:, -SIDE - GAP :] == whole[:, -SIDE - GAP :]).all()
     assert draw((alone, one)).shape == (2 * whole.shape[0], *whole.shape[1:])
+
+
+@pytest.mark.parametrize("label", ["happiness", "Happy", "joy"])
+def test_explain_any_spelling_is_the_models_class(recognizer: Recognizer, label: str) -> None:
+    (asked,), (plain,) = (explain(recognizer, sample(), label=name) for name in (label, "happy"))
+    assert (asked.label, asked.face.label) == ("happy", "happy")
+    assert np.array_equal(asked.occlusion_HW, plain.occlusion_HW)
+
+
+@pytest.mark.parametrize("label", ["happiness", "happy"])
+def test_explain_a_model_of_old_names_uses_its_own(tmp_path: Path, label: str) -> None:
+    old = mien.load(nets.write_net(tmp_path / "net", LabelSet("ferplus8", FERPLUS_COLUMNS[:8])), detector="whole")
+    (one,) = explain(old, sample(), label=label)
+    assert one.label == "happiness"
 
 
 def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mien.cli.options import Data, Device, Json, Page, Strict, Votes
 from mien.cli.shell import refuse_unwritable, stoppable, tell_written, write, write_json
 from mien.cli.subject import Subject, find_subject, open_net
 from mien.errors import MienError, ModelError
+from mien.labels import same_classes
 
 if TYPE_CHECKING:
     from mien.data import Split
@@ -143,7 +144,7 @@ def _examined(
     assert subject.truth is not None, "a net with a judgement has a truth"
     assert subject.ask is not None, "and can be asked"
     for name, net in others.items():
-        if net.labels != subject.truth.labels.names:
+        if not same_classes(net.labels, subject.truth.labels.names):
             raise MienError(f"{name} and {subject.name} tell other classes apart, so they cannot stand side by side")
     faces = subject.truth[split]
     nets = {subject.name: subject.ask, **{name: net.ask for name, net in others.items()}}

@@ -128,6 +128,6 @@ def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
     """A net's classes, and those of the data themselves where they are the same."""
-    from mien.labels import LabelSet
+    from mien.labels import LabelSet, same_classes
 
-    return dataset.labels if names == dataset.labels.names else LabelSet("the net's", names)
+    return dataset.labels if same_classes(names, dataset.labels.names) else LabelSet("the net's", names)

@@ -28,7 +28,7 @@ from mien.data.holdout import held_out
 from mien.data.offenders import Offenders, unreadable
 from mien.data.split import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.errors import DataError
-from mien.labels import FER7, SPELLINGS, LabelSet, label_set_for
+from mien.labels import FER7, LabelSet, label_set_for, usual_name
 from mien.threads import asked
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -177,7 +177,7 @@ def _quoted(names: list[str]) -> str:
 
 def _spells_fer7(names: set[str]) -> bool:
     """Whether these are spellings of some of the seven, no two of them of the same one."""
-    usual = [SPELLINGS.get(name.strip().lower(), name.strip().lower()) for name in names]
+    usual = [usual_name(name) for name in names]
     return set(usual) <= set(FER7.names) and len(set(usual)) == len(usual)
 
 

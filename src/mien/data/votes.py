@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.data.split import SPLITS, Dataset, Split
 from mien.errors import DataError
-from mien.labels import FER7, FERPLUS8, LabelSet, projection
+from mien.labels import FER7, FERPLUS8, LabelSet, projection, same_classes
 
 Votes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -116,10 +116,10 @@ def judged_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False)
     Raises:
         DataError: the classes are neither those of `dataset` nor FER+'s, or they are FER+'s and a split has no votes.
     """
-    if tuple(names) == dataset.labels.names:
+    if same_classes(names, dataset.labels.names):
         voted = dataset.labels == FER7 and all(split.votes_NV is not None for split in dataset.splits.values())
         return by_majority(dataset, FER7) if by_votes and voted else dataset
-    if tuple(names) == FERPLUS8.names:
+    if same_classes(names, FERPLUS8.names):
         if all(split.votes_NV is None for split in dataset.splits.values()):
             raise DataError(
                 f"FER+'s eight classes are judged by its raters, and {dataset.source} has no votes; give the file that "

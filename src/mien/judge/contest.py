@@ -16,7 +16,7 @@ from mien.judge.doubts import disputed_labels_met, doubts
 from mien.judge.evaluate import Evaluation
 from mien.judge.pairs import Pair, pair
 from mien.judge.protocols import Judgement, View, judge_split, places, views
-from mien.labels import LabelSet, projection
+from mien.labels import LabelSet, projection, same_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: b
         for entry, told_N in zip(entries, said, strict=True)
         if (found := disputed_labels_met(told_N, dataset, split)) is not None
     }
-    projected = tuple(e.name for e in entries if e.labels != dataset.labels)
+    projected = tuple(e.name for e in entries if not same_classes(e.labels.names, dataset.labels.names))
     rounds = _rounds(entries, judged, said, rows_N, views(dataset, dataset, split, strict=strict))
     every = tuple(sentence for found in suspicions.values() for sentence in found)
     return Contest(dataset.title, split, rounds, every, doubted, disputed, projected)
@@ -150,7 +150,7 @@ def _rounds(
 
 def _in_classes_of(labels: LabelSet, entry: Entry) -> NDArray[np.float32]:
     """Probabilities among `labels` alone, float32 [N,K]; where a package gives none of them anything, all alike."""
-    if entry.labels == labels:
+    if same_classes(entry.labels.names, labels.names):
         return np.asarray(entry.told_NK, np.float32)
     over = projection(entry.labels, labels)
     lacking = [name for name, faces in zip(labels.names, over.sum(0), strict=True) if not faces]

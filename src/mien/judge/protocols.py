@@ -22,7 +22,7 @@ from mien.errors import MienError
 from mien.judge.chosen import LAST
 from mien.judge.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
 from mien.judge.net import Net
-from mien.labels import FER7, FERPLUS8, LabelSet
+from mien.labels import FER7, FERPLUS8, LabelSet, same_classes
 from mien.model import Model
 
 # What the figures by the other truth are called among those by the first.
@@ -233,7 +233,7 @@ def _same_faces(net: Net, dataset: Dataset, split: str) -> bool:
         return bool(learned.get("name") == "fer2013" and faces == len(dataset[split]))
     if dataset[split].votes_NV is None:
         return bool(faces <= len(dataset[split]))
-    labels = FERPLUS8 if net.labels == FERPLUS8.names else FER7
+    labels = FERPLUS8 if same_classes(net.labels, FERPLUS8.names) else FER7
     return bool(faces == len(by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.labels import SPELLINGS
+from mien.labels import usual_name
 from mien.read.results import UNCERTAIN
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
@@ -38,7 +38,7 @@ def colour_of(label: str, labels: Sequence[str]) -> Colour:
     """
     if label == UNCERTAIN:
         return _WHITE
-    usual = [SPELLINGS.get(name.lower(), name.lower()) for name in labels]
+    usual = [usual_name(name) for name in labels]
     if label in labels and set(usual) <= set(OF_EXPRESSION):
         return OF_EXPRESSION[usual[list(labels).index(label)]]
     return _IN_ORDER[list(labels).index(label) % len(_IN_ORDER)] if label in labels else _WHITE

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.images import Picture, read_picture
+from mien.labels import counterpart
 from mien.read import lettering
 from mien.read.recognizer import Recognizer
 from mien.read.results import Face
@@ -58,14 +59,15 @@ def explain(
     Args:
         recognizer: what reads it; the mirror image is not asked.
         image: as of `Recognizer.analyze`, and so is `order`.
-        label: the class to be explained; by default each face's likeliest.
+        label: the class to be explained, in any usual spelling; by default each face's likeliest.
 
     Raises:
         PictureError: the picture cannot be read.
         MienError: the net tells no class `label` apart.
     """
     names = recognizer.labels.names
-    if label is not None and label not in names:
+    asked = None if label is None else counterpart(label, names)
+    if label is not None and asked is None:
         raise MienError(f"the net {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
     picture_HW3 = read_picture(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
     found = recognizer.detect(picture_HW3)
@@ -73,7 +75,7 @@ def explain(
     told_NK, maps_NCHW = recognizer.model.maps(cut_NHW)
     made = []
     for one, cut_HW, told_K, maps_CHW in zip(found, cut_NHW, told_NK, maps_NCHW, strict=True):
-        k = int(told_K.argmax()) if label is None else names.index(label)
+        k = int(told_K.argmax()) if asked is None else asked
         made.append(
             Explanation(
                 recognizer.face(one, told_K), names[k], cut_HW, _activation(recognizer, maps_CHW, k, len(cut_HW)),

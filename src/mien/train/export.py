@@ -30,6 +30,7 @@ from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
 from mien.judge import calibration, metrics
 from mien.judge.protocols import judge_model
+from mien.labels import same_classes
 from mien.model import BATCH, CARD, GRAPH, Model, read_card
 from mien.threads import asked, threads
 from mien.train.batches import normalise
@@ -87,7 +88,7 @@ def export(
         weights.put_into(net, weights.labels)
         reader = Reader(net, recipe["mean"], recipe["std"])
         draft = _draft(name or recipe["name"], storage, weights, reader, dataset, truth)
-        plain = graph_of(reader, weights.labels)
+        plain = graph_of(reader, truth.labels.names)
         stored = _stored(plain, storage, dataset)
         told_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
         if stored is not plain:
@@ -115,7 +116,7 @@ def _truth(weights: Weights, dataset: Dataset) -> Dataset:
     if data.get("votes") and voted and votes_digest(dataset) != data["votes"]:
         raise RunError(f"{known} and other FER+ votes than those given: export it with those same votes")
     truth = judged(dataset, recipe["scheme"], recipe["label_set"])
-    if truth.labels.names != weights.labels:
+    if not same_classes(truth.labels.names, weights.labels):
         raise RunError(
             f"{weights.name} tells {', '.join(weights.labels)} apart, "
             f"but {dataset.source} is labelled {', '.join(truth.labels.names)}"

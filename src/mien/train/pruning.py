@@ -12,6 +12,7 @@ from mien.data import votes
 from mien.data.audit import copies_of_judged
 from mien.data.split import TRAIN, Dataset
 from mien.errors import RunError
+from mien.labels import same_classes
 from mien.train.doubts import find_doubts, most_doubtful
 from mien.train.recipe import Recipe
 from mien.train.schemes import SCHEMES, Lesson
@@ -48,7 +49,7 @@ def pruned(learned: Lesson, recipe: Recipe, dataset: Dataset) -> Lesson:
 def _by_doubts(learned: Lesson, recipe: Recipe) -> tuple[NDArray[np.bool_], torch.Tensor, str]:
     """Which faces are dropped, bool [N]; the targets, softer where asked; and the sum of the doubts gone by."""
     doubts, data, train = find_doubts(recipe.doubts), learned.dataset, learned.dataset[TRAIN]
-    if doubts.labels != data.labels.names or not SCHEMES[recipe.scheme].own_labels:
+    if not same_classes(doubts.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
         raise RunError(
             f"the doubts in {recipe.doubts} are about the labels {', '.join(doubts.labels)} of the data itself, and "
             f"recipe '{recipe.name}' learns {', '.join(data.labels.names)} by the scheme {recipe.scheme}"

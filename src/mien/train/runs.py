@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mien.data.split import TEST, VAL
 from mien.errors import RunError
+from mien.labels import same_classes
 from mien.train.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
 from mien.train.recipe import Recipe
 from mien.train.run_format import FORMAT, NewerRunError, converted
@@ -254,9 +255,16 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str 
         a, b = recorded.get(key), wanted.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             found += differences(a, b, f"{at}{key}.")
-        elif a != b:
+        elif a != b and not (f"{at}{key}" == "data.labels" and _same_labels(a, b)):
             found.append(f"{at}{key} is {json.dumps(a)} there and {json.dumps(b)} here")
     return found
+
+
+def _same_labels(recorded: Any, wanted: Any) -> bool:
+    """Tell whether two records of class names mean the same classes; old runs record `happiness` for `happy`."""
+    if not (isinstance(recorded, list) and isinstance(wanted, list)):
+        return False
+    return same_classes([str(name) for name in recorded], [str(name) for name in wanted])
 
 
 def _differences_of(kept: Checkpoint, identity: Mapping[str, Any]) -> list[str]:

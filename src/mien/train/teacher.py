@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mien.errors import RunError
+from mien.labels import same_classes
 from mien.train.batches import Batch
 from mien.train.imbalance import with_prior
 from mien.train.models import build_model
@@ -34,7 +35,7 @@ def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
     names = [recipe.teacher] if whole else recipe.teacher.split(JOIN)
     found = tuple(find_weights(name.strip()) for name in names if name.strip())
     for weights in found:
-        if weights.labels != tuple(labels):
+        if not same_classes(weights.labels, labels):
             raise RunError(
                 f"the teacher '{weights.name}' tells {', '.join(weights.labels)} apart, "
                 f"and recipe '{recipe.name}' learns {', '.join(labels)}"

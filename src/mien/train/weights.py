@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from mien.errors import RunError
+from mien.labels import counterpart
 from mien.train.checkpoint import FORMAT as CHECKPOINT
 from mien.train.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
 from mien.train.recipe import Recipe
@@ -55,7 +56,7 @@ class Weights:
         return {"name": self.name, "sha256": digest(self.tensors, "")}
 
     def put_into(self, net: nn.Module, labels: Sequence[str]) -> None:
-        """Load into a net of this architecture; of its `head`, a class keeps its row where the labels share its name.
+        """Load into a net of this architecture; of its `head`, a class that both have, in any spelling, keeps its row.
 
         Other rows stay as they are in `net`: fresh. Where the labels are the same, that is all of the head.
 
@@ -68,8 +69,9 @@ class Weights:
             for key in [k for k in state if k.startswith("head.") and len(state[k]) == len(self.labels)]:
                 rows = own[key].clone()
                 for row, label in enumerate(labels):
-                    if label in self.labels:
-                        rows[row] = state[key][self.labels.index(label)]
+                    place = counterpart(label, self.labels)
+                    if place is not None:
+                        rows[row] = state[key][place]
                 state[key] = rows
         try:
             net.load_state_dict(state)

@@ -16,7 +16,7 @@ import pytest
 
 import browser
 from browser import answered, frames_of, show
-from mien.labels import FER7, FERPLUS8
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.read.colours import colour_of
 from mien.read.results import UNCERTAIN
 
@@ -248,7 +248,14 @@ def test_a_photo_removed_while_the_server_is_busy_is_not_sent_again(page: Page, 
 
 def test_colours_are_those_of_the_package(page: Page) -> None:
     wanted: dict[str, dict[str, str]] = {}
-    sets = [FER7.names, FERPLUS8.names, ("Joy", "scared", "calm"), ("cat", "dog", "owl"), tuple("abcdefghij")]
+    sets = [
+        FER7.names,
+        FERPLUS8.names,
+        FERPLUS_COLUMNS[:8],
+        ("Joy", "scared", "calm", "contemptuous"),
+        ("cat", "dog", "owl"),
+        tuple("abcdefghij"),
+    ]
     for names in sets:
         for label in (*names, UNCERTAIN, "unheard of"):
             wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % colour_of(label, names)  # noqa: UP031

@@ -15,6 +15,7 @@ const WHITE = "#ffffff";
 
 const SPELLINGS = {
   anger: "angry",
+  contemptuous: "contempt",
   disgusted: "disgust",
   disgusting: "disgust",
   fearful: "fear",
