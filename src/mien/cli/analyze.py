@@ -136,7 +136,8 @@ def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int
 def _reading(reader: Recognizer, threshold: float) -> Reading:
     from mien.read.resume import Reading
 
-    return Reading(reader.told_by, reader.detector.name, threshold, reader.min_confidence, reader.max_faces)
+    pipeline = reader.pipeline
+    return Reading(pipeline.model_name, pipeline.detector.name, threshold, pipeline.min_confidence, pipeline.max_faces)
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:

@@ -94,7 +94,7 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
     """Those at the head of the line that could not be read."""
     while waiting and waiting[0][1]:
         source, error = waiting.popleft()
-        yield source, Analysis(source.name, 0, 0, (), recognizer.told_by, recognizer.detector.name, error)
+        yield source, recognizer.pipeline.unreadable(source.name, error).analysis
 
 
 def _read_ahead(

@@ -139,7 +139,7 @@ class PartReader:
     def _one_by_one(self, share: Share, journal: Journal) -> Iterator[Analysis]:
         apart = Apart(self._packed, threads=self._threads)
         limit, deadly = self._recognizer.max_bytes, journal.deadly()
-        unread = Analysis("", 0, 0, (), self._recognizer.told_by, self._recognizer.detector.name)
+        unread = self._recognizer.pipeline.unreadable("", "").analysis
         try:
             for index, source in enumerate(self._sources(share)):
                 try:
