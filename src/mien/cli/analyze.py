@@ -18,10 +18,10 @@ from mien.read.recognizer import DEFAULT, DETECTOR
 from mien.read.spread import SIZE
 
 if TYPE_CHECKING:
+    from mien.read.base import Writer
     from mien.read.recognizer import Recognizer
     from mien.read.resume import Reading
     from mien.read.sources import Source
-    from mien.read.writers import Writer
 
 FEW = 3  # pictures that are told at length
 
