@@ -21,8 +21,10 @@ import nets
 from mien.crop import CropRule
 from mien.errors import MienError, ModelError, PictureError
 from mien.images import read_picture
-from mien.read import UNCERTAIN, Recognizer, find_detector, sample
+from mien.read import Recognizer, sample
+from mien.read.detectors import find_detector
 from mien.read.recognizer import DEFAULT
+from mien.read.results import UNCERTAIN
 
 PORTRAIT = read_picture(sample())
 

@@ -16,7 +16,8 @@ import pytest
 import clips
 import mien
 from mien.errors import MienError, VideoError
-from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
+from mien.read import PersonFace, Recognizer, VideoFrame
+from mien.read.results import UNCERTAIN
 from mien.read.video import analyze_video
 
 

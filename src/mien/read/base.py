@@ -15,14 +15,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mien.errors import MienError
-from mien.read import resume
-from mien.read.replaced import Replaced
 from mien.read.results import Analysis, as_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.data.atomic import Replacement
+    from mien.read.replaced import Replaced
+    from mien.read.resume import Reading
 
 
 class Writer:
@@ -44,7 +44,7 @@ class Writer:
         out: Path | None = None,
         go_on: bool = False,
         brief: bool = False,
-        reading: resume.Reading | None = None,
+        reading: Reading | None = None,
     ) -> None:
         """
         Args:
@@ -98,6 +98,8 @@ class Writer:
         if self.lines:
             if self._go_on and self.out.exists():
                 self.done = self._taken_up(self.out)
+            from mien.read.replaced import Replaced
+
             self._lines = Replaced(self.out, go_on=bool(self.done))
         elif self.out.exists() and not self.out.is_file():  # what is no file cannot be replaced whole
             self._file = self.out.open("wb")

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
-from mien.read import resume
 from mien.read.base import Writer, format_of
 from mien.read.results import Analysis
-from mien.read.rowgroups import rows_of_text, schema_of, write_group
 
 ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
@@ -49,6 +47,8 @@ class JsonLinesWriter(Writer):
         self._put("")  # of no picture at all nothing is told, in the place of what was there
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
+        from mien.read import resume
+
         return resume.lines(out, self.labels, self.reading)
 
 
@@ -102,6 +102,8 @@ class CsvWriter(Writer):
         self._put(self._header)
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
+        from mien.read import resume
+
         return resume.table(out, columns(self.labels), self.reading)
 
 
@@ -124,10 +126,12 @@ class ParquetWriter(Writer):
             import pyarrow.parquet
         except ImportError:
             raise MissingExtra("parquet", "writing parquet") from None
+        from mien.read import rowgroups
+
         super().__init__(labels, **options)
-        self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
+        self._arrow, self._rowgroups, self._waiting = pyarrow, rowgroups, list[dict[str, Any]]()
         self._table: Any = None
-        self._schema = schema_of(columns(labels))
+        self._schema = rowgroups.schema_of(columns(labels))
 
     def _open(self) -> None:
         if self.out is None:
@@ -139,6 +143,8 @@ class ParquetWriter(Writer):
 
     def _taken_up(self, out: Path) -> dict[str, bool]:
         """Parquet cannot be appended to, so what is there is copied into the new file, a row group at a time."""
+        from mien.read import resume
+
         done: dict[str, bool] = {}
         try:
             with self._arrow.parquet.ParquetFile(out) as old:
@@ -156,7 +162,7 @@ class ParquetWriter(Writer):
         return done
 
     def _picture(self, analysis: Analysis) -> None:
-        self._waiting += rows_of_text(rows(analysis, self.labels))
+        self._waiting += self._rowgroups.rows_of_text(rows(analysis, self.labels))
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
 
@@ -167,7 +173,8 @@ class ParquetWriter(Writer):
         super()._abandon()
 
     def _flush(self) -> None:
-        write_group(self._table, self._file, self._arrow.Table.from_pylist(self._waiting, self._schema), self._waiting)
+        group = self._arrow.Table.from_pylist(self._waiting, self._schema)
+        self._rowgroups.write_group(self._table, self._file, group, self._waiting)
 
     def _finish(self) -> None:
         self._flush()

@@ -16,7 +16,8 @@ from mien.crop import CropRule, crop
 from mien.errors import MienError
 from mien.labels import LabelSet
 from mien.model import Model
-from mien.read.detectors import Adjustable, Detection, Detector
+from mien.read.boxes import Detection
+from mien.read.detectors import Adjustable, Detector
 from mien.read.results import UNCERTAIN, Analysis, Face
 
 Pixels = NDArray[np.uint8]

@@ -16,8 +16,7 @@ from mien.model import SHIPPED, Model
 from mien.model import load as load_model
 from mien.read.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detector, find_detector
 from mien.read.pipeline import DetectedFaces, Pipeline
-from mien.read.results import Analysis, VideoFrame
-from mien.read.tracks import SMOOTH
+from mien.read.results import SMOOTH, Analysis, VideoFrame
 
 DEFAULT = "photo"  # the shipped net that `mien.load()` opens
 NANO = "nano"  # the one that keeps up with a video

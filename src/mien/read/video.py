@@ -16,11 +16,11 @@ from mien.read.clip import Clip, Picture, Shot
 from mien.read.detectors import LONGEST_OF_VIDEO
 from mien.read.film import Film
 from mien.read.pipeline import Pipeline
-from mien.read.results import VideoFrame
+from mien.read.results import SMOOTH, VideoFrame
 from mien.read.sound import refuse_same
 from mien.read.subtitles import Subtitles, refuse_ending
 from mien.read.timeline import Timeline
-from mien.read.tracks import SMOOTH, Smoother
+from mien.read.tracks import Smoother
 from mien.read.watcher import Watcher
 
 

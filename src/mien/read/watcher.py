@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable, Detection
+from mien.read.boxes import Detection
+from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable
 from mien.read.follow import WINDOW_PIXELS, Follower
 from mien.read.pipeline import Pipeline
-from mien.read.results import PersonFace
-from mien.read.tracks import SMOOTH, Smoother
+from mien.read.results import SMOOTH, PersonFace
+from mien.read.tracks import Smoother
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

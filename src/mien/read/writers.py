@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mien.errors import MienError
-from mien.read import formats, resume, terminal  # noqa: F401  formats and terminal register their formats
+from mien.read import formats, terminal  # noqa: F401  formats and terminal register their formats
 from mien.read.base import SUFFIXES, WRITERS, Writer
+
+if TYPE_CHECKING:
+    from mien.read.resume import Reading
 
 __all__ = ["WRITERS", "format_for", "open_writer"]
 
@@ -24,7 +28,7 @@ def open_writer(
     out: str | Path | None = None,
     go_on: bool = False,
     brief: bool = False,
-    reading: resume.Reading | None = None,
+    reading: Reading | None = None,
 ) -> Writer:
     """The writer called `name`, to be used in a `with`; arguments as of `Writer`.
 

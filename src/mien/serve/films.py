@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from mien.read.clip import Clip
 from mien.read.detectors import THRESHOLD
 from mien.read.recognizer import Recognizer
-from mien.read.tracks import SMOOTH
+from mien.read.results import SMOOTH
 from mien.read.video import watch
 from mien.serve import schema
 from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
