@@ -67,16 +67,16 @@ def main() -> None:
     for name, (wide, high) in SIDES.items():
         data = photo(wide, high)
         picture_HW3 = decode(data, header_of(data, name), name)
-        found = recognizer.detect(picture_HW3)
+        found = recognizer.pipeline.detect(picture_HW3)
         if len(found) != 1:
             raise SystemExit(f"{name}: {len(found)} faces were found, and one is there")
-        faces_NHW = np.repeat(recognizer.cut(picture_HW3, found), BATCH, 0)
+        faces_NHW = np.repeat(recognizer.pipeline.crop_faces(picture_HW3, found), BATCH, 0)
         took = {
             "decode": milliseconds(
                 lambda data=data, name=name: decode(data, header_of(data, name), name), wanted.rounds
             ),
-            "find": milliseconds(lambda picture_HW3=picture_HW3: recognizer.detect(picture_HW3), wanted.rounds),
-            "cut": milliseconds(lambda p=picture_HW3, f=found: recognizer.cut(p, f), wanted.rounds),
+            "find": milliseconds(lambda p=picture_HW3: recognizer.pipeline.detect(p), wanted.rounds),
+            "cut": milliseconds(lambda p=picture_HW3, f=found: recognizer.pipeline.crop_faces(p, f), wanted.rounds),
             "tell": round(milliseconds(lambda f=faces_NHW: recognizer.probabilities(f), wanted.rounds) / BATCH, 3),
         }
         stages.append({"photo": name, "width": wide, "height": high, "bytes": len(data), "milliseconds": took})

@@ -37,7 +37,7 @@ from mien.judge.detector import TURNED, Found, Grey, Points, laid_and_found
 from mien.labels import FER7
 from mien.model import Model
 from mien.model import load as load_net
-from mien.read import Box
+from mien.read.boxes import Box
 
 HERE = Path(__file__).parent
 PARTS: dict[str, tuple[Any, ...]] = {

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien.model import Model, find, load
-from mien.read import Recognizer, find_detector, sample
+from mien.read import Recognizer, sample
+from mien.read.detectors import find_detector
 from mien.read.explain import Explanation, draw, explain
 
 RESULTS = Path(__file__).parent / "results"

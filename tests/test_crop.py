@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.crop import CropRule, crop
-from mien.read import Box
+from mien.read.boxes import Box
 
 NOISE = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
 

@@ -36,6 +36,22 @@ def test_runtime_needs_no_torch(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr
 
 
+def test_analyze_sample_imports_few_modules() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['mien', 'analyze', '--sample', '--format', 'jsonl']\n"
+        "from mien.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*sorted(m for m in sys.modules if m.split('.')[0] == 'mien'), file=sys.stderr)\n"
+    )
+    done = run_python(code)
+    imported = done.stderr.split()
+    assert '"label": "happy"' in done.stdout, done.stderr
+    assert len(imported) <= 30, imported
+    assert not {m for m in imported if m.startswith(("mien.read.video", "mien.read.spread", "mien.data", "mien.serve"))}
+
+
 def test_public_names_are_imported_when_they_are_asked_for() -> None:
     code = (
         "import sys, mien\n"

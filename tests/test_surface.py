@@ -29,6 +29,7 @@ FILE = Path(__file__).with_name("surface.json")
 
 def surface() -> dict[str, Any]:
     command = typer.main.get_command(app)
+    shell = typer.Context(command)
     labels = np.zeros(3, np.int64)
     figures = mien.evaluate(np.full((3, 7), 1 / 7, np.float32), labels, mien.FER7, split="val")
     return {
@@ -51,8 +52,8 @@ def surface() -> dict[str, Any]:
         "recipe fields": [f.name for f in fields(mien.train.Recipe)],
         "recipes": sorted(mien.train.RECIPES),
         "commands": {
-            name: sorted(option for parameter in sub.params for option in parameter.opts)
-            for name, sub in sorted(command.commands.items())  # type: ignore[attr-defined]
+            name: sorted(option for parameter in command.get_command(shell, name).params for option in parameter.opts)
+            for name in sorted(command.list_commands(shell))
         },
         "evaluation keys": sorted(figures.to_dict()),
         "card fields": [f.name for f in fields(Card)],

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mien.errors import MienError
     from mien.judge import Evaluation, evaluate
     from mien.labels import FER7, LabelSet
-    from mien.read import Analysis, Box, Face, Recognizer, load
+    from mien.read import Analysis, Face, Recognizer, load
+    from mien.read.boxes import Box
 
     __version__: str
 
@@ -39,8 +40,9 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
     _ROOMS = {
         **dict.fromkeys(("Dataset", "Split", "load_data"), "mien.data"),
         **dict.fromkeys(("Evaluation", "evaluate"), "mien.judge"),
-        **dict.fromkeys(("Analysis", "Box", "Face", "Recognizer", "load"), "mien.read"),
+        **dict.fromkeys(("Analysis", "Face", "Recognizer", "load"), "mien.read"),
         **dict.fromkeys(("FER7", "LabelSet"), "mien.labels"),
+        "Box": "mien.read.boxes",
         "MienError": "mien.errors",
     }
 

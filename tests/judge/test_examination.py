@@ -71,7 +71,7 @@ def test_a_net_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tup
 def portrait() -> np.ndarray:
     """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
     grey = cv2.cvtColor(read_picture(sample()), cv2.COLOR_BGR2GRAY)
-    from mien.read import find_detector
+    from mien.read.detectors import find_detector
 
     box = find_detector("yunet")(np.dstack([grey] * 3))[0].box
     side = max(box.width, box.height)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mien.labels import FER7
-from mien.read import Analysis, Box, Face
+from mien.read import Analysis, Face
+from mien.read.boxes import Box
 
 LABELS = FER7.names
 HAPPY = (0.0107, 0.0021, 0.0052, 0.8964, 0.0103, 0.0321, 0.0432)

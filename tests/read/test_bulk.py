@@ -14,9 +14,10 @@ import pytest
 import mien
 from mien.errors import MienError, PictureError
 from mien.images import read_picture
-from mien.read import Recognizer, Source, analyze_sources, annotate, bulk, find_sources, sample
+from mien.read import Recognizer, analyze_sources, annotate, bulk, find_sources, sample
 from mien.read.ahead import Room
 from mien.read.drawing import enlarged
+from mien.read.sources import Source
 from mien.threads import threads
 
 PORTRAIT = read_picture(sample())

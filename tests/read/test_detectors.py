@@ -13,8 +13,9 @@ import skimage
 
 from mien.errors import MienError
 from mien.images import read_picture
-from mien.read import DETECTORS, Detection, find_detector, sample
-from mien.read.detectors import detector
+from mien.read import sample
+from mien.read.boxes import Detection
+from mien.read.detectors import DETECTORS, detector, find_detector
 
 PORTRAIT = read_picture(sample())
 EYES = (200.2, 101.7), (246.8, 102.4)  # of the portrait, right and left

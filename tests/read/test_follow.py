@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import clips
-from mien.read import Box, Detection, find_detector
+from mien.read.boxes import Box, Detection, iou
+from mien.read.detectors import find_detector
 from mien.read.follow import SEARCH, WINDOW_PIXELS, Follower
-from mien.read.tracks import overlap
 
 STEP = 0.04
 
@@ -30,7 +30,7 @@ def test_a_face_is_found_near_where_it_was_and_as_a_search_finds_it() -> None:
         ((person, found),) = follower.look(moving(i), i * STEP)
         (wanted,) = whole(moving(i))
         assert person == 1
-        assert overlap(found.box, wanted.box) > 0.85, i
+        assert iou(found.box, wanted.box) > 0.85, i
         away = np.abs(np.array(found.landmarks) - np.array(wanted.landmarks)).max()
         assert away < 0.09 * wanted.box.height, i
     assert follower.looks == 25
@@ -49,7 +49,7 @@ def test_faces_of_all_sizes_keep_their_place(shape: tuple[int, int], size: float
     ((_, found),) = follower.look(frame, STEP)
     assert follower.searches == 1
     (wanted,) = find_detector("yunet", longest_side=640)(frame)
-    assert overlap(found.box, wanted.box) > 0.8
+    assert iou(found.box, wanted.box) > 0.8
 
 
 def test_who_vanishes_is_searched_at_once_and_known_when_back() -> None:

@@ -21,8 +21,10 @@ import nets
 from mien.crop import CropRule
 from mien.errors import MienError, ModelError, PictureError
 from mien.images import read_picture
-from mien.read import UNCERTAIN, Recognizer, find_detector, sample
+from mien.read import Recognizer, sample
+from mien.read.detectors import find_detector
 from mien.read.recognizer import DEFAULT
+from mien.read.results import UNCERTAIN
 
 PORTRAIT = read_picture(sample())
 
@@ -72,7 +74,7 @@ def test_a_face_goes_through_the_cards_crop_rule_and_the_net(toy: Path) -> None:
     grey = cv2.cvtColor(PORTRAIT, cv2.COLOR_BGR2GRAY)
     scale = cv2.getRectSubPix(grey, (round(wide), round(wide)), (middle[0] - 0.5, middle[1] - 0.5))
     by_hand = cv2.resize(scale, (48, 48), interpolation=cv2.INTER_AREA)
-    cut_NHW = recognizer.cut(PORTRAIT, [found])
+    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, [found])
     assert cut_NHW.shape == (1, 48, 48)
     assert np.abs(cut_NHW[0].astype(int) - by_hand).mean() < 2
     (face,) = recognizer.analyze(PORTRAIT, order="bgr").faces
@@ -137,7 +139,7 @@ def test_tta_is_the_nets(recognizer: Recognizer) -> None:
     analysis = mien.load("nano", tta="flip").analyze(sample())
     assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
     (flipped,) = analysis.faces
-    cut_NHW = recognizer.cut(PORTRAIT, recognizer.detect(PORTRAIT))
+    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, recognizer.pipeline.detect(PORTRAIT))
     np.testing.assert_array_equal(flipped.probabilities, recognizer.model.probabilities(cut_NHW, tta="flip")[0])
     np.testing.assert_array_equal(recognizer.probabilities(cut_NHW, tta="flip")[0], flipped.probabilities)
     assert flipped.probabilities != recognizer.analyze(sample()).faces[0].probabilities
@@ -203,16 +205,16 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
     ("options", "says"),
     [
         ({"detector": "mtcnn"}, "there are: yunet, whole"),
-        ({"min_confidence": 2}, "probability from 0 to 1"),
-        ({"min_confidence": float("nan")}, "probability from 0 to 1"),
-        ({"tta": "ten"}, "tta is one of none, flip"),
+        ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
+        ({"min_confidence": float("nan")}, "min_confidence must be a number from 0 to 1"),
+        ({"tta": "ten"}, "tta must be one of none, flip"),
         ({"threshold": 0}, "threshold is a score"),
         ({"longest_side": 3}, "from 32 on"),
-        ({"max_faces": 0}, "max_faces is a whole number above 0"),
+        ({"max_faces": 0}, "max_faces must be a whole number above 0"),
         ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
         ({"threads": 0, "detector": "whole"}, "threads is a whole number"),
         ({"detector": []}, "no detector is called"),
-        ({"max_pixels": None}, "max_pixels is a whole number above 0"),
+        ({"max_pixels": None}, "max_pixels must be a whole number above 0"),
     ],
 )
 def test_options_out_of_range(options: dict[str, Any], says: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mien.errors import MienError
-from mien.read import Source, find_sources
-from mien.read.sources import places, refuse_to_overwrite
+from mien.read import find_sources
+from mien.read.sources import Source, places, refuse_to_overwrite
 
 
 @pytest.fixture

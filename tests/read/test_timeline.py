@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from mien.errors import MienError
-from mien.read import Box, PersonFace, VideoFrame
+from mien.read import PersonFace, VideoFrame
+from mien.read.boxes import Box
 from mien.read.chart import MOST_PANELS, Chart, draw
 from mien.read.colours import colour_of
 from mien.read.persons import KEPT, MOST_BINS, Persons

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from mien.errors import MienError
-from mien.read.results import Box
-from mien.read.tracks import GAP, Smoother, Tracker, overlap
+from mien.read.boxes import Box, iou
+from mien.read.tracks import GAP, Smoother, Tracker
 
 RATE = 25.0
 
@@ -33,9 +33,9 @@ def persons_of(looks: list[list[Box]], rate: float = RATE) -> list[tuple[int, ..
         (Box(0, 0, 10, 10), Box(50, 50, 10, 10), 0.0),
     ],
 )
-def test_overlap(a: Box, b: Box, share: float) -> None:
-    assert overlap(a, b) == pytest.approx(share)
-    assert overlap(b, a) == pytest.approx(share)
+def test_iou(a: Box, b: Box, share: float) -> None:
+    assert iou(a, b) == pytest.approx(share)
+    assert iou(b, a) == pytest.approx(share)
 
 
 def test_one_who_moves_and_grows_is_one_person() -> None:
@@ -59,7 +59,7 @@ def test_one_hidden_while_they_cross_is_known_again() -> None:
     looks = []
     for i in range(31):
         a, b = at(100 + 10 * i), at(400 - 10 * i, 104)
-        looks.append([a] if overlap(a, b) > 0.3 else [a, b])
+        looks.append([a] if iou(a, b) > 0.3 else [a, b])
     assert any(len(boxes) == 1 for boxes in looks)
     found = persons_of(looks)
     assert found[0] == found[-1] == (1, 2)

@@ -16,8 +16,9 @@ import pytest
 import clips
 import mien
 from mien.errors import MienError, VideoError
-from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
-from mien.read.video import _alone, analyze_video
+from mien.read import PersonFace, Recognizer, VideoFrame
+from mien.read.results import UNCERTAIN
+from mien.read.video import analyze_video
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_two_persons_keep_their_numbers(reader: Recognizer, clip: Path) -> None:
 
 def test_a_frame_is_told_as_a_picture_is(reader: Recognizer, clip: Path) -> None:
     """Without smoothing, and where all is searched, a frame's face is the one that `analyze` finds."""
-    frame = next(analyze_video(reader, clip, smooth=0))
+    frame = next(analyze_video(reader.pipeline, clip, smooth=0))
     from mien.read.clip import Clip
 
     with Clip(clip) as open_clip:
@@ -213,7 +214,7 @@ def test_where_no_frame_can_be_decoded_files_stay_as_they_were(there: bool, read
 
 def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip: Path, tmp_path: Path) -> None:
     out, srt, film = tmp_path / "t.csv", tmp_path / "t.srt", tmp_path / "t.mp4"
-    frames = analyze_video(reader, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
+    frames = analyze_video(reader.pipeline, clip, out=out, srt=srt, annotate=film, timeline=tmp_path / "t.png")
     assert [f.index for f in islice(frames, 10)] == list(range(10))
     frames.close()
     assert not left()
@@ -248,7 +249,7 @@ def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
         for n in range(12):
             film = tmp_path / f"{n}.mp4"
             signal.setitimer(signal.ITIMER_REAL, 0.02 + 0.011 * n)
-            with suppress(KeyboardInterrupt), closing(analyze_video(reader, clip, annotate=film)) as frames:
+            with suppress(KeyboardInterrupt), closing(analyze_video(reader.pipeline, clip, annotate=film)) as frames:
                 for _ in frames:
                     pass
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -307,9 +308,9 @@ def test_results_are_checked_where_they_are_born() -> None:
         PersonFace(mien.read.Box(0, 0, 1, 1), 0.5, (), ("a", "b"), (1.0,), "a", 1)
 
 
-def test_beside_decoding_nets_use_one_thread() -> None:
+def test_pipeline_with_threads_opens_sessions_of_its_own() -> None:
     recognizer = mien.load("nano", threads=2)
-    eyes = _alone(recognizer)
-    sessions = [eyes.model._session, eyes.detector.net._session]  # type: ignore[attr-defined]
+    pipeline = recognizer.pipeline.with_threads(1)
+    sessions = [pipeline.model._session, pipeline.detector.net._session]  # type: ignore[attr-defined]
     assert [s.get_session_options().intra_op_num_threads for s in sessions] == [1, 1]
     assert recognizer.model._session.get_session_options().intra_op_num_threads == 2

@@ -21,9 +21,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from found import CASES, ERROR, LABELS, MANY, NONE, ONE, analysis
 
 from mien.errors import MienError
-from mien.read import WRITERS, Analysis, open_writer
+from mien.read import Analysis, open_writer
+from mien.read.base import format_of
+from mien.read.formats import ParquetWriter, columns, rows
 from mien.read.resume import Reading
-from mien.read.writers import ParquetWriter, columns, format_for, format_of, rows
+from mien.read.writers import WRITERS, format_for
 
 GOLDEN = Path(__file__).with_name("golden")
 TEXTS = {"table": ".txt", "json": ".json", "jsonl": ".jsonl", "csv": ".csv"}

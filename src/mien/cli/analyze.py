@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.cluster import on_cluster, tell_unread
-from mien.cli.shell import stoppable
+from mien.cli.shell import stoppable, tell_unread
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
 from mien.read.detectors import LONGEST, THRESHOLD
 from mien.read.recognizer import DEFAULT, DETECTOR
-from mien.read.spread import SIZE
 
 if TYPE_CHECKING:
+    from mien.read.base import Writer
     from mien.read.recognizer import Recognizer
     from mien.read.resume import Reading
     from mien.read.sources import Source
-    from mien.read.writers import Writer
 
 FEW = 3  # pictures that are told at length
 
@@ -79,7 +77,9 @@ def analyze(
         "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
-        on_cluster(paths or [], out, ray, partition or SIZE, resume, _only_here(sample, annotate, format_name), options)
+        from mien.cli.cluster import on_cluster
+
+        on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)
         return
     if partition is not None:
         raise MienError("--partition is of --ray, whose results are a file a partition; without it there is one file")
@@ -100,7 +100,7 @@ def _here(
     if out is not None:
         meant.refuse_to_overwrite(sources, out, places.values())
     reader = load(**options)
-    reading = _reading(reader, options["threshold"])
+    reading = None if out is None else _reading(reader, options["threshold"])
     writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
@@ -136,7 +136,8 @@ def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int
 def _reading(reader: Recognizer, threshold: float) -> Reading:
     from mien.read.resume import Reading
 
-    return Reading(reader.told_by, reader.detector.name, threshold, reader.min_confidence, reader.max_faces)
+    pipeline = reader.pipeline
+    return Reading(pipeline.model_name, pipeline.detector.name, threshold, pipeline.min_confidence, pipeline.max_faces)
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:

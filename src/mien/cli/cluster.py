@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from mien.cli.bars import ReadingBar
-from mien.cli.shell import stoppable
+from mien.cli.shell import stoppable, tell_unread
 from mien.errors import MienError
 
 
@@ -16,7 +16,7 @@ def on_cluster(
     paths: list[str],
     out: str | None,
     address: str,
-    size: int,
+    size: int | None,
     resume: bool,
     only_here: list[str],
     options: dict[str, Any],
@@ -24,10 +24,11 @@ def on_cluster(
     """Read what one word means on the cluster at `address`; ends as `mien analyze` does.
 
     Args:
+        size: Images in a partition; None for the default.
         only_here: options that were given and have no meaning there.
         options: those of `mien.load`.
     """
-    from mien.read import analyze_on_cluster
+    from mien.read.spread import SIZE, analyze_on_cluster
 
     if only_here:
         raise MienError(f"{only_here[0]} and --ray do not go together: a cluster writes parquet, a file a partition")
@@ -37,7 +38,7 @@ def on_cluster(
         )
     again = "the same command goes on" if resume else "the same command with --resume goes on"
     unread = pictures = 0
-    going = analyze_on_cluster(paths[0], out, address=address, size=size, resume=resume, **options)
+    going = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
     kept = f"the partitions that were done are kept in {out}; {again}"
     with stoppable(kept), closing(going), ReadingBar(0, None, shown=True) as bar:
         for plan, done in going:
@@ -46,8 +47,3 @@ def on_cluster(
     if unread:
         tell_unread(unread, pictures)
         raise typer.Exit(1)
-
-
-def tell_unread(unread: int, pictures: int) -> None:
-    """Say on stderr how many could not be read."""
-    typer.echo(f"mien: {unread:,} of {pictures:,} pictures could not be read; their rows say why", err=True)

@@ -92,3 +92,8 @@ def stoppable(kept: str) -> Iterator[None]:
         raise Stopped(f"stopped; {kept}", by) from None
     finally:
         signal.signal(signal.SIGTERM, usual)
+
+
+def tell_unread(unread: int, pictures: int) -> None:
+    """Say on stderr how many could not be read."""
+    typer.echo(f"mien: {unread:,} of {pictures:,} pictures could not be read; their rows say why", err=True)

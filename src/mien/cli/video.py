@@ -16,7 +16,7 @@ from mien.cli.shell import stoppable
 from mien.images import MAX_PIXELS
 from mien.read.detectors import LONGEST_OF_VIDEO, THRESHOLD
 from mien.read.recognizer import DETECTOR, NANO
-from mien.read.tracks import SMOOTH
+from mien.read.results import SMOOTH
 
 if TYPE_CHECKING:
     from mien.read.clip import Clip

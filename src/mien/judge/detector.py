@@ -21,7 +21,8 @@ from mien.data.split import SIDE
 from mien.errors import MienError
 from mien.judge.intervals import Interval, faces_interval
 from mien.judge.robustness import Ask
-from mien.read import Box, find_detector
+from mien.read.boxes import Box
+from mien.read.detectors import find_detector
 
 CANVAS = 448  # pixels a side
 TURNED = 15.0  # degrees to either side, at most

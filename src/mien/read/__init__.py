@@ -1,33 +1,55 @@
-"""Pictures in, faces and expressions out; no torch."""
+"""Faces and their expressions in images and videos; no torch.
 
-from mien.read.bulk import analyze_sources
-from mien.read.detectors import DETECTORS, Detection, Detector, find_detector
-from mien.read.drawing import annotate
-from mien.read.recognizer import Recognizer, load, sample
-from mien.read.results import UNCERTAIN, Analysis, Box, Face, PersonFace, VideoFrame
-from mien.read.sources import Source, find_sources
-from mien.read.spread import analyze_on_cluster
-from mien.read.writers import WRITERS, open_writer
+A public name is imported from its module when it is first used, so that `import mien.read` loads neither the cluster
+nor the video and output modules.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien.read.bulk import analyze_sources
+    from mien.read.drawing import annotate
+    from mien.read.recognizer import Recognizer, load, sample
+    from mien.read.results import Analysis, Face, PersonFace, VideoFrame
+    from mien.read.sources import find_sources
+    from mien.read.spread import analyze_on_cluster
+    from mien.read.writers import open_writer
 
 __all__ = [
-    "DETECTORS",
-    "UNCERTAIN",
-    "WRITERS",
     "Analysis",
-    "Box",
-    "Detection",
-    "Detector",
     "Face",
     "PersonFace",
     "Recognizer",
-    "Source",
     "VideoFrame",
     "analyze_on_cluster",
     "analyze_sources",
     "annotate",
-    "find_detector",
     "find_sources",
     "load",
     "open_writer",
     "sample",
 ]
+
+if not TYPE_CHECKING:  # a type checker reads the imports above
+    _MODULES = {
+        **dict.fromkeys(("Recognizer", "load", "sample"), "recognizer"),
+        **dict.fromkeys(("Analysis", "Face", "PersonFace", "VideoFrame"), "results"),
+        "analyze_on_cluster": "spread",
+        "analyze_sources": "bulk",
+        "annotate": "drawing",
+        "find_sources": "sources",
+        "open_writer": "writers",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

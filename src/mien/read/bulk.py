@@ -21,7 +21,6 @@ from mien.errors import MienError, PictureError
 from mien.headers import Header
 from mien.images import encoded, header_of
 from mien.read.ahead import Room
-from mien.read.drawing import annotate, enlarged
 from mien.read.recognizer import Recognizer
 from mien.read.results import Analysis
 from mien.read.sources import STDIN, Source
@@ -77,6 +76,7 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from concurrent.futures import ThreadPoolExecutor
 
     from mien.data import atomic
+    from mien.read.drawing import annotate, enlarged
 
     picture_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
     # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`ahead`).
@@ -94,7 +94,7 @@ def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Itera
     """Those at the head of the line that could not be read."""
     while waiting and waiting[0][1]:
         source, error = waiting.popleft()
-        yield source, Analysis(source.name, 0, 0, (), recognizer.told_by, recognizer.detector.name, error)
+        yield source, recognizer.pipeline.unreadable(source.name, error).analysis
 
 
 def _read_ahead(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.read.results import Box
+from mien.read.boxes import Box, Detection
 
 if TYPE_CHECKING:
     from mien.read.yunet import YuNet
@@ -23,22 +23,6 @@ LONGEST = 1280  # pixels of a photo's longer side, above which faces are looked 
 LONGEST_OF_VIDEO = 640  # the same for a frame of a video
 
 Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One face that was found.
-
-    Attributes:
-        box: where it is; it may reach over the picture's rim.
-        score: how sure the detector is, 0 to 1.
-        landmarks: (x, y) of right eye, left eye, nose tip, right and left corner of the mouth, the person's own right
-            and left; empty where the detector gives none.
-    """
-
-    box: Box
-    score: float
-    landmarks: tuple[tuple[float, float], ...] = ()
 
 
 class Detector(Protocol):

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.read import lettering
+from mien.read.boxes import Box
 from mien.read.colours import Colour, colour_of
 from mien.read.placing import Rectangle, place
-from mien.read.results import Analysis, Box, Face
+from mien.read.results import Analysis, Face
 
 Picture = NDArray[np.uint8]
 

@@ -70,15 +70,16 @@ def explain(
     if label is not None and asked is None:
         raise MienError(f"the net {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
     picture_HW3 = read_picture(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
-    found = recognizer.detect(picture_HW3)
-    cut_NHW = recognizer.cut(picture_HW3, found)
+    found = recognizer.pipeline.detect(picture_HW3)
+    cut_NHW = recognizer.pipeline.crop_faces(picture_HW3, found)
     told_NK, maps_NCHW = recognizer.model.maps(cut_NHW)
     made = []
     for one, cut_HW, told_K, maps_CHW in zip(found, cut_NHW, told_NK, maps_NCHW, strict=True):
         k = int(told_K.argmax()) if asked is None else asked
         made.append(
             Explanation(
-                recognizer.face(one, told_K), names[k], cut_HW, _activation(recognizer, maps_CHW, k, len(cut_HW)),
+                recognizer.pipeline.face(one, told_K), names[k], cut_HW,
+                _activation(recognizer, maps_CHW, k, len(cut_HW)),
                 _occlusion(recognizer, cut_HW, float(told_K[k]), k),
             )
         )  # fmt: skip

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.read.detectors import Detection
-from mien.read.results import Box
-from mien.read.tracks import Tracker, overlap
+from mien.read.boxes import Box, Detection, iou
+from mien.read.tracks import Tracker
 
 SEARCH = 0.5  # seconds between searches of the whole frame: a newcomer is seen that much late, at most
 WINDOW = 2.0  # a window's side, in longer sides of the face
@@ -77,7 +76,7 @@ class Follower:
         found: list[Detection] = []
         for track in tracks:
             one = self._in_window(picture_HW3, track.at(time))
-            if one is None or any(overlap(one.box, other.box) >= _TWICE for other in found):
+            if one is None or any(iou(one.box, other.box) >= _TWICE for other in found):
                 return None
             found.append(one)
         return tuple(found)
@@ -90,8 +89,8 @@ class Follower:
             return None
         small_HW3, times = _shrunk(picture_HW3[top:bottom, left:right])
         there = [_moved(one, left, top, times) for one in self._near(small_HW3)]
-        best = max(there, key=lambda one: overlap(one.box, expected), default=None)
-        return best if best is not None and overlap(best.box, expected) >= _KEEP else None
+        best = max(there, key=lambda one: iou(one.box, expected), default=None)
+        return best if best is not None and iou(best.box, expected) >= _KEEP else None
 
     def _is_cut(self, picture_HW3: Pixels) -> bool:
         """Whether this frame shows another scene than the one before."""

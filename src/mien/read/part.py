@@ -21,6 +21,7 @@ from mien.errors import MienError, PictureError
 from mien.images import encoded
 from mien.read.apart import Apart
 from mien.read.bulk import READERS, analyze_sources
+from mien.read.formats import ROW_GROUP, columns, rows
 from mien.read.journal import Journal
 from mien.read.packed import Packed
 from mien.read.plan import Plan, Share, plan_in
@@ -30,7 +31,6 @@ from mien.read.rowgroups import rows_of_text, schema_of
 from mien.read.sources import Source
 from mien.read.store import Store, is_remote, located
 from mien.read.tables import pictures_in
-from mien.read.writers import ROW_GROUP, columns, rows
 
 NOTE = b"mien"  # in a file of results, how many pictures it has, and by whose plan
 STUCK = 900.0  # seconds without a result, after which a process ends itself and the pictures are read one by one
@@ -139,7 +139,7 @@ class PartReader:
     def _one_by_one(self, share: Share, journal: Journal) -> Iterator[Analysis]:
         apart = Apart(self._packed, threads=self._threads)
         limit, deadly = self._recognizer.max_bytes, journal.deadly()
-        unread = Analysis("", 0, 0, (), self._recognizer.told_by, self._recognizer.detector.name)
+        unread = self._recognizer.pipeline.unreadable("", "").analysis
         try:
             for index, source in enumerate(self._sources(share)):
                 try:
@@ -192,7 +192,7 @@ def name_of(number: int) -> str:
 
 
 def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan) -> Done:
-    """Put a partition's file in place; its rows are those of `writers.ParquetWriter`."""
+    """Put a partition's file in place; its rows are those of `formats.ParquetWriter`."""
     import pyarrow
     from pyarrow import parquet
 

@@ -1,27 +1,22 @@
-"""Pictures in, faces and what they express out: a detector, a crop rule and a net that belong together.
-
-H rows, W columns, N faces, K classes.
-"""
+"""The public interface: `load` opens a model and a detector, `Recognizer` analyzes images and videos with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import TTAS
-from mien.crop import CropRule, crop
 from mien.errors import MienError, PictureError
 from mien.images import MAX_BYTES, MAX_PIXELS, Picture, name_of, read_picture
+from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
-from mien.read.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detection, Detector, find_detector
-from mien.read.results import UNCERTAIN, Analysis, Face, VideoFrame
-from mien.read.tracks import SMOOTH
+from mien.read.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detector, find_detector
+from mien.read.pipeline import DetectedFaces, Pipeline
+from mien.read.results import SMOOTH, Analysis, VideoFrame
 
 DEFAULT = "photo"  # the shipped net that `mien.load()` opens
 NANO = "nano"  # the one that keeps up with a video
@@ -88,10 +83,9 @@ class Recognizer:
     """Finds the faces in pictures and tells what they express. Several threads may use one at the same time.
 
     Attributes:
-        model: the net.
-        labels: its classes, in the order of the probabilities.
-        detector: what finds the faces.
-        min_confidence, tta, max_faces, max_pixels, max_bytes: as in `load`.
+        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
+        max_pixels: Number of pixels above which an image is refused.
+        max_bytes: Number of bytes above which an image file is refused.
 
     Raises:
         MienError: an option is out of its range.
@@ -108,25 +102,26 @@ class Recognizer:
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        if (
-            isinstance(min_confidence, bool)
-            or not isinstance(min_confidence, int | float)
-            or not 0 <= min_confidence <= 1
-        ):
-            raise MienError(f"min_confidence is a probability from 0 to 1, got {min_confidence!r}")
-        if tta not in TTAS:
-            raise MienError(f"tta is one of {', '.join(TTAS)}, got {tta!r}")
-        for name, value in (("max_faces", max_faces), ("max_pixels", max_pixels), ("max_bytes", max_bytes)):
-            if (value is not None or name != "max_faces") and (not isinstance(value, int) or value < 1):
-                raise MienError(f"{name} is a whole number above 0, got {value!r}")
-        self.model, self.labels, self.detector = model, model.labels, detector
-        self.min_confidence, self.tta, self.max_faces = float(min_confidence), tta, max_faces
+        for name, value in (("max_pixels", max_pixels), ("max_bytes", max_bytes)):
+            if not isinstance(value, int) or value < 1:
+                raise MienError(f"{name} must be a whole number above 0, got {value!r}")
+        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces)
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     @property
-    def told_by(self) -> str:
-        """What results call the net: its name, with `+flip` where the mirror image is asked too."""
-        return self.model.card.name + (f"+{self.tta}" if self.tta != "none" else "")
+    def model(self) -> Model:
+        """Model that predicts the probabilities."""
+        return self.pipeline.model
+
+    @property
+    def labels(self) -> LabelSet:
+        """Classes of the model, in the order of the probabilities."""
+        return self.pipeline.labels
+
+    @property
+    def detector(self) -> Detector:
+        """Detector that finds the faces."""
+        return self.pipeline.detector
 
     def __repr__(self) -> str:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
@@ -142,8 +137,8 @@ class Recognizer:
             PictureError: the picture cannot be read.
             MienError: `image` or `order` is of no known kind.
         """
-        seen = self.see(image, order=order)
-        return self.told(seen, self.probabilities(seen.faces_NHW))
+        detected = self.detect_and_crop(image, order=order)
+        return self.pipeline.result(detected, self.probabilities(detected.faces_NHW))
 
     def analyze_many(
         self, images: Iterable[Picture], *, order: str | None = None, batch: int = BATCH
@@ -161,18 +156,18 @@ class Recognizer:
             raise MienError(f"analyze_many reads a list of pictures, got one {type(images).__name__}; put it in a list")
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise MienError(f"batch is a whole number above 0, got {batch!r}")
-        gathered: list[Seen] = []
+        gathered: list[DetectedFaces] = []
         faces = 0
         for image in images:
             try:
-                gathered.append(self.see(image, order=order))
-            except PictureError as why:
-                gathered.append(self._unread(image, str(why)))
-            faces += len(gathered[-1].found)
+                gathered.append(self.detect_and_crop(image, order=order))
+            except PictureError as error:
+                gathered.append(self.pipeline.unreadable(name_of(image), str(error)))
+            faces += len(gathered[-1].detections)
             if len(gathered) >= batch or faces >= batch:
-                yield from self._tell(gathered)
+                yield from self._predict(gathered)
                 gathered, faces = [], 0
-        yield from self._tell(gathered)
+        yield from self._predict(gathered)
 
     def analyze_video(
         self,
@@ -215,8 +210,8 @@ class Recognizer:
         from mien.read import video
 
         return video.analyze_video(
-            self, path, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
-            longest_side=longest_side, on_note=on_note,
+            self.pipeline, path, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
+            longest_side=longest_side, max_pixels=self.max_pixels, on_note=on_note,
         )  # fmt: skip
 
     def probabilities(self, faces_NHW: Pixels, *, tta: str | None = None) -> Floats:
@@ -225,79 +220,28 @@ class Recognizer:
         Raises:
             ModelError: faces that are not uint8 [N,48,48], or an unknown `tta`.
         """
-        return self.model.probabilities(faces_NHW, tta=self.tta if tta is None else tta)
+        return self.pipeline.predict(faces_NHW, tta=tta)
 
-    def detect(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
-        """Where the faces are in a BGR uint8 picture [H,W,3], from left to right; at most the `max_faces` largest."""
-        found = self.detector(picture_HW3)
-        if self.max_faces is None or len(found) <= self.max_faces:
-            return found
-        largest = sorted(found, key=lambda d: -d.box.width * d.box.height)[: self.max_faces]
-        return tuple(d for d in found if d in largest)
-
-    def cut(self, picture_HW3: Pixels, found: Sequence[Detection]) -> Pixels:
-        """The faces that were found in a BGR picture, as the net wants them, uint8 [N,48,48]."""
-        side = self.model.card.side
-        rule = CropRule() if self.detector.crops else self.model.card.crop
-        faces_NHW = np.empty((len(found), side, side), np.uint8)
-        for i, one in enumerate(found):
-            faces_NHW[i] = crop(picture_HW3, one.box, one.landmarks, rule, side)
-        return faces_NHW
-
-    def face(self, found: Detection, probabilities_K: Floats) -> Face:
-        """What was found, with what the net tells of it."""
-        likely = [float(p) for p in probabilities_K]
-        best = max(range(len(likely)), key=likely.__getitem__)
-        label = self.labels.names[best] if likely[best] >= self.min_confidence else UNCERTAIN
-        return Face(found.box, found.score, found.landmarks, self.labels.names, tuple(likely), label)
-
-    def see(self, image: Picture, *, order: str | None = None, name: str | None = None) -> Seen:
-        """The first half of `analyze`: the faces, found and cut out, before the net is asked what they express.
+    def detect_and_crop(self, image: Picture, *, order: str | None = None, name: str | None = None) -> DetectedFaces:
+        """Return the faces of an image, detected and cropped, before the model predicts their probabilities.
 
         Args:
-            image, order: as in `analyze`.
-            name: what to call it in the result and in errors; default its path.
+            image: Image as of `analyze`.
+            order: Order of an array's colours as of `analyze`.
+            name: Name in the result and in errors; by default the path of the image.
 
         Raises:
-            PictureError, MienError: as `analyze`.
+            PictureError: The image cannot be read.
+            MienError: `image` or `order` is of no known kind.
         """
-        picture_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
-        found = self.detect(picture_HW3)
-        high, wide = picture_HW3.shape[:2]
-        source = name_of(image) if name is None else name
-        told = Analysis(source, wide, high, (), self.told_by, self.detector.name)
-        return Seen(told, found, self.cut(picture_HW3, found))
+        image_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
+        return self.pipeline.detect_and_crop(image_HW3, name_of(image) if name is None else name)
 
-    def _unread(self, image: Picture, error: str) -> Seen:
-        side = self.model.card.side
-        told = Analysis(name_of(image), 0, 0, (), self.told_by, self.detector.name, error)
-        return Seen(told, (), np.empty((0, side, side), np.uint8))
-
-    def _tell(self, gathered: Sequence[Seen]) -> Iterator[Analysis]:
-        """The analyses of what was seen, all faces through the net together."""
+    def _predict(self, gathered: list[DetectedFaces]) -> Iterator[Analysis]:
+        """Yield the results of several images, whose faces go through the model together."""
         if not gathered:
             return
-        told_NK, at = self.probabilities(np.concatenate([seen.faces_NHW for seen in gathered])), 0
-        for seen in gathered:
-            yield self.told(seen, told_NK[at : at + len(seen.found)])
-            at += len(seen.found)
-
-    def told(self, seen: Seen, probabilities_NK: Floats) -> Analysis:
-        """The second half of `analyze`: what was seen, with what the net tells of its faces, float32 [N,K]."""
-        pairs = zip(seen.found, probabilities_NK, strict=True)
-        return replace(seen.analysis, faces=tuple(self.face(found, told_K) for found, told_K in pairs))
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture between the detector and the net: all that is kept of it.
-
-    Attributes:
-        analysis: without its faces as yet.
-        found: the faces.
-        faces_NHW: as the net wants them.
-    """
-
-    analysis: Analysis
-    found: tuple[Detection, ...]
-    faces_NHW: Pixels
+        probs_NK, at = self.probabilities(np.concatenate([detected.faces_NHW for detected in gathered])), 0
+        for detected in gathered:
+            yield self.pipeline.result(detected, probs_NK[at : at + len(detected.detections)])
+            at += len(detected.detections)

@@ -5,45 +5,14 @@ Pixels are those of the picture as it is seen, EXIF turned; (0, 0) is its upper 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from mien.errors import MienError
+from mien.read.boxes import Box
 
+SMOOTH = 0.5  # seconds over which the probabilities of a video are smoothed
 UNCERTAIN = "uncertain"  # the label of a face whose likeliest class is not likely enough
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels, which may reach over the picture's rim.
-
-    Raises:
-        MienError: a number that is none, or a side that is not above 0.
-    """
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-    def __post_init__(self) -> None:
-        sides = (self.left, self.top, self.width, self.height)
-        if not all(math.isfinite(side) for side in sides):
-            raise MienError(f"a box is left, top, width and height in pixels, got {sides}")
-        if not (self.width > 0 and self.height > 0):
-            raise MienError(f"a box is wider and higher than 0, got {self.width} by {self.height}")
-
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.top + self.height
-
-    def to_dict(self) -> dict[str, float]:
-        return {side: round(getattr(self, side), 2) for side in ("left", "top", "width", "height")}
 
 
 @dataclass(frozen=True)

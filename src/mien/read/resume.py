@@ -36,7 +36,7 @@ class Reading:
     max_faces: int | None = None
 
     def refuse(self, out: Path, row: Mapping[str, Any]) -> None:
-        """`MienError` where a row of `out`, by the names of `writers.columns`, would be another one now."""
+        """`MienError` where a row of `out`, by the names of `formats.columns`, would be another one now."""
         try:
             otherwise = next(self._otherwise(row), None)
         except (ValueError, TypeError):

@@ -12,7 +12,7 @@ _WHOLE = ("faces", "face", "picture_width", "picture_height")
 
 
 def schema_of(columns: Sequence[str]) -> Any:
-    """The types of `writers.columns`, as pyarrow's schema: text, whole numbers, and the rest float32."""
+    """The types of `formats.columns`, as pyarrow's schema: text, whole numbers, and the rest float32."""
     import pyarrow
 
     kinds = dict.fromkeys(columns, pyarrow.float32()) | dict.fromkeys(_TEXTS, pyarrow.string())

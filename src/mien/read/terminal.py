@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mien.read.base import Writer, format_of
 from mien.read.colours import colour_of
 from mien.read.results import UNCERTAIN, Analysis, Face, as_text
-from mien.read.writers import Writer, format_of
 
 _WIDE, _NARROW = 28, 10  # cells of a bar
 _EIGHTHS = " ▏▎▍▌▋▊▉"

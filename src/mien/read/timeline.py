@@ -10,10 +10,10 @@ from typing import Any
 
 from mien.data import atomic
 from mien.errors import MienError, MissingExtra
+from mien.read.formats import as_csv
 from mien.read.replaced import Replaced
 from mien.read.results import VideoFrame
 from mien.read.rowgroups import write_group
-from mien.read.writers import as_csv
 
 ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
 

@@ -14,22 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.read.results import Box
+from mien.read.boxes import Box, iou
+from mien.read.results import SMOOTH
 
 OVERLAP = 0.2  # the least IoU at which two boxes may be of one person; half a box's width of movement leaves 0.33
 GAP = 0.5  # seconds that a person may be hidden
 GAP_LOOKS = 2  # looks that a person may be hidden, however far apart they are
-SMOOTH = 0.5  # seconds over which probabilities are smoothed
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
-    width = min(a.right, b.right) - max(a.left, b.left)
-    height = min(a.bottom, b.bottom) - max(a.top, b.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (a.width * a.height + b.width * b.height - both)
 
 
 @dataclass(frozen=True)
@@ -96,11 +86,7 @@ class Tracker:
     def update(self, boxes: Sequence[Box], time: float) -> tuple[int, ...]:
         """The person of each of `boxes`, found at `time`; times never fall."""
         pairs = sorted(
-            (
-                (overlap(track.at(time), box), t, b)
-                for t, track in enumerate(self._tracks)
-                for b, box in enumerate(boxes)
-            ),
+            ((iou(track.at(time), box), t, b) for t, track in enumerate(self._tracks) for b, box in enumerate(boxes)),
             key=lambda pair: -pair[0],
         )
         track_of: dict[int, int] = {}  # box -> track

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mien.errors import MienError
+from mien.images import MAX_PIXELS
 from mien.read import drawing
 from mien.read.ahead import ahead
 from mien.read.chart import Chart
 from mien.read.clip import Clip, Picture, Shot
-from mien.read.detectors import LONGEST_OF_VIDEO, Adjustable
+from mien.read.detectors import LONGEST_OF_VIDEO
 from mien.read.film import Film
-from mien.read.results import VideoFrame
+from mien.read.pipeline import Pipeline
+from mien.read.results import SMOOTH, VideoFrame
 from mien.read.sound import refuse_same
 from mien.read.subtitles import Subtitles, refuse_ending
 from mien.read.timeline import Timeline
-from mien.read.tracks import SMOOTH, Smoother
+from mien.read.tracks import Smoother
 from mien.read.watcher import Watcher
-
-if TYPE_CHECKING:
-    from mien.read.recognizer import Recognizer
 
 
 def analyze_video(
-    recognizer: Recognizer,
+    pipeline: Pipeline,
     path: str | Path,
     *,
     every: int = 1,
@@ -38,6 +35,7 @@ def analyze_video(
     timeline: str | Path | None = None,
     smooth: float = SMOOTH,
     longest_side: int = LONGEST_OF_VIDEO,
+    max_pixels: int = MAX_PIXELS,
     on_note: Callable[[str], None] | None = None,
 ) -> Generator[VideoFrame]:
     """What `Recognizer.analyze_video` does, which says what the options are and what is raised."""
@@ -47,14 +45,14 @@ def analyze_video(
 
     def frames() -> Generator[VideoFrame]:
         with ExitStack() as stack:
-            clip = stack.enter_context(Clip(path, max_pixels=recognizer.max_pixels))
+            clip = stack.enter_context(Clip(path, max_pixels=max_pixels))
             sinks, film = [], None
             if annotate is not None:
                 film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
-            for sink in _sinks(recognizer, clip, out, srt, timeline):
+            for sink in _sinks(pipeline, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
-            seen = watch(recognizer, clip, film=film, every=every, smooth=smooth, longest_side=longest_side)
+            seen = watch(pipeline, clip, film=film, every=every, smooth=smooth, longest_side=longest_side)
             for frame in stack.enter_context(closing(seen)):  # closed at once, whoever's traceback still holds it
                 for sink in sinks:
                     sink.write(frame)
@@ -66,13 +64,13 @@ def analyze_video(
 
 
 def _sinks(
-    recognizer: Recognizer, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
+    pipeline: Pipeline, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
 ) -> Iterator[Timeline | Subtitles | Chart]:
     """What could be refused comes first, so that nothing is made for nothing."""
     for path in (out, srt, timeline):
         if path is not None:
             refuse_same(clip.path, Path(path))
-    labels = recognizer.labels.names
+    labels = pipeline.labels.names
     if timeline is not None:
         yield Chart(timeline, labels, clip.path.name)
     if srt is not None:
@@ -84,7 +82,7 @@ def _sinks(
 
 
 def watch(
-    recognizer: Recognizer,
+    pipeline: Pipeline,
     clip: Clip,
     *,
     film: Film | None = None,
@@ -98,7 +96,9 @@ def watch(
         film: where each frame is written with what was read in it.
     """
     _check(every=every, smooth=smooth, longest_side=longest_side)
-    watcher = Watcher(_alone(recognizer), smooth=smooth, longest_side=longest_side)
+    # One thread each: decoding goes on beside the model and the detector, and with more threads each look would be done
+    # sooner and the whole video later.
+    watcher = Watcher(pipeline.with_threads(1), smooth=smooth, longest_side=longest_side)
     frame: VideoFrame | None = None
     shots = ahead(clip.shots(1 if film is not None else every))
     try:
@@ -117,7 +117,7 @@ def watch(
 def _read(watcher: Watcher, shot: Shot) -> VideoFrame:
     """What is to be told of one frame."""
     glance = watcher.look(shot.picture_HW3, shot.time)
-    faces = watcher.tell(glance, watcher.recognizer.probabilities(glance.faces_NHW))
+    faces = watcher.tell(glance, watcher.pipeline.predict(glance.faces_NHW))
     high, wide = shot.picture_HW3.shape[:2]
     return VideoFrame(shot.index, shot.time, wide, high, faces)
 
@@ -126,19 +126,6 @@ def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
     """What draws a frame's faces into its picture, and into those after it that are not read."""
     captions = [f"#{face.person}" for face in frame.faces]
     return lambda picture_HW3: drawing.annotate(picture_HW3, frame.faces, captions=captions)
-
-
-def _alone(recognizer: Recognizer) -> Recognizer:
-    """The recognizer with nets of one thread each.
-
-    Decoding goes on beside them, and wants the other cores: with more threads each look is sooner done and the whole
-    video later.
-    """
-    alone = copy.copy(recognizer)
-    alone.model = recognizer.model.with_threads(1)
-    if isinstance(recognizer.detector, Adjustable):
-        alone.detector = recognizer.detector.with_threads(1)
-    return alone
 
 
 def _check_path(path: object) -> None:

@@ -61,8 +61,9 @@ class Batcher:
         Raises:
             PictureError: it cannot be read.
         """
-        seen = await self.see(lambda: recognizer.see(data, name=name), data)
-        return recognizer.told(seen, await self.probabilities(seen.faces_NHW, recognizer.tta))
+        detected = await self.see(lambda: recognizer.detect_and_crop(data, name=name), data)
+        probs_NK = await self.probabilities(detected.faces_NHW, recognizer.pipeline.tta)
+        return recognizer.pipeline.result(detected, probs_NK)
 
     @contextmanager
     def places(self, pictures: int) -> Iterator[None]:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from mien.read.clip import Clip
 from mien.read.detectors import THRESHOLD
 from mien.read.recognizer import Recognizer
-from mien.read.tracks import SMOOTH
+from mien.read.results import SMOOTH
 from mien.read.video import watch
 from mien.serve import schema
 from mien.serve.options import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
@@ -75,7 +75,7 @@ def _read(
     with Clip(upload.name or "the video", upload.data, max_pixels=PIXELS, stop=stop) as clip:
         if clip.seconds is not None and clip.seconds > seconds:
             raise _too_long(seconds)
-        with closing(watch(reader, clip, every=every, smooth=smooth)) as told:
+        with closing(watch(reader.pipeline, clip, every=every, smooth=smooth)) as told:
             for frame in told:
                 if frame.time > seconds:
                     raise _too_long(seconds)
@@ -85,7 +85,7 @@ def _read(
         return {}  # nobody hears it
     return {
         "source": upload.name,
-        "model": reader.told_by,
+        "model": reader.pipeline.model_name,
         "detector": reader.detector.name,
         "seconds": round(end if clip.seconds is None else clip.seconds, 4),
         "frames": frames,

@@ -49,7 +49,7 @@ async def analyze(
             service.meters.pictures.labels("unreadable").inc()
             if len(uploads) == 1:
                 raise
-            return Analysis(upload.name, 0, 0, (), reader.told_by, reader.detector.name, str(why))
+            return reader.pipeline.unreadable(upload.name, str(why)).analysis
         service.meters.pictures.labels("read").inc()
         service.meters.faces.inc(len(told.faces))
         return told

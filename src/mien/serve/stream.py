@@ -83,7 +83,7 @@ class _Stream:
 
     def __init__(self, socket: WebSocket, service: Service) -> None:
         self._socket, self._service = socket, service
-        self._watcher = Watcher(service.photos)
+        self._watcher = Watcher(service.photos.pipeline)
         self._newest: tuple[int, bytes, float] | None = None
         self._skipped = 0
         self._came = asyncio.Event()
@@ -150,8 +150,8 @@ class _Stream:
 
         with batcher.places(1):
             glance = await batcher.see(look, data)
-            faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.recognizer.tta))
+            faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.pipeline.tta))
         self._service.meters.faces.inc(len(faces))
         high, wide = size
-        reader = watcher.recognizer
-        return Analysis("", wide, high, faces, reader.told_by, reader.detector.name)
+        pipeline = watcher.pipeline
+        return Analysis("", wide, high, faces, pipeline.model_name, pipeline.detector.name)

@@ -1,37 +1,24 @@
-"""The registry of architectures: a name, and a function that builds the net for a number of classes."""
+"""Architectures: `build_model` makes one by its name in `MODELS`. To add one, import its module here."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 
 from mien.errors import MienError
-from mien.train.models.face_net import FaceNet
+from mien.train.models import deep_emotion, mien, seed_cnn, vgg13  # noqa: F401  each registers its architectures
+from mien.train.models.face_net import MODELS, FaceNet, model
 
-Builder = Callable[[int], FaceNet]
-MODELS: dict[str, Builder] = {}
-
-
-def model(build: Builder) -> Builder:
-    """Register `build(num_classes)` under its own name; a second function of that name is an error."""
-    name = build.__name__
-    if name in MODELS:
-        raise MienError(f"two architectures are called '{name}'")
-    MODELS[name] = build
-    return build
+__all__ = ["MODELS", "FaceNet", "build_model", "model"]
 
 
 def build_model(name: str, num_classes: int) -> FaceNet:
-    """The net `name` with fresh weights; it maps [N,1,48,48] to log-probabilities [N,num_classes]."""
+    """Return the model `name` with fresh weights, which maps [N,1,48,48] to log-probabilities [N,num_classes].
+
+    Raises:
+        MienError: No architecture is called `name`.
+    """
     if name not in MODELS:
-        raise MienError(f"unknown model '{name}'; there is: {', '.join(sorted(MODELS))}")
+        raise MienError(f"unknown model '{name}'; available: {', '.join(sorted(MODELS))}")
     # Channels last is what convolutions run fastest in, on CPUs with bf16 and on GPUs.
-    net: FaceNet = MODELS[name](num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
-
-
-from mien.train.models import deep_emotion as _deep_emotion  # noqa: E402, F401  fills the registry
-from mien.train.models import mien as _mien  # noqa: E402, F401
-from mien.train.models import seed_cnn as _seed_cnn  # noqa: E402, F401
-from mien.train.models import vgg13 as _vgg13  # noqa: E402, F401
+    built: FaceNet = MODELS[name](num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return built

@@ -1,9 +1,16 @@
-"""What every architecture is: faces to feature maps, maps to logits, and the step from logits to probabilities."""
+"""The base class of all architectures and their registry.
+
+A model maps faces to feature maps, feature maps to logits, and logits to log-probabilities.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional
+
+from mien.errors import MienError
 
 
 class FaceNet(nn.Module):
@@ -28,3 +35,20 @@ class FaceNet(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Grey faces [N,1,48,48], normalised -> log-probabilities [N,K]."""
         return functional.log_softmax(self.logits(self.maps(x_NCHW)).float(), dim=1)
+
+
+Builder = Callable[[int], FaceNet]
+MODELS: dict[str, Builder] = {}
+
+
+def model(build: Builder) -> Builder:
+    """Register `build(num_classes)` under its own name.
+
+    Raises:
+        MienError: Another architecture has this name.
+    """
+    name = build.__name__
+    if name in MODELS:
+        raise MienError(f"two architectures are called '{name}'")
+    MODELS[name] = build
+    return build

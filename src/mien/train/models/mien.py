@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models import model
-from mien.train.models.face_net import FaceNet
+from mien.train.models.face_net import FaceNet, model
 
 
 class Block(nn.Module):

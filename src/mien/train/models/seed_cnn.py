@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mien.train.models import model
-from mien.train.models.face_net import FaceNet
+from mien.train.models.face_net import FaceNet, model
 
 
 class SeedCNN(FaceNet):

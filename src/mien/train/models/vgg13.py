@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models import model
-from mien.train.models.face_net import FaceNet
+from mien.train.models.face_net import FaceNet, model
 
 SIDE = 64  # what the paper's faces were enlarged to
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))

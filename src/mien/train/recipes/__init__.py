@@ -1,31 +1,6 @@
-"""The registry of recipes: functions that return a `Recipe`; a variant is `replace`."""
+"""Recipes, each a function that returns a `Recipe`; a variant is `replace`. To add a module, import it here."""
 
-from __future__ import annotations
+from mien.train.recipes import ferplus, papers, release, seed  # noqa: F401  each registers its recipes
+from mien.train.recipes.registry import RECIPES, find_recipe, recipe
 
-from collections.abc import Callable
-
-from mien.errors import MienError
-from mien.train.recipe import Recipe
-
-RECIPES: dict[str, Callable[[], Recipe]] = {}
-
-
-def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """Register a recipe under its function's name; a second one of that name is an error."""
-    if build.__name__ in RECIPES:
-        raise MienError(f"two recipes are called '{build.__name__}'")
-    RECIPES[build.__name__] = build
-    return build
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe `name`; an unknown name lists what there is."""
-    if name not in RECIPES:
-        raise MienError(f"unknown recipe '{name}'; there is: {', '.join(sorted(RECIPES))}")
-    return RECIPES[name]()
-
-
-from mien.train.recipes import ferplus as _ferplus  # noqa: E402, F401  fills the registry
-from mien.train.recipes import papers as _papers  # noqa: E402, F401
-from mien.train.recipes import release as _release  # noqa: E402, F401
-from mien.train.recipes import seed as _seed  # noqa: E402, F401
+__all__ = ["RECIPES", "find_recipe", "recipe"]

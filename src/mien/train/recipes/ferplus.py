@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from mien.train.augment import Affine, Flip
 from mien.train.recipe import Recipe
-from mien.train.recipes import recipe
+from mien.train.recipes.registry import recipe
 
 
 @recipe

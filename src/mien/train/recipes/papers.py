@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mien.train.augment import Affine, Flip
 from mien.train.recipe import Recipe
-from mien.train.recipes import recipe
+from mien.train.recipes.registry import recipe
 
 
 @recipe

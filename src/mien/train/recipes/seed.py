@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mien.train.augment import BlankedByNoise, Cutout, Flip, GaussianNoise
 from mien.train.recipe import Recipe
-from mien.train.recipes import recipe
+from mien.train.recipes.registry import recipe
 
 
 @recipe
