@@ -77,15 +77,20 @@ def analyze(
         "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
-        from mien.cli.cluster import on_cluster
-
-        on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)
+        _on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)
         return
     if partition is not None:
         raise MienError("--partition is of --ray, whose results are a file a partition; without it there is one file")
     file = None if out is None else Path(out)
     form = _format(format_name, file, resume)
     _here(_meant(paths or [], sample, annotate, max_bytes), form, file, annotate, resume, options)
+
+
+def _on_cluster(*arguments: Any) -> None:
+    """Call `on_cluster`, whose module a single photo does not need."""
+    from mien.cli.cluster import on_cluster
+
+    on_cluster(*arguments)
 
 
 def _here(
