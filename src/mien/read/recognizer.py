@@ -5,7 +5,7 @@ H rows, W columns, N faces, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def load(
     detector: str = DETECTOR,
     min_confidence: float = 0.0,
     tta: str = "none",
+    prior: str | Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
     longest_side: int = LONGEST,
     max_faces: int | None = None,
@@ -53,6 +54,10 @@ def load(
         detector: `yunet`, or `whole` for pictures that are each a face already.
         min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
         tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
+        prior: class frequencies of the faces, which the probabilities are adjusted to: `training`, those of the
+            training data; `balanced`, equal ones; or shares by class, as text `CLASS=SHARE,...` or as a mapping. Shares
+            of all classes are divided by their sum; classes that are not named divide what the others leave in the
+            proportions of the training data. Default the probabilities as the model gives them.
         threshold: the score that the detector wants of a face, 0 to 1.
         longest_side: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
         max_faces: of a picture, the largest; default all.
@@ -60,10 +65,10 @@ def load(
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
-        ModelError: the net cannot be found, read or trusted.
+        ModelError: the net cannot be found, read or trusted, or `prior` is given and its card lacks class frequencies.
         MienError: an option is out of its range.
     """
-    model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
+    model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return assembled(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
         min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
@@ -73,7 +78,7 @@ def load(
 def assembled(
     model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
 ) -> Recognizer:
-    """A recognizer of an open net and all the options of `load`."""
+    """Return a recognizer of an open model and all the options of `load` but `prior`, which is the model's."""
     return Recognizer(
         model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
     )
@@ -125,8 +130,9 @@ class Recognizer:
 
     @property
     def told_by(self) -> str:
-        """What results call the net: its name, with `+flip` where the mirror image is asked too."""
-        return self.model.card.name + (f"+{self.tta}" if self.tta != "none" else "")
+        """Return what results call the model: its name, `+prior(...)` with a prior, `+flip` with the mirror image."""
+        prior = "" if self.model.prior is None else f"+prior({self.model.prior.name})"
+        return self.model.card.name + prior + (f"+{self.tta}" if self.tta != "none" else "")
 
     def __repr__(self) -> str:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
