@@ -144,7 +144,8 @@ def scored(card: Card, record: dict[str, Any]) -> Card:
 def as_score(e: dict[str, Any]) -> Score:
     """One evaluation of a record as a card keeps it."""
     same = {key: e[key] for key in ("split", "protocol", "against", "tta", "n", "accuracy", "macro_f1", "nll", "ece")}
-    return Score(**same, **{end: e["interval"][end] for end in ("low", "high")}, selected_on=bool(e["selected_on"]))
+    span = {end: e["interval"][end] for end in ("low", "high")}
+    return Score(**same, **span, selected_on=bool(e["selected_on"]), balanced_ece=e.get("balanced_ece"))
 
 
 def outdated(record: dict[str, Any]) -> list[str]:

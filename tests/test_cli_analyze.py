@@ -223,7 +223,7 @@ def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
     assert suffix == "parquet" or out.read_bytes() == before
 
 
-@pytest.mark.parametrize("other", ["--model base", "--tta flip", "--threshold 0.999"])
+@pytest.mark.parametrize("other", ["--model base", "--tta flip", "--threshold 0.999", "--prior balanced"])
 def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
     """Those that show in rows: else a file would hold what two nets say, side by side."""
     out = photos.parent / "faces.csv"
@@ -234,6 +234,16 @@ def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
     assert f"cannot go on in {out}: " in done.stderr
     assert "give the options of then, or name another file" in done.stderr
     assert out.read_bytes() == before
+
+
+def test_command_with_a_prior_writes_what_the_library_gives(photos: Path) -> None:
+    out = photos.parent / "faces.jsonl"
+    for _ in range(2):  # the second time all is there already, by the same prior
+        done = run(photos / "a.jpg", photos / "group.jpg", "--out", out, "--prior", "fear=0.4", *["--resume"] * _)
+        assert (done.returncode, done.stderr) == (0, "")
+    reader = mien.load(prior="fear=0.4")
+    wanted = [reader.analyze(photos / name).to_dict() for name in ("a.jpg", "group.jpg")]
+    assert [json.loads(line) for line in out.read_text().splitlines()] == wanted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -304,6 +314,7 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta is one of none, flip"),
+        (["--sample", "--prior", "happy=0"], "the share of happy is a number above 0"),
         (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
         (["--sample", "--format", "parquet"], "name a file"),
         (["--sample", "--partition", "5"], "--partition is of --ray"),

@@ -19,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 import mien.model
 import nets
 from mien import model as room
-from mien.errors import ModelError
+from mien.errors import MienError, ModelError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
+from mien.prior import ClassFrequencies, adjusted
 
 FACES = np.random.RandomState(0).randint(0, 256, (9, 48, 48)).astype(np.uint8)
 
@@ -140,6 +141,37 @@ def test_the_same_net_with_other_threads(tmp_path: Path) -> None:
     assert np.array_equal(one.probabilities(FACES), two.probabilities(FACES))
     (folder / "model.onnx").unlink()
     assert two.with_threads(1) is two
+
+
+FREQUENCIES = ClassFrequencies.of((0.14, 0.015, 0.145, 0.25, 0.17, 0.11, 0.17), 0, 0.5)
+BALANCED = [1 / 7] * 7
+
+
+def test_prior_adjusts_all_that_a_model_is_asked_for(tmp_path: Path) -> None:
+    """Also with the mirror image, after averaging; and with other threads."""
+    folder = nets.write_net(tmp_path / "net", class_frequencies=FREQUENCIES)
+    plain, balanced = mien.model.load(folder), mien.model.load(folder, prior="balanced")
+    for tta in ("none", "flip"):
+        wanted_NK = adjusted(plain.probabilities(FACES, tta=tta), FREQUENCIES.assumed, BALANCED)
+        assert np.array_equal(balanced.probabilities(FACES, tta=tta), wanted_NK)
+        assert np.abs(wanted_NK - plain.probabilities(FACES, tta=tta)).max() > 0.05
+    told_NK, maps_NCHW = balanced.maps(FACES)
+    assert np.array_equal(told_NK, adjusted(plain.maps(FACES)[0], FREQUENCIES.assumed, BALANCED))
+    assert np.array_equal(maps_NCHW, plain.maps(FACES)[1])
+    assert np.array_equal(balanced.with_threads(1).probabilities(FACES), balanced.probabilities(FACES))
+    assert (plain.prior, balanced.prior and balanced.prior.name) == (None, "balanced")
+    same = mien.model.load(folder, prior=dict(zip(FER7.names, FREQUENCIES.assumed, strict=True)))
+    np.testing.assert_allclose(same.probabilities(FACES), plain.probabilities(FACES), atol=1e-6)
+
+
+def test_prior_that_cannot_be_applied_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"the card 'toy' has no class frequencies; export the model again with: mien "
+    ):
+        mien.model.load(folder, prior="balanced")
+    known = nets.write_net(tmp_path / "net", class_frequencies=FREQUENCIES)
+    with pytest.raises(MienError, match="in the prior, 'bored' is no class of fer7"):
+        mien.model.load(known, prior="bored=0.5")
 
 
 def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from typing import Any
 from mien.errors import MienError, newer_format
 from mien.images import CropRule
 from mien.labels import LabelSet
+from mien.prior import ClassFrequencies
 
-FORMAT = "mien card 1"
+FORMAT = "mien card 2"
+FIRST_FORMAT = "mien card 1"  # still read; it lacks the class frequencies
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
 OFFICIAL, CLEAN, STRICT = "official", "clean", "strict"
@@ -50,6 +52,7 @@ class Score:
         nll: mean negative log probability of the true class.
         ece: expected calibration error, 0 to 1; on what fitted the temperature, cross-fitted.
         selected_on: whether this split chose the epoch or the temperature, so that the figure flatters.
+        balanced_ece: class-balanced `ece` (`metrics.balanced_ece`), 0 to 1; None where it was not measured.
     """
 
     split: str
@@ -64,6 +67,7 @@ class Score:
     nll: float
     ece: float
     selected_on: bool
+    balanced_ece: float | None = None
 
     def __post_init__(self) -> None:
         for name, there in (("protocol", PROTOCOLS), ("against", AGAINST), ("tta", TTAS)):
@@ -72,6 +76,8 @@ class Score:
         _whole("a score's n", self.n)
         for name in ("accuracy", "low", "high", "macro_f1", "nll", "ece"):
             _number(f"a score's {name}", getattr(self, name))
+        if self.balanced_ece is not None:
+            _number("a score's balanced_ece", self.balanced_ece)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -88,6 +94,10 @@ class Calibration:
         split, n: the faces that it was fitted on.
         ece_before: expected calibration error there without it.
         ece_after: with it, each fifth of the faces judged by a temperature fitted on the other four.
+        balanced_ece_before, balanced_ece_after: the same of the class-balanced error (`metrics.balanced_ece`); None
+            where it was not measured.
+
+    Logits that the export shifts (`ClassFrequencies.export_strength`) are shifted before all of this.
     """
 
     temperature: float
@@ -95,10 +105,15 @@ class Calibration:
     n: int
     ece_before: float
     ece_after: float
+    balanced_ece_before: float | None = None
+    balanced_ece_after: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("temperature", "ece_before", "ece_after"):
             _number(f"the calibration's {name}", getattr(self, name))
+        for name in ("balanced_ece_before", "balanced_ece_after"):
+            if getattr(self, name) is not None:
+                _number(f"the calibration's {name}", getattr(self, name))
         _whole("the calibration's n", self.n)
         if not self.temperature > 0:
             raise MienError(f"the calibration's temperature is above 0, got {self.temperature}")
@@ -118,6 +133,8 @@ class Card:
         parity: the largest difference of a probability between the file and torch, when it was exported.
         crop: how a face is cut out for it.
         calibration: its temperature.
+        class_frequencies: those of training, and those that the probabilities assume; None where they are unknown, as
+            on cards of the format `mien card 1`.
         recipe: the fields of the recipe that trained it.
         data: what it was trained on: name, digest, faces, votes.
         origin: seed, epoch judged, what chose that epoch, what the weights began from.
@@ -140,6 +157,7 @@ class Card:
     recipe: Mapping[str, Any]
     data: Mapping[str, Any]
     origin: Mapping[str, Any]
+    class_frequencies: ClassFrequencies | None = None
     scores: tuple[Score, ...] = ()
     test: tuple[Score, ...] = ()
     licence: str = LICENCE
@@ -157,6 +175,10 @@ class Card:
         _number("a card's parity", self.parity)
         if not all(isinstance(text, str) and text for text in (self.licence, *self.not_for)):
             raise MienError("a card's licence is text, and its not_for a list of texts")
+        if self.class_frequencies is not None and len(self.class_frequencies.training) != len(self.labels):
+            raise MienError(
+                f"a card of {len(self.labels)} classes has {len(self.class_frequencies.training)} class frequencies"
+            )
         if {s.split for s in self.test} - {TEST} or TEST in {s.split for s in self.scores}:
             raise MienError("figures of a test split belong into a card's test, and all others into its scores")
         keys = [s.key for s in (*self.scores, *self.test)]
@@ -180,6 +202,7 @@ class Card:
             "labels": {"set": self.labels.name, "names": list(self.labels.names)},
             "crop": self.crop.to_dict(),
             "calibration": asdict(self.calibration),
+            "class_frequencies": None if self.class_frequencies is None else asdict(self.class_frequencies),
             **{name: dict(getattr(self, name)) for name in ("recipe", "data", "origin")},
             **{name: [asdict(s) for s in getattr(self, name)] for name in ("scores", "test")},
             "not_for": list(self.not_for),
@@ -188,7 +211,7 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Card:
-        """The card that `to_json` wrote.
+        """Return the card that `to_json` wrote, in this format or in the one before it.
 
         Raises:
             MienError: no card, or one that lacks a field, has an unknown one or a value of the wrong kind; the text
@@ -198,12 +221,12 @@ class Card:
             told = json.loads(text)
         except (ValueError, RecursionError):
             raise MienError(f"{source}: is no card: not JSON") from None
-        if not isinstance(told, dict) or told.get("format") != FORMAT:
+        if not isinstance(told, dict) or told.get("format") not in (FORMAT, FIRST_FORMAT):
             form = told.get("format") if isinstance(told, dict) else None
             unknown = f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'"
             raise MienError(newer_format(source, form, FORMAT) or unknown)
+        wanted = {f.name for f in fields(cls)} - ({"class_frequencies"} if told["format"] == FIRST_FORMAT else set())
         del told["format"]
-        wanted = {f.name for f in fields(cls)}
         if set(told) != wanted:
             odd = [f"lacks {n}" for n in sorted(wanted - set(told))] + [
                 f"has an unknown {n}" for n in sorted(set(told) - wanted)
@@ -215,6 +238,7 @@ class Card:
                 "labels": labels,
                 "crop": CropRule.from_dict(told["crop"]),
                 "calibration": Calibration(**told["calibration"]),
+                "class_frequencies": _frequencies(told.get("class_frequencies")),
                 "scores": tuple(Score(**s) for s in told["scores"]),
                 "test": tuple(Score(**s) for s in told["test"]),
                 "not_for": tuple(told["not_for"]) if isinstance(told["not_for"], list) else ("",),
@@ -222,6 +246,12 @@ class Card:
             return cls(**{**told, **parts})
         except (MienError, KeyError, TypeError, ValueError) as why:
             raise MienError(f"{source}: {why}") from None
+
+
+def _frequencies(told: Any) -> ClassFrequencies | None:
+    if told is None:
+        return None
+    return ClassFrequencies(**{**told, **{name: tuple(told[name]) for name in ("training", "assumed")}})
 
 
 def _number(what: str, value: object) -> None:

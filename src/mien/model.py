@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from mien.card import TTAS, Card
 from mien.errors import MienError, ModelError
+from mien.prior import Prior, adjusted, prior_of
 from mien.threads import of_one
 
 FORMAT = "mien net 1"  # in the graph, under `mien.format`
@@ -38,21 +40,33 @@ class Model:
         card: what is to be known of it.
         source: the file that its graph was read from.
         labels: its classes, in the order of the probabilities.
+        prior: the class frequencies that all probabilities are adjusted to; None for those that the graph gives.
         class_weights_KC: what each of the last maps adds to each class, float32 [K,C]; None where the net's logits are
             no linear function of the maps' means.
     """
 
-    def __init__(self, card: Card, graph: bytes, *, source: str = GRAPH, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        card: Card,
+        graph: bytes,
+        *,
+        source: str = GRAPH,
+        threads: int | None = None,
+        prior: str | Mapping[str, float] | None = None,
+    ) -> None:
         """Open the net in `graph`, the content of an ONNX file.
 
         Args:
             card: of that file.
             source: what to call the file in errors.
             threads: of one forward; default `mien.threads.threads()`.
+            prior: class frequencies that the probabilities are adjusted to, as of `mien.prior.prior_of`; default the
+                probabilities as the graph gives them.
 
         Raises:
             ModelError: the bytes are not those that the card is of, or no net of mien's, or their inputs, outputs or
-                labels are not as the card says.
+                labels are not as the card says; or a prior is given and the card has no class frequencies.
+            MienError: `prior` is not valid for these classes.
         """
         found = hashlib.sha256(graph).hexdigest()
         if found != card.sha256:
@@ -63,13 +77,15 @@ class Model:
         self.card, self.source, self.labels = card, source, card.labels
         self._session = open_graph(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
+        self.prior = _prior(prior, card, source)
 
     def with_threads(self, threads: int) -> Model:
         """The same net, opened anew to use so many threads; itself where its file is not there any more."""
         file = Path(self.source)
         graph = file.read_bytes() if file.is_file() else b""
         whole = hashlib.sha256(graph).hexdigest() == self.card.sha256
-        return Model(self.card, graph, source=self.source, threads=threads) if whole else self
+        prior = None if self.prior is None else self.prior.option
+        return Model(self.card, graph, source=self.source, threads=threads, prior=prior) if whole else self
 
     def __repr__(self) -> str:
         return f"<mien.model.Model '{self.card.name}': {', '.join(self.labels.names)}>"
@@ -79,7 +95,8 @@ class Model:
 
         Args:
             faces_NHW: grey faces, uint8 [N,48,48].
-            tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
+            tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image. A prior is applied
+                once, to the mean.
             batch: faces that go through the net at once.
 
         Raises:
@@ -90,13 +107,19 @@ class Model:
         told_NK = self._run(faces_NHW, [PROBABILITIES], batch)[0]
         if tta == "flip":
             mirrored_NK = self._run(faces_NHW[:, :, ::-1], [PROBABILITIES], batch)[0]
-            return (told_NK + mirrored_NK) * np.float32(0.5)
-        return told_NK
+            told_NK = (told_NK + mirrored_NK) * np.float32(0.5)
+        return self._adjusted(told_NK)
 
     def maps(self, faces_NHW: Pixels, *, batch: int = BATCH) -> tuple[Floats, Floats]:
         """Probabilities [N,K] and the last feature maps, float32 [N,C,h,w]; else as `probabilities`."""
         told_NK, maps_NCHW = self._run(faces_NHW, [PROBABILITIES, MAPS], batch)
-        return told_NK, maps_NCHW
+        return self._adjusted(told_NK), maps_NCHW
+
+    def _adjusted(self, p_NK: Floats) -> Floats:
+        """`p_NK` with the prior applied, if there is one."""
+        if self.prior is None or self.card.class_frequencies is None:
+            return p_NK
+        return adjusted(p_NK, self.card.class_frequencies.assumed, tuple(self.prior.shares.values()))
 
     def _run(self, faces_NHW: Pixels, outputs: list[str], batch: int) -> list[Floats]:
         side = self.card.side
@@ -116,20 +139,24 @@ class Model:
         return [np.concatenate(of_one) for of_one in zip(*parts, strict=True)]
 
 
-def load(name_or_path: str | Path, *, threads: int | None = None) -> Model:
+def load(
+    name_or_path: str | Path, *, threads: int | None = None, prior: str | Mapping[str, float] | None = None
+) -> Model:
     """Open the net called `name_or_path`, once its files are proven to be whole and to belong together.
 
     Args:
         name_or_path: a shipped net's name; or a folder with `model.onnx` and `card.json`; or one of these two files. A
             folder that is called like a shipped net is `./NAME`, or a `Path`.
         threads: of one forward; default `mien.threads.threads()`.
+        prior: as of `Model`.
 
     Raises:
-        ModelError: nothing is called so, or a file lacks, cannot be read, is damaged, or does not fit the other one.
-        MienError: `threads` is no number of threads.
+        ModelError: nothing is called so, or a file lacks, cannot be read, is damaged, or does not fit the other one; or
+            a prior is given and the card has no class frequencies.
+        MienError: `threads` is no number of threads, or `prior` is not valid for these classes.
     """
     graph, card = find(name_or_path)
-    return Model(_card(card), _read(graph), source=str(graph), threads=threads)
+    return Model(_card(card), _read(graph), source=str(graph), threads=threads, prior=prior)
 
 
 def read_card(name_or_path: str | Path) -> Card:
@@ -266,6 +293,17 @@ def _fit(session: Any, card: Card, source: str) -> Floats | None:
             source, card, f"it tells {notes.get('mien.labels')} apart, the card says {list(card.labels.names)}"
         )
     return _class_weights(notes.get("mien.class_weights"), k, outputs[MAPS][1][1], card, source)
+
+
+def _prior(asked: str | Mapping[str, float] | None, card: Card, source: str) -> Prior | None:
+    if asked is None:
+        return None
+    if card.class_frequencies is None:
+        raise ModelError(
+            f"{source}: no prior can be applied, as the card '{card.name}' has no class frequencies; export the model "
+            "again with: mien export"
+        )
+    return prior_of(asked, card.labels, card.class_frequencies.training)
 
 
 def _agree(wanted: int | str | None, got: int | str) -> bool:

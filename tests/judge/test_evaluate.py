@@ -36,7 +36,7 @@ def test_json_round_trip() -> None:
     told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
     assert set(told) == {
         "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "nll", "brier",
-        "ece", "trust", "classes", "confusion", "tta", "protocol", "against", "selected_on",
+        "ece", "balanced_ece", "trust", "classes", "confusion", "tta", "protocol", "against", "selected_on",
     }  # fmt: skip
     assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 
@@ -47,7 +47,14 @@ def test_tables_show_the_figures_and_take_no_markup_from_names() -> None:
     screen.print(evaluation_table(e), confusion_table(e))
     assert isinstance(screen.file, io.StringIO)
     shown = screen.file.getvalue()
-    for wanted in ("[red]sad", "75.0 %", "30.1 to 95.4", "macro-F1 73.3 %", "66.7", "calibration error 30.0 %"):
+    for wanted in (
+        "[red]sad",
+        "75.0 %",
+        "30.1 to 95.4",
+        "macro-F1 73.3 %",
+        "66.7",
+        "calibration error 30.0 %, class-balanced ",
+    ):
         assert wanted in shown
     assert "selected on" not in shown
     assert "mirror" not in shown
@@ -82,6 +89,9 @@ def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() ->
     assert plain.ece == metrics.ece(p, y)
     assert fitted.ece == cross_fitted_ece(log_of(p), y)
     assert fitted.ece != plain.ece
+    assert plain.balanced_ece == metrics.balanced_ece(p, y)
+    assert fitted.balanced_ece == cross_fitted_ece(log_of(p), y, error=metrics.balanced_ece)
+    assert len({plain.ece, plain.balanced_ece, fitted.balanced_ece}) == 3
 
 
 @pytest.mark.parametrize(

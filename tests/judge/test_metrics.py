@@ -63,6 +63,22 @@ def test_nll_is_the_mean_negative_logarithm_and_finite_for_a_sure_mistake() -> N
     assert metrics.nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
 
 
+def test_balanced_ece_of_a_table_worked_out_by_hand() -> None:
+    #  largest       0.95   0.90   0.55   0.60 ; hits 1, 0, 1, 1; in four bins: the third has the last two
+    p = np.array([[0.95, 0.05, 0], [0.10, 0.90, 0], [0.55, 0.45, 0], [0.40, 0.60, 0]])
+    true = np.array([0, 0, 0, 1])  # the first three weigh 1/6 each, the last 1/2; the third class has no face
+    upper, lower = (0.05 - 0.90) / 6, 0.45 / 6 + 0.40 / 2
+    assert metrics.balanced_ece(p, true, bins=4) == pytest.approx(abs(upper) + abs(lower))
+    assert metrics.ece(p, true, bins=4) == pytest.approx(0.85 / 4 + 0.85 / 4)
+
+
+def test_balanced_ece_of_equal_classes_is_ece() -> None:
+    rng = np.random.default_rng(0)
+    p, true = rng.dirichlet(np.ones(3), 90), np.arange(90) % 3
+    assert metrics.balanced_ece(p, true) == pytest.approx(metrics.ece(p, true))
+    assert metrics.balanced_ece(p[:70], rng.integers(0, 3, 70)) != pytest.approx(metrics.ece(p[:70], true[:70]))
+
+
 def test_ece_of_a_table_worked_out_by_hand() -> None:
     #  largest       0.95   0.90   0.55   0.60      in two bins of (0, 0.5] and (0.5, 1]: all in the second
     p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])

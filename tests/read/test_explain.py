@@ -16,6 +16,7 @@ import nets
 from mien.errors import MienError, PictureError
 from mien.images import read_picture
 from mien.labels import FERPLUS_COLUMNS, LabelSet
+from mien.prior import adjusted
 from mien.read import Recognizer, sample
 from mien.read.explain import GAP, HEAD, SIDE, draw, explain
 
@@ -79,12 +80,31 @@ def test_explain_a_model_of_old_names_uses_its_own(tmp_path: Path, label: str) -
     assert one.label == "happiness"
 
 
+def test_prior_adjusts_what_is_explained(recognizer: Recognizer) -> None:
+    balanced = mien.load("nano", prior="balanced")
+    (plain,), (found,) = (explain(reader, sample(), label="disgust") for reader in (recognizer, balanced))
+    assert recognizer.model.card.class_frequencies is not None
+    p_NK = np.array([plain.face.probabilities], np.float32)
+    wanted_NK = adjusted(p_NK, recognizer.model.card.class_frequencies.assumed, [1 / 7] * 7)
+    assert np.array_equal(np.array([found.face.probabilities], np.float32), wanted_NK)
+    assert np.array_equal(found.activation_HW, plain.activation_HW)  # type: ignore[arg-type]
+    assert np.abs(found.occlusion_HW - plain.occlusion_HW).max() > 0.01
+
+
 def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="the net nano knows no class 'bored'; it knows angry"):
         explain(recognizer, sample(), label="bored")
     with pytest.raises(PictureError, match="there is no such file"):
         explain(recognizer, tmp_path / "gone.jpg")
     assert explain(recognizer, np.zeros((90, 90), np.uint8)) == ()
+
+
+def test_command_with_a_prior_explains_by_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "explain", "--sample", "--model", "nano", "--prior", "happy=0.00001"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("face 1: ")
+    assert not done.stdout.startswith("face 1: happy ")
 
 
 def test_the_command_writes_the_picture(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+import mien
 from mien.errors import MienError
 from mien.read import sample
 from mien.read.journal import Journal
@@ -149,3 +150,31 @@ def test_a_plan_that_is_damaged_or_of_another_place(
     (out / HEAD).write_text("{}")
     with pytest.raises(MienError, match="is damaged"):
         plan_in(reader.store)
+
+
+def test_partition_read_with_a_prior_is_adjusted(photos: Path, tmp_path: Path) -> None:
+    """By a recognizer that was saved beside the results and opened again, as each machine of a cluster does."""
+    rows = {}
+    for prior in (None, "joy=0.1", {"happy": 0.1}):
+        store = Store(str(tmp_path / str(len(rows))))
+        packed = Packed.of("nano", prior=prior)
+        packed.save(store)
+        shares = cut(str(photos), store, size=10)
+        plan = make_plan(store, str(photos), shares, size=10, reading=packed.identity)
+        (share,) = shares_left(store, plan, [])
+        PartReader(Packed.saved(store), store, plan).read(share)
+        rows[str(prior)] = parquet.read_table(f"{store.address}/part-00000000.parquet").to_pylist()
+        reader = mien.load("nano", prior=prior)
+        for row in (row for row in rows[str(prior)] if row["face"]):
+            (face,) = reader.analyze(row["source"]).faces
+            assert row["model"] == reader.pipeline.model_name
+            assert [row[f"p_{name}"] for name in reader.labels.names] == pytest.approx(face.probabilities, abs=1e-4)
+    assert rows["joy=0.1"] == rows["{'happy': 0.1}"] != rows["None"]
+
+
+def test_results_of_another_prior_are_not_continued(photos: Path, tmp_path: Path) -> None:
+    store, (plain, adjusting) = Store(str(tmp_path / "out")), (Packed.of("nano", prior=p) for p in (None, "balanced"))
+    plan = make_plan(store, str(photos), cut(str(photos), store, size=10), size=10, reading=plain.identity)
+    with pytest.raises(MienError):
+        refuse_another(plan, store, str(photos), size=10, reading=adjusting.identity)
+    assert Packed.of("nano", prior="joy=0.1").identity == Packed.of("nano", prior={"happy": 0.1}).identity

@@ -21,6 +21,7 @@ import nets
 from mien.crop import CropRule
 from mien.errors import MienError, ModelError, PictureError
 from mien.images import read_picture
+from mien.prior import adjusted
 from mien.read import Recognizer, sample
 from mien.read.detectors import find_detector
 from mien.read.recognizer import DEFAULT
@@ -145,6 +146,26 @@ def test_tta_is_the_nets(recognizer: Recognizer) -> None:
     assert flipped.probabilities != recognizer.analyze(sample()).faces[0].probabilities
 
 
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_prior_adjusts_each_analysis(tta: str) -> None:
+    plain, adjusting = (mien.load("nano", tta=tta, prior=prior) for prior in (None, {"disgust": 0.4}))
+    assert adjusting.model.prior is not None
+    shares = tuple(adjusting.model.prior.shares.values())
+    assert plain.model.card.class_frequencies is not None
+    pictures = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
+    pairs = zip(*(reader.analyze_many(pictures, order="bgr") for reader in (plain, adjusting)), strict=True)
+    for without, with_prior in pairs:
+        for a, b in zip(without.faces, with_prior.faces, strict=True):
+            p_NK = np.array([a.probabilities], np.float32)
+            wanted_NK = adjusted(p_NK, plain.model.card.class_frequencies.assumed, shares)
+            assert np.array_equal(np.array([b.probabilities], np.float32), wanted_NK)
+            assert b.label == b.labels[wanted_NK[0].argmax()]
+            assert b.probabilities[1] > 3 * a.probabilities[1]
+    name = f"nano+prior({adjusting.model.prior.name})" + ("+flip" if tta == "flip" else "")
+    assert adjusting.analyze(sample()).model == name
+    assert ",disgust=0.4," in name
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 64])
 def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Path) -> None:
     images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"no picture", sample().read_bytes(), group(2)]
@@ -208,6 +229,7 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
         ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
         ({"min_confidence": float("nan")}, "min_confidence must be a number from 0 to 1"),
         ({"tta": "ten"}, "tta must be one of none, flip"),
+        ({"prior": "bored=0.5"}, "in the prior, 'bored' is no class"),
         ({"threshold": 0}, "threshold is a score"),
         ({"longest_side": 3}, "from 32 on"),
         ({"max_faces": 0}, "max_faces must be a whole number above 0"),

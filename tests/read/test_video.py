@@ -16,6 +16,7 @@ import pytest
 import clips
 import mien
 from mien.errors import MienError, VideoError
+from mien.prior import adjusted
 from mien.read import PersonFace, Recognizer, VideoFrame
 from mien.read.results import UNCERTAIN
 from mien.read.video import analyze_video
@@ -61,6 +62,19 @@ def test_a_frame_is_told_as_a_picture_is(reader: Recognizer, clip: Path) -> None
     (alone,) = reader.analyze(shot.picture_HW3, order="bgr").faces
     (face,) = frame.faces
     assert {k: v for k, v in face.to_dict().items() if k != "person"} == alone.to_dict()
+
+
+def test_prior_adjusts_each_frame(reader: Recognizer, clip: Path) -> None:
+    """Before smoothing, which is off here."""
+    balanced = mien.load("nano", prior="balanced")
+    assert reader.model.card.class_frequencies is not None
+    both = [reader.analyze_video(clip, every=10, smooth=0), balanced.analyze_video(clip, every=10, smooth=0)]
+    for without, with_prior in zip(*both, strict=True):
+        for a, b in zip(without.faces, with_prior.faces, strict=True):
+            p_NK = np.array([a.probabilities], np.float32)
+            wanted_NK = adjusted(p_NK, reader.model.card.class_frequencies.assumed, [1 / 7] * 7)
+            np.testing.assert_allclose([b.probabilities], wanted_NK, atol=1e-6)
+            assert b.probabilities[1] > 2 * a.probabilities[1]
 
 
 def test_to_dict_is_json(reader: Recognizer, clip: Path) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import clips
 import mien
 from mien.images import MAX_PIXELS
+from mien.prior import adjusted
 from mien.read import sample
 from mien.serve import schema
 from mien.serve.options import chosen
@@ -76,6 +78,25 @@ def test_options_are_those_of_the_library(served: Served) -> None:
     plain, flipped = read()["faces"][0]["probabilities"], read(tta="flip")["faces"][0]["probabilities"]
     assert flipped == mien.load("nano", threads=1, tta="flip").analyze(PORTRAIT).faces[0].to_dict()["probabilities"]
     assert plain.keys() == flipped.keys()
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_service_with_a_prior_adjusts_each_face(served: Served, tta: str) -> None:
+    with running(prior="balanced") as balanced:
+        told = [
+            one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
+        ]
+        assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
+    (without,), (with_prior,) = (one["results"][0]["faces"] for one in told)
+    wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
+    assert with_prior == wanted["faces"][0]
+    assert told[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
+    p_NK = np.array([list(without["probabilities"].values())], np.float32)
+    frequencies = mien.model.read_card("nano").class_frequencies
+    assert frequencies is not None
+    wanted_NK = adjusted(p_NK, frequencies.assumed, [1 / 7] * 7)
+    np.testing.assert_allclose([list(with_prior["probabilities"].values())], wanted_NK, atol=1e-3)
+    assert np.abs(wanted_NK - p_NK).max() > 0.01
 
 
 def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:

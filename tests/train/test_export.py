@@ -79,6 +79,18 @@ def released(run: Run) -> Callable[..., Path]:
     return release
 
 
+SKEWED = (0.05, 0.3, 0.05, 0.3, 0.1, 0.1, 0.1)
+
+
+@pytest.fixture
+def skewed(run: Run, tmp_path: Path) -> Path:
+    """The weights of `run`, as if they had learned from classes of these frequencies."""
+    weights = find_weights(run.folder)
+    file = tmp_path / "skewed.safetensors"
+    replace(weights, about={**weights.about, "class_frequencies": SKEWED}).release(file)
+    return file
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights are written as a graph once, which takes seconds, however often they are exported."""
@@ -232,6 +244,75 @@ def test_the_card_has_the_very_figures_that_an_evaluation_gives(net: Path, data:
     both_NK = model.probabilities(data["val"].pixels_NHW) + model.probabilities(flipped)
     (flip,) = [s for s in model.card.scores if (s.protocol, s.tta) == (OFFICIAL, "flip")]
     assert flip.accuracy == (both_NK.argmax(1) == data["val"].labels_N).mean()
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_of_zero_is_the_same_file(skewed: Path, net: Path, data: Dataset, tmp_path: Path) -> None:
+    plain = mien.model.read_card(net).sha256
+    assert export(skewed, tmp_path / "zero", data, prior_strength=0).sha256 == plain
+    assert export(skewed, tmp_path / "some", data, prior_strength=0.1).sha256 != plain
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_prior_strength_is_by_hand_what_the_file_says(
+    skewed: Path, run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    monkeypatch.setattr(sys.modules["mien.train.export"], "LOSS", 2)  # a net of two epochs loses much in eight bits
+    card = export(skewed, tmp_path / "net", data, prior_strength=0.7, storage=storage)
+    found = card.class_frequencies
+    assert found is not None
+    assert found.training == pytest.approx(SKEWED)
+    assert (found.training_strength, found.export_strength) == (0, 0.7)
+    power_K = np.array(SKEWED) ** 0.3
+    assert found.assumed == pytest.approx(power_K / power_K.sum())
+    raw_NK = run.predictions()["val"].astype(np.float64)
+    logits_NK = np.log(raw_NK) - 0.7 * np.log(SKEWED)
+    shifted_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
+    by_hand_NK = calibration.apply(shifted_NK, card.calibration.temperature)
+    told_NK = mien.model.load(tmp_path / "net").probabilities(data["val"].pixels_NHW)
+    assert np.abs(told_NK - by_hand_NK).max() < {"float32": 1e-4, "float16": 5e-3, "int8": 0.2}[storage]
+    assert np.abs(told_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 0.2
+    true_N, close = data["val"].labels_N, {"float32": 1e-3, "float16": 0.02, "int8": 0.2}[storage]
+    assert card.calibration.ece_before == pytest.approx(metrics.ece(shifted_NK, true_N), abs=close)
+    assert card.calibration.balanced_ece_before == pytest.approx(metrics.balanced_ece(shifted_NK, true_N), abs=close)
+    wanted = calibration.cross_fitted_ece(np.log(shifted_NK), true_N, error=metrics.balanced_ece)
+    assert card.calibration.balanced_ece_after == pytest.approx(wanted, abs=close)
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_auto_has_the_best_macro_f1(skewed: Path, run: Run, data: Dataset, tmp_path: Path) -> None:
+    card = export(skewed, tmp_path / "net", data, prior_strength="auto")
+    true_N, f1 = data["val"].labels_N, {}
+    for step in range(21):
+        scores_NK = np.log(run.predictions()["val"]) - step / 20 * np.log(SKEWED)
+        f1[step / 20] = metrics.macro_f1(metrics.confusion(true_N, scores_NK.argmax(1), 7))
+    assert card.class_frequencies is not None
+    chosen = card.class_frequencies.export_strength
+    assert chosen == min(s for s in f1 if f1[s] == max(f1.values()))
+    assert 0 < chosen < 1  # else the test would show little
+    assert card.scores[0].macro_f1 == pytest.approx(f1[chosen])
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_of_training_is_on_the_card(
+    run: Run, data: Dataset, released: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What moved the class frequencies in training counts as well, from a file that lacks the frequencies too."""
+    weights = find_weights(run.folder)
+    recipe = {**weights.about["recipe"], "logit_adjustment": 0.5, "class_weights": 0.25}
+    about = {k: v for k, v in weights.about.items() if k != "class_frequencies"} | {"recipe": recipe}
+    replace(weights, about=about).release(tmp_path / "old.safetensors")
+    found = export(tmp_path / "old.safetensors", tmp_path / "net", data, prior_strength=0.2).class_frequencies
+    assert found is not None
+    assert found.training == pytest.approx([1 / 7] * 7)  # counted in the data
+    assert (found.training_strength, found.export_strength) == (0.75, 0.2)
+
+
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), "best", True])
+def test_prior_strength_out_of_range_is_refused(run: Run, data: Dataset, tmp_path: Path, strength: float | str) -> None:
+    with pytest.raises(MienError, match="prior_strength is auto or a number from 0 on"):
+        export(run.folder, tmp_path / "net", data, prior_strength=strength)
 
 
 def test_neither_file_knows_where_it_was_made(net: Path, csv: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli.options import ClassPrior
 from mien.cli.shell import stoppable, tell_unread
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
@@ -40,6 +41,7 @@ def analyze(
         float, typer.Option(help="A face whose likeliest class is less likely is `uncertain`, 0 to 1.")
     ] = 0.0,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
+    prior: ClassPrior = None,
     max_faces: Annotated[int | None, typer.Option(help="Of a picture, the largest; default all.")] = None,
     max_pixels: Annotated[int, typer.Option(help="Of a picture; one with more is not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Of a file; one with more is not read.")] = MAX_BYTES,
@@ -74,7 +76,8 @@ def analyze(
     """Read the faces in photos: where they are and what they express."""
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
-        "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels, "max_bytes": max_bytes,
+        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels,
+        "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
         _on_cluster(paths or [], out, ray, partition, resume, _only_here(sample, annotate, format_name), options)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import ClassPrior
 from mien.cli.shell import write
 from mien.errors import MienError
 from mien.images import MAX_BYTES, MAX_PIXELS
@@ -23,6 +24,7 @@ def explain(
     label: Annotated[str | None, typer.Option(help="The class to be explained; default each face's likeliest.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
     detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    prior: ClassPrior = None,
     max_pixels: Annotated[int, typer.Option(help="Of the picture; one with more is not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Of its file; one with more is not read.")] = MAX_BYTES,
 ) -> None:
@@ -45,7 +47,7 @@ def explain(
         raise MienError(f"an explanation is drawn as .png, not {out.name}")
     if os.path.realpath(out) == os.path.realpath(photo):
         raise MienError(f"{out} would take the place of the photo; name another file with --out")
-    reader = load(model, detector=detector, max_pixels=max_pixels, max_bytes=max_bytes)
+    reader = load(model, detector=detector, prior=prior, max_pixels=max_pixels, max_bytes=max_bytes)
     found = explained(reader, photo, label=label)
     if not found:
         raise MienError(f"{photo} shows no face that could be explained; of a face alone say --detector whole")

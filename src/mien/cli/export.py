@@ -22,6 +22,14 @@ def export(
     storage: Annotated[
         str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8.")
     ] = "float32",
+    prior_strength: Annotated[
+        str,
+        typer.Option(
+            metavar="S|auto",
+            help="Subtract S times the log of the training class frequencies from the logits, so that rare classes are "
+            "predicted more often; auto: the best macro-F1 on validation.",
+        ),
+    ] = "0",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another net in the folder.")] = False,
 ) -> None:
     """Write a trained net as ONNX with a card beside it: pixels in, calibrated probabilities out."""
@@ -30,9 +38,18 @@ def export(
     from mien.judge.chosen import SELECTED_ON
     from mien.judge.tables import percent
 
-    card = room.export(run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite)
+    card = room.export(
+        run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite,
+        prior_strength=_strength(prior_strength),
+    )  # fmt: skip
     file, fitted, score = out / GRAPH, card.calibration, card.scores[0]
     mark = f", {SELECTED_ON}" if score.selected_on else ""
+    if _strength(prior_strength) != 0 and card.class_frequencies is not None:
+        shares = zip(card.labels.names, card.class_frequencies.assumed, strict=True)
+        typer.echo(
+            f"prior strength {card.class_frequencies.export_strength:g}: the probabilities assume "
+            + ", ".join(f"{label} {percent(share)} %" for label, share in shares)
+        )
     typer.echo(
         f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the net '{card.name}'\n"
         f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
@@ -40,3 +57,11 @@ def export(
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
         f"{percent(score.high)}, {score.n:,} faces{mark}); at most {card.parity:.1g} from torch in any probability"
     )
+
+
+def _strength(text: str) -> float | str:
+    """A number where `text` is one; anything else is for `train.export` to judge."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

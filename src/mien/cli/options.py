@@ -19,6 +19,15 @@ Settings = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")]
 Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report, one self-contained page.")]
+ClassPrior = Annotated[
+    str | None,
+    typer.Option(
+        "--prior",
+        metavar="PRIOR",
+        help="Class frequencies of the faces, which the probabilities are adjusted to: training, balanced or "
+        "CLASS=SHARE,...; default the probabilities as the model gives them.",
+    ),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Judge also without near-twins of training faces, which are looked for.")
 ]

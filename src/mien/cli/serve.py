@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.options import ClassPrior
 from mien.read.recognizer import DEFAULT, DETECTOR, NANO
 from mien.serve.settings import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
 
@@ -19,6 +20,7 @@ def serve(
     ] = DEFAULT,
     video_model: Annotated[str, typer.Option(metavar="NAME|PATH", help="The same for videos.")] = NANO,
     detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    prior: ClassPrior = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A name that the service is called by; may be given again; * for any."),
@@ -38,7 +40,7 @@ def serve(
     from mien.serve.server import serve as run
 
     settings = Settings(
-        host=host, port=port, model=model, video_model=video_model, detector=detector,
+        host=host, port=port, model=model, video_model=video_model, detector=detector, prior=prior,
         token=os.environ.get(TOKEN) or None, hosts=tuple(allow_host or ()), origins=tuple(allow_origin or ()),
         max_body=max_body, max_video=max_video, timeout=timeout, queue=queue,
     )  # fmt: skip

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mien.cli.options import ClassPrior
 from mien.cli.shell import stoppable
 from mien.images import MAX_PIXELS
 from mien.read.detectors import LONGEST_OF_VIDEO, THRESHOLD
@@ -48,6 +49,7 @@ def video(
         int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
     ] = LONGEST_OF_VIDEO,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
+    prior: ClassPrior = None,
     max_faces: Annotated[int | None, typer.Option(help="Of a frame, the largest; default all.")] = None,
     max_pixels: Annotated[int, typer.Option(help="Of a frame; a video of larger ones is not read.")] = MAX_PIXELS,
 ) -> None:
@@ -61,8 +63,8 @@ def video(
     with Clip(file, max_pixels=max_pixels) as clip:  # before the nets are loaded: what is no video is told at once
         bar = VideoBar(clip)
     reader = load(
-        model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, max_faces=max_faces,
-        max_pixels=max_pixels,
+        model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
+        max_faces=max_faces, max_pixels=max_pixels,
     )  # fmt: skip
     persons = Persons(reader.labels.names)
     frames = reader.analyze_video(

@@ -10,6 +10,7 @@ Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,20 @@ def cross_fitted_temperatures(
     return temperature_N
 
 
-def cross_fitted_ece(log_p_NK: NDArray[np.floating[Any]], labels_N: Ints, folds: int = FOLDS) -> float:
+def cross_fitted_ece(
+    log_p_NK: NDArray[np.floating[Any]],
+    labels_N: Ints,
+    folds: int = FOLDS,
+    *,
+    error: Callable[[Floats, Ints], float] = metrics.ece,
+) -> float:
     """Expected calibration error, each fold of the faces at the temperature that the others give it.
 
-    A temperature that is fitted and judged on the same faces looks better than it is.
+    A temperature that is fitted and judged on the same faces looks better than it is. `error` is `metrics.ece` or
+    `metrics.balanced_ece`.
     """
     temperature_N = cross_fitted_temperatures(log_p_NK, labels_N, folds)
-    return metrics.ece(_softmax(np.asarray(log_p_NK, np.float64) / temperature_N[:, None]), labels_N)
+    return error(_softmax(np.asarray(log_p_NK, np.float64) / temperature_N[:, None]), labels_N)
 
 
 def _softmax(logits_NK: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ class Evaluation:
         nll: mean negative log probability of the true class, natural logarithm.
         brier: mean squared distance between probabilities and truth, summed over the classes, 0 to 2.
         ece: expected calibration error, 0 to 1 (`metrics.ece`); on what fitted the temperature, cross-fitted.
+        balanced_ece: the same with every true class of equal weight (`metrics.balanced_ece`), cross-fitted alike.
         trust: sureness before and after a temperature, and what refusing the least sure faces buys.
         per_class: precision, recall, F1 and support of each class, [K] each.
         confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
@@ -60,6 +62,7 @@ class Evaluation:
     nll: float
     brier: float
     ece: float
+    balanced_ece: float
     trust: Trust
     per_class: metrics.PerClass
     confusion_KK: metrics.Ints
@@ -85,6 +88,7 @@ class Evaluation:
             nll=self.nll,
             ece=self.ece,
             selected_on=bool(self.selected_on),
+            balanced_ece=self.balanced_ece,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +111,7 @@ class Evaluation:
             "nll": self.nll,
             "brier": self.brier,
             "ece": self.ece,
+            "balanced_ece": self.balanced_ece,
             "trust": self.trust.to_dict(),
             "classes": [
                 {"name": name, "precision": p, "recall": r, "f1": f, "support": n}
@@ -171,7 +176,8 @@ def evaluate(
         top2=metrics.top(probabilities_NK, true_N),
         nll=metrics.nll(probabilities_NK, true_N),
         brier=metrics.brier(probabilities_NK, true_N),
-        ece=cross_fitted_ece(log_of(probabilities_NK), true_N) if cross_fit else metrics.ece(probabilities_NK, true_N),
+        ece=_error(metrics.ece, probabilities_NK, true_N, cross_fit),
+        balanced_ece=_error(metrics.balanced_ece, probabilities_NK, true_N, cross_fit),
         trust=trust(probabilities_NK, true_N, temperature=temperature, cross_fit=cross_fit),
         per_class=metrics.per_class(counts_KK),
         confusion_KK=counts_KK,
@@ -182,6 +188,18 @@ def evaluate(
         against=against,
         selected_on=selected_on,
     )
+
+
+def _error(
+    error: Callable[[NDArray[np.floating[Any]], metrics.Ints], float],
+    probabilities_NK: NDArray[np.floating[Any]],
+    labels_N: metrics.Ints,
+    cross_fit: bool,
+) -> float:
+    """A calibration error, cross-fitted or plain."""
+    if cross_fit:
+        return cross_fitted_ece(log_of(probabilities_NK), labels_N, error=error)
+    return error(probabilities_NK, labels_N)
 
 
 def check(

@@ -56,7 +56,7 @@ def _header(e: Evaluation) -> Markup:
 def _protocols(judged: tuple[Evaluation, ...]) -> Markup:
     head = [
         "faces", "judged by", "n", "accuracy %", "95 % interval", "balanced %", "macro-F1 %", "top-2 %", "log loss",
-        "Brier", "ECE %",
+        "Brier", "ECE %", "class-balanced ECE %",
     ]  # fmt: skip
     rows = [
         [
@@ -71,6 +71,7 @@ def _protocols(judged: tuple[Evaluation, ...]) -> Markup:
             f"{e.nll:.3f}",
             f"{e.brier:.3f}",
             percent(e.ece),
+            percent(e.balanced_ece),
         ]
         for e in judged
     ]

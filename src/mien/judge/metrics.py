@@ -134,9 +134,7 @@ def top(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, first: int 
 
 def reliability(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> Reliability:
     """Faces by their largest probability in `bins` of equal width, (0, 1/bins], ..., (1 - 1/bins, 1]."""
-    sure_N = probabilities_NK.max(1).astype(np.float64)
-    hit_N = (probabilities_NK.argmax(1) == labels_N).astype(np.float64)
-    bin_N = np.clip(np.ceil(sure_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    sure_N, hit_N, bin_N = _binned(probabilities_NK, labels_N, bins)
     faces_B = np.bincount(bin_N, minlength=bins).astype(np.int64)
     sure_B, hits_B = (_ratio(np.bincount(bin_N, of_N, bins), faces_B) for of_N in (sure_N, hit_N))
     return Reliability(sure_B, hits_B, faces_B)
@@ -148,6 +146,19 @@ def ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int =
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv 1706.04599.
     """
     return reliability(probabilities_NK, labels_N, bins).ece
+
+
+def balanced_ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> float:
+    """Return the class-balanced expected calibration error, 0 to 1: `ece` with every true class of equal total weight.
+
+    A face whose true class has n faces weighs 1 / (n * number of classes with faces). In each bin of `reliability` the
+    weighted mean confidence is compared with the weighted share of hits; the absolute differences are averaged by the
+    weights of the bins. With equally many faces in each class it equals `ece`.
+    """
+    sure_N, hit_N, bin_N = _binned(probabilities_NK, labels_N, bins)
+    faces_K = np.bincount(labels_N)
+    weight_N = 1 / (np.count_nonzero(faces_K) * faces_K[labels_N])
+    return float(np.abs(np.bincount(bin_N, weight_N * (hit_N - sure_N), bins)).sum())
 
 
 def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> Floats:
@@ -165,6 +176,14 @@ def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints
     wrong_G = np.bincount(group_N, wrong_N) / faces_G
     told_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
     return told_N
+
+
+def _binned(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int) -> tuple[Floats, Floats, Ints]:
+    """Confidence, 1 for a hit or 0, and the bin of `reliability`, of each face; [N] each."""
+    sure_N: Floats = probabilities_NK.max(1).astype(np.float64)
+    hit_N: Floats = (probabilities_NK.argmax(1) == labels_N).astype(np.float64)
+    bin_N: Ints = np.clip(np.ceil(sure_N * bins).astype(np.int64) - 1, 0, bins - 1)
+    return sure_N, hit_N, bin_N
 
 
 def _ratio(over: NDArray[Any], under: NDArray[Any]) -> Floats:

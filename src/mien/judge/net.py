@@ -53,5 +53,6 @@ class Net:
             select=str(card.origin.get("select", LAST)),
             rule=card.crop,
             calibration=card.calibration,
-            temperature=card.calibration.temperature if tta == "none" else None,  # a mean of two forwards has none
+            # A mean of two forwards has none, nor have probabilities that are adjusted after it.
+            temperature=card.calibration.temperature if tta == "none" and model.prior is None else None,
         )

@@ -40,8 +40,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{against}",
         caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %"
-        + (f"\n{selected_on(e)}" if e.selected_on else ""),
+        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %, "
+        f"class-balanced {percent(e.balanced_ece)} %" + (f"\n{selected_on(e)}" if e.selected_on else ""),
         title_justify="left",
         caption_justify="left",
     )

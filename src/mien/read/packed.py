@@ -42,13 +42,16 @@ class Packed:
         bound = inspect.signature(load).bind(name_or_path, **options)
         bound.apply_defaults()
         every = {name: value for name, value in bound.arguments.items() if name not in ("name_or_path", "threads")}
+        every["prior"] = None if opened.model.prior is None else opened.model.prior.option
         graph = find(DEFAULT if name_or_path is None else name_or_path)[0].read_bytes()
         return cls(graph, opened.model.card.to_json(), opened.model.source, every, opened.labels.names)
 
     def open(self, *, threads: int | None = None) -> Recognizer:
         """The recognizer; `threads` as in `load`."""
-        model = Model(Card.from_json(self.card, self.source), self.graph, source=self.source, threads=threads)
-        return assembled(model, threads=threads, **self.options)
+        options = dict(self.options)
+        card, prior = Card.from_json(self.card, self.source), options.pop("prior")
+        model = Model(card, self.graph, source=self.source, threads=threads, prior=prior)
+        return assembled(model, threads=threads, **options)
 
     def save(self, store: Store) -> None:
         """Put it beside the results, which then also tell for good what made them; `OSError` where that fails."""

@@ -87,8 +87,9 @@ class Pipeline:
 
     @property
     def model_name(self) -> str:
-        """Name of the model in results, with `+flip` where the mirror image is averaged in."""
-        return self.model.card.name + (f"+{self.tta}" if self.tta != "none" else "")
+        """Name of the model in results, `+prior(...)` with a prior, `+flip` where the mirror image is averaged in."""
+        prior = "" if self.model.prior is None else f"+prior({self.model.prior.name})"
+        return self.model.card.name + prior + (f"+{self.tta}" if self.tta != "none" else "")
 
     def detect(self, image_HW3: Pixels) -> tuple[Detection, ...]:
         """Return the faces in a BGR image, uint8 [H,W,3], from left to right; at most the `max_faces` largest."""

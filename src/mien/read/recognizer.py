@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ def load(
     detector: str = DETECTOR,
     min_confidence: float = 0.0,
     tta: str = "none",
+    prior: str | Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
     longest_side: int = LONGEST,
     max_faces: int | None = None,
@@ -48,6 +49,10 @@ def load(
         detector: `yunet`, or `whole` for pictures that are each a face already.
         min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
         tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
+        prior: class frequencies of the faces, which the probabilities are adjusted to: `training`, those of the
+            training data; `balanced`, equal ones; or shares by class, as text `CLASS=SHARE,...` or as a mapping. Shares
+            of all classes are divided by their sum; classes that are not named divide what the others leave in the
+            proportions of the training data. Default the probabilities as the model gives them.
         threshold: the score that the detector wants of a face, 0 to 1.
         longest_side: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
         max_faces: of a picture, the largest; default all.
@@ -55,10 +60,10 @@ def load(
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
-        ModelError: the net cannot be found, read or trusted.
+        ModelError: the net cannot be found, read or trusted, or `prior` is given and its card lacks class frequencies.
         MienError: an option is out of its range.
     """
-    model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads)
+    model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return assembled(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
         min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
@@ -68,7 +73,7 @@ def load(
 def assembled(
     model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
 ) -> Recognizer:
-    """A recognizer of an open net and all the options of `load`."""
+    """Return a recognizer of an open model and all the options of `load` but `prior`, which is the model's."""
     return Recognizer(
         model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
     )

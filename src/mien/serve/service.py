@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from mien.read import Recognizer, load
 from mien.serve.batching import Batcher
@@ -47,10 +48,13 @@ class Service:
         Raises:
             MienError: a net or a detector is not there, or an option is out of its range.
         """
-        photos = load(settings.model, detector=settings.detector, max_faces=MAX_FACES, threads=1)
+        options: dict[str, Any] = {
+            "detector": settings.detector, "prior": settings.prior, "max_faces": MAX_FACES, "threads": 1,
+        }  # fmt: skip
+        photos = load(settings.model, **options)
         videos = photos
         if settings.video_model != settings.model:
-            videos = load(settings.video_model, detector=settings.detector, max_faces=MAX_FACES, threads=1)
+            videos = load(settings.video_model, **options)
         meters = Meters()
         batcher = Batcher(photos.model, threads=threads(), most=settings.queue, on_batch=meters.batch_faces.observe)
         meters.watch(lambda: batcher.held)

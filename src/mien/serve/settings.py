@@ -30,6 +30,7 @@ class Settings:
         model: reads photos and webcams; a shipped net's name or a net's folder.
         video_model: reads videos.
         detector: what finds faces.
+        prior: class frequencies that the probabilities of both models are adjusted to, as of `mien.load`.
         token: what every `/v1` route wants as a bearer token; None wants none.
         hosts: names that it may be called by, besides those of this machine; `*` for any.
         origins: of other sites whose pages may ask, such as `https://example.org`.
@@ -48,6 +49,7 @@ class Settings:
     model: str = DEFAULT
     video_model: str = NANO
     detector: str = DETECTOR
+    prior: str | None = None
     token: str | None = None
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

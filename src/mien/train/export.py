@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,14 +33,16 @@ from mien.judge import calibration, metrics
 from mien.judge.protocols import judge_model
 from mien.labels import same_classes
 from mien.model import BATCH, CARD, GRAPH, Model, read_card
+from mien.prior import ClassFrequencies, adjusted
 from mien.threads import asked, threads
 from mien.train.batches import normalise
-from mien.train.graph import Reader, as_bytes, graph_of, narrowed, quantised, with_temperature
+from mien.train.graph import Reader, as_bytes, graph_of, narrowed, quantised, with_shift, with_temperature
 from mien.train.guards import memory_in_words
+from mien.train.imbalance import class_frequencies
 from mien.train.models import build_model
 from mien.train.models.face_net import FaceNet
 from mien.train.recipe import Recipe
-from mien.train.schemes import judged
+from mien.train.schemes import judged, lesson
 from mien.train.weights import Weights, find_weights
 
 PARITY = 1e-4  # how far a probability may lie from torch's
@@ -47,6 +50,8 @@ LOSS = 0.2  # points of accuracy that a smaller file must not lose
 INT8_FACES = 512  # training faces on which the ranges of int8 are measured
 NOISE_FACES = 62
 TORCH_BUDGET = 5e11  # floating-point operations that the comparison with torch may take: some seconds of a CPU
+AUTO = "auto"
+STRENGTHS = tuple(step / 20 for step in range(21))  # what `AUTO` chooses from
 LEAST_HELD = 512  # faces that are compared whatever that takes
 
 
@@ -58,6 +63,7 @@ def export(
     name: str | None = None,
     storage: str = "float32",
     overwrite: bool = False,
+    prior_strength: float | str = 0.0,
 ) -> Card:
     """Write `model.onnx` and `card.json` into the folder `out`, both whole or neither, and return the card.
 
@@ -65,14 +71,23 @@ def export(
     one by one, seven at once and in hundreds. A graph stored as float16 or computing in int8 is made from that one and
     must lose less than 0.2 points of accuracy on validation; `Card.parity` then says how far it lies from torch.
 
+    With a prior strength S, the graph subtracts S * log(class frequencies of training) from the logits before the
+    temperature (post-hoc logit adjustment, Menon et al. 2021, arXiv 2007.07314, equation 9). The probabilities then
+    assume class frequencies that are nearer to equal ones, which the card states. The temperature and all figures are
+    those of the shifted logits.
+
     Args:
         source: what `find_weights` takes: the folder of a run, a safetensors file or a shipped net's name.
         dataset: what the weights were trained on, with FER+ votes if those taught them.
         name: of the net; that of its recipe by default.
         storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`.
         overwrite: replace another net in `out`; without it only one exported from the same weights is replaced.
+        prior_strength: S, from 0 for none; 1 makes a model that was trained without any adjustment assume equal class
+            frequencies. `auto` takes that of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
+            equals.
 
     Raises:
+        MienError: `storage` or `prior_strength` is out of its range.
         RunError: other data than the weights were trained on; a graph that disagrees with torch, or loses too much; a
             net that ONNX has no words for; another net in `out`, or `out` cannot be written.
         MissingSplit: no labelled validation split.
@@ -80,6 +95,8 @@ def export(
     """
     if storage not in STORAGES:
         raise MienError(f"storage is one of {', '.join(STORAGES)}, not '{storage}'")
+    if prior_strength != AUTO and not _is_strength(prior_strength):
+        raise MienError(f"prior_strength is {AUTO} or a number from 0 on, got {prior_strength!r}")
     weights, folder = find_weights(source), Path(out)
     recipe, truth = weights.recipe, _truth(weights, dataset)
     before = _replaced(folder, weights, overwrite)
@@ -91,6 +108,13 @@ def export(
         plain = graph_of(reader, truth.labels.names)
         stored = _stored(plain, storage, dataset)
         told_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
+        frequencies = _frequencies(prior_strength, weights, dataset, told_NK, truth[VAL])
+        draft = replace(draft, class_frequencies=frequencies)
+        if frequencies.export_strength:
+            shifted = with_shift(plain, _shift(frequencies))
+            stored = shifted if stored is plain else with_shift(stored, _shift(frequencies))
+            plain = shifted
+            told_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
         if stored is not plain:
             _refuse_loss(_opened(as_bytes(plain), draft), told_NK, truth[VAL])
         fitted = _calibrated(told_NK, truth[VAL])
@@ -198,6 +222,42 @@ def _opened(content: bytes, draft: Card) -> Model:
     return Model(replace(draft, sha256=hashlib.sha256(content).hexdigest()), content)
 
 
+def _is_strength(value: float | str) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _frequencies(
+    strength: float | str, weights: Weights, dataset: Dataset, told_NK: NDArray[np.float32], val: Split
+) -> ClassFrequencies:
+    """The class frequencies of the model to be exported, whose unshifted graph gives `told_NK` on validation.
+
+    Checkpoints that lack the class frequencies of training get those of all faces that their label scheme learns from.
+    """
+    recipe, known = weights.recipe, weights.about.get("class_frequencies")
+    if known is None:
+        targets = lesson(dataset, recipe["scheme"], recipe["label_set"], recipe["mix"]).target_NK
+        known = class_frequencies(targets).tolist()
+    chosen = _best_strength(told_NK, val.labels_N, known) if isinstance(strength, str) else strength
+    trained = sum(recipe[field] for field in ("logit_adjustment", "class_weights", "balanced_sampling"))
+    return ClassFrequencies.of(known, trained, chosen)
+
+
+def _best_strength(told_NK: NDArray[np.float32], labels_N: NDArray[np.int64], training: Sequence[float]) -> float:
+    """The strength of `STRENGTHS` with the best macro-F1, the smallest of equals."""
+
+    def score(strength: float) -> float:
+        predicted_N = adjusted(told_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
+        return metrics.macro_f1(metrics.confusion(labels_N, predicted_N, len(training)))
+
+    return max(STRENGTHS, key=score)  # the first of equals
+
+
+def _shift(frequencies: ClassFrequencies) -> NDArray[np.float32]:
+    """What the export adds to the logits, float32 [K]."""
+    shift_K: NDArray[np.float32] = (-frequencies.export_strength * np.log(frequencies.training)).astype(np.float32)
+    return shift_K
+
+
 def _calibrated(told_NK: NDArray[np.float32], val: Split) -> Calibration:
     """The temperature that validation wants for a graph whose own is 1 and which says `told_NK`."""
     log_p_NK = calibration.log_of(told_NK)
@@ -207,6 +267,8 @@ def _calibrated(told_NK: NDArray[np.float32], val: Split) -> Calibration:
         n=len(val),
         ece_before=metrics.ece(told_NK, val.labels_N),
         ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N),
+        balanced_ece_before=metrics.balanced_ece(told_NK, val.labels_N),
+        balanced_ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N, error=metrics.balanced_ece),
     )
 
 
@@ -224,6 +286,8 @@ def _parity(net: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.uint
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(held_NHW).unsqueeze(1), BATCH)
         log_p_NK = torch.cat([net(normalise(part.float(), numbers)) for part in parts])
+        if exact.card.class_frequencies is not None:
+            log_p_NK = log_p_NK + torch.from_numpy(_shift(exact.card.class_frequencies))
         said_NK = torch.softmax(log_p_NK / exact.card.calibration.temperature, dim=1).numpy()
     off = _furthest(exact, held_NHW, said_NK)
     if not off <= PARITY:

@@ -1,6 +1,6 @@
 """A net as an ONNX graph: pixels in, calibrated probabilities and the last feature maps out, nothing left to do.
 
-    faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits -> / temperature -> softmax
+    faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits (+ shift) -> / temperature -> softmax
                              probabilities float32 [N,K], maps float32 [N,C,h,w]
 
 The file says no more than the net: the exporter's notes on source lines and folders are taken out, so with
@@ -30,7 +30,7 @@ from mien.errors import RunError
 from mien.model import FACES, FORMAT, MAPS, PROBABILITIES
 from mien.train.models.face_net import FaceNet
 
-TEMPERATURE = "temperature"
+TEMPERATURE, SHIFT = "temperature", "shift"
 OPSET = 18  # read by onnxruntime from 1.14 on; it has GridSample, which Deep-Emotion's attention needs
 SMALL = 64  # tensors of fewer values are not worth narrowing
 EXPORTER = "torch.onnx._internal.exporter._registration"  # whose log speaks of packages that we do not use
@@ -102,6 +102,18 @@ def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
     changed = _copy(model)
     (place,) = [i for i in changed.graph.initializer if i.name == TEMPERATURE]
     place.CopyFrom(numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))
+    return changed
+
+
+def with_shift(model: ModelProto, shift_K: NDArray[np.float32]) -> ModelProto:
+    """Return a copy of `model` that adds `shift_K`, float32 [K], to its logits before it divides by the temperature."""
+    changed = _copy(model)
+    nodes = changed.graph.node
+    (place,) = [i for i, node in enumerate(nodes) if list(node.output) == [f"{TEMPERATURE}.logits"]]
+    add = helper.make_node("Add", [nodes[place].input[0], SHIFT], [f"{SHIFT}.logits"], f"add.{SHIFT}")
+    nodes[place].input[0] = f"{SHIFT}.logits"
+    nodes.insert(place, add)
+    changed.graph.initializer.append(numpy_helper.from_array(shift_K.astype(np.float32), SHIFT))
     return changed
 
 
