@@ -65,10 +65,12 @@ def export(
     must lose less than 0.2 points of accuracy on validation; `Card.parity` then says how far it lies from torch.
 
     Args:
-        source: what `find_weights` takes: the folder of a run, a safetensors file or a shipped net's name.
+        source: what `find_weights` takes: the folder of a run or of an exported net, a file of weights, or a shipped
+            net's name.
         dataset: what the weights were trained on, with FER+ votes if those taught them.
         name: of the net; that of its recipe by default.
-        storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`.
+        storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`, from which no training
+            can start.
         overwrite: replace another net in `out`; without it only one exported from the same weights is replaced.
 
     Raises:
@@ -165,6 +167,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         # `truth`: by what the run was judged, and the net is.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
+            **{key: data[key] for key in ("doubts",) if key in data},
             "known_as": dataset.known_as,
             "scheme": recipe["scheme"],
             "truth": RATERS if truth.name == NAME else OWN_LABELS,
@@ -177,6 +180,8 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "select": recipe["select"],
             "init": weights.about.get("init"),
             "teachers": weights.about.get("teachers"),
+            "class_frequencies": weights.about.get("class_frequencies"),
+            "figures": dict(figures),
         },
     )
 
