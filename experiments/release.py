@@ -1,9 +1,8 @@
-"""Put a trained run among the nets that ship: graph, card and weights to train further.
+"""Put a trained run among the nets that ship: a graph that training can go on from, and a card.
 
 Run:   python experiments/release.py NAME RUN fer2013.csv fer2013new.csv
 
-Writes src/mien/assets/NAME/ as `mien export --storage float16` does, and beside it NAME.safetensors, float16 too, for
-`--init NAME` and for recipes that NAME teaches. Then the tables of README and log are made anew.
+Writes src/mien/assets/NAME/ as `mien export --storage float16` does. Then the tables of README and log are made again.
 """
 
 from __future__ import annotations
@@ -14,14 +13,13 @@ from pathlib import Path
 import tables
 
 from mien.data import load
-from mien.train import export, find_weights
+from mien.train import export
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "mien" / "assets"
 
 
 def main(name: str, run: str, csv: str, votes: str) -> None:
     card = export(run, ASSETS / name, load(csv, votes=votes), name=name, storage="float16", overwrite=True)
-    find_weights(run).release(ASSETS / f"{name}.safetensors", half=True)
     tables.main(check=False)
     for score in card.scores:
         print(f"{name}: {score.against}, {score.protocol}, {score.tta}: {100 * score.accuracy:.2f} % of {score.n:,}")

@@ -18,7 +18,6 @@ import nets
 from mien.cli.subject import find_subject
 from mien.data import load
 from mien.labels import FER7, FERPLUS8, projection
-from mien.model import SHIPPED
 from mien.model import load as load_net
 
 Command = Callable[..., tuple[int, str, str]]
@@ -152,10 +151,20 @@ def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
     assert again["brier"] == pytest.approx(figures["brier"], rel=1e-5)
 
 
+def weights_of(name: str, folder: Path) -> Path:
+    """The weights of a shipped net as a file."""
+    from mien.train import find_weights
+
+    find_weights(name).release(folder / f"{name}.safetensors")
+    return folder / f"{name}.safetensors"
+
+
 @pytest.mark.parametrize("what", ["a net as a file", "weights"])
-def test_other_faces_are_asked_about_as_those_of_the_split_were(csv: Path, net: Path, what: str) -> None:
+def test_other_faces_are_asked_about_as_those_of_the_split_were(
+    csv: Path, net: Path, what: str, tmp_path: Path
+) -> None:
     """So that robustness and figures speak of one way to ask, with the mirror image or without."""
-    model, data = (net if what == "a net as a file" else SHIPPED / "nano.safetensors"), load(csv)
+    model, data = (net if what == "a net as a file" else weights_of("nano", tmp_path)), load(csv)
     none, flip = (find_subject(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
     faces_NHW = data["test"].pixels_NHW
     for one in (none, flip):
@@ -169,8 +178,8 @@ def test_other_faces_are_asked_about_as_those_of_the_split_were(csv: Path, net: 
     assert np.abs(none.told_NK - flip.told_NK).max() > 0.01
 
 
-def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path) -> None:
-    words = ("evaluate", SHIPPED / "nano.safetensors", "--data", csv, "--split", "test", "--device", "cpu")
+def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path, tmp_path: Path) -> None:
+    words = ("evaluate", weights_of("nano", tmp_path), "--data", csv, "--split", "test", "--device", "cpu")
     done = subprocess.run([sys.executable, "-m", "mien", *map(str, words)], capture_output=True, text=True, check=True)
     assert "35 faces" in done.stdout
     assert done.stderr == ""
@@ -217,19 +226,18 @@ def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
     data = load(csv)
     told_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
     np.save(tmp_path / "eight.npy", told_NK)
-    words = ("judge", net, "ferplus", tmp_path / "eight.npy", "photo", SHIPPED / "ferplus.safetensors")
+    weights = weights_of("ferplus", tmp_path)
+    words = ("judge", net, "ferplus", tmp_path / "eight.npy", "photo", weights)
     columns = ("--labels", "eight=ferplus8")
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "f.json").read_text())
-    assert f"asked for the likeliest of the data's classes alone: ferplus, eight, {SHIPPED.parent}" in " ".join(
-        out.split()
-    )
-    assert found["projected"] == ["ferplus", "eight", str(SHIPPED / "ferplus.safetensors")]
+    assert f"asked for the likeliest of the data's classes alone: ferplus, eight, {tmp_path}" in " ".join(out.split())
+    assert found["projected"] == ["ferplus", "eight", str(weights)]
     (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
-    _, ferplus, file, _, weights = (p["accuracy"] for p in first["packages"])
+    _, ferplus, from_file, _, from_weights = (p["accuracy"] for p in first["packages"])
     said_N = (told_NK @ projection(FERPLUS8, FER7)).argmax(1)
-    assert ferplus == file == weights == pytest.approx((said_N == data["test"].labels_N).mean())
+    assert ferplus == from_file == from_weights == pytest.approx((said_N == data["test"].labels_N).mean())
 
 
 def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:

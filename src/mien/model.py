@@ -68,12 +68,7 @@ class Model:
                 labels are not as the card says; or a prior is given and the card has no class frequencies.
             MienError: `prior` is not valid for these classes.
         """
-        found = hashlib.sha256(graph).hexdigest()
-        if found != card.sha256:
-            raise ModelError(
-                f"{source} is damaged or not the net of its card '{card.name}': its sha256 begins with {found[:12]}, "
-                f"the card's with {card.sha256[:12]}; get both files anew"
-            )
+        _refuse_other(card, graph, source)
         self.card, self.source, self.labels = card, source, card.labels
         self._session = open_graph(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
@@ -166,6 +161,18 @@ def read_card(name_or_path: str | Path) -> Card:
         ModelError: as `load`, for what concerns the card.
     """
     return _card(find(name_or_path)[1])
+
+
+def read_net(name_or_path: str | Path) -> tuple[Card, bytes]:
+    """The card and the content of the graph of what `load` would open, once they are proven to belong together.
+
+    Raises:
+        ModelError: a file lacks, cannot be read or is damaged, or the graph is not that of the card.
+    """
+    graph, card_file = find(name_or_path)
+    card, content = _card(card_file), _read(graph)
+    _refuse_other(card, content, str(graph))
+    return card, content
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -304,6 +311,16 @@ def _prior(asked: str | Mapping[str, float] | None, card: Card, source: str) -> 
             "again with: mien export"
         )
     return prior_of(asked, card.labels, card.class_frequencies.training)
+
+
+def _refuse_other(card: Card, graph: bytes, source: str) -> None:
+    """`ModelError` where `graph` is not the content of the file that `card` is of."""
+    found = hashlib.sha256(graph).hexdigest()
+    if found != card.sha256:
+        raise ModelError(
+            f"{source} is damaged or not the net of its card '{card.name}': its sha256 begins with {found[:12]}, "
+            f"the card's with {card.sha256[:12]}; get both files anew"
+        )
 
 
 def _agree(wanted: int | str | None, got: int | str) -> bool:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from mien.data.split import Dataset
 from mien.errors import RunError
 from mien.labels import LabelSet
-from mien.train import Recipe, Run, predict, train
+from mien.train import Recipe, Run, export, predict, train
 from mien.train.models import build_model
 from mien.train.weights import find_weights, shipped
 
@@ -112,6 +116,95 @@ def test_what_is_nothing_to_start_from(run: Run, tmp_path: Path) -> None:
     (tmp_path / "flipped.safetensors").write_bytes(content)
     with pytest.raises(RunError, match=r"flipped\.safetensors is damaged: its content does not add up"):
         find_weights(tmp_path / "flipped.safetensors")
+
+
+@pytest.fixture(scope="module")
+def exported(run: Run, toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Storage -> the folder of what was exported from `run`."""
+    folder = tmp_path_factory.mktemp("exported")
+    for storage in ("float32", "float16"):
+        export(run.folder, folder / storage, toy, storage=storage)
+    return {storage: folder / storage for storage in ("float32", "float16")}
+
+
+def test_exported_model_gives_back_the_run_weights(run: Run, exported: dict[str, Path], tmp_path: Path) -> None:
+    released = {"float32": tmp_path / "whole.safetensors", "float16": tmp_path / "half.safetensors"}
+    for storage, file in released.items():
+        find_weights(run.folder).release(file, half=storage == "float16")
+        wanted = find_weights(file)
+        for source in (exported[storage], exported[storage] / "model.onnx", exported[storage] / "card.json"):
+            found = find_weights(source)
+            assert found.identity == {"name": storage, "sha256": wanted.identity["sha256"]}  # names, types and bytes
+            assert found.about == wanted.about
+            assert found.labels == wanted.labels
+    assert any(
+        v.item() for k, v in find_weights(exported["float16"]).tensors.items() if k.endswith("num_batches_tracked")
+    )
+
+
+def test_training_starts_alike_from_model_and_released_file(
+    run: Run, exported: dict[str, Path], toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    find_weights(run.folder).release(tmp_path / "half.safetensors", half=True)
+    again = replace(small, epochs=1)
+    from_file = train(again, toy, tmp_path / "a", init=tmp_path / "half.safetensors")
+    from_model = train(again, toy, tmp_path / "b", init=exported["float16"])
+    assert np.array_equal(from_file.predictions()["val"], from_model.predictions()["val"])
+    assert from_file.identity["init"]["sha256"] == from_model.identity["init"]["sha256"]
+
+
+def test_teacher_may_be_the_folder_of_a_model(
+    run: Run, exported: dict[str, Path], toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
+    pupils = [
+        train(replace(small, epochs=1, teacher=str(source)), toy, tmp_path / name)
+        for name, source in {"run": run.folder, "model": exported["float32"]}.items()
+    ]
+    assert np.array_equal(*(pupil.predictions()["val"] for pupil in pupils))
+
+
+def test_run_folder_with_a_model_in_it_is_the_run(run: Run, exported: dict[str, Path], tmp_path: Path) -> None:
+    both = shutil.copytree(run.folder, tmp_path / "both")
+    shutil.copytree(exported["float16"], both, dirs_exist_ok=True)
+    assert find_weights(both).identity["sha256"] == find_weights(run.folder).identity["sha256"]
+
+
+def test_model_without_training_weights_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:
+    def change(name: str, storage: str, prune: bool) -> Path:
+        folder = shutil.copytree(exported["float16"], tmp_path / name)
+        model = onnx.load(folder / "model.onnx")
+        if prune:
+            kept = [note for note in model.metadata_props if note.key != "mien.unused_state"]
+            del model.metadata_props[:]
+            model.metadata_props.extend(kept)
+        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        told = json.loads((folder / "card.json").read_text())
+        told |= {"storage": storage, "sha256": hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()}
+        (folder / "card.json").write_text(json.dumps(told))
+        return folder
+
+    assert find_weights(change("same", "float16", prune=False)).labels
+    with pytest.raises(RunError, match=r"old was exported by mien < 0\.2 without training weights; start from its run"):
+        find_weights(change("old", "float16", prune=True))
+    with pytest.raises(RunError, match=r"int8 was exported as int8 without training weights; start from its run"):
+        find_weights(change("int8", "int8", prune=True))
+
+
+def test_damaged_model_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:
+    flipped = shutil.copytree(exported["float16"], tmp_path / "flipped")
+    content = bytearray((flipped / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (flipped / "model.onnx").write_bytes(content)
+    with pytest.raises(RunError, match=r"flipped/model\.onnx is damaged or not the net of its card"):
+        find_weights(flipped)
+    relabelled = shutil.copytree(exported["float16"], tmp_path / "relabelled")
+    text = (relabelled / "card.json").read_text()
+    (relabelled / "card.json").write_text(text.replace('"disgust"', '"disgusted"'))
+    with pytest.raises(RunError, match="does not fit its card: its labels are"):
+        find_weights(relabelled)
+    (relabelled / "model.onnx").unlink()
+    with pytest.raises(RunError, match=r"holds no model\.onnx"):
+        find_weights(relabelled)
 
 
 @pytest.mark.parametrize("name", shipped())

@@ -13,14 +13,17 @@ from mien.model import CARD, GRAPH
 
 def export(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The folder of a run, a file of weights, or a shipped net's name.")
+        str,
+        typer.Argument(
+            metavar="RUN", help="The folder of a run or an exported net, a file of weights, or a shipped net's name."
+        ),
     ],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json.")],
     votes: Votes = None,
     name: Annotated[str | None, typer.Option(help="The net's name; default that of its recipe.")] = None,
     storage: Annotated[
-        str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8.")
+        str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8, not to train on.")
     ] = "float32",
     prior_strength: Annotated[
         str,

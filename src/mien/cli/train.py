@@ -19,7 +19,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
     init: Annotated[
         str | None,
-        typer.Option(metavar="RUN|NAME|FILE", help="Start from these weights: a run, a shipped net or a file."),
+        typer.Option(
+            metavar="RUN|NAME|FILE", help="Start from these weights: a run, an exported or shipped net, or a file."
+        ),
     ] = None,
     votes: Votes = None,
     device: Device = "auto",

@@ -77,10 +77,12 @@ def export(
     those of the shifted logits.
 
     Args:
-        source: what `find_weights` takes: the folder of a run, a safetensors file or a shipped net's name.
+        source: what `find_weights` takes: the folder of a run or of an exported net, a file of weights, or a shipped
+            net's name.
         dataset: what the weights were trained on, with FER+ votes if those taught them.
         name: of the net; that of its recipe by default.
-        storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`.
+        storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`, from which no training
+            can start.
         overwrite: replace another net in `out`; without it only one exported from the same weights is replaced.
         prior_strength: S, from 0 for none; 1 makes a model that was trained without any adjustment assume equal class
             frequencies. `auto` takes that of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
@@ -190,6 +192,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         # `truth`: by what the run was judged, and the net is.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
+            **{key: data[key] for key in ("doubts",) if key in data},
             "known_as": dataset.known_as,
             "scheme": recipe["scheme"],
             "truth": RATERS if truth.name == NAME else OWN_LABELS,
@@ -202,6 +205,8 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "select": recipe["select"],
             "init": weights.about.get("init"),
             "teachers": weights.about.get("teachers"),
+            "figures": dict(figures),
+            "run_format": weights.about["format"],
         },
     )
 

@@ -3,7 +3,9 @@
     faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits (+ shift) -> / temperature -> softmax
                              probabilities float32 [N,K], maps float32 [N,C,h,w]
 
-The file says no more than the net: the exporter's notes on source lines and folders are taken out, so with
+Every tensor of the net's state is in the file under its own name, batch normalisation as a node with its four tensors,
+so training can go on from it (`state_of`); onnxruntime folds the normalisation into the convolution when it loads the
+file. The file says no more than the net: the exporter's notes on source lines and folders are taken out, so with
 the same versions of torch and onnxscript the same weights give the same bytes, wherever they are exported.
 """
 
@@ -15,15 +17,19 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import fuse_batchnorm_into_conv_rule
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mien.data.split import SIDE
 from mien.errors import RunError
@@ -32,7 +38,9 @@ from mien.train.models.face_net import FaceNet
 
 TEMPERATURE, SHIFT = "temperature", "shift"
 OPSET = 18  # read by onnxruntime from 1.14 on; it has GridSample, which Deep-Emotion's attention needs
-SMALL = 64  # tensors of fewer values are not worth narrowing
+STATE = "net."  # what the names of initializers begin with that are tensors of the net's state
+HALF = ".half"  # what the names of those end with that are stored as float16
+UNUSED = "mien.unused_state"  # the note with the tensors of the state that no node reads, as JSON
 EXPORTER = "torch.onnx._internal.exporter._registration"  # whose log speaks of packages that we do not use
 
 
@@ -52,23 +60,39 @@ class Reader(nn.Module):
         return torch.softmax(logits_NK, dim=1), maps_NCHW.float()
 
 
+class _WithState(nn.Module):
+    """`reader` as a function of faces and of the tensors of its net's state.
+
+    What is an input is a variable to the exporter: as constants it would fold them, merge equal ones and drop zeros.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self.parts = (reader, [STATE + name for name in reader.net.state_dict()])  # in a tuple it is no submodule
+
+    def forward(self, faces_NHW: Tensor, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
+        reader, names = self.parts
+        said: tuple[Tensor, Tensor] = functional_call(reader, dict(zip(names, tensors, strict=True)), (faces_NHW,))
+        return said
+
+
 def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
     """The graph of `reader` at temperature 1, for any number of faces.
 
     Raises:
         RunError: the net does something that ONNX has no word for.
     """
-    example = torch.zeros((2, SIDE, SIDE), dtype=torch.uint8)
+    example, state = torch.zeros((2, SIDE, SIDE), dtype=torch.uint8), reader.net.state_dict()
     try:
         with _quietly(), torch.no_grad():
             program = torch.onnx.export(
-                reader,
-                (example,),
+                _WithState(reader),
+                (example, list(state.values())),
                 dynamo=True,
                 verbose=False,
-                input_names=[FACES],
+                input_names=[FACES, *(STATE + name for name in state)],
                 output_names=[PROBABILITIES, MAPS],
-                dynamic_shapes=({0: torch.export.Dim("N")},),
+                dynamic_shapes=({0: torch.export.Dim("N")}, [None] * len(state)),
                 opset_version=OPSET,
             )
     except Exception as why:  # the exporter's own errors share no base, and print pages
@@ -78,13 +102,56 @@ def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
     assert program is not None, "with dynamo=True there is one"
     model = program.model_proto
     _forget(model)
-    notes = {"mien.format": FORMAT, "mien.labels": json.dumps(list(labels))}
+    unused = _fill(model, state)
+    notes = {"mien.format": FORMAT, "mien.labels": json.dumps(list(labels)), UNUSED: json.dumps(unused)}
     weights_KC = class_weights(reader.net)
     if weights_KC is not None:
         notes["mien.class_weights"] = base64.b64encode(weights_KC.astype("<f4").tobytes()).decode()
     helper.set_model_props(model, notes)
     _divide_the_logits(model)
     return model
+
+
+def _fill(model: ModelProto, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Turn the inputs that `_WithState` made into initializers; return the tensors that no node reads, for JSON.
+
+    The counters of batch normalisation (`num_batches_tracked`) are such tensors.
+    """
+    graph = model.graph
+    read = {name for node in graph.node for name in node.input}
+    unused: dict[str, Any] = {}
+    for name, tensor in state.items():
+        if STATE + name in read:
+            values = tensor.detach().cpu().contiguous().numpy()
+            graph.initializer.append(numpy_helper.from_array(values, STATE + name))
+        else:
+            unused[name] = [str(tensor.dtype).removeprefix("torch."), tensor.tolist()]
+    kept = [place for place in graph.input if place.name == FACES]
+    del graph.input[:]
+    graph.input.extend(kept)
+    return unused
+
+
+def state_of(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
+    """The labels, and the net's state: what was exported, or after `narrowed` that `as_half`.
+
+    The state is None where the graph does not hold it: for int8, and for graphs of a mien that folded batch
+    normalisation into the convolutions.
+    """
+    notes = {note.key: note.value for note in model.metadata_props}
+    labels = tuple(json.loads(notes.get("mien.labels", "[]")))
+    if UNUSED not in notes:
+        return labels, None
+    unused: dict[str, tuple[str, Any]] = json.loads(notes[UNUSED])
+    state = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in unused.items()}
+    stored = {i.name: i for i in model.graph.initializer if i.name.startswith(STATE)}
+    for name, tensor in stored.items():
+        key = name.removeprefix(STATE)
+        half = tensor.data_type == TensorProto.FLOAT16
+        state[key.removesuffix(HALF) if half else key] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    if any(tensor.dtype == torch.float16 for tensor in state.values()):
+        state = {name: as_half(name, tensor) for name, tensor in state.items()}
+    return labels, state
 
 
 def class_weights(net: FaceNet) -> NDArray[np.float32] | None:
@@ -118,7 +185,9 @@ def with_shift(model: ModelProto, shift_K: NDArray[np.float32]) -> ModelProto:
 
 
 def narrowed(model: ModelProto) -> ModelProto:
-    """A copy whose weights lie as float16 and are widened by the graph itself, once, when a runtime loads it.
+    """A copy that stores the matrices and kernels as float16; the graph widens them once, when a runtime loads it.
+
+    Vectors stay float32, for a node that widens one takes more room than it saves, and time when the file is loaded.
 
     Raises:
         RunError: a weight is too large for float16.
@@ -126,28 +195,47 @@ def narrowed(model: ModelProto) -> ModelProto:
     changed = _copy(model)
     widened = []
     for tensor in changed.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
-            continue
-        name, values = tensor.name, numpy_helper.to_array(tensor)
-        with np.errstate(over="ignore"):
-            half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise RunError(
-                f"the weights {name} reach {np.abs(values).max():.3g}, and float16 ends at 65504: "
-                "export them with --storage float32"
-            )
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        widened.append(helper.make_node("Cast", [f"{name}.half"], [name], f"widen.{name}", to=TensorProto.FLOAT))
+        name = tensor.name
+        if name.startswith(STATE) and tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
+            half = as_half(name, torch.from_numpy(numpy_helper.to_array(tensor).copy()))
+            tensor.CopyFrom(numpy_helper.from_array(half.numpy(), name + HALF))
+            widened.append(helper.make_node("Cast", [name + HALF], [name], f"widen.{name}", to=TensorProto.FLOAT))
     nodes = [*widened, *changed.graph.node]
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
     return changed
 
 
+def as_half(name: str, tensor: Tensor) -> Tensor:
+    """`tensor` as float16 where it is a matrix or a kernel, or where that loses nothing; else as it is.
+
+    So the vectors of biases and of batch normalisation keep their precision: a small running variance would become 0.
+
+    Args:
+        name: what to call it in the error.
+
+    Raises:
+        RunError: a weight is too large for float16.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if tensor.dim() < 2:
+        return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+    if not torch.isfinite(half).all():
+        raise RunError(
+            f"the weights {name} reach {tensor.abs().max():.3g}, and float16 ends at 65504: store them as float32, "
+            "with mien export that is --storage float32"
+        )
+    return half
+
+
 def quantised(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:
     """A copy that computes in int8: each output channel of a weight has its scale, each activation that which it takes
     on `faces_NHW`, faces of the training split.
 
+    Batch normalisation behind a convolution is folded into it first. Weights use 7 of the 8 bits: without VNNI a
+    processor adds two products of 8 bits in 16 bits, which 8-bit weights make overflow. Training weights are not in it.
     Pixels enter in float32 as ever, and the head, the softmax and `maps` stay float32.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -161,22 +249,24 @@ def quantised(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:
             return None if part is None else {FACES: part}
 
     with _quietly(), tempfile.TemporaryDirectory() as folder:
+        folded = rewrite(_copy(model), [fuse_batchnorm_into_conv_rule])
         file = Path(folder) / "int8.onnx"
         quantize_static(
-            _copy(model),
+            folded,
             file,
             Batches(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"],
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_ends(model),
+            nodes_to_exclude=_ends(folded),
         )
         changed = onnx.load(file)
     _forget(changed)
     del changed.metadata_props[:]
-    changed.metadata_props.extend(model.metadata_props)
+    changed.metadata_props.extend(note for note in model.metadata_props if note.key != UNUSED)
     return changed
 
 

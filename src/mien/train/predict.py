@@ -30,7 +30,8 @@ def predict(
     """What a net says of each face of a split: probabilities float32 [N,K] in row order.
 
     Args:
-        model: the folder of a run, a checkpoint, a released safetensors file, or the name of a shipped net.
+        model: the folder of a run or of an exported net, a checkpoint, a released safetensors file, or the name of a
+            shipped net.
         dataset: a net of FER+'s votes is asked only for the faces that it is judged on (`data.judged_as`); where
             there are no votes, and its classes are those of the labels, for all.
         tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.

@@ -1,28 +1,31 @@
-"""Trained weights as a value: found in a run, a file or the package; put into a net; written for others to use."""
+"""Trained weights as a value: found in a run, a file, an exported net or the package; put into a net; written."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from onnx import ModelProto
 from safetensors.torch import save
 from torch import nn
 
-from mien.errors import RunError
+from mien.card import Card
+from mien.errors import MienError, RunError
 from mien.labels import counterpart
+from mien.model import CARD, GRAPH, SHIPPED, read_net, shipped_models
 from mien.train.checkpoint import FORMAT as CHECKPOINT
 from mien.train.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
+from mien.train.graph import as_half, state_of
 from mien.train.recipe import Recipe
+from mien.train.run_format import converted
 from mien.train.runs import Run
 from mien.train.selection import chosen_epoch
 
 FORMAT = "mien weights 1"
 RECORDED = ("format", "recipe", "seed", "data", "init", "teachers", "class_frequencies")  # of a checkpoint's state
-SHIPPED = Path(str(files("mien") / "assets"))
 ENDING = ".safetensors"
 
 
@@ -82,40 +85,48 @@ class Weights:
         """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
 
         Args:
-            half: store them as float16, in half the room; a net that they are put into widens them.
+            half: store them as `mien export --storage float16` does, in half the room; a net that they are put into
+                widens them.
 
         Raises:
-            RunError: the file cannot be written.
+            RunError: the file cannot be written, or a weight is too large for float16.
         """
         about = json.dumps(self.about)
-        plain = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in self.tensors.items()}
+        plain = {k: (as_half(k, v) if half else v).contiguous() for k, v in self.tensors.items()}
         write_atomically(Path(file), save(plain, {"format": FORMAT, "state": about, "sha256": digest(plain, about)}))
 
 
 def shipped() -> tuple[str, ...]:
     """The names of the nets in the package."""
-    return tuple(sorted(f.name.removesuffix(ENDING) for f in SHIPPED.glob(f"*{ENDING}")))
+    return tuple(sorted({f.stem for f in SHIPPED.glob(f"*{ENDING}")} | set(shipped_models())))
 
 
 def find_weights(source: str | Path) -> Weights:
-    """The weights called `source`: a shipped net's name, the folder of a run, a checkpoint or a released file.
+    """The weights called `source`: of a shipped net by its name, a run or an exported net by its folder, or a file.
 
-    A folder or file that is called like a shipped net is `./NAME`.
+    A file is a checkpoint, what `Weights.release` wrote, or the `model.onnx` or `card.json` of an exported net. A
+    folder with both a run and an exported net is the run. A folder or file called like a shipped net is `./NAME`.
 
     Raises:
-        RunError: none of these, or a damaged or foreign file; the text lists the names that there are.
+        RunError: none of these; a damaged or foreign file; an exported net without training weights. Where nothing is
+            called `source`, the text lists the names that there are.
     """
     if str(source) in shipped():
-        return _read(SHIPPED / f"{source}{ENDING}", str(source))
+        file = SHIPPED / f"{source}{ENDING}"
+        return _read(file, str(source)) if file.is_file() else _exported(SHIPPED / source, str(source))
     path = Path(source)
     try:
         if path.is_dir():
+            if not Run(path).checkpoint_file.exists() and ((path / GRAPH).exists() or (path / CARD).exists()):
+                return _exported(path, path.resolve().name)
             return _of(Run(path).checkpoint(), path.resolve().name)
         there = path.exists()
     except OSError as why:
         raise RunError(f"cannot read {source}: {why.strerror or why}") from None
     if not there:
         raise RunError(f"no run, no file and no shipped net is called {source}; shipped are: {', '.join(shipped())}")
+    if path.suffix in (".onnx", ".json"):
+        return _exported(path, path.resolve().parent.name)
     return _read(path, path.name)
 
 
@@ -137,6 +148,39 @@ def weights_for(recipe: Recipe, source: str | Path) -> Weights:
 def _read(file: Path, name: str) -> Weights:
     tensors, state, form = read_safetensors(file, FORMAT, CHECKPOINT)
     return Weights(name, tensors, state) if form == FORMAT else _of(as_checkpoint(tensors, state), name)
+
+
+def _exported(source: Path, name: str) -> Weights:
+    """The weights in an exported net: tensors from its graph, all else from its card."""
+    try:
+        card, graph = read_net(source)
+    except MienError as why:
+        raise RunError(str(why)) from None
+    labels, state = state_of(ModelProto.FromString(graph))
+    if labels != card.labels.names:
+        raise RunError(f"{source} does not fit its card: its labels are {labels}, the card says {card.labels.names}")
+    if state is None:
+        how = "as int8" if card.storage == "int8" else "by mien < 0.2"
+        raise RunError(
+            f"{source} was exported {how} without training weights; start from its run, or export that again "
+            "as float32 or float16"
+        )
+    return Weights(name, state, _about(card, source))
+
+
+def _about(card: Card, source: Path) -> dict[str, Any]:
+    """Return the record of the run that a model was exported from, out of its card."""
+    data = {key: card.data.get(key) for key in ("name", "digest", "votes", "doubts", "faces")}
+    known = {key: value for key, value in data.items() if value is not None}
+    record = {
+        "format": card.origin["run_format"],
+        "recipe": dict(card.recipe),
+        "data": {**known, "labels": list(card.labels.names), "label_set": card.labels.name},
+        **{key: card.origin.get(key) for key in ("seed", "init", "teachers", "figures")},
+    }
+    if card.class_frequencies is not None:
+        record["class_frequencies"] = list(card.class_frequencies.training)
+    return converted(record, source)
 
 
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
