@@ -60,7 +60,8 @@ class ClassFrequencies:
     def of(cls, training: Sequence[float], training_strength: float, export_strength: float) -> ClassFrequencies:
         """Compute the assumed frequencies from those of training and both strengths."""
         power = 1 - training_strength - export_strength
-        return cls(_normalised(training, 1), _normalised(training, power), training_strength, export_strength)
+        given = tuple(float(share) for share in training)
+        return cls(given, _normalised(given, power), training_strength, export_strength)
 
 
 @dataclass(frozen=True)
