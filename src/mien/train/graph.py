@@ -34,13 +34,11 @@ from torch.func import functional_call
 from mien.data.split import SIDE
 from mien.errors import RunError
 from mien.model import FACES, FORMAT, MAPS, PROBABILITIES
+from mien.train.graph_state import HALF, STATE, UNUSED, as_half
 from mien.train.models.face_net import FaceNet
 
 TEMPERATURE, SHIFT = "temperature", "shift"
 OPSET = 18  # read by onnxruntime from 1.14 on; it has GridSample, which Deep-Emotion's attention needs
-STATE = "net."  # what the names of initializers begin with that are tensors of the net's state
-HALF = ".half"  # what the names of those end with that are stored as float16
-UNUSED = "mien.unused_state"  # the note with the tensors of the state that no node reads, as JSON
 EXPORTER = "torch.onnx._internal.exporter._registration"  # whose log speaks of packages that we do not use
 
 
@@ -132,28 +130,6 @@ def _fill(model: ModelProto, state: Mapping[str, Tensor]) -> dict[str, Any]:
     return unused
 
 
-def state_of(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
-    """The labels, and the net's state: what was exported, or after `narrowed` that `as_half`.
-
-    The state is None where the graph does not hold it: for int8, and for graphs of a mien that folded batch
-    normalisation into the convolutions.
-    """
-    notes = {note.key: note.value for note in model.metadata_props}
-    labels = tuple(json.loads(notes.get("mien.labels", "[]")))
-    if UNUSED not in notes:
-        return labels, None
-    unused: dict[str, tuple[str, Any]] = json.loads(notes[UNUSED])
-    state = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in unused.items()}
-    stored = {i.name: i for i in model.graph.initializer if i.name.startswith(STATE)}
-    for name, tensor in stored.items():
-        key = name.removeprefix(STATE)
-        half = tensor.data_type == TensorProto.FLOAT16
-        state[key.removesuffix(HALF) if half else key] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
-    if any(tensor.dtype == torch.float16 for tensor in state.values()):
-        state = {name: as_half(name, tensor) for name, tensor in state.items()}
-    return labels, state
-
-
 def class_weights(net: FaceNet) -> NDArray[np.float32] | None:
     """What each map adds to each class's logit, float32 [K,C]; None where maps and logits are not so related."""
     if not net.pooled:
@@ -204,30 +180,6 @@ def narrowed(model: ModelProto) -> ModelProto:
     del changed.graph.node[:]
     changed.graph.node.extend(nodes)
     return changed
-
-
-def as_half(name: str, tensor: Tensor) -> Tensor:
-    """`tensor` as float16 where it is a matrix or a kernel, or where that loses nothing; else as it is.
-
-    So the vectors of biases and of batch normalisation keep their precision: a small running variance would become 0.
-
-    Args:
-        name: what to call it in the error.
-
-    Raises:
-        RunError: a weight is too large for float16.
-    """
-    if not tensor.is_floating_point():
-        return tensor
-    half = tensor.half()
-    if tensor.dim() < 2:
-        return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
-    if not torch.isfinite(half).all():
-        raise RunError(
-            f"the weights {name} reach {tensor.abs().max():.3g}, and float16 ends at 65504: store them as float32, "
-            "with mien export that is --storage float32"
-        )
-    return half
 
 
 def quantised(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:

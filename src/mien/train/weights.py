@@ -18,7 +18,7 @@ from mien.labels import counterpart
 from mien.model import CARD, GRAPH, SHIPPED, read_net, shipped_models
 from mien.train.checkpoint import FORMAT as CHECKPOINT
 from mien.train.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
-from mien.train.graph import as_half, state_of
+from mien.train.graph_state import as_half, state_of
 from mien.train.recipe import Recipe
 from mien.train.run_format import converted
 from mien.train.runs import Run

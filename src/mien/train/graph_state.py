@@ -1,0 +1,66 @@
+"""The training state in an exported ONNX graph: initializers that carry the names of the state dict.
+
+`graph.graph_of` writes them, `state_of` reads them, so that training can start from an exported model.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from onnx import ModelProto, TensorProto, numpy_helper
+from torch import Tensor
+
+from mien.errors import RunError
+
+STATE = "net."  # prefix of initializers that are tensors of the state dict
+HALF = ".half"  # suffix of those that are stored as float16
+UNUSED = "mien.unused_state"  # metadata property with the tensors that no node reads, as JSON
+
+
+def state_of(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
+    """Return the class names and the state dict in an exported graph; tensors stored as float16 stay float16.
+
+    The state is None where the graph does not hold it: for int8, and for graphs of earlier versions, which folded
+    batch normalization into the convolutions.
+    """
+    notes = {note.key: note.value for note in model.metadata_props}
+    labels = tuple(json.loads(notes.get("mien.labels", "[]")))
+    if UNUSED not in notes:
+        return labels, None
+    unused: dict[str, tuple[str, Any]] = json.loads(notes[UNUSED])
+    state = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in unused.items()}
+    stored = {i.name: i for i in model.graph.initializer if i.name.startswith(STATE)}
+    for name, tensor in stored.items():
+        key = name.removeprefix(STATE)
+        half = tensor.data_type == TensorProto.FLOAT16
+        state[key.removesuffix(HALF) if half else key] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+    if any(tensor.dtype == torch.float16 for tensor in state.values()):
+        state = {name: as_half(name, tensor) for name, tensor in state.items()}
+    return labels, state
+
+
+def as_half(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor as float16 if it is a matrix or a kernel, or if that loses nothing; else as it is.
+
+    Biases and the vectors of batch normalization keep their precision: a small running variance would become 0.
+
+    Args:
+        name: Name of the tensor, for the error.
+        tensor: Tensor of any type and shape.
+
+    Raises:
+        RunError: A weight is too large for float16.
+    """
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if tensor.dim() < 2:
+        return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
+    if not torch.isfinite(half).all():
+        raise RunError(
+            f"the weights {name} reach {tensor.abs().max():.3g}, and float16 ends at 65504: store them as float32, "
+            "with mien export that is --storage float32"
+        )
+    return half
