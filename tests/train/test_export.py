@@ -40,9 +40,9 @@ from mien.train.graph import (
     graph_of,
     narrowed,
     quantised,
-    state_of,
     with_temperature,
-)  # fmt: skip
+)
+from mien.train.graph_state import state_of  # fmt: skip
 from mien.train.models import MODELS, build_model
 from mien.train.models.face_net import FaceNet
 
