@@ -18,6 +18,7 @@ import mien
 from mien.errors import MienError, VideoError
 from mien.read import UNCERTAIN, PersonFace, Recognizer, VideoFrame
 from mien.read.video import _alone, analyze_video
+from waiting import LONGEST
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +231,8 @@ def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
     ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
     for thread in ours:
-        thread._started.wait(10)  # type: ignore[attr-defined]
-        thread.join(10)
+        thread._started.wait(LONGEST)  # type: ignore[attr-defined]
+        thread.join(LONGEST)
     return [t.name for t in ours if t.is_alive()]
 
 
