@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-import httpx
 import numpy as np
 import pytest
 
@@ -102,7 +101,7 @@ def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
     with running(queue=3) as served, ThreadPoolExecutor(2) as clients:
         batcher = served.service.batcher
         blocked = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), served.loop)
-        asked = [clients.submit(httpx.post, f"{served.http.base_url}/v1/analyze", files=two) for _ in range(2)]
+        asked = [clients.submit(served.http.post, "/v1/analyze", files=two) for _ in range(2)]
         first = next(as_completed(asked)).result()
         assert (first.status_code, batcher.held) == (503, 2)
         go.set()

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from mien.errors import MienError
 from mien.read import sample
 from mien.serve import Settings
 from mien.serve.guards import is_token
-from served import Served, running
+from served import Served, connect, running
 from waiting import LONGEST
 
 TOKEN = "correct-horse-battery"

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from websockets.sync.client import connect
 
 from mien.read import sample
 from mien.serve.connection import Connection, Stream
-from served import Served, answer, await_text, running
+from served import Served, answer, await_text, connect, running
 from waiting import LONGEST
 
 HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"

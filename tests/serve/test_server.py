@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from command import MIEN
 from mien.read import sample
+from served import connect
 from waiting import LONGEST
 
 PICTURE = sample().read_bytes()
@@ -55,7 +55,7 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
             stream.send('{"token": null}')
             stream.recv(timeout=LONGEST)
             line.sendall(head + PICTURE[:1000])
-            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=LONGEST).status_code == 200
             process.send_signal(number)
             with pytest.raises(ConnectionClosed) as closed:
                 stream.recv(timeout=LONGEST)
@@ -100,7 +100,7 @@ def test_more_connections_than_files_that_a_process_may_open() -> None:
 
 def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
     with command() as (process, port):
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as client:
             one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", PICTURE)})
             two = client.get("/a%0Ab", headers={"X-Request-ID": "proxy-1", "User-Agent": "curious"})
             three = client.get("/healthz", headers={"X-Request-ID": "a b\x7f"})

@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 import clips
-from served import Served, running
+from served import Served, connect, running
 from waiting import LONGEST
 
 
