@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Open = Callable[..., "Page"]  # open a service's page in a window of its own
 WEBCAM = (640, 480)  # pixels of a frame of the film
-PATIENCE = 60_000  # milliseconds for what takes one or two on a machine that does nothing else
+PATIENCE = 1000 * LONGEST  # milliseconds
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 

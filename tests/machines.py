@@ -16,8 +16,6 @@ import pytest
 
 from waiting import LONGEST
 
-ATTEMPTS = 3  # Ray gives a node half a minute to start, which a very busy machine may exceed
-
 
 @contextmanager
 def ray_folder() -> Iterator[Path]:
@@ -29,6 +27,7 @@ def ray_folder() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", str(folder))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", f"{LONGEST:.0f}")  # half a minute is not enough on a busy machine
         patch.delenv("RAY_ADDRESS", raising=False)
         try:
             yield folder
@@ -48,8 +47,8 @@ def kill_all_in(folder: Path) -> None:
 class Machines:
     """A head without cores, and nodes with one each."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, folder: Path) -> None:
+        self.count, self.folder = count, folder
         self.nodes: list[Any] = []
         self.cluster: Any = None
 
@@ -65,25 +64,23 @@ class Machines:
         """Have all nodes running again, whatever the test before did to them."""
         import ray
 
-        connected = ray.is_initialized()
-        if connected:  # a test failed and left its work running
+        if ray.is_initialized():  # a test failed and left its work running
             ray.shutdown()
-        for attempt in range(ATTEMPTS):
-            if self.cluster is not None and (connected or not self.cluster.remaining_processes_alive()):
-                self.stop()
-            try:
-                self._start_missing()
-                return
-            except Exception:
-                self.stop()
-                if attempt == ATTEMPTS - 1:
-                    raise
+            self.stop()
+        elif self.cluster is not None and not self.cluster.remaining_processes_alive():
+            self.stop()
+        try:
+            self._start_missing()
+        except Exception:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop all nodes."""
         if self.cluster is not None:
-            with suppress(Exception):  # of nodes that are half started; ray_folder kills what is left
+            with suppress(Exception):  # of nodes that are half started
                 self.cluster.shutdown()
+            kill_all_in(self.folder)
             self.cluster, self.nodes = None, []
 
     def _start_missing(self) -> None:
@@ -104,8 +101,8 @@ def machines_of(count: int, *first_on_path: Path) -> Iterator[Machines]:
 
     It has nodes once `repair` was called, as every test should do first.
     """
-    machines = Machines(count)
-    with ray_folder(), pytest.MonkeyPatch.context() as patch:
+    with ray_folder() as folder, pytest.MonkeyPatch.context() as patch:
+        machines = Machines(count, folder)
         patch.setenv("PYTHONPATH", os.pathsep.join([*map(str, first_on_path), *filter(None, sys.path)]))
         try:
             yield machines

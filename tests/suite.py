@@ -38,8 +38,12 @@ def is_exclusive(file: Path) -> bool:
     return EXCLUSIVE.search(file.read_text()) is not None
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that run one at a time before the others, as they take longest, for several processes."""
+    """Mark the tests of the real data, which takes long to unpack; put those that run one at a time first."""
+    for item in items:
+        if "fer2013_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: not is_exclusive(item.path))
 

@@ -138,6 +138,7 @@ def test_out_tells_the_format_and_stdout_stays_empty(photos: Path, suffix: str) 
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_options_reach_the_recognizer(photos: Path) -> None:
     def faces(*words: object) -> list[dict[str, object]]:
         return json.loads(run(photos / "group.jpg", *words).stdout)["faces"]  # type: ignore[no-any-return]
@@ -201,6 +202,7 @@ def test_the_sample_beside_a_picture_of_its_name(tmp_path: Path, monkeypatch: py
 # ---- stopped and gone on with
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
     out = photos.parent / f"faces.{suffix}"
@@ -232,6 +234,7 @@ def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
     assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
 def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, number: int, suffix: str) -> None:

@@ -74,6 +74,7 @@ def test_readme_opens_with_the_two_commands() -> None:
     assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("number", range(len([c for c in commands() if c.startswith("mien")])))
 def test_readme_commands_run(number: int, workshop: Path) -> None:
     """In order: later ones use what earlier ones made."""
@@ -86,6 +87,7 @@ def test_readme_commands_run(number: int, workshop: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("snippet", blocks("python") + blocks("python", COMING_FROM))
 def test_snippets_run(snippet: str, workshop: Path) -> None:
     code = f"import os; os.environ['COLUMNS'] = '100'\n{snippet}"

@@ -23,6 +23,8 @@ from mien.data import load
 from mien.read import sample
 from waiting import LONGEST
 
+pytestmark = pytest.mark.docs
+
 ROOT = Path(__file__).parents[1]
 # Where the index cannot be reached: these, out of the environment that runs the tests, and what they need.
 NEEDED = (
@@ -111,6 +113,7 @@ def borrow(python: Path, names: tuple[str, ...]) -> None:
             (there / name).symlink_to(source)
 
 
+@pytest.mark.smoke
 def test_the_wheel_holds_the_package_and_every_shipped_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}

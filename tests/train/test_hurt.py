@@ -27,6 +27,8 @@ from mien.train.models import MODELS
 from suite import debian
 from waiting import LONGEST, wait_until
 
+pytestmark = pytest.mark.exclusive
+
 MakeToy = Callable[..., Dataset]
 EPOCHS = 4
 CLOCKS = {"seconds", "images_per_second"}
@@ -183,6 +185,7 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_last_one(
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(
     csv: Path, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
 ) -> None:

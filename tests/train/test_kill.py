@@ -26,6 +26,8 @@ from mien.train import Run
 from mien.train.checkpoint import PARTS, Checkpoint, before, load_checkpoint
 from waiting import LONGEST
 
+pytestmark = [pytest.mark.exclusive, pytest.mark.slow]
+
 # In each of two precisions ten kills, and a signal. `writing` strikes when a checkpoint is seen on its way to the disk.
 MOMENTS = (*["starting"] * 2, *["training"] * 5, *["writing"] * 3)
 PER_START = 3  # epochs that a process is let finish, at most, before it is struck

@@ -26,6 +26,8 @@ from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
 from waiting import wait_until
 
+pytestmark = pytest.mark.exclusive
+
 
 @pytest.fixture(scope="module")
 def recipe(small: Recipe) -> Recipe:

@@ -16,6 +16,7 @@ from mien.train import Recipe, Run, Space, searching, tune
 from mien.train.loop import epochs
 from mien.train.space import Choice, Range
 
+pytestmark = pytest.mark.cluster
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
 
 

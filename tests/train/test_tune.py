@@ -121,6 +121,7 @@ def test_what_cannot_be_searched(large: Dataset, learner: Recipe, whole: tuple[S
         tune(replace(learner, momentum=0.5), large, whole[1], trials=8, space=SPACE, seed=3)
 
 
+@pytest.mark.exclusive
 def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second trial; the same command does the rest, and the first is not done again."""
     csv, out = write_csv(tmp_path / "faces.csv", sketch(train=48, val=24, test=8)), tmp_path / "out"

@@ -15,6 +15,8 @@ from browser import DESKTOP, PHONE, Open, answered, show
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.browser
+
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
 
