@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from waiting import LONGEST
+
+PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 @contextmanager
@@ -27,6 +30,7 @@ def ray_folder() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", str(folder))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # by default 15, and beside a busy process nothing would be done
         patch.setenv("RAY_raylet_start_wait_time_s", f"{LONGEST:.0f}")  # half a minute is not enough on a busy machine
         patch.delenv("RAY_ADDRESS", raising=False)
         try:
@@ -89,10 +93,38 @@ class Machines:
         if self.cluster is None:
             self.cluster = Cluster()
             # A node is dead for Ray after a quarter of a minute of silence; less would be wrong on a busy machine.
-            self.cluster.add_node(num_cpus=0, include_dashboard=False, wait=False)
+            self.cluster.add_node(num_cpus=0, include_dashboard=False, wait=False, **ports())
         while len(self.nodes) < self.count:
-            self.nodes.append(self.cluster.add_node(num_cpus=1, wait=False))
+            self.nodes.append(self.cluster.add_node(num_cpus=1, wait=False, **ports()))
         self.cluster.wait_for_nodes(LONGEST)  # also until Ray knows that a lost one is dead
+
+
+def ports() -> dict[str, int]:
+    """Return free ports for the agents of a node."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in PORTS]
+        for one in sockets:
+            one.bind(("", 0))
+        return {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
+
+
+def give_agents_time(patch: pytest.MonkeyPatch) -> None:
+    """Have a node start although its agents take long.
+
+    A node whose agents choose their own ports waits for files with these, and dies after 15 seconds without them, a
+    number that has no setting. A busy machine may need longer to start the agents.
+    """
+    from ray._private.node import Node
+
+    start = Node.start_raylet
+
+    def start_with_known_port(self: Any, *args: Any, **options: Any) -> Any:
+        name = "dashboard_agent_listen_port"  # the only one that Ray does not hand on to the node
+        file = Path(self.get_session_dir_path(), f"{name}_{self.node_id}")
+        file.write_text(str(getattr(self._ray_params, name)))
+        return start(self, *args, **options)
+
+    patch.setattr(Node, "start_raylet", start_with_known_port)
 
 
 @contextmanager
@@ -104,6 +136,7 @@ def machines_of(count: int, *first_on_path: Path) -> Iterator[Machines]:
     with ray_folder() as folder, pytest.MonkeyPatch.context() as patch:
         machines = Machines(count, folder)
         patch.setenv("PYTHONPATH", os.pathsep.join([*map(str, first_on_path), *filter(None, sys.path)]))
+        give_agents_time(patch)
         try:
             yield machines
         finally:
