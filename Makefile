@@ -1,5 +1,7 @@
 # make demo    the whole study on the embedded data set, in about four minutes after the install, and a portrait read
-# make test    checks and tests
+# make test    checks, and the tests that take six minutes on two cores
+# make test-all    checks, all tests, and the share of branches that they take
+# make check-records    tables, cards and figures in the documents against the committed records
 # make reproduce CSV=fer2013.csv VOTES=fer2013new.csv    the nets that ship, from the csv to src/mien/assets
 # All make .venv first, if need be, and work again when run again.
 
@@ -7,17 +9,26 @@ VENV := .venv
 RUN := $(VENV)/bin
 REPORT := runs/demo
 
-.PHONY: demo test check bench reproduce
+.PHONY: demo test test-all check check-records bench reproduce
 
 demo: $(VENV)/.train
 	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
 	  --set model=seed_cnn_eighth --set epochs=7 --set lr=0.005
 	$(RUN)/mien analyze --sample --format table --annotate $(REPORT)
 
-# A process a core, of one thread each: two busy ones with two threads each take four times as long. A file's tests stay together,
-# as they share what is costly to make, and README's commands go on from each other.
+# A process for each core, of one thread each: two busy ones with two threads each take four times as long. A file's tests stay
+# together, as they share what is costly to make, and README's commands go on from each other. See docs/testing.md.
+PYTEST = OMP_NUM_THREADS=1 MIEN_THREADS=1 $(RUN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
 test: check
-	OMP_NUM_THREADS=1 MIEN_THREADS=1 $(RUN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "smoke or not (slow or browser or cluster or docs)"
+
+test-all: check
+	$(PYTEST) --cov --cov-report= --durations=25
+	$(RUN)/coverage report --skip-covered
+
+check-records: $(VENV)/.dev
+	$(RUN)/python -m pytest -m records
 
 check: $(VENV)/.dev
 	$(RUN)/ruff format --check

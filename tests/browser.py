@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import urllib.request
@@ -16,18 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import pytest
 
 import clips
 from command import MIEN
 from mien.read import sample
+from suite import debian
+from waiting import LONGEST
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 Open = Callable[..., "Page"]  # open a service's page in a window of its own
 WEBCAM = (640, 480)  # pixels of a frame of the film
-PATIENCE = 60_000  # milliseconds for what takes one or two on a machine that does nothing else
+PATIENCE = 1000 * LONGEST  # milliseconds
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
@@ -37,12 +37,11 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
 
     The webcam gives few frames, and no GPU is imitated, as both take processor time that tests have no use for.
     """
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("needs Chromium (on Debian: apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
+    from playwright.sync_api import sync_playwright
+
+    program = debian("chromium", "chromium", "chromium-browser", "google-chrome")
     webcam = ("--use-fake-device-for-media-stream=fps=10", f"--use-file-for-fake-video-capture={film}")
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-gpu", *webcam, *flags]
         )
@@ -98,7 +97,7 @@ class Service:
         """Stop it, as whoever runs it does."""
         if self.process is not None:
             self.process.terminate()
-            assert self.process.wait(60) == 0
+            assert self.process.wait(LONGEST) == 0
             assert self.process.stderr is not None
             self.process.stderr.close()
             self.process = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ import nets
 from mien.__main__ import main
 from mien.data import load, sketch, write_csv
 from mien.labels import FERPLUS_COLUMNS
+from suite import (  # noqa: F401  hooks of the whole suite
+    pytest_collection_modifyitems,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+    pytest_xdist_make_scheduler,
+    scratch,
+)
 
 # Where the real data may lie: MIEN_FER2013, else a folder beside the checkout.
 SHARED = Path(os.environ.get("MIEN_FER2013", Path(__file__).resolve().parents[2] / "shared" / "fer2013"))
@@ -33,21 +42,37 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 
 @pytest.fixture(scope="session")
-def fer2013_dir(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def fer2013_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with fer2013.csv, fer2013new.csv and fer2013.npz, unpacked from the real data beside the checkout.
 
     Of several processes that run the tests the first one to ask unpacks it for all.
     """
     if not (SHARED / "make_csv.py").exists():
-        pytest.skip(f"needs the real data in {SHARED}")
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "fer2013"
+        pytest.skip(f"needs the data {SHARED}")
+    folder = scratch(tmp_path_factory) / "fer2013"
     with FileLock(folder.with_suffix(".lock")):
         if not (done := folder / "done").exists():
             folder.mkdir(exist_ok=True)
             subprocess.run([sys.executable, SHARED / "make_csv.py", folder], check=True, capture_output=True)
             done.touch()
     return folder
+
+
+@pytest.fixture
+def no_privilege() -> Iterator[None]:
+    """Have root obey the modes of files, as any other user does, until the test is over."""
+    if os.geteuid():
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    effective = sets[0]
+    sets[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    assert libc.capset(header, sets) == 0
+    yield
+    sets[0] = effective
+    assert libc.capset(header, sets) == 0
 
 
 @pytest.fixture

@@ -10,13 +10,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
+from websockets.sync import client
 
 from mien.serve import Settings
 from mien.serve.server import Server, listen, server_of
 from mien.serve.service import Service
+from waiting import LONGEST
+
+# A client of WebSockets that does not mind a busy machine.
+connect = partial(client.connect, open_timeout=LONGEST, close_timeout=LONGEST, ping_timeout=LONGEST)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Served:
 
     def connect(self) -> socket.socket:
         """A bare connection, that fails rather than waits for ever."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=LONGEST)
 
     def raw(self, sent: bytes) -> tuple[int, dict[str, Any]]:
         """Status and JSON of the answer to these bytes."""
@@ -85,8 +91,8 @@ def running(settings: Settings | None = None, **changed: Any) -> Iterator[Served
         thread = threading.Thread(target=lambda: asyncio.run(run()))
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield Served(port, service, server, loops.get(), client)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as http:
+                yield Served(port, service, server, loops.get(), http)
         finally:
             server.should_exit = True
             thread.join()

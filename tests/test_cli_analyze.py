@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -25,6 +24,7 @@ from command import MIEN
 from mien.cli.analyze import analyze
 from mien.images import read_picture
 from mien.read import sample
+from waiting import LONGEST, wait_until
 
 PORTRAIT = read_picture(sample())
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1", "NO_COLOR": "1"}
@@ -131,8 +131,6 @@ def test_standard_input_and_several_names(photos: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt", "parquet"])
 def test_out_tells_the_format_and_stdout_stays_empty(photos: Path, suffix: str) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
     out = photos.parent / "new" / f"faces.{suffix}"
     done = run(photos / "a.jpg", photos / "group.jpg", "--out", out)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -140,6 +138,7 @@ def test_out_tells_the_format_and_stdout_stays_empty(photos: Path, suffix: str) 
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_options_reach_the_recognizer(photos: Path) -> None:
     def faces(*words: object) -> list[dict[str, object]]:
         return json.loads(run(photos / "group.jpg", *words).stdout)["faces"]  # type: ignore[no-any-return]
@@ -203,10 +202,9 @@ def test_the_sample_beside_a_picture_of_its_name(tmp_path: Path, monkeypatch: py
 # ---- stopped and gone on with
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
     out = photos.parent / f"faces.{suffix}"
     assert run(photos / "a.jpg", photos / "cut.jpg", "--out", out).returncode == 1
     first = out.read_bytes()
@@ -246,22 +244,20 @@ def test_command_with_a_prior_writes_what_the_library_gives(photos: Path) -> Non
     assert [json.loads(line) for line in out.read_text().splitlines()] == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
 def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, number: int, suffix: str) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
     folder, out = tmp_path / "photos", tmp_path / f"faces.{suffix}"
     folder.mkdir()
     for i in range(300):
         os.link(_small(tmp_path), folder / f"{i:03}.jpg")
     command = [*MIEN, "analyze", "photos", "--out", str(out), "--annotate", "seen"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    while len(list((tmp_path / "seen").glob("*"))) < 70:  # a batch and some are written
-        assert process.poll() is None
-        time.sleep(0.01)
+    # A batch and some are written.
+    wait_until(lambda: process.poll() is not None or len(list((tmp_path / "seen").glob("*"))) >= 70, "70 pictures")
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 128 + number
     told = f"mien: stopped; what was done is kept in {out}"
     assert err == told + ("\n" if suffix == "json" else "; the same command with --resume goes on\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import pytest
 from pyarrow import parquet
 
+from machines import ray_folder
 from mien.images import read_picture
 from mien.read import sample
 
@@ -32,6 +34,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def _own_ray() -> Iterator[None]:
+    with ray_folder():
+        yield
+
+
+@pytest.mark.cluster
+@pytest.mark.smoke
+@pytest.mark.usefixtures("_own_ray")
 def test_a_ray_of_its_own(photos: Path) -> None:
     """Started, used, ended; results as one process writes them, and gone on with."""
     words = ["photos", "--model", "nano"]

@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -20,6 +19,7 @@ import clips
 from command import MIEN
 from mien.cli.video import video
 from mien.read import Recognizer, load
+from waiting import LONGEST, wait_until
 
 
 def mien(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -137,11 +137,9 @@ def test_stopping_keeps_what_was_read(tmp_path: Path, by: signal.Signals) -> Non
         tmp_path / "t.srt",
     ]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
-    while not (out.exists() and out.read_text().count("\n") > 5) and time.monotonic() < until:
-        time.sleep(0.01)
+    wait_until(lambda: run.poll() is not None or (out.exists() and out.read_text().count("\n") > 5), "five rows")
     run.send_signal(by)
-    _, stderr = run.communicate(timeout=60)
+    _, stderr = run.communicate(timeout=LONGEST)
     assert run.returncode == 128 + by, stderr
     assert stderr == f"mien: stopped; what was read is kept in {film}, {out}, {tmp_path / 't.srt'}\n"
     rows = len(out.read_text().splitlines()) - 1
@@ -169,7 +167,7 @@ def test_on_a_terminal_a_bar_tells_rate_and_time_left(clip: Path) -> None:
         seen += part
     assert run.stdout is not None
     run.stdout.close()
-    assert run.wait(60) == 0
+    assert run.wait(LONGEST) == 0
     os.close(here)
     assert b"of 1.2 s, " in seen
     assert b" frames/s" in seen

@@ -74,6 +74,7 @@ def test_readme_opens_with_the_two_commands() -> None:
     assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("number", range(len([c for c in commands() if c.startswith("mien")])))
 def test_readme_commands_run(number: int, workshop: Path) -> None:
     """In order: later ones use what earlier ones made."""
@@ -86,6 +87,7 @@ def test_readme_commands_run(number: int, workshop: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("snippet", blocks("python") + blocks("python", COMING_FROM))
 def test_snippets_run(snippet: str, workshop: Path) -> None:
     code = f"import os; os.environ['COLUMNS'] = '100'\n{snippet}"
@@ -129,6 +131,7 @@ def test_every_pinned_convention_names_a_test_that_exists() -> None:
         assert all((ROOT / name).exists() for name in named), item
 
 
+@pytest.mark.records
 @pytest.mark.parametrize("script", ["tables.py", "model_card.py"])
 def test_figures_are_the_committed_results(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "experiments" / script, "--check"], capture_output=True, text=True)
@@ -174,6 +177,7 @@ def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
     assert "docs/model-card.md" in README[: README.index("## ")]
 
 
+@pytest.mark.records
 def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations() -> None:
     """Of a net's first row the calibration error alone; log loss and Brier score would be the same to three digits."""
     files = sorted((ROOT / "experiments" / "results" / "examination").glob("*.json"))
@@ -189,11 +193,13 @@ def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations()
             assert f"{told[figure]:.3f}" == f"{after[figure]:.3f}", file.name
 
 
+@pytest.mark.records
 def test_the_cards_say_what_a_new_one_would_that_they_are_not_for() -> None:
     for name in shipped_models():
         assert read_card(name).not_for == NOT_FOR
 
 
+@pytest.mark.records
 def test_a_package_that_the_judging_split_chose_something_of_is_named_below_the_table_of_peers() -> None:
     told = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
     chosen = [f"`{one['model']}`" for one in told["rounds"][0]["packages"] if one["selected_on"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -352,7 +351,7 @@ def test_a_card_that_is_none(folder: Path, tmp_path: Path, change: object, says:
     assert_refused(copy, str(file), says)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.usefixtures("no_privilege")
 @pytest.mark.parametrize("name", ["card.json", "model.onnx"])
 def test_a_file_that_may_not_be_read(folder: Path, tmp_path: Path, name: str) -> None:
     copy = shutil.copytree(folder, tmp_path / "net")
@@ -360,7 +359,7 @@ def test_a_file_that_may_not_be_read(folder: Path, tmp_path: Path, name: str) ->
     assert_refused(copy, f"cannot read {copy / name}: Permission denied")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter everything")
+@pytest.mark.usefixtures("no_privilege")
 def test_a_folder_that_may_not_be_entered(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "net")
     copy.chmod(0)

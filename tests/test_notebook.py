@@ -125,23 +125,27 @@ def cells(folder: Path) -> Cells:
     return cells_of(folder / NOTEBOOK.name)
 
 
+@pytest.mark.docs
 def test_every_cell_ran_without_error(cells: Cells) -> None:
     code = [cell for cell in cells.values() if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     assert not [o for cell in code for o in cell["outputs"] if o["output_type"] == "error" or o.get("name") == "stderr"]
 
 
+@pytest.mark.docs
 def test_nothing_is_installed_where_mien_is(cells: Cells) -> None:
     assert "%pip install" in "".join(cells["install"]["source"])
     assert cells["install"]["outputs"] == []  # pip always has something to say
 
 
+@pytest.mark.docs
 def test_the_verdict_is_told(cells: Cells, folder: Path) -> None:
     (verdict,) = json.loads((folder / TINY["OUT"] / "comparison.json").read_text())["verdicts"]
     assert verdict["finding"] in ("difference shown", "no difference shown")
     assert shown(cells["verdict"], "text/markdown") == [f"> {verdict['sentence']}"]
 
 
+@pytest.mark.docs
 def test_tables_are_shown(cells: Cells) -> None:
     assert "flat pictures" in shown(cells["audit"], "text/plain")[0]
     table = shown(cells["scores"], "text/plain")[0]
@@ -149,6 +153,7 @@ def test_tables_are_shown(cells: Cells) -> None:
     assert all(arm in table for arm in TINY["ARMS"])
 
 
+@pytest.mark.docs
 def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
     told = "".join(shown(cells["train"], "text/plain"))
     for arm in TINY["ARMS"]:
@@ -156,6 +161,7 @@ def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
             assert told.count(f"{arm} seed {seed} epoch 1/1") == 1
 
 
+@pytest.mark.docs
 def test_pictures_are_shown(cells: Cells) -> None:
     found = {name: shown(cell, "image/png") for name, cell in cells.items() if "outputs" in cell}
     assert {name: len(pictures) for name, pictures in found.items() if pictures} == PICTURES
@@ -167,6 +173,7 @@ def test_pictures_are_shown(cells: Cells) -> None:
             assert high - low > 100, f"{name} is one blank sheet"
 
 
+@pytest.mark.docs
 def test_the_report_lies_where_it_should_and_nothing_beside_it(cells: Cells, folder: Path) -> None:
     assert {f.name for f in folder.iterdir()} == {NOTEBOOK.name, "faces.csv", "runs"}
     assert [f.name for f in (folder / "runs").iterdir()] == ["tiny"]

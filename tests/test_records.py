@@ -12,6 +12,7 @@ import pytest
 
 from mien.model import read_card, shipped_models
 
+pytestmark = pytest.mark.records
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(file for room in ("benchmarks", "experiments") for file in (ROOT / room / "results").rglob("*.json"))
 NETS = {name: read_card(name).sha256 for name in shipped_models()}

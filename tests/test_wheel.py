@@ -21,6 +21,9 @@ import clips
 import nets
 from mien.data import load
 from mien.read import sample
+from waiting import LONGEST
+
+pytestmark = pytest.mark.docs
 
 ROOT = Path(__file__).parents[1]
 # Where the index cannot be reached: these, out of the environment that runs the tests, and what they need.
@@ -110,6 +113,7 @@ def borrow(python: Path, names: tuple[str, ...]) -> None:
             (there / name).symlink_to(source)
 
 
+@pytest.mark.smoke
 def test_the_wheel_holds_the_package_and_every_shipped_file(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -183,7 +187,7 @@ def test_the_service_answers_and_ends_in_peace(stranger: Stranger, wheel: Path, 
             def ask(path: str, body: bytes | None = None) -> dict[str, Any]:
                 kind = {} if body is None else {"Content-Type": "application/octet-stream"}
                 asked = urllib.request.Request(address[0] + path, body, kind)
-                with urllib.request.urlopen(asked, timeout=60) as answer:
+                with urllib.request.urlopen(asked, timeout=LONGEST) as answer:
                     return json.load(answer)
 
             assert ask("/healthz") == {"status": "alive"}
@@ -191,7 +195,7 @@ def test_the_service_answers_and_ends_in_peace(stranger: Stranger, wheel: Path, 
             assert [face["label"] for face in told["faces"]] == ["happy"]
             assert len(ask("/v1/video", film.read_bytes())["frames"]) == 3
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(LONGEST) == 0
             assert "Traceback" not in process.stderr.read()
         finally:
             process.kill()

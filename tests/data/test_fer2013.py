@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,14 +177,13 @@ def test_not_such_a_csv(tmp_path: Path, nothing_left, content: bytes, expected: 
     nothing_left(path)
 
 
-@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that fails to be read")
 def test_a_file_that_fails_while_it_is_read(nothing_left) -> None:
     with pytest.raises(DataError, match=r"^/proc/self/mem: cannot be read: Input/output error$"):
         load("/proc/self/mem")
     nothing_left(Path("/proc/self/mem"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.usefixtures("no_privilege")
 def test_a_file_that_may_not_be_read(tiny_csv) -> None:
     tiny_csv.chmod(0)
     with pytest.raises(DataError, match="permission is denied"):

@@ -17,8 +17,6 @@ from mien.data import Dataset, Split, audit, audit_tables, class_histogram_png, 
 from mien.errors import DataError
 from mien.labels import LabelSet
 
-pytest.importorskip("matplotlib")
-
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:

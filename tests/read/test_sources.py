@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def test_nothing_named_and_nothing_found_are_mistakes(tmp_path: Path) -> None:
         find_sources([tmp_path])
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may enter every folder")
+@pytest.mark.usefixtures("no_privilege")
 def test_a_folder_that_may_not_be_entered_is_a_source_with_an_error(photos: Path) -> None:
     (photos / "2024" / "may").chmod(0)
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from machines import Machines, machines_of
 from mien.errors import MienError
 from mien.images import read_picture
 from mien.read import analyze_on_cluster, analyze_sources, find_sources, load, open_writer, sample
+from waiting import wait_until
+
+pytestmark = pytest.mark.cluster
 
 PORTRAIT = read_picture(sample())
 POISON = Path(__file__).parent / "poison"
@@ -29,9 +32,15 @@ NANO: dict[str, Any] = {"name_or_path": "nano", "size": SIZE}
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
+def cluster() -> Iterator[Machines]:
     with machines_of(2, POISON) as some:
         yield some
+
+
+@pytest.fixture
+def machines(cluster: Machines) -> Machines:
+    cluster.repair()
+    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +84,6 @@ def pictures_in(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(row["source"] for row in rows if row["face"] in (None, 1))
 
 
-def waited_for(what: Callable[[], object]) -> None:
-    until = time.monotonic() + 240  # so long as to be sure that it will not come; a busy machine starts actors slowly
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -99,14 +101,14 @@ def test_a_node_that_is_killed_costs_no_picture(machines: Machines, photos: Path
         held.write_bytes(held.read_bytes() + b"held until there is " + os.fsencode(gate))
     expected = alone(here, tmp_path / "alone.parquet")
     out = tmp_path / "out"
-    going = analyze_on_cluster(here, out, address=machines.address, **NANO)
-    plan, first = next(going)
-    waited_for(lambda: len(list(tmp_path.glob("gate.*"))) == 2)
-    at_work = [int(file.suffix[1:]) for file in tmp_path.glob("gate.*")]
-    machines.lose_one()
-    waited_for(lambda: sum(map(is_alive, at_work)) == 1)
-    gate.touch()
-    done = [first, *(one for _, one in going)]
+    with closing(analyze_on_cluster(here, out, address=machines.address, **NANO)) as going:
+        plan, first = next(going)
+        wait_until(lambda: len(list(tmp_path.glob("gate.*"))) == 2, "two actors at work")
+        at_work = [int(file.suffix[1:]) for file in tmp_path.glob("gate.*")]
+        machines.lose_one()
+        wait_until(lambda: sum(map(is_alive, at_work)) == 1, "the end of one of them")
+        gate.touch()
+        done = [first, *(one for _, one in going)]
     assert (plan.pictures, plan.partitions) == (60, 5)
     assert sorted(one.number for one in done) == list(range(5))
     assert sum(one.pictures for one in done) == 60
@@ -114,14 +116,12 @@ def test_a_node_that_is_killed_costs_no_picture(machines: Machines, photos: Path
     assert table(out) == expected
     assert set(pictures_in(table(out)).values()) == {1}
     assert left_over(out) == []
-    machines.gain_one()
 
 
 def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    going = analyze_on_cluster(photos, out, address=machines.address, **NANO)
-    first = [next(going)[1].number for _ in range(2)]
-    going.close()  # as Ctrl-C does
+    with closing(analyze_on_cluster(photos, out, address=machines.address, **NANO)) as going:  # as Ctrl-C does
+        first = [next(going)[1].number for _ in range(2)]
     told = {f"part-{number:08d}.parquet" for number in first}
     assert told <= {file.name for file in out.glob("*.parquet")}
     for file in out.glob("*.parquet"):

@@ -20,6 +20,7 @@ from mien.prior import adjusted
 from mien.read import PersonFace, Recognizer, VideoFrame
 from mien.read.results import UNCERTAIN
 from mien.read.video import analyze_video
+from waiting import LONGEST
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +246,8 @@ def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
     ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
     for thread in ours:
-        thread._started.wait(10)  # type: ignore[attr-defined]
-        thread.join(10)
+        thread._started.wait(LONGEST)  # type: ignore[attr-defined]
+        thread.join(LONGEST)
     return [t.name for t in ours if t.is_alive()]
 
 

@@ -67,7 +67,6 @@ def test_a_brief_table_is_the_golden_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_parquet_has_the_rows_of_csv_with_types(case: str, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     found = read_back(written("parquet", CASES[case], tmp_path / "x.parquet"))
     wanted = [row for one in CASES[case] for row in rows(one, LABELS)]
     assert found == [{k: pytest.approx(v) if isinstance(v, float) else v for k, v in row.items()} for row in wanted]
@@ -105,8 +104,6 @@ def test_a_row_has_all_columns_in_order() -> None:
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
 def test_stopped_it_keeps_what_was_done(form: str, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     stopped, whole = tmp_path / f"stopped.{form}", tmp_path / f"whole.{form}"
 
     def stopped_analyses() -> Iterator[Analysis]:
@@ -121,8 +118,6 @@ def test_stopped_it_keeps_what_was_done(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
 def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     file = tmp_path / "x"
     file.write_text("precious")
     with pytest.raises(KeyboardInterrupt), open_writer(form, LABELS, out=file):
@@ -138,7 +133,6 @@ def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_pat
 @pytest.mark.parametrize("after", [False, True])
 def test_parquet_interrupted_while_it_writes_a_group_has_each_row_once(after: bool, tmp_path: Path) -> None:
     """Pressed before or after pyarrow has written, Ctrl-C neither loses nor repeats a row."""
-    pytest.importorskip("pyarrow")
 
     class Interrupted:
         """The writer's table, at the first group of which someone presses Ctrl-C."""
@@ -175,8 +169,6 @@ def test_a_line_is_in_the_file_when_write_returns(form: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("form", RESUMABLE)
 def test_taken_up_again_it_becomes_the_same_file(form: str, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     file, whole = tmp_path / f"a.{form}", written(form, ALL, tmp_path / f"b.{form}")
     written(form, [ERROR, MANY], file)
     with open_writer(form, LABELS, out=file, go_on=True) as writer:
@@ -210,8 +202,6 @@ def test_torn_anywhere_it_goes_on_without_loss_or_repeat(form: str, tmp_path: Pa
 
 @pytest.mark.parametrize("form", RESUMABLE)
 def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     file = written(form, [ONE], tmp_path / "x")
     before = file.read_bytes()
     with (
@@ -238,8 +228,6 @@ def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) 
 def test_it_does_not_go_on_where_rows_would_be_others_now(
     form: str, now: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     file = written(form, [NONE, ERROR, MANY], tmp_path / "x")
     before = file.read_bytes()
     then = Reading("nano", "yunet", threshold=0.65, min_confidence=0.5, max_faces=3)
@@ -271,8 +259,6 @@ def test_it_does_not_go_on_where_numbers_are_none(form: str, tmp_path: Path) -> 
     "content", [b"dear diary,\nit rains\n", b"dear diary, it rains", b"\x00\xff\n\n", b'{"source": 1}\n', b"[1]\n"]
 )
 def test_it_does_not_go_on_in_a_file_of_someone_else(form: str, content: bytes, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     file = tmp_path / "diary"
     file.write_bytes(content)
     with pytest.raises(MienError, match=r"go on"), open_writer(form, LABELS, out=file, go_on=True):
@@ -283,8 +269,6 @@ def test_it_does_not_go_on_in_a_file_of_someone_else(form: str, content: bytes, 
 
 @pytest.mark.parametrize("form", RESUMABLE)
 def test_a_name_that_is_no_unicode_is_written_and_found_again(form: str, tmp_path: Path) -> None:
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     odd = os.fsdecode(b"caf\xe9.jpg")
     file = written(form, [analysis(odd, *ONE.faces)], tmp_path / "x")
     with open_writer(form, LABELS, out=file, go_on=True) as writer:
@@ -306,7 +290,6 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -
             pass
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to write to")
 def test_a_full_disk_is_one_sentence() -> None:
     with (
         pytest.raises(MienError, match="cannot write /dev/full: No space left"),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-import httpx
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from mien.read import sample
 from mien.serve.batching import DEEPEST, Batcher
 from mien.serve.problems import Problem
 from served import running
+from waiting import LONGEST
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def test_faces_wait_for_those_that_are_being_found(batcher: Batcher, monkeypatch
 
     async def ask() -> None:
         async def late() -> None:
-            found = await batcher.see(lambda: (go.wait(10), faces(2, 1))[1])
+            found = await batcher.see(lambda: (go.wait(LONGEST), faces(2, 1))[1])
             await batcher.probabilities(found, "none")
 
         other = asyncio.create_task(late())
@@ -83,7 +83,7 @@ def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) ->
     go = threading.Event()
 
     async def ask() -> list[object]:
-        jobs = [asyncio.create_task(look_at(batcher, lambda: go.wait(10))) for _ in range(4)]
+        jobs = [asyncio.create_task(look_at(batcher, lambda: go.wait(LONGEST))) for _ in range(4)]
         await asyncio.sleep(0)
         with pytest.raises(Problem, match="waiting"):
             await jobs[3]
@@ -100,8 +100,8 @@ def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
     two = [("files", ("a.jpg", picture))] * 2
     with running(queue=3) as served, ThreadPoolExecutor(2) as clients:
         batcher = served.service.batcher
-        blocked = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(10)), served.loop)
-        asked = [clients.submit(httpx.post, f"{served.http.base_url}/v1/analyze", files=two) for _ in range(2)]
+        blocked = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), served.loop)
+        asked = [clients.submit(served.http.post, "/v1/analyze", files=two) for _ in range(2)]
         first = next(as_completed(asked)).result()
         assert (first.status_code, batcher.held) == (503, 2)
         go.set()
@@ -111,19 +111,26 @@ def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
 
 
 def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher) -> None:
-    go = threading.Event()
+    go, began = threading.Event(), threading.Semaphore(0)
+
+    def look() -> None:
+        began.release()
+        go.wait(LONGEST)
+
+    async def holds(places: int) -> None:
+        while batcher.held != places:
+            await asyncio.sleep(0.001)
 
     async def ask() -> None:
-        running, waiting = (asyncio.create_task(look_at(batcher, lambda: go.wait(10))) for _ in range(2))
-        third = asyncio.create_task(look_at(batcher, lambda: go.wait(10)))
-        await asyncio.sleep(0.05)  # two threads are taken, the third waits
-        for job in (running, waiting, third):
+        jobs = [asyncio.create_task(look_at(batcher, look)) for _ in range(3)]
+        await asyncio.wait_for(holds(3), LONGEST)
+        for _ in range(2):  # two threads are taken, the third job waits
+            assert await asyncio.to_thread(began.acquire, timeout=LONGEST)
+        for job in jobs:
             job.cancel()
-        await asyncio.sleep(0.05)
-        assert batcher.held == 2
+        await asyncio.wait_for(holds(2), LONGEST)
         go.set()
-        while batcher.held:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(holds(0), LONGEST)
 
     asyncio.run(ask())
 
@@ -140,7 +147,7 @@ def test_pictures_that_are_large_when_decoded_wait_for_each_other(
         with lock:
             inside += 1
             most = max(most, inside)
-        both.wait(10)
+        both.wait(LONGEST)
         with lock:
             inside -= 1
 
@@ -157,7 +164,7 @@ def test_what_is_too_large_keeps_nobody_waiting(model: Model) -> None:
     batcher, inside, go = Batcher(model, threads=2, most=9), threading.Event(), threading.Event()
 
     async def ask() -> None:
-        held = asyncio.create_task(batcher.see(lambda: (inside.set(), go.wait(20))[1], b"P5 8 8 255 "))
+        held = asyncio.create_task(batcher.see(lambda: (inside.set(), go.wait(LONGEST))[1], b"P5 8 8 255 "))
         await asyncio.to_thread(inside.wait, 10)
         async with asyncio.timeout(10):
             await batcher.see(lambda: None, b"P5 60000 60000 255 ")

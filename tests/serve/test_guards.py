@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from mien.errors import MienError
 from mien.read import sample
 from mien.serve import Settings
 from mien.serve.guards import is_token
-from served import Served, running
+from served import Served, connect, running
+from waiting import LONGEST
 
 TOKEN = "correct-horse-battery"
 ROUTES = ("/v1/analyze", "/v1/video", "/v1/models", "/v1/nowhere")
@@ -62,10 +62,10 @@ def test_a_stream_wants_it_in_its_first_message(guarded: Served, hello: str) -> 
     with connect(guarded.ws) as socket:
         socket.send(hello)
         if TOKEN in hello:
-            assert '"ready":true' in socket.recv(timeout=10)
+            assert '"ready":true' in socket.recv(timeout=LONGEST)
         else:
             with pytest.raises(ConnectionClosed) as closed:
-                socket.recv(timeout=10)
+                socket.recv(timeout=LONGEST)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4401
 
@@ -105,7 +105,7 @@ def test_sites_whose_pages_may_ask(guarded: Served, origin: str, known: bool) ->
     if known:
         with connect(guarded.ws, origin=origin) as socket:  # type: ignore[arg-type]
             socket.send(f'{{"token": "{TOKEN}"}}')
-            assert '"ready":true' in socket.recv(timeout=10)
+            assert '"ready":true' in socket.recv(timeout=LONGEST)
     else:
         with pytest.raises(InvalidStatus) as refused, connect(guarded.ws, origin=origin):  # type: ignore[arg-type]
             pass

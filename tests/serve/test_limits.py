@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from websockets.sync.client import connect
 
 from mien.read import sample
 from mien.serve.connection import Connection, Stream
-from served import Served, answer, await_text, running
+from served import Served, answer, await_text, connect, running
+from waiting import LONGEST
 
 HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
 SIZE = 20_000
@@ -67,7 +67,7 @@ def test_a_body_without_end_is_answered_and_then_closed(small: Served) -> None:
         thread = threading.Thread(target=pour)
         thread.start()
         got = line.recv(20)
-        assert sent.wait(20)
+        assert sent.wait(LONGEST)
         thread.join()
     assert got.startswith(b"HTTP/1.1 413 ")
     assert small.service.held == 0
@@ -94,7 +94,7 @@ def test_a_body_that_does_not_arrive_is_closed(small: Served, rest: bytes) -> No
 
 def test_an_answer_that_is_not_ready_in_time(small: Served) -> None:
     go = threading.Event()
-    held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(10)), small.loop)
+    held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(LONGEST)), small.loop)
     got = small.http.post("/v1/analyze", content=b"GIF89a")
     assert (got.status_code, got.json()["error"]["code"]) == (503, "overdue")
     assert int(got.headers["Retry-After"]) > 0
@@ -201,7 +201,7 @@ def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> 
     picture = sample().read_bytes()
     with served.connect() as line, connect(served.ws) as stream:
         stream.send('{"token": null}')
-        stream.recv(timeout=10)
+        stream.recv(timeout=LONGEST)
         line.sendall(HEAD + f"Content-Length: {len(picture)}\r\nConnection: close\r\n\r\n".encode() + picture[:-1])
         line.settimeout(0.3)
         with pytest.raises(TimeoutError):
@@ -210,7 +210,7 @@ def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> 
         line.sendall(picture[-1:])
         assert answer(line)[0] == 200
         stream.send(bytes(4) + picture)
-        assert '"analysis"' in str(stream.recv(timeout=10))
+        assert '"analysis"' in str(stream.recv(timeout=LONGEST))
 
 
 def test_more_connections_than_are_taken(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

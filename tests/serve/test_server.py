@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from command import MIEN
 from mien.read import sample
+from served import connect
+from waiting import LONGEST
 
 PICTURE = sample().read_bytes()
 
@@ -47,29 +48,29 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
     head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n".encode()
     with command() as (process, port):
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=20) as line,
-            socket.create_connection(("127.0.0.1", port), timeout=20) as idle,
+            socket.create_connection(("127.0.0.1", port), timeout=LONGEST) as line,
+            socket.create_connection(("127.0.0.1", port), timeout=LONGEST) as idle,
             connect(f"ws://127.0.0.1:{port}/v1/stream") as stream,
         ):
             stream.send('{"token": null}')
-            stream.recv(timeout=20)
+            stream.recv(timeout=LONGEST)
             line.sendall(head + PICTURE[:1000])
-            assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=LONGEST).status_code == 200
             process.send_signal(number)
             with pytest.raises(ConnectionClosed) as closed:
-                stream.recv(timeout=20)
+                stream.recv(timeout=LONGEST)
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1012  # the service restarts or ends
             assert idle.recv(1) == b""
             with pytest.raises(ConnectionRefusedError):  # nobody new is let in
-                socket.create_connection(("127.0.0.1", port), timeout=20)
+                socket.create_connection(("127.0.0.1", port), timeout=LONGEST)
             line.sendall(PICTURE[1000:])
             got = b""
             while part := line.recv(65536):
                 got += part
             assert got.startswith(b"HTTP/1.1 200 ")
             assert b'"label":"happy"' in got
-        assert process.wait(30) == 0
+        assert process.wait(LONGEST) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
 
@@ -77,7 +78,7 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
 def test_from_its_first_word_on_a_signal_ends_it_in_peace() -> None:
     with command() as (process, _):
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(LONGEST) == 0
 
 
 def test_more_connections_than_files_that_a_process_may_open() -> None:
@@ -85,11 +86,11 @@ def test_more_connections_than_files_that_a_process_may_open() -> None:
     with command(few_files=640) as (process, port):
         with connect(f"ws://127.0.0.1:{port}/v1/stream") as stream, ExitStack() as many:
             stream.send('{"token": null}')
-            stream.recv(timeout=20)
+            stream.recv(timeout=LONGEST)
             for _ in range(700):
-                many.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+                many.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LONGEST))
             stream.send(bytes(4) + PICTURE)
-            assert '"happy"' in str(stream.recv(timeout=20))
+            assert '"happy"' in str(stream.recv(timeout=LONGEST))
         process.terminate()
         assert process.stderr is not None
         log = process.stderr.read()
@@ -99,12 +100,12 @@ def test_more_connections_than_files_that_a_process_may_open() -> None:
 
 def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
     with command() as (process, port):
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as client:
             one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", PICTURE)})
             two = client.get("/a%0Ab", headers={"X-Request-ID": "proxy-1", "User-Agent": "curious"})
             three = client.get("/healthz", headers={"X-Request-ID": "a b\x7f"})
         process.terminate()
-        log = process.communicate(timeout=30)[1]
+        log = process.communicate(timeout=LONGEST)[1]
     assert two.headers["X-Request-ID"] == "proxy-1"
     assert re.fullmatch("[0-9a-f]{16}", three.headers["X-Request-ID"])
     lines = [line.split(" ", 2)[2] for line in log.splitlines()]
@@ -120,13 +121,13 @@ def test_nothing_that_was_sent_is_written_to_the_disk(tmp_path: Path) -> None:
     here = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     with command(**here) as (_, port):
         files = [("files", ("a.jpg", PICTURE)), ("files", ("b.bmp", b"BM" + bytes(5_000_000)))]
-        assert httpx.post(f"http://127.0.0.1:{port}/v1/analyze", files=files, timeout=20).status_code == 200
+        assert httpx.post(f"http://127.0.0.1:{port}/v1/analyze", files=files, timeout=LONGEST).status_code == 200
     assert list(tmp_path.rglob("*")) == []
 
 
 def mien(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     line = [*MIEN, "serve", *words]
-    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60)
+    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment}, timeout=LONGEST)
 
 
 def test_what_cannot_begin_says_why_in_one_sentence() -> None:

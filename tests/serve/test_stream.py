@@ -15,10 +15,11 @@ from typing import Any
 import cv2
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 import clips
-from served import Served, running
+from served import Served, connect, running
+from waiting import LONGEST
 
 
 def picture(x: float = 0.5) -> bytes:
@@ -33,12 +34,12 @@ def frame(number: int, data: bytes) -> bytes:
 def webcam(served: Served) -> Iterator[ClientConnection]:
     with connect(served.ws) as socket:
         socket.send('{"token": null}')
-        assert json.loads(socket.recv(timeout=10))["ready"] is True
+        assert json.loads(socket.recv(timeout=LONGEST))["ready"] is True
         yield socket
 
 
 def told(socket: ClientConnection) -> dict[str, Any]:
-    return json.loads(socket.recv(timeout=10))
+    return json.loads(socket.recv(timeout=LONGEST))
 
 
 def skipped(served: Served) -> float:
@@ -48,7 +49,7 @@ def skipped(served: Served) -> float:
 
 def why_closed(socket: ClientConnection) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        socket.recv(timeout=10)
+        socket.recv(timeout=LONGEST)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
@@ -77,7 +78,7 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
     loop, batcher = served.loop, served.service.batcher
     with webcam(served) as socket:
         # The one thread that reads is taken, so the first frame waits while others come.
-        held = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(10)), loop)
+        held = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), loop)
         before = skipped(served)
         socket.send(frame(0, picture()))
         for _ in range(1000):
@@ -124,7 +125,7 @@ def test_a_frame_that_is_too_large_closes(served: Served) -> None:
         with suppress(ConnectionClosed):  # it may be, before all is sent
             socket.send(bytes(4_000_001))
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=10)
+            socket.recv(timeout=LONGEST)
     # The reason is lost where the line is reset under what is still being sent.
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
@@ -193,10 +194,10 @@ def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
 
 def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: Served) -> None:
     go = threading.Event()
-    held = asyncio.run_coroutine_threadsafe(served.service.batcher.see(lambda: go.wait(10)), served.loop)
+    held = asyncio.run_coroutine_threadsafe(served.service.batcher.see(lambda: go.wait(LONGEST)), served.loop)
     with webcam(served) as socket:
         socket.send(frame(0, picture()))
-        socket.ping().wait(10)
+        socket.ping().wait(LONGEST)
     go.set()
     held.result()
     with webcam(served) as socket:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from mien.data.split import Dataset, Split
 from mien.labels import FER7
-from mien.train import Recipe, find_recipe, with_settings
+from mien.train import Recipe, Run, find_recipe, train, with_settings
 from mien.train.models import MODELS
+from suite import scratch
 
 
 def build_toy(train: int = 96, val: int = 32, test: int = 32, seed: int = 0) -> Dataset:
@@ -86,6 +88,14 @@ def small() -> Recipe:
     return with_settings(
         find_recipe("seed_augmented"), ["model=mien_nano", "epochs=2", "batch=32", "precision=float32"]
     )
+
+
+@pytest.fixture(scope="session")
+def one_epoch(toy: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of one epoch on the toy. All processes that run tests share its folder, in which no test may write."""
+    folder = scratch(tmp_path_factory) / "one-epoch"
+    with FileLock(f"{folder}.lock"):
+        return train(replace(small, epochs=1), toy, folder, resume=True)
 
 
 class Linear(nn.Module):

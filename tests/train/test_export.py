@@ -153,7 +153,9 @@ def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
     return session.run(["probabilities", "maps"], {"faces": faces})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name == "mien_nano" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_every_architecture_says_in_onnx_what_it_says_in_torch(name: str) -> None:
     reader, plain = made(name)
     model = with_temperature(plain, 1.7)

@@ -72,9 +72,10 @@ def test_balanced_sampling_shows_rare_classes_more_often(small: Recipe, toy: Dat
 @pytest.mark.parametrize(
     ("field", "value"), [("class_weights", 1.0), ("balanced_sampling", 1.0), ("label_smoothing", 0.2), ("ema", 0.5)]
 )
-def test_the_field_reaches_the_loop(field: str, value: float, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
-    plain = train(replace(small, epochs=1), toy, tmp_path / "plain")
-    changed = train(replace(small, epochs=1, **{field: value}), toy, tmp_path / "changed")
+def test_the_field_reaches_the_loop(
+    field: str, value: float, one_epoch: Run, small: Recipe, toy: Dataset, tmp_path: Path
+) -> None:
+    plain, changed = one_epoch, train(replace(small, epochs=1, **{field: value}), toy, tmp_path / "changed")
     if field == "ema":  # the weights that are trained are the same, those that are judged are not
         assert equal(weights(plain), weights(changed))
     else:

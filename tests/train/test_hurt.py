@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
@@ -25,6 +24,10 @@ from mien.train import Recipe, Run, train
 from mien.train.checkpoint import PARTS, Checkpoint, before, load_checkpoint, save_checkpoint
 from mien.train.guards import EVERY
 from mien.train.models import MODELS
+from suite import debian
+from waiting import LONGEST, wait_until
+
+pytestmark = pytest.mark.exclusive
 
 MakeToy = Callable[..., Dataset]
 EPOCHS = 4
@@ -32,7 +35,6 @@ CLOCKS = {"seconds", "images_per_second"}
 SETTINGS = {
     "model": "seed_cnn_eighth", "batch": 3, "accumulate": 2, "schedule": "cosine", "ema": 0.9, "precision": "float32",
 }  # fmt: skip
-PATIENCE = 120  # seconds for what takes one on an idle machine
 # Commands run in processes of their own; importing torch is most of a start, so these come from one that has done so.
 WARM = multiprocessing.get_context("forkserver")
 
@@ -114,11 +116,11 @@ class Command:
 
     def end(self) -> tuple[int | None, str]:
         """Exit status, and what was said on stderr."""
-        self.process.join(PATIENCE)
+        self.process.join(LONGEST)
         said = self._said.read_text(encoding="utf-8")
         if self.process.exitcode is None:
             self.process.kill()
-            raise AssertionError(f"no end after {PATIENCE} seconds: {said}")
+            raise AssertionError(f"no end after {LONGEST:.0f} seconds: {said}")
         assert "Traceback" not in said
         return self.process.exitcode, said
 
@@ -183,13 +185,12 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_last_one(
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint(
     csv: Path, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
 ) -> None:
     """A file system of its own, in memory, that holds two checkpoints and no third."""
-    probe = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)]
-    if shutil.which("unshare") is None or subprocess.run(probe, capture_output=True).returncode:
-        pytest.skip("no namespaces here to mount a small disk in; the test above hurts a run the same way")
+    unshare = debian("util-linux", "unshare")
     size = straight.checkpoint_file.stat().st_size * 5 // 2
     settings = " ".join(f"--set {k}={v}" for k, v in {**SETTINGS, "epochs": EPOCHS}.items())
     script = f"""
@@ -198,7 +199,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(
         status=0; mien 2> said || status=$?; echo $status > status
         cp -r disk/run full; mount -o remount,size={4 * size} disk; mien; cp -r disk/run mended
     """
-    done = subprocess.run(["unshare", "-rm", "sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([unshare, "-rm", "sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = (tmp_path / "said").read_text()
     assert (tmp_path / "status").read_text() == "2\n", said
@@ -407,17 +408,17 @@ def test_a_second_process_is_refused_and_the_first_is_unharmed(
         wait_for_epochs(len(run.history) + 2, run, first)
     finally:
         first.process.kill()  # SIGKILL: it has no chance to unlock
-        first.process.join(PATIENCE)
+        first.process.join(LONGEST)
     with run.alone():
         assert len(run.checkpoint().state["history"]) >= 3
 
 
 def wait_for_epochs(epochs: int, run: Run, command: Command) -> None:
-    until = time.monotonic() + PATIENCE
-    while len(run.history) < epochs:
+    def there() -> bool:
         assert command.process.exitcode is None, command.end()
-        assert time.monotonic() < until
-        time.sleep(0.01)
+        return len(run.history) >= epochs
+
+    wait_until(there, f"{epochs} epochs in {run.folder}")
 
 
 # Arithmetic and memory.
@@ -497,8 +498,6 @@ def test_too_little_memory(
 
 def test_a_machine_whose_memory_is_really_short(csv: Path, tmp_path: Path) -> None:
     """The full net's weights, gradients and memory are 80 MB each, and this process gets 200 more than it has."""
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("only Linux says how much memory a process has, and holds it to a limit")
     limited = (
         "import resource; now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 200_000_000,) * 2)"

@@ -24,13 +24,15 @@ from mien.__main__ import main
 from mien.data import sketch, write_csv
 from mien.train import Run
 from mien.train.checkpoint import PARTS, Checkpoint, before, load_checkpoint
+from waiting import LONGEST
+
+pytestmark = [pytest.mark.exclusive, pytest.mark.slow]
 
 # In each of two precisions ten kills, and a signal. `writing` strikes when a checkpoint is seen on its way to the disk.
 MOMENTS = (*["starting"] * 2, *["training"] * 5, *["writing"] * 3)
 PER_START = 3  # epochs that a process is let finish, at most, before it is struck
 EPOCHS = PER_START * (len(MOMENTS) + 1)
 STARTS = 3 * len(MOMENTS)  # more than this is no progress
-PATIENCE = 120  # seconds for what takes two on an idle machine
 # All that a run remembers is in play: momentum, an average, a chosen epoch, a changing rate, random augmentation.
 SETTINGS = (
     "model=seed_cnn_eighth", "batch=3", "accumulate=2", "lr=0.01", "schedule=cosine", "warmup=0.5", "ema=0.9",
@@ -69,7 +71,7 @@ class Training:
         """Exit status, negative where a signal ended the process; None while it lives."""
         return self._process.poll() if isinstance(self._process, subprocess.Popen) else self._process.exitcode
 
-    def watch(self, sees: Callable[[], bool], seconds: float = PATIENCE, pause: float = 0.004) -> bool:
+    def watch(self, sees: Callable[[], bool], seconds: float = LONGEST, pause: float = 0.004) -> bool:
         """Look until there is something to see; False where the time or the process ended first."""
         until = time.monotonic() + seconds
         while self.status is None and time.monotonic() < until:
@@ -93,7 +95,7 @@ class Training:
             with suppress(ProcessLookupError):  # it ends by itself just now
                 os.kill(self._process.pid, how)
         self.watch(lambda: False)
-        assert self.status is not None, f"it did not end in {PATIENCE} seconds"
+        assert self.status is not None, f"it did not end in {LONGEST:.0f} seconds"
         return self.status, self._said.read_text(encoding="utf-8")
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,9 @@ from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optimisers import OPTIMISERS
+from waiting import wait_until
+
+pytestmark = pytest.mark.exclusive
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +119,7 @@ def test_a_process_that_dies_ends_the_run_and_loses_no_epoch(tmp_path: Path) -> 
     out = tmp_path / "run"
     file = out / "metrics.jsonl"
     with subprocess.Popen(command(tmp_path, out), stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (file.exists() and file.read_text()):
-            pass
+        wait_until(lambda: process.poll() is not None or has_text(file), "an epoch")
         second = max(children(process.pid))
         os.kill(second, signal.SIGKILL)
         said = process.communicate()[1]
@@ -137,19 +138,19 @@ def test_who_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     out = tmp_path / "run"
     file = out / "metrics.jsonl"
     with subprocess.Popen(command(tmp_path, out), stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (file.exists() and file.read_text()):
-            pass
+        wait_until(lambda: process.poll() is not None or has_text(file), "an epoch")
         both = children(process.pid)
         assert len(both) == 2
         process.kill()
-    deadline = time.monotonic() + 60
-    while any(map(trains, both)):
-        assert time.monotonic() < deadline, "they train on"
-        time.sleep(0.1)
+    wait_until(lambda: not any(map(trains, both)), "the end of the processes that train")
     assert 1 <= len(file.read_text().splitlines()) < 60  # not because they were done
     again = subprocess.run([*command(tmp_path, out), "--set", "epochs=60"], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert len(file.read_text().splitlines()) == 60
+
+
+def has_text(file: Path) -> bool:
+    return file.exists() and bool(file.read_text())
 
 
 def children(pid: int) -> list[int]:

@@ -66,6 +66,7 @@ def test_every_scheme_teaches_either_set(name: str, label_set: str, voted: Datas
     assert found.truth == f"{label_set} by {'its own labels' if own else 'the majority of FER+ votes'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_the_loss_falls(name: str, make_voted: Callable[..., Dataset], small: Recipe, tmp_path: Path) -> None:
     # The rate falls: at a constant one the last epoch of so few steps is a matter of luck, and of the machine.
@@ -287,6 +288,7 @@ def test_a_net_is_asked_for_the_faces_that_it_is_judged_on(runs: dict[str, Run],
         predict(runs["seven"].folder, by_majority(voted), "val")
 
 
+@pytest.mark.slow
 def test_the_four_schemes_are_compared_and_plain_labels_beside_them(
     voted: Dataset, small: Recipe, tmp_path: Path
 ) -> None:
@@ -322,6 +324,7 @@ def test_what_a_scheme_is_judged_by(voted: Dataset) -> None:
     assert len(judged(voted, "drawing", "fer7")["val"]) == 20  # contempt drops out as well
 
 
+@pytest.mark.slow
 def test_the_commands_take_votes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

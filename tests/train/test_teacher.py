@@ -64,19 +64,20 @@ def test_a_pupil_of_the_teacher_alone_learns_what_the_teacher_says(
     assert (told_N == large["val"].labels_N).mean() < 0.2  # the labels, which are other ones, had no say
 
 
-def test_the_record_names_the_teacher_by_its_sum(teacher: Run, toy: Dataset, small: Recipe, tmp_path: Path) -> None:
+def test_the_record_names_the_teacher_by_its_sum(
+    teacher: Run, one_epoch: Run, toy: Dataset, small: Recipe, tmp_path: Path
+) -> None:
     recipe = replace(small, epochs=2, teacher=str(teacher.folder))
     run = train(recipe, toy, tmp_path / "pupil")
     recorded = json.loads((run.folder / "recipe.json").read_text())["teachers"]
     assert recorded == [find_weights(teacher.folder).identity]
     assert find_weights(run.folder).about["teachers"] == recorded
-    other = train(replace(small, epochs=1), toy, tmp_path / "other")
     swapped = tmp_path / "swapped"
     swapped.symlink_to(teacher.folder)
     longer = replace(recipe, teacher=str(swapped))
     run = train(longer, toy, tmp_path / "second")
     swapped.unlink()
-    swapped.symlink_to(other.folder)
+    swapped.symlink_to(one_epoch.folder)
     with pytest.raises(RunError, match="holds a run of something else: teachers is"):
         train(longer, toy, tmp_path / "second", resume=True)
 

@@ -16,13 +16,20 @@ from mien.train import Recipe, Run, Space, searching, tune
 from mien.train.loop import epochs
 from mien.train.space import Choice, Range
 
+pytestmark = pytest.mark.cluster
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
+def cluster() -> Iterator[Machines]:
     with machines_of(2) as some:
         yield some
+
+
+@pytest.fixture
+def machines(cluster: Machines) -> Machines:
+    cluster.repair()
+    return cluster
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,6 @@ def test_a_search_on_two_machines_of_which_one_dies(
     again = tune(learner, large, out, trials=5, space=SPACE, seed=3)
     assert [t.accuracies for t in again.trials[:4]] == [t.accuracies for t in search.trials]
     assert len(again.trials) == 5
-    machines.gain_one()
 
 
 def test_epochs_that_the_study_has_not_heard_of_are_told(

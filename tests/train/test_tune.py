@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +20,7 @@ from mien.judge import Search
 from mien.judge.search import DONE, FAILED, RUNNING, STOPPED
 from mien.train import Recipe, Run, Space, searching, tune
 from mien.train.space import Choice, Range
+from waiting import wait_until
 
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
 
@@ -121,6 +121,7 @@ def test_what_cannot_be_searched(large: Dataset, learner: Recipe, whole: tuple[S
         tune(replace(learner, momentum=0.5), large, whole[1], trials=8, space=SPACE, seed=3)
 
 
+@pytest.mark.exclusive
 def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     """SIGKILL in the middle of the second trial; the same command does the rest, and the first is not done again."""
     csv, out = write_csv(tmp_path / "faces.csv", sketch(train=48, val=24, test=8)), tmp_path / "out"
@@ -131,8 +132,7 @@ def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     command = [*MIEN, *map(str, words)]
     second = out / "trials" / "0001" / "metrics.jsonl"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not second.exists():
-            time.sleep(0.005)  # whoever only looks takes a core from whoever trains
+        wait_until(lambda: process.poll() is not None or second.exists(), "the second trial")
         process.send_signal(signal.SIGKILL)
     first = (out / "trials" / "0000" / "metrics.jsonl").read_bytes()
     done = subprocess.run(command, capture_output=True, text=True)

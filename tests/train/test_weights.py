@@ -21,9 +21,9 @@ from mien.train.models import build_model
 from mien.train.weights import find_weights, shipped
 
 
-@pytest.fixture(scope="module")
-def run(toy: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(replace(small, epochs=1), toy, tmp_path_factory.mktemp("weights") / "first")
+@pytest.fixture
+def run(one_epoch: Run) -> Run:
+    return one_epoch
 
 
 @pytest.fixture(scope="module")

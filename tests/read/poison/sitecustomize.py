@@ -13,7 +13,7 @@ import time
 import cv2
 
 MARKS = {b"poison": signal.SIGSEGV, b"glutton": signal.SIGKILL}  # a fault in the decoder; the kernel, out of memory
-HELD, LONGEST = b"held until there is ", 120  # seconds
+HELD, LONGEST = b"held until there is ", 600  # seconds; longer than any test waits
 _decode = cv2.imdecode
 
 

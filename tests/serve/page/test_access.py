@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import axe_playwright_python
 import pytest
 
 import browser
@@ -14,7 +15,9 @@ from browser import DESKTOP, PHONE, Open, answered, show
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-AXE = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js")
+pytestmark = pytest.mark.browser
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
 
 def breaches(page: Page) -> list[dict[str, Any]]:

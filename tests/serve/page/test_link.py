@@ -16,6 +16,8 @@ from mien.labels import FER7
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request, Response, Route, WebSocketRoute
 
+pytestmark = pytest.mark.browser
+
 TOKEN = "a-token-for-tests"
 
 

@@ -23,6 +23,8 @@ from mien.read.results import UNCERTAIN
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+pytestmark = pytest.mark.browser
+
 # Bring files to the page as `kind`, an event of the clipboard or of the mouse, would.
 BRING = """([kind, files]) => {
   const data = new DataTransfer();
@@ -68,6 +70,7 @@ def blank_png(wide: int, high: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+@pytest.mark.smoke
 def test_the_sample_is_marked_where_its_face_is_and_told_as_the_service_tells_it(
     page: Page, service: browser.Service, portrait_file: Path
 ) -> None:

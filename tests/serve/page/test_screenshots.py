@@ -15,8 +15,10 @@ import pytest
 import browser
 from browser import DESKTOP, PHONE, WEBCAM, Open, answered
 
+pytestmark = pytest.mark.browser
+
 FOLDER = os.environ.get("MIEN_SCREENSHOTS")
-SECONDS = 12 if FOLDER else 0  # that the webcam runs
+SECONDS = 12  # that the webcam runs for a picture that is kept, so that its timeline has something to show
 
 
 @pytest.fixture(scope="module")
@@ -51,5 +53,6 @@ def test_pictures_of_the_page(open_page: Open, tmp_path: Path, name: str, size: 
     page.get_by_role("button", name="Remove portrait.jpg").click()
     page.get_by_role("button", name="Switch the webcam on").click()
     page.locator("#webcam .face").wait_for()
-    page.wait_for_timeout(1000 * SECONDS)
+    if FOLDER:
+        page.wait_for_timeout(1000 * SECONDS)
     shoot("webcam")

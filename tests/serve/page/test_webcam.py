@@ -17,6 +17,8 @@ from mien.read.colours import colour_of
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
+pytestmark = pytest.mark.browser
+
 LOOKING = "#webcam .face"
 
 

@@ -1,0 +1,106 @@
+"""How the suite runs: which tests run one at a time, what may be missing, and the list of what did not run.
+
+conftest.py imports the hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Tests that start Ray, a browser or a training process run one at a time: two at once would starve each other.
+EXCLUSIVE = re.compile(r"pytest\.mark\.(browser|cluster|exclusive)\b")
+# What a test may be skipped for. Everything else comes with `pip install -e '.[dev]'`, and its absence is a failure.
+MAY_BE_MISSING = re.compile(r"needs (the Debian package |Python \d|the data )")
+
+
+def debian(package: str, *programs: str) -> str:
+    """Return the path of the first of `programs` that is installed, by default of the one called as its package.
+
+    Skips the test where there is none, as the package is not installed.
+    """
+    found = next(filter(None, map(shutil.which, programs or (package,))), None)
+    if found is None:
+        pytest.skip(f"needs the Debian package {package}")
+    return found
+
+
+@cache
+def is_exclusive(file: Path) -> bool:
+    """Whether a test in `file` is marked as one of those that run one at a time."""
+    return EXCLUSIVE.search(file.read_text()) is not None
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the real data, which takes long to unpack; put those that run one at a time first."""
+    for item in items:
+        if "fer2013_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not is_exclusive(item.path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile` give one process all files with tests that run one at a time, and deal out the others.
+
+    A file's tests stay together, as they share what is costly to make. xdist's own groups need what pytest 9 has not.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneAtATime(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "one at a time" if is_exclusive(config.rootpath / file) else file
+
+    config.option.loadscopereorder = False
+    return OneAtATime(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    return _without_other_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Any:
+    return _without_other_skips((yield))
+
+
+def _without_other_skips(report: Any) -> Any:
+    """Turn a skip into a failure, unless its reason is one of those that are allowed."""
+    if report.skipped and not hasattr(report, "wasxfail") and not MAY_BE_MISSING.match(reason := _reason(report)):
+        report.outcome = "failed"
+        report.longrepr = f"skipped: {reason}\nOnly a missing Debian package, Python or data may skip a test."
+    return report
+
+
+def _reason(report: Any) -> str:
+    """The words given to pytest.skip."""
+    return str(report.longrepr[2]).removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List what was missing, with the number of tests that did not run for want of it."""
+    missing = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    if missing:
+        terminalreporter.section("not run")
+    for reason, count in sorted(missing.items()):
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"{tests}: {reason}")
+
+
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all workers of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
