@@ -22,7 +22,7 @@ from typing import Any
 
 from mien.data import Dataset, load
 from mien.train import Recipe, find_recipe, train
-from mien.train.engine import engine, machine
+from mien.train.fabric import engine, machine
 
 HERE = Path(__file__).resolve().parent
 

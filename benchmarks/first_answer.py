@@ -34,9 +34,9 @@ from typing import Any
 import cv2
 from figures import machine, summary
 
-from mien.images import read_picture
+from mien.imaging.load import read_picture
 from mien.model import SHIPPED
-from mien.read import sample
+from mien.recognition import sample
 from mien.threads import threads
 
 HERE = Path(__file__).resolve().parent

@@ -5,8 +5,8 @@ usage: python benchmarks/folders.py [--photos 2000] [--rounds 5] [--note TEXT] [
 The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
 brightened, set side by side, from 400 to 2400 pixels wide, as JPEG of quality 60 to 95. The floor is a loop over the
 files: their bytes, `cv2.imdecode`, one shrinking to 1280 pixels and the detector's bare session on it, one picture
-after another. Ours is `mien.read.analyze_sources` with `nano`, and lines of JSON written to a file: decoding with all
-that keeps it safe, boxes thinned out, faces cut out and told.
+after another. Ours is `mien.recognition.analyze_sources` with `nano`, and lines of JSON written to a file: safe
+decoding, non-maximum suppression, face crops and predictions included.
 
 Each side is a fresh process for each round, and they take turns; a process reads all photos after 20 of them as a
 warm-up, and tells the seconds, and its resident memory after the first tenth of the photos and at the end. Median and
@@ -105,7 +105,7 @@ def floor(folder: Path) -> Any:
 def ours(folder: Path) -> Any:
     """From files to lines of JSON."""
     import mien
-    from mien.read import analyze_sources, find_sources, open_writer
+    from mien.recognition import analyze_sources, find_sources, open_writer
 
     recognizer = mien.load("nano")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from mien.images import read_picture
-from mien.read import sample
+from mien.imaging.load import read_picture
+from mien.recognition import sample
 
 
 def photos(

@@ -32,9 +32,9 @@ from figures import machine, summary
 from runtime import fer
 
 import mien
-from mien.images import read_picture
-from mien.read import sample
-from mien.read.yunet import _OUTPUTS
+from mien.detection.yunet import _OUTPUTS
+from mien.imaging.load import read_picture
+from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
 NETS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256

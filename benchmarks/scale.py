@@ -6,7 +6,7 @@ The photos are made on the spot, in a temporary folder, from the portrait that c
 brightened, set side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
 read with `photo` by
 
-- a plain loop: one process, `mien.read.analyze_sources` and a Parquet writer, with as many threads as `--cores`;
+- a plain loop: one process, `mien.recognition.analyze_sources` and a Parquet writer, with as many threads as `--cores`;
 - as many such loops side by side as `--cores`, a thread and an equal share of the folders each, which is the best that
   these cores can do;
 - a cluster of as many nodes as `--cores`, each a process of its own with one core (`ray.cluster_utils.Cluster`) beside
@@ -57,7 +57,7 @@ def plain(folders: list[Path], out: Path) -> dict[str, Any]:
     """One process, all pictures of these folders."""
     import cv2
 
-    from mien.read import analyze_sources, find_sources, load, open_writer
+    from mien.recognition import analyze_sources, find_sources, load, open_writer
     from mien.threads import threads
 
     cv2.setNumThreads(threads())
@@ -74,7 +74,7 @@ def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> d
     """The cluster's side; with `kill`, one node goes when a third is done."""
     from ray.cluster_utils import Cluster
 
-    from mien.read import analyze_on_cluster
+    from mien.recognition import analyze_on_cluster
 
     began = time.perf_counter()
     head = {"num_cpus": 0, "include_dashboard": False}

@@ -45,8 +45,8 @@ from figures import machine
 from websockets.sync.client import connect
 
 import mien
-from mien.images import read_picture
-from mien.read import sample
+from mien.imaging.load import read_picture
+from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))

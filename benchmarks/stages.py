@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from figures import machine
 
-from mien.decode import decode
-from mien.images import header_of, read_picture
-from mien.read import load, sample
+from mien.imaging.decode import decode
+from mien.imaging.load import header_of, read_picture
+from mien.recognition import load, sample
 
 HERE = Path(__file__).resolve().parent
 SIDES = {"thumbnail": (240, 240), "web": (800, 600), "full HD": (1920, 1080), "camera": (4032, 3024)}

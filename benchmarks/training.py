@@ -107,7 +107,7 @@ def mien(model: str, steps: int) -> dict[str, Any]:
     """Images a second of `train`, and seconds per step of each part."""
     import numpy as np
 
-    from mien.data.split import Dataset, Split
+    from mien.data.dataset import Dataset, Split
     from mien.labels import FER7
     from mien.train import find_recipe, train
 
@@ -149,13 +149,13 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     import torch
 
     from mien.train.batches import NET, Faces, steps_per_epoch, stream, training_batches
-    from mien.train.engine import engine
-    from mien.train.guards import refuse_lost_loss
+    from mien.train.checks import refuse_lost_loss
+    from mien.train.fabric import engine
     from mien.train.loss import Loss
     from mien.train.models import build_model
-    from mien.train.optimisers import OPTIMISERS
+    from mien.train.optim.optimizers import OPTIMISERS
+    from mien.train.optim.schedule import rate
     from mien.train.progress import Progress
-    from mien.train.schedule import rate
 
     fabric = engine("cpu", recipe.precision)
     torch.manual_seed(0)
@@ -273,8 +273,8 @@ def shared(model: str, steps: int, repeats: int) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on, and how busy it was."""
-    from mien.train.engine import engine
-    from mien.train.engine import machine as facts
+    from mien.train.fabric import engine
+    from mien.train.fabric import machine as facts
 
     return {**facts(engine("cpu")), "load_average": [round(n, 2) for n in os.getloadavg()]}
 

@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.card import CLEAN, OFFICIAL, OWN_LABELS
 from mien.data import VAL, Dataset, load
-from mien.judge.protocols import judge_split
+from mien.evaluation.protocols import judge_split
+from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS
 from mien.train import Recipe, find_recipe, train, with_settings
 from mien.train.batches import steps_per_epoch
 

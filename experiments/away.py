@@ -32,16 +32,16 @@ from ask_peers import ask_fer
 from numpy.typing import NDArray
 
 import mien
-from mien.crop import MEASURED, crop
+from mien.detection.boxes import Detection
+from mien.detection.detectors import LONGEST, THRESHOLD
 from mien.errors import DataError
-from mien.images import read_picture
-from mien.judge import metrics
-from mien.judge.intervals import wilson_interval
+from mien.evaluation.statistics import metrics
+from mien.evaluation.statistics.intervals import wilson_interval
+from mien.imaging.crop import MEASURED, crop
+from mien.imaging.load import read_picture
 from mien.labels import FER7, LabelSet, projection
 from mien.model import shipped_models
-from mien.read import Recognizer
-from mien.read.boxes import Detection
-from mien.read.detectors import LONGEST, THRESHOLD
+from mien.recognition import Recognizer
 
 HERE = Path(__file__).parent
 FER, FER_SIDE = "fer", 64

@@ -29,15 +29,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import OWN_LABELS, RATERS
-from mien.crop import CropRule, crop
 from mien.data import NO_LABEL, VAL, by_majority, load
-from mien.data.split import SIDE
-from mien.judge.detector import TURNED, Found, Grey, Points, laid_and_found
+from mien.data.dataset import SIDE
+from mien.detection.boxes import Box
+from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, laid_and_found
+from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import Model
 from mien.model import load as load_net
-from mien.read.boxes import Box
+from mien.model_card import OWN_LABELS, RATERS
 
 HERE = Path(__file__).parent
 PARTS: dict[str, tuple[Any, ...]] = {

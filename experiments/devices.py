@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mien.data import VAL, load
-from mien.judge.intervals import two_way_interval
+from mien.evaluation.statistics.intervals import two_way_interval
 from mien.train import find_recipe, train_on
 
 RESULT = Path(__file__).parent / "results" / "devices.json"

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.card import TTAS
 from mien.data import VAL, Dataset, load
 from mien.data.votes import cut
-from mien.judge import Examination, Judgement, Net, examination_page, examine, judge_model, truth_for
+from mien.evaluation import Examination, Judgement, Net, examination_page, examine, judge_model, truth_for
 from mien.model import load as load_net
 from mien.model import read_card, shipped_models
+from mien.model_card import TTAS
 
 OUT = Path(__file__).parent / "results" / "examination"
 

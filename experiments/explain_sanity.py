@@ -23,10 +23,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from mien.detection.detectors import find_detector
 from mien.model import Model, find, load
-from mien.read import Recognizer, sample
-from mien.read.detectors import find_detector
-from mien.read.explain import Explanation, draw, explain
+from mien.recognition import Recognizer, sample
+from mien.recognition.explain import Explanation, draw, explain
 
 RESULTS = Path(__file__).parent / "results"
 NET, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3

@@ -21,12 +21,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mien.card import NOT_FOR, PROTOCOLS, Card, Score
-from mien.data.split import PUBLISHED, TRAIN
-from mien.judge.protocols import BESIDE
-from mien.judge.tables import percent
+from mien.data.dataset import PUBLISHED, TRAIN
+from mien.evaluation.protocols import BESIDE
+from mien.evaluation.report.terminal import percent
 from mien.model import SHIPPED, read_card, shipped_models
-from mien.read.recognizer import DEFAULT
+from mien.model_card import NOT_FOR, PROTOCOLS, Card, Score
+from mien.recognition.recognizer import DEFAULT
 
 HERE = Path(__file__).parent
 CARD = HERE.parent / "docs" / "model-card.md"

@@ -29,9 +29,9 @@ from torch.nn import functional
 from mien.data import VAL, load, without_twins
 from mien.train import Recipe, predict, train
 from mien.train.augment import Affine, Cutout, Flip
-from mien.train.graph import Reader, as_bytes, graph_of
+from mien.train.export.onnx_graph import Reader, as_bytes, graph_of
 from mien.train.models import MODELS, build_model, model
-from mien.train.models.face_net import FaceNet
+from mien.train.models.base import FaceNet
 from mien.train.models.mien import MienNet
 
 HERE = Path(__file__).parent

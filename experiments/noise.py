@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import OWN_LABELS
 from mien.data import TRAIN, VAL, Dataset, load
 from mien.data.votes import majority
-from mien.judge.protocols import judge_split
+from mien.evaluation.protocols import judge_split
 from mien.labels import FERPLUS8, projection
+from mien.model_card import OWN_LABELS
 from mien.train import Doubts, Recipe, find_doubts, find_recipe, out_of_fold, predict, train, with_settings
-from mien.train.doubts import highest_loss, most_doubtful
+from mien.train.label_noise.scores import highest_loss, most_doubtful
 
 RESULT = Path(__file__).parent / "results" / "noise.json"
 FIRST = (500, 2000)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.card import CLEAN
 from mien.data import VAL, load
-from mien.judge import judge_net
+from mien.evaluation import judge_net
+from mien.model_card import CLEAN
 from mien.train import Run, as_net, find_recipe
 
 RESULT = Path(__file__).parent / "results" / "papers.json"

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from mien.data import VAL, Dataset, load
-from mien.judge import Entry, Net, chosen_of, contest
-from mien.judge.predictions import told_by_file
+from mien.evaluation import Entry, Net, chosen_of, contest
+from mien.evaluation.predictions_file import told_by_file
 from mien.model import load as load_net
 
 HERE = Path(__file__).parent

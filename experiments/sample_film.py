@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.read import sample
-from mien.read.clip import Clip
+from mien.recognition import sample
+from mien.recognition.video.reader import Clip
 
 WIDE, HIGH, RATE, SECONDS = 960, 540, 25, 8.0
 SHOWN = 6.4  # seconds into the video, of the frame that is kept

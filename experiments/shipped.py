@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from mien.data import VAL, Dataset, load
 from mien.data.audit import without_twins
 from mien.data.votes import by_majority
-from mien.judge.corruptions import Faces, coarse, moved
-from mien.judge.metrics import accuracy, confusion, macro_f1
+from mien.evaluation.corruptions import Faces, coarse, moved
+from mien.evaluation.statistics.metrics import accuracy, confusion, macro_f1
 from mien.labels import FER7, projection
 from mien.model import Model, shipped_models
 from mien.model import load as load_model

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import VAL, Dataset, load, without_twins
-from mien.judge.corruptions import CORRUPTIONS
-from mien.judge.curves import robustness_curves
-from mien.judge.robustness import Robustness, measure_robustness
-from mien.judge.verdict import interval_for
+from mien.evaluation.comparison.verdict import interval_for
+from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.report.curves import robustness_curves
+from mien.evaluation.robustness import Robustness, measure_robustness
 from mien.train import as_net
 
 RESULTS = Path(__file__).parent / "results"

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from mien.judge import verdict
-from mien.judge.tables import percent
+from mien.evaluation.comparison import verdict
+from mien.evaluation.report.terminal import percent
 
 HERE = Path(__file__).parent
 TWINS = {"clean": "without twins", "strict": "without near-twins"}

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import Dataset, audit, load, near_twins
-from mien.data.alike import LEAST, alike
+from mien.data.near_duplicates import LEAST, alike
 from mien.threads import threads
 
 RESULT = Path(__file__).parent / "results" / "twins.json"

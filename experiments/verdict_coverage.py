@@ -10,9 +10,9 @@ with all terms normal: how hard the face is (`hardness`), how differently the ar
 seed's run came out (`seed_points`, in points of accuracy), the classes that it favours (`favour`), and what only this
 net does on this face (standard deviation 1). The truth is the difference in accuracy over all seeds and all faces,
 which is known exactly: arm a's accuracy is Phi(m_a / sd of the sum). A replicate draws 10 seeds and N faces anew; the
-first 3, 5 and 10 of the seeds are judged. Each interval says 95 %: ours (`mien.judge.intervals.two_way_interval`), the
-sum of both variances with Satterthwaite's degrees of freedom, Student's t over the seeds alone, and over the faces
-alone.
+first 3, 5 and 10 of the seeds are judged. Each interval says 95 %: ours
+(`mien.evaluation.statistics.intervals.two_way_interval`), the sum of both variances with Satterthwaite's degrees of
+freedom, Student's t over the seeds alone, and over the faces alone.
 
 Scenarios named `stress` are outside what the interval promises, and are here to show where it ends.
 """
@@ -31,8 +31,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.judge.intervals import Interval, faces_interval, seeds_interval, two_way_interval
-from mien.judge.student import t_quantile
+from mien.evaluation.statistics.intervals import Interval, faces_interval, seeds_interval, two_way_interval
+from mien.evaluation.statistics.student_t import t_quantile
 
 SEEDS = (3, 5, 10)
 METHODS = ("ours", "satterthwaite", "seeds_only", "faces_only")

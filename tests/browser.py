@@ -18,7 +18,7 @@ import numpy as np
 
 import clips
 from command import MIEN
-from mien.read import sample
+from mien.recognition import sample
 from suite import debian
 from waiting import LONGEST
 

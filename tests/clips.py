@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.read import sample
+from mien.recognition import sample
 
 TICKS = 90_000
 Pixels = NDArray[np.uint8]

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mien.read import sample
+from mien.recognition import sample
 
 TOKEN = "correct-horse-battery"
 FORM = "multipart/form-data; boundary=X"

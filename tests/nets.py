@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from mien.card import Calibration, Card
-from mien.images import CropRule
+from mien.imaging.load import CropRule
 from mien.labels import FER7, LabelSet
+from mien.model_card import Calibration, Card
 
 MAPS = 6  # each map is a 48x48 face cut into 2 by 2 quarters and weighed differently
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from mien.read import sample
+from mien.recognition import sample
 
 Pixels = np.ndarray
 HIGH, WIDE = 96, 120  # neither square nor a multiple of 32

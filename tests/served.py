@@ -18,7 +18,7 @@ from websockets.sync import client
 
 from mien.serve import Settings
 from mien.serve.server import Server, listen, server_of
-from mien.serve.service import Service
+from mien.serve.state import Service
 from waiting import LONGEST
 
 # A client of WebSockets that does not mind a busy machine.

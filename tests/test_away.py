@@ -19,10 +19,10 @@ import pytest
 import mien
 from mien.data import sketch
 from mien.errors import DataError, MienError
-from mien.judge.intervals import wilson_interval
+from mien.evaluation.statistics.intervals import wilson_interval
 from mien.labels import FER7, FERPLUS8
 from mien.model import read_card, shipped_models
-from mien.read import sample
+from mien.recognition import sample
 
 ROOT = Path(__file__).parents[1]
 ANGRY, HAPPY, SAD, NEUTRAL = (FER7.index(name) for name in ("angry", "happy", "sad", "neutral"))

@@ -22,8 +22,8 @@ import pytest
 import mien
 from command import MIEN
 from mien.cli.analyze import analyze
-from mien.images import read_picture
-from mien.read import sample
+from mien.imaging.load import read_picture
+from mien.recognition import sample
 from waiting import LONGEST, wait_until
 
 PORTRAIT = read_picture(sample())

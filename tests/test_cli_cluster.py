@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 
 from machines import ray_folder
-from mien.images import read_picture
-from mien.read import sample
+from mien.imaging.load import read_picture
+from mien.recognition import sample
 
 
 def run(*words: object, before: str = "pass", at: Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nets
-from mien.cli.subject import find_subject
+from mien.cli.target import find_subject
 from mien.data import load
 from mien.labels import FER7, FERPLUS8, projection
 from mien.model import load as load_net
@@ -320,7 +320,7 @@ def test_models_are_listed_and_found_by_name(
     mien: Command, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mien.model.SHIPPED", tmp_path)
-    monkeypatch.setattr("mien.judge.cards.SHIPPED", tmp_path)
+    monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path)
     code, out, _ = mien("models", "--json", tmp_path / "none.json")
     assert code == 0
     assert "no nets are shipped yet" in out

@@ -18,7 +18,7 @@ import pytest
 import clips
 from command import MIEN
 from mien.cli.video import video
-from mien.read import Recognizer, load
+from mien.recognition import Recognizer, load
 from waiting import LONGEST, wait_until
 
 

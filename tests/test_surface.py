@@ -16,13 +16,14 @@ import typer.main
 
 import mien
 import mien.data
-import mien.judge
-import mien.read
+import mien.evaluation
+import mien.recognition
 import mien.serve
 import mien.train
-from mien.card import Card, Score
 from mien.cli import app
-from mien.serve import films, page, reference, routes, schema, stream
+from mien.model_card import Card, Score
+from mien.serve import schema
+from mien.serve.routes import docs, images, page, video, webcam
 
 FILE = Path(__file__).with_name("surface.json")
 
@@ -35,13 +36,13 @@ def surface() -> dict[str, Any]:
     return {
         "mien": sorted(mien.__all__),
         "mien.data": sorted(mien.data.__all__),
-        "mien.judge": sorted(mien.judge.__all__),
-        "mien.read": sorted(mien.read.__all__),
+        "mien.evaluation": sorted(mien.evaluation.__all__),
+        "mien.recognition": sorted(mien.recognition.__all__),
         "mien.train": sorted(mien.train.__all__),
         "mien.serve": sorted(mien.serve.__all__),
         "http routes": sorted(
             " ".join([*sorted(getattr(route, "methods", ["WS"])), route.path])  # type: ignore[attr-defined]
-            for room in (routes, films, stream, page, reference)
+            for room in (images, video, webcam, page, docs)
             for route in room.router.routes
         ),
         "http shapes": {

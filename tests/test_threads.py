@@ -56,7 +56,7 @@ def engines() -> dict[str, int]:
     """
     code = (
         "import json, os, torch\n"
-        "from mien.train.engine import engine\n"
+        "from mien.train.fabric import engine\n"
         "usual, told = torch.get_num_threads(), {}\n"
         "for name, number in ('MIEN_THREADS', 3), ('OMP_NUM_THREADS', 1), ('caller', 1):\n"
         "    torch.set_num_threads(number if name == 'caller' else usual)\n"

@@ -20,7 +20,7 @@ import pytest
 import clips
 import nets
 from mien.data import load
-from mien.read import sample
+from mien.recognition import sample
 from waiting import LONGEST
 
 pytestmark = pytest.mark.docs
@@ -152,7 +152,10 @@ def test_shipped_nets_open_and_are_judged(stranger: Stranger, tmp_path: Path) ->
 
 
 def test_the_sample_is_read(stranger: Stranger) -> None:
-    code = "import mien, mien.read; print(*(face.label for face in mien.load().analyze(mien.read.sample()).faces))"
+    code = (
+        "import mien, mien.recognition\n"
+        "print(*(face.label for face in mien.load().analyze(mien.recognition.sample()).faces))"
+    )
     assert stranger.run("python", "-c", code) == "happy\n"
 
 

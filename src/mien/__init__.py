@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.data import Dataset, Split
-    from mien.data import load as load_data
+    from mien.data.load import load as load_data
+    from mien.detection.boxes import Box
     from mien.errors import MienError
-    from mien.judge import Evaluation, evaluate
+    from mien.evaluation.evaluate import Evaluation, evaluate
     from mien.labels import FER7, LabelSet
-    from mien.read import Analysis, Face, Recognizer, load
-    from mien.read.boxes import Box
+    from mien.recognition import Analysis, Face, Recognizer, load
 
     __version__: str
 
@@ -39,10 +39,10 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker reads the imports above
     _ROOMS = {
         **dict.fromkeys(("Dataset", "Split", "load_data"), "mien.data"),
-        **dict.fromkeys(("Evaluation", "evaluate"), "mien.judge"),
-        **dict.fromkeys(("Analysis", "Face", "Recognizer", "load"), "mien.read"),
+        **dict.fromkeys(("Evaluation", "evaluate"), "mien.evaluation"),
+        **dict.fromkeys(("Analysis", "Face", "Recognizer", "load"), "mien.recognition"),
         **dict.fromkeys(("FER7", "LabelSet"), "mien.labels"),
-        "Box": "mien.read.boxes",
+        "Box": "mien.detection.boxes",
         "MienError": "mien.errors",
     }
 
@@ -53,7 +53,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             found = version("mien")
         elif name in _ROOMS:
             found = getattr(import_module(_ROOMS[name]), {"load_data": "load"}.get(name, name))
-        elif name in ("data", "judge", "model", "read"):  # so that `mien.data.audit` needs no further import
+        elif name in ("data", "detection", "evaluation", "model", "recognition"):  # `mien.data.audit` without an import
             found = import_module(f"mien.{name}")
         else:
             raise AttributeError(f"module 'mien' has no attribute {name!r}")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import TTAS, Card
 from mien.errors import MienError, ModelError
+from mien.model_card import TTAS, Card
 from mien.prior import Prior, adjusted, prior_of
 from mien.threads import of_one
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mien.data import NO_LABEL, load
-from mien.data.digits import PIXELS, fault, read_batch
+from mien.data.fer2013_pixels import PIXELS, fault, read_batch
 from mien.errors import DataError
 
 

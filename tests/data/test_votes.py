@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien.data import by_majority, judged_as, load
-from mien.data.split import Dataset, Split
+from mien.data.dataset import Dataset, Split
 from mien.data.votes import distribution, majority, multi_label, taught, truth_of, votes_digest
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet

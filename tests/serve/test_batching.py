@@ -13,9 +13,9 @@ import pytest
 
 import mien
 from mien.model import Model
-from mien.read import sample
+from mien.recognition import sample
 from mien.serve.batching import DEEPEST, Batcher
-from mien.serve.problems import Problem
+from mien.serve.errors import Problem
 from served import running
 from waiting import LONGEST
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 import mien
-from mien.serve.settings import PORT
+from mien.serve.config import PORT
 from suite import debian
 from waiting import LONGEST
 

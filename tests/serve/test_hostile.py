@@ -20,7 +20,7 @@ import pytest
 import hostile
 import pictures
 from command import MIEN
-from mien.read import sample
+from mien.recognition import sample
 from waiting import LONGEST
 
 N = 2000

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from command import MIEN
-from mien.read import sample
+from mien.recognition import sample
 from served import connect
 from waiting import LONGEST
 

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from mien.data.split import Dataset, Split
+from mien.data.dataset import Dataset, Split
 from mien.labels import FER7
 from mien.train import Recipe, Run, find_recipe, train, with_settings
 from mien.train.models import MODELS

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.errors import MissingSplit
 from mien.train import Recipe, Run, predict, train
 from mien.train.batches import Faces, training_batches
@@ -179,7 +179,7 @@ def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, to
 
 
 def _then_stop(*args: object) -> None:
-    from mien.train.checkpoint import save_checkpoint
+    from mien.train.runs.checkpoint import save_checkpoint
 
     save_checkpoint(*args)  # type: ignore[arg-type]
     raise KeyboardInterrupt

@@ -21,9 +21,9 @@ from torch import nn
 from mien.data import Dataset, load, sketch, write_csv
 from mien.errors import RunError
 from mien.train import Recipe, Run, train
-from mien.train.checkpoint import PARTS, Checkpoint, before, load_checkpoint, save_checkpoint
-from mien.train.guards import EVERY
+from mien.train.checks import EVERY
 from mien.train.models import MODELS
+from mien.train.runs.checkpoint import PARTS, Checkpoint, before, load_checkpoint, save_checkpoint
 from suite import debian
 from waiting import LONGEST, wait_until
 

@@ -23,7 +23,7 @@ from command import MIEN
 from mien.__main__ import main
 from mien.data import sketch, write_csv
 from mien.train import Run
-from mien.train.checkpoint import PARTS, Checkpoint, before, load_checkpoint
+from mien.train.runs.checkpoint import PARTS, Checkpoint, before, load_checkpoint
 from waiting import LONGEST
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.slow]

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.errors import MissingSplit, RunError
 from mien.train import Recipe, Run, predict, train
 from mien.train.batches import Faces, training_batches
-from mien.train.schemes import lesson
+from mien.train.targets.schemes import lesson
 
 MakeToy = Callable[..., Dataset]
 

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mien.errors import MienError
 from mien.train.models import MODELS, build_model, model
+from mien.train.models.base import FaceNet
 from mien.train.models.deep_emotion import DeepEmotion
-from mien.train.models.face_net import FaceNet
 
 NAMES = sorted(MODELS)
 

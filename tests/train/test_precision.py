@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.train import Recipe, Run, train
 from mien.train.loop import epochs
 
@@ -26,7 +26,7 @@ def train_some(recipe: Recipe, data: Dataset, folder: Path, count: int, *, bf16:
     No test has two machines, so what the hardware says of itself is replaced; bf16 is emulated where it is lacking.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.train.engine._has_bf16", lambda device: bf16)
+        patch.setattr("mien.train.fabric._has_bf16", lambda device: bf16)
         with closing(epochs(recipe, data, folder, resume=True, progress=True)) as going:
             assert len(list(islice(going, count))) == count
 
@@ -81,7 +81,7 @@ def test_a_finished_run_says_nothing_of_precision(
     train_some(replace(recipe, epochs=1), toy, tmp_path, 1, bf16=True)
     (tmp_path / "predictions-val.npy").unlink()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mien.train.engine._has_bf16", lambda device: False)
+        patch.setattr("mien.train.fabric._has_bf16", lambda device: False)
         assert train(replace(recipe, epochs=1), toy, tmp_path, resume=True, progress=True).finished
     assert "continuing" not in capfd.readouterr().err
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["precision"] == "bf16"

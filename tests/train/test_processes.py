@@ -17,13 +17,13 @@ import torch
 
 from command import MIEN
 from mien.data import sketch, write_csv
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.train import Recipe, Run, train, train_on
 from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
-from mien.train.optimisers import OPTIMISERS
+from mien.train.optim.optimizers import OPTIMISERS
 from waiting import wait_until
 
 pytestmark = pytest.mark.exclusive

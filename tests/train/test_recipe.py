@@ -11,7 +11,7 @@ import pytest
 from mien.errors import MienError
 from mien.train import RECIPES, find_recipe, with_settings
 from mien.train.augment import BlankedByNoise, Cutout, Flip, GaussianNoise
-from mien.train.settings import parse_augment
+from mien.train.overrides import parse_augment
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

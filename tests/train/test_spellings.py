@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from crash import Ends, Enough
-from mien.data.split import TRAIN, Dataset
+from mien.data.dataset import TRAIN, Dataset
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, LabelSet
-from mien.train import Recipe, Run, export, predict, schemes, train
-from mien.train.doubts import Doubts
+from mien.train import Recipe, Run, export, predict, train
+from mien.train.distillation import teachers_of
+from mien.train.label_noise.scores import Doubts
 from mien.train.loop import what_is_learned
 from mien.train.models import build_model
-from mien.train.teacher import teachers_of
-from mien.train.weights import Weights, find_weights
+from mien.train.runs.weights import Weights, find_weights
+from mien.train.targets import schemes
 
 OLD = LabelSet("ferplus8", FERPLUS_COLUMNS[:8])
 KINDS = ("run", "checkpoint", "weights")

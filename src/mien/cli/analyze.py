@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import ClassPrior
-from mien.cli.shell import stoppable, tell_unread
+from mien.cli.output import stoppable, tell_unread
+from mien.detection.detectors import LONGEST, THRESHOLD
 from mien.errors import MienError
-from mien.images import MAX_BYTES, MAX_PIXELS
-from mien.read.detectors import LONGEST, THRESHOLD
-from mien.read.recognizer import DEFAULT, DETECTOR
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS
+from mien.recognition.recognizer import DEFAULT, DETECTOR
 
 if TYPE_CHECKING:
-    from mien.read.base import Writer
-    from mien.read.recognizer import Recognizer
-    from mien.read.resume import Reading
-    from mien.read.sources import Source
+    from mien.recognition.inputs import Source
+    from mien.recognition.output.base import Writer
+    from mien.recognition.output.resume import Reading
+    from mien.recognition.recognizer import Recognizer
 
 FEW = 3  # pictures that are told at length
 
@@ -100,9 +100,9 @@ def _here(
     sources: list[Source], form: str, out: Path | None, annotate: Path | None, resume: bool, options: dict[str, Any]
 ) -> None:
     """Read them in this process; ends as the command does."""
-    from mien.read import load
-    from mien.read import sources as meant
-    from mien.read.writers import open_writer
+    from mien.recognition import inputs as meant
+    from mien.recognition import load
+    from mien.recognition.output.registry import open_writer
 
     places = {} if annotate is None else meant.places(sources, annotate)
     if out is not None:
@@ -126,8 +126,8 @@ def _only_here(sample: bool, annotate: Path | None, format_name: str | None) -> 
 
 def _sample(*, beside: list[Source]) -> Source:
     """The portrait, called by its path beside a picture that has its name: results are told apart by names."""
-    from mien.read import sample
-    from mien.read.sources import Source
+    from mien.recognition import sample
+    from mien.recognition.inputs import Source
 
     name = Path(sample().name)
     clash = any(source.name == str(name) for source in beside)
@@ -135,21 +135,21 @@ def _sample(*, beside: list[Source]) -> Source:
 
 
 def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int) -> list[Source]:
-    from mien.read.sources import find_sources
+    from mien.recognition.inputs import find_sources
 
     named = find_sources(paths, apart_from=annotate, max_bytes=max_bytes) if paths or not sample else []
     return [_sample(beside=named), *named] if sample else named
 
 
 def _reading(reader: Recognizer, threshold: float) -> Reading:
-    from mien.read.resume import Reading
+    from mien.recognition.output.resume import Reading
 
     pipeline = reader.pipeline
     return Reading(pipeline.model_name, pipeline.detector.name, threshold, pipeline.min_confidence, pipeline.max_faces)
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:
-    from mien.read.writers import format_for
+    from mien.recognition.output.registry import format_for
 
     if resume and out is None:
         raise MienError("--resume goes on in a file: say which one with --out")
@@ -172,10 +172,10 @@ def _kept(writer: Writer, resume: bool) -> str:
 
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
     """Read all that is not done; gives how many pictures could not be read, now or before."""
-    from mien.cli.bars import ReadingBar
+    from mien.cli.progress import ReadingBar
     from mien.errors import PictureError
-    from mien.read.bulk import analyze_sources, write_annotated
-    from mien.read.results import as_text
+    from mien.recognition.parallel import analyze_sources, write_annotated
+    from mien.recognition.results import as_text
 
     left = [source for source in sources if as_text(source.name) not in writer.done]
     unread = sum(not writer.done.get(as_text(source.name), True) for source in sources)

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from mien.cli.bars import ReadingBar
-from mien.cli.shell import stoppable, tell_unread
+from mien.cli.output import stoppable, tell_unread
+from mien.cli.progress import ReadingBar
 from mien.errors import MienError
 
 
@@ -28,7 +28,7 @@ def on_cluster(
         only_here: options that were given and have no meaning there.
         options: those of `mien.load`.
     """
-    from mien.read.spread import SIZE, analyze_on_cluster
+    from mien.recognition.cluster.run import SIZE, analyze_on_cluster
 
     if only_here:
         raise MienError(f"{only_here[0]} and --ray do not go together: a cluster writes parquet, a file a partition")

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Json, Votes
-from mien.cli.shell import write_json
+from mien.cli.output import write_json
 from mien.errors import MienError
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from mien.cli.bars import StepBar
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.shell import refuse_unwritable, stoppable, tell_written, write, write_json
-from mien.cli.subject import Subject, find_subject, open_net
+from mien.cli.output import refuse_unwritable, stoppable, tell_written, write, write_json
+from mien.cli.progress import StepBar
+from mien.cli.target import Subject, find_subject, open_net
 from mien.errors import MienError, ModelError
 from mien.labels import same_classes
 
 if TYPE_CHECKING:
     from mien.data import Split
-    from mien.judge import Examination, Net
+    from mien.evaluation import Examination, Net
 
 Judged = Annotated[
     str,
@@ -65,7 +65,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Judge a trained net, or the predictions of any package, on one split."""
-    from mien import judge
+    from mien import evaluation
     from mien.data import load
 
     _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
@@ -74,7 +74,7 @@ def evaluate(
     asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
-        judge.refuse_card(model, dataset, split)
+        evaluation.refuse_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
         _save(subject, predictions)
@@ -82,14 +82,14 @@ def evaluate(
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
         tell_written(predictions)
         return
-    found = judge.Examination(subject.judgement)
+    found = evaluation.Examination(subject.judgement)
     if robustness or detector:
         others = {name: open_net(name, device=device, tta=tta) for name in beside or []}
         found = _examined(found, subject, others, split, robustness=robustness, detector=detector)
     _show(found)
     _keep(found, json_file, page, predictions)
     if card:
-        judge.fill_card(model, subject.judgement)
+        evaluation.fill_card(model, subject.judgement)
         typer.echo(f"the figures are on the card of {model}")
 
 
@@ -101,7 +101,7 @@ def _save(subject: Subject, file: Path) -> None:
 
 def _keep(found: Examination, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
     """Write the figures, and say where they and the probabilities, which are written already, lie."""
-    from mien.judge import examination_page
+    from mien.evaluation import examination_page
 
     if json_file is not None:
         write_json(json_file, found.to_dict())
@@ -111,8 +111,8 @@ def _keep(found: Examination, json_file: Path | None, page: Path | None, predict
 
 
 def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
-    from mien.judge import refuse_without_plots
-    from mien.judge.predictions import is_predictions
+    from mien.evaluation import refuse_without_plots
+    from mien.evaluation.predictions_file import is_predictions
     from mien.model import is_net
 
     if beside and not robustness:
@@ -139,7 +139,7 @@ def _refuse_figures(faces: Split, asked: list[str]) -> None:
 def _examined(
     found: Examination, subject: Subject, others: dict[str, Net], split: str, *, robustness: bool, detector: bool
 ) -> Examination:
-    from mien.judge import examine, steps
+    from mien.evaluation import examine, steps
 
     assert subject.truth is not None, "a net with a judgement has a truth"
     assert subject.ask is not None, "and can be asked"
@@ -154,15 +154,15 @@ def _examined(
 
 
 def _show(found: Examination) -> None:
-    from mien import judge
+    from mien import evaluation
 
     official = found.judgement.official
-    tables = [judge.evaluation_table(official), judge.confusion_table(official)]
+    tables = [evaluation.evaluation_table(official), evaluation.confusion_table(official)]
     if len(found.judgement.evaluations) > 1:
-        tables.insert(0, judge.judgement_table(found.judgement))
-    tables.append(judge.refusal_table(found.judgement))
+        tables.insert(0, evaluation.judgement_table(found.judgement))
+    tables.append(evaluation.refusal_table(found.judgement))
     if found.robustness:
-        tables.append(judge.robustness_table(found.robustness))
+        tables.append(evaluation.robustness_table(found.robustness))
     if found.looped is not None:
-        tables.append(judge.detector_table(found.looped))
+        tables.append(evaluation.detector_table(found.looped))
     Console().print(*tables, sep="\n\n")

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import ClassPrior
-from mien.cli.shell import write
+from mien.cli.output import write
 from mien.errors import MienError
-from mien.images import MAX_BYTES, MAX_PIXELS
-from mien.read.recognizer import DEFAULT, DETECTOR
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS
+from mien.recognition.recognizer import DEFAULT, DETECTOR
 
 
 def explain(
@@ -31,10 +31,10 @@ def explain(
     """Show which parts of each face speak for an expression, and which against it."""
     import cv2
 
-    from mien.read import load
-    from mien.read import sample as portrait
-    from mien.read.explain import draw
-    from mien.read.explain import explain as explained
+    from mien.recognition import load
+    from mien.recognition import sample as portrait
+    from mien.recognition.explain import draw
+    from mien.recognition.explain import explain as explained
 
     if sample == (photo is not None):
         raise MienError("name one picture, or say --sample")

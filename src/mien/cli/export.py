@@ -38,8 +38,8 @@ def export(
     """Write a trained net as ONNX with a card beside it: pixels in, calibrated probabilities out."""
     from mien import train as room
     from mien.data import load
-    from mien.judge.chosen import SELECTED_ON
-    from mien.judge.tables import percent
+    from mien.evaluation.report.terminal import percent
+    from mien.evaluation.selection import SELECTED_ON
 
     card = room.export(
         run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite,

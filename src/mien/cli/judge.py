@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.shell import refuse_unwritable, tell_written, write, write_json
-from mien.cli.subject import find_entry
+from mien.cli.output import refuse_unwritable, tell_written, write, write_json
+from mien.cli.target import find_entry
 from mien.errors import MienError
 
 
@@ -39,7 +39,7 @@ def judge(
     page: Page = None,
 ) -> None:
     """Judge the predictions of several packages on the same faces, each against the first."""
-    from mien import judge as room
+    from mien import evaluation as room
     from mien.data import load
 
     named = [_named(word) for word in packages]

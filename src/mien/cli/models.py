@@ -7,16 +7,16 @@ import json
 from rich.console import Console
 
 from mien.cli.options import Json
-from mien.cli.shell import write_json
+from mien.cli.output import write_json
 
 
 def models(json_file: Json = None) -> None:
     """List the shipped nets with what is on their cards."""
-    from mien import judge
+    from mien import evaluation
     from mien.model import find, read_card, shipped_models
 
     cards = {name: read_card(name) for name in shipped_models()}
     sizes = {name: find(name)[0].stat().st_size for name in cards}
-    Console().print(judge.models_table(cards, sizes))
+    Console().print(evaluation.models_table(cards, sizes))
     if json_file is not None:
         write_json(json_file, {"models": {n: {**json.loads(c.to_json()), "bytes": sizes[n]} for n, c in cards.items()}})

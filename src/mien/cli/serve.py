@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import ClassPrior
-from mien.read.recognizer import DEFAULT, DETECTOR, NANO
-from mien.serve.settings import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
+from mien.recognition.recognizer import DEFAULT, DETECTOR, NANO
+from mien.serve.config import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
 
 
 def serve(

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Settings, Votes
-from mien.cli.shell import stoppable
+from mien.cli.output import stoppable
 
 
 def train(
@@ -69,14 +69,14 @@ def compare(
     settings: Settings = None,
 ) -> None:
     """Train what is missing of a comparison and write its report."""
-    from mien import judge
+    from mien import evaluation
     from mien import train as room
     from mien.data import load
 
     recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
     with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
         result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
-    Console().print(judge.comparison_table(result))
+    Console().print(evaluation.comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
     typer.echo(f"report: {out / 'report.html'}")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from mien.cli.options import Data, Device, Settings, Votes
-from mien.cli.shell import stoppable
+from mien.cli.output import stoppable
 
 
 def tune(
@@ -31,7 +31,7 @@ def tune(
     ] = None,
 ) -> None:
     """Search for better values of a recipe's fields; run again, it goes on."""
-    from mien import judge
+    from mien import evaluation
     from mien import train as room
     from mien.data import load
 
@@ -45,9 +45,9 @@ def tune(
                 chosen, faces, out, trials=trials, space=where, seed=seed, device=device, ray=ray
             ):
                 if screen.is_terminal:
-                    table.update(judge.search_table(search), refresh=True)
+                    table.update(evaluation.search_table(search), refresh=True)
     assert search is not None, "a search is told of before it begins"
-    Console().print(judge.search_table(search))
+    Console().print(evaluation.search_table(search))
     if search.best and not search.best.own:
         typer.echo(f"train it: mien train {recipe} --data {data} {search.best.settings}")
     typer.echo(f"page: {out / 'search.html'}")

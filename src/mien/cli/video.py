@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli.options import ClassPrior
-from mien.cli.shell import stoppable
-from mien.images import MAX_PIXELS
-from mien.read.detectors import LONGEST_OF_VIDEO, THRESHOLD
-from mien.read.recognizer import DETECTOR, NANO
-from mien.read.results import SMOOTH
+from mien.cli.output import stoppable
+from mien.detection.detectors import LONGEST_OF_VIDEO, THRESHOLD
+from mien.imaging.load import MAX_PIXELS
+from mien.recognition.recognizer import DETECTOR, NANO
+from mien.recognition.results import SMOOTH
 
 if TYPE_CHECKING:
-    from mien.read.clip import Clip
-    from mien.read.persons import Persons
-    from mien.read.results import VideoFrame
+    from mien.recognition.results import VideoFrame
+    from mien.recognition.video.people import Persons
+    from mien.recognition.video.reader import Clip
 
 
 def video(
@@ -54,9 +54,9 @@ def video(
     max_pixels: Annotated[int, typer.Option(help="Of a frame; a video of larger ones is not read.")] = MAX_PIXELS,
 ) -> None:
     """Read the faces in a video: who is there when, and what they express."""
-    from mien.read import load
-    from mien.read.clip import Clip
-    from mien.read.persons import Persons
+    from mien.recognition import load
+    from mien.recognition.video.people import Persons
+    from mien.recognition.video.reader import Clip
 
     written = [str(path) for path in (annotate, out, srt, timeline) if path is not None]
     notes: list[str] = []
@@ -85,7 +85,7 @@ def video(
 
 
 def _tell(persons: Persons, written: list[str]) -> None:
-    from mien.read.summary import clock, persons_table
+    from mien.recognition.video.summary import clock, persons_table
 
     console = Console(highlight=False)
     count = {0: "nobody", 1: "1 person"}.get(persons.met, f"{persons.met:,} persons")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from mien.data.audit import Audit, NearTwins, audit, copies_of_judged, without_twins
-from mien.data.pictures import class_histogram_png, sample_sheet
-from mien.data.sketch import sketch, write_csv
-from mien.data.sources import DATASETS, load
-from mien.data.split import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.tables import audit_tables
-from mien.data.twins import Twins, near_twins
+from mien.data.audit_tables import audit_tables
+from mien.data.dataset import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
+from mien.data.duplicates import Twins, near_twins
+from mien.data.load import DATASETS, load
+from mien.data.previews import class_histogram_png, sample_sheet
+from mien.data.synthetic import sketch, write_csv
 from mien.data.votes import by_majority, judged_as
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.split import NO_LABEL, SPLITS, TRAIN, Dataset, Split
-from mien.data.twins import near_twins
+from mien.data.dataset import NO_LABEL, SPLITS, TRAIN, Dataset, Split
+from mien.data.duplicates import near_twins
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import atomic
-from mien.data.split import SIDE, SPLITS, Split
+from mien import files
+from mien.data.dataset import SIDE, SPLITS, Split
 
 # The file begins with these bytes, the CRC-32 of all that follows as 8 hex digits, and the length of the JSON head as
 # another 8. The number changes with the format; files of another format are as good as damaged.
@@ -100,7 +100,7 @@ def keep(key: Key, md5: str, splits: Mapping[str, Split]) -> None:
     with contextlib.suppress(OSError):
         home.mkdir(parents=True, exist_ok=True)
         before, md5_before = _noted(home, key.path)
-        atomic.write(_arrays(home, key.size, md5), _chunks(splits))
+        files.write(_arrays(home, key.size, md5), _chunks(splits))
         _note(home, key, md5)
         if before is not None and md5_before != md5:
             _drop(home, before.size, md5_before)
@@ -125,7 +125,7 @@ def _noted(home: Path, path: str) -> tuple[Key | None, str]:
 
 def _note(home: Path, key: Key, md5: str) -> None:
     text = json.dumps({"key": asdict(key), "md5": md5}, indent=1)
-    atomic.write(_entry(home, key.path), [text.encode()])
+    files.write(_entry(home, key.path), [text.encode()])
 
 
 def _drop(home: Path, size: int, md5: str) -> None:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import cache as cached
-from mien.data.digits import fault, read_batch, shown
-from mien.data.offenders import Offenders, unreadable
-from mien.data.split import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, Dataset, Split
+from mien.data.dataset import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, Dataset, Split
+from mien.data.fer2013_pixels import fault, read_batch, shown
+from mien.data.row_errors import Offenders, unreadable
 from mien.errors import DataError
 from mien.labels import FER7
 

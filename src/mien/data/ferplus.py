@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.offenders import Offenders, unreadable
-from mien.data.split import USAGE, Dataset
+from mien.data.dataset import USAGE, Dataset
+from mien.data.row_errors import Offenders, unreadable
 from mien.errors import DataError
 from mien.labels import FERPLUS_COLUMNS
 

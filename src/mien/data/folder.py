@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.dataset import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.holdout import held_out
-from mien.data.offenders import Offenders, unreadable
-from mien.data.split import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
+from mien.data.row_errors import Offenders, unreadable
 from mien.errors import DataError
 from mien.labels import FER7, LabelSet, label_set_for, usual_name
 from mien.threads import asked

@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.split import SPLITS, Dataset, Split
+from mien.data.dataset import SPLITS, Dataset, Split
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, LabelSet, projection, same_classes
 

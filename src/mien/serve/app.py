@@ -12,12 +12,12 @@ from starlette.types import ASGIApp
 
 from mien import __version__
 from mien.errors import MienError
-from mien.serve import films, page, reference, routes, stream
-from mien.serve.access import AccessLog
-from mien.serve.guards import Guard, SafeHeaders, TokenGuard
-from mien.serve.limits import Limits, Linger
-from mien.serve.problems import Problem, answer
-from mien.serve.service import Service
+from mien.serve.errors import Problem, answer
+from mien.serve.middleware.access_log import AccessLog
+from mien.serve.middleware.limits import Limits, Linger
+from mien.serve.middleware.security import Guard, SafeHeaders, TokenGuard
+from mien.serve.routes import docs, images, page, video, webcam
+from mien.serve.state import Service
 
 _ABOUT = (
     "Reads facial expressions in pictures. An expression is not a feeling: an answer says what a face looks like, not "
@@ -31,7 +31,7 @@ def create_app(service: Service) -> ASGIApp:
         title="mien", version=__version__, description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     api.state.service = service
-    for room in (routes, films, stream, page, reference):
+    for room in (images, video, webcam, page, docs):
         api.include_router(room.router)
     for kind in (MienError, HTTPException, ClientDisconnect, Exception):
         api.add_exception_handler(kind, answer)

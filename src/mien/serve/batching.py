@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from mien.headers import read_header
-from mien.images import MAX_PIXELS
+from mien.imaging.formats import read_header
+from mien.imaging.load import MAX_PIXELS
 from mien.model import Model
-from mien.read.ahead import Room
-from mien.read.recognizer import BATCH, Floats, Pixels, Recognizer
-from mien.read.results import Analysis
-from mien.serve.problems import busy
+from mien.recognition.prefetch import Room
+from mien.recognition.recognizer import BATCH, Floats, Pixels, Recognizer
+from mien.recognition.results import Analysis
+from mien.serve.errors import busy
 
 T = TypeVar("T")
 DECODED = 600_000_000  # bytes that pictures may take at one time while they are decoded

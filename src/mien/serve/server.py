@@ -25,11 +25,11 @@ try:
 except ImportError:
     raise MissingExtra("serve", "the service") from None
 
-from mien.serve.access import LOG
 from mien.serve.app import create_app
-from mien.serve.connection import BACKLOG, Connection, Stream, room_for_connections
-from mien.serve.service import Service
-from mien.serve.settings import Settings
+from mien.serve.config import Settings
+from mien.serve.http_protocol import BACKLOG, Connection, Stream, room_for_connections
+from mien.serve.middleware.access_log import LOG
+from mien.serve.state import Service
 
 MAX_FRAME = 4_000_000  # bytes of a frame of a webcam
 _KEPT_ALIVE = 5  # seconds that a connection may be idle

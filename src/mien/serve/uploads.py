@@ -15,7 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 from starlette.requests import Request
 
-from mien.serve.problems import Problem
+from mien.serve.errors import Problem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

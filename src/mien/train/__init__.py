@@ -10,20 +10,20 @@ try:
 except ImportError:
     raise MissingExtra("train", "training") from None
 
-from mien.train.doubts import Doubts, find_doubts
-from mien.train.export import export
+from mien.train.compare import augmentation_sheet, compare
+from mien.train.export.export import export
+from mien.train.label_noise.scores import Doubts, find_doubts
 from mien.train.loop import train
-from mien.train.noise import out_of_fold
+from mien.train.out_of_fold import out_of_fold
+from mien.train.overrides import with_settings
 from mien.train.predict import as_net, predict
 from mien.train.processes import train_on
 from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
-from mien.train.runs import Run
-from mien.train.settings import with_settings
-from mien.train.space import Space, find_space
-from mien.train.study import augmentation_sheet, compare
-from mien.train.tune import searching, tune
-from mien.train.weights import find_weights
+from mien.train.runs.folder import Run
+from mien.train.runs.weights import find_weights
+from mien.train.search.space import Space, find_space
+from mien.train.search.tune import searching, tune
 
 __all__ = [
     "RECIPES",

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from mien.data.split import Split
+from mien.data.dataset import Split
 from mien.train.imbalance import balanced_order
 from mien.train.recipe import Recipe
-from mien.train.schemes import SCHEMES
+from mien.train.targets.schemes import SCHEMES
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,29 +18,29 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mien.data.split import TEST, TRAIN, VAL, Dataset
+from mien.data.dataset import TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingSplit, RunError
-from mien.judge.chosen import LAST
-from mien.judge.metrics import accuracy, confusion, macro_f1, nll
+from mien.evaluation.selection import LAST
+from mien.evaluation.statistics.metrics import accuracy, confusion, macro_f1, nll
 from mien.threads import threads
 from mien.train.batches import NET, PURPOSES, Faces, normalise, steps_per_epoch, stream, training_batches
-from mien.train.checkpoint import after_epoch, restore, save_checkpoint
-from mien.train.ema import Average
-from mien.train.engine import available, engine, is_first, machine, precision_of
-from mien.train.guards import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
+from mien.train.best_epoch import is_over
+from mien.train.checks import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
+from mien.train.distillation import Teaching, identity_of_teachers, teachers_of
+from mien.train.fabric import available, engine, is_first, machine, precision_of
 from mien.train.imbalance import class_frequencies
+from mien.train.label_noise.filtering import pruned
 from mien.train.loss import Loss
 from mien.train.models import build_model
-from mien.train.optimisers import OPTIMISERS
+from mien.train.optim.ema import Average
+from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.schedule import rate
 from mien.train.progress import Progress
-from mien.train.pruning import pruned
 from mien.train.recipe import Recipe
-from mien.train.runs import Metrics, Run, identity_of
-from mien.train.schedule import rate
-from mien.train.schemes import SCHEMES, Lesson, lesson
-from mien.train.selection import is_over
-from mien.train.teacher import Teaching, identity_of_teachers, teachers_of
-from mien.train.weights import weights_for
+from mien.train.runs.checkpoint import after_epoch, restore, save_checkpoint
+from mien.train.runs.folder import Metrics, Run, identity_of
+from mien.train.runs.weights import weights_for
+from mien.train.targets.schemes import SCHEMES, Lesson, lesson
 
 EVALUATION_BATCH = 512
 # How many training faces are read unaugmented each epoch, to set beside the validation accuracy: a sixteenth of

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mien.train.imbalance import class_frequencies, class_weights, with_prior
 from mien.train.recipe import Recipe
-from mien.train.schemes import SCHEMES, Scheme
+from mien.train.targets.schemes import SCHEMES, Scheme
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.card import TTAS
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.data.votes import judged_as
 from mien.errors import RunError
-from mien.judge.net import Net
+from mien.evaluation.predictor import Net
+from mien.model_card import TTAS
 from mien.train.batches import Faces
-from mien.train.engine import engine
-from mien.train.guards import memory_in_words
+from mien.train.checks import memory_in_words
+from mien.train.fabric import engine
 from mien.train.loop import probabilities
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
-from mien.train.schemes import SCHEMES
-from mien.train.weights import Weights, find_weights
+from mien.train.runs.weights import Weights, find_weights
+from mien.train.targets.schemes import SCHEMES
 
 
 def predict(

@@ -18,12 +18,12 @@ from typing import Any
 
 from torch import distributed
 
-from mien.data.split import Dataset
+from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.train.engine import shared
+from mien.train.fabric import shared
 from mien.train.loop import train
 from mien.train.recipe import Recipe
-from mien.train.runs import Run
+from mien.train.runs.folder import Run
 
 HERE = "127.0.0.1"
 GRACE = 10.0  # seconds that the other processes get to end by themselves

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mien.errors import MienError
-from mien.judge.chosen import LAST
+from mien.evaluation.selection import LAST
 from mien.labels import LABEL_SETS
 from mien.train.augment import Augmentation
+from mien.train.best_epoch import MEASURES
 from mien.train.models import MODELS
-from mien.train.optimisers import OPTIMISERS
-from mien.train.schedule import SCHEDULES
-from mien.train.schemes import AUTO, SCHEMES
-from mien.train.selection import MEASURES
+from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.schedule import SCHEDULES
+from mien.train.targets.schemes import AUTO, SCHEMES
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import pytest
 import browser
 from browser import answered, frames_of, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
-from mien.read.colours import colour_of
-from mien.read.results import UNCERTAIN
+from mien.recognition.annotate.palette import colour_of
+from mien.recognition.results import UNCERTAIN
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -6,7 +6,7 @@ import torch
 
 from mien.errors import MienError
 from mien.train.models import deep_emotion, mien, seed_cnn, vgg13  # noqa: F401  each registers its architectures
-from mien.train.models.face_net import MODELS, FaceNet, model
+from mien.train.models.base import MODELS, FaceNet, model
 
 __all__ = ["MODELS", "FaceNet", "build_model", "model"]
 

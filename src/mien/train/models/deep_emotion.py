@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models.face_net import FaceNet, model
+from mien.train.models.base import FaceNet, model
 
 
 class DeepEmotion(FaceNet):

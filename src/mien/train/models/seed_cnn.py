@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mien.train.models.face_net import FaceNet, model
+from mien.train.models.base import FaceNet, model
 
 
 class SeedCNN(FaceNet):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models.face_net import FaceNet, model
+from mien.train.models.base import FaceNet, model
 
 SIDE = 64  # what the paper's faces were enlarged to
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))

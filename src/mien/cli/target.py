@@ -1,0 +1,133 @@
+"""What is judged: a net as a file, trained weights, or predictions in a file, all asked in one way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mien.data import Dataset
+    from mien.evaluation import Entry, Judgement, Net
+    from mien.evaluation.robustness import Ask
+    from mien.imaging.crop import CropRule
+    from mien.labels import LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One net, or one file of predictions, and what it says of a split.
+
+    Attributes:
+        name: for titles.
+        told_NK: probabilities of all faces that it was asked for, float32 [N,K].
+        judgement: what they are worth; None where nothing is known of the faces.
+        truth: the data as a net is judged on it; None likewise, and for a file.
+        rule: how faces are cut out for it.
+        ask: asks it for other faces, in the same way; None for a file.
+    """
+
+    name: str
+    told_NK: NDArray[np.float32]
+    judgement: Judgement | None
+    truth: Dataset | None
+    rule: CropRule
+    ask: Ask | None
+
+
+def find_subject(
+    model: str,
+    dataset: Dataset,
+    split: str,
+    *,
+    tta: str = "none",
+    device: str = "auto",
+    columns: str | None = None,
+    strict: bool = False,
+) -> Subject:
+    """Ask what `model` names for the faces of a split, and judge it.
+
+    Args:
+        model: a net, as `mien.load` finds it, weights, as `mien.train` does, or a file of predictions.
+        columns: what the columns of predictions are; None for the data's own classes.
+        strict: whether to judge by the protocol `strict` too.
+
+    Raises:
+        MienError: it cannot be found or read, or does not fit the data.
+    """
+    from mien.evaluation import judge_net, truth_for
+    from mien.evaluation.predictions_file import is_predictions
+
+    _refuse(model, columns)
+    if is_predictions(model):
+        return _file(model, dataset, split, tta, columns, strict)
+    net = open_net(model, device=device, tta=tta)
+    told_NK, found = judge_net(net, dataset, split, name=model, strict=strict)
+    return Subject(model, told_NK, found, truth_for(net, dataset, split), net.rule, net.ask)
+
+
+def find_entry(
+    model: str, dataset: Dataset, split: str, *, name: str, device: str = "auto", columns: str | None = None
+) -> Entry:
+    """Ask what `model` names for all faces of a split, in its own classes, to hold it against others.
+
+    Nothing is judged yet, so a net of FER+'s classes, or one that votes have taught, needs no votes here.
+
+    Args:
+        model, columns: as of `find_subject`.
+        name: for titles.
+
+    Raises:
+        MienError: as `find_subject`.
+    """
+    from mien.evaluation import Entry, chosen_of
+    from mien.evaluation.predictions_file import is_predictions, told_by_file
+
+    _refuse(model, columns)
+    if is_predictions(model):
+        return Entry(name, *told_by_file(model, dataset, split, columns=columns))
+    net = open_net(model, device=device)
+    told_NK = net.ask(dataset[split].pixels_NHW)
+    return Entry(name, _of_data(net.labels, dataset), told_NK, chosen_of(net, dataset, split))
+
+
+def open_net(model: str, *, device: str = "auto", tta: str = "none") -> Net:
+    """A net as a file, or weights; raises as `find_subject`."""
+    from mien import model as files
+    from mien.evaluation import Net
+
+    if not files.is_net(model):
+        from mien import train
+
+        return train.as_net(model, device=device, tta=tta)
+    if device not in ("auto", "cpu"):
+        raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
+    return Net.of(files.load(model), tta)
+
+
+def _refuse(model: str, columns: str | None) -> None:
+    from mien.evaluation.predictions_file import is_predictions
+
+    if columns is not None and not is_predictions(model):
+        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a net")
+
+
+def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> Subject:
+    from mien.evaluation import judge_predictions
+    from mien.imaging.crop import MEASURED
+
+    if tta != "none":
+        raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
+    told_NK, judgement = judge_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
+    return Subject(file, told_NK, judgement, None, MEASURED, None)
+
+
+def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
+    """A net's classes, and those of the data themselves where they are the same."""
+    from mien.labels import LabelSet, same_classes
+
+    return dataset.labels if same_classes(names, dataset.labels.names) else LabelSet("the net's", names)

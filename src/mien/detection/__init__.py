@@ -1,0 +1,1 @@
+"""Face detection: where the faces in an image are."""

@@ -1,0 +1,82 @@
+"""All that is found out about one net: its judgement, and, where it was asked for, what worse pictures cost it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mien.data.dataset import Split
+from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.detector_loop import Looped, through_the_detector
+from mien.evaluation.protocols import Judgement
+from mien.evaluation.robustness import Ask, Robustness, difference, measure_robustness
+from mien.imaging.crop import CropRule
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What one net is worth, and where it fails.
+
+    Attributes:
+        judgement: on the split as it is, in every protocol.
+        robustness: under corruptions, of the net itself first and then of those beside it; empty where not measured.
+        looped: at the detector's box; None where not measured.
+    """
+
+    judgement: Judgement
+    robustness: tuple[Robustness, ...] = ()
+    looped: Looped | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The judgement's figures as JSON types, and within them `robustness` and `detector` where measured."""
+        told = self.judgement.to_dict()
+        if self.robustness:
+            first = self.robustness[0]
+            told["robustness"] = [
+                r.to_dict() | ({} if r is first else {"minus_the_first": difference(r, first).to_dict()})
+                for r in self.robustness
+            ]
+        if self.looped is not None:
+            told["detector"] = self.looped.to_dict()
+        return told
+
+
+def steps(faces: Split, *, robustness: bool, detector: bool) -> int:
+    """How often `examine` calls its `step`, at most."""
+    conditions = sum(len(c.strengths) for c in CORRUPTIONS.values())
+    return conditions * robustness + len(faces) * detector
+
+
+def examine(
+    examination: Examination,
+    nets: Mapping[str, Ask],
+    faces: Split,
+    rule: CropRule,
+    *,
+    robustness: bool = False,
+    detector: bool = False,
+    step: Callable[[], None] = lambda: None,
+) -> Examination:
+    """Add to an examination what only the net itself can answer.
+
+    Args:
+        examination: as far as it has come.
+        nets: name -> what asks it: the net itself first, then those beside it, which tell the same classes apart.
+        faces: those that the net is judged by, with the labels that it is judged by.
+        rule: how faces are cut out for it.
+        robustness: whether the nets are asked for altered faces.
+        detector: whether the net is asked for faces as the detector finds them.
+        step: called after each face found and each altered set of faces.
+
+    Raises:
+        MienError: as `measure_robustness` and `through_the_detector`.
+    """
+    pixels_NHW, labels_N = faces.pixels_NHW, faces.labels_N
+    if detector:  # first, as it may find no faces, and that is better known before a quarter of an hour than after it
+        ask = next(iter(nets.values()))
+        examination = replace(examination, looped=through_the_detector(ask, rule, pixels_NHW, labels_N, step=step))
+    if robustness:
+        told = measure_robustness(nets, pixels_NHW, labels_N, step=step)
+        examination = replace(examination, robustness=told)
+    return examination

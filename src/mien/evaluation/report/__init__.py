@@ -1,0 +1,1 @@
+"""Reports of evaluations and comparisons: terminal tables, plots and HTML pages."""

@@ -1,0 +1,212 @@
+"""A contest as one self-contained HTML file, the verdicts first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from mien.evaluation.comparison.benchmark import Contest, Round
+from mien.evaluation.comparison.verdict import points
+from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.report import curves, plots, sections
+from mien.evaluation.report.html import Markup, bullets, document, element, picture, section, side_by_side, table
+from mien.evaluation.report.terminal import (
+    DOUBTED,
+    TRUTHS,
+    asked_alone,
+    held_cells,
+    left_out,
+    marks,
+    percent,
+    selected_on,
+    sentence_case,
+)
+from mien.evaluation.statistics.paired import OPEN, RESAMPLES, Pair
+from mien.model_card import OFFICIAL
+
+
+def contest_page(contest: Contest) -> str:
+    """A whole HTML page that refers to nothing outside itself.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    official = [r for r in contest.rounds if r.evaluations[0].protocol == OFFICIAL]
+    names = ", ".join(e.model for e in contest.rounds[0].evaluations)
+    parts = [
+        _header(contest),
+        section(
+            "On the same faces",
+            _pictures(official),
+            *(_figures(told, contest.doubted) for told in contest.rounds),
+            id_="figures",
+        ),
+        section("Held against the first", *(_pairs(told, contest.doubted) for told in contest.rounds), id_="pairs"),
+        section("What is mistaken for what", _confusions(contest.rounds[0]), id_="confusion"),
+        section("Class by class", *map(_classes, official), id_="classes"),
+        section("How to read this", _caveats(contest), id_="caveats"),
+    ]
+    return document(f"{names} on {contest.data}", *parts)
+
+
+def sentence(held: Pair, e: Evaluation) -> str:
+    """What the pair shows, in words."""
+    where = _where(e)
+    span = f"95 % interval {points(held.accuracy.low)} to {points(held.accuracy.high)}"
+    if held.finding == OPEN:
+        return (
+            f"No difference shown between {held.b} and {held.a} {where}: {points(held.accuracy.mean)} points ({span})."
+        )
+    way = "more" if held.accuracy.mean > 0 else "less"
+    size = f"{abs(100 * held.accuracy.mean):.1f}"
+    return f"{held.b} has {size} points of accuracy {way} than {held.a} {where} ({span})."
+
+
+def _header(contest: Contest) -> Markup:
+    first = contest.rounds[0]
+    e = first.evaluations[0]
+    kicker = element("p", f"mien judge · {contest.data} · {contest.split}", class_="kicker")
+    banners = [element("p", f"Implausible: {s}.", class_="banner") for s in contest.doubts]
+    if contest.data == "sketch":
+        banners.append(sections.drawn_by_a_program(contest.data))
+    if len(first.pairs) == 1:
+        return element("header", kicker, element("h1", sentence(first.pairs[0], e)), *banners)
+    title = f"{len(first.pairs)} packages held against {first.pairs[0].a}: accuracy {_where(e)}."
+    said = [element("p", _brief(held, contest.doubted), class_="verdict") for held in first.pairs]
+    # Who is doubted is said before the verdicts, lest the best of them be believed.
+    return element("header", kicker, element("h1", title), *banners, *said)
+
+
+def _brief(held: Pair, doubted: Collection[str]) -> str:
+    """What one of several pairs shows, where the faces and the other package are known already."""
+    d = held.accuracy
+    span = f"(95 % interval {points(d.low)} to {points(d.high)})"
+    if held.finding == OPEN:
+        said = f"No difference shown for {held.b}: {points(d.mean)} points {span}."
+    else:
+        said = f"{held.b} has {abs(100 * d.mean):.1f} points {'more' if d.mean > 0 else 'less'} {span}."
+    return f"{said} Implausible, see above." if held.b in doubted else said
+
+
+def _where(e: Evaluation) -> str:
+    return f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
+
+
+def _pictures(official: list[Round]) -> Markup:
+    def one(told: Round) -> Markup:
+        said = "; ".join(f"{e.model} {percent(e.accuracy)}" for e in told.evaluations)
+        truth = TRUTHS[told.evaluations[0].against]
+        return picture(
+            partial(curves.accuracies, told.evaluations),
+            f"Accuracy in percent by the {truth}: {said}.",
+            f"By the {truth}, with 95 % intervals. Whether two differ is read from the paired differences below, not "
+            "from whether these intervals overlap.",
+        )
+
+    return side_by_side(*map(one, official))
+
+
+def _figures(told: Round, doubted: Collection[str]) -> Markup:
+    head = [
+        "package",
+        "accuracy %",
+        "95 % interval",
+        "balanced %",
+        "macro-F1 %",
+        "top-2 %",
+        "log loss",
+        "Brier",
+        "ECE %",
+    ]
+    rows = [
+        [
+            e.model + marks(e, doubted),
+            percent(e.accuracy),
+            f"{percent(e.low)} to {percent(e.high)}",
+            percent(e.balanced_accuracy),
+            percent(e.macro_f1),
+            percent(e.top2),
+            f"{e.nll:.3f}",
+            f"{e.brier:.3f}",
+            percent(e.ece),
+        ]
+        for e in told.evaluations
+    ]
+    return table(sentence_case(_title(told)), head, rows)
+
+
+def _pairs(told: Round, doubted: Collection[str]) -> Markup:
+    head = [
+        f"minus {told.pairs[0].a}",
+        "finding",
+        "accuracy, points",
+        "95 % interval",
+        "McNemar's p",
+        f"only {told.pairs[0].a} right",
+        "only it right",
+        "macro-F1, points",
+        "95 % interval",
+    ]
+    rows = [
+        [
+            f"{held.b}{DOUBTED if held.b in doubted else ''}",
+            held.finding,
+            *held_cells(held),
+            f"{held.only_a:,}",
+            f"{held.only_b:,}",
+            points(held.macro_f1.mean),
+            f"{points(held.macro_f1.low)} to {points(held.macro_f1.high)}",
+        ]
+        for held in told.pairs
+    ]
+    return table(sentence_case(_title(told)), head, rows, words=2)
+
+
+def _confusions(told: Round) -> Markup:
+    def one(e: Evaluation) -> Markup:
+        said = sections.main_confusions(e.confusion_KK, e.labels.names)
+        return picture(
+            lambda theme: plots.confusion_matrix(e.confusion_KK, e.labels.names, e.model, theme, "counts below"),
+            f"Confusion matrix of {e.model}. {said}",
+            f"{e.model}. {said}",
+        )
+
+    return side_by_side(*map(one, told.evaluations))
+
+
+def _classes(told: Round) -> Markup:
+    first = told.evaluations[0]
+    rows = [
+        [name, *(percent(e.per_class.f1[k]) for e in told.evaluations), f"{first.per_class.support[k]:,}"]
+        for k, name in enumerate(first.labels.names)
+    ]
+    rows.append(["macro-F1", *(percent(e.macro_f1) for e in told.evaluations), f"{first.n:,}"])
+    return table(f"F1 in percent, {_title(told)}", ["class", *(e.model for e in told.evaluations), "faces"], rows)
+
+
+def _caveats(contest: Contest) -> Markup:
+    said = [
+        f"The intervals of the differences are those of {RESAMPLES:,} paired resamples of the faces; p is McNemar's "
+        "mid-p. Neither covers another seed, other data or wrong labels, nor are they adjusted for their number.",
+        "All packages were asked for the same crops. A package that was made for other crops, colours or sizes may do "
+        "better on its own ground.",
+        "An expression is not a feeling: the figures say how well a package names what raters see.",
+    ]
+    if contest.data == "fer2013":
+        said.insert(
+            2,
+            "FER2013's labels are noisy: what is wrong by the labels may be right by what most raters see, and the "
+            "other way round.",
+        )
+    if contest.projected:
+        said.append(f"{sentence_case(asked_alone(contest.projected))}.")
+    said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in contest.rounds])]
+    said += [f"{DOUBTED} {name}: implausible, for the reasons at the top." for name in contest.doubted]
+    marked = [e for e in contest.rounds[0].evaluations if e.selected_on]
+    said += [f"* {e.model}: {selected_on(e)}." for e in marked]
+    return bullets(said)
+
+
+def _title(told: Round) -> str:
+    e = told.evaluations[0]
+    return f"{e.protocol}, by the {TRUTHS[e.against]}, {e.n:,} faces"

@@ -1,0 +1,113 @@
+"""The plots of an examination; each function returns a matplotlib `Figure` and changes nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien.evaluation.confidence import Sureness
+from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.evaluate import Evaluation
+from mien.evaluation.report.plots import interval_row, rows_only
+from mien.evaluation.report.style import LIGHT, Theme, arm_style, legend, new_figure, short, styled
+from mien.evaluation.report.terminal import TRUTHS, percent
+from mien.evaluation.robustness import Robustness
+from mien.evaluation.statistics.intervals import FACES, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 3  # small plots beside each other
+
+
+def reliability_diagram(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
+    """Share of hits against sureness, before the temperature and after it; below, where the faces are."""
+    t, titles = evaluation.trust, ("without temperature", "with temperature")
+    if evaluation.tta == "flip":
+        titles = ("as it says", "with a further temperature")  # each of the two that are averaged has had the net's own
+    with styled(theme):
+        figure, axes = new_figure(4.0, 2, 2, sharex=True, sharey="row", height_ratios=(4, 1))
+        for column, (name, told) in enumerate(zip(titles, (t.before, t.after), strict=True)):
+            _reliability(axes[column], axes[2 + column], told, theme)
+            axes[column].set_title(f"{name}\nECE {percent(told.ece)} %")
+        axes[0].set_ylabel("share of hits")
+        axes[2].set_ylabel("faces, %")
+        figure.supxlabel("largest probability", fontsize=9, color=theme.faint)
+    return figure
+
+
+def risk_coverage(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figure:
+    """Mistakes in percent of the faces that are answered, as ever more of them are."""
+    with styled(theme):
+        figure, (axes,) = new_figure(3.7)
+        handles = []
+        for number, e in enumerate(evaluations):
+            style = arm_style(number, theme)
+            del style["marker"]
+            risk_N = e.trust.risk_N
+            first = min(len(risk_N), max(1, len(risk_N) // 100))  # a handful of faces tells nothing
+            share_N = 100 * np.arange(1, len(risk_N) + 1) / len(risk_N)
+            (line,) = axes.plot(share_N[first - 1 :], 100 * risk_N[first - 1 :], linewidth=1.9, **style)
+            handles.append(line)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("percent of faces answered, the surest first")
+        axes.set_ylabel("mistakes among them, percent")
+        legend(figure, handles, [f"judged by {e.against}, AURC {percent(e.trust.aurc)} %" for e in evaluations])
+    return figure
+
+
+def accuracies(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figure:
+    """Accuracy of each package on the same faces, with its 95 % interval."""
+    with styled(theme):
+        figure, (axes,) = new_figure(0.9 + 0.5 * len(evaluations))
+        for row, e in enumerate(evaluations):
+            interval = Interval(e.accuracy, e.low, e.high, FACES, 0, 0)
+            name = f"{short(e.model)}   {percent(e.accuracy)}"
+            interval_row(axes, name, interval, (), row, arm_style(row, theme), theme)
+        rows_only(axes, len(evaluations))
+        axes.set_xlabel(f"accuracy by the {TRUTHS[evaluations[0].against]}, percent")
+    return figure
+
+
+def robustness_curves(nets: Sequence[Robustness], theme: Theme = LIGHT) -> Figure:
+    """Accuracy against strength, one small plot a corruption, all on one scale; dotted, the faces as they are."""
+    names = list(nets[0].accuracy)
+    rows = -(-len(names) // COLUMNS)
+    with styled(theme):
+        figure, panels = new_figure(0.5 + 1.62 * rows, rows, COLUMNS, sharey=True)
+        handles = []
+        for axes, name in zip(panels, names, strict=False):
+            at = np.arange(1, len(CORRUPTIONS[name].strengths) + 1)
+            for number, net in enumerate(nets):
+                style = arm_style(number, theme)
+                axes.axhline(100 * net.clean, color=style["color"], linewidth=0.9, linestyle=":")
+                (line,) = axes.plot(at, [100 * a for a in net.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
+                handles += [line] if name == names[0] else []
+            axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].strengths])
+            axes.tick_params(axis="x", labelsize=7.5)
+            axes.set_title(name, fontsize=8.5)
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        panels[0].set_ylim(0, 100)
+        figure.supylabel("accuracy, percent", fontsize=9, color=theme.faint)
+        if len(nets) > 1:
+            legend(figure, handles, [net.net for net in nets])
+    return figure
+
+
+def _reliability(upper: Axes, lower: Axes, told: Sureness, theme: Theme) -> None:
+    r = told.reliability
+    bins = len(r.faces)
+    width, left_B, there_B = 1 / bins, np.arange(bins) / bins, r.faces > 0
+    colour = theme.arms[0]
+    upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=0.9, linestyle="--")
+    upper.bar(left_B[there_B], r.hits[there_B], width=width, align="edge", color=colour, alpha=0.28, linewidth=0)
+    upper.plot(r.sure[there_B], r.hits[there_B], color=colour, marker="o", markersize=4, linewidth=1.2)
+    upper.set_xlim(0, 1)
+    upper.set_ylim(0, 1.02)
+    lower.bar(left_B, 100 * r.faces / r.faces.sum(), width=width, align="edge", color=colour, linewidth=0)
+    lower.grid(visible=False, axis="x")

@@ -1,0 +1,273 @@
+"""Evaluations and comparisons as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from mien.data.dataset import VAL
+from mien.evaluation.comparison.arms import ArmResult, Spread
+from mien.evaluation.comparison.benchmark import Contest, Round
+from mien.evaluation.comparison.compare import Comparison
+from mien.evaluation.comparison.verdict import points
+from mien.evaluation.confidence import KEPT
+from mien.evaluation.detector_loop import Looped
+from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation
+from mien.evaluation.protocols import Judgement
+from mien.evaluation.robustness import Robustness
+from mien.evaluation.selection import SELECTED_ON
+from mien.evaluation.statistics.intervals import Interval
+from mien.evaluation.statistics.paired import Pair
+from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card
+
+TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
+DOUBTED = "†"  # behind the name of a package whose figures are implausible
+LEFT_OUT = {
+    CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
+    STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
+}
+NO_MAJORITY = f"{RATERS}: without faces that have none among these classes"
+CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """One row per class, and the figures of the whole split in title and caption."""
+    e, c = evaluation, evaluation.per_class
+    against = f", {e.against}" if e.against != OWN_LABELS else ""
+    table = Table(
+        title=f"{_title(e)}: {e.n:,} faces{against}",
+        caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
+        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %, "
+        f"class-balanced {percent(e.balanced_ece)} %" + (f"\n{selected_on(e)}" if e.selected_on else ""),
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("class")
+    for heading in ("precision %", "recall %", "F1 %", "faces"):
+        table.add_column(heading, justify="right")
+    for name, p, r, f, n in zip(e.labels.names, c.precision, c.recall, c.f1, c.support, strict=True):
+        table.add_row(escape(name), percent(p), percent(r), percent(f), f"{n:,}")
+    return table
+
+
+def judgement_table(judgement: Judgement) -> Table:
+    """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
+    e = judgement.official
+    notes = left_out(judgement.evaluations)
+    notes += [f"* {selected_on(e)}"] * bool(e.selected_on)
+    table = Table(
+        title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
+    for heading in ("faces", "judged by"):
+        table.add_column(heading, no_wrap=True, vertical="bottom")
+    for heading in ("n", "accuracy\n%", "95 %\ninterval", "macro-F1\n%", "NLL", "ECE\n%"):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for e in judgement.evaluations:
+        mark, span = "*" * bool(e.selected_on), f"{percent(e.low)} to {percent(e.high)}"
+        figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.nll:.3f}", percent(e.ece))
+        table.add_row(e.protocol + mark, e.against, f"{e.n:,}", *figures)
+    return table
+
+
+def contest_tables(found: Contest) -> list[Table]:
+    """For each protocol and truth the packages side by side; narrow enough for a terminal of 80 columns."""
+    return [_round_table(one, found) for one in found.rounds]
+
+
+def _round_table(one: Round, found: Contest) -> Table:
+    first = one.evaluations[0]
+    truth = TRUTHS[first.against]
+    table = Table(
+        title=f"{escape(found.data)}, {found.split}, {first.protocol}, by the {truth}: {first.n:,} faces",
+        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
+    table.add_column("package", vertical="bottom", overflow="fold")  # cut off, two names may look alike
+    for heading in (
+        "accuracy\n%",
+        "95 %\ninterval",
+        "macro-F1\n%",
+        "ECE\n%",
+        "more than\nthe first",
+        "95 %\ninterval",
+        "p",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
+        figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
+        table.add_row(
+            escape(e.model) + marks(e, found.doubted), *figures, *(("", "", "") if held is None else held_cells(held))
+        )
+    notes = left_out(one.evaluations)
+    if any(e.selected_on for e in one.evaluations):
+        notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
+    if found.projected:
+        notes.append(escape(asked_alone(found.projected)))
+    if found.doubted:
+        notes.append(f"{DOUBTED} implausible, as is said below")
+    table.caption = "\n".join(notes) or None
+    return table
+
+
+def asked_alone(projected: Sequence[str]) -> str:
+    """The note on packages whose classes are others than the data's."""
+    return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
+
+
+def held_cells(held: Pair) -> tuple[str, str, str]:
+    """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
+    d = held.accuracy
+    p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
+    return points(d.mean), f"{points(d.low)} to {points(d.high)}", p
+
+
+def refusal_table(judgement: Judgement) -> Table:
+    """Accuracy on the surest faces, one row per protocol and truth."""
+    table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    for heading in ("faces", "judged by"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for e in judgement.evaluations:
+        kept = (percent(e.trust.accuracy_of(share)) for share in KEPT)
+        table.add_row(e.protocol, e.against, *kept, percent(e.trust.aurc))
+    return table
+
+
+def robustness_table(nets: Sequence[Robustness]) -> Table:
+    """One row per corruption, accuracy of each net at its five strengths; the mean over all of them below."""
+    table = Table(title="accuracy % on altered faces, from mild to strong", title_justify="left")
+    table.add_column("what", no_wrap=True)
+    for net in nets:
+        table.add_column(escape(net.net), justify="right")
+    table.add_row("as they are", *(percent(net.clean) for net in nets), end_section=True)
+    for name in nets[0].accuracy:
+        table.add_row(name, *(" ".join(percent(a) for a in net.accuracy[name]) for net in nets))
+    table.add_section()
+    table.add_row("mean of all", *(f"{percent(net.mean.mean)} ({span(net.mean)})" for net in nets))
+    return table
+
+
+def detector_table(looped: Looped) -> Table:
+    """What the detector's box costs."""
+    table = Table(title=f"{looped.n:,} faces laid into pictures", title_justify="left", show_header=False)
+    for name, told in looped_rows(looped):
+        table.add_row(name, told)
+    return table
+
+
+def looped_rows(looped: Looped) -> list[tuple[str, str]]:
+    """Each figure of the detector in the loop, in words and in numbers."""
+    lost = looped.lost
+    return [
+        (f"found by {looped.detector}", f"{looped.found:,} ({percent(looped.found / looped.n)} %)"),
+        ("accuracy on these, as the data set cut them out", f"{percent(looped.original)} %"),
+        ("accuracy on these, at the detector's box", f"{percent(looped.accuracy)} %"),
+        ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
+        ("accuracy on all, a face not found being a mistake", f"{percent(looped.through)} %"),
+    ]
+
+
+def confusion_table(evaluation: Evaluation) -> Table:
+    """Counts, true class in rows, class predicted in columns."""
+    table = Table(title="true class in rows, class predicted in columns", title_justify="left")
+    table.add_column("")
+    for name in evaluation.labels.names:
+        table.add_column(escape(name), justify="right")
+    for name, row in zip(evaluation.labels.names, evaluation.confusion_KK, strict=True):
+        table.add_row(escape(name), *(f"{count:,}" for count in row))
+    return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """One row per arm and split at the judged epoch; narrow enough for a terminal of 80 columns."""
+    title = f"{escape(comparison.data.name)}, {comparison.chosen.when}"
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    if any(comparison.chosen.on(split) for split in comparison.splits):
+        table.caption = f"* {SELECTED_ON}: this split also chose the epoch; optimistic"
+    for heading in ("arm", "split"):
+        table.add_column(heading, no_wrap=True, vertical="bottom")
+    for heading in ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "train\nloss", "peak\nepoch"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for arm in comparison.arms:
+        for split in comparison.splits:
+            table.add_row(escape(arm.arm), split + "*" * arm.chosen.on(split), *_cells(arm, split))
+    return table
+
+
+def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
+    """One row per net, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
+    table = Table(title="shipped nets" if cards else "no nets are shipped yet", title_justify="left")
+    table.caption_justify = "left"
+    table.add_column("name", no_wrap=True)
+    for heading in ("classes", "parameters", "GFLOP", "MB", "accuracy on validation, %"):
+        table.add_column(heading, justify="right")
+    table.add_column("licence")
+    for name, card in cards.items():
+        scores = [s for s in card.scores if (s.split, s.protocol, s.tta) == (VAL, OFFICIAL, "none")]
+        lines = []
+        for s in scores:
+            mark, against = "*" * s.selected_on, "" if s.against == OWN_LABELS else f", {s.against}"
+            lines.append(f"{percent(s.accuracy)}{mark} ({percent(s.low)} to {percent(s.high)}, n={s.n:,}{against})")
+            if s.selected_on:
+                table.caption = f"* {SELECTED_ON}: validation also chose the epoch or the temperature; optimistic"
+        figures = (f"{len(card.labels)}", f"{card.parameters:,}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
+        table.add_row(escape(name), *figures, "\n".join(lines) or "–", escape(card.licence))
+    return table
+
+
+def marks(one: Evaluation, doubted: Collection[str]) -> str:
+    """Behind the name of a package: a star where the split chose something of it, a dagger where it is doubted."""
+    return "*" * bool(one.selected_on) + DOUBTED * (one.model in doubted)
+
+
+def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
+    """What the protocols and truths in use leave out, a note each."""
+    there = {one.protocol for one in evaluations}
+    notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
+    return notes + [NO_MAJORITY] * any(one.against == RATERS for one in evaluations)
+
+
+def percent(share: float) -> str:
+    """A share in hundredths with one digit: `62.2`; a difference below zero as `−0.3`."""
+    return f"{100 * share:.1f}".replace("-", "−")
+
+
+def spread(figure: Spread, scale: float = 100, digits: int = 1) -> str:
+    """Mean ± standard deviation over seeds: `62.2 ± 0.4`; the mean alone for a single seed."""
+    mean = f"{scale * figure.mean:.{digits}f}".replace("-", "−")
+    return mean if figure.std is None else f"{mean} ± {scale * figure.std:.{digits}f}"
+
+
+def span(interval: Interval) -> str:
+    """`61.0 to 63.4`, in hundredths."""
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def sentence_case(text: str) -> str:
+    """`text` with its first letter in upper case and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def _title(e: Evaluation) -> str:
+    names = " on ".join(escape(part) for part in (e.model, e.data) if part)
+    return f"{names + ', ' if names else ''}{escape(e.split)}{', with the mirror image' if e.tta == 'flip' else ''}"
+
+
+def selected_on(e: Evaluation) -> str:
+    """What the split chose of the net, in words."""
+    return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
+
+
+def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
+    score = arm.scores[split]
+    return (
+        spread(score.accuracy),
+        span(score.accuracy_interval),
+        spread(score.macro_f1),
+        f"{arm.judged('train_loss').mean:.2f}",
+        "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
+    )

@@ -1,0 +1,46 @@
+"""The test figures of a card: written there by an evaluation on a test split, and by nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mien import files
+from mien.data.dataset import TEST, Dataset
+from mien.errors import ModelError
+from mien.evaluation.protocols import Judgement, of_one_source
+from mien.model import SHIPPED, find, read_card
+from mien.model_card import Card
+
+
+def refuse_card(model: str | Path, dataset: Dataset, split: str) -> None:
+    """`ModelError` where figures of this split have no place on the card of `model`; asked before the net is.
+
+    They have none of another split, of other data than the net learned from, and on the card of a shipped net.
+    """
+    if split != TEST:
+        raise ModelError(f"a card takes the figures of a test split, not of '{split}': leave --card out")
+    card, file = read_card(model), find(model)[1]
+    if file.resolve().is_relative_to(SHIPPED.resolve()):
+        raise ModelError(
+            f"{model} came with mien, and its card stays as it is; copy {file.parent} and give the copy's folder"
+        )
+    if not of_one_source(card.data, dataset):
+        raise ModelError(
+            f"{model} learned from {card.data.get('name')} with the digest {card.data.get('digest')}, so figures on "
+            f"{dataset.source} have no place on its card: leave --card out"
+        )
+
+
+def fill_card(model: str | Path, judgement: Judgement) -> Card:
+    """Put the figures into the `test` of the card of `model`, in place of older ones of their kind; gives the new card.
+
+    Raises:
+        ModelError: the card cannot be read or written.
+    """
+    file = find(model)[1]
+    card = read_card(model).with_scores(judgement.scores(), test=True)
+    try:
+        files.write(file, [card.to_json().encode()])
+    except OSError as why:
+        raise ModelError(f"cannot write {file}: {why.strerror or why}") from None
+    return card

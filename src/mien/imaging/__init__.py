@@ -1,0 +1,1 @@
+"""Image files and bytes as pixels, within limits, and face crops."""

@@ -1,0 +1,176 @@
+"""Pictures in: a path, bytes, a PIL image or an array as BGR pixels, within limits; what is wrong, in one sentence.
+
+H rows, W columns, C channels. Pixels are those of the picture as it is seen, EXIF turned.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, PictureError
+from mien.imaging.crop import CropRule, crop
+from mien.imaging.decode import Pixels, as_bgr, decode
+from mien.imaging.formats import FORMATS, HEIC, VIDEO, Header, format_of, read_header
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "Picture", "crop", "name_of", "read_picture"]
+
+MAX_PIXELS = 50_000_000  # of a picture, as its header tells before anything is decoded
+MAX_BYTES = 100_000_000  # of its file
+ORDERS = ("bgr", "rgb", "grey")
+
+Picture = Any  # a path, bytes, a PIL image, or an array [H,W] or [H,W,C]
+
+
+def read_picture(
+    source: Picture,
+    *,
+    order: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> Pixels:
+    """A picture as it is seen, BGR uint8 [H,W,3].
+
+    EXIF's orientation is applied, alpha laid over white, 16 bits brought to 8; of an animated file the first frame is
+    read. An array that is a BGR picture already is given back as it is, not copied.
+
+    Args:
+        source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.
+        order: of an array's colours: `bgr`, as OpenCV has them, `rgb`, as Pillow and most others, or `grey`. Colours
+            need it, as nothing in them tells; alpha may come last. Not looked at for other sources.
+        max_pixels: width times height; what has more is refused, a file before it is decoded.
+        max_bytes: of a file.
+        name: what to call it in errors; default its path, or "the picture".
+
+    Raises:
+        PictureError: it cannot be read; one sentence says what it is and what to do.
+        MienError: `source` or `order` is of no known kind.
+    """
+    name = name or name_of(source) or "the picture"
+    if isinstance(source, str | Path | bytes | bytearray | memoryview):
+        data = encoded(source, name, max_bytes)
+        return decode(data, header_of(data, name, max_pixels), name)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, order, name, max_pixels)
+    if _is_pil(source):
+        return _from_pil(source, name, max_pixels)
+    raise MienError(
+        f"a picture is a path, the bytes of a file, a PIL image or a numpy array, got {type(source).__name__}"
+    )
+
+
+def name_of(source: Picture) -> str:
+    """What a picture is called: its path, or nothing where it has none."""
+    return str(source) if isinstance(source, str | Path) else ""
+
+
+def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a picture's file; `PictureError` where it cannot be read or is too long."""
+    if isinstance(source, str | Path):
+        return _read(Path(source), name, max_bytes)
+    data = bytes(source)
+    if len(data) > max_bytes:
+        raise _too_long(name, len(data), max_bytes)
+    return data
+
+
+def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
+    """What a picture's bytes tell before they are decoded; `PictureError` where they are none or it is too large."""
+    if not data:
+        raise PictureError(f"{name}: is empty, 0 bytes; get the file anew")
+    kind = format_of(data)
+    if kind == HEIC:
+        raise PictureError(
+            f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
+            "Formats, Most Compatible), or give its pixels as an array"
+        )
+    if kind not in FORMATS:
+        what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
+        what = "is a video, which `mien video` reads" if kind == VIDEO else what
+        raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    header = read_header(data)
+    if header is None:
+        raise PictureError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
+    if header.pixels > max_pixels:
+        raise _too_large(name, header.width, header.height, max_pixels)
+    return header
+
+
+def _read(path: Path, name: str, max_bytes: int) -> bytes:
+    """The bytes of a regular file that is not too long."""
+    try:
+        there = path.stat()
+        if stat.S_ISDIR(there.st_mode):
+            raise PictureError(f"{name}: is a folder, expected a picture")
+        if not stat.S_ISREG(there.st_mode):
+            raise PictureError(f"{name}: is no file but a device or a pipe, expected a picture")
+        if there.st_size > max_bytes:
+            raise _too_long(name, there.st_size, max_bytes)
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PictureError(f"{name}: there is no such file") from None
+    except PermissionError:
+        raise PictureError(f"{name}: cannot be read, permission is denied") from None
+    except OSError as why:
+        raise PictureError(f"{name}: cannot be read: {why.strerror or why}") from None
+    except ValueError as why:  # a null byte, or no text that a file could be called by
+        raise PictureError(f"{name!r}: is no path: {why}") from None
+
+
+def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> Pixels:
+    if order is not None and order not in ORDERS:
+        raise MienError(f"an array's order is one of {', '.join(ORDERS)}, got {order!r}")
+    coloured = pixels.ndim == 3 and pixels.shape[2] > 2
+    if coloured and order is None:
+        raise MienError(
+            "an array does not tell how its colours are ordered: say order='bgr' (OpenCV's) or order='rgb' (Pillow's "
+            "and most others')"
+        )
+    if coloured and order == "grey":
+        raise MienError(f"a grey picture is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
+    if pixels.ndim > 1 and pixels.shape[0] * pixels.shape[1] > max_pixels:
+        raise _too_large(name, pixels.shape[1], pixels.shape[0], max_pixels)
+    return as_bgr(pixels, name, rgb=order == "rgb")
+
+
+def _is_pil(source: object) -> bool:
+    """Whether it is an image of Pillow's, which then has been imported by whoever made it."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(source, pillow.Image)
+
+
+def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
+    from PIL import ImageOps
+
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, image.width, image.height, max_pixels)
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):
+            return as_bgr(np.asarray(image).astype(np.uint16), name)
+        if image.mode in ("I", "F"):
+            return as_bgr(np.asarray(image), name)  # which says that their range cannot be told
+        alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+        return as_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
+    except (OSError, ValueError, SyntaxError, TypeError, struct.error, MemoryError) as why:  # Pillow decodes only now
+        raise PictureError(f"{name}: cannot be read: {why}") from None
+
+
+def _too_long(name: str, size: int, limit: int) -> PictureError:
+    return PictureError(
+        f"{name}: has {size / 1e6:,.1f} MB, above the limit of {limit / 1e6:,.1f}; make it smaller or raise the limit"
+    )
+
+
+def _too_large(name: str, width: int, height: int, limit: int) -> PictureError:
+    return PictureError(
+        f"{name}: has {width} x {height} pixels, {width * height / 1e6:,.1f} megapixels, above the limit of "
+        f"{limit / 1e6:,.1f}; make it smaller or raise the limit"
+    )

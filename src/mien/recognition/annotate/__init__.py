@@ -1,0 +1,1 @@
+"""Images annotated with faces and their expressions."""

@@ -1,0 +1,1 @@
+"""Images analyzed on a Ray cluster."""

@@ -1,0 +1,162 @@
+"""Pictures by the million, read on all machines of a Ray cluster: a plan, an actor pool, a Parquet file a partition.
+
+Ray Data deals the partitions out to a pool of actors that each hold a recognizer, and deals those of an actor or a
+machine that went away out again. Which pictures are read exactly once is decided by the plan and the files of results,
+and not by Ray: a partition that two read is written twice, the same, to one name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mien.errors import MienError, MissingExtra
+from mien.ray import LOCAL, connected, ray_for
+from mien.recognition.cluster.plan import HEAD, Plan, Share, cut, make_plan, plan_in, refuse_another, shares_left
+from mien.recognition.cluster.snapshot import Packed
+from mien.recognition.cluster.storage import UNFINISHED, Store
+from mien.recognition.cluster.worker import Done, PartReader, parts_in, read_counts
+
+SIZE = 1000  # pictures to a partition: a minute of one core, which is what a machine that dies costs
+# Partitions that are dealt out, at least and to a core, before more of the plan is read: few, as the driver holds them,
+# and enough for all cores to be at work nearly always, as at the end of each lot some wait for the last.
+WINDOW, TO_A_CORE = 1000, 20
+PURPOSE = "reading on a cluster"
+_FAILED, _PART = "failed", "share"
+
+
+def analyze_on_cluster(
+    source: str | Path,
+    out: str | Path,
+    *,
+    address: str = LOCAL,
+    name_or_path: str | Path | None = None,
+    size: int = SIZE,
+    resume: bool = False,
+    **options: Any,
+) -> Generator[tuple[Plan, Done]]:
+    """Read all pictures of `source` on a Ray cluster into Parquet files in `out`; gives each partition as it is done.
+
+    Rows are those that `open_writer("parquet")` writes; the files by name, and the rows within each, are in the order
+    of the pictures. Stopped at any moment, what partitions are done stay so.
+
+    Args:
+        source: a folder, a pattern, or tables in parquet with a column of bytes and one of names; of this machine, or
+            an address such as s3://bucket/photos. All machines must see it by the same name.
+        out: a folder or an address, seen by all machines as well.
+        address: of the cluster, as `mien.ray.connected` has it.
+        size: pictures to a partition.
+        resume: go on in `out`: partitions that have their file are given at once, and not done again.
+        name_or_path, options: as in `mien.load`.
+
+    Raises:
+        MissingExtra: Ray or pyarrow is not installed.
+        MienError: `out` holds results and `resume` is false, or holds those of something else, or cannot be written;
+            there are no pictures, or no such source; the cluster cannot be joined.
+    """
+    _ray_data()
+    if size < 1:
+        raise MienError(f"a partition has one picture or more, got {size}")
+    packed, store = Packed.of(name_or_path, **options), Store(str(out))
+    plan, finished = _planned(store, str(source), size, packed, resume)
+    with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:
+        for at in range(0, len(finished), WINDOW):  # as the pool would begin with all of them at once
+            for done in pool.map(lambda number: read_counts(store, number, plan), finished[at : at + WINDOW]):
+                yield plan, done
+    if len(finished) < plan.partitions:
+        left = shares_left(store, plan, finished)
+        with connected(address, PURPOSE) as ray:
+            cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            while some := list(islice(left, max(WINDOW, TO_A_CORE * cores))):
+                for done in _read(ray, plan, store.address, some, cores):
+                    yield plan, done
+    with suppress(OSError):  # of processes that died; whoever is still at work there finds the results in place
+        store.delete(UNFINISHED)
+
+
+def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool) -> tuple[Plan, list[int]]:
+    """The plan, made now or earlier, and the numbers of the partitions that are done."""
+    try:
+        plan, finished = plan_in(store), parts_in(store)
+        if plan is None:
+            if finished:
+                raise MienError(f"{store.address} holds results, but no {HEAD}; name another folder")
+            shares = cut(source, store, size=size)
+            packed.save(store)
+            return make_plan(store, source, shares, size=size, reading=packed.identity), []
+    except OSError as why:
+        raise MienError(f"{store.address} cannot be written: {why}") from None
+    if not resume:
+        raise MienError(f"{store.address} holds results already; say --resume to go on, or name another folder")
+    refuse_another(plan, store, source, size=size, reading=packed.identity)
+    return plan, finished
+
+
+def _ray_data() -> Any:
+    """Ray Data, imported before Ray is told to be quiet, as its import turns the logs on."""
+    ray_for(PURPOSE)
+    try:
+        import ray.data
+    except ImportError:
+        raise MissingExtra("cluster", PURPOSE) from None
+    return ray.data
+
+
+def _read(ray: Any, plan: Plan, out: str, shares: list[Share], cores: int) -> Iterator[Done]:
+    """Deal `shares` out; gives each as it is done, in no order."""
+    data = _ray_data()
+    context = data.DataContext.get_current()
+    context.enable_progress_bars, context.print_on_execution_start = False, False
+    most = min(cores, len(shares))
+    # At least one and not all, so that an actor without work leaves its core to one that lost its machine. One share in
+    # flight for each, as those that wait for an actor whose machine is gone wait until it is known to be.
+    pool = data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most, max_tasks_in_flight_per_actor=1)
+    told = data.from_items(
+        # As text in ASCII: names of files need not be Unicode, which is all that Arrow's strings hold.
+        [{_PART: json.dumps(share)} for share in shares], override_num_blocks=len(shares),
+    ).map_batches(
+        _Actor, fn_constructor_args=(out, plan), batch_size=1, compute=pool,
+        num_cpus=1, batch_format="numpy",
+    )  # fmt: skip
+    try:
+        rows = told.iter_batches(batch_size=1, prefetch_batches=0)
+        yield from _said(rows)
+    except ray.exceptions.RayError as why:
+        raise MienError(f"the cluster could not go on: {_cause(why)}; what is done is kept in {out}") from None
+
+
+def _said(rows: Iterable[dict[str, Any]]) -> Iterator[Done]:
+    for row in rows:
+        if row[_FAILED][0]:
+            raise MienError(str(row[_FAILED][0]))
+        yield Done(*(int(row[name][0]) for name in ("number", "pictures", "unread", "faces")))
+
+
+def _cause(why: BaseException) -> str:
+    lines = [line.strip() for line in str(why).strip().splitlines() if line.strip()]
+    return lines[-1] if lines else type(why).__name__
+
+
+class _Actor:
+    """What runs on the cluster: a recognizer, and one partition after another."""
+
+    def __init__(self, out: str, plan: Plan) -> None:
+        import cv2
+
+        cv2.setNumThreads(1)  # a core each
+        store = Store(out)
+        self._reader = PartReader(Packed.saved(store), store, plan)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        share = json.loads(str(batch[_PART][0]))
+        try:
+            told = {**asdict(self._reader.read(share)), _FAILED: ""}
+        except MienError as why:
+            told = {"number": share["number"], "pictures": 0, "unread": 0, "faces": 0, _FAILED: str(why)}
+        return {name: [value] for name, value in told.items()}

@@ -1,0 +1,233 @@
+"""One partition of a plan, read by one process into one Parquet file that is there whole or not at all.
+
+A process that dies over it leaves a note, and whoever takes the partition up next reads its pictures one by one in a
+process apart. So a picture that ends processes costs its own row, and a machine that goes away nothing.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import glob
+import json
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from mien.errors import MienError, PictureError
+from mien.imaging.load import encoded
+from mien.recognition.cluster.attempts import Journal
+from mien.recognition.cluster.isolation import Apart
+from mien.recognition.cluster.parquet_input import pictures_in
+from mien.recognition.cluster.plan import Plan, Share, plan_in
+from mien.recognition.cluster.snapshot import Packed
+from mien.recognition.cluster.storage import Store, is_remote, located
+from mien.recognition.inputs import Source
+from mien.recognition.output.formats import ROW_GROUP, columns, rows
+from mien.recognition.output.parquet_rows import rows_of_text, schema_of
+from mien.recognition.parallel import READERS, analyze_sources
+from mien.recognition.recognizer import Recognizer
+from mien.recognition.results import Analysis
+
+NOTE = b"mien"  # in a file of results, how many pictures it has, and by whose plan
+STUCK = 900.0  # seconds without a result, after which a process ends itself and the pictures are read one by one
+
+
+@dataclass(frozen=True)
+class Done:
+    """A partition that has its file: how many pictures it holds, how many of these could not be read, and faces."""
+
+    number: int
+    pictures: int
+    unread: int
+    faces: int
+
+
+class PartReader:
+    """Reads partitions, one after another.
+
+    Attributes:
+        store: where the results go.
+    """
+
+    def __init__(self, packed: Packed, store: Store, plan: Plan, *, threads: int = 1) -> None:
+        """
+        Args:
+            threads: of one forward.
+
+        Raises:
+            MienError: `packed` is not what the plan's pictures are read by.
+        """
+        if packed.identity != plan.reading:
+            raise _other_plan(store)
+        self._packed, self.store, self._plan, self._threads = packed, store, plan, threads
+        self._recognizer: Recognizer = packed.open(threads=threads)
+        self._remote, self._where = is_remote(plan.source), located(plan.source, plan.place)
+
+    def read(self, share: Share) -> Done:
+        """Read a partition and put its file in place, or leave it as it is where someone else has.
+
+        Raises:
+            MienError: the results cannot be written, or the folder has become another plan's; the source is not to be
+                seen from this machine.
+        """
+        from pyarrow import ArrowException
+
+        number = share["number"]
+        journal = Journal(self.store, number)
+        try:
+            self._refuse_another_plan()
+            self._refuse_blindness()
+            if self.store.has(name_of(number)):
+                done = read_counts(self.store, number, self._plan)
+                journal.end()  # of one that died between the two
+                return done
+            earlier = journal.begin()
+            told = self._one_by_one(share, journal) if earlier else self._together(share, journal)
+            done = write_part(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
+            journal.end()
+        except (OSError, ArrowException) as why:
+            journal.withdraw()
+            if self.store.has(name_of(number)):  # by someone else, whose tidying up was in our way
+                return read_counts(self.store, number, self._plan)
+            raise MienError(f"partition {number} of {self.store.address} cannot be done: {why}") from None
+        except Exception:
+            journal.withdraw()
+            raise
+        return done
+
+    def _still_planned(self, told: Iterable[Analysis]) -> Iterator[Analysis]:
+        """As they are; looks once more before the file is written, as reading takes a while."""
+        yield from told
+        self._refuse_another_plan()
+
+    def _refuse_another_plan(self) -> None:
+        """`MienError` where someone else has cut the source otherwise, and begun at the same time as we."""
+        if plan_in(self.store) != self._plan:
+            raise _other_plan(self.store)
+
+    def _refuse_blindness(self) -> None:
+        """`MienError` where this machine does not see the source, or all its rows would be errors."""
+        source = self._plan.source
+        if self._remote or os.path.lexists(self._where(source)[1]):
+            return
+        fixed = takewhile(lambda part: not glob.has_magic(part), Path(source).parts)
+        if not glob.has_magic(source) or not os.path.lexists(self._where(os.path.join("", *fixed))[1]):
+            raise MienError(f"the machine {socket.gethostname()} does not see {source}; all must, by the same name")
+
+    def _together(self, share: Share, journal: Journal) -> Iterable[Analysis]:
+        """All of it, faces batched; of what no picture ought to bring about, one by one."""
+        told: list[Analysis] = []
+        faulthandler.dump_traceback_later(STUCK, exit=True)
+        try:
+            for _, analysis in analyze_sources(
+                self._recognizer, self._sources(share), readers=READERS * self._remote or None
+            ):
+                told.append(analysis)
+                faulthandler.dump_traceback_later(STUCK, exit=True)
+        except MienError:
+            raise
+        except Exception:  # of OpenCV's, onnxruntime's or Python's, for want of memory for instance
+            return self._one_by_one(share, journal)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        return told
+
+    def _one_by_one(self, share: Share, journal: Journal) -> Iterator[Analysis]:
+        apart = Apart(self._packed, threads=self._threads)
+        limit, deadly = self._recognizer.max_bytes, journal.deadly()
+        unread = self._recognizer.pipeline.unreadable("", "").analysis
+        try:
+            for index, source in enumerate(self._sources(share)):
+                try:
+                    if index in deadly:
+                        raise PictureError(f"{source.name}: the processes that read it were ended, each time")
+                    if source.error:
+                        raise PictureError(source.error)
+                    data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
+                    apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the picture
+                    journal.at(index)
+                    yield apart.analyze(source.name, data)
+                except PictureError as why:
+                    yield replace(unread, source=source.name, error=str(why))
+        finally:
+            apart.close()
+
+    def _sources(self, share: Share) -> Iterator[Source]:
+        if "file" in share:
+            yield from pictures_in(share, self._where)
+            return
+        for told in share["names"]:
+            name, error = (told, "") if isinstance(told, str) else told
+            yield Source(name, Path(os.path.basename(name) or name), error=error, fetch=self._fetching(name))
+
+    def _fetching(self, name: str) -> Callable[[int], bytes]:
+        if self._remote:
+            return lambda most: self._fetched(name, most)
+        return lambda most: encoded(self._where(name)[1], name, most)
+
+    def _fetched(self, name: str, most: int) -> bytes:
+        """The bytes of a picture behind an address."""
+        system, path = self._where(name)
+        try:
+            with system.open_input_stream(path) as file:
+                data = bytes(file.read(most + 1))
+        except FileNotFoundError:
+            raise PictureError(f"{name}: there is no such file") from None
+        except OSError as why:
+            raise PictureError(f"{name}: cannot be read: {why}") from None
+        return encoded(data, name, most)
+
+
+def _other_plan(store: Store) -> MienError:
+    return MienError(f"{store.address} is being filled by another command, with other options; name another folder")
+
+
+def name_of(number: int) -> str:
+    """The file of a partition's results."""
+    return f"part-{number:08d}.parquet"
+
+
+def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan) -> Done:
+    """Put a partition's file in place; its rows are those of `formats.ParquetWriter`."""
+    import pyarrow
+    from pyarrow import parquet
+
+    schema, pictures, unread, faces = schema_of(columns(labels)), 0, 0, 0
+    waiting: list[dict[str, Any]] = []
+    for analysis in told:
+        waiting += rows_of_text(rows(analysis, labels))
+        pictures, unread, faces = pictures + 1, unread + bool(analysis.error), faces + len(analysis.faces)
+    done = Done(number, pictures, unread, faces)
+    counts = {"pictures": pictures, "unread": unread, "faces": faces, "plan": plan.digest}
+    table = pyarrow.Table.from_pylist(waiting, schema).replace_schema_metadata({NOTE: json.dumps(counts).encode()})
+    with store.writing(name_of(number)) as file:
+        parquet.write_table(table, file, row_group_size=ROW_GROUP)
+    return done
+
+
+def parts_in(store: Store) -> list[int]:
+    """The numbers of the partitions that have a file."""
+    names = (name[5:-8] for name in store.names() if name.startswith("part-") and name.endswith(".parquet"))
+    return sorted(int(number) for number in names if number.isdecimal())
+
+
+def read_counts(store: Store, number: int, plan: Plan) -> Done:
+    """What a partition's file says of itself; `MienError` where it is none of mien's, or of another plan."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        with store.fs.open_input_file(store.path(name_of(number))) as file:
+            note = json.loads((parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE])
+        made_by = note.pop("plan")
+        done = Done(number, **note)
+    except (OSError, ArrowException, KeyError, TypeError, ValueError):
+        raise MienError(
+            f"{store.address}/{name_of(number)} is damaged, or not what mien writes; delete it, and it is done anew"
+        ) from None
+    if made_by != plan.digest:
+        raise _other_plan(store)
+    return done

@@ -1,0 +1,148 @@
+"""Many pictures, one after another: read ahead in threads, so that decoding and the nets overlap, in flat memory.
+
+What cannot be read becomes an `Analysis` with its error, in its place, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MienError, PictureError
+from mien.imaging.decode import decode
+from mien.imaging.formats import Header
+from mien.imaging.load import encoded, header_of
+from mien.recognition.inputs import STDIN, Source
+from mien.recognition.prefetch import Room
+from mien.recognition.recognizer import Recognizer
+from mien.recognition.results import Analysis
+from mien.threads import threads
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+READERS = 4  # threads that decode, at most
+AHEAD = 192 << 20  # bytes of pictures that are being decoded or wait; a larger one has no other beside it
+CHANNELS = 3
+_JPEG = (  # colours as fine as brightness, else thin coloured lines fade
+    cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)  # fmt: skip
+
+Pixels = NDArray[np.uint8]
+
+
+def analyze_sources(
+    recognizer: Recognizer, sources: Iterable[Source], *, readers: int | None = None
+) -> Iterator[tuple[Source, Analysis]]:
+    """Each source with what was read in it, in their order; results come as faces fill a batch.
+
+    Args:
+        recognizer: what reads them; its limits hold.
+        sources: as `find_sources` gives them.
+        readers: threads that fetch and decode; default `mien.threads.threads()`, and 4 at most.
+    """
+    waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the nets, and the unreadable
+
+    def pictures() -> Iterator[Pixels]:
+        for source, picture in _read_ahead(recognizer, sources, readers):
+            waiting.append((source, picture if isinstance(picture, str) else ""))
+            if not isinstance(picture, str):
+                yield picture
+
+    for analysis in recognizer.analyze_many(pictures(), order="bgr"):
+        yield from _unread(recognizer, waiting)
+        source, _ = waiting.popleft()
+        yield source, replace(analysis, source=source.name)
+    yield from _unread(recognizer, waiting)
+
+
+def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, out: Path) -> None:
+    """Write the picture with what was read in it, as JPEG or PNG by the name of `out`; whole or not at all.
+
+    It is read once more, as keeping thousands of pictures until their batch is done would take the memory.
+
+    Raises:
+        PictureError: it has become unreadable.
+        MienError: it cannot be written.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from mien import files
+    from mien.recognition.annotate.panels import annotate, enlarged
+
+    picture_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
+    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`ahead`).
+    with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
+        drawn_HW3 = pool.submit(annotate, picture_HW3, analysis).result()
+    _, data = cv2.imencode(out.suffix, drawn_HW3, _JPEG if out.suffix.lower() != ".png" else ())
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        files.write(out, [data.tobytes()])
+    except OSError as why:
+        raise MienError(f"cannot write {out}: {why.strerror}") from None
+
+
+def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Iterator[tuple[Source, Analysis]]:
+    """Those at the head of the line that could not be read."""
+    while waiting and waiting[0][1]:
+        source, error = waiting.popleft()
+        yield source, recognizer.pipeline.unreadable(source.name, error).analysis
+
+
+def _read_ahead(
+    recognizer: Recognizer, sources: Iterable[Source], readers: int | None = None
+) -> Iterator[tuple[Source, Pixels | str]]:
+    """Each source with its pixels, or with why it has none."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
+    coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
+    with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
+        try:
+            while True:
+                for turn, source in itertools.islice(to_come, 2 * readers + 1 - len(coming)):
+                    coming.append((source, pool.submit(_pixels, recognizer, source, room, turn)))
+                if not coming:
+                    return
+                source, future = coming.popleft()
+                picture, taken = future.result()
+                del future  # else it holds the picture until the next one is there
+                room.give(taken)
+                yield source, picture
+        finally:
+            room.close()
+            for _, future in coming:
+                future.cancel()
+
+
+def _pixels(recognizer: Recognizer, source: Source, room: Room, turn: int) -> tuple[Pixels | str, int]:
+    """A picture or why there is none, and for how many bytes there had to be room before it was decoded."""
+    taken = None
+    try:
+        data, header, name = _found(recognizer, source)
+        taken = CHANNELS * header.pixels
+        return (decode(data, header, name) if room.take(turn, taken) else ""), taken
+    except PictureError as why:
+        if taken is None:
+            room.take(turn, 0)  # else those behind it would wait for ever
+        return str(why), taken or 0
+
+
+def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
+    """A picture's bytes, what they say of it, and what to call it in errors."""
+    if source.error:
+        raise PictureError(source.error)
+    name = "standard input" if source.name == STDIN else source.name
+    if source.fetch is not None:
+        data = source.fetch(recognizer.max_bytes)
+    else:
+        data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
+    return data, header_of(data, name, recognizer.max_pixels), name

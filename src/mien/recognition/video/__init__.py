@@ -1,0 +1,1 @@
+"""Faces in videos and webcam streams."""

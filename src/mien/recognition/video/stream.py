@@ -1,0 +1,79 @@
+"""One look after another at moving people: who is there, and what they express, smoothed over time.
+
+A look has two halves, so that between them the faces of many watchers can go through the net together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.detection.boxes import Detection
+from mien.detection.detectors import LONGEST_OF_VIDEO, Adjustable
+from mien.recognition.pipeline import Pipeline
+from mien.recognition.results import SMOOTH, PersonFace
+from mien.recognition.video.follower import WINDOW_PIXELS, Follower
+from mien.recognition.video.tracker import Smoother
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What was seen in one frame, before the net is asked.
+
+    Attributes:
+        time: when, in seconds.
+        found: each face with the number of its person, from left to right.
+        faces_NHW: as the net wants them.
+    """
+
+    time: float
+    found: tuple[tuple[int, Detection], ...]
+    faces_NHW: Pixels
+
+
+class Watcher:
+    """Follows the people in one frame after another.
+
+    Attributes:
+        pipeline: Pipeline that reads them, whose detector looks at copies of at most `longest_side` pixels a side.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, smooth: float = SMOOTH, longest_side: int = LONGEST_OF_VIDEO) -> None:
+        """Begin with nobody.
+
+        Args:
+            pipeline: Pipeline that reads them.
+            smooth: seconds over which probabilities are smoothed, 0 for not at all.
+            longest_side: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+
+        Raises:
+            MienError: `smooth` is no number of seconds.
+        """
+        self.pipeline, near = pipeline, pipeline.detector
+        detector = pipeline.detector
+        if isinstance(detector, Adjustable):
+            self.pipeline = pipeline.with_detector(detector.looking_at(longest_side))
+            near = detector.looking_at(WINDOW_PIXELS)
+        # A detector with one answer to all pictures has none for a window.
+        self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
+        self._smoother = Smoother(smooth)
+
+    def look(self, picture_HW3: Pixels, time: float) -> Glance:
+        """The faces in a BGR frame that is shown at `time`, in seconds; times never fall."""
+        found = self._follower.look(picture_HW3, time)
+        return Glance(time, found, self.pipeline.crop_faces(picture_HW3, [one for _, one in found]))
+
+    def tell(self, glance: Glance, told_NK: Floats) -> tuple[PersonFace, ...]:
+        """The faces of `look` with what the net tells of them, float32 [N,K]; glances come in their order."""
+        faces = []
+        for (person, one), told_K in zip(glance.found, told_NK, strict=True):
+            smoothed_K = self._smoother.update(person, told_K.tolist(), glance.time)
+            face = self.pipeline.face(one, np.asarray(smoothed_K, np.float32))
+            faces.append(PersonFace(**vars(face), person=person))
+        self._smoother.keep(self._follower.persons)
+        return tuple(faces)

@@ -1,0 +1,1 @@
+"""Limits, security checks and the access log, in front of the routes."""

@@ -1,0 +1,1 @@
+"""Training targets from labels and FER+ votes."""

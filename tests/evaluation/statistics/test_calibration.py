@@ -1,0 +1,101 @@
+"""The temperature against what can be worked out by hand, and folds that do not see their own faces."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mien.evaluation.statistics import calibration, metrics
+
+
+def drawn(n: int, too_sure: float, seed: int = 0, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of a net that is `too_sure` times surer than it may be, and labels drawn as it should say."""
+    rng = np.random.default_rng(seed)
+    logits_NK = rng.normal(0, 1.5, (n, classes))
+    fair_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
+    labels_N = (rng.random((n, 1)) > fair_NK.cumsum(1)).sum(1).clip(0, classes - 1)
+    said_NK = too_sure * logits_NK
+    return said_NK - np.log(np.exp(said_NK).sum(1, keepdims=True)), labels_N
+
+
+def test_the_temperature_of_a_table_worked_out_by_hand() -> None:
+    # Three of four are right where the net says 9 to 1: it is fair at 3 to 1, the square root.
+    log_p_NK = np.log(np.array([[0.9, 0.1]] * 4))
+    labels_N = np.array([0, 0, 0, 1])
+    assert calibration.fit_temperature(log_p_NK, labels_N) == pytest.approx(2, abs=1e-6)
+    # Three of four where it says 3 to 1, and where it says 1.5 to 1: too modest by log 3 / log 1.5.
+    assert calibration.fit_temperature(np.log(np.array([[0.75, 0.25]] * 4)), labels_N) == pytest.approx(1, abs=1e-6)
+    modest = calibration.fit_temperature(np.log(np.array([[0.6, 0.4]] * 4)), labels_N)
+    assert modest == pytest.approx(math.log(1.5) / math.log(3), abs=1e-6)
+
+
+def test_logits_and_log_probabilities_have_one_temperature() -> None:
+    log_p_NK, labels_N = drawn(300, 2.0)
+    shifted_NK = log_p_NK + np.random.default_rng(1).normal(0, 50, (300, 1))
+    assert calibration.fit_temperature(shifted_NK, labels_N) == pytest.approx(
+        calibration.fit_temperature(log_p_NK, labels_N), abs=1e-6
+    )
+
+
+def test_a_net_without_a_best_temperature_gets_the_end_of_the_range() -> None:
+    log_p_NK = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
+    assert calibration.fit_temperature(log_p_NK, np.array([0, 1])) == pytest.approx(calibration.COOLEST)
+    assert calibration.fit_temperature(log_p_NK, np.array([1, 0])) == pytest.approx(calibration.HOTTEST)
+
+
+def test_a_temperature_of_two_takes_square_roots() -> None:
+    p_NK = np.array([[0.8, 0.2], [0.1, 0.9]])
+    assert calibration.apply(p_NK, 1.0) == pytest.approx(p_NK)
+    assert calibration.apply(p_NK, 2.0) == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 4, 3 / 4]]))
+    one_each = calibration.apply(p_NK, np.array([1.0, 2.0]))
+    assert one_each == pytest.approx(np.array([[0.8, 0.2], [1 / 4, 3 / 4]]))
+    assert calibration.apply(np.array([[1.0, 0.0]]), 2.0).tolist() == [[pytest.approx(1), pytest.approx(1e-6)]]
+
+
+def test_a_net_that_is_too_sure_is_cooled_and_errs_less() -> None:
+    log_p_NK, labels_N = drawn(4000, 3.0)
+    assert calibration.fit_temperature(log_p_NK, labels_N) == pytest.approx(3, rel=0.05)
+    before = metrics.ece(np.exp(log_p_NK), labels_N)
+    assert calibration.cross_fitted_ece(log_p_NK, labels_N) < before / 4
+
+
+def test_no_face_has_a_say_in_the_temperature_that_it_is_judged_at() -> None:
+    log_p_NK, labels_N = drawn(60, 2.0)
+    fitted_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
+    assert len(set(fitted_N.tolist())) == 5
+    sizes = [int((fitted_N == t).sum()) for t in set(fitted_N.tolist())]
+    assert sizes == [12] * 5
+    for face in (0, 17, 59):
+        others = fitted_N != fitted_N[face]
+        # The very temperature that the other four fifths give, and all of it: its own fold may say what it likes.
+        assert fitted_N[face] == calibration.fit_temperature(log_p_NK[others], labels_N[others])
+        told = labels_N.copy()
+        told[~others] = (told[~others] + 1) % 7
+        again_N = calibration.cross_fitted_temperatures(log_p_NK, told)
+        assert np.array_equal(again_N[~others], fitted_N[~others])
+        assert not np.isin(again_N[others], fitted_N[others]).any()
+
+
+def test_cross_fitting_never_flatters_the_likelihood() -> None:
+    """Fitted without a fold, the temperature is no better there than the one fitted on all: the rest is optimal."""
+    for seed in range(20):
+        log_p_NK, labels_N = drawn(40, 1.5, seed)
+        crossed_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
+        flattered = calibration.apply(np.exp(log_p_NK), calibration.fit_temperature(log_p_NK, labels_N))
+        honest = calibration.apply(np.exp(log_p_NK), crossed_N)
+        assert metrics.nll(flattered, labels_N) < metrics.nll(honest, labels_N)
+
+
+def test_the_folds_are_the_same_every_time_and_few_faces_have_fewer() -> None:
+    log_p_NK, labels_N = drawn(50, 2.0)
+    first, again = (calibration.cross_fitted_ece(log_p_NK, labels_N) for _ in range(2))
+    assert first == again
+    three_N = calibration.cross_fitted_temperatures(log_p_NK[:3], labels_N[:3])
+    assert np.isfinite(three_N).all()
+    for face in range(3):
+        others = np.arange(3) != face
+        assert three_N[face] == calibration.fit_temperature(log_p_NK[:3][others], labels_N[:3][others])
+    (alone,) = calibration.cross_fitted_temperatures(log_p_NK[:1], labels_N[:1])
+    assert alone == calibration.fit_temperature(log_p_NK[:1], labels_N[:1])

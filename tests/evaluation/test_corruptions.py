@@ -1,0 +1,78 @@
+"""What happens to faces: that it happens, harder each time, the same every time, and to nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.data import sketch
+from mien.evaluation.corruptions import CORRUPTIONS, Corruption, coarse, moved
+
+FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
+
+
+@pytest.mark.parametrize("each", CORRUPTIONS.values(), ids=lambda c: c.name)
+def test_every_corruption(each: Corruption) -> None:
+    before = FACES.copy()
+    altered = dict(each.all(FACES))
+    np.testing.assert_array_equal(FACES, before)
+    assert list(altered) == list(each.strengths)
+    for strength, faces_NHW in altered.items():
+        assert (faces_NHW.dtype, faces_NHW.shape) == (np.uint8, FACES.shape)
+        np.testing.assert_array_equal(faces_NHW, each(FACES, strength))
+    off = [np.abs(faces_NHW.astype(float) - FACES).mean() for faces_NHW in altered.values()]
+    assert off == sorted(off)
+    assert 0.1 < off[0] < off[-1] / 1.5
+
+
+def test_there_are_twelve_of_five_strengths() -> None:
+    assert len(CORRUPTIONS) == 12
+    assert all(len(c.strengths) == 5 and len(set(c.strengths)) == 5 for c in CORRUPTIONS.values())
+
+
+def test_noise_has_the_deviation_that_it_says() -> None:
+    grey = np.full((20, 48, 48), 128, np.uint8)
+    assert CORRUPTIONS["noise"](grey, 16).std() == pytest.approx(16, rel=0.02)
+
+
+def test_light_goes_up_for_one_half_and_down_for_the_other() -> None:
+    grey = np.full((10, 48, 48), 128, np.uint8)
+    means = CORRUPTIONS["brightness"](grey, 40).mean((1, 2))
+    assert sorted(means.tolist()) == [88] * 5 + [168] * 5
+
+
+def test_contrast_keeps_the_mean_and_the_share_that_it_says() -> None:
+    face = np.zeros((1, 48, 48), np.uint8) + np.array([100, 200], np.uint8).repeat(24)
+    assert np.unique(CORRUPTIONS["contrast"](face, 0.5)).tolist() == [125, 175]
+
+
+def test_what_is_covered_lies_where_it_says() -> None:
+    """A white face on which the cover shows: of the mean grey, over the mouth below and the eyes above."""
+    face = np.full((1, 48, 48), 200, np.uint8)
+    face[:, 24:] = 100
+    for name, rows in (("mouth covered", range(32, 42)), ("eyes covered", range(12, 22))):
+        hit = np.flatnonzero((CORRUPTIONS[name](face, 0.2)[0] == 150).any(1))
+        assert abs(hit[0] - rows[0]) <= 1
+        assert abs(hit[-1] - rows[-1]) <= 1
+
+
+def test_a_square_of_the_mean_grey_lies_wholly_inside_somewhere_else_in_each_face() -> None:
+    face = np.full((48, 48), 200, np.uint8)
+    face[24:] = 100
+    places = set()
+    for seen in CORRUPTIONS["random square"](np.tile(face, (20, 1, 1)), 0.25) == 150:
+        rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+        assert seen.sum() == 12 * 12
+        assert (rows[-1] - rows[0], columns[-1] - columns[0]) == (11, 11)
+        places.add((rows[0], columns[0]))
+    assert len(places) > 10
+
+
+def test_moved_and_coarse_in_pixels() -> None:
+    ramp = np.tile(np.arange(48, dtype=np.uint8) * 5, (2, 48, 1))
+    np.testing.assert_array_equal(moved(ramp, right=2 / 48)[:, :, 2:], ramp[:, :, :-2])
+    np.testing.assert_array_equal(moved(ramp, down=0.1), ramp)
+    np.testing.assert_array_equal(moved(ramp), ramp)
+    shifted = CORRUPTIONS["shift of the box"](ramp, 0.1)
+    assert not np.array_equal(shifted[0], shifted[1])  # a direction each
+    assert len(np.unique(coarse(ramp, 2)[0, 0])) < 48

@@ -1,0 +1,116 @@
+"""One net on one split, and what is refused."""
+
+import io
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mien.errors import DataError, MienError
+from mien.evaluation import evaluate
+from mien.evaluation.report.terminal import confusion_table, evaluation_table
+from mien.evaluation.statistics import metrics
+from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
+from mien.labels import LabelSet
+
+AB = LabelSet("ab", ("glad", "[red]sad"))
+P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
+Y = np.array([0, 1, 1, 1])
+
+
+def test_the_figures() -> None:
+    e = evaluate(P, Y, AB, split="val")
+    assert (e.n, e.split, e.accuracy) == (4, "val", 0.75)
+    assert e.confusion_KK.tolist() == [[1, 0], [1, 2]]
+    assert e.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert e.nll == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean(), rel=1e-6)
+    assert (e.balanced_accuracy, e.top2) == (pytest.approx((1 + 2 / 3) / 2), 1)
+    assert e.brier == pytest.approx(2 * (0.1**2 + 0.2**2 + 0.6**2 + 0.3**2) / 4, rel=1e-6)
+    assert (e.low, e.high) == pytest.approx((0.300642, 0.954413), abs=1e-5)
+    assert e.ece == pytest.approx(((1 - 0.9) + (1 - 0.8) + 0.6 + (1 - 0.7)) / 4)  # a bin each
+    assert (e.tta, e.protocol, e.against, e.selected_on) == ("none", "official", "labels", ())
+
+
+def test_json_round_trip() -> None:
+    told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
+    assert set(told) == {
+        "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "nll", "brier",
+        "ece", "balanced_ece", "trust", "classes", "confusion", "tta", "protocol", "against", "selected_on",
+    }  # fmt: skip
+    assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
+
+
+def test_tables_show_the_figures_and_take_no_markup_from_names() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    e = evaluate(P, Y, AB, split="val")
+    screen.print(evaluation_table(e), confusion_table(e))
+    assert isinstance(screen.file, io.StringIO)
+    shown = screen.file.getvalue()
+    for wanted in (
+        "[red]sad",
+        "75.0 %",
+        "30.1 to 95.4",
+        "macro-F1 73.3 %",
+        "66.7",
+        "calibration error 30.0 %, class-balanced ",
+    ):
+        assert wanted in shown
+    assert "selected on" not in shown
+    assert "mirror" not in shown
+
+
+def test_what_flatters_is_said() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    e = evaluate(P, Y, AB, split="val", tta="flip", against="raters' majority", selected_on=("epoch", "temperature"))
+    screen.print(evaluation_table(e))
+    assert isinstance(screen.file, io.StringIO)
+    shown = " ".join(screen.file.getvalue().split())
+    assert "val, with the mirror image: 4 faces, raters' majority" in shown
+    assert "selected on: this split also chose the epoch and fitted the temperature; optimistic" in shown
+    told = json.loads(json.dumps(e.to_dict()))
+    assert (told["tta"], told["selected_on"]) == ("flip", ["epoch", "temperature"])
+
+
+def test_score_of_a_card() -> None:
+    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="clean", selected_on=("epoch",))
+    score = e.to_score()
+    for field in fields(score):
+        assert getattr(score, field.name) == (True if field.name == "selected_on" else getattr(e, field.name)), field
+    assert evaluate(P, Y, AB, split="val").to_score().selected_on is False
+
+
+def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (300, 2))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    y = (rng.random(300) > p[:, 0]).astype(np.int64)
+    plain, fitted = (evaluate(p, y, AB, split="val", cross_fit=s) for s in (False, True))
+    assert plain.ece == metrics.ece(p, y)
+    assert fitted.ece == cross_fitted_ece(log_of(p), y)
+    assert fitted.ece != plain.ece
+    assert plain.balanced_ece == metrics.balanced_ece(p, y)
+    assert fitted.balanced_ece == cross_fitted_ece(log_of(p), y, error=metrics.balanced_ece)
+    assert len({plain.ece, plain.balanced_ece, fitted.balanced_ece}) == 3
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "wanted"),
+    [
+        (P[:3], Y, r"needs probabilities \[4,2\], got \[3, 2\]"),
+        (np.ones((4, 3)), Y, r"needs probabilities \[4,2\], got \[4, 3\]"),
+        (P, np.array([0, 1, 2, 1]), "labels run from 0 to 2, expected 0 to 1"),
+        (np.where(np.float32(0.6) == P, np.nan, P), Y, "no numbers in 1 of 4 rows, first in row 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused(p: np.ndarray, y: np.ndarray, wanted: str) -> None:
+    with pytest.raises(MienError, match=wanted):
+        evaluate(p, y, AB, split="val")
+
+
+def test_a_split_without_labels_or_faces_is_refused() -> None:
+    with pytest.raises(DataError, match="2 of 4 faces have no label"):
+        evaluate(P, np.array([0, -1, 1, -1]), AB, split="test")
+    with pytest.raises(DataError, match="no faces"):
+        evaluate(P[:0], Y[:0], AB, split="test")

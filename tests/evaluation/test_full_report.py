@@ -1,0 +1,202 @@
+"""Robustness, the detector in the loop, and the page of it all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.data import Dataset, Split
+from mien.errors import MienError
+from mien.evaluation import Examination, evaluate, examine, judge_split
+from mien.evaluation.corruptions import CORRUPTIONS
+from mien.evaluation.detector_loop import through_the_detector
+from mien.evaluation.full_report import steps
+from mien.evaluation.protocols import Judgement
+from mien.evaluation.report.curves import reliability_diagram
+from mien.evaluation.report.full_report_page import examination_page
+from mien.evaluation.robustness import Robustness, difference, measure_robustness
+from mien.imaging.crop import MEASURED
+from mien.imaging.load import read_picture
+from mien.labels import LabelSet
+from mien.recognition import sample
+
+from .conftest import make_dataset
+from .outline import Outline
+from .voted import make_voted, said
+
+HOSTILE = "<script>n</script>"
+TWO = LabelSet("two", ("dark", "bright"))
+FEW = {name: CORRUPTIONS[name] for name in ("contrast", "brightness")}
+
+
+def by_light(faces_NHW: np.ndarray) -> np.ndarray:
+    """A net that knows dark faces from bright ones."""
+    bright_N = faces_NHW.mean((1, 2)) / 255
+    return np.column_stack([1 - bright_N, bright_N])
+
+
+@pytest.fixture
+def lights() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y_N = np.arange(12) % 2
+    return (60 + 130 * y_N[:, None, None] + rng.integers(0, 9, (12, 48, 48))).astype(np.uint8), y_N
+
+
+def test_a_net_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
+    faces, y_N = lights
+    done: list[int] = []
+    nets = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
+    light, fixed = measure_robustness(nets, faces, y_N, corruptions=FEW, step=lambda: done.append(1))
+    assert len(done) == 10
+    assert light.clean == 1
+    assert light.accuracy["contrast"] == (1, 1, 1, 1, 1)
+    # 60 and a hundred more is bright, 190 and a hundred less is dark; half of the faces go either way.
+    assert light.accuracy["brightness"][0] == 1
+    assert 0 < light.accuracy["brightness"][4] < 1
+    assert light.mean.mean == pytest.approx(np.mean([*light.accuracy["contrast"], *light.accuracy["brightness"]]))
+    assert light.mean.low < light.mean.mean < light.mean.high
+    assert fixed.accuracy["contrast"] == (0.5,) * 5
+    assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
+    told = json.loads(json.dumps(light.to_dict(), allow_nan=False))
+    assert told["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
+    with pytest.raises(MienError, match="two faces or more, got 1"):
+        measure_robustness(nets, faces[:1], y_N[:1])
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
+    grey = cv2.cvtColor(read_picture(sample()), cv2.COLOR_BGR2GRAY)
+    from mien.detection.detectors import find_detector
+
+    box = find_detector("yunet")(np.dstack([grey] * 3))[0].box
+    side = max(box.width, box.height)
+    x, y = box.left + box.width / 2, box.top + box.height / 2
+    part = grey[int(y - side / 2) : int(y + side / 2), int(x - side / 2) : int(x + side / 2)]
+    return cv2.resize(part, (48, 48), interpolation=cv2.INTER_AREA)
+
+
+def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np.ndarray) -> None:
+    blank = np.full((48, 48), 90, np.uint8)
+    faces = np.stack([portrait, portrait, blank, portrait, blank])
+    found: list[int] = []
+    told = through_the_detector(
+        lambda f: np.tile([0.2, 0.8], (len(f), 1)),
+        MEASURED,
+        faces,
+        np.array([1, 1, 1, 0, 0]),
+        step=lambda: found.append(1),
+    )
+    assert (told.n, told.found, len(found)) == (5, 3, 3)
+    assert told.original == told.accuracy == pytest.approx(2 / 3)
+    assert told.through == pytest.approx(2 / 5)
+    assert told.lost.mean == 0
+    json.dumps(told.to_dict(), allow_nan=False)
+    with pytest.raises(MienError, match="found 0 of 2 faces"):
+        through_the_detector(by_light, MEASURED, np.stack([blank, blank]), np.array([0, 1]))
+
+
+def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarray) -> None:
+    seen: list[np.ndarray] = []
+
+    def ask(faces_NHW: np.ndarray) -> np.ndarray:
+        seen.append(faces_NHW)
+        return by_light(faces_NHW)
+
+    through_the_detector(ask, MEASURED, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
+    before, after = (s.reshape(4, -1).astype(float) for s in seen)
+    assert min(np.corrcoef(b, a)[0, 1] for b, a in zip(before, after, strict=True)) > 0.8
+
+
+def examined(data: Dataset, robust: bool) -> Examination:
+    val = data["val"]
+    judged = judge_split(said(val.labels_N, 0.3), val.rows_N, data, data, "val", model=HOSTILE, selected_on=("epoch",))
+    found = Examination(judged)
+    if not robust:
+        return found
+    small = Split("val", val.pixels_NHW[:6], val.labels_N[:6], val.rows_N[:6])
+    nets = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
+    assert steps(small, robustness=True, detector=False) == 60
+    return examine(found, nets, small, MEASURED, robustness=True)
+
+
+def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
+    for kept in ([0.0, 0.0, 0.9], [1.0, 1.0, 0.1]):
+        few = Robustness("few", np.ones(3, bool), {}, np.array(kept)).mean
+        assert (few.low, few.high).count(0.0 if few.mean < 0.5 else 1.0) == 1
+        assert 0 <= few.low < few.mean < few.high <= 1
+
+
+def test_the_page_says_what_becomes_of_a_class_without_faces() -> None:
+    (e, *_) = examined(make_dataset(), robust=False).judgement.evaluations
+    for support in (5, 0):
+        per_class = replace(e.per_class, support=np.array([support, *e.per_class.support[1:]]))
+        page = examination_page(Examination(Judgement((replace(e, per_class=per_class),))))
+        assert ("A class without faces is 0 in macro-F1" in page) is (support == 0)
+
+
+def test_what_was_not_asked_for_is_not_told() -> None:
+    found = examined(make_dataset(), robust=False)
+    assert not {"robustness", "detector"} & set(found.to_dict())
+    seen = Outline(examination_page(found)).seen
+    assert "When the picture is worse" not in seen
+    assert "What refusing buys" in seen
+    assert "raters' majority" not in seen.split("How to read this")[0]
+
+
+def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
+    found = examined(make_voted(), robust=True)
+    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert "minus_the_first" in told["robustness"][1]
+    page = examination_page(found)
+    outline = Outline(page)
+    outline.refers_to_nothing_outside()
+    official = found.judgement.official
+    seen = outline.seen
+    assert f"{HOSTILE} is right about {100 * official.accuracy:.1f} % of 300 faces by the data's own labels" in seen
+    assert "Selected on: this split also chose the epoch; optimistic." in seen
+    for heading in ("Every way to judge it", "How sure it is", "What refusing buys", "Class by class", "How to read"):
+        assert heading in seen
+    assert "low resolution" in seen
+    assert f"minus {found.robustness[0].net}, points" in seen
+    alone = Outline(examination_page(replace(found, robustness=found.robustness[:1]))).seen
+    assert "low resolution" in alone
+    assert "minus" not in alone  # a column that would be empty
+    assert "is not measured" in seen
+    assert len(outline.all("img")) == 6  # two of reliability, refusing, two confusion matrices, robustness
+    assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
+
+
+def test_the_page_says_whose_faces_and_labels_they_are() -> None:
+    for name in ("fer2013", "folder"):
+        voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
+        with_votes, without = (Outline(examination_page(examined(data, robust=False))).seen for data in (voted, plain))
+        assert ("FER2013's labels are noisy" in without) is (name == "fer2013")
+        assert "raters' majority: without faces that have none among these classes" in with_votes
+        assert "these are the easier ones" in with_votes
+        assert "easier ones" not in without
+        assert "without faces that have none" not in without
+
+
+def test_what_was_averaged_is_not_called_a_net_without_its_temperature() -> None:
+    data = make_dataset()
+    (e, *_) = examined(data, robust=False).judgement.evaluations
+    for tta, titles in (("none", ["without temperature", "with temperature"]),
+                        ("flip", ["as it says", "with a further temperature"])):  # fmt: skip
+        one = replace(e, tta=tta)
+        drawn = [axes.get_title("left").partition("\n")[0] for axes in reliability_diagram(one).axes]
+        assert drawn[:2] == titles
+        seen = Outline(examination_page(Examination(Judgement((one,))))).seen
+        assert ("the mean of two answers" in seen) is (tta == "flip")
+
+
+def test_one_evaluation_of_two_odd_classes_makes_a_page() -> None:
+    e = evaluate(
+        np.array([[0.9, 0.1], [0.2, 0.8]], np.float32), np.array([0, 1]), TWO, split="test", model="m", data="d"
+    )
+    seen = Outline(examination_page(Examination(Judgement((replace(e, tta="flip"),))))).seen
+    assert "with the mirror image" in seen

@@ -1,0 +1,399 @@
+"""One net on one split in every way that the data allows, and what goes onto its card."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import mien
+import nets
+from mien.data import Dataset, Split, by_majority, sketch, without_twins
+from mien.data.dataset import PUBLISHED
+from mien.data.fer2013 import KNOWN
+from mien.errors import DataError, MienError, MissingSplit, ModelError
+from mien.evaluation import (
+    Net,
+    chosen_of,
+    evaluate,
+    fill_card,
+    judge_model,
+    judge_split,
+    judgement_table,
+    refuse_card,
+)
+from mien.evaluation.report.terminal import models_table
+from mien.evaluation.statistics import metrics
+from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
+from mien.model_card import Calibration, Card, Score
+
+# FER+ columns of FER2013's classes.
+COLUMN = {0: 4, 1: 5, 2: 6, 3: 1, 4: 3, 5: 2, 6: 0}
+
+
+def with_votes(data: Dataset) -> Dataset:
+    """Every face's label has seven of ten votes but for: row 0 of each split, contempt; 1, no majority; 2, surprise."""
+
+    def voted(split: Split) -> Split:
+        votes_NV = np.zeros((len(split), 10), np.uint8)
+        votes_NV[np.arange(len(split)), [COLUMN[k] for k in split.labels_N]] = 7
+        votes_NV[:3] = 0
+        votes_NV[0, 7] = 10
+        votes_NV[1, :3] = 3
+        votes_NV[2, 2] = 9
+        return replace(split, votes_NV=votes_NV)
+
+    return replace(data, splits={name: voted(split) for name, split in data.splits.items()})
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """FER2013's form; val faces 5, 6 and 7 and test face 9 are training faces."""
+    made = sketch(train=70, val=35, test=35)
+    val_NHW, test_NHW = made["val"].pixels_NHW.copy(), made["test"].pixels_NHW.copy()
+    val_NHW[5:8], test_NHW[9] = made["train"].pixels_NHW[:3], made["train"].pixels_NHW[4]
+    splits = {
+        "train": made["train"],
+        "val": replace(made["val"], pixels_NHW=val_NHW),
+        "test": replace(made["test"], pixels_NHW=test_NHW),
+    }
+    return replace(made, name="fer2013", known_as="fer2013.csv", splits=splits)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> mien.model.Model:
+    return mien.model.load(nets.write_net(tmp_path / "net"))
+
+
+def kinds(judgement: object) -> list[tuple[str, str, int]]:
+    return [(e.protocol, e.against, e.n) for e in judgement.evaluations]  # type: ignore[attr-defined]
+
+
+def test_all_faces_and_those_without_twins(net: mien.model.Model, data: Dataset) -> None:
+    told_NK, found = judge_model(net, data, "val")
+    assert found is not None
+    assert kinds(found) == [("official", "labels", 35), ("clean", "labels", 32)]
+    val, keep_N = data["val"], np.ones(35, bool)
+    keep_N[5:8] = False
+    np.testing.assert_array_equal(told_NK, net.probabilities(val.pixels_NHW))
+    official, clean = found.evaluations
+    assert official.accuracy == (told_NK.argmax(1) == val.labels_N).mean()
+    assert clean.accuracy == (told_NK.argmax(1) == val.labels_N)[keep_N].mean()
+    assert (official.model, official.data, official.tta) == ("toy", "fer2013", "none")
+    assert kinds(judge_model(net, data, "train")[1]) == [("official", "labels", 70)]
+    untrained = replace(data, splits={"val": val})
+    assert kinds(judge_model(net, untrained, "val")[1]) == [("official", "labels", 35)]
+
+
+def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Dataset) -> None:
+    voted = with_votes(data)
+    told_NK, found = judge_model(net, voted, "val")
+    assert found is not None
+    # Contempt and the face without a majority drop out; the third face is surprise to the raters.
+    assert kinds(found) == [
+        ("official", "labels", 35), ("clean", "labels", 32),
+        ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
+    ]  # fmt: skip
+    truth_N = data["val"].labels_N.copy()
+    truth_N[2] = FER7.index("surprise")
+    right_N = (told_NK.argmax(1) == truth_N)[2:]
+    assert found.evaluations[2].accuracy == right_N.mean()
+    assert found.evaluations[3].accuracy == np.delete(right_N, [3, 4, 5]).mean()
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["n"] == 35
+    assert told["clean"]["n"] == 32
+    assert told["raters"]["n"] == 33
+    assert told["raters"]["clean"]["n"] == 30
+    assert told["accuracy"] == found.official.accuracy
+    assert [s.key for s in found.scores()] == [(e.split, e.protocol, e.against, e.tta) for e in found.evaluations]
+
+
+def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside(tmp_path: Path, data: Dataset) -> None:
+    learned = {"name": "fer2013", "digest": data.digest, "faces": {}, "truth": "raters' majority"}
+    net, voted = mien.model.load(nets.write_net(tmp_path / "net", data=learned)), with_votes(data)
+    told_NK, found = judge_model(net, voted, "val")
+    assert found is not None
+    assert kinds(found) == [
+        ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
+        ("official", "labels", 35), ("clean", "labels", 32),
+    ]  # fmt: skip
+    right_N = told_NK.argmax(1) == data["val"].labels_N
+    assert found.evaluations[2].accuracy == right_N.mean()
+    told = found.to_dict()
+    assert (told["n"], told["own_labels"]["n"], told["own_labels"]["clean"]["n"]) == (33, 35, 32)
+    assert "raters" not in told
+    # Where nobody has voted there are the labels.
+    again_NK, alone = judge_model(net, data, "val")
+    assert alone is not None
+    assert kinds(alone) == [("official", "labels", 35), ("clean", "labels", 32)]
+    assert alone.official.accuracy == right_N.mean()
+    np.testing.assert_array_equal(again_NK, told_NK)
+    # Of what was asked for a part of the faces alone, nothing is said by the labels of all.
+    truth = by_majority(voted, FER7)
+    some_N = np.isin(voted["val"].rows_N, truth["val"].rows_N)
+    part = judge_split(told_NK[some_N], truth["val"].rows_N, voted, truth, "val")
+    assert kinds(part) == kinds(found)[:2]
+
+
+def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Dataset) -> None:
+    """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a net has never met."""
+    pixels_NHW = data["val"].pixels_NHW.copy()
+    pixels_NHW[20] = data["train"].pixels_NHW[9] * 0.6 + 50
+    leaky = with_votes(replace(data, splits={**data.splits, "val": replace(data["val"], pixels_NHW=pixels_NHW)}))
+    strict_N = without_twins(leaky, "val", near=True)
+    assert not strict_N[[5, 6, 7, 20]].any()
+    told_NK, found = judge_model(net, leaky, "val", strict=True)
+    assert found is not None
+    assert [e.protocol for e in found.evaluations] == ["official", "clean", "strict"] * 2
+    strict = found.evaluations[2]
+    assert strict.n == strict_N.sum()
+    assert strict.accuracy == (told_NK.argmax(1) == leaky["val"].labels_N)[strict_N].mean()
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["strict"]["n"] == strict.n
+    assert told["raters"]["strict"]["protocol"] == "strict"
+    assert found.scores()[2].protocol == "strict"
+    without = judge_model(net, leaky, "val")[1]
+    assert without is not None
+    assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
+    said = io.StringIO()
+    Console(file=said, width=80).print(judgement_table(found))
+    assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
+    assert max(map(len, said.getvalue().splitlines())) <= 80
+
+
+def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: Dataset) -> None:
+    voted, found = with_votes(data), []
+    for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
+        net = mien.model.load(nets.write_net(tmp_path / names[1], LabelSet("ferplus8", names)))
+        told_NK, judgement = judge_model(net, voted, "val", name="net")
+        assert judgement is not None
+        found.append((told_NK.tolist(), judgement.to_dict(), chosen_of(Net.of(net), voted, "val")))
+    assert found[0] == found[1]
+    assert [c["name"] for c in found[1][1]["classes"]] == list(FERPLUS8.names)
+
+
+def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
+    eight = mien.model.load(nets.write_net(tmp_path / "net", FERPLUS8))
+    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
+        judge_model(eight, data, "val")
+    told_NK, found = judge_model(eight, with_votes(data), "val")
+    assert told_NK.shape == (35, 8)
+    assert found is not None
+    assert kinds(found) == [("official", "raters' majority", 34), ("clean", "raters' majority", 31)]
+    truth = by_majority(with_votes(data))["val"]
+    assert truth.labels_N[0] == FERPLUS8.index("contempt")
+    assert found.official.accuracy == (np.delete(told_NK, 1, 0).argmax(1) == truth.labels_N).mean()
+    assert set(found.to_dict()) >= {"clean", "accuracy"}
+    assert "raters" not in found.to_dict()
+
+
+def test_probabilities_of_the_judged_faces_alone_will_do(net: mien.model.Model, data: Dataset) -> None:
+    voted = with_votes(data)
+    truth = by_majority(voted, FER7)
+    faces = truth["val"]
+    told_NK = net.probabilities(faces.pixels_NHW)
+    few = judge_split(told_NK, faces.rows_N, voted, truth, "val")
+    assert kinds(few) == [("official", "raters' majority", 33), ("clean", "raters' majority", 30)]
+    mixed = np.random.RandomState(0).permutation(len(faces))
+    again = judge_split(told_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
+    assert [e.accuracy for e in again.evaluations] == [e.accuracy for e in few.evaluations]
+    with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
+        judge_split(told_NK[1:], faces.rows_N[1:], voted, truth, "val")
+    with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
+        judge_split(told_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
+
+
+def test_flip_is_the_averaged_figure_and_is_told(net: mien.model.Model, data: Dataset) -> None:
+    told_NK, found = judge_model(net, data, "val", tta="flip", name="mine")
+    np.testing.assert_array_equal(told_NK, net.probabilities(data["val"].pixels_NHW, tta="flip"))
+    assert found is not None
+    assert {e.tta for e in found.evaluations} == {"flip"}
+    assert {e.model for e in found.evaluations} == {"mine"}
+
+
+def test_other_labels_and_no_labels(net: mien.model.Model, data: Dataset) -> None:
+    with pytest.raises(MissingSplit, match="no split 'test'"):
+        judge_model(net, replace(data, splits={"val": data["val"]}), "test")
+    own = replace(data, labels=LabelSet("custom", tuple("abcdefg")))
+    with pytest.raises(DataError, match=r"tells angry, .* apart, but .* is labelled a, b, c, d, e, f, g"):
+        judge_model(net, own, "val")
+    blank = replace(data["test"], labels_N=np.full(35, -1))
+    told_NK, found = judge_model(net, replace(data, splits={"test": blank}), "test")
+    assert told_NK.shape == (35, 7)
+    assert found is None
+
+
+def chose(
+    split: str,
+    on: Dataset,
+    trained_on: dict[str, Any],
+    select: str = "val_loss",
+    fitted: str = "",
+    labels: LabelSet = FER7,
+) -> str:
+    calibration = Calibration(1.0, fitted, 35, 0.1, 0.1) if fitted else None
+    net = Net(labels.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
+    return " ".join(chosen_of(net, on, split))
+
+
+def test_what_a_split_chose(data: Dataset) -> None:
+    known, other = list(KNOWN)[:2]
+    own = {"name": "fer2013", "digest": data.digest, "faces": {"val": 1}}
+    assert chose("val", data, own, "val_accuracy", "val") == "epoch temperature"
+    assert chose("val", data, own, "last", "val") == "temperature"
+    assert chose("val", data, own) == "epoch"
+    assert chose("test", data, own, fitted="val") == ""
+    assert chose("test", data, own, "last", "test") == "temperature"
+    assert chose("val", data, {"name": "folder", "digest": "other", "faces": {"val": 35}}, fitted="val") == ""
+    copy = {"name": "fer2013", "digest": "other", "faces": {"val": 35}}
+    assert chose("val", data, copy) == "epoch"
+    assert chose("val", data, {**copy, "faces": {"val": 36}}) == ""
+    # What was trained on a published copy knows all of them, and those saved anew, of whatever faces votes left it.
+    voted = {"name": "ferplus", "digest": other, "faces": {"val": 30}}
+    assert chose("val", replace(data, digest=known), voted) == "epoch"
+    mine = replace(data, known_as=None)
+    assert chose("val", mine, voted) == ""
+    row = np.zeros(PUBLISHED["val"], np.int64)
+    faces = Split("val", np.zeros((len(row), 48, 48), np.uint8), row, np.arange(len(row)))
+    assert chose("val", replace(mine, splits={"val": faces}), voted) == "epoch"
+
+
+def test_what_a_split_chose_of_a_net_that_votes_taught_on_a_copy_saved_anew(data: Dataset) -> None:
+    """Its record counts the faces that the votes left it."""
+    voted = with_votes(data)
+    for labels in (FER7, FERPLUS8):
+        left = by_majority(voted, labels)["val"]
+        learned = {"name": "ferplus", "digest": "saved anew", "faces": {"val": len(left)}}
+        assert len(left) < len(voted["val"])
+        assert chose("val", voted, learned, fitted="val", labels=labels) == "epoch temperature"
+        assert chose("val", voted, {**learned, "faces": {"val": len(left) + 1}}, labels=labels) == ""
+        # Without votes nobody knows how many they left, so that fewer may be the same.
+        assert chose("val", data, learned, labels=labels) == "epoch"
+        assert chose("val", data, {**learned, "faces": {"val": 36}}, labels=labels) == ""
+
+
+def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:
+    about = {"name": "fer2013", "digest": data.digest, "faces": {}}
+    net = mien.model.load(nets.write_net(tmp_path / "net", data=about))
+    for split, marked in (("val", ("epoch", "temperature")), ("test", ())):
+        found = judge_model(net, data, split)[1]
+        assert found is not None
+        assert {e.selected_on for e in found.evaluations} == {marked}
+        shown = told(judgement_table(found))
+        assert ("official*" in shown) is bool(marked)
+        assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
+        assert "clean: without faces that have a byte-identical twin in training" in shown
+
+
+def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_path: Path, data: Dataset) -> None:
+    """And there alone: not for part of the faces, for other labels or for averaged probabilities."""
+    about, voted = {"name": "fer2013", "digest": data.digest, "faces": {}}, with_votes(data)
+    for fitted_on, kind in ((35, ("official", "labels")), (33, ("official", "raters' majority"))):
+        calibrated = Calibration(1.5, "val", fitted_on, 0.1, 0.05)
+        net = mien.model.load(nets.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
+        for split in ("val", "test"):
+            p_NK, found = judge_model(net, voted, split)
+            assert found is not None
+            for e in found.evaluations:
+                truth = voted if e.against == "labels" else by_majority(voted, FER7)
+                faces = truth[split]
+                keep_N = np.isin(faces.rows_N, voted[split].rows_N[without_twins(voted, split)])
+                keep_N |= e.protocol == "official"
+                told_NK = p_NK[np.isin(voted[split].rows_N, faces.rows_N[keep_N])]
+                crossed = split == "val" and (e.protocol, e.against) == kind
+                of = cross_fitted_ece(log_of(told_NK), faces.labels_N[keep_N]) if crossed else None
+                assert e.ece == (of or metrics.ece(told_NK, faces.labels_N[keep_N])), (e.protocol, e.against)
+        flipped_NK, flipped = judge_model(net, voted, "val", tta="flip")
+        assert flipped is not None
+        assert flipped.official.ece == metrics.ece(flipped_NK, data["val"].labels_N)
+
+
+def told(table: object) -> str:
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(table)
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+def test_table_shows_a_row_for_each_way(net: mien.model.Model, data: Dataset) -> None:
+    found = judge_model(net, with_votes(data), "val", tta="flip")[1]
+    assert found is not None
+    shown = told(judgement_table(found))
+    rows = [line for line in shown.splitlines() if "official" in line or ("clean" in line and ":" not in line)]
+    assert len(rows) == 4
+    for row, e in zip(rows, found.evaluations, strict=True):
+        assert e.against in row
+        assert f" {e.n} " in row
+        assert f"{100 * e.accuracy:.1f}" in row
+        assert f"{e.nll:.3f}" in row
+        assert f"{100 * e.ece:.1f}" in row
+    assert "val, with the mirror image" in shown
+
+
+# The test figures of a card
+
+
+def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
+    folder = nets.write_net(tmp_path / "net", data={"name": "fer2013", "digest": data.digest})
+    before = Card.from_json((folder / "card.json").read_text(), "card")
+    found = judge_model(mien.model.load(folder), data, "test")[1]
+    assert found is not None
+    refuse_card(folder, data, "test")
+    fill_card(folder, found)
+    card = mien.model.load(folder).card
+    assert card.test == found.scores()
+    assert replace(card, test=()) == before
+    flipped = judge_model(mien.model.load(folder), data, "test", tta="flip")[1]
+    assert flipped is not None
+    fill_card(folder, flipped)
+    fill_card(folder, flipped)
+    assert mien.model.load(folder).card.test == found.scores() + flipped.scores()
+    assert sorted(f.name for f in folder.iterdir()) == ["card.json", "model.onnx"]
+
+
+def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = nets.write_net(tmp_path / "assets" / "net", data={"name": "fer2013", "digest": data.digest})
+    for split in ("val", "train"):
+        with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
+            refuse_card(folder, data, split)
+    with pytest.raises(ModelError, match=r"learned from fer2013 with the digest .*have no place on its card"):
+        refuse_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
+    with pytest.raises(ModelError, match="have no place on its card"):
+        refuse_card(folder, replace(data, digest="of another file"), "test")
+    of_votes = nets.write_net(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
+    refuse_card(of_votes, data, "test")
+    monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
+    with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):
+        refuse_card(folder, data, "test")
+    with pytest.raises(ModelError, match="no file, no folder and no shipped net"):
+        refuse_card(tmp_path / "no", data, "test")
+
+
+def test_models_table() -> None:
+    score = Score("val", "official", "labels", "none", 3589, 0.6004, 0.58, 0.62, 0.5, 1.1, 0.04, True)
+    others = (replace(score, protocol="clean", accuracy=0.1), replace(score, tta="flip", accuracy=0.2))
+    cards = {"toy": nets.card_for(b"", scores=(score, *others), flops=123_000_000), "new": nets.card_for(b"")}
+    shown = " ".join(
+        told(
+            models_table(
+                cards,
+                {"toy": 2_400_000, "new": 1},
+            )
+        ).split()
+    )
+    for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0", "n=3,589)", "MIT", "* selected on", "–"):
+        assert wanted in shown, shown
+    assert "10.0" not in shown
+    assert "no nets are shipped yet" in told(models_table({}, {}))
+
+
+def test_evaluate_alone_has_the_defaults() -> None:
+    e = evaluate(np.full((2, 7), 1 / 7), np.zeros(2, np.int64), FER7, split="val")
+    assert (e.tta, e.protocol, e.against, e.selected_on) == ("none", "official", "labels", ())

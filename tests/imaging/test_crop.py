@@ -1,0 +1,97 @@
+"""A face cut out: against coordinates known by hand, and against a picture whose every value says where it is."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.detection.boxes import Box
+from mien.imaging.crop import CropRule, crop
+
+NOISE = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
+
+
+def slope(angle: float, high: int = 240, wide: int = 240) -> np.ndarray:
+    """A picture [H,W] that grows by one level a pixel in this direction; its middle is 120."""
+    y, x = np.mgrid[:high, :wide] + 0.5
+    return (
+        np.clip(120 + (x - wide / 2) * math.cos(angle) + (y - high / 2) * math.sin(angle), 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
+
+
+def in_colour(grey: np.ndarray) -> np.ndarray:
+    return np.dstack([grey] * 3)
+
+
+def test_a_face_of_the_nets_size_stays_as_it_is() -> None:
+    for picture in (NOISE, in_colour(NOISE)):
+        np.testing.assert_array_equal(crop(picture, Box(0, 0, 48, 48), (), CropRule(), 48), NOISE)
+    wider = in_colour(np.pad(NOISE, 30))
+    np.testing.assert_array_equal(crop(wider, Box(30, 30, 48, 48), (), CropRule(), 48), NOISE)
+
+
+@pytest.mark.parametrize("times", [2, 3, 7])
+def test_shrunk_by_averaging(times: int) -> None:
+    large = np.random.RandomState(1).randint(0, 256, (48 * times, 48 * times)).astype(np.uint8)
+    means = large.reshape(48, times, 48, times).mean((1, 3))
+    got = crop(in_colour(large), Box(0, 0, 48 * times, 48 * times), (), CropRule(), 48)
+    assert np.abs(got - means).max() <= 1
+
+
+def test_enlarged_as_opencv_does() -> None:
+    small = NOISE[:24, :24]
+    wanted = cv2.resize(small, (48, 48), interpolation=cv2.INTER_LINEAR)
+    got = crop(in_colour(small), Box(0, 0, 24, 24), (), CropRule(), 48)
+    assert np.abs(got.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("wide", [30, 50, 97, 143.5])
+def test_every_pixel_is_of_its_place(wide: float) -> None:
+    """Along a slope of one level a pixel, values are places."""
+    rule = CropRule(margin=0.1, shift_x=0.05, shift_y=-0.1)
+    box = Box(120 - wide / 2, 120 - wide / 4, wide, wide / 2)  # broader than high: the longer side counts
+    steps = ((np.arange(48) + 0.5) / 48 - 0.5) * wide * 1.2
+    across = crop(slope(0), box, (), rule, 48).astype(float)
+    down = crop(slope(math.pi / 2), box, (), rule, 48).astype(float)
+    np.testing.assert_allclose(across.mean(0), 120 + 0.05 * wide + steps, atol=1)
+    np.testing.assert_allclose(down.mean(1), 120 - 0.1 * wide + steps, atol=1)
+
+
+@pytest.mark.parametrize("degrees", [-40, 10, 25])
+def test_upright_turns_with_the_eyes(degrees: float) -> None:
+    """A slope that follows the eyes is one from left to right in the crop; shifts are the face's, not the picture's."""
+    angle = math.radians(degrees)
+    along = np.array([math.cos(angle), math.sin(angle)])
+    eyes = [tuple(np.array([120, 110]) - 15 * along), tuple(np.array([120, 110]) + 15 * along)]
+    box, steps = Box(90, 90, 60, 60), ((np.arange(48) + 0.5) / 48 - 0.5) * 60
+    rule = CropRule(shift_x=0.1, shift_y=0.2, upright=True)
+    got = crop(slope(angle), box, eyes, rule, 48).astype(float)
+    np.testing.assert_allclose(got.mean(0), 120 + 0.1 * 60 + steps, atol=1)
+    assert got.std(0).max() < 1
+    down = crop(slope(angle + math.pi / 2), box, eyes, rule, 48).astype(float)
+    np.testing.assert_allclose(down.mean(1), 120 + 0.2 * 60 + steps, atol=1)
+    straight = crop(slope(angle), box, eyes, CropRule(), 48)
+    np.testing.assert_array_equal(crop(slope(angle), box, (), CropRule(upright=True), 48), straight)
+
+
+def test_outside_the_picture_the_rim_is_repeated() -> None:
+    picture = in_colour(np.tile(np.arange(48, dtype=np.uint8) * 4 + 20, (48, 1)))
+    got = crop(picture, Box(-24, 0, 48, 48), (), CropRule(), 48)
+    assert (got[:, :24] == 20).all()
+    np.testing.assert_array_equal(got[:, 24:], picture[:, :24, 0])
+    for box in (Box(500, 500, 30, 30), Box(-400, -90, 20, 30), Box(-1000, -1000, 3000, 3000), Box(3.2, 3.2, 0.3, 0.2)):
+        assert crop(picture, box, (), CropRule(margin=0.5), 48).shape == (48, 48)
+
+
+def test_a_part_of_a_picture_is_cut_as_of_the_whole() -> None:
+    """Only the surroundings of a face are looked at, which must not show."""
+    picture = np.random.RandomState(2).randint(0, 256, (300, 400, 3)).astype(np.uint8)
+    box, eyes, rule = Box(150.3, 99.7, 70.1, 83.9), [(165, 120), (200, 131)], CropRule(margin=0.2, upright=True)
+    part = picture[40:250, 90:300]
+    moved = crop(part, Box(60.3, 59.7, 70.1, 83.9), [(75, 80), (110, 91)], rule, 48)
+    assert np.abs(crop(picture, box, eyes, rule, 48).astype(int) - moved).max() <= 1

@@ -1,0 +1,376 @@
+"""Pictures in: every kind against Pillow, and a sentence for everything that is none."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tracemalloc
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import pictures
+from mien.errors import MienError, PictureError
+from mien.imaging.decode import STRIP, _straight, as_bgr, decode
+from mien.imaging.formats import FORMATS, format_of, read_header
+from mien.imaging.load import read_picture
+from mien.recognition import sample
+
+KINDS = sorted(pictures.every_kind())
+TURNED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
+
+
+def assert_refused(source: object, *says: str, **options: object) -> None:
+    """One line that says these things."""
+    with pytest.raises(PictureError) as why:
+        read_picture(source, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(why.value)
+    for words in says:
+        assert words in str(why.value), str(why.value)
+
+
+def assert_same(bgr: np.ndarray, rgb: np.ndarray, most: float = 1) -> None:
+    """Equal but for rounding."""
+    assert bgr.dtype == np.uint8
+    assert bgr.flags.c_contiguous
+    assert bgr.shape == rgb.shape
+    assert np.abs(bgr[:, :, ::-1].astype(int) - rgb).max() <= most
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_what_pillow_sees(kind: str) -> None:
+    data = pictures.every_kind()[kind]
+    assert_same(read_picture(data), pictures.by_pillow(data))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_headers_tell_format_and_size(kind: str) -> None:
+    header = read_header(pictures.every_kind()[kind])
+    assert header is not None
+    assert header.format in FORMATS
+    assert (header.width, header.height, header.orientation) == (pictures.WIDE, pictures.HIGH, 1)
+
+
+@pytest.mark.parametrize("kind", sorted(pictures.of_16_bits()))
+def test_16_bits_become_8(kind: str) -> None:
+    data, shown = pictures.of_16_bits()[kind]
+    assert_same(read_picture(data), shown)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", TURNED)
+def test_it_is_turned_as_exif_says(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    sources = [pictures.colour()] if form == "JPEG" else [pictures.colour(), pictures.seen_through()]
+    for source in sources:
+        lossless = {"lossless": True, "exact": True} if form == "WEBP" else {}
+        data = pictures.encoded(source, form, exif=exif, **lossless)
+        assert_same(read_picture(data), pictures.by_pillow(data), most=2)
+        assert_same(read_picture(Image.open(io.BytesIO(data))), pictures.by_pillow(data))
+
+
+def test_exif_in_either_byte_order_and_damaged() -> None:
+    plain = pictures.encoded(pictures.colour(), "JPEG")
+    for order, name in (("<", b"II"), (">", b"MM")):
+        tiff = name + struct.pack(order + "HIHHHIHHI", 42, 8, 1, 274, 3, 1, 6, 0, 0)
+        for exif, turned in ((tiff, True), (tiff[:12], False), (b"Rubbish", False), (tiff.replace(name, b"XX"), False)):
+            segment = b"Exif\0\0" + exif
+            data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+            high, wide = read_picture(data).shape[:2]
+            assert (wide > high) != turned
+
+
+def test_a_path_bytes_and_arrays_are_the_same_picture(tmp_path: Path) -> None:
+    data = sample().read_bytes()
+    bgr = read_picture(sample())
+    assert bgr.shape == (512, 512, 3)
+    np.testing.assert_array_equal(cv2.imread(str(sample())), bgr)
+    odd = tmp_path / "Ünïcode 写真 ' \\.txt"
+    odd.write_bytes(data)
+    rgb = np.ascontiguousarray(bgr[:, :, ::-1])
+    for source, order in (
+        (str(sample()), None), (odd, None), (data, None), (bytearray(data), None), (memoryview(data), None),
+        (bgr, "bgr"), (rgb, "rgb"), (bgr[:, :, ::-1], "rgb"), (Image.fromarray(rgb), None),
+        (bgr.astype(np.uint16) * 257, "bgr"), (np.dstack([rgb, np.full((512, 512), 255, np.uint8)]), "rgb"),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(read_picture(source, order=order), bgr)
+
+
+def test_grey_arrays_need_no_order() -> None:
+    grey = cv2.imread(str(sample()), cv2.IMREAD_GRAYSCALE)
+    shown = np.dstack([grey] * 3)
+    for source, order in ((grey, None), (grey[:, :, None], "grey"), (grey, "bgr"), (Image.fromarray(grey), None)):
+        np.testing.assert_array_equal(read_picture(source, order=order), shown)
+
+
+def test_the_picture_given_is_not_written() -> None:
+    rgb = np.asarray(pictures.colour()).copy()
+    before = rgb.copy()
+    read_picture(rgb, order="rgb")[:] = 0
+    np.testing.assert_array_equal(rgb, before)
+
+
+def test_alpha_is_laid_over_white() -> None:
+    clear = np.zeros((4, 4, 4), np.uint8)
+    clear[:, :2, 3] = 255
+    shown = read_picture(clear, order="bgr")
+    assert (shown[:, :2] == 0).all()
+    assert (shown[:, 2:] == 255).all()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
+    """A picture of several strips, the last a part of one; in numbers of the whole."""
+    high, wide = 2 * STRIP // 500 + 7, 500
+    rng = np.random.default_rng(depth)
+    stored = rng.integers(0, 1 << depth, (high, wide, 4)).astype(np.uint8 if depth == 8 else np.uint16)
+    bits8 = stored if depth == 8 else np.rint(stored / 257)
+    share = bits8[:, :, 3:] / 255
+    over_white = np.rint(bits8[:, :, :3] * share + 255 * (1 - share))
+    assert np.abs(read_picture(stored, order="bgr") - over_white).max() <= 1
+    grey = np.ascontiguousarray(stored[:, :, 2:])
+    assert np.abs(read_picture(grey) - over_white[:, :, 2:]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["alpha", "premultiplied", "16 bits"])
+def test_alpha_takes_little_more_memory_than_the_picture(kind: str) -> None:
+    """Of a photo with 50 megapixels it would else be more than a gigabyte."""
+    stored = np.full((1500, 2000, 4), 127, np.uint16 if kind == "16 bits" else np.uint8)
+    tracemalloc.start()
+    try:
+        shown = as_bgr(_straight(stored) if kind == "premultiplied" else stored, "the picture")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.5 * shown.nbytes
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16"])
+def test_pil_images_of_every_mode(mode: str) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(pictures.colour().convert("L")).astype(np.uint16) * 257)
+    elif mode == "LAB":
+        image = Image.new("LAB", (20, 10))
+    else:
+        image = pictures.seen_through().convert(mode)
+    assert read_picture(image).shape == (image.height, image.width, 3)
+
+
+def test_a_pil_image_that_is_cut_off_is_told_so() -> None:
+    for kind in ("jpeg colour", "png colour", "gif"):
+        data = pictures.every_kind()[kind]
+        with Image.open(io.BytesIO(data[: len(data) // 2])) as image:
+            assert_refused(image, "the picture: cannot be read")
+
+
+def test_arrays_that_are_no_pictures() -> None:
+    colours = np.zeros((5, 6, 3), np.uint8)
+    assert_refused(colours.astype(np.float32) / 255, "float32", "expected uint8", order="rgb")
+    assert_refused(np.zeros((5, 6, 5), np.uint8), "[5, 6, 5]", order="rgb")
+    assert_refused(np.zeros(7, np.uint8), "[7]")
+    assert_refused(np.zeros((2, 5, 6, 3), np.uint8), "[2, 5, 6, 3]")
+    assert_refused(np.zeros((0, 6), np.uint8), "[0, 6]")
+    assert_refused(Image.new("F", (5, 5)), "float32")
+    for wrong, says in (
+        ((colours, None), "say order='bgr'"), ((colours, "BGR"), "one of bgr, rgb, grey"), ((colours, "grey"), "[H,W]"),
+        ((colours.tolist(), None), "got list"), ((None, None), "got NoneType"), ((7, "rgb"), "got int"),
+    ):  # fmt: skip
+        with pytest.raises(MienError) as why:
+            read_picture(wrong[0], order=wrong[1])
+        assert says in str(why.value)
+        assert not isinstance(why.value, PictureError)
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    assert_refused(empty, str(empty), "is empty")
+    assert_refused(b"", "the picture: is empty")
+    assert_refused(b"", "stdin: is empty", name="stdin")
+    assert_refused(tmp_path, "is a folder")
+    assert_refused(tmp_path / "none.jpg", "there is no such file")
+    assert_refused(tmp_path / ("n" * 300), "cannot be read")
+    assert_refused("nul\0byte.jpg", "is no path")
+    assert_refused(empty / "below", "cannot be read")
+    assert_refused("/dev/zero" if os.path.exists("/dev/zero") else tmp_path, "expected a picture")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"just text, called a picture", "begins like no picture"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf" + bytes(99), "save it as JPEG"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(99), "is a video, which `mien video` reads; expected JPEG"),
+        (b"%PDF-1.7", "is PDF"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG"),
+        (b"<!DOCTYPE html><html>", "is HTML"),
+        (b"PK\x03\x04" + bytes(40), "is zip"),
+        (b"\xff\xd8\xff", "JPEG picture that is damaged or cut off"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(40), "JPEG picture that is damaged"),
+        (b"\x89PNG\r\n\x1a\n", "PNG picture that is damaged or cut off"),
+        (b"P6 a b 255\n", "PNM picture that is damaged"),
+        (b"GIF89a\0\0\0\0", "GIF picture that is damaged"),
+        (b"II*\0\xff\xff\xff\x7f", "TIFF picture that is damaged"),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 40, "TIFF picture that is damaged"),
+    ],
+)  # fmt: skip
+def test_bytes_that_are_no_picture(data: bytes, says: str) -> None:
+    assert_refused(data, says)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data = pictures.every_kind()[kind]
+    for share in (0.02, 0.1, 0.3, 0.9):
+        if (kind, share) != ("tiff of two pages", 0.9):  # its first page is whole
+            assert_refused(data[: int(len(data) * share)], "the picture: ")
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_called_wrongly_is_read_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(pictures.every_kind()["png colour"])
+    assert read_picture(file).shape == (pictures.HIGH, pictures.WIDE, 3)
+
+
+def test_limits() -> None:
+    data = sample().read_bytes()
+    read_picture(data, max_pixels=512 * 512, max_bytes=len(data))
+    assert_refused(data, "512 x 512", "megapixels", "raise the limit", max_pixels=512 * 512 - 1)
+    assert_refused(sample(), "MB", "raise the limit", max_bytes=len(data) - 1)
+    assert_refused(data, "MB", max_bytes=len(data) - 1)
+    with Image.open(sample()) as image:
+        assert_refused(image, "512 x 512", max_pixels=1000)
+    assert_refused(np.zeros((30, 40), np.uint8), "40 x 30", max_pixels=1199)
+    read_picture(np.zeros((30, 40), np.uint8), max_pixels=1200)
+
+
+def bomb(form: str) -> bytes:
+    """A few bytes that say they are 65,000 by 65,000 pixels."""
+    side = 65_000
+    if form == "PNG":
+        head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(999))), chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    if form == "GIF":
+        return b"GIF89a" + struct.pack("<HH", side, side) + bytes(99)
+    if form == "BMP":
+        return b"BM" + bytes(12) + struct.pack("<IiiHH", 40, side, -side, 1, 24) + bytes(99)
+    if form == "PNM":
+        return b"P5\n# a comment\n65000 65000\n255\n" + bytes(99)
+    if form == "WebP":
+        extent = (side - 1).to_bytes(3, "little")
+        return b"RIFF" + struct.pack("<I", 200) + b"WEBPVP8X" + struct.pack("<II", 10, 0) + extent * 2 + bytes(99)
+    if form == "TIFF":
+        return b"II*\0" + struct.pack("<IHHHIIHHII", 8, 2, 256, 4, 1, side, 257, 4, 1, side) + bytes(99)
+    if form == "JPEG 2000":
+        return b"\xff\x4f\xff\x51" + struct.pack(">HHIIII", 47, 0, side, side, 0, 0) + bytes(99)
+    if form == "AVIF":
+        return b"\0\0\0\x10ftypavif\0\0\0\0\0\0\0\x14ispe\0\0\0\0" + struct.pack(">II", side, side) + bytes(99)
+    return b"\xff\xd8\xff\xc0" + struct.pack(">HBHH", 17, 8, side, side) + bytes(99)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_bomb_is_refused_by_its_header(form: str) -> None:
+    assert format_of(bomb(form)) == form
+    assert_refused(bomb(form), "65000 x 65000", "4,225.0 megapixels")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def two_sizes(form: str) -> bytes:
+    """A picture of 3,000 by 3,000 pixels that says before, or after, that it is a small one."""
+    side = 3_000
+    if form.startswith("PNG"):
+        head, rows = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), zlib.compress(bytes(side * (side + 1)))
+        first = chunk(b"tEXt", struct.pack(">II", 1, 1)) if "text" in form else b""
+        second = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)) if "twice" in form else b""
+        parts = chunk(b"IHDR", head), second, chunk(b"IDAT", rows), chunk(b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + first + b"".join(parts)
+    if form == "TIFF":
+        tags = [(256, side), (256, 1), (257, side), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1)]
+        tags += [(278, side), (279, side * side)]
+        at = 8 + side * side
+        listed = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        return b"II*\0" + struct.pack("<I", at) + bytes(side * side) + struct.pack("<H", len(tags)) + listed + bytes(4)
+    head = f"P7\nWIDTH {side}\nHEIGHT {side}\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n".encode()
+    if form == "PAM, twice":
+        head = head.replace(b"DEPTH", b"WIDTH 1\nHEIGHT 1\nDEPTH")
+    return head + b"\nWIDTH 1\nHEIGHT 1\n" + bytes(side * side)
+
+
+@pytest.mark.parametrize("form", ["PNG, text first", "PNG, twice", "TIFF", "PAM", "PAM, twice"])
+def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PictureError) as why:
+        read_picture(two_sizes(form), max_pixels=1_000_000)
+    assert "\n" not in str(why.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("form", pictures.of_tiny_parts(1))
+def test_a_picture_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
+    few, many = pictures.of_tiny_parts(1000)[form], pictures.of_tiny_parts(150_000)[form]
+    assert read_header(few) == replace(read_header(sample().read_bytes()), format=form, width=8, height=8)
+    assert read_header(many) is None
+
+
+def progressive(scans: int, before: bytes = b"", behind: bytes = b"") -> bytes:
+    """A JPEG of so many scans, the last one again and again, each of a few bytes for all of its pixels."""
+    data = cv2.imencode(".jpg", np.full((64, 64, 3), 99, np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + before + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9" + behind
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
+    comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"  # the end as it seems
+    short = b"\xff\x01"  # a marker without a length
+    assert read_picture(progressive(50)).shape == (64, 64, 3)
+    assert read_picture(progressive(20, behind=b"\xff\xda\0\2" * 99)).shape == (64, 64, 3)  # a film behind a photo
+    for data in (progressive(51), progressive(51, before=comment), progressive(51, before=short)):
+        assert_refused(data, "is damaged")
+
+
+def test_what_has_more_pixels_than_it_says_is_refused() -> None:
+    data = cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tobytes()
+    with pytest.raises(PictureError, match="is damaged: it says 4 x 4 pixels and has 40 x 40"):
+        decode(data, replace(read_header(data), width=4, height=4), "it")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(KINDS), st.data())
+def test_whatever_is_damaged_is_a_picture_or_a_sentence(kind: str, draw: st.DataObject) -> None:
+    data = bytearray(pictures.every_kind()[kind])
+    for _ in range(draw.draw(st.integers(1, 8))):  # more often where headers are
+        early = draw.draw(st.booleans())
+        at = draw.draw(st.integers(0, min(len(data), 200) - 1 if early else len(data) - 1))
+        data[at] ^= 1 << draw.draw(st.integers(0, 7))
+    end = draw.draw(st.integers(0, len(data))) if draw.draw(st.booleans()) else len(data)
+    assert_picture_or_sentence(bytes(data[:end]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([data[:16] for data in pictures.every_kind().values()] + [b""]), st.binary(max_size=300))
+def test_rubbish_behind_any_beginning_is_a_picture_or_a_sentence(begins: bytes, rubbish: bytes) -> None:
+    assert_picture_or_sentence(begins + rubbish)
+
+
+def assert_picture_or_sentence(data: bytes) -> None:
+    try:
+        picture = read_picture(data, max_pixels=1_000_000)
+    except PictureError as why:
+        assert "\n" not in str(why)  # noqa: PT017
+    else:
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3

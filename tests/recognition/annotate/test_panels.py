@@ -1,0 +1,224 @@
+"""What is drawn into a picture, by its pixels: where, how large, in which colour, and that nothing else is touched."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from found import FLAT, HAPPY, LABELS, SAD, analysis, face
+from mien.errors import MienError
+from mien.imaging.load import read_picture
+from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
+from mien.recognition import Face, annotate, sample
+from mien.recognition.annotate import text as text_drawing
+from mien.recognition.annotate.layout import overlap, place
+from mien.recognition.annotate.palette import OF_EXPRESSION, colour_of
+from mien.recognition.annotate.panels import LEGIBLE, enlarged
+
+PORTRAIT = read_picture(sample())
+HEAD = face(178, 63, 90, 113)
+SIZES = [(24, 24), (48, 64), (200, 90), (480, 640), (2000, 3000)]
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return (before != after).any(2)
+
+
+def blank(high: int, wide: int, grey: int = 128) -> np.ndarray:
+    return np.full((high, wide, 3), grey, np.uint8)
+
+
+def contains(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((picture == colour[::-1]).all(2).sum())
+
+
+@pytest.mark.parametrize(("high", "wide"), SIZES)
+@pytest.mark.parametrize("where", [(0.3, 0.3, 0.3, 0.4), (0, 0, 1, 1), (-0.2, -0.1, 0.5, 0.6), (0.9, 0.95, 0.4, 0.4)])
+def test_a_copy_of_the_same_size_is_drawn_into(high: int, wide: int, where: tuple[float, ...]) -> None:
+    picture = blank(high, wide)
+    one = face(where[0] * wide, where[1] * high, where[2] * wide, where[3] * high)
+    drawn = annotate(picture, [one])
+    assert (drawn.shape, drawn.dtype) == (picture.shape, np.uint8)
+    assert (picture == 128).all()
+    assert changed(picture, drawn).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+@pytest.mark.parametrize(("high", "wide"), [(300, 400), (1200, 1600)])
+def test_panels_hide_no_face(count: int, high: int, wide: int) -> None:
+    """Within each frame the picture is as it was, but for the frame."""
+    side = 0.1 * high
+    spots = [((i % 4 + 0.6) * wide / 4 - side / 2, (i // 4 + 0.6) * high / 3 - side / 2) for i in range(count)]
+    drawn = annotate(blank(high, wide), [face(x, y, side, side, SAD) for x, y in spots])
+    rim = 0.2 * side
+    for x, y in spots:
+        inner = drawn[round(y + rim) : round(y + side - rim), round(x + rim) : round(x + side - rim)]
+        assert (inner == 128).all()
+
+
+def test_a_crowd_gets_tags_and_a_pair_bars() -> None:
+    crowd = [face(20 + 60 * i, 20 + 70 * j, 40, 50) for i in range(6) for j in range(5)]
+    tags, bars = annotate(blank(380, 400), crowd), annotate(blank(380, 400), crowd, bars=True)
+    assert changed(blank(380, 400), tags).sum() < changed(blank(380, 400), bars).sum()
+    pair = [face(60, 60, 80, 100), face(500, 200, 80, 100)]
+    assert np.array_equal(annotate(blank(480, 800), pair), annotate(blank(480, 800), pair, bars=True))
+
+
+def test_bars_are_as_long_as_classes_are_likely() -> None:
+    drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, SAD, "uncertain")], bars=True)
+    areas = [contains(drawn, colour_of(name, LABELS)) for name in LABELS]
+    assert areas == pytest.approx([p * sum(areas) for p in SAD], rel=0.1, abs=0.02 * sum(areas))
+
+
+@pytest.mark.parametrize("size", [60, 150, 400])
+def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
+    drawn = annotate(blank(900, 1400), [face(50, 100, size, 1.2 * size, (0, 0, 0, 1, 0, 0, 0))], bars=True)
+    panel = drawn[:, 60 + size :]
+    full_HW = (panel == colour_of("happy", LABELS)[::-1]).all(2)
+    full_HW[full_HW.sum(1) < 20] = False  # the frame's rim
+    rows = np.flatnonzero(full_HW.any(1))
+    ends = [int(np.flatnonzero(full_HW[row]).max()) for row in rows]
+    assert len(set(ends)) == 1
+    beyond = panel[rows[0] : rows[-1] + 1, ends[0] + 1 : ends[0] + 4].astype(int)
+    assert beyond.max() < 120
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_frame_and_letters_stand_out_on_black_and_on_white(grey: int) -> None:
+    drawn = annotate(blank(600, 800, grey), [face(100, 100, 150, 180)]).astype(int)
+    luminance = drawn @ (0.114, 0.587, 0.299)
+    panel = luminance[101:200, 262:400]
+    assert np.percentile(panel, 98) - np.median(panel) > 150  # white letters on a dark panel
+    frame = luminance[180, 95:108]
+    assert frame.max() - frame.min() > 120
+
+
+def test_all_is_drawn_to_the_pictures_scale() -> None:
+    small = annotate(blank(600, 800), [face(200, 150, 120, 150)])
+    large = annotate(blank(1800, 2400), [face(600, 450, 360, 450)])
+    shrunk = cv2.resize(large, (800, 600), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(int) - small).mean() < 1.5
+    assert changed(blank(600, 800), small).mean() == pytest.approx(changed(blank(1800, 2400), large).mean(), rel=0.1)
+
+
+def test_captions_go_before_labels() -> None:
+    plain, told = annotate(PORTRAIT, [HEAD]), annotate(PORTRAIT, [HEAD], captions=["#1"])
+    assert changed(plain, told).any()
+    with pytest.raises(MienError, match="a caption for each face: got 2 for 1"):
+        annotate(PORTRAIT, [HEAD], captions=["#1", "#2"])
+
+
+def test_an_analysis_is_drawn_as_its_faces() -> None:
+    assert np.array_equal(annotate(PORTRAIT, analysis("x", HEAD)), annotate(PORTRAIT, [HEAD]))
+    assert np.array_equal(annotate(PORTRAIT, analysis("x")), PORTRAIT)
+
+
+@pytest.mark.parametrize("wrong", [PORTRAIT[:, :, 0], PORTRAIT.astype(float), None, np.zeros((2, 2, 4), np.uint8)])
+def test_what_is_no_picture_is_refused(wrong: object) -> None:
+    with pytest.raises(MienError, match=r"as uint8 \[H,W,3\]"):
+        annotate(wrong, [HEAD])  # type: ignore[arg-type]
+
+
+def test_views_of_pictures_are_drawn_as_their_copies_are() -> None:
+    mirrored = PORTRAIT[:, ::-1]
+    assert np.array_equal(annotate(mirrored, [HEAD]), annotate(mirrored.copy(), [HEAD]))
+
+
+def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
+    stamp = cv2.resize(PORTRAIT, (50, 40))
+    larger, told = enlarged(stamp, analysis("x", face(10, 8, 20, 24), size=(50, 40)))
+    assert larger.shape == (280, 350, 3)
+    assert (told.width, told.height) == (350, 280)
+    assert told.faces[0].box == face(70, 56, 140, 168).box
+    assert np.allclose(told.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
+    assert max(larger.shape) >= LEGIBLE
+    same, found = enlarged(PORTRAIT, analysis("x", HEAD, size=(512, 512)))
+    assert same is PORTRAIT
+    assert found.faces == (HEAD,)
+
+
+# ---- colours
+
+
+@pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
+def test_no_two_classes_share_a_colour(labels: tuple[str, ...]) -> None:
+    assert len({colour_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
+
+
+def test_an_expression_has_its_colour_under_every_spelling() -> None:
+    assert (
+        colour_of("happiness", FERPLUS_COLUMNS[:8])
+        == colour_of("happy", FERPLUS8.names)
+        == colour_of("happy", FER7.names)
+        == OF_EXPRESSION["happy"]
+    )
+
+
+def test_the_colours_are_told_apart_by_the_colour_blind() -> None:
+    """As deuteranopes and protanopes see them, by Viénot, Brettel and Mollon (1999), in steps of CIE Lab."""
+    to_lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
+    blind = {
+        "protan": np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]]),
+        "deutan": np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]]),
+    }
+    linear = (np.array([*OF_EXPRESSION.values(), colour_of("uncertain", LABELS)]) / 255) ** 2.2
+    for sees in blind.values():
+        seen = linear @ (np.linalg.inv(to_lms) @ sees @ to_lms).T
+        srgb = (seen.clip(0, 1) ** (1 / 2.2)).astype(np.float32)
+        lab = cv2.cvtColor(srgb[None], cv2.COLOR_RGB2LAB)[0]
+        apart = np.linalg.norm(lab[:, None] - lab[None], axis=2) + 1e3 * np.eye(len(lab))
+        assert apart.min() > 15
+
+
+# ---- letters and places
+
+
+@pytest.mark.parametrize("truetype", [True, False])
+def test_text_is_as_wide_as_it_says(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By OpenCV 5's font and by the strokes that OpenCV 4 has."""
+    assert hasattr(cv2, "FontFace")
+    if not truetype:
+        monkeypatch.delattr(cv2, "FontFace")
+    for size in (10, 24, 60):
+        for text in ("surprise 97 %", "#12 happy", "·"):
+            paper = blank(200, 1200, 0)
+            text_drawing.write(paper, text, 20, 100, size, (255, 255, 255))
+            rows, columns = np.nonzero(paper.any(2))
+            assert columns.min() >= 20 - size / 10
+            assert columns.max() <= 20 + text_drawing.width(text, size) + size / 10
+            assert abs((rows.min() + rows.max()) / 2 - 100) < 0.35 * size
+            assert rows.max() - rows.min() < 1.3 * size
+
+
+@pytest.mark.parametrize("truetype", [True, False])
+def test_letters_of_any_script_do_no_harm(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not truetype and hasattr(cv2, "FontFace"):
+        monkeypatch.delattr(cv2, "FontFace")
+    labels = ("fröhlich", "悲しい", "\udce9\n\t🙂")
+    told = Face(HEAD.box, 0.9, (), labels, (0.5, 0.3, 0.2), "fröhlich")
+    assert annotate(PORTRAIT, [told]).shape == PORTRAIT.shape
+
+
+def test_panels_lie_inside_the_picture_and_apart() -> None:
+    boxes = [(10.0, 10, 80, 90), (300, 10, 80, 90), (150, 200, 80, 90), (560, 380, 80, 90)]
+    places, hidden = place(boxes, [(120.0, 110.0)] * 4, [4.0] * 4, 640, 480)
+    assert hidden == pytest.approx(0, abs=1e-6)
+    for i, (left, top, wide, high) in enumerate(places):
+        assert left >= 0
+        assert left + wide <= 640
+        assert top >= 0
+        assert top + high <= 480
+        others = np.array([*boxes, *places[:i], *places[i + 1 :]])
+        assert overlap((left, top, wide, high), others).sum() == 0
+
+
+def test_overlap_by_hand() -> None:
+    others = np.array([[5.0, 5, 10, 10], [10, 0, 5, 5], [-5, -5, 6, 7]])
+    assert overlap((0, 0, 10, 10), others).tolist() == [25, 0, 2]
+
+
+def test_probabilities_that_are_level_are_drawn_level() -> None:
+    drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, FLAT)], bars=True)
+    assert contains(drawn, colour_of("disgust", LABELS)) == contains(drawn, colour_of("happy", LABELS))
+    assert HAPPY != FLAT

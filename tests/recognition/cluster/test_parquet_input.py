@@ -1,0 +1,87 @@
+"""Pictures in parquet: which columns hold them, how row groups are joined, and what damage costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from mien.errors import MienError
+from mien.recognition.cluster.parquet_input import groups_of, pictures_in
+
+
+def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file, row_group_size=group, compression="none")
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"bytes": b"a", "path": "x"}, ("bytes", "path")),
+        ({"jpeg": b"a", "key": "x", "number": 1}, ("jpeg", "key")),
+        ({"bytes": b"a", "thumb": b"b", "path": "x", "caption": "y"}, ("bytes", "path")),
+        ({"image": {"bytes": b"a", "path": "x"}, "label": 0}, ("image.bytes", "image.path")),
+        ({"image": b"a"}, ("image", None)),
+        ({"image.bytes": b"a", "image.path": "x"}, ("image.bytes", "image.path")),
+    ],
+)
+def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
+    file = written(tmp_path / "a.parquet", [row])
+    (share,) = groups_of([file], 10)
+    assert (share["bytes"], share["name"]) == columns
+    (source,) = pictures_in(share)
+    assert source.data == b"a"
+    assert source.name == ("x" if columns[1] else f"{file}#0")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"a": b"1", "b": b"2"}, "which column holds the bytes of its pictures: it has a, b; call them bytes and path"),
+        ({"path": "x"}, "which column holds the bytes of its pictures: it has none"),
+        ({"bytes": b"1", "a": "x", "b": "y"}, "which column holds the names of its pictures: it has a, b"),
+    ],
+)
+def test_columns_are_not_guessed(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    with pytest.raises(MienError, match=said):
+        list(groups_of([written(tmp_path / "a.parquet", [row])], 10))
+
+
+def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
+    rows = [{"bytes": b"%d" % i, "path": None if i == 4 else str(i)} for i in range(9)]
+    file = written(tmp_path / "a.parquet", rows)
+    shares = list(groups_of([file], 5))
+    assert [(s["groups"], s["first"], s["rows"]) for s in shares] == [([0, 1], 0, 4), ([2, 3, 4], 4, 5)]
+    found = [source for share in shares for source in pictures_in(share)]
+    assert [source.data for source in found] == [b"%d" % i for i in range(9)]
+    assert [source.name for source in found] == ["0", "1", "2", "3", f"{file}#4", "5", "6", "7", "8"]
+    assert [s["rows"] for s in groups_of([file], 1)] == [2, 2, 2, 2, 1]
+
+
+def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
+    (share,) = groups_of([file], 10)
+    assert [source.error for source in pictures_in(share)] == ["", "y: has no bytes in column bytes"]
+
+
+def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
+    """There are as many pictures as were counted, whatever has become of the file."""
+    file = tmp_path / "a.parquet"
+    written(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
+    (share,) = groups_of([str(file)], 40)
+    column = parquet.read_metadata(file).row_group(1).column(0)
+    start = column.dictionary_page_offset or column.data_page_offset
+    whole = bytearray(file.read_bytes())
+    whole[start : start + 16] = bytes(16)  # where the header of the second group's first page is
+    file.write_bytes(whole)
+    found = list(pictures_in(share))
+    assert len(found) == 40
+    assert [source.name for source in found[:20]] == [str(i) for i in range(20)]
+    assert found[39].name == f"{file}#39"
+    assert found[39].error.startswith(f"{file}#39: cannot be read: ")
+    file.unlink()
+    assert [bool(source.error) for source in pictures_in(share)] == [True] * 40

@@ -1,0 +1,164 @@
+"""Many pictures in a row: their order, their errors, how far is read ahead, and their annotated copies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import MienError, PictureError
+from mien.imaging.load import read_picture
+from mien.recognition import Recognizer, analyze_sources, annotate, find_sources, parallel, sample
+from mien.recognition.annotate.panels import enlarged
+from mien.recognition.inputs import Source
+from mien.recognition.prefetch import Room
+from mien.threads import threads
+
+PORTRAIT = read_picture(sample())
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return mien.load("nano")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Portraits of several sizes, a picture without a face, and three that cannot be read, mixed."""
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{2 * i}.jpg"), cv2.resize(PORTRAIT, (300 + 60 * i, 300 + 60 * i)))
+    (tmp_path / "1.jpg").write_bytes(sample().read_bytes()[:5000])
+    (tmp_path / "3.jpg").write_text("no picture")
+    (tmp_path / "7.jpg").touch()
+    cv2.imwrite(str(tmp_path / "5.png"), np.full((90, 120, 3), 128, np.uint8))
+    return tmp_path
+
+
+def test_each_picture_has_its_result_in_its_place(recognizer: Recognizer, folder: Path) -> None:
+    sources = find_sources([folder])
+    told = list(analyze_sources(recognizer, sources))
+    assert [source for source, _ in told] == sources
+    assert [analysis.source for _, analysis in told] == [
+        str(folder / f"{i}.{'png' if i == 5 else 'jpg'}") for i in range(8)
+    ]
+    assert [len(analysis.faces) for _, analysis in told] == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert [bool(analysis.error) for _, analysis in told] == [False, True, False, True, False, False, False, True]
+
+
+def test_results_are_those_of_one_at_a_time(recognizer: Recognizer, folder: Path) -> None:
+    for source, analysis in analyze_sources(recognizer, find_sources([folder])):
+        alone = next(recognizer.analyze_many([source.name]))
+        assert replace(analysis, faces=()) == replace(alone, faces=())
+        for one, other in zip(analysis.faces, alone.faces, strict=True):
+            assert (one.box, one.label) == (other.box, other.label)
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_bytes_and_errors_known_before_are_told(recognizer: Recognizer) -> None:
+    sources = [
+        Source("*.gif", Path("none"), error="*.gif: no file matches"),
+        Source("-", Path("stdin"), data=sample().read_bytes()),
+        Source("-", Path("stdin"), data=b""),
+    ]
+    told = [analysis for _, analysis in analyze_sources(recognizer, sources)]
+    assert told[0].error == "*.gif: no file matches"
+    assert [face.label for face in told[1].faces] == ["happy"]
+    assert "standard input: is empty" in told[2].error
+    assert list(analyze_sources(recognizer, [])) == []
+
+
+def test_a_limit_of_the_recognizer_holds(folder: Path) -> None:
+    strict = mien.load("nano", max_pixels=310 * 310)
+    errors = [
+        analysis.error for _, analysis in analyze_sources(strict, find_sources([folder / "0.jpg", folder / "6.jpg"]))
+    ]
+    assert errors[0] == ""
+    assert "megapixels, above the limit" in errors[1]
+
+
+def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path) -> None:
+    """However many there are."""
+    taken = 0
+
+    def endless() -> Iterator[Source]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Source(str(folder / "0.jpg"), Path("0.jpg"))
+
+    most = 2 * min(parallel.READERS, threads()) + 1
+    reading = parallel._read_ahead(recognizer, endless())
+    for count in range(1, 4):
+        next(reading)
+        assert taken <= count - 1 + most
+    reading.close()
+
+
+def test_pictures_have_room_before_they_are_decoded(
+    recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the size that their headers tell, in their order, and however many threads decode."""
+    took: list[tuple[int, int]] = []
+
+    class Watched(Room):
+        def take(self, turn: int, amount: int) -> bool:
+            taken = super().take(turn, amount)
+            took.append((turn, amount))
+            most.append(self.held)
+            return taken
+
+    most: list[int] = []
+    told = [300 * 300, 512 * 512, 360 * 360, 0, 420 * 420, 90 * 120, 480 * 480, 0]  # the second is cut off
+    monkeypatch.setattr(parallel, "Room", Watched)
+    monkeypatch.setattr(parallel, "threads", lambda: 4)
+    monkeypatch.setattr(parallel, "AHEAD", 3 * 420 * 420)  # a larger one has no other beside it
+    pictures = [picture for _, picture in parallel._read_ahead(recognizer, find_sources([folder]))]
+    assert sorted(took) == [(turn, 3 * pixels) for turn, pixels in enumerate(told)]
+    assert max(most) == 3 * 512 * 512
+    assert [0 if isinstance(picture, str) else picture.nbytes // 3 for picture in pictures] == [
+        pixels if turn != 1 else 0 for turn, pixels in enumerate(told)
+    ]
+
+
+def test_stopped_early_no_thread_stays(recognizer: Recognizer, folder: Path) -> None:
+    reading = analyze_sources(recognizer, find_sources([folder]))
+    next(reading)
+    reading.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("mien-read")]
+
+
+@pytest.mark.parametrize("name", ["seen/deep/a.jpg", "a.png"])
+def test_the_annotated_copy_is_written(recognizer: Recognizer, tmp_path: Path, name: str) -> None:
+    source = Source(str(sample()), Path("a.jpg"))
+    analysis = recognizer.analyze(sample())
+    parallel.write_annotated(recognizer, source, analysis, tmp_path / name)
+    written = cv2.imread(str(tmp_path / name)).astype(int)
+    assert np.abs(written - annotate(PORTRAIT, analysis)).mean() < (1.5 if name.endswith("jpg") else 1e-9)
+    assert [f.name for f in (tmp_path / name).parent.iterdir()] == [Path(name).name]
+
+
+def test_the_copy_of_a_stamp_is_large_enough_for_letters(recognizer: Recognizer, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "stamp.png"), cv2.resize(PORTRAIT[40:200, 150:300], (48, 48)))
+    stamp = mien.load("nano", detector="whole")
+    [(source, analysis)] = analyze_sources(stamp, find_sources([tmp_path / "stamp.png"]))
+    parallel.write_annotated(stamp, source, analysis, tmp_path / "seen.png")
+    wanted = annotate(*enlarged(read_picture(source.name), analysis))
+    assert np.array_equal(cv2.imread(str(tmp_path / "seen.png")), wanted)
+    assert wanted.shape == (336, 336, 3)
+
+
+def test_a_copy_that_cannot_be_written_or_read_is_one_sentence(recognizer: Recognizer, tmp_path: Path) -> None:
+    source, analysis = Source(str(sample()), Path("a.jpg")), recognizer.analyze(sample())
+    (tmp_path / "file").touch()
+    with pytest.raises(MienError, match=r"cannot write .*a\.jpg"):
+        parallel.write_annotated(recognizer, source, analysis, tmp_path / "file" / "a.jpg")
+    with pytest.raises(PictureError, match="there is no such file"):
+        parallel.write_annotated(
+            recognizer, Source(str(tmp_path / "gone"), Path("a.jpg")), analysis, tmp_path / "a.jpg"
+        )

@@ -1,0 +1,281 @@
+"""From a picture to what its faces express, with the shipped nets and with one whose answers are known by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+import nets
+from mien.detection.detectors import find_detector
+from mien.errors import MienError, ModelError, PictureError
+from mien.imaging.crop import CropRule
+from mien.imaging.load import read_picture
+from mien.prior import adjusted
+from mien.recognition import Recognizer, sample
+from mien.recognition.recognizer import DEFAULT
+from mien.recognition.results import UNCERTAIN
+
+PORTRAIT = read_picture(sample())
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return mien.load("nano")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return nets.write_net(tmp_path_factory.mktemp("net") / "toy", crop=CropRule(margin=0.25, shift_y=-0.1))
+
+
+def group(count: int) -> np.ndarray:
+    """So many portraits side by side, each a little smaller than the one before."""
+    made = np.full((400, 400 * count, 3), 128, np.uint8)
+    for i in range(count):
+        side = 400 - 40 * i
+        made[:side, 400 * i : 400 * i + side] = cv2.resize(PORTRAIT, (side, side), interpolation=cv2.INTER_AREA)
+    return made
+
+
+def test_the_sample_is_read(recognizer: Recognizer) -> None:
+    told = recognizer.analyze(sample())
+    assert (told.source, told.width, told.height, told.error) == (str(sample()), 512, 512, "")
+    assert (told.model, told.detector) == ("nano", "yunet")
+    (face,) = told.faces
+    assert face.label == "happy"
+    assert face.labels == recognizer.labels.names
+    assert face.confidence == max(face.probabilities) > 0.5
+    assert sum(face.probabilities) == pytest.approx(1, abs=1e-5)
+    assert len(face.landmarks) == 5
+    assert json.loads(json.dumps(told.to_dict()))["faces"][0]["label"] == "happy"
+
+
+def test_without_a_name_it_is_the_default() -> None:
+    assert mien.load().model.card.name == DEFAULT
+
+
+def test_a_face_goes_through_the_cards_crop_rule_and_the_net(toy: Path) -> None:
+    recognizer = mien.load(toy)
+    (found,) = find_detector("yunet")(PORTRAIT)
+    longer = max(found.box.width, found.box.height)
+    wide = 1.5 * longer
+    middle = found.box.left + found.box.width / 2, found.box.top + found.box.height / 2 - 0.1 * longer
+    grey = cv2.cvtColor(PORTRAIT, cv2.COLOR_BGR2GRAY)
+    scale = cv2.getRectSubPix(grey, (round(wide), round(wide)), (middle[0] - 0.5, middle[1] - 0.5))
+    by_hand = cv2.resize(scale, (48, 48), interpolation=cv2.INTER_AREA)
+    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, [found])
+    assert cut_NHW.shape == (1, 48, 48)
+    assert np.abs(cut_NHW[0].astype(int) - by_hand).mean() < 2
+    (face,) = recognizer.analyze(PORTRAIT, order="bgr").faces
+    assert face.box == found.box
+    np.testing.assert_allclose(face.probabilities, nets.by_hand(cut_NHW, 7)[0], atol=2e-5)
+
+
+def test_whole_takes_the_picture_as_it_is(toy: Path) -> None:
+    """The card's crop rule is about a detector's boxes, and here there is none."""
+    pixels = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
+    (face,) = mien.load(toy, detector="whole").analyze(pixels).faces
+    np.testing.assert_allclose(face.probabilities, nets.by_hand(pixels[None], 7)[0], atol=2e-5)
+
+
+def test_no_face_is_no_error(recognizer: Recognizer) -> None:
+    told = recognizer.analyze(np.zeros((60, 80, 3), np.uint8), order="rgb")
+    assert (told.faces, told.error, told.width, told.height, told.source) == ((), "", 80, 60, "")
+
+
+@pytest.mark.parametrize("order", ["bgr", "rgb"])
+def test_colours_in_either_order(recognizer: Recognizer, order: str) -> None:
+    array = PORTRAIT if order == "bgr" else PORTRAIT[:, :, ::-1]
+    assert recognizer.analyze(array, order=order).faces == recognizer.analyze(sample()).faces
+
+
+def test_pil_and_bytes(recognizer: Recognizer) -> None:
+    wanted = recognizer.analyze(sample()).faces
+    with Image.open(sample()) as image:
+        assert recognizer.analyze(image).faces == wanted
+    assert recognizer.analyze(sample().read_bytes()).faces == wanted
+
+
+def test_a_photo_on_its_side_is_turned(recognizer: Recognizer, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    file = tmp_path / "side.jpg"
+    with Image.open(sample()) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(file, exif=exif, quality=95)
+    (face,) = recognizer.analyze(file).faces
+    (wanted,) = recognizer.analyze(sample()).faces
+    assert face.label == wanted.label
+    assert face.box.left == pytest.approx(wanted.box.left, abs=2)
+
+
+def test_several_faces_from_left_to_right_and_the_largest(recognizer: Recognizer) -> None:
+    faces = recognizer.analyze(group(4), order="bgr").faces
+    assert [int(face.box.left // 400) for face in faces] == [0, 1, 2, 3]
+    largest = mien.load("nano", max_faces=2).analyze(group(4)[:, ::-1], order="bgr").faces
+    assert [int(face.box.left // 400) for face in largest] == [2, 3]
+
+
+def test_below_min_confidence_the_label_is_uncertain() -> None:
+    (sure,) = mien.load("nano").analyze(sample()).faces
+    strict = mien.load("nano", min_confidence=1.0)
+    (unsure,) = strict.analyze(sample()).faces
+    assert unsure == replace(sure, label=UNCERTAIN)
+    (exact,) = mien.load("nano", min_confidence=sure.confidence).analyze(sample()).faces
+    assert exact == sure
+
+
+def test_tta_is_the_nets(recognizer: Recognizer) -> None:
+    analysis = mien.load("nano", tta="flip").analyze(sample())
+    assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
+    (flipped,) = analysis.faces
+    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, recognizer.pipeline.detect(PORTRAIT))
+    np.testing.assert_array_equal(flipped.probabilities, recognizer.model.probabilities(cut_NHW, tta="flip")[0])
+    np.testing.assert_array_equal(recognizer.probabilities(cut_NHW, tta="flip")[0], flipped.probabilities)
+    assert flipped.probabilities != recognizer.analyze(sample()).faces[0].probabilities
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_prior_adjusts_each_analysis(tta: str) -> None:
+    plain, adjusting = (mien.load("nano", tta=tta, prior=prior) for prior in (None, {"disgust": 0.4}))
+    assert adjusting.model.prior is not None
+    shares = tuple(adjusting.model.prior.shares.values())
+    assert plain.model.card.class_frequencies is not None
+    pictures = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
+    pairs = zip(*(reader.analyze_many(pictures, order="bgr") for reader in (plain, adjusting)), strict=True)
+    for without, with_prior in pairs:
+        for a, b in zip(without.faces, with_prior.faces, strict=True):
+            p_NK = np.array([a.probabilities], np.float32)
+            wanted_NK = adjusted(p_NK, plain.model.card.class_frequencies.assumed, shares)
+            assert np.array_equal(np.array([b.probabilities], np.float32), wanted_NK)
+            assert b.label == b.labels[wanted_NK[0].argmax()]
+            assert b.probabilities[1] > 3 * a.probabilities[1]
+    name = f"nano+prior({adjusting.model.prior.name})" + ("+flip" if tta == "flip" else "")
+    assert adjusting.analyze(sample()).model == name
+    assert ",disgust=0.4," in name
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 64])
+def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Path) -> None:
+    images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"no picture", sample().read_bytes(), group(2)]
+    images.append(tmp_path / "none.jpg")
+    told = list(recognizer.analyze_many(images, order="bgr", batch=batch))
+    assert [len(a.faces) for a in told] == [1, 0, 3, 0, 1, 2, 0]
+    assert [bool(a.error) for a in told] == [False] * 3 + [True, False, False, True]
+    for image, one in zip(images, told, strict=True):
+        if one.error:
+            with pytest.raises(PictureError) as why:
+                recognizer.analyze(image, order="bgr")
+            assert one.error == str(why.value)
+            assert (one.width, one.height, one.faces) == (0, 0, ())
+        else:
+            alone = recognizer.analyze(image, order="bgr")
+            assert replace(one, faces=()) == replace(alone, faces=())
+            for face, wanted in zip(one.faces, alone.faces, strict=True):
+                assert face.box == wanted.box
+                np.testing.assert_allclose(face.probabilities, wanted.probabilities, atol=1e-5)
+    assert told[-1].source == str(tmp_path / "none.jpg")
+    assert list(recognizer.analyze_many([])) == []
+
+
+def test_many_holds_no_more_than_a_batch(recognizer: Recognizer) -> None:
+    """An analysis comes as soon as a batch is full, and no picture is taken before it is wanted."""
+    taken = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield PORTRAIT
+
+    told = recognizer.analyze_many(endless(), order="bgr", batch=3)
+    assert taken == 0
+    for wanted in (3, 3, 3, 6):
+        next(told)
+        assert taken == wanted
+
+
+def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
+    for images, options, says in (
+        ([PORTRAIT], {}, "say order="),
+        ([None], {}, "got NoneType"),
+        *(
+            ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch is a whole number above 0, got {batch}")
+            for batch in (0, 2.5, True)
+        ),
+        ("a.jpg", {}, "a list of pictures, got one str; put it in a list"),
+        (b"GIF89a", {}, "got one bytes"),
+        (7, {}, "got one int"),
+    ):
+        with pytest.raises(MienError, match=says):
+            list(recognizer.analyze_many(images, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"detector": "mtcnn"}, "there are: yunet, whole"),
+        ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
+        ({"min_confidence": float("nan")}, "min_confidence must be a number from 0 to 1"),
+        ({"tta": "ten"}, "tta must be one of none, flip"),
+        ({"prior": "bored=0.5"}, "in the prior, 'bored' is no class"),
+        ({"threshold": 0}, "threshold is a score"),
+        ({"longest_side": 3}, "from 32 on"),
+        ({"max_faces": 0}, "max_faces must be a whole number above 0"),
+        ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
+        ({"threads": 0, "detector": "whole"}, "threads is a whole number"),
+        ({"detector": []}, "no detector is called"),
+        ({"max_pixels": None}, "max_pixels must be a whole number above 0"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(MienError, match=says):
+        mien.load("nano", **options)
+
+
+def test_unknown_nets_are_told() -> None:
+    with pytest.raises(ModelError, match="shipped are: "):
+        mien.load("no_such_net")
+
+
+def test_limits_are_options() -> None:
+    with pytest.raises(PictureError, match="above the limit"):
+        mien.load("nano", max_pixels=1000).analyze(sample())
+    with pytest.raises(PictureError, match="above the limit"):
+        mien.load("nano", max_bytes=1000).analyze(sample())
+
+
+def test_many_threads_may_ask_at_once(recognizer: Recognizer) -> None:
+    pictures = [np.ascontiguousarray(group(3)[:, : 400 + 90 * i]) for i in range(8)]
+    alone = [recognizer.analyze(p, order="bgr") for p in pictures]
+    with ThreadPoolExecutor(6) as pool:
+        for told, wanted in zip(pool.map(lambda p: recognizer.analyze(p, order="bgr"), pictures), alone, strict=True):
+            assert told == wanted
+
+
+def test_a_fresh_interpreter_without_torch_reads_the_sample() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'matplotlib', 'PIL', 'onnx', 'av', 'pyarrow'):\n"
+        "    sys.modules[name] = None\n"
+        "import mien, mien.recognition\n"
+        "assert 'onnxruntime' not in sys.modules\n"
+        "print(mien.load().analyze(mien.recognition.sample()).faces[0].label)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "happy\n"), done.stderr
+
+
+def test_it_shows_what_it_is(recognizer: Recognizer) -> None:
+    assert repr(recognizer).startswith("<mien.Recognizer 'nano' with yunet: angry, ")

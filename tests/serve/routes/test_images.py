@@ -1,0 +1,291 @@
+"""What the service answers when all is well, and what it says of each thing that is not."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import clips
+import mien
+from mien.imaging.load import MAX_PIXELS
+from mien.prior import adjusted
+from mien.recognition import sample
+from mien.serve import schema
+from mien.serve.query import chosen
+from mien.serve.routes.page import FOLDER
+from served import Served, running
+
+PORTRAIT = sample().read_bytes()
+FORM = ("files", ("portrait.jpg", PORTRAIT))
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    """What the library reads in the portrait."""
+    return mien.load("nano", threads=1).analyze(PORTRAIT).to_dict()
+
+
+def error(got: httpx.Response) -> dict[str, str]:
+    assert set(got.json()) == {"error"}
+    assert set(got.json()["error"]) == {"code", "message", "hint"}
+    return got.json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", None])
+def test_one_raw_picture(served: Served, expected: dict[str, Any], kind: str | None) -> None:
+    got = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
+    assert got.status_code == 200
+    assert got.json() == {"results": [expected]}
+
+
+def test_many_files_in_their_order_with_one_that_cannot_be_read(served: Served, expected: dict[str, Any]) -> None:
+    files = [FORM, ("files", ("../etc/\\notes.txt", b"no picture")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
+    got = served.http.post("/v1/analyze", files=files).json()["results"]
+    assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
+    assert [len(one["faces"]) for one in got] == [1, 0, 1]
+    assert got[0] == {**expected, "source": "portrait.jpg"}
+    assert got[1]["error"].startswith("notes.txt: begins like no picture")
+
+
+def test_one_file_that_cannot_be_read_is_an_error(served: Served) -> None:
+    got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no picture")})
+    assert got.status_code == 422
+    told = error(got)
+    assert told["code"] == "unreadable_picture"
+    assert told["message"].startswith("notes.txt: begins like no picture")
+
+
+def test_options_are_those_of_the_library(served: Served) -> None:
+    load = {name: one.default for name, one in inspect.signature(mien.load).parameters.items()}
+    api = served.http.get("/openapi.json").json()["paths"]
+    for path in ("/v1/analyze", "/v1/video"):
+        told = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
+        shared = {"min_confidence", "tta", "threshold", "max_faces"}
+        assert {name: told[name] for name in shared} == {name: load[name] for name in shared}
+
+    def read(**options: object) -> dict[str, Any]:
+        return served.http.post("/v1/analyze", params=options, content=PORTRAIT).json()["results"][0]
+
+    assert read(threshold=1)["faces"] == []
+    assert read(min_confidence=1)["faces"][0]["label"] in ("uncertain", "happy")
+    plain, flipped = read()["faces"][0]["probabilities"], read(tta="flip")["faces"][0]["probabilities"]
+    assert flipped == mien.load("nano", threads=1, tta="flip").analyze(PORTRAIT).faces[0].to_dict()["probabilities"]
+    assert plain.keys() == flipped.keys()
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_service_with_a_prior_adjusts_each_face(served: Served, tta: str) -> None:
+    with running(prior="balanced") as balanced:
+        told = [
+            one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
+        ]
+        assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
+    (without,), (with_prior,) = (one["results"][0]["faces"] for one in told)
+    wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
+    assert with_prior == wanted["faces"][0]
+    assert told[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
+    p_NK = np.array([list(without["probabilities"].values())], np.float32)
+    frequencies = mien.model.read_card("nano").class_frequencies
+    assert frequencies is not None
+    wanted_NK = adjusted(p_NK, frequencies.assumed, [1 / 7] * 7)
+    np.testing.assert_allclose([list(with_prior["probabilities"].values())], wanted_NK, atol=1e-3)
+    assert np.abs(wanted_NK - p_NK).max() > 0.01
+
+
+def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
+    for asked, given in ((None, 64), (64, 64), (3, 3)):
+        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).max_faces == given
+    (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
+    assert len(told["faces"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("min_confidence", "2"), ("min_confidence", "nan"), ("tta", "twice"), ("threshold", "0"), ("max_faces", "65")],
+)
+def test_options_out_of_range(served: Served, option: str, value: str) -> None:
+    got = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
+    assert got.status_code == 422
+    assert error(got)["code"] == "invalid_option"
+    assert error(got)["message"].startswith(f"{option}: ")
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze?max_fases=3", "/v1/video?tta=none&Every=2"])
+def test_options_that_are_not_there(served: Served, path: str) -> None:
+    got = served.http.post(path, content=PORTRAIT)
+    assert (got.status_code, error(got)["code"]) == (422, "invalid_option")
+    assert "max_faces" in error(got)["hint"]
+
+
+def test_a_look_without_the_body(served: Served) -> None:
+    for path in ("/", "/healthz"):
+        got = served.http.head(path)
+        assert (got.status_code, got.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ({"content": b""}, 400, "no_file"),
+        ({"files": {"files": ("a.jpg", b"")}}, 400, "no_file"),
+        ({"files": {"photo": ("a.jpg", PORTRAIT)}}, 422, "unknown_field"),
+        ({"json": {"url": "http://127.0.0.1/a.jpg"}}, 415, "unsupported_media_type"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "damaged_form"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary=y"}}, 400, "damaged_form"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary*=x; boundary*0=y"}}, 400,
+         "damaged_form"),
+        ({"files": {"files": ("a", b"x")}, "data": {"model": "photo"}}, 422, "unknown_field"),
+        ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_picture"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken(served: Served, sent: dict[str, Any], status: int, code: str) -> None:
+    got = served.http.post("/v1/analyze", **sent)
+    assert (got.status_code, error(got)["code"]) == (status, code)
+
+
+def test_more_parts_than_are_taken(served: Served) -> None:
+    got = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
+    assert (got.status_code, error(got)["code"]) == (413, "too_many_files")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("POST", "/v1/analyze/", 404, "not_found"),
+        ("GET", "/v1/analyze", 405, "method_not_allowed"),
+    ],
+)
+def test_addresses_that_are_not_there(served: Served, method: str, path: str, status: int, code: str) -> None:
+    got = served.http.request(method, path)
+    assert (got.status_code, error(got)["code"]) == (status, code)
+
+
+def test_a_fault_of_our_own_tells_nothing_of_itself() -> None:
+    with running() as broken:
+        broken.service.photos = None  # type: ignore[assignment]
+        got = broken.http.post("/v1/analyze", content=PORTRAIT)
+        assert (got.status_code, error(got)["code"]) == (500, "internal")
+        assert "None" not in got.text
+
+
+def test_models_with_their_cards(served: Served) -> None:
+    told = served.http.get("/v1/models").json()["models"]
+    assert [(one["name"], one["routes"]) for one in told] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
+    assert told[0]["card"]["not_for"]
+    assert told[0]["labels"] == list(mien.FER7.names)
+
+
+def test_a_video(served: Served, tmp_path: Path) -> None:
+    film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(6))
+    told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
+    frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
+    assert told["frames"] == frames
+    assert (told["source"], told["model"], told["notes"]) == ("a.mp4", "nano", [])
+    assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
+
+
+def test_videos_that_are_none_too_long_or_would_open_others(served: Served, tmp_path: Path) -> None:
+    secret = clips.make(tmp_path / "secret.mp4", lambda i: clips.still(64, 48), clips.even(3))
+    lists = [
+        f"ffconcat version 1.0\nfile {secret}\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n",
+    ]
+    for body in ("nonsense", *lists):
+        got = served.http.post("/v1/video", content=body.encode())
+        assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
+        assert str(secret) not in got.text
+    long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], sound=None)
+    got = served.http.post("/v1/video", content=long.read_bytes())
+    assert (got.status_code, error(got)["code"]) == (413, "too_long")
+
+
+def test_videos_without_the_extra(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    got = served.http.post("/v1/video", content=b"video")
+    assert (got.status_code, error(got)["code"]) == (501, "not_installed")
+
+
+def test_a_video_of_frames_that_are_too_large(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.serve.routes.video.PIXELS", 10_000)
+    large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), sound=None)
+    got = served.http.post("/v1/video", content=large.read_bytes())
+    assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
+    assert "160 x 120" in error(got)["message"]
+
+
+def test_openapi_tells_the_shapes_that_come(served: Served, expected: dict[str, Any]) -> None:
+    schema.ResultsShape.model_validate({"results": [expected]}, extra="forbid")
+    told = served.http.get("/openapi.json").json()
+    assert set(told["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
+
+
+def test_health_readiness_and_metrics(served: Served) -> None:
+    assert served.http.get("/healthz").json() == {"status": "alive"}
+    assert served.http.get("/readyz").json() == {"status": "ready"}
+    served.http.post("/v1/analyze", content=PORTRAIT)
+    text = served.http.get("/metrics").text
+    for line in ('mien_pictures_total{outcome="read"}', "mien_batch_faces_bucket", "process_resident_memory_bytes"):
+        assert line in text
+    assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
+
+
+def test_addresses_and_methods_of_strangers_make_no_meters(served: Served) -> None:
+    for name in ("/a", "/b"):
+        served.http.request("BREW", name)
+    text = served.http.get("/metrics").text
+    assert 'mien_requests_total{method="other",route="other",status="404"}' in text
+    assert "BREW" not in text
+
+
+def test_the_page_and_its_files(served: Served) -> None:
+    assert served.http.get("/").content == (FOLDER / "index.html").read_bytes()
+    assert served.http.get("/page/index.html").headers["content-type"].startswith("text/html")
+    assert served.http.get("/sample.jpg").content == PORTRAIT
+    for path in ("/page/../page.py", "/page/%2e%2e%2fpage.py", "/page/page.py", "/page/"):
+        assert served.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/style.css", "/sample.jpg", "/docs.css"])
+def test_what_the_browser_has_is_not_sent_again(served: Served, path: str) -> None:
+    first = served.http.get(path)
+    tag = first.headers["ETag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = served.http.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+        assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "no-cache"
+        assert again.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
+    for other in ('"other"', tag.strip('"'), ""):
+        got = served.http.get(path, headers={"If-None-Match": other})
+        assert (got.status_code, got.content) == (200, first.content)
+
+
+def test_a_file_that_has_changed_is_sent_again(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tag is of what it holds, not of when it was written."""
+    monkeypatch.setattr("mien.serve.routes.page.FOLDER", tmp_path)
+    file, tags = tmp_path / "a.js", []
+    for text in ("one", "two", "one"):
+        file.write_text(text)
+        os.utime(file, (len(tags), len(tags) % 2))
+        got = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
+        assert (got.status_code, got.text) == (200, text)
+        tags.append(got.headers["ETag"])
+    assert tags[0] == tags[2] != tags[1]
+
+
+def test_the_list_of_addresses_needs_nothing_from_elsewhere(served: Served) -> None:
+    got = served.http.get("/docs")
+    assert got.status_code == 200
+    assert "http://" not in got.text
+    assert "https://" not in got.text
+    for path in served.http.get("/openapi.json").json()["paths"]:
+        assert f"</span> {path}</h2>" in got.text
+    assert "<code>results</code>" in got.text
+    assert served.http.get("/docs.css").headers["content-type"].startswith("text/css")

@@ -1,0 +1,196 @@
+"""The card of a net and the crop rule on it: round trips, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import nets
+from mien.errors import MienError
+from mien.imaging.load import CropRule
+from mien.labels import FER7, FERPLUS8, LabelSet
+from mien.model import read_card, shipped_models
+from mien.model_card import NOT_FOR, Calibration, Card, Score
+from mien.prior import ClassFrequencies
+
+VAL = Score("val", "official", "labels", "none", 35, 0.6, 0.4, 0.7, 0.5, 1.1, 0.04, True)
+TEST = replace(VAL, split="test", selected_on=False)
+FREQUENCIES = ClassFrequencies.of((0.14, 0.015, 0.145, 0.25, 0.17, 0.11, 0.17), 0.5, 0.25)
+CARD = nets.card_for(
+    b"",
+    scores=(replace(VAL, balanced_ece=0.1), replace(VAL, protocol="clean"), replace(VAL, tta="flip")),
+    test=(TEST,),
+    class_frequencies=FREQUENCIES,
+    calibration=Calibration(1.5, "val", 35, 0.1, 0.05, 0.2, 0.15),
+)
+
+
+def test_round_trip_gives_the_same_card_and_text_for_people() -> None:
+    text = CARD.to_json()
+    assert Card.from_json(text, "card.json") == CARD
+    assert Card.from_json(text, "card.json").to_json() == text
+    told = json.loads(text)
+    assert told["format"] == "mien card 2"
+    assert told["class_frequencies"]["assumed"] == list(FREQUENCIES.assumed)
+    assert told["labels"] == {"set": "fer7", "names": list(FER7.names)}
+    assert told["test"][0]["split"] == "test"
+    assert told["licence"] == "MIT"
+    assert any("AI Act" in line for line in told["not_for"])
+
+
+def test_first_format_is_read_without_frequencies() -> None:
+    """As an earlier version wrote it: without the fields that came with the second format."""
+    told = json.loads(CARD.to_json())
+    del told["class_frequencies"], told["calibration"]["balanced_ece_before"], told["calibration"]["balanced_ece_after"]
+    for score in (*told["scores"], *told["test"]):
+        del score["balanced_ece"]
+    card = Card.from_json(json.dumps({**told, "format": "mien card 1"}), "card.json")
+    assert card.class_frequencies is None
+    assert card.calibration == replace(CARD.calibration, balanced_ece_before=None, balanced_ece_after=None)
+    assert card.scores[0] == VAL
+    assert Card.from_json(card.to_json(), "card.json") == card
+    assert json.loads(card.to_json())["format"] == "mien card 2"
+
+
+@pytest.mark.parametrize("labels", [FERPLUS8, LabelSet("custom", ("bored", "keen"))], ids=["ferplus8", "own"])
+def test_label_sets_survive_the_round_trip(labels: LabelSet) -> None:
+    card = nets.card_for(b"", labels)
+    assert Card.from_json(card.to_json(), "c").labels == labels
+
+
+def test_a_card_begins_without_test_figures_and_with_what_it_is_not_for() -> None:
+    card = nets.card_for(b"")
+    assert card.test == ()
+    assert card.not_for == NOT_FOR
+
+
+def test_shipped_cards_assume_what_they_were_trained_on() -> None:
+    for name in shipped_models():
+        frequencies = read_card(name).class_frequencies
+        assert frequencies is not None
+        assert frequencies.assumed == frequencies.training
+        assert (frequencies.training_strength, frequencies.export_strength) == (0, 0)
+        assert min(frequencies.training) < 0.02 < 0.25 < max(frequencies.training)
+
+
+def test_scores_of_one_kind_replace_each_other_and_no_others() -> None:
+    first, better = CARD.scores[0], replace(VAL, accuracy=0.65)
+    new = CARD.with_scores((better,))
+    assert better in new.scores
+    assert first not in new.scores
+    assert len(new.scores) == 3
+    assert new.test == (TEST,)
+    filled = nets.card_for(b"").with_scores((TEST,), test=True)
+    assert filled.test == (TEST,)
+    assert filled.scores == ()
+    assert filled.with_scores((replace(TEST, n=36),), test=True).test[0].n == 36
+
+
+def test_test_figures_have_one_place() -> None:
+    for misplaced in ({"scores": (TEST,)}, {"test": (VAL,)}):
+        with pytest.raises(MienError, match="figures of a test split belong into a card's test"):
+            nets.card_for(b"", **misplaced)
+
+
+def changed(**fields: Any) -> str:
+    return json.dumps({**json.loads(CARD.to_json()), **fields})
+
+
+def replaced(**fields: Any) -> dict[str, Any]:
+    """The class frequencies in the JSON of a card, with other `fields`."""
+    return {**json.loads(CARD.to_json())["class_frequencies"], **fields}
+
+
+def without(name: str) -> str:
+    return json.dumps({k: v for k, v in json.loads(CARD.to_json()).items() if k != name})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is no card: not JSON"),
+        ("[1]", "is no card of this mien: its format is None, expected 'mien card 2'"),
+        (changed(format="mien card 3"), "its format is 'mien card 3'"),
+        (without("parity"), "lacks parity"),
+        (without("class_frequencies"), "lacks class_frequencies"),
+        (changed(format="mien card 1"), "has an unknown class_frequencies"),
+        (changed(class_frequencies={"training": [1]}), ""),
+        (changed(class_frequencies=replaced(assumed=[0.5, 0.5])), "7 training class frequencies and 2 assumed"),
+        (changed(class_frequencies=replaced(assumed=[0.5, 0.5], training=[0.5, 0.5])), "has 2 class frequencies"),
+        (changed(extra=1), "has an unknown extra"),
+        (changed(name="a/b"), "a net's name has letters, digits"),
+        (changed(name="../up"), "a net's name has letters, digits"),
+        (changed(sha256="abc"), "64 hex digits"),
+        (changed(side=0), "a card's side is a whole number above 0, got 0"),
+        (changed(parameters=True), "a card's parameters is a whole number above 0"),
+        (changed(flops=1.5), "a card's flops is a whole number above 0"),
+        (changed(storage="int4"), "storage is one of float32, float16, int8"),
+        (changed(parity="small"), "a card's parity is a number from 0 on"),
+        (changed(parity=float("nan")), "a card's parity is a number from 0 on"),
+        (changed(labels={"set": "fer7", "names": ["a", "a"]}), "repeated class name"),
+        (changed(labels=["a", "b"]), ""),
+        (changed(crop={"margin": 0}), "a crop rule has the fields margin"),
+        (changed(scores=[5]), ""),
+        (changed(scores=[json.loads(CARD.to_json())["scores"][0]] * 2), "two scores of one kind"),
+        (changed(calibration={"temperature": 1}), ""),
+        (changed(recipe="none"), ""),
+        (changed(not_for="anything"), "not_for a list of texts"),
+        (changed(licence=None), "licence is text"),
+    ],
+)
+def test_what_is_no_card_is_one_sentence_with_its_file(text: str, says: str) -> None:
+    with pytest.raises(MienError) as why:
+        Card.from_json(text, "some/card.json")
+    assert str(why.value).startswith("some/card.json: ")
+    assert says in str(why.value)
+    assert "\n" not in str(why.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("protocol", "tidy"), ("against", "me"), ("tta", "ten"), ("n", 0), ("accuracy", -0.1), ("ece", float("inf")),
+     ("nll", None), ("low", True), ("balanced_ece", -0.1)],
+)  # fmt: skip
+def test_a_score_is_checked_where_it_is_born(field: str, value: object) -> None:
+    with pytest.raises(MienError, match=f"a score's {field} is"):
+        replace(VAL, **{field: value})
+
+
+@pytest.mark.parametrize("field", ["temperature", "n", "ece_before", "ece_after", "balanced_ece_after"])
+def test_a_calibration_is_checked_where_it_is_born(field: str) -> None:
+    with pytest.raises(MienError, match=field):
+        replace(Calibration(1.0, "val", 35, 0.1, 0.1), **{field: -1})
+    with pytest.raises(MienError, match="temperature is above 0"):
+        Calibration(0, "val", 35, 0.1, 0.1)
+
+
+def test_crop_rule_round_trip() -> None:
+    rule = CropRule(margin=0.2, shift_y=-0.1, upright=True, provisional=False)
+    assert CropRule.from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
+    assert CropRule().provisional
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"margin": "wide"}, "margin is a number"),
+        ({"margin": float("nan")}, "margin is a number"),
+        ({"margin": True}, "margin is a number"),
+        ({"margin": -0.5}, "margin is above -0.5 and at most 2"),
+        ({"shift_x": 2.1}, "shift_x is above -0.5 and at most 2"),
+        ({"upright": 1}, "upright is true or false"),
+        ({"provisional": "no"}, "provisional is true or false"),
+    ],
+)
+def test_crop_rule_refuses(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(MienError, match=says):
+        CropRule(**fields)
+
+
+@pytest.mark.parametrize("told", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
+def test_crop_rule_of_other_fields(told: Any) -> None:
+    with pytest.raises(MienError, match="a crop rule has the fields margin, shift_x, shift_y, upright, provisional"):
+        CropRule.from_dict(told)

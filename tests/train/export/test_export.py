@@ -1,0 +1,678 @@
+"""A trained net as a file: it says what torch says, from pixels on; its card tells how well; and what is refused."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+import mien
+from mien import files as mien_files
+from mien.data import sketch, write_csv
+from mien.data.dataset import Dataset
+from mien.errors import DataError, MienError, MissingSplit, RunError
+from mien.evaluation.protocols import judge_model
+from mien.evaluation.statistics import calibration, metrics
+from mien.labels import FERPLUS8
+from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, Card
+from mien.train import Recipe, Run, export, find_weights, train
+from mien.train.batches import normalise
+from mien.train.export.onnx_graph import (
+    UNUSED,
+    Reader,
+    as_bytes,
+    as_half,
+    class_weights,
+    graph_of,
+    narrowed,
+    quantised,
+    with_temperature,
+)
+from mien.train.models import MODELS, build_model
+from mien.train.models.base import FaceNet
+from mien.train.runs.checkpoint import Tensors, digest
+from mien.train.runs.graph_state import state_of  # fmt: skip
+
+NAMES = sorted(set(MODELS) - {"seed_cnn"})  # its narrower copies are the same code
+FACES = sketch(train=0, val=9, test=0)["val"].pixels_NHW
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sketch as a file, with two of its training faces among those of validation."""
+    file = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    data = sketch(train=140, val=70, test=35)
+    train_, val = data["train"], data["val"]
+    val = replace(val, pixels_NHW=np.concatenate([train_.pixels_NHW[:2], val.pixels_NHW[2:]]))
+    write_csv(file, replace(data, splits={**data.splits, "val": val}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def data(csv: Path) -> Dataset:
+    return mien.load_data(csv)
+
+
+@pytest.fixture(scope="module")
+def run(data: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(replace(small, model="seed_cnn_eighth"), data, tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.fixture(scope="module")
+def net(run: Run, data: Dataset) -> Path:
+    """The folder of the net that was made of `run`."""
+    folder = run.folder.parent / "nets" / "small"
+    export(run.folder, folder, data)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def released(run: Run) -> Callable[..., Path]:
+    """Writes the weights of `run`, changed, as a file."""
+
+    def release(name: str, change: Callable[[dict[str, Tensor]], Tensors]) -> Path:
+        file, weights = run.folder.parent / f"{name}.safetensors", find_weights(run.folder)
+        replace(weights, tensors=change({k: v.clone() for k, v in weights.tensors.items()})).release(file)
+        return file
+
+    return release
+
+
+SKEWED = (0.05, 0.3, 0.05, 0.3, 0.1, 0.1, 0.1)
+
+
+@pytest.fixture
+def skewed(run: Run, tmp_path: Path) -> Path:
+    """The weights of `run`, as if they had learned from classes of these frequencies."""
+    weights = find_weights(run.folder)
+    file = tmp_path / "skewed.safetensors"
+    replace(weights, about={**weights.about, "class_frequencies": SKEWED}).release(file)
+    return file
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are written as a graph once, which takes seconds, however often they are exported."""
+    made: dict[str, onnx.ModelProto] = {}
+
+    def once(reader: Reader, labels: Sequence[str]) -> onnx.ModelProto:
+        name = digest(reader.net.state_dict(), json.dumps(labels))
+        return made.setdefault(name, made.get(name) or graph_of(reader, labels))
+
+    monkeypatch.setattr(sys.modules["mien.train.export.export"], "graph_of", once)
+
+
+def alive(name: str, classes: int = 7) -> FaceNet:
+    """A net with fresh weights whose normalisation has seen faces and whose head is strong enough to part them."""
+    torch.manual_seed(0)
+    built, x_NCHW = build_model(name, classes), torch.from_numpy(FACES).unsqueeze(1).float() / 64 - 2
+    for layer in built.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # what it has seen last is what it knows
+    with torch.no_grad():
+        built.maps(x_NCHW)
+        weight = built.eval().head.weight
+        assert isinstance(weight, Tensor)
+        weight /= built.logits(built.maps(x_NCHW)).std(0).mean()
+    return built
+
+
+def as_is(model: onnx.ModelProto) -> onnx.ModelProto:
+    return model
+
+
+@functools.cache
+def made(name: str) -> tuple[Reader, onnx.ModelProto]:
+    """The net of `name` in torch and as a graph, at temperature 1."""
+    reader = Reader(alive(name), mean=0.4, std=0.25)
+    return reader, graph_of(reader, "abcdefg")
+
+
+def said_by_torch(net: FaceNet, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of `FACES`, which come in as they do in training."""
+    with torch.inference_mode():
+        x_NCHW = normalise(torch.from_numpy(FACES).unsqueeze(1).float(), recipe)
+        return torch.softmax(net(x_NCHW) / temperature, 1).numpy(), net.maps(x_NCHW).numpy()
+
+
+def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(["probabilities", "maps"], {"faces": faces})
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "mien_nano" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
+def test_every_architecture_says_in_onnx_what_it_says_in_torch(name: str) -> None:
+    reader, plain = made(name)
+    model = with_temperature(plain, 1.7)
+    p_NK, maps_NCHW = said_by_torch(reader.net, Recipe("any", mean=0.4, std=0.25), 1.7)
+    assert p_NK.std(0).max() > 0.01  # it says something different of different faces
+    for part in (slice(0, 1), slice(1, 8), slice(0, 9)):
+        told_NK, seen_NCHW = said_by_file(as_bytes(model), FACES[part])
+        assert np.abs(told_NK - p_NK[part]).max() < 1e-5
+        assert np.allclose(seen_NCHW, maps_NCHW[part], rtol=1e-4, atol=1e-4)
+    assert told_NK.sum(1) == pytest.approx(np.ones(9), abs=1e-5)
+
+
+def loaded(content: bytes, file: Path) -> onnx.GraphProto:
+    """The graph as onnxruntime has it at the level that it optimises every graph to at least."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(file)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnx.load(file).graph
+
+
+def normalised(graph: onnx.GraphProto) -> dict[str, int]:
+    """How many nodes of batch normalisation come behind each kind of node."""
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    return dict(Counter(made_by[n.input[0]] for n in graph.node if n.op_type == "BatchNormalization"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("store", [as_is, narrowed])
+def test_batchnorm_after_conv_is_fused_when_loaded(
+    name: str, store: Callable[[onnx.ModelProto], onnx.ModelProto], tmp_path: Path
+) -> None:
+    plain = made(name)[1]
+    layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in made(name)[0].net.modules())
+    assert sum(normalised(plain.graph).values()) == layers
+    assert "Conv" not in normalised(loaded(as_bytes(store(plain)), tmp_path / "loaded.onnx"))
+    ahead = [n.op_type for n in plain.graph.node][: [n.op_type for n in plain.graph.node].index("Conv")]
+    assert ahead.count("Mul") + ahead.count("Div") == ahead.count("Add") + ahead.count("Sub") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_state_of_graph_equals_state_of_network(name: str) -> None:
+    reader, plain = made(name)
+    wanted = reader.net.state_dict()
+    for model, kept in ((plain, wanted), (narrowed(plain), {k: as_half(k, v) for k, v in wanted.items()})):
+        labels, state = state_of(model)
+        assert state is not None
+        assert labels == tuple("abcdefg")
+        assert {k: (v.dtype, v.shape) for k, v in state.items()} == {k: (v.dtype, v.shape) for k, v in kept.items()}
+        assert all(torch.equal(state[k], v) for k, v in kept.items())
+        kernels = {v.dtype for v in state.values() if v.dim() > 1}
+        assert kernels == {torch.float32 if model is plain else torch.float16}
+
+
+def test_as_half_keeps_vectors_that_float16_would_change() -> None:
+    variance, ones = torch.tensor([1.0, 1e-9]), torch.ones(2)
+    assert as_half("running_var", variance) is variance
+    assert as_half("weight", ones).dtype == torch.float16
+    assert as_half("weight", torch.full((2, 2), 0.1)).dtype == torch.float16
+    count = torch.tensor(7)
+    assert as_half("num_batches_tracked", count) is count
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if MODELS[n](7).pooled])
+def test_class_weights_turn_maps_into_logits(name: str) -> None:
+    """What class activation maps stand on: the mean of weights times maps is the logit, but for the head's bias."""
+    reader, plain = made(name)
+    built, weights_KC = reader.net, class_weights(reader.net)
+    assert weights_KC is not None
+    p_NK, maps_NCHW = said_by_file(as_bytes(with_temperature(plain, 2.5)), FACES)
+    logits_NK = np.einsum("kc,nchw->nkhw", weights_KC, maps_NCHW).mean((2, 3))
+    if getattr(built.head, "bias", None) is not None:
+        logits_NK += built.head.bias.detach().numpy()
+    differ_NK = logits_NK - 2.5 * np.log(p_NK)  # equal but for a constant per face
+    assert np.abs(differ_NK - differ_NK.mean(1, keepdims=True)).max() < 1e-3
+    assert np.ptp(logits_NK, 1).max() > 1e-2
+
+
+def test_a_net_without_such_a_head_has_no_class_weights() -> None:
+    assert class_weights(build_model("vgg13", 7)) is None
+    model = made("deep_emotion")[1]
+    assert {p.key for p in model.metadata_props} == {"mien.format", "mien.labels", "mien.unused_state"}
+
+
+def test_the_temperature_is_a_number_of_its_own() -> None:
+    """Whatever other number of the graph is equal to it: here mean/std, that of the multiply-add, is 2."""
+    model = graph_of(Reader(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
+    (p_NK, maps_NCHW), (cool_NK, same_NCHW) = (
+        said_by_file(as_bytes(with_temperature(model, t)), FACES) for t in (1.0, 2.0)
+    )
+    assert np.array_equal(maps_NCHW, same_NCHW)
+    assert np.abs(calibration.apply(p_NK, 2.0) - cool_NK).max() < 1e-6
+    assert np.array_equal(said_by_file(as_bytes(model), FACES)[0], p_NK)  # the copy was changed, not the model
+
+
+def test_the_file_says_what_the_run_said_with_its_logits_divided(run: Run, net: Path, data: Dataset) -> None:
+    model, card = mien.model.load(net), mien.model.load(net).card
+    told_NK = model.probabilities(data["val"].pixels_NHW)
+    wanted_NK = calibration.apply(run.predictions()["val"], card.calibration.temperature)
+    assert np.abs(told_NK - wanted_NK).max() < 1e-4
+    assert card.parity <= 1e-5
+    for n in (1, 7, 70):
+        assert np.abs(model.probabilities(data["val"].pixels_NHW[:n], batch=n) - told_NK[:n]).max() < 1e-6
+    assert model.maps(FACES)[1].shape == (9, 32, 4, 4)
+
+
+def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data: Dataset) -> None:
+    card = Card.from_json((net / "card.json").read_text(), "card.json")
+    identity = run.identity
+    assert (card.name, card.labels, card.side) == ("seed_augmented", data.labels, 48)
+    assert (card.parameters, card.storage, card.test) == (322_724, "float32", ())
+    assert card.recipe == identity["recipe"]
+    assert {k: card.data[k] for k in ("name", "digest", "votes", "known_as", "scheme")} == {
+        "name": "sketch", "digest": data.digest, "votes": None, "known_as": None, "scheme": "fer2013",
+    }  # fmt: skip
+    assert (card.data["faces"]["train"], card.data["faces"]["val"]) == (140, 70)
+    assert dict(card.origin) == {
+        "weights": find_weights(run.folder).identity["sha256"],
+        "seed": 0, "epoch": 2, "epochs": 2, "select": "last", "init": None, "teachers": None,
+        "class_frequencies": find_weights(run.folder).about["class_frequencies"], "figures": run.history[-1],
+    }  # fmt: skip
+    # Side of the maps, kernel's places, channels in and out of the nine convolutions and the head.
+    layers = (
+        (48, 9, 3, 4), (48, 9, 4, 8), (24, 9, 8, 16), (24, 9, 16, 32), (24, 1, 32, 64), (13, 9, 64, 128),
+        (13, 9, 128, 128), (6, 9, 128, 64), (4, 9, 64, 32), (1, 1, 32, 7),
+    )  # fmt: skip
+    assert card.flops == sum(2 * side * side * kernel * i * o for side, kernel, i, o in layers)
+    fitted, raw_NK, true_N = card.calibration, run.predictions()["val"], data["val"].labels_N
+    assert (fitted.split, fitted.n) == ("val", 70)
+    assert fitted.temperature == pytest.approx(calibration.fit_temperature(np.log(raw_NK), true_N), abs=1e-3)
+    assert fitted.ece_before == pytest.approx(metrics.ece(raw_NK, true_N), abs=1e-3)
+    assert fitted.ece_after == pytest.approx(calibration.cross_fitted_ece(np.log(raw_NK), true_N), abs=1e-3)
+    assert {s.key for s in card.scores} == {
+        ("val", protocol, OWN_LABELS, tta) for protocol in (OFFICIAL, CLEAN) for tta in ("none", "flip")
+    }
+    assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 70, CLEAN: 68}
+
+
+def test_the_card_has_the_very_figures_that_an_evaluation_gives(net: Path, data: Dataset) -> None:
+    model = mien.model.load(net)
+    for tta in ("none", "flip"):
+        found = judge_model(model, data, "val", tta=tta)[1]
+        assert found is not None
+        assert found.scores() == tuple(s for s in model.card.scores if s.tta == tta)
+    flipped = np.ascontiguousarray(data["val"].pixels_NHW[:, :, ::-1])
+    both_NK = model.probabilities(data["val"].pixels_NHW) + model.probabilities(flipped)
+    (flip,) = [s for s in model.card.scores if (s.protocol, s.tta) == (OFFICIAL, "flip")]
+    assert flip.accuracy == (both_NK.argmax(1) == data["val"].labels_N).mean()
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_of_zero_is_the_same_file(skewed: Path, net: Path, data: Dataset, tmp_path: Path) -> None:
+    plain = mien.model.read_card(net).sha256
+    assert export(skewed, tmp_path / "zero", data, prior_strength=0).sha256 == plain
+    assert export(skewed, tmp_path / "some", data, prior_strength=0.1).sha256 != plain
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_prior_strength_is_by_hand_what_the_file_says(
+    skewed: Path, run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    monkeypatch.setattr(
+        sys.modules["mien.train.export.export"], "LOSS", 2
+    )  # a net of two epochs loses much in eight bits
+    card = export(skewed, tmp_path / "net", data, prior_strength=0.7, storage=storage)
+    found = card.class_frequencies
+    assert found is not None
+    assert found.training == pytest.approx(SKEWED)
+    assert (found.training_strength, found.export_strength) == (0, 0.7)
+    power_K = np.array(SKEWED) ** 0.3
+    assert found.assumed == pytest.approx(power_K / power_K.sum())
+    raw_NK = run.predictions()["val"].astype(np.float64)
+    logits_NK = np.log(raw_NK) - 0.7 * np.log(SKEWED)
+    shifted_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
+    by_hand_NK = calibration.apply(shifted_NK, card.calibration.temperature)
+    told_NK = mien.model.load(tmp_path / "net").probabilities(data["val"].pixels_NHW)
+    assert np.abs(told_NK - by_hand_NK).max() < {"float32": 1e-4, "float16": 5e-3, "int8": 0.2}[storage]
+    assert np.abs(told_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 0.2
+    true_N, close = data["val"].labels_N, {"float32": 1e-3, "float16": 0.02, "int8": 0.2}[storage]
+    assert card.calibration.ece_before == pytest.approx(metrics.ece(shifted_NK, true_N), abs=close)
+    assert card.calibration.balanced_ece_before == pytest.approx(metrics.balanced_ece(shifted_NK, true_N), abs=close)
+    wanted = calibration.cross_fitted_ece(np.log(shifted_NK), true_N, error=metrics.balanced_ece)
+    assert card.calibration.balanced_ece_after == pytest.approx(wanted, abs=close)
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_auto_has_the_best_macro_f1(skewed: Path, run: Run, data: Dataset, tmp_path: Path) -> None:
+    card = export(skewed, tmp_path / "net", data, prior_strength="auto")
+    true_N, f1 = data["val"].labels_N, {}
+    for step in range(21):
+        scores_NK = np.log(run.predictions()["val"]) - step / 20 * np.log(SKEWED)
+        f1[step / 20] = metrics.macro_f1(metrics.confusion(true_N, scores_NK.argmax(1), 7))
+    assert card.class_frequencies is not None
+    chosen = card.class_frequencies.export_strength
+    assert chosen == min(s for s in f1 if f1[s] == max(f1.values()))
+    assert 0 < chosen < 1  # else the test would show little
+    assert card.scores[0].macro_f1 == pytest.approx(f1[chosen])
+
+
+@pytest.mark.usefixtures("quick")
+def test_prior_strength_of_training_is_on_the_card(
+    run: Run, data: Dataset, released: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What moved the class frequencies in training counts as well, from a file that lacks the frequencies too."""
+    weights = find_weights(run.folder)
+    recipe = {**weights.about["recipe"], "logit_adjustment": 0.5, "class_weights": 0.25}
+    about = {k: v for k, v in weights.about.items() if k != "class_frequencies"} | {"recipe": recipe}
+    replace(weights, about=about).release(tmp_path / "old.safetensors")
+    found = export(tmp_path / "old.safetensors", tmp_path / "net", data, prior_strength=0.2).class_frequencies
+    assert found is not None
+    assert found.training == pytest.approx([1 / 7] * 7)  # counted in the data
+    assert (found.training_strength, found.export_strength) == (0.75, 0.2)
+
+
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), "best", True])
+def test_prior_strength_out_of_range_is_refused(run: Run, data: Dataset, tmp_path: Path, strength: float | str) -> None:
+    with pytest.raises(MienError, match="prior_strength is auto or a number from 0 on"):
+        export(run.folder, tmp_path / "net", data, prior_strength=strength)
+
+
+def test_neither_file_knows_where_it_was_made(net: Path, csv: Path) -> None:
+    here = {str(Path.cwd()), str(Path.home()), str(csv.parent), sys.prefix, os.path.dirname(mien.__file__)}
+    for file in (net / "model.onnx", net / "card.json"):
+        content = file.read_bytes()
+        assert not [place for place in here if place.encode() in content], file
+    model = onnx.load(net / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    parts = [model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output]
+    assert not any(part.doc_string for part in parts)
+    assert not any(part.metadata_props for part in parts[1:])
+    assert [p.key for p in model.metadata_props] == [
+        "mien.format", "mien.labels", "mien.unused_state", "mien.class_weights",
+    ]  # fmt: skip
+
+
+def test_the_command_writes_the_same_bytes_and_says_so_shortly(run: Run, net: Path, csv: Path, tmp_path: Path) -> None:
+    words = ["export", str(run.folder), "--data", str(csv), "--out", str(tmp_path / "again"), "--name", "mine"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", *words],
+        cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (net / "model.onnx").read_bytes()
+    card = mien.model.load(tmp_path / "again").card
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"wrote {tmp_path / 'again' / 'model.onnx'} (1.30 MB, float32)")
+    assert lines[0].endswith("the net 'mine'")
+    assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
+    assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
+    assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
+
+
+def test_the_file_runs_where_there_is_no_torch(net: Path, data: Dataset) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx'): sys.modules[name] = None\n"
+        "import mien, numpy, json\n"
+        f"p = mien.model.load({str(net)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
+        "print(json.dumps(p.tolist()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told_NK = mien.model.load(net).probabilities(data["val"].pixels_NHW[:3])
+    assert np.abs(np.array(json.loads(done.stdout)) - told_NK).max() < 1e-6
+
+
+def test_float16_is_half_the_size_and_widened_when_it_is_loaded(
+    run: Run, net: Path, data: Dataset, tmp_path: Path
+) -> None:
+    card = export(run.folder, tmp_path / "half", data, storage="float16")
+    size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", net))
+    assert (card.storage, size < 0.52 * whole) == ("float16", True)
+    assert 1e-6 < card.parity < 1e-2
+    graph = loaded((tmp_path / "half" / "model.onnx").read_bytes(), tmp_path / "loaded.onnx")
+    assert [n.op_type for n in graph.node].count("Cast") == 1  # that of the pixels
+    assert not any(i.data_type == onnx.TensorProto.FLOAT16 for i in graph.initializer)
+    original = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(net / "model.onnx").graph.initializer}
+    for stored in onnx.load(tmp_path / "half" / "model.onnx").graph.initializer:
+        if stored.data_type == onnx.TensorProto.FLOAT16:
+            assert np.array_equal(
+                onnx.numpy_helper.to_array(stored), original[stored.name.removesuffix(".half")].astype(np.float16)
+            )
+
+
+def test_int8_computes_in_int8(data: Dataset) -> None:
+    plain = made("seed_cnn_eighth")[1]
+    small = quantised(plain, data["train"].pixels_NHW)
+    assert len(as_bytes(small)) < 0.3 * len(as_bytes(plain))
+    assert as_bytes(small) == as_bytes(quantised(plain, data["train"].pixels_NHW))
+    assert list(small.metadata_props) == [note for note in plain.metadata_props if note.key != UNUSED]
+    assert "Conv" not in normalised(small.graph)
+    assert state_of(small) == (tuple("abcdefg"), None)
+    nodes = {output: n for n in small.graph.node for output in n.output}
+    convolutions = [n for n in small.graph.node if n.op_type == "Conv"]
+    from_int8 = [nodes[n.input[1]].op_type == "DequantizeLinear" for n in convolutions if n.input[1] in nodes]
+    assert from_int8 == [True] * 9  # the head, which is the tenth, stays as it is
+    p_NK, told_NK = (said_by_file(as_bytes(m), data["val"].pixels_NHW)[0] for m in (plain, small))
+    assert np.abs(p_NK - told_NK).max() > 1e-4
+    assert np.corrcoef(p_NK.ravel(), told_NK.ravel())[0, 1] > 0.95  # no trained net, so its margins are slim
+
+
+def test_eight_classes_are_judged_by_the_raters_majority(
+    make_voted: Callable[..., Dataset], small: Recipe, tmp_path: Path
+) -> None:
+    voted = make_voted()
+    run = train(replace(small, epochs=1, scheme="distribution"), voted, tmp_path / "run")
+    card = export(run.folder, tmp_path / "net", voted)
+    assert card.labels == FERPLUS8
+    assert {s.against for s in card.scores} == {RATERS}
+    assert card.data["votes"] == run.identity["data"]["votes"] != None  # noqa: E711
+    assert card.calibration.n == card.scores[0].n < len(voted["val"])
+    bare = replace(voted, splits={k: replace(s, votes_NV=None) for k, s in voted.splits.items()})
+    with pytest.raises(DataError, match="has no FER\\+ votes"):
+        export(run.folder, tmp_path / "other", bare)
+    others = {
+        k: replace(s, votes_NV=s.votes_NV[::-1].copy()) for k, s in voted.splits.items() if s.votes_NV is not None
+    }
+    with pytest.raises(RunError, match="other FER\\+ votes than those given"):
+        export(run.folder, tmp_path / "other", replace(voted, splits=others))
+    assert not (tmp_path / "other").exists()
+
+
+def test_seven_classes_are_judged_by_their_labels_and_by_the_raters(
+    make_voted: Callable[..., Dataset], small: Recipe, tmp_path: Path
+) -> None:
+    voted = make_voted()
+    run = train(replace(small, epochs=2, select="val_accuracy"), voted, tmp_path / "run")
+    card = export(run.folder, tmp_path / "net", voted)
+    assert {s.against for s in card.scores} == {OWN_LABELS, RATERS}
+    assert all(s.selected_on for s in card.scores)
+    assert (card.origin["select"], card.origin["epoch"]) == ("val_accuracy", run.judged_epoch)
+
+
+def test_other_data_than_it_was_trained_on_is_refused(
+    run: Run, data: Dataset, make_toy: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=rf"'run' was trained on sketch with the digest {data.digest}, and toy\.csv has"):
+        export(run.folder, tmp_path / "net", make_toy())
+    for val in ({}, {"val": replace(data["val"], labels_N=np.full(70, -1))}):
+        splits = {"train": data["train"], **val}
+        with pytest.raises(MissingSplit, match="no labelled split 'val', and the temperature is fitted on that one"):
+            export(run.folder, tmp_path / "net", replace(data, splits=splits))
+    with pytest.raises(MienError, match="storage is one of float32, float16, int8, not 'int4'"):
+        export(run.folder, tmp_path / "net", data, storage="int4")
+    assert not (tmp_path / "net").exists()
+
+
+class Peeking(FaceNet):
+    """A net that centres each face on its batch, so that what it says hangs on the others."""
+
+    def __init__(self, num_classes: int, *, noisy: bool = False) -> None:
+        super().__init__()
+        self.noisy = noisy
+        self.head = nn.Linear(48, num_classes)
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        return x_NCHW + torch.rand_like(x_NCHW) if self.noisy else x_NCHW - x_NCHW.mean(0, keepdim=True)
+
+    def logits(self, maps_NCHW: Tensor) -> Tensor:
+        logits_NK: Tensor = self.head(maps_NCHW.mean((1, 2)))
+        return logits_NK
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_net_that_onnx_cannot_repeat_is_refused(
+    noisy: bool, data: Dataset, small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "peeking", lambda classes: Peeking(classes, noisy=noisy))
+    run = train(replace(small, model="peeking", epochs=1), data, tmp_path / "run")
+    with pytest.raises(RunError, match=r"'seed_augmented' disagrees with torch: a probability differs by .*0\.0001 is"):
+        export(run.folder, tmp_path / "net", data)
+    assert not (tmp_path / "net").exists()
+
+
+class Wordless(Peeking):
+    """A net with a step that ONNX has no word for."""
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        return torch.linalg.svd(x_NCHW)[0]
+
+
+def test_a_net_that_onnx_has_no_word_for_is_refused() -> None:
+    with pytest.raises(RunError, match="Wordless cannot be written as ONNX: "):
+        graph_of(Reader(Wordless(7), 0.5, 0.5), "abcdefg")
+
+
+@pytest.mark.usefixtures("quick")
+def test_storage_that_loses_too_much_is_refused(
+    run: Run, released: Callable[..., Path], data: Dataset, tmp_path: Path
+) -> None:
+    """Weights too small for float16 become 0, and then every face is the first class; too large ones have no end."""
+
+    # Whatever little the net has learned, with its rows in some other order it is better than the first class alone.
+    truth_N, told_N = data["val"].labels_N, run.predictions()["val"].argmax(1)
+    turn = max(range(7), key=lambda t: ((told_N + t) % 7 == truth_N).mean())
+
+    def tiny(tensors: dict[str, Tensor]) -> Tensors:
+        last = max(int(k.split(".")[1]) for k in tensors if k.startswith("features."))
+        raised = {
+            k: tensors[k] * 1e9 for k in (f"features.{last}.weight", f"features.{last}.bias")
+        }  # too few to narrow
+        return {**tensors, **raised, "head.weight": tensors["head.weight"].roll(turn, 0) * 1e-9}
+
+    def huge(tensors: dict[str, Tensor]) -> Tensors:
+        return {**tensors, "head.weight": tensors["head.weight"] * 1e9}
+
+    files = {change.__name__: released(change.__name__, change) for change in (tiny, huge)}
+    told = export(files["tiny"], tmp_path / "net", data).scores[0].accuracy
+    first = (truth_N == 0).mean()
+    lost = 100 * (told - first)
+    assert lost > 0.2  # else there is nothing to refuse
+    with pytest.raises(RunError, match=rf"stored as float16, .* loses {lost:.2f} points of accuracy on 'val'"):
+        export(files["tiny"], tmp_path / "half", data, storage="float16")
+    with pytest.raises(RunError, match=r"net\.head\.weight reach .*, and float16 ends at 65504"):
+        export(files["huge"], tmp_path / "half", data, storage="float16")
+    assert not (tmp_path / "half").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_only_the_same_net_is_replaced_unasked(
+    run: Run, released: Callable[..., Path], data: Dataset, tmp_path: Path
+) -> None:
+    first = export(run.folder, tmp_path, data)
+    judged = first.with_scores(tuple(replace(s, split="test") for s in first.scores[:1]), test=True)
+    (tmp_path / "card.json").write_text(judged.to_json())
+    assert export(run.folder, tmp_path, data).test == judged.test  # the same bytes keep what was measured on them
+    half = export(run.folder, tmp_path, data, storage="float16")
+    assert half.test == ()
+    other = released("other", lambda t: {**t, "head.weight": t["head.weight"] * 2})
+    with pytest.raises(RunError, match=r"holds the net 'seed_augmented' of other weights; replace it with --overwrite"):
+        export(other, tmp_path, data)
+    assert mien.model.load(tmp_path).card == half
+    assert mien.model.load(tmp_path).card.sha256 != export(other, tmp_path, data, overwrite=True).sha256
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(RunError, match=r"holds a model\.onnx that is no whole net"):
+        export(run.folder, tmp_path, data)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_cannot_be_written_leaves_what_was_there(
+    run: Run, net: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot write into .*file/net: Not a directory; what was there is kept"):
+        export(run.folder, tmp_path / "file" / "net", data)
+    export(run.folder, tmp_path / "net", data)
+    before = {f.name: f.read_bytes() for f in (tmp_path / "net").iterdir()}
+    assert set(before) == {"model.onnx", "card.json"}
+    write = mien_files.write
+
+    def full(path: Path, chunks: Iterable[bytes]) -> None:
+        if path.name == "card.json":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, chunks)
+
+    monkeypatch.setattr(mien_files, "write", full)
+    for folder in ("net", "new"):
+        with pytest.raises(RunError, match=r"No space left on device; what was there is kept"):
+            export(run.folder, tmp_path / folder, data, name="later")
+    assert {f.name: f.read_bytes() for f in (tmp_path / "net").iterdir()} == before
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_narrowing_leaves_vectors_and_the_model_as_they_are() -> None:
+    plain = made("deep_emotion")[1]
+    content = as_bytes(plain)
+    half = narrowed(plain)
+    assert as_bytes(plain) == content
+    for tensor in half.graph.initializer:
+        if tensor.name.startswith("net."):
+            assert (tensor.data_type == onnx.TensorProto.FLOAT16) == (len(tensor.dims) > 1), tensor.name
+    assert np.abs(said_by_file(as_bytes(half), FACES)[0] - said_by_file(content, FACES)[0]).max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("scheme", "label_set", "against"),
+    [("mixed", "auto", OWN_LABELS), ("majority", "fer7", RATERS), ("distribution", "auto", RATERS)],
+)
+def test_a_run_and_its_net_are_judged_alike(
+    scheme: str, label_set: str, against: str, small: Recipe, voted: Dataset, tmp_path: Path
+) -> None:
+    run = train(replace(small, scheme=scheme, label_set=label_set, epochs=1), voted, tmp_path / "run")
+    card = export(run.folder, tmp_path / "net", voted)
+    judgement = judge_model(mien.model.load(tmp_path / "net"), voted, "val")[1]
+    assert judgement is not None
+    assert (judgement.official.against, card.data["truth"]) == (against, against)
+    assert judgement.official.n == len(run.predictions()["val"])
+    assert judgement.official.accuracy == pytest.approx(run.history[-1]["val_accuracy"])
+
+
+def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+    """On bars that a net tells apart with ease, so that eight bits lose no face."""
+    run = train(replace(small, model="mien_nano", augment=(), epochs=20, lr=0.02), toy, tmp_path / "run")
+    plain, card = (export(run.folder, tmp_path / kind, toy, storage=kind) for kind in ("float32", "int8"))
+    assert card.storage == "int8"
+    assert card.parity > plain.parity
+    assert card.scores[0].accuracy == plain.scores[0].accuracy > 0.9
+    sizes = [(tmp_path / kind / "model.onnx").stat().st_size for kind in ("float32", "int8")]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_folder_called_like_a_shipped_net_is_the_folder(
+    run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _again in range(2):  # the second time it is the folder's card that is looked at, not the shipped one's
+        card = export(run.folder, "nano", data)
+    assert mien.model.load(Path("nano")).card.sha256 == mien.model.load("./nano").card.sha256 == card.sha256
+    assert mien.model.load("nano").card.sha256 != card.sha256
+
+
+def test_an_out_that_is_a_file_is_told_before_the_work(run: Run, data: Dataset, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(RunError, match="cannot write into"):
+        export(run.folder, file, data)
+    assert file.read_text() == "mine"
