@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the person at the keyboard.
+"""Exceptions, whose messages say what happened and what to do.
 
 Every error that a user can cause is a `MienError` whose text is one clear sentence (what, where, what to do), or a
 few lines when there is a list of offenders. The command line prints the text alone and exits with `exit_code`.

@@ -1,4 +1,4 @@
-"""A file is there whole or not at all."""
+"""Atomic file writes: a file is complete or unchanged."""
 
 from __future__ import annotations
 

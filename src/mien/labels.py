@@ -1,4 +1,4 @@
-"""Label sets: the expressions, their order and their spellings."""
+"""Label sets: class names, their order and their spellings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net as a file: found by name or path, proven to be what its card says, and asked for probabilities.
+"""An ONNX model: find it, verify it against its card, predict probabilities.
 
 A net is a folder with `model.onnx` and `card.json`. N faces, K classes, C maps of h by w.
 """

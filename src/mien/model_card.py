@@ -1,4 +1,4 @@
-"""The card of a net: what cannot be a number in its graph, as a file beside it that people can read."""
+"""The model card: what is known about a model besides its graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class priors: the class frequencies that a model's probabilities assume, and their replacement by others.
+"""Class priors: the class frequencies that probabilities assume, and their replacement by others.
 
 N faces, K classes; frequencies are in the order of the labels, positive, and sum to 1.
 

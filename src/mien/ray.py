@@ -1,4 +1,4 @@
-"""Ray, which spreads work over the machines of a cluster: connected to for as long as it is needed, and kept quiet.
+"""Joining and leaving a Ray cluster.
 
 Ray is the extra `cluster` and is not imported before `connected` is called.
 """

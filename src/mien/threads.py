@@ -1,4 +1,4 @@
-"""How many threads a process may use: one answer, for whoever starts some.
+"""Number of threads: `MIEN_THREADS` for all parts of the package.
 
 Two processes that each take all cores for themselves run several times slower than if they shared them, so this is
 one setting for the whole program: `MIEN_THREADS`.

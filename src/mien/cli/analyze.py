@@ -1,4 +1,4 @@
-"""`mien analyze`: photos and folders of photos in, faces and their expressions out."""
+"""`mien analyze`: faces and expressions in images and folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien analyze --ray`: the same words, on many machines."""
+"""`mien analyze --ray`: the same on a Ray cluster."""
 
 from __future__ import annotations
 

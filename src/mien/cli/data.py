@@ -1,4 +1,4 @@
-"""`mien data`: what a data set holds and what is wrong with it."""
+"""`mien data`: content and defects of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien evaluate`: what a net is worth, and where it fails."""
+"""`mien evaluate`: accuracy, calibration and robustness of one model."""
 
 from __future__ import annotations
 

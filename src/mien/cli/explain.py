@@ -1,4 +1,4 @@
-"""`mien explain`: what in the faces of a photo makes the net tell what it tells, as a picture."""
+"""`mien explain`: which parts of a face the prediction depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien export`: a trained net as a file that runs without torch."""
+"""`mien export`: a trained model as ONNX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien judge`: the predictions of several packages on the same faces, side by side."""
+"""`mien judge`: several models or prediction files on the same faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien models`: the nets that come with the package."""
+"""`mien models`: the models in the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands owe the shell they run in: files written whole and told of, and a sentence when they are stopped."""
+"""Writing files and stopping cleanly, for all commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bar for a long command: how far, how fast, and how long still."""
+"""Progress bars of long commands."""
 
 from __future__ import annotations
 

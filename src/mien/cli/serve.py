@@ -1,4 +1,4 @@
-"""`mien serve`: the service and its page."""
+"""`mien serve`: the HTTP service and its web page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is judged: a net as a file, trained weights, or predictions in a file, all asked in one way."""
+"""What `evaluate` and `judge` take: a model, a training run or a file of predictions."""
 
 from __future__ import annotations
 

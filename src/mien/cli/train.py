@@ -1,4 +1,4 @@
-"""`mien train` and `mien compare`: what makes nets."""
+"""`mien train` and `mien compare`: training and comparing recipes."""
 
 from __future__ import annotations
 

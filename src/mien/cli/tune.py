@@ -1,4 +1,4 @@
-"""`mien tune`: the search for hyper-parameters."""
+"""`mien tune`: hyper-parameter search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mien video`: a video in; who is in it and what they express over its time out."""
+"""`mien video`: faces and expressions in a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nets learn from: readers of FER2013 in its published forms, picture folders, and the embedded data set."""
+"""Data sets: readers of FER2013 in its published forms, image folders, and the synthetic data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a data set holds and what is doubtful in it: faces per class, flat pictures, byte-identical twins, near ones."""
+"""Audit of a data set: class counts, flat images, duplicates, contradictory labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set on the terminal: faces per split and class, and what the audit found."""
+"""The audit as tables for the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsed csv files, kept as arrays so that the second reading takes no time.
+"""Cache of parsed csv files as arrays.
 
 The folder is `$MIEN_CACHE`, else `$XDG_CACHE_HOME/mien`, else `~/.cache/mien`; it is made when something is first kept.
 Three kinds of file lie in it:

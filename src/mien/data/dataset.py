@@ -1,4 +1,4 @@
-"""What every reader returns: a `Dataset` of up to three `Split`s, checked where it is born."""
+"""`Dataset` and `Split`: what every reader returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The near-twins of a data set: faces that are one picture though their bytes may differ.
+"""Near-duplicates within and between the splits of a data set.
 
 To look for them takes half a minute for FER2013, so what was found is kept beside the arrays of csv files (`data.cache`
 says where), under a hash of the faces themselves.

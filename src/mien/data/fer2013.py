@@ -1,4 +1,4 @@
-"""FER2013 as text: the original csv and Kaggle's three variants of it.
+"""Reader of fer2013.csv and of Kaggle's three variants.
 
     fer2013.csv          emotion,pixels,Usage
     icml_face_data.csv   emotion, Usage, pixels      (blanks in the header)

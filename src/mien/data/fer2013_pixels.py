@@ -1,4 +1,4 @@
-"""Pixel text to numbers: a fast reading of whole batches, and an exact one that says what is wrong with a single row.
+"""Parser of the pixel columns of FER2013, in fast batches.
 
 Both hold a row to the same rule: 2,304 numbers of one to three digits, none above 255, one blank between them.
 """

@@ -1,4 +1,4 @@
-"""FER+: ten raters' votes for each face of FER2013, in a csv that is joined to it by row.
+"""Reader of FER+ votes, joined to FER2013 by row.
 
     Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF
 

@@ -1,4 +1,4 @@
-"""Folders of pictures: `train/<label>/*.png` with `val` (or `validation`) and `test` beside it, or `<label>/*.png`.
+"""Reader of image folders: `train/<label>/*.png` beside `val` and `test`, or `<label>/*.png`.
 
 Pictures may be of any size and colour. They become grey, the middle square is cut out, and that is brought to 48x48 (by
 area when it shrinks). Their order is that of their paths, sorted, so that a copy of the folder is the same data set.

@@ -1,4 +1,4 @@
-"""A validation split for pictures that come without one: a fifth of each label, chosen by what the pictures hold.
+"""Validation split for folders that have none: a fifth of each class, chosen by content.
 
 Names, order and random numbers have no say, so a copied, renamed or reordered folder is split in the same way.
 """

@@ -1,4 +1,4 @@
-"""One door to every source: a csv file, a folder, or a word. Each kind has a reader here, which says what it claims."""
+"""`load`: a data set from a csv file, a folder or a name."""
 
 from __future__ import annotations
 

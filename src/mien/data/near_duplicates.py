@@ -1,4 +1,4 @@
-"""Pairs of faces that are one picture, cut, sized, stored, lit or mirrored anew: found by normalised correlation.
+"""Near-duplicate detection by normalised correlation.
 
 All pairs are looked at in two steps. A coarse one throws nearly all of them away: a thumbnail of 8x8 averages of one
 face, less the mean of all faces', against five of the other: as it is, and moved by a little in four directions. What

@@ -1,4 +1,4 @@
-"""A data set at a glance: how many faces each class has, and what they look like. Both need matplotlib."""
+"""Class histogram and sheet of sample faces as PNG."""
 
 from __future__ import annotations
 

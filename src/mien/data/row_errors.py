@@ -1,4 +1,4 @@
-"""One message for many faults: the first few by name, the rest by number."""
+"""Collects errors of many rows into one message."""
 
 from __future__ import annotations
 

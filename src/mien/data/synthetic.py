@@ -1,4 +1,4 @@
-"""The embedded data set: faces drawn from numbers, so that everything runs where FER2013 is not at hand.
+"""The synthetic data set `sketch`: faces drawn from random parameters.
 
 Each face is an expression of one of the seven classes, more or less strong and mixed with a little of another, on a
 head whose owner, pose, light and lens are drawn at random. Weak expressions overlap, so no net reads all of them. What

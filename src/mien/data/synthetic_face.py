@@ -1,4 +1,4 @@
-"""Drawing one face of the sketch: geometry, light and lens, from the numbers that describe it.
+"""Renders one synthetic face from its parameters.
 
 A face is drawn flat at four times its final size, lit as an egg, and brought down by area. Its own coordinates have the
 bridge of the nose at (0, 0), the temples at x = -1 and 1, the crown at y = -1.3 and the chin at y = 1.3, y downwards.

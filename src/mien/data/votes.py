@@ -1,4 +1,4 @@
-"""What ten raters' votes for a face come to, by the cleaning rules of FER+, and a data set relabelled by them.
+"""FER+ votes as targets, and a data set relabelled by the majority vote.
 
 Every rule takes votes uint8 [N,10] in the order of `labels.FERPLUS_COLUMNS` and gives a target float64 [N,8] over
 `FERPLUS8` and `keep_N`, bool [N]. The rows that are kept sum to 1, the others are zeros. In all of them a lone vote for

@@ -1,4 +1,4 @@
-"""Where the faces are: the detectors, each a function that is found by its name.
+"""Registry of face detectors, each found by its name.
 
 To add one, write a function that returns a `Detector` and put `@detector` above it.
 """

@@ -1,4 +1,4 @@
-"""YuNet: faces and five points of each, by opencv_zoo's net in onnxruntime; its answers decoded and thinned out here.
+"""YuNet face detector in onnxruntime: decoding and non-maximum suppression.
 
 Wu, Peng & Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector", doi 10.1007/s11633-023-1423-y. What comes out is
 what cv2.FaceDetectorYN gives for the same picture, to a thousandth of a pixel; a test holds that.

@@ -1,4 +1,4 @@
-"""Predictions in, figures and pages out."""
+"""Evaluation of models on data: metrics, reports and comparisons."""
 
 from __future__ import annotations
 

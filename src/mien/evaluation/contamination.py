@@ -1,4 +1,4 @@
-"""Whether predictions are too good to be true: what no net can know of FER2013 unless it has seen these rows."""
+"""Signs that a model was trained on the evaluation data."""
 
 from __future__ import annotations
 

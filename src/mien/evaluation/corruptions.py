@@ -1,4 +1,4 @@
-"""What can happen to a face between camera and net, each in five strengths: numpy and OpenCV, the same every time.
+"""Image corruptions in five strengths, reproducible.
 
 Faces are grey uint8 [N,H,H] and stay so. What is drawn, a direction for each face, is drawn alike at every strength, so
 that a curve shows the strength and not the luck. What comes in from outside a face repeats its rim.

@@ -1,4 +1,4 @@
-"""The detector in the loop: faces laid into pictures, found there again, and cut out as a photo's would be.
+"""Accuracy when faces are detected and cropped again from larger images.
 
 A data set's faces are crops already, cut by its own rule. What a net is worth on photos it is worth at the detector's
 box, so each face is enlarged three to six times, turned a little and laid somewhere on a canvas, half of them on flat

@@ -1,4 +1,4 @@
-"""One net on one split: what its probabilities are worth."""
+"""`evaluate`: all metrics of predictions on one split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that is found out about one net: its judgement, and, where it was asked for, what worse pictures cost it."""
+"""The full evaluation of one model: protocols, calibration, robustness, detector."""
 
 from __future__ import annotations
 

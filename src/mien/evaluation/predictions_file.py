@@ -1,4 +1,4 @@
-"""Predictions in a file: what any package says of a split, to be judged like a net of our own."""
+"""Predictions of any package, read from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net as judging sees it, whatever it was opened from: a file with its card, or trained weights."""
+"""A model as evaluation sees it, from an ONNX file or a training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One net on one split, judged in every way that the data allows.
+"""Evaluation protocols: all faces, without duplicates, without near-duplicates.
 
 All faces, and those that training does not hold, byte for byte or in whatever form; by the data's own labels, and by
 the raters' majority.

@@ -1,4 +1,4 @@
-"""How much of a net's accuracy is left when pictures are worse than those it was judged on."""
+"""Accuracy on corrupted images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which epoch the figures are of, and what chose it, in words: here alone, so that every place says the same."""
+"""Names of the epoch that figures are of and of what selected it."""
 
 from __future__ import annotations
 

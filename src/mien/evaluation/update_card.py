@@ -1,4 +1,4 @@
-"""The test figures of a card: written there by an evaluation on a test split, and by nothing else."""
+"""Writes the figures of a test split into a model card."""
 
 from __future__ import annotations
 

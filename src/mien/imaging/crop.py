@@ -1,4 +1,4 @@
-"""How a face is cut out of a picture: the rule, as a value that travels with every net, and the cutting.
+"""Face crops: the crop rule of a model, and cropping.
 
 H rows, W columns; (0, 0) is a picture's upper left corner, so a pixel's middle lies at a half.
 """

@@ -1,4 +1,4 @@
-"""The bytes of a picture as pixels: BGR as it is seen, of 8 bits, without alpha.
+"""Decoding of image bytes to BGR uint8 pixels.
 
 OpenCV decodes; this is what it leaves to do. H rows, W columns, C channels.
 """

@@ -1,4 +1,4 @@
-"""What the first bytes of a picture tell before anything is decoded: its format, its size, which way up it is.
+"""Image headers: format, size and orientation, before anything is decoded.
 
 Sources: the formats' specifications; EXIF 2.32 for the orientation. Bytes are not trusted: what does not parse is None.
 """

@@ -1,4 +1,4 @@
-"""Pictures in: a path, bytes, a PIL image or an array as BGR pixels, within limits; what is wrong, in one sentence.
+"""`read_picture`: a path, bytes, a PIL image or an array as BGR pixels, within limits.
 
 H rows, W columns, C channels. Pixels are those of the picture as it is seen, EXIF turned.
 """

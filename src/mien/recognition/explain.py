@@ -1,4 +1,4 @@
-"""What in a face makes a net tell a class: its own class activations, and what covering a patch of the face does.
+"""Explanations of a prediction: class activation maps and occlusion.
 
 Sources: Zhou et al. 2016, arXiv 1512.04150 (class activation); Zeiler and Fergus 2014, arXiv 1311.2901 (occlusion).
 Both tell what the net looks at, not what a person feels. H rows, W columns, C maps, K classes, P patches.

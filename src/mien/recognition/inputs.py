@@ -1,4 +1,4 @@
-"""Which pictures are meant by what a person names: files, folders, patterns, and `-` for standard input."""
+"""Input paths: files, folders, glob patterns and standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many pictures, one after another: read ahead in threads, so that decoding and the nets overlap, in flat memory.
+"""Many images in a row, decoded ahead in threads, in constant memory.
 
 What cannot be read becomes an `Analysis` with its error, in its place, and the rest goes on.
 """

@@ -1,4 +1,4 @@
-"""Work done in threads of its own: ahead of whoever takes it, in bounded memory, or behind whoever hands it in."""
+"""Background threads: prefetching, a worker queue, a semaphore of bytes."""
 
 from __future__ import annotations
 

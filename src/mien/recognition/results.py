@@ -1,4 +1,4 @@
-"""What is read in a picture, as frozen values that are checked where they are born.
+"""Results as plain data: `Face`, `Analysis`, `PersonFace`, `VideoFrame`.
 
 Pixels are those of the picture as it is seen, EXIF turned; (0, 0) is its upper left corner, x goes right, y down.
 """

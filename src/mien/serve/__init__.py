@@ -1,4 +1,4 @@
-"""Pictures in over HTTP, faces and expressions out: a service with a page, safe behind a reverse proxy as it comes."""
+"""HTTP service: images, videos and webcam streams in, faces and expressions out."""
 
 from mien.serve.config import Settings
 

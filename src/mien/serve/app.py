@@ -1,4 +1,4 @@
-"""The service as one ASGI application: routes inside, what guards and limits them around."""
+"""The ASGI application: routes and middleware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces of concurrent requests through the net together; pictures decoded and searched in a few threads.
+"""Batches faces of concurrent requests for the model.
 
 The event loop never computes: a picture is one job of the pool, and the net has a thread of its own.
 N faces, K classes.

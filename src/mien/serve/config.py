@@ -1,4 +1,4 @@
-"""What a service is told when it starts: where it listens, what reads, who may ask, and how much."""
+"""Settings of the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is answered when a request cannot be served: `{"error": {"code", "message", "hint"}}` with the right status."""
+"""Error responses: `{"error": {"code", "message", "hint"}}` with the right status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that must say what they want, and read what they are told, in time; uvicorn would wait for ever.
+"""HTTP connections with deadlines for slow clients.
 
 Bodies have their own time limit (`limits`), and idle connections uvicorn's.
 """

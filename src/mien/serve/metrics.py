@@ -1,4 +1,4 @@
-"""What is counted, for Prometheus; numbers only, nothing of what pictures show."""
+"""Prometheus metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may ask for in its address, named and preset as `mien.load` has it."""
+"""Query parameters of requests."""
 
 from __future__ import annotations
 

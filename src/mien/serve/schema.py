@@ -1,4 +1,4 @@
-"""The shapes of answers as OpenAPI tells them; a test holds them against what `to_dict` gives."""
+"""Shapes of the responses for OpenAPI."""
 
 from __future__ import annotations
 

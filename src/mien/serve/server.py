@@ -1,4 +1,4 @@
-"""The service as a process: a socket, uvicorn, and signals that end it in peace."""
+"""The server process: socket, uvicorn and signals."""
 
 from __future__ import annotations
 

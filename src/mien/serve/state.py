@@ -1,4 +1,4 @@
-"""What all routes share: the open nets, the threads that read, the meters, and whether the service is ending."""
+"""Shared state of the routes: models, threads, metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request carries, kept in memory and counted while it arrives: one raw body, or the parts of a form.
+"""Request bodies: raw images and multipart forms, in memory, within limits.
 
 Nothing is written to a disk, as most parsers of forms do with large parts.
 """

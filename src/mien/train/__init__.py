@@ -1,4 +1,4 @@
-"""The one room with torch: nets, recipes, the loop, and the study that trains what a comparison needs."""
+"""Training: recipes, models, the training loop and exports. The only package that imports torch."""
 
 from mien.errors import MissingExtra
 

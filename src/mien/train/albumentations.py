@@ -1,4 +1,4 @@
-"""The adapter that runs any Albumentations pipeline, picture by picture; the one augmentation that is not batched.
+"""Adapter for Albumentations pipelines.
 
 Albumentations is optional and not among mien's extras: 2.0.8 is its last release under the MIT licence.
 """

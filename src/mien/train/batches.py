@@ -1,4 +1,4 @@
-"""The data set as a tensor: it lives on the device as uint8, an epoch is a permutation of its rows."""
+"""Batches: the data set as a tensor on the device, an epoch as a permutation of its rows."""
 
 from __future__ import annotations
 

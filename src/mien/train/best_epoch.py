@@ -1,4 +1,4 @@
-"""Which epoch's net a run is judged by, and when there is no use in going on; validation alone is asked."""
+"""Selection of the best epoch on validation, and early stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can hurt a run from outside the arithmetic, in words that say what to do."""
+"""Checks during training: NaN loss, memory, disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study: train what a comparison needs, then hand the finished runs to the judge."""
+"""`compare`: trains the runs that a comparison needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained nets that teach another: of the very pictures that it is shown they say how likely each class is.
+"""Knowledge distillation from one or several teachers.
 
 Source: Hinton et al. 2015, arXiv 1503.02531; that teacher and pupil should look at the same altered picture, Beyer et
 al. 2022, arXiv 2106.05237. Their opinions are mixed into the targets, without a temperature.

@@ -1,4 +1,4 @@
-"""The hardware is an engine's: Lightning Fabric is asked for device and precision; this file says what we ask for."""
+"""Lightning Fabric: device, precision and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class imbalance: class weights, balanced sampling and logit adjustment. Disgust is 1.5 % of FER2013's faces."""
+"""Class imbalance: class weights, balanced sampling and logit adjustment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training, to be read top to bottom: an epoch is a permutation, a step is a few lines, the engine is asked.
+"""The training loop, to be read from top to bottom.
 
 After each epoch the training, validation and, as the student report did, the test figures are written down. Nothing is
 chosen by the test split: a run is judged by its last epoch, or, where the recipe says so, by the one that validation

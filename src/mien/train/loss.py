@@ -1,4 +1,4 @@
-"""The training loss: a label scheme's cross-entropy, with smoothing, class weights and logit adjustment."""
+"""The training loss: cross-entropy with smoothing, class weights and logit adjustment."""
 
 from __future__ import annotations
 

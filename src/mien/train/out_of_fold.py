@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: what nets say of each training face that did not learn from it."""
+"""Out-of-fold predictions of the training faces."""
 
 from __future__ import annotations
 

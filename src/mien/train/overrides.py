@@ -1,4 +1,4 @@
-"""`FIELD=VALUE` as a person types it, into the fields of a recipe."""
+"""`FIELD=VALUE` on the command line as changes of a recipe."""
 
 from __future__ import annotations
 

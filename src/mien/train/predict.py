@@ -1,4 +1,4 @@
-"""What trained weights say of the faces of a split."""
+"""Predictions of trained weights on a split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run on several devices: as many processes, each with its part of every batch, started here or by torchrun.
+"""Training on several devices, one process each.
 
 Gradients are averaged by torch's DistributedDataParallel (Li et al. 2020, arXiv 2006.15704), which Lightning Fabric
 sets up, over gloo on CPUs and NCCL on GPUs. Batch normalisation goes by each process's own part.

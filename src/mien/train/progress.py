@@ -1,4 +1,4 @@
-"""What a person sees while a net trains: a live bar with loss, accuracy, rate and time left; TensorBoard's events."""
+"""Progress bar and TensorBoard events of a training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what a training run learns, as one frozen value."""
+"""`Recipe`: everything that determines what a training run learns."""
 
 from __future__ import annotations
 

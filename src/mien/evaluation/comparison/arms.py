@@ -1,4 +1,4 @@
-"""What the runs of one arm come to: curves over the epochs and figures at the judged one, over the seeds."""
+"""Results of one arm: mean and spread over its seeds."""
 
 from __future__ import annotations
 

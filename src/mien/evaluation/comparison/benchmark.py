@@ -1,4 +1,4 @@
-"""Several packages on the same faces, judged by the same ruler."""
+"""Several models on the same faces, each against the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arms held against each other: finished runs in, a `Comparison` out."""
+"""`compare`: finished runs of several arms against each other."""
 
 from __future__ import annotations
 

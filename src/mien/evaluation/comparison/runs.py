@@ -1,4 +1,4 @@
-"""What a comparison is made from: the records of finished runs, checked against each other and against the data."""
+"""Records of finished runs, checked against each other and against the data."""
 
 from __future__ import annotations
 

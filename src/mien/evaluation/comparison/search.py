@@ -1,4 +1,4 @@
-"""What a search for hyper-parameters came to: its trials as numbers, from which table, page and JSON are made."""
+"""Trials of a hyper-parameter search as numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict: one sentence about two arms, computed from the judged epoch's accuracy on unseen faces."""
+"""The verdict on two arms: difference, interval and sentence."""
 
 from __future__ import annotations
 

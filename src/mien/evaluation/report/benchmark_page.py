@@ -1,4 +1,4 @@
-"""A contest as one self-contained HTML file, the verdicts first."""
+"""Report of a benchmark as one HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plots of an examination; each function returns a matplotlib `Figure` and changes nothing else."""
+"""Plots of the full evaluation: reliability, risk-coverage, robustness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An examination as one self-contained HTML file, the one figure first."""
+"""Report of the full evaluation of one model as one HTML file."""
 
 from __future__ import annotations
 

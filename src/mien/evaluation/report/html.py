@@ -1,4 +1,4 @@
-"""Pieces of a page: every text that comes in is escaped here, and nothing refers to anything outside the file."""
+"""HTML elements with escaped text."""
 
 from __future__ import annotations
 

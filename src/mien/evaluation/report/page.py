@@ -1,4 +1,4 @@
-"""The comparison as one self-contained HTML file, the verdict first."""
+"""Report of a comparison as one HTML file."""
 
 from __future__ import annotations
 

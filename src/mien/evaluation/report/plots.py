@@ -1,4 +1,4 @@
-"""The plots of a comparison; each function returns a matplotlib `Figure` and changes nothing else."""
+"""Plots of a comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search as one self-contained HTML file and as a table for the terminal: history, importances, slices, trials."""
+"""Report of a hyper-parameter search as HTML and as a table."""
 
 from __future__ import annotations
 

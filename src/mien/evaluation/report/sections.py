@@ -1,4 +1,4 @@
-"""The tables and texts of a comparison's page."""
+"""Tables and texts of the report of a comparison."""
 
 from __future__ import annotations
 

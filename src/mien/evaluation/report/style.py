@@ -1,4 +1,4 @@
-"""How every plot looks, in light and in dark, and how a figure becomes a file or part of a page.
+"""Style of all plots, light and dark, and their files.
 
 matplotlib is imported when it is asked for. Figures are objects of their own: pyplot and its global state are not used.
 """

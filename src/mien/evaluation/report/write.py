@@ -1,4 +1,4 @@
-"""A comparison written into a folder."""
+"""Writes the report of a comparison into a folder."""
 
 from __future__ import annotations
 

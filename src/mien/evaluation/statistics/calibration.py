@@ -1,4 +1,4 @@
-"""How far a net's sureness can be trusted, and the one number that mends most of it.
+"""Temperature scaling.
 
 A net's logits are divided by a temperature before the softmax: above 1 it becomes less sure, below 1 surer, and what it
 tells stays the same. N faces, K classes; `log_p` are logarithms of probabilities, or logits, which are those up to a

@@ -1,4 +1,4 @@
-"""Intervals for the mean of figures that a draw of seeds and a draw of faces produced together.
+"""Confidence intervals over seeds and faces.
 
 A study measures, for each of S seeds and each of N faces, some figure v[s, i]: whether the net was right, or by how
 much two arms of the same seed differ on the face. Another study would draw other seeds *and* other faces, so an

@@ -1,4 +1,4 @@
-"""Figures of merit from class indices and probabilities: numpy in, numbers out.
+"""Metrics from class indices and probabilities, in numpy.
 
 N faces, K classes. A class index is an int in 0..K-1. Where a ratio has nothing to divide by (no face of a class, or
 none told to be it) it is 0; `support` tells such a class apart.

@@ -1,4 +1,4 @@
-"""Two packages on the same faces: by how much one is better, and whether that may be luck.
+"""Paired comparison of two models on the same faces: bootstrap and McNemar.
 
 N faces, K classes. What is resampled, and what is counted, are faces; both packages are always asked for the same.
 """

@@ -1,4 +1,4 @@
-"""Quantiles of the normal and of Student's t, for any positive number of degrees of freedom, without scipy."""
+"""Quantiles of the normal and of Student's t distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each face's panel goes: inside the picture, beside its face, over no face and no other panel if there is room.
+"""Placement of panels beside faces without overlap.
 
 Rectangles are left, top, width, height in pixels, one a row.
 """

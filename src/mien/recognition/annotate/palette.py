@@ -1,4 +1,4 @@
-"""One colour for each expression, the same in pictures, on the terminal and in plots.
+"""One colour for each expression.
 
 They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the colour-blind can tell them
 apart, with light grey in the place of black, which is not seen on a dark panel.

@@ -1,4 +1,4 @@
-"""A picture with what was read in it: a frame around each face, its expression, and a bar for each class.
+"""Images annotated with boxes, labels and probability bars.
 
 All sizes follow the face and the picture, so that a snapshot and a print look alike. Where panels with bars would hide
 faces or each other, a tag takes their place: the label over one strip that is divided as the probabilities are.

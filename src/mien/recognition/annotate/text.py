@@ -1,4 +1,4 @@
-"""Text in a picture: OpenCV 5's own TrueType font where there is one, else the strokes of OpenCV 4.
+"""Text in images, with OpenCV 4 and 5.
 
 OpenCV 5 carries Rubik, and a font for Chinese; text costs some microseconds once its letters have been drawn.
 """

@@ -1,4 +1,4 @@
-"""Notes beside the results on who began with a partition, by which the next one knows that someone died over it."""
+"""Log of attempts at a partition, by which crashing images are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in parquet: a column with their bytes and one with their names, read by row groups."""
+"""Images in Parquet files, read by row groups."""
 
 from __future__ import annotations
 

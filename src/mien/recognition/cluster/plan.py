@@ -1,4 +1,4 @@
-"""A source cut into partitions, once and for good, in a file beside the results: who reads what, whoever that is.
+"""The plan: a source divided into partitions.
 
 A partition has a number, and its results are one file of that number; so no picture can be read into two of them, and
 what is left to do is what has no file yet. Of millions of pictures none is held: the plan is written and read by lines.

@@ -1,4 +1,4 @@
-"""Pictures by the million, read on all machines of a Ray cluster: a plan, an actor pool, a Parquet file a partition.
+"""`analyze_on_cluster`: millions of images on a Ray cluster.
 
 Ray Data deals the partitions out to a pool of actors that each hold a recognizer, and deals those of an actor or a
 machine that went away out again. Which pictures are read exactly once is decided by the plan and the files of results,

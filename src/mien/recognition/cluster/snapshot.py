@@ -1,4 +1,4 @@
-"""A recognizer as a value that goes to other processes and machines: the net's own bytes, and every option."""
+"""A recognizer as a value that can be sent to other machines."""
 
 from __future__ import annotations
 

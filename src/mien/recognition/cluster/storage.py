@@ -1,4 +1,4 @@
-"""A folder of files, on this machine or behind an address such as s3://bucket/folder, by pyarrow or fsspec."""
+"""Files on this machine or at an address such as s3://bucket/folder."""
 
 from __future__ import annotations
 

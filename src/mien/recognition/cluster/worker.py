@@ -1,4 +1,4 @@
-"""One partition of a plan, read by one process into one Parquet file that is there whole or not at all.
+"""One partition read into one Parquet file.
 
 A process that dies over it leaves a note, and whoever takes the partition up next reads its pictures one by one in a
 process apart. So a picture that ends processes costs its own row, and a machine that goes away nothing.

@@ -1,4 +1,4 @@
-"""Rows on their way into a parquet file, which takes them in groups."""
+"""Row groups on their way into a Parquet file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of results taken up again: which pictures they hold, and what was torn off at their end cut away."""
+"""Resuming output files: what they hold, and whether it was made with the same options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was read, for a person at a terminal: each face with a bar for every class, or in a line of its own."""
+"""Results as a table for the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text file in the place of an older one, which stays as it is until there is something to write."""
+"""A text file that replaces an older one when its first line is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faces in a video, frame by frame: read, found, followed, told apart and smoothed, in constant memory."""
+"""`analyze_video`: faces and expressions frame by frame, in constant memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sound of one video carried over into another: its packets copied, and encoded anew only where they must be."""
+"""The audio track of a video, copied or encoded again."""
 
 from __future__ import annotations
 

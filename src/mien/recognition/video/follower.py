@@ -1,4 +1,4 @@
-"""Faces followed through a video: searched in the whole frame now and then, in between only near where each must be.
+"""Face following: full detection now and then, local detection in between.
 
 A search of the whole frame costs as much as decoding it. While everyone is found in a small window around the place
 where they are expected, such searches are needed for newcomers alone.

@@ -1,4 +1,4 @@
-"""What was read in a video as a table: a row for each frame and person; csv, jsonl or parquet, by the file's ending."""
+"""Table of frames and persons as csv, jsonl or parquet."""
 
 from __future__ import annotations
 

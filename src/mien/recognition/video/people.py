@@ -1,4 +1,4 @@
-"""What a whole video comes to: each person's time, and their expressions over time, in constant memory.
+"""Statistics of each person over a whole video.
 
 Each look counts for the seconds until the next one, so that an uneven frame rate weighs nothing twice. K classes.
 """

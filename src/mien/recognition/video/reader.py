@@ -1,4 +1,4 @@
-"""A video file as pictures and times, by PyAV; one frame is held at a time.
+"""Video reader: frames and times, by PyAV.
 
 Frames come as they are seen: turned by the display matrix, with square pixels, BGR. Times are seconds from the
 beginning of the file and never fall, whatever the frame rate does.

@@ -1,4 +1,4 @@
-"""One look after another at moving people: who is there, and what they express, smoothed over time.
+"""Faces in a stream of frames: detection, tracking, smoothing.
 
 A look has two halves, so that between them the faces of many watchers can go through the net together.
 """

@@ -1,4 +1,4 @@
-"""What was read in a video as subtitles (SubRip, .srt), which any player shows over the video itself."""
+"""Subtitles (SubRip, .srt) with the expressions."""
 
 from __future__ import annotations
 

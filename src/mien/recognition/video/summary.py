@@ -1,4 +1,4 @@
-"""What a video came to, for a person at a terminal: who was seen, how long, and what their faces expressed."""
+"""Summary of a video for the terminal."""
 
 from __future__ import annotations
 

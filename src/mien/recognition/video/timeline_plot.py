@@ -1,4 +1,4 @@
-"""The expressions of everyone in a video over its time, as one picture: stacked probabilities, a panel a person.
+"""Plot of each person's probabilities over time.
 
 matplotlib is imported when it is asked for. The figure is an object of its own: pyplot and its state are not used.
 """

@@ -1,4 +1,4 @@
-"""Who is who from one look at a video to the next, and expressions smoothed over time; boxes and numbers, no pixels.
+"""Tracking of persons by box overlap, and smoothing of probabilities.
 
 A person keeps a number while the boxes of one look overlap those of the next. Times are in seconds, so that the frame
 rate may vary; a *look* is a moment at which faces were searched.

@@ -1,4 +1,4 @@
-"""Pictures and times into a video file: H.264, each frame at its own time, beside the sound of where they come from."""
+"""Video writer: H.264 with the original frame times and audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line in the log for each request, with an id that the answer has too; never anything of what was sent."""
+"""Access log: one line per request."""
 
 from __future__ import annotations
 

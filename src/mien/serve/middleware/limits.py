@@ -1,4 +1,4 @@
-"""How much a request may bring and how long it may take, enforced while it is read; pure ASGI.
+"""Limits on the size and duration of requests.
 
 What breaks a limit is answered at once, and what is still on its way is thrown away for a moment, so that a client that
 sends before it listens hears the answer; then the connection is closed.

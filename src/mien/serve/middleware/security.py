@@ -1,4 +1,4 @@
-"""Who may ask: the name that the service is called by, the site that asks, and the token; and headers for browsers.
+"""Host, origin and token checks, and security headers.
 
 Pure ASGI, so that what is refused is refused before its body is read, WebSockets included.
 """

@@ -1,4 +1,4 @@
-"""`/docs`: the service's addresses as a page, made from its own OpenAPI; nothing on it comes from anywhere else."""
+"""`/docs`: the API reference as a page, from the OpenAPI schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The addresses under `/v1`, and those that tell how the service is: what comes in is translated and passed on."""
+"""`/v1/analyze` and health routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: a few files of the package as they are, and the portrait to try it with."""
+"""The web page and its assets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small video in one request: read frame by frame in a thread of its own, one video after another."""
+"""`/v1/video`: a short video in one request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A webcam over a WebSocket: frames in, results out; when behind, the newest frame wins.
+"""`/v1/stream`: a webcam over a WebSocket; if the service is slower, the newest frame is used.
 
 The client's first message is JSON, `{"token": ...}`; each later one is a frame, four bytes with its number and then the
 bytes of a picture. Docs: docs/serve.md.

@@ -1,4 +1,4 @@
-"""From trained weights to a net as a file: an ONNX graph that does all the arithmetic, and a card that tells the rest.
+"""`export`: trained weights as an ONNX model with its card.
 
 The graph is held against torch before anything is written, the temperature is fitted on validation, and every figure
 on the card is measured on the very bytes that are written, by the code that `mien evaluate` uses.

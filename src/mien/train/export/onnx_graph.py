@@ -1,4 +1,4 @@
-"""A net as an ONNX graph: pixels in, calibrated probabilities and the last feature maps out, nothing left to do.
+"""The ONNX graph: pixels in, calibrated probabilities and feature maps out.
 
     faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits (+ shift) -> / temperature -> softmax
                              probabilities float32 [N,K], maps float32 [N,C,h,w]

@@ -1,4 +1,4 @@
-"""What a recipe leaves out of a lesson: copies of the faces that judge it, and faces whose label is hard to believe."""
+"""Training faces that a recipe leaves out: duplicates of other splits, noisy labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels are hardest to believe, going by what nets that did not learn them say of the faces: a file, a ranking.
+"""Scores of label noise, ranked, in a file.
 
 Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabelled where some class other
 than its label is at least as likely as that class is, on average, on the faces that carry it; the most one-sided of

@@ -1,4 +1,4 @@
-"""Deep-Emotion: a small net whose attention is a spatial transformer that turns and crops the face for it.
+"""Deep-Emotion: a small model with a spatial transformer.
 
 Source: Minaee & Abdolrashidi 2019, arXiv 1902.01019, section 3 and figure 2. The paper gives the layers' order and not
 all their sizes; those here are the ones of the implementations that follow it, and come to its small count of

@@ -1,4 +1,4 @@
-"""Our own nets, cut to what a CPU runs fast: plain 3x3 convolutions, each with batch normalisation and ReLU.
+"""`mien_base` and `mien_nano`: residual networks of plain 3x3 convolutions.
 
 onnxruntime folds the normalisation into the convolution and reaches with it most of the processor's peak, which it does
 not with separable convolutions: of two nets of one speed the plain one learned no worse and trained three times faster

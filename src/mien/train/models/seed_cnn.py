@@ -1,4 +1,4 @@
-"""The deep CNN of the student report that mien grew out of, and two narrower copies of it.
+"""`seed_cnn`: the deep CNN of the student report, and two narrower copies.
 
 Source: the report's notebook. Full width has 20,582,432 parameters and costs 5.8 GFLOP per 48x48 face
 (a multiply-add counted as two).

@@ -1,4 +1,4 @@
-"""The net of the FER+ paper: a VGG of 13 layers on faces of 64x64.
+"""`vgg13`: the model of the FER+ paper.
 
 Source: Barsoum et al. 2016, arXiv 1608.01041, section 3.1, and the reference code that goes with it. It has no batch
 normalisation; four stages of convolutions, each with max pool and dropout, and two wide layers before the head.

@@ -1,4 +1,4 @@
-"""A running average of the weights: steadier than any single step's, and judged in their place."""
+"""Exponential moving average of the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Muon: the step of a convolution goes equally far in every direction that its gradient has.
+"""Muon optimizer.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
 kellerjordan.github.io/posts/muon; a convolution's weights are a matrix of [maps out, all that one of them sees], as

@@ -1,4 +1,4 @@
-"""How weights follow their gradients: the optimisers that a recipe may name, torch's own but for Muon."""
+"""Registry of optimizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate of each step, a function of its number and of nothing that came before."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four ways to learn from FER+'s votes, on one small net: what Barsoum et al. 2016 (arXiv 1608.01041) compared.
+"""Four ways to learn from FER+ votes, after Barsoum et al. 2016 (arXiv 1608.01041).
 
 Run:    mien compare --data fer2013.csv --votes fer2013new.csv --out runs/schemes --seeds 3
         --arms ferplus_majority,ferplus_multi_label,ferplus_drawing,ferplus_distribution

@@ -1,4 +1,4 @@
-"""Nets of others, trained after their papers; what came out stands beside the papers' figures in experiments/LOG.md.
+"""Models of two papers, trained as published.
 
 Run:    mien train deep_emotion --data fer2013.csv
         mien train vgg13_ferplus --data fer2013.csv --votes fer2013new.csv

@@ -1,4 +1,4 @@
-"""The nets that ship.
+"""Recipes of the shipped models.
 
 Run:    mien train release_base --data fer2013.csv --votes fer2013new.csv
 Scores: `mien models`, from their cards; experiments/LOG.md has what each cost and what was tried on the way.

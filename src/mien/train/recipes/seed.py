@@ -1,4 +1,4 @@
-"""The student report's study: one net, three ways to treat the training pictures.
+"""The student report's study: one model, three kinds of augmentation.
 
 Run:    mien compare --data fer2013.csv --arms seed,seed_augmented,seed_augmented_as_run --seeds 3 --out runs/study
 Scores: experiments/LOG.md, with what each cost.

@@ -1,4 +1,4 @@
-"""A checkpoint is one safetensors file: tensors, and the state in JSON in its header, replaced in one step.
+"""Checkpoints: one safetensors file, replaced in one step.
 
 It is the one truth of a run: figures and predictions are in it too, so that what lies beside it can be written anew.
 """

@@ -1,4 +1,4 @@
-"""A run is a folder that a stranger can re-run: recipe.json, machine.json, metrics.jsonl, a checkpoint, predictions.
+"""Run folders: recipe.json, machine.json, metrics.jsonl, a checkpoint, predictions.
 
 `recipe.json` says what was trained on which data from which seed and weights, and in which format the folder is
 (`run_format`); `metrics.jsonl` has a line an epoch; the

@@ -1,4 +1,4 @@
-"""The format of a run's record, and the conversion of records that older versions wrote.
+"""Format version of run records, and converters from older versions.
 
 The record (recipe, seed, data, initial weights, figures of the epochs) is stored in `recipe.json`, in the state of a
 checkpoint and in released weights. Each copy states its format, and each is read through `converted`, so that all other

@@ -1,4 +1,4 @@
-"""Trained weights as a value: found in a run, a file, an exported net or the package; put into a net; written."""
+"""Trained weights: found by run, file or name, loaded into a model, released."""
 
 from __future__ import annotations
 

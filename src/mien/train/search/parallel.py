@@ -1,4 +1,4 @@
-"""Trials of a search side by side on a Ray cluster: each an actor that trains, all told of to one study here.
+"""Trials of a search in parallel on a Ray cluster.
 
 The study asks, hears and prunes in this process alone, so its SQLite file has one writer and a search goes on after
 any end as it does without Ray. An actor trains an epoch when it is asked to, and no further than the search wants.

@@ -1,4 +1,4 @@
-"""What a search may try: for each field of a recipe a range or a list of values."""
+"""Search space: a range or a list of values for each field of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trial of a search, told of an epoch after another, and what the study then hears of it."""
+"""One trial of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for hyper-parameters: trials of a recipe, stopped early where they lag, judged on validation alone.
+"""`tune`: hyper-parameter search with Optuna.
 
 Proposed by TPE (Bergstra et al. 2011, "Algorithms for hyper-parameter optimization") and stopped by the median rule,
 both Optuna's. Each trial is a run in a folder of its own and the search a SQLite file beside them, so that one that is

@@ -1,4 +1,4 @@
-"""How training faces are labelled: by the data's own labels, by FER+'s votes in four ways, or by both in two.
+"""Label schemes: training targets from labels and FER+ votes.
 
 A scheme says which faces are learned from and with which shares of the classes, what of that is shown in an epoch, and
 what the loss makes of it. Whatever the scheme, in FER+'s classes a net is judged by the majority of the votes.

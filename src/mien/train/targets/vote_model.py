@@ -1,4 +1,4 @@
-"""The label that FER2013 may be expected to give a face, going by how ten raters saw it.
+"""Model of FER2013's labels given the votes of FER+.
 
 FER2013's labels and FER+'s votes speak of the same faces in two tongues. What the votes say of a label is fitted on the
 training faces: for each face the shares of the labels that faces with such votes have. Beside a face's own label that
