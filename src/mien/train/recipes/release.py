@@ -55,10 +55,16 @@ def release_photo() -> Recipe:
 
 @recipe
 def release_ferplus() -> Recipe:
-    """FER+'s eight classes, for `--init release_photo`: few epochs of milder pictures after those of the photo net."""
+    """FER+'s eight classes, for `--init photo`: few epochs on milder augmentations than those of `photo`."""
     return replace(
         release_base(), name="release_ferplus", scheme="distribution", label_set="ferplus8", epochs=6, lr=0.01
     )
+
+
+@recipe
+def release_ferplus_2() -> Recipe:
+    """FER+'s eight classes with logit adjustment, for `--init photo` after the second stage of `photo`."""
+    return replace(release_ferplus(), name="release_ferplus_2", logit_adjustment=0.5)
 
 
 @recipe
@@ -80,6 +86,29 @@ def release_nano() -> Recipe:
 def release_base_2() -> Recipe:
     """Second stage of `base`, for `--init base`: 40 more epochs under the first stage as a teacher."""
     return replace(release_base(), name="release_base_2", teacher="base", teach=0.5, views=20)
+
+
+@recipe
+def release_nano_2() -> Recipe:
+    """Second stage of `nano`, for `--init nano`, with the second stage of `base` as the teacher."""
+    return replace(release_nano(), name="release_nano_2", epochs=120, lr=0.02)
+
+
+@recipe
+def release_photo_nano() -> Recipe:
+    """The fast model for videos, for `--init nano`: `photo` is its teacher, so that both answer alike."""
+    return replace(
+        release_photo(),
+        name="release_photo_nano",
+        model="mien_nano",
+        augment=(Flip(), Affine(degrees=10.0, shift=0.08, scale=0.2), Light(), Blur(p=0.2), Jpeg(p=0.3)),
+        teacher="photo",
+        teach=0.9,
+        views=24,
+        logit_adjustment=0.5,
+        epochs=120,
+        lr=0.02,
+    )
 
 
 @recipe
