@@ -142,7 +142,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
     out = tmp_path / "never"
     cases = [
         (("data", tmp_path / "no.csv"), "no.csv"),
-        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; there is: "),
+        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; available: "),
         (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "the fields are"),
         (("train", "seed", "--data", csv, "--out", out, "--device", "tpu"), "no device 'tpu' here; there is: cpu"),
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),

@@ -309,7 +309,7 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
         (["--sample", "--detector", "eyes"], "yunet, whole"),
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
-        (["--sample", "--tta", "spin"], "tta is one of none, flip"),
+        (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
         (["--sample", "--prior", "happy=0"], "the share of happy is a number above 0"),
         (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
         (["--sample", "--format", "parquet"], "name a file"),

@@ -106,7 +106,7 @@ def test_a_file_that_breaks_off_ends_with_1_and_keeps_what_was_read(cut_off: Pat
         (["CLIP", "--out", "t.xml"], "a timeline is written as one of .csv, .jsonl, .parquet, not t.xml"),
         (["CLIP", "--annotate", "CLIP"], "is the video itself; write to another file"),
         (["CLIP", "--srt", "t.txt"], "subtitles are written as .srt, not t.txt"),
-        (["CLIP", "--min-confidence", "7"], "min_confidence is a probability from 0 to 1"),
+        (["CLIP", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),
     ],
 )
 def test_mistakes_are_a_sentence_and_2(clip: Path, words: list[str], told: str) -> None:

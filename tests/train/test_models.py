@@ -134,7 +134,7 @@ def test_seed_cnn_is_the_reports_net_written_out() -> None:
 
 
 def test_unknown_and_doubled_names() -> None:
-    with pytest.raises(MienError, match=r"unknown model 'resnet'; there is: .*seed_cnn"):
+    with pytest.raises(MienError, match=r"unknown model 'resnet'; available: .*seed_cnn"):
         build_model("resnet", 7)
 
     def seed_cnn(num_classes: int) -> FaceNet:

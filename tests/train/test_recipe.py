@@ -128,5 +128,5 @@ def test_more_faces_than_there_are_cannot_be_dropped_and_softened() -> None:
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:
-    with pytest.raises(MienError, match=r"unknown recipe 'sed'; there is: .*seed_augmented_as_run"):
+    with pytest.raises(MienError, match=r"unknown recipe 'sed'; available: .*seed_augmented_as_run"):
         find_recipe("sed")

@@ -60,10 +60,7 @@ def analyze(
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on in the jsonl, csv or parquet file of --out, with the options of then."),
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the jsonl, csv or parquet file of --out.")] = False,
     ray: Annotated[
         str | None,
         typer.Option(

@@ -15,6 +15,8 @@ from mien.train.recipe import Recipe
 
 # What CUDA, its libraries and Apple's GPUs say where torch does not say `OutOfMemoryError`.
 ON_GPU = ("cuda error: out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "mps backend out of")
+# What libraries say on a CPU where Python raises no MemoryError; the second is oneDNN without memory for its work area.
+ON_CPU = ("can't allocate memory", "could not create a primitive")
 EVERY = 50  # steps between two looks at the loss: reading it makes a GPU wait
 
 
@@ -26,7 +28,7 @@ def memory_in_words(advice: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as why:  # torch's own allocators, and Python's with numpy's
         text = str(why).lower()
         on_gpu = isinstance(why, torch.OutOfMemoryError) or any(sign in text for sign in ON_GPU)
-        if not (on_gpu or isinstance(why, MemoryError) or "can't allocate memory" in text):
+        if not (on_gpu or isinstance(why, MemoryError) or any(sign in text for sign in ON_CPU)):
             raise
         raise RunError(f"{'the GPU' if on_gpu else 'this machine'} is out of memory {advice}") from None
 

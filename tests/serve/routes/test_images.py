@@ -101,7 +101,7 @@ def test_service_with_a_prior_adjusts_each_face(served: Served, tta: str) -> Non
 
 def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
-        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).max_faces == given
+        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
     (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
     assert len(told["faces"]) == 64
 

@@ -45,6 +45,7 @@ from mien.train.export.onnx_graph import (
 from mien.train.models import MODELS, build_model
 from mien.train.models.base import FaceNet
 from mien.train.runs.checkpoint import Tensors, digest
+from mien.train.runs.format import FORMAT
 from mien.train.runs.graph_state import state_of  # fmt: skip
 
 NAMES = sorted(set(MODELS) - {"seed_cnn"})  # its narrower copies are the same code
@@ -276,7 +277,8 @@ def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data:
     assert dict(card.origin) == {
         "weights": find_weights(run.folder).identity["sha256"],
         "seed": 0, "epoch": 2, "epochs": 2, "select": "last", "init": None, "teachers": None,
-        "class_frequencies": find_weights(run.folder).about["class_frequencies"], "figures": run.history[-1],
+        "figures": {k: v for k, v in run.history[-1].items() if k not in ("seconds", "images_per_second")},
+        "run_format": FORMAT,
     }  # fmt: skip
     # Side of the maps, kernel's places, channels in and out of the nine convolutions and the head.
     layers = (
@@ -315,13 +317,11 @@ def test_prior_strength_of_zero_is_the_same_file(skewed: Path, net: Path, data: 
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("storage", ["float32", "float16"])
 def test_prior_strength_is_by_hand_what_the_file_says(
     skewed: Path, run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
 ) -> None:
-    monkeypatch.setattr(
-        sys.modules["mien.train.export.export"], "LOSS", 2
-    )  # a net of two epochs loses much in eight bits
+    monkeypatch.setattr(sys.modules["mien.train.export.export"], "LOSS", 3)  # points; one of 70 faces is 1.4
     card = export(skewed, tmp_path / "net", data, prior_strength=0.7, storage=storage)
     found = card.class_frequencies
     assert found is not None
@@ -334,9 +334,10 @@ def test_prior_strength_is_by_hand_what_the_file_says(
     shifted_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
     by_hand_NK = calibration.apply(shifted_NK, card.calibration.temperature)
     told_NK = mien.model.load(tmp_path / "net").probabilities(data["val"].pixels_NHW)
-    assert np.abs(told_NK - by_hand_NK).max() < {"float32": 1e-4, "float16": 5e-3, "int8": 0.2}[storage]
-    assert np.abs(told_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 0.2
-    true_N, close = data["val"].labels_N, {"float32": 1e-3, "float16": 0.02, "int8": 0.2}[storage]
+    near = {"float32": 1e-4, "float16": 2e-3}[storage]
+    assert np.abs(told_NK - by_hand_NK).max() < near
+    assert np.abs(told_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 5 * near
+    true_N, close = data["val"].labels_N, 10 * near
     assert card.calibration.ece_before == pytest.approx(metrics.ece(shifted_NK, true_N), abs=close)
     assert card.calibration.balanced_ece_before == pytest.approx(metrics.balanced_ece(shifted_NK, true_N), abs=close)
     wanted = calibration.cross_fitted_ece(np.log(shifted_NK), true_N, error=metrics.balanced_ece)
@@ -344,11 +345,17 @@ def test_prior_strength_is_by_hand_what_the_file_says(
 
 
 @pytest.mark.usefixtures("quick")
-def test_prior_strength_auto_has_the_best_macro_f1(skewed: Path, run: Run, data: Dataset, tmp_path: Path) -> None:
-    card = export(skewed, tmp_path / "net", data, prior_strength="auto")
+def test_prior_strength_auto_has_the_best_macro_f1(run: Run, data: Dataset, tmp_path: Path) -> None:
+    """Of training frequencies twice as uneven, in logarithms, as what the weights predict on average."""
+    weights, raw_NK = find_weights(run.folder), np.log(run.predictions()["val"].astype(np.float64))
+    twice_K = np.exp(2 * raw_NK.mean(0))
+    training_K = twice_K / twice_K.sum()
+    about = {**weights.about, "class_frequencies": training_K.tolist()}
+    replace(weights, about=about).release(tmp_path / "uneven.safetensors")
+    card = export(tmp_path / "uneven.safetensors", tmp_path / "net", data, prior_strength="auto")
     true_N, f1 = data["val"].labels_N, {}
     for step in range(21):
-        scores_NK = np.log(run.predictions()["val"]) - step / 20 * np.log(SKEWED)
+        scores_NK = raw_NK - step / 20 * np.log(training_K)
         f1[step / 20] = metrics.macro_f1(metrics.confusion(true_N, scores_NK.argmax(1), 7))
     assert card.class_frequencies is not None
     chosen = card.class_frequencies.export_strength
@@ -368,7 +375,8 @@ def test_prior_strength_of_training_is_on_the_card(
     replace(weights, about=about).release(tmp_path / "old.safetensors")
     found = export(tmp_path / "old.safetensors", tmp_path / "net", data, prior_strength=0.2).class_frequencies
     assert found is not None
-    assert found.training == pytest.approx([1 / 7] * 7)  # counted in the data
+    counts_K = np.bincount(data["train"].labels_N, minlength=7)
+    assert found.training == pytest.approx(counts_K / counts_K.sum())  # counted in the data
     assert (found.training_strength, found.export_strength) == (0.75, 0.2)
 
 

@@ -49,6 +49,7 @@ PARITY = 1e-4  # how far a probability may lie from torch's
 LOSS = 0.2  # points of accuracy that a smaller file must not lose
 INT8_FACES = 512  # training faces on which the ranges of int8 are measured
 NOISE_FACES = 62
+TIMES = ("seconds", "images_per_second")  # figures that differ between runs of equal weights
 TORCH_BUDGET = 5e11  # floating-point operations that the comparison with torch may take: some seconds of a CPU
 AUTO = "auto"
 STRENGTHS = tuple(step / 20 for step in range(21))  # what `AUTO` chooses from
@@ -100,36 +101,43 @@ def export(
     if prior_strength != AUTO and not _is_strength(prior_strength):
         raise MienError(f"prior_strength is {AUTO} or a number from 0 on, got {prior_strength!r}")
     weights, folder = find_weights(source), Path(out)
-    recipe, truth = weights.recipe, _truth(weights, dataset)
-    before = _replaced(folder, weights, overwrite)
+    truth, before = _truth(weights, dataset), _replaced(folder, weights, overwrite)
     with memory_in_words("while exporting; free some"), _own_threads():
-        net = build_model(recipe["model"], len(weights.labels))
-        weights.put_into(net, weights.labels)
-        reader = Reader(net, recipe["mean"], recipe["std"])
-        draft = _draft(name or recipe["name"], storage, weights, reader, dataset, truth)
-        plain = graph_of(reader, truth.labels.names)
-        stored = _stored(plain, storage, dataset)
-        told_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
-        frequencies = _frequencies(prior_strength, weights, dataset, told_NK, truth[VAL])
-        draft = replace(draft, class_frequencies=frequencies)
-        if frequencies.export_strength:
-            shifted = with_shift(plain, _shift(frequencies))
-            stored = shifted if stored is plain else with_shift(stored, _shift(frequencies))
-            plain = shifted
-            told_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
-        if stored is not plain:
-            _refuse_loss(_opened(as_bytes(plain), draft), told_NK, truth[VAL])
-        fitted = _calibrated(told_NK, truth[VAL])
-        draft = replace(draft, calibration=fitted)
-        content = as_bytes(with_temperature(stored, fitted.temperature))
-        model = _opened(content, draft)
-        exact = model if stored is plain else _opened(as_bytes(with_temperature(plain, fitted.temperature)), draft)
-        parity = _parity(net, exact, model, truth[VAL].pixels_NHW)
-        card = replace(model.card, parity=parity, scores=_scores(model, dataset))
+        content, card = _built(weights, dataset, truth, name or weights.recipe["name"], storage, prior_strength)
     if before is not None and before.sha256 == card.sha256:
         card = card.with_scores(before.test, test=True)  # of these very bytes
     _write(folder, content, card)
     return card
+
+
+def _built(
+    weights: Weights, dataset: Dataset, truth: Dataset, name: str, storage: str, prior_strength: float | str
+) -> tuple[bytes, Card]:
+    """Return the content of the graph's file and the card with all that is measured on it; raises as `export`."""
+    recipe = weights.recipe
+    net = build_model(recipe["model"], len(weights.labels))
+    weights.put_into(net, weights.labels)
+    reader = Reader(net, recipe["mean"], recipe["std"])
+    draft = _draft(name, storage, weights, reader, dataset, truth)
+    plain = graph_of(reader, truth.labels.names)
+    stored = _stored(plain, storage, dataset)
+    probs_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
+    frequencies = _frequencies(prior_strength, weights, dataset, probs_NK, truth[VAL])
+    draft = replace(draft, class_frequencies=frequencies)
+    if frequencies.export_strength:
+        shifted = with_shift(plain, _shift(frequencies))
+        stored = shifted if stored is plain else with_shift(stored, _shift(frequencies))
+        plain = shifted
+        probs_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
+    if stored is not plain:
+        _refuse_loss(_opened(as_bytes(plain), draft), probs_NK, truth[VAL])
+    fitted = _calibrated(probs_NK, truth[VAL])
+    draft = replace(draft, calibration=fitted)
+    content = as_bytes(with_temperature(stored, fitted.temperature))
+    model = _opened(content, draft)
+    exact = model if stored is plain else _opened(as_bytes(with_temperature(plain, fitted.temperature)), draft)
+    parity = _parity(net, exact, model, truth[VAL].pixels_NHW)
+    return content, replace(model.card, parity=parity, scores=_scores(model, dataset))
 
 
 def _truth(weights: Weights, dataset: Dataset) -> Dataset:
@@ -205,7 +213,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "select": recipe["select"],
             "init": weights.about.get("init"),
             "teachers": weights.about.get("teachers"),
-            "figures": dict(figures),
+            "figures": {name: value for name, value in figures.items() if name not in TIMES},
             "run_format": weights.about["format"],
         },
     )
