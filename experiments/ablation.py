@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.data import VAL, Dataset, load
+from mien.data import Dataset, load
+from mien.data.dataset import VAL
 from mien.evaluation.protocols import judge_split
 from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS
 from mien.train import Recipe, find_recipe, train, with_settings

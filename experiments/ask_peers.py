@@ -48,7 +48,8 @@ NET_OF_FACEMOOD = "facemood/model__version1.0.0__.h5"
 
 def faces(csv: str, file: str) -> None:
     """Keep PublicTest's faces, uint8 [3589,48,48] in row order, for environments without mien."""
-    from mien.data import VAL, load
+    from mien.data import load
+    from mien.data.dataset import VAL
 
     np.save(file, load(csv)[VAL].pixels_NHW)
 

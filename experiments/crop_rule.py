@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import NO_LABEL, VAL, by_majority, load
-from mien.data.dataset import SIDE
+from mien.data import by_majority, load
+from mien.data.dataset import NO_LABEL, SIDE, VAL
 from mien.detection.boxes import Box
 from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, laid_and_found
 from mien.imaging.crop import CropRule, crop

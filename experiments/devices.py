@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from mien.data import VAL, load
+from mien.data import load
+from mien.data.dataset import VAL
 from mien.evaluation.statistics.intervals import two_way_interval
-from mien.train import find_recipe, train_on
+from mien.train import find_recipe
+from mien.train.processes import train_on
 
 RESULT = Path(__file__).parent / "results" / "devices.json"
 DEVICES = (1, 2)

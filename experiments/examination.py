@@ -20,9 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data import VAL, Dataset, load
+from mien.data import Dataset, load
+from mien.data.dataset import VAL
 from mien.data.votes import cut
-from mien.evaluation import Examination, Judgement, Net, examination_page, examine, judge_model, truth_for
+from mien.evaluation import Examination, examine
+from mien.evaluation.predictor import Net
+from mien.evaluation.protocols import Judgement, judge_model, truth_for
+from mien.evaluation.report.full_report_page import examination_page
 from mien.model import load as load_net
 from mien.model import read_card, shipped_models
 from mien.model_card import TTAS

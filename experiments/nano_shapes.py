@@ -26,7 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.data import VAL, load, without_twins
+from mien.data import load
+from mien.data.audit import without_twins
+from mien.data.dataset import VAL
 from mien.train import Recipe, predict, train
 from mien.train.augment import Affine, Cutout, Flip
 from mien.train.export.onnx_graph import Reader, as_bytes, graph_of

@@ -25,13 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import TRAIN, VAL, Dataset, load
+from mien.data import Dataset, load
+from mien.data.dataset import TRAIN, VAL
 from mien.data.votes import majority
 from mien.evaluation.protocols import judge_split
 from mien.labels import FERPLUS8, projection
 from mien.model_card import OWN_LABELS
-from mien.train import Doubts, Recipe, find_doubts, find_recipe, out_of_fold, predict, train, with_settings
-from mien.train.label_noise.scores import highest_loss, most_doubtful
+from mien.train import Recipe, find_recipe, out_of_fold, predict, train, with_settings
+from mien.train.label_noise.scores import Doubts, find_doubts, highest_loss, most_doubtful
 
 RESULT = Path(__file__).parent / "results" / "noise.json"
 FIRST = (500, 2000)

@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.data import VAL, load
-from mien.evaluation import judge_net
+from mien.data import load
+from mien.data.dataset import VAL
+from mien.evaluation.protocols import judge_net
 from mien.model_card import CLEAN
-from mien.train import Run, as_net, find_recipe
+from mien.train import Run, find_recipe
+from mien.train.predict import as_net
 
 RESULT = Path(__file__).parent / "results" / "papers.json"
 CLAIMS = {

@@ -20,9 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mien.data import VAL, Dataset, load
-from mien.evaluation import Entry, Net, chosen_of, contest
+from mien.data import Dataset, load
+from mien.data.dataset import VAL
+from mien.evaluation import contest
+from mien.evaluation.comparison.benchmark import Entry
 from mien.evaluation.predictions_file import told_by_file
+from mien.evaluation.predictor import Net
+from mien.evaluation.protocols import chosen_of
 from mien.model import load as load_net
 
 HERE = Path(__file__).parent

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import VAL, Dataset, load
+from mien.data import Dataset, load
 from mien.data.audit import without_twins
+from mien.data.dataset import VAL
 from mien.data.votes import by_majority
 from mien.evaluation.corruptions import Faces, coarse, moved
 from mien.evaluation.statistics.metrics import accuracy, confusion, macro_f1

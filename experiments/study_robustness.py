@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import VAL, Dataset, load, without_twins
+from mien.data import Dataset, load
+from mien.data.audit import without_twins
+from mien.data.dataset import VAL
 from mien.evaluation.comparison.verdict import interval_for
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.report.curves import robustness_curves
 from mien.evaluation.robustness import Robustness, measure_robustness
-from mien.train import as_net
+from mien.train.predict import as_net
 
 RESULTS = Path(__file__).parent / "results"
 

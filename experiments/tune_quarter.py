@@ -12,7 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-from mien.data import VAL, load, without_twins
+from mien.data import load
+from mien.data.audit import without_twins
+from mien.data.dataset import VAL
 from mien.errors import MienError
 from mien.train import Run
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import clips
-from mien.data import USAGE, Dataset, sketch, write_csv
+from mien.data import Dataset, sketch, write_csv
+from mien.data.dataset import USAGE
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
 from mien.model import read_card, shipped_models
 from mien.model_card import NOT_FOR

@@ -40,8 +40,8 @@ def test_analyze_sample_imports_few_modules() -> None:
     code = (
         "import sys\n"
         "sys.argv = ['mien', 'analyze', '--sample', '--format', 'jsonl']\n"
-        "from mien.__main__ import main\n"
-        "try: main()\n"
+        "import runpy\n"
+        "try: runpy.run_module('mien', run_name='__main__')\n"
         "except SystemExit: pass\n"
         "print(*sorted(m for m in sys.modules if m.split('.')[0] == 'mien'), file=sys.stderr)\n"
     )

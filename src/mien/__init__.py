@@ -1,12 +1,14 @@
-"""mien: facial expression recognition that a person can train, trust and use.
+"""mien: facial expression recognition that people can train, trust and use.
 
-A public name is imported from its room when it is first asked for: who only reads pictures does not wait for the rest.
+A public name is imported from its module when it is first used: who only reads photos does not wait for the rest.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from mien._lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.data import Dataset, Split
@@ -36,29 +38,32 @@ __all__ = [
     "load_data",
 ]
 
+
 if not TYPE_CHECKING:  # a type checker reads the imports above
-    _ROOMS = {
-        **dict.fromkeys(("Dataset", "Split", "load_data"), "mien.data"),
-        **dict.fromkeys(("Evaluation", "evaluate"), "mien.evaluation"),
-        **dict.fromkeys(("Analysis", "Face", "Recognizer", "load"), "mien.recognition"),
-        **dict.fromkeys(("FER7", "LabelSet"), "mien.labels"),
-        "Box": "mien.detection.boxes",
-        "MienError": "mien.errors",
-    }
+    _name, __dir__ = lazy_names(
+        __name__,
+        {
+            "Analysis": "mien.recognition.results",
+            "Box": "mien.detection.boxes",
+            "Dataset": "mien.data.dataset",
+            "Evaluation": "mien.evaluation.evaluate",
+            "FER7": "mien.labels",
+            "Face": "mien.recognition.results",
+            "LabelSet": "mien.labels",
+            "MienError": "mien.errors",
+            "Recognizer": "mien.recognition.recognizer",
+            "Split": "mien.data.dataset",
+            "evaluate": "mien.evaluation.evaluate",
+            "load": "mien.recognition.recognizer",
+            "load_data": "mien.data.load:load",
+        },
+    )
 
     def __getattr__(name: str) -> object:
         if name == "__version__":
             from importlib.metadata import version
 
-            found = version("mien")
-        elif name in _ROOMS:
-            found = getattr(import_module(_ROOMS[name]), {"load_data": "load"}.get(name, name))
-        elif name in ("data", "detection", "evaluation", "model", "recognition"):  # `mien.data.audit` without an import
-            found = import_module(f"mien.{name}")
-        else:
-            raise AttributeError(f"module 'mien' has no attribute {name!r}")
-        globals()[name] = found  # the next time it is there
-        return found
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+            return version("mien")
+        if name in ("data", "detection", "evaluation", "model", "recognition"):  # `mien.data.audit` without an import
+            return import_module(f"mien.{name}")
+        return _name(name)

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from blurs import fields, jpeg
-from mien.data import Dataset, Split, audit, audit_tables, copies_of_judged, load, near_twins, sketch, without_twins
+from mien.data import Dataset, Split, audit, audit_tables, load, near_twins, sketch
 from mien.data import duplicates as module
+from mien.data.audit import copies_of_judged, without_twins
 from mien.errors import MissingSplit
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import NO_LABEL, load
+from mien.data import load
+from mien.data.dataset import NO_LABEL
 from mien.data.fer2013_pixels import PIXELS, fault, read_batch
 from mien.errors import DataError
 

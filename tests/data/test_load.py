@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import DATASETS, NO_LABEL, SPLITS, Dataset, load
-from mien.data.load import dataset
+from mien.data import Dataset, load
+from mien.data.dataset import NO_LABEL, SPLITS
+from mien.data.load import DATASETS, dataset
 from mien.errors import DataError, MienError
 
 

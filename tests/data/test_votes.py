@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import by_majority, judged_as, load
+from mien.data import by_majority, load
 from mien.data.dataset import Dataset, Split
-from mien.data.votes import distribution, majority, multi_label, taught, truth_of, votes_digest
+from mien.data.votes import distribution, judged_as, majority, multi_label, taught, truth_of, votes_digest
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 

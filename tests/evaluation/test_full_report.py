@@ -11,11 +11,11 @@ import pytest
 
 from mien.data import Dataset, Split
 from mien.errors import MienError
-from mien.evaluation import Examination, evaluate, examine, judge_split
+from mien.evaluation import Examination, evaluate, examine
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import through_the_detector
 from mien.evaluation.full_report import steps
-from mien.evaluation.protocols import Judgement
+from mien.evaluation.protocols import Judgement, judge_split
 from mien.evaluation.report.curves import reliability_diagram
 from mien.evaluation.report.full_report_page import examination_page
 from mien.evaluation.robustness import Robustness, difference, measure_robustness

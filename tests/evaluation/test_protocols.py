@@ -14,23 +14,18 @@ from rich.console import Console
 
 import mien
 import nets
-from mien.data import Dataset, Split, by_majority, sketch, without_twins
+from mien.data import Dataset, Split, by_majority, sketch
+from mien.data.audit import without_twins
 from mien.data.dataset import PUBLISHED
 from mien.data.fer2013 import KNOWN
 from mien.errors import DataError, MienError, MissingSplit, ModelError
-from mien.evaluation import (
-    Net,
-    chosen_of,
-    evaluate,
-    fill_card,
-    judge_model,
-    judge_split,
-    judgement_table,
-    refuse_card,
-)
-from mien.evaluation.report.terminal import models_table
+from mien.evaluation import evaluate
+from mien.evaluation.predictor import Net
+from mien.evaluation.protocols import chosen_of, judge_model, judge_split
+from mien.evaluation.report.terminal import judgement_table, models_table
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
+from mien.evaluation.update_card import fill_card, refuse_card
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.model_card import Calibration, Card, Score
 

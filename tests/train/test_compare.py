@@ -14,8 +14,8 @@ import pytest
 
 from mien.data.dataset import Dataset
 from mien.errors import MissingSplit, RunError
-from mien.train import Recipe, augmentation_sheet, compare, find_recipe
-from mien.train.compare import examples
+from mien.train import Recipe, compare, find_recipe
+from mien.train.compare import augmentation_sheet, examples
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ import pytest
 
 from mien.data import Dataset, sketch, write_csv
 from mien.errors import RunError
-from mien.train import Recipe, Run, find_doubts, out_of_fold, with_settings
-from mien.train.label_noise.scores import most_doubtful
+from mien.train import Recipe, Run, out_of_fold, with_settings
+from mien.train.label_noise.scores import find_doubts, most_doubtful
 from mien.train.out_of_fold import folds_of
 from test_docs import write_votes
 

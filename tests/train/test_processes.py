@@ -19,11 +19,12 @@ from command import MIEN
 from mien.data import sketch, write_csv
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.train import Recipe, Run, train, train_on
+from mien.train import Recipe, Run, train
 from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.processes import train_on
 from waiting import wait_until
 
 pytestmark = pytest.mark.exclusive

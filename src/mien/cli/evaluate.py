@@ -20,7 +20,8 @@ from mien.labels import same_classes
 
 if TYPE_CHECKING:
     from mien.data import Split
-    from mien.evaluation import Examination, Net
+    from mien.evaluation import Examination
+    from mien.evaluation.predictor import Net
 
 Judged = Annotated[
     str,
@@ -67,6 +68,7 @@ def evaluate(
     """Judge a trained net, or the predictions of any package, on one split."""
     from mien import evaluation
     from mien.data import load
+    from mien.evaluation.update_card import fill_card, refuse_card
 
     _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
     refuse_unwritable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
@@ -74,7 +76,7 @@ def evaluate(
     asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
-        evaluation.refuse_card(model, dataset, split)
+        refuse_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
         _save(subject, predictions)
@@ -89,7 +91,7 @@ def evaluate(
     _show(found)
     _keep(found, json_file, page, predictions)
     if card:
-        evaluation.fill_card(model, subject.judgement)
+        fill_card(model, subject.judgement)
         typer.echo(f"the figures are on the card of {model}")
 
 
@@ -101,7 +103,7 @@ def _save(subject: Subject, file: Path) -> None:
 
 def _keep(found: Examination, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
     """Write the figures, and say where they and the probabilities, which are written already, lie."""
-    from mien.evaluation import examination_page
+    from mien.evaluation.report.full_report_page import examination_page
 
     if json_file is not None:
         write_json(json_file, found.to_dict())
@@ -111,8 +113,8 @@ def _keep(found: Examination, json_file: Path | None, page: Path | None, predict
 
 
 def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
-    from mien.evaluation import refuse_without_plots
     from mien.evaluation.predictions_file import is_predictions
+    from mien.evaluation.report.style import refuse_without_plots
     from mien.model import is_net
 
     if beside and not robustness:
@@ -139,7 +141,8 @@ def _refuse_figures(faces: Split, asked: list[str]) -> None:
 def _examined(
     found: Examination, subject: Subject, others: dict[str, Net], split: str, *, robustness: bool, detector: bool
 ) -> Examination:
-    from mien.evaluation import examine, steps
+    from mien.evaluation import examine
+    from mien.evaluation.full_report import steps
 
     assert subject.truth is not None, "a net with a judgement has a truth"
     assert subject.ask is not None, "and can be asked"
@@ -154,15 +157,22 @@ def _examined(
 
 
 def _show(found: Examination) -> None:
-    from mien import evaluation
+    from mien.evaluation.report.terminal import (
+        confusion_table,
+        detector_table,
+        evaluation_table,
+        judgement_table,
+        refusal_table,
+        robustness_table,
+    )
 
     official = found.judgement.official
-    tables = [evaluation.evaluation_table(official), evaluation.confusion_table(official)]
+    tables = [evaluation_table(official), confusion_table(official)]
     if len(found.judgement.evaluations) > 1:
-        tables.insert(0, evaluation.judgement_table(found.judgement))
-    tables.append(evaluation.refusal_table(found.judgement))
+        tables.insert(0, judgement_table(found.judgement))
+    tables.append(refusal_table(found.judgement))
     if found.robustness:
-        tables.append(evaluation.robustness_table(found.robustness))
+        tables.append(robustness_table(found.robustness))
     if found.looped is not None:
-        tables.append(evaluation.detector_table(found.looped))
+        tables.append(detector_table(found.looped))
     Console().print(*tables, sep="\n\n")

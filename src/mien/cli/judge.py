@@ -41,11 +41,14 @@ def judge(
     """Judge the predictions of several packages on the same faces, each against the first."""
     from mien import evaluation as room
     from mien.data import load
+    from mien.evaluation.report.benchmark_page import contest_page
+    from mien.evaluation.report.style import refuse_without_plots
+    from mien.evaluation.report.terminal import contest_tables
 
     named = [_named(word) for word in packages]
     refuse_unwritable(json_file, page, read=[data, votes, *(model for _, model in named)])
     if page is not None:
-        room.refuse_without_plots()
+        refuse_without_plots()
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
     if not dataset[split].labelled:
@@ -54,13 +57,13 @@ def judge(
         find_entry(model, dataset, split, name=name, device=device, columns=columns.get(name)) for name, model in named
     ]
     found = room.contest(entries, dataset, split, strict=strict)
-    Console().print(*room.contest_tables(found), sep="\n")
+    Console().print(*contest_tables(found), sep="\n")
     for sentence in found.doubts:
         typer.echo(f"implausible: {sentence}")
     if json_file is not None:
         write_json(json_file, found.to_dict())
     if page is not None:
-        write(page, room.contest_page(found).encode())
+        write(page, contest_page(found).encode())
     tell_written(json_file, page)
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mien.data import Dataset
-    from mien.evaluation import Entry, Judgement, Net
+    from mien.evaluation.comparison.benchmark import Entry
+    from mien.evaluation.predictor import Net
+    from mien.evaluation.protocols import Judgement
     from mien.evaluation.robustness import Ask
     from mien.imaging.crop import CropRule
     from mien.labels import LabelSet
@@ -59,8 +61,8 @@ def find_subject(
     Raises:
         MienError: it cannot be found or read, or does not fit the data.
     """
-    from mien.evaluation import judge_net, truth_for
     from mien.evaluation.predictions_file import is_predictions
+    from mien.evaluation.protocols import judge_net, truth_for
 
     _refuse(model, columns)
     if is_predictions(model):
@@ -84,8 +86,9 @@ def find_entry(
     Raises:
         MienError: as `find_subject`.
     """
-    from mien.evaluation import Entry, chosen_of
+    from mien.evaluation.comparison.benchmark import Entry
     from mien.evaluation.predictions_file import is_predictions, told_by_file
+    from mien.evaluation.protocols import chosen_of
 
     _refuse(model, columns)
     if is_predictions(model):
@@ -98,12 +101,12 @@ def find_entry(
 def open_net(model: str, *, device: str = "auto", tta: str = "none") -> Net:
     """A net as a file, or weights; raises as `find_subject`."""
     from mien import model as files
-    from mien.evaluation import Net
+    from mien.evaluation.predictor import Net
 
     if not files.is_net(model):
-        from mien import train
+        from mien.train.predict import as_net
 
-        return train.as_net(model, device=device, tta=tta)
+        return as_net(model, device=device, tta=tta)
     if device not in ("auto", "cpu"):
         raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
     return Net.of(files.load(model), tta)

@@ -37,6 +37,7 @@ def train(
     """Train one net by a recipe."""
     from mien import train as room
     from mien.data import load
+    from mien.train.processes import train_on
 
     dropped = ["drop_twins=yes"] if drop_twins else []
     chosen = room.with_settings(room.find_recipe(recipe), [*(settings or []), *dropped])
@@ -44,7 +45,7 @@ def train(
     with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
         faces = load(data, votes=votes)
         options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
-        run = room.train_on(devices, chosen, faces, folder, **options)
+        run = train_on(devices, chosen, faces, folder, **options)
     there, met = len(faces["train"]), run.identity["data"]["faces"]["train"]
     if met < there:
         typer.echo(f"learned from {met:,} of {there:,} training faces; the recipe left out the others")
@@ -69,14 +70,14 @@ def compare(
     settings: Settings = None,
 ) -> None:
     """Train what is missing of a comparison and write its report."""
-    from mien import evaluation
     from mien import train as room
     from mien.data import load
+    from mien.evaluation.report.terminal import comparison_table
 
     recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
     with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
         result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
-    Console().print(evaluation.comparison_table(result))
+    Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
     typer.echo(f"report: {out / 'report.html'}")

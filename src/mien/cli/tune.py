@@ -31,23 +31,23 @@ def tune(
     ] = None,
 ) -> None:
     """Search for better values of a recipe's fields; run again, it goes on."""
-    from mien import evaluation
     from mien import train as room
     from mien.data import load
+    from mien.evaluation.report.search_page import search_table
+    from mien.train.search.space import find_space
+    from mien.train.search.tune import searching
 
-    chosen, where = room.with_settings(room.find_recipe(recipe), settings or []), room.find_space(space)
+    chosen, where = room.with_settings(room.find_recipe(recipe), settings or []), find_space(space)
     screen = Console(stderr=True)
     with stoppable(f"what was done is kept in {out}; the same command goes on"):
         faces = load(data, votes=votes)
         search = None
         with Live(console=screen, auto_refresh=False, transient=True) as table:
-            for search in room.searching(
-                chosen, faces, out, trials=trials, space=where, seed=seed, device=device, ray=ray
-            ):
+            for search in searching(chosen, faces, out, trials=trials, space=where, seed=seed, device=device, ray=ray):
                 if screen.is_terminal:
-                    table.update(evaluation.search_table(search), refresh=True)
+                    table.update(search_table(search), refresh=True)
     assert search is not None, "a search is told of before it begins"
-    Console().print(evaluation.search_table(search))
+    Console().print(search_table(search))
     if search.best and not search.best.own:
         typer.echo(f"train it: mien train {recipe} --data {data} {search.best.settings}")
     typer.echo(f"page: {out / 'search.html'}")

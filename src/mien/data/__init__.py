@@ -1,40 +1,55 @@
-"""Data sets: readers of FER2013 in its published forms, image folders, and the synthetic data set."""
+"""Data sets: readers of FER2013 in its published forms, image folders, and the synthetic data set.
+
+A public name is imported from its module when it is first used, so that `import mien.data` loads neither audits nor
+synthetic faces.
+"""
 
 from __future__ import annotations
 
-from mien.data.audit import Audit, NearTwins, audit, copies_of_judged, without_twins
-from mien.data.audit_tables import audit_tables
-from mien.data.dataset import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.duplicates import Twins, near_twins
-from mien.data.load import DATASETS, load
-from mien.data.previews import class_histogram_png, sample_sheet
-from mien.data.synthetic import sketch, write_csv
-from mien.data.votes import by_majority, judged_as
+from typing import TYPE_CHECKING
+
+from mien._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from mien.data.audit import Audit, audit
+    from mien.data.audit_tables import audit_tables
+    from mien.data.dataset import Dataset, Split
+    from mien.data.duplicates import near_twins
+    from mien.data.load import load
+    from mien.data.previews import class_histogram_png, sample_sheet
+    from mien.data.synthetic import sketch, write_csv
+    from mien.data.votes import by_majority
 
 __all__ = [
-    "DATASETS",
-    "NO_LABEL",
-    "SIDE",
-    "SPLITS",
-    "TEST",
-    "TRAIN",
-    "USAGE",
-    "VAL",
     "Audit",
     "Dataset",
-    "NearTwins",
     "Split",
-    "Twins",
     "audit",
     "audit_tables",
     "by_majority",
     "class_histogram_png",
-    "copies_of_judged",
-    "judged_as",
     "load",
     "near_twins",
     "sample_sheet",
     "sketch",
-    "without_twins",
     "write_csv",
 ]
+
+if not TYPE_CHECKING:  # a type checker reads the imports above
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Audit": "mien.data.audit",
+            "Dataset": "mien.data.dataset",
+            "Split": "mien.data.dataset",
+            "audit": "mien.data.audit",
+            "audit_tables": "mien.data.audit_tables",
+            "by_majority": "mien.data.votes",
+            "class_histogram_png": "mien.data.previews",
+            "load": "mien.data.load",
+            "near_twins": "mien.data.duplicates",
+            "sample_sheet": "mien.data.previews",
+            "sketch": "mien.data.synthetic",
+            "write_csv": "mien.data.synthetic",
+        },
+    )

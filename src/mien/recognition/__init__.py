@@ -6,8 +6,9 @@ cluster nor the video and output modules.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from mien._lazy import lazy_names
 
 if TYPE_CHECKING:
     from mien.recognition.annotate.panels import annotate
@@ -34,22 +35,20 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a type checker reads the imports above
-    _MODULES = {
-        **dict.fromkeys(("Recognizer", "load", "sample"), "recognizer"),
-        **dict.fromkeys(("Analysis", "Face", "PersonFace", "VideoFrame"), "results"),
-        "analyze_on_cluster": "cluster.run",
-        "analyze_sources": "parallel",
-        "annotate": "annotate.panels",
-        "find_sources": "inputs",
-        "open_writer": "output.registry",
-    }
-
-    def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = found
-        return found
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "Analysis": "mien.recognition.results",
+            "Face": "mien.recognition.results",
+            "PersonFace": "mien.recognition.results",
+            "Recognizer": "mien.recognition.recognizer",
+            "VideoFrame": "mien.recognition.results",
+            "analyze_on_cluster": "mien.recognition.cluster.run",
+            "analyze_sources": "mien.recognition.parallel",
+            "annotate": "mien.recognition.annotate.panels",
+            "find_sources": "mien.recognition.inputs",
+            "load": "mien.recognition.recognizer",
+            "open_writer": "mien.recognition.output.registry",
+            "sample": "mien.recognition.recognizer",
+        },
+    )

@@ -13,7 +13,8 @@ import torch
 from blurs import fields
 from mien.data import Dataset
 from mien.errors import RunError
-from mien.train import Doubts, Recipe, Run, train
+from mien.train import Recipe, Run, train
+from mien.train.label_noise.scores import Doubts
 from mien.train.loop import what_is_learned
 
 

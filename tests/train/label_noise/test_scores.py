@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from mien.errors import RunError
-from mien.train import Doubts, find_doubts
-from mien.train.label_noise.scores import highest_loss, most_doubtful
+from mien.train.label_noise.scores import Doubts, find_doubts, highest_loss, most_doubtful
 
 # Labels and what was told of them. Faces labelled 0 are told 0 with 0.625 on average, those labelled 1 told 1 with 0.4.
 LABELS = np.array([0, 0, 0, 0, 1, 1])

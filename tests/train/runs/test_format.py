@@ -23,9 +23,10 @@ from torch.nn import functional
 from mien.model_card import Card
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.evaluation import judge_net
+from mien.evaluation.protocols import judge_net
 from mien.model import load, read_card
-from mien.train import Recipe, Run, as_net, export, find_recipe, find_weights, predict, train, with_settings
+from mien.train import Recipe, Run, export, find_recipe, find_weights, predict, train, with_settings
+from mien.train.predict import as_net
 from mien.train.runs import format
 from mien.train.runs.checkpoint import digest
 from mien.train.models import MODELS

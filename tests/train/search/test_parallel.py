@@ -12,9 +12,10 @@ from machines import Machines, machines_of
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING
-from mien.train import Recipe, Run, Space, searching, tune
+from mien.train import Recipe, Run, tune
 from mien.train.loop import epochs
-from mien.train.search.space import Choice, Range
+from mien.train.search.space import Choice, Range, Space
+from mien.train.search.tune import searching
 
 pytestmark = pytest.mark.cluster
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})

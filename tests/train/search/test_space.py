@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mien.errors import MienError
-from mien.train import Recipe, find_recipe, find_space
-from mien.train.search.space import Choice, Range
+from mien.train import Recipe, find_recipe
+from mien.train.search.space import Choice, Range, find_space
 
 
 def written(folder: Path, text: str) -> Path:

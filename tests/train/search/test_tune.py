@@ -18,8 +18,9 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError, MissingSplit, RunError
 from mien.evaluation import Search
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED
-from mien.train import Recipe, Run, Space, searching, tune
-from mien.train.search.space import Choice, Range
+from mien.train import Recipe, Run, tune
+from mien.train.search.space import Choice, Range, Space
+from mien.train.search.tune import searching
 from waiting import wait_until
 
 SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})

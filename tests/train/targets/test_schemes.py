@@ -17,12 +17,13 @@ from mien.data import sketch, write_csv
 from mien.data.dataset import Dataset
 from mien.data.votes import by_majority
 from mien.errors import DataError, MissingSplit, RunError
-from mien.evaluation import truth_for
+from mien.evaluation.protocols import truth_for
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
-from mien.train import Recipe, Run, as_net, compare, predict, train
+from mien.train import Recipe, Run, compare, predict, train
 from mien.train.batches import Faces, training_batches
 from mien.train.loop import what_is_learned
 from mien.train.loss import Loss
+from mien.train.predict import as_net
 from mien.train.targets.schemes import SCHEMES, judged, lesson
 
 ALL = sorted(SCHEMES)
