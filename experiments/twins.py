@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import Dataset, audit, load, near_twins
+from mien.data import Dataset, load, near_twins
+from mien.data.audit import audit
 from mien.data.near_duplicates import LEAST, alike
 from mien.threads import threads
 

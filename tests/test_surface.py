@@ -6,6 +6,8 @@ After a change that is meant: python tests/test_surface.py, and look at the diff
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,24 @@ def test_public_names_are_few_and_there() -> None:
         assert getattr(mien, name).__doc__ or name == "__version__"
     with pytest.raises(AttributeError, match="module 'mien' has no attribute 'lode'"):
         mien.lode  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["data", "evaluation", "recognition", "train", "serve"])
+def test_public_names_of_a_package_are_at_most_12(package: str) -> None:
+    module = getattr(mien, package)
+    assert len(module.__all__) <= 12
+    assert set(module.__all__) <= set(dir(module))
+    code = (  # in a new process: a submodule that is imported takes the place of a name that was not used before
+        "import importlib, pkgutil, types\n"
+        f"import mien.{package} as package\n"
+        "for found in pkgutil.iter_modules(package.__path__):\n"
+        "    importlib.import_module(f'{package.__name__}.{found.name}')\n"
+        "print([n for n in package.__all__ if isinstance(getattr(package, n), types.ModuleType)])\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    with pytest.raises(AttributeError, match="has no attribute 'lode'"):
+        module.lode  # noqa: B018
 
 
 if __name__ == "__main__":

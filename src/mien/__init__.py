@@ -40,7 +40,7 @@ __all__ = [
 
 
 if not TYPE_CHECKING:  # a type checker reads the imports above
-    _name, __dir__ = lazy_names(
+    _name, _ = lazy_names(
         __name__,
         {
             "Analysis": "mien.recognition.results",
@@ -67,3 +67,6 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
         if name in ("data", "detection", "evaluation", "model", "recognition"):  # `mien.data.audit` without an import
             return import_module(f"mien.{name}")
         return _name(name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,6 +10,8 @@ from importlib import import_module
 def lazy_names(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return `__getattr__` and `__dir__` of a package that imports its public names when they are first used.
 
+    None of the names may be that of a submodule, which would take its place when it is imported.
+
     Args:
         package: Name of the package, `__name__` there.
         modules: For each public name the module that defines it, as `mien.data.load`, or `mien.data.load:load` where

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.data import audit, load
-from mien.data.audit import without_twins
+from mien.data import load
+from mien.data.audit import audit, without_twins
 from mien.errors import MissingSplit
 
 

@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from blurs import fields, jpeg
-from mien.data import Dataset, Split, audit, audit_tables, load, near_twins, sketch
+from mien.data import Dataset, Split, load, near_twins, sketch
 from mien.data import duplicates as module
-from mien.data.audit import copies_of_judged, without_twins
+from mien.data.audit import audit, copies_of_judged, without_twins
+from mien.data.audit_tables import audit_tables
 from mien.errors import MissingSplit
 
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from mien.__main__ import main
-from mien.data import Dataset, audit, load
+from mien.data import Dataset, load
+from mien.data.audit import audit
 from mien.data.folder import to_face
 from mien.errors import DataError
 from mien.labels import FER7

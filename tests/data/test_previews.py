@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mien.data import Dataset, Split, audit, audit_tables, class_histogram_png, load, sample_sheet, sketch
+from mien.data import Dataset, Split, class_histogram_png, load, sample_sheet, sketch
+from mien.data.audit import audit
+from mien.data.audit_tables import audit_tables
 from mien.errors import DataError
 from mien.labels import LabelSet
 

@@ -15,7 +15,7 @@ import mien
 from mien.errors import MienError, PictureError
 from mien.imaging.load import read_picture
 from mien.recognition import Recognizer, analyze_sources, annotate, find_sources, parallel, sample
-from mien.recognition.annotate.panels import enlarged
+from mien.recognition.annotation.panels import enlarged
 from mien.recognition.inputs import Source
 from mien.recognition.prefetch import Room
 from mien.threads import threads

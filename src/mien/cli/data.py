@@ -26,22 +26,24 @@ def data(
     ] = False,
 ) -> None:
     """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
-    from mien import data as room
+    from mien.data import class_histogram_png, load, sample_sheet, write_csv
+    from mien.data.audit import audit as audited
+    from mien.data.audit_tables import audit_tables
 
     if write is not None:
         if source != "sketch":
             raise MienError(f"only 'sketch' can be written as a csv, not '{source}'")
-        room.write_csv(write)
+        write_csv(write)
         typer.echo(f"wrote {write}")
         return
-    dataset = room.load(source, votes=votes)
-    found = room.audit(dataset, near=audit)
-    Console().print(room.audit_tables(found))
+    dataset = load(source, votes=votes)
+    found = audited(dataset, near=audit)
+    Console().print(audit_tables(found))
     if votes is not None:
         typer.echo(
             f"FER+ votes: {votes} fits, a row of votes for each of {sum(map(len, dataset.splits.values())):,} faces"
         )
     if json_file is not None:
         write_json(json_file, found.to_dict())
-    made = [room.class_histogram_png(dataset, out / "classes.png"), room.sample_sheet(dataset, out / "faces.png")]
+    made = [class_histogram_png(dataset, out / "classes.png"), sample_sheet(dataset, out / "faces.png")]
     typer.echo(f"pictures: {', '.join(map(str, made))}")

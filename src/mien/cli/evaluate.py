@@ -66,9 +66,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Judge a trained net, or the predictions of any package, on one split."""
-    from mien import evaluation
     from mien.data import load
-    from mien.evaluation.update_card import fill_card, refuse_card
+    from mien.evaluation import Examination, update_card
 
     _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
     refuse_unwritable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
@@ -76,7 +75,7 @@ def evaluate(
     asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
-        refuse_card(model, dataset, split)
+        update_card.refuse_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
         _save(subject, predictions)
@@ -84,14 +83,14 @@ def evaluate(
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
         tell_written(predictions)
         return
-    found = evaluation.Examination(subject.judgement)
+    found = Examination(subject.judgement)
     if robustness or detector:
         others = {name: open_net(name, device=device, tta=tta) for name in beside or []}
         found = _examined(found, subject, others, split, robustness=robustness, detector=detector)
     _show(found)
     _keep(found, json_file, page, predictions)
     if card:
-        fill_card(model, subject.judgement)
+        update_card.fill_card(model, subject.judgement)
         typer.echo(f"the figures are on the card of {model}")
 
 

@@ -1,7 +1,7 @@
 """Data sets: readers of FER2013 in its published forms, image folders, and the synthetic data set.
 
 A public name is imported from its module when it is first used, so that `import mien.data` loads neither audits nor
-synthetic faces.
+synthetic faces. For an audit: `from mien.data.audit import audit`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mien._lazy import lazy_names
+from mien.data.load import load  # at once: a module of the same name would take its place
 
 if TYPE_CHECKING:
-    from mien.data.audit import Audit, audit
-    from mien.data.audit_tables import audit_tables
     from mien.data.dataset import Dataset, Split
     from mien.data.duplicates import near_twins
-    from mien.data.load import load
     from mien.data.previews import class_histogram_png, sample_sheet
     from mien.data.synthetic import sketch, write_csv
     from mien.data.votes import by_majority
 
 __all__ = [
-    "Audit",
     "Dataset",
     "Split",
-    "audit",
-    "audit_tables",
     "by_majority",
     "class_histogram_png",
     "load",
@@ -39,14 +34,10 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "Audit": "mien.data.audit",
             "Dataset": "mien.data.dataset",
             "Split": "mien.data.dataset",
-            "audit": "mien.data.audit",
-            "audit_tables": "mien.data.audit_tables",
             "by_majority": "mien.data.votes",
             "class_histogram_png": "mien.data.previews",
-            "load": "mien.data.load",
             "near_twins": "mien.data.duplicates",
             "sample_sheet": "mien.data.previews",
             "sketch": "mien.data.synthetic",

@@ -12,8 +12,6 @@ from mien.data.fer2013 import read_csv
 from mien.data.ferplus import with_votes
 from mien.data.folder import is_picture_folder, read_folder
 from mien.data.row_errors import unreadable
-from mien.data.synthetic import is_signed
-from mien.data.synthetic import sketch as draw_sketch
 from mien.errors import DataError, MienError
 from mien.labels import FER7
 
@@ -95,7 +93,9 @@ def _nothing_at(path: Path) -> DataError:
 @dataset(claims=lambda source: source in EMBEDDED)
 def sketch(source: Path, cache: bool) -> Dataset:
     """The embedded data set, drawn anew each time."""
-    return draw_sketch()
+    from mien.data.synthetic import sketch as synthetic
+
+    return synthetic()
 
 
 @dataset(claims=lambda source: _csv_in(Path(source)) is not None)
@@ -106,6 +106,8 @@ def fer2013(source: Path, cache: bool) -> Dataset:
     test = path.with_name("test.csv")
     if path == source or path.name != "train.csv" or not test.is_file():
         found = read_csv(path, cache=cache)
+        from mien.data.synthetic import is_signed
+
         return replace(found, name="sketch") if is_signed(found) else found
     return _together(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mien._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from mien.recognition.annotate.panels import annotate
+    from mien.recognition.annotation.panels import annotate
     from mien.recognition.cluster.run import analyze_on_cluster
     from mien.recognition.inputs import find_sources
     from mien.recognition.output.registry import open_writer
@@ -45,7 +45,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             "VideoFrame": "mien.recognition.results",
             "analyze_on_cluster": "mien.recognition.cluster.run",
             "analyze_sources": "mien.recognition.parallel",
-            "annotate": "mien.recognition.annotate.panels",
+            "annotate": "mien.recognition.annotation.panels",
             "find_sources": "mien.recognition.inputs",
             "load": "mien.recognition.recognizer",
             "open_writer": "mien.recognition.output.registry",

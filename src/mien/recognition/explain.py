@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.errors import MienError
 from mien.imaging.load import Picture, read_picture
 from mien.labels import counterpart
-from mien.recognition.annotate import text
+from mien.recognition.annotation import text
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import Face
 

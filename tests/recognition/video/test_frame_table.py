@@ -19,7 +19,7 @@ from rich.console import Console
 from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition import PersonFace, VideoFrame
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 from mien.recognition.video.frame_table import Timeline, columns
 from mien.recognition.video.people import KEPT, MOST_BINS, Persons
 from mien.recognition.video.subtitles import SHORTEST, Subtitles

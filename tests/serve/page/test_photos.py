@@ -17,7 +17,7 @@ import pytest
 import browser
 from browser import answered, frames_of, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 from mien.recognition.results import UNCERTAIN
 
 if TYPE_CHECKING:

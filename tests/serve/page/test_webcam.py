@@ -12,7 +12,7 @@ import pytest
 
 from browser import WEBCAM, Open, frames_of
 from mien.labels import FER7
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

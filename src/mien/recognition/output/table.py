@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 from mien.recognition.output.base import Writer, format_of
 from mien.recognition.results import UNCERTAIN, Analysis, Face, as_text
 

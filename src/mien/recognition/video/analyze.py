@@ -10,7 +10,7 @@ from pathlib import Path
 from mien.detection.detectors import LONGEST_OF_VIDEO
 from mien.errors import MienError
 from mien.imaging.load import MAX_PIXELS
-from mien.recognition.annotate import panels
+from mien.recognition.annotation import panels
 from mien.recognition.pipeline import Pipeline
 from mien.recognition.prefetch import ahead
 from mien.recognition.results import SMOOTH, VideoFrame

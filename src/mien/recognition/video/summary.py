@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 from mien.recognition.video.people import Person, Persons
 
 MOST_ROWS = 20  # those who were seen longest

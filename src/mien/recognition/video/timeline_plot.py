@@ -14,7 +14,7 @@ import numpy as np
 
 from mien import files
 from mien.errors import MienError, MissingExtra
-from mien.recognition.annotate.palette import colour_of
+from mien.recognition.annotation.palette import colour_of
 from mien.recognition.results import VideoFrame
 from mien.recognition.video.people import Floats, Person, Persons
 

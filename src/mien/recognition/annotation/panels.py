@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from mien.detection.boxes import Box
 from mien.errors import MienError
-from mien.recognition.annotate import text as text_drawing
-from mien.recognition.annotate.layout import Rectangle, place
-from mien.recognition.annotate.palette import Colour, colour_of
+from mien.recognition.annotation import text as text_drawing
+from mien.recognition.annotation.layout import Rectangle, place
+from mien.recognition.annotation.palette import Colour, colour_of
 from mien.recognition.results import Analysis, Face
 
 Picture = NDArray[np.uint8]

@@ -11,10 +11,10 @@ from mien.errors import MienError
 from mien.imaging.load import read_picture
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition import Face, annotate, sample
-from mien.recognition.annotate import text as text_drawing
-from mien.recognition.annotate.layout import overlap, place
-from mien.recognition.annotate.palette import OF_EXPRESSION, colour_of
-from mien.recognition.annotate.panels import LEGIBLE, enlarged
+from mien.recognition.annotation import text as text_drawing
+from mien.recognition.annotation.layout import overlap, place
+from mien.recognition.annotation.palette import OF_EXPRESSION, colour_of
+from mien.recognition.annotation.panels import LEGIBLE, enlarged
 
 PORTRAIT = read_picture(sample())
 HEAD = face(178, 63, 90, 113)

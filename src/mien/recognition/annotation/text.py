@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.recognition.annotate.palette import Colour
+from mien.recognition.annotation.palette import Colour
 
 _FONT = "sans"
 _REGULAR, _BOLD = 400, 650  # weights of a TrueType font; OpenCV's letters are thinnest at 100 and fattest at 1000
