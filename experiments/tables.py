@@ -15,7 +15,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tables_of_nets import ablation, comparison, coverage, models, papers, peers, search, shapes, shipped, starts
+from tables_of_nets import (
+    ablation,
+    comparison,
+    coverage,
+    ensembles,
+    models,
+    papers,
+    peers,
+    search,
+    shapes,
+    shipped,
+    starts,
+)
 from tables_of_reading import cluster, crop_rule, service, speeds, stages
 from tables_of_trust import altered, noise
 
@@ -35,6 +47,7 @@ KINDS = {
     "shapes": shapes,
     "rankings": noise,  # whose records have changes too
     "changes": ablation,
+    "ensembles": ensembles,
     "threads": speeds,
     "steps": crop_rule,
     "nets": shipped,

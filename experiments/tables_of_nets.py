@@ -128,6 +128,22 @@ def shipped(result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
 
 
+def ensembles(result: dict[str, Any]) -> str:
+    """Return a table with one row for each ensemble of teachers and strength of adjustment."""
+    head = "| models (weights) | strength |"
+    ways = ("majority vote", "labels")
+    rows = [
+        head + "".join(f" accuracy by {by}, % | class-averaged, % | macro-F1, % |" for by in ways),
+        "|---" * (2 + 3 * len(ways)) + "|",
+    ]
+    for row in result["ensembles"]:
+        names = " + ".join(f"`{name}` ({weight:g})" for name, weight in row["models"].items())
+        cells = [f"{100 * row[by][k]:.1f}" for by in ways for k in ("accuracy", "balanced_accuracy", "macro_f1")]
+        rows.append(f"| {names} | {row['strength']:g} | " + " | ".join(cells) + " |")
+    counts = ", ".join(f"{result['faces'][by]:,} by {by}" for by in ways)
+    return "\n".join(rows) + f"\n\nFaces of PublicTest: {counts}; single forwards.\n"
+
+
 def shapes(result: dict[str, Any]) -> str:
     """One row a shape of net."""
     rows = [
