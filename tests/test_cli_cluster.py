@@ -41,7 +41,6 @@ def _own_ray() -> Iterator[None]:
 
 
 @pytest.mark.cluster
-@pytest.mark.smoke
 @pytest.mark.usefixtures("_own_ray")
 def test_a_ray_of_its_own(photos: Path) -> None:
     """Started, used, ended; results as one process writes them, and gone on with."""

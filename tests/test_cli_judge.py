@@ -126,6 +126,7 @@ def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_pat
     assert "raters" not in figures
 
 
+@pytest.mark.slow
 def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
     mien: Command, csv: Path, net: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +179,7 @@ def test_other_faces_are_asked_about_as_those_of_the_split_were(
     assert np.abs(none.told_NK - flip.told_NK).max() > 0.01
 
 
+@pytest.mark.slow
 def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path, tmp_path: Path) -> None:
     words = ("evaluate", weights_of("nano", tmp_path), "--data", csv, "--split", "test", "--device", "cpu")
     done = subprocess.run([sys.executable, "-m", "mien", *map(str, words)], capture_output=True, text=True, check=True)

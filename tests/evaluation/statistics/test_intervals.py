@@ -88,6 +88,7 @@ def experiment() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_a_small_version_of_the_committed_simulation(experiment: ModuleType) -> None:
     """Seeds vary much: at three seeds the faces alone hold the truth too rarely, ours does not.
 

@@ -175,6 +175,7 @@ def test_pictures_in_parquet(machines: Machines, photos: Path, tmp_path: Path, f
     assert [r for r in expected if r["source"].isascii() and "\\" not in r["source"]] == table(tmp_path / "out")
 
 
+@pytest.mark.smoke
 def test_a_folder_behind_an_address_is_read_as_the_folder_is(machines: Machines, photos: Path, tmp_path: Path) -> None:
     few = tmp_path / "few"
     shutil.copytree(photos / "below", few)

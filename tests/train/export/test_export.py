@@ -668,6 +668,7 @@ def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> No
     assert sizes[1] < 0.5 * sizes[0]
 
 
+@pytest.mark.slow
 def test_a_folder_called_like_a_shipped_net_is_the_folder(
     run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
