@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import inspect
 import io
@@ -13,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -92,16 +94,29 @@ def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> 
     assert "mien: 1 of 5 pictures could not be read; their rows say why" in screen
 
 
+def everything_on(terminal: int) -> str:
+    """Return all that is written to a terminal until its other end is closed; one read may return a part of it."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux says that nobody writes there any more
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
     """stderr a terminal, stdout a pipe: the lines are clean."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "mien", "analyze", str(photos)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT) as process:
+    with (
+        ThreadPoolExecutor(1) as pool,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=ENVIRONMENT) as process,
+    ):
         os.close(theirs)
+        shown = pool.submit(everything_on, ours)
         assert process.stdout is not None
         lines = process.stdout.read().splitlines()
-        screen = os.read(ours, 1 << 20).decode()
-        os.close(ours)
+        screen = shown.result()
+    os.close(ours)
     assert len([json.loads(line) for line in lines]) == 5
     assert "pictures/s" in screen
 
