@@ -37,23 +37,24 @@ def run(*words: object, at: Path | None = None, **options: object) -> subprocess
     return subprocess.run(command, capture_output=True, cwd=at, env=ENVIRONMENT, text=True, **options)  # type: ignore[call-overload, no-any-return]
 
 
+def everything_on(terminal: int) -> str:
+    """Return all that is written to a terminal until its other end is closed; one read may return a part of it."""
+    parts = []
+    with contextlib.suppress(OSError):  # how Linux says that nobody writes there any more
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 def on_a_terminal(*words: object, at: Path) -> tuple[int, str]:
     """Exit code and screen where stdout and stderr are a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "mien", "analyze", *map(str, words)]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=at, env=ENVIRONMENT)
     os.close(theirs)
-    screen = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # how Linux says that the other end is closed
-            break
-        if not part:
-            break
-        screen += part
+    screen = everything_on(ours)
     os.close(ours)
-    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())  # without colours and bold
+    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)  # without colours and bold
 
 
 @pytest.fixture
@@ -92,15 +93,6 @@ def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> 
     assert "photos/wall.png  no face" in screen
     assert "5 of 5 pictures, 4 faces" in screen
     assert "mien: 1 of 5 pictures could not be read; their rows say why" in screen
-
-
-def everything_on(terminal: int) -> str:
-    """Return all that is written to a terminal until its other end is closed; one read may return a part of it."""
-    parts = []
-    with contextlib.suppress(OSError):  # how Linux says that nobody writes there any more
-        while part := os.read(terminal, 1 << 16):
-            parts.append(part)
-    return b"".join(parts).decode()
 
 
 def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:

@@ -29,7 +29,7 @@ SPELLINGS = {
 
 
 def usual_name(name: str) -> str:
-    """Return the class name used here for `name`; a name that is no spelling in `SPELLINGS` is only lowercased."""
+    """Return the class name used here for `name`; a name that `SPELLINGS` lacks is only lowercased."""
     lowered = _lowered(name)
     return SPELLINGS.get(lowered, lowered)
 

@@ -140,7 +140,7 @@ class Writer:
                     open_one.close()
 
     def _put(self, text: str) -> None:
-        """Write and let go of it, so that whoever follows the file or the pipe sees it at once."""
+        """Write text and flush it, so that a reader of the file or the pipe sees it at once."""
         if self._lines is not None:
             self._lines.write(as_text(text))
             return
