@@ -15,7 +15,7 @@ def pytest_of(tests: str, folder: Path, *options: str) -> str:
     (folder / "conftest.py").write_text("from suite import *")
     (folder / "test_it.py").write_text(f"import os, pytest\nfrom suite import debian\n{tests}")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    cluster: starts Ray\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, str(folder)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rN", *options, str(folder)]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     environment |= {"PYTHONPATH": str(HERE), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder).stdout
