@@ -34,7 +34,7 @@ from typing import Any
 import cv2
 from figures import machine, summary
 
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.model import SHIPPED
 from mien.recognition import sample
 from mien.threads import threads
@@ -52,11 +52,11 @@ BOUNDS = {"api beside floor, times": 2.0, "api, MB": 170, "12 megapixels, MB": 3
 def sides(folder: Path) -> dict[str, list[str]]:
     """The words of each command."""
     large = folder / "large.jpg"
-    cv2.imwrite(str(large), cv2.resize(read_picture(sample()), (4000, 3000), interpolation=cv2.INTER_CUBIC))
-    nets = [str(SHIPPED / "yunet.onnx"), str(SHIPPED / "nano" / "model.onnx")]
+    cv2.imwrite(str(large), cv2.resize(read_image(sample()), (4000, 3000), interpolation=cv2.INTER_CUBIC))
+    models = [str(SHIPPED / "yunet.onnx"), str(SHIPPED / "nano" / "model.onnx")]
     return {
         "python": ["-c", ""],
-        "floor": ["-c", FLOOR, str(threads()), *nets],
+        "floor": ["-c", FLOOR, str(threads()), *models],
         "api": ["-c", API, str(sample())],
         "command": ["-m", "mien", "analyze", str(sample())],
         "12 megapixels": ["-c", API, str(large)],

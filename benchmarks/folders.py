@@ -88,14 +88,14 @@ def floor(folder: Path) -> Any:
 
     def step(files: list[Path]) -> Any:
         for file in files:
-            picture_HW3 = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-            high, wide = picture_HW3.shape[:2]
+            image_HW3 = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            high, wide = image_HW3.shape[:2]
             if (scale := LONGEST / max(high, wide)) < 1:
-                picture_HW3 = cv2.resize(
-                    picture_HW3, (round(wide * scale), round(high * scale)), interpolation=cv2.INTER_AREA
+                image_HW3 = cv2.resize(
+                    image_HW3, (round(wide * scale), round(high * scale)), interpolation=cv2.INTER_AREA
                 )
-            high, wide = picture_HW3.shape[:2]
-            padded_HW3 = cv2.copyMakeBorder(picture_HW3, 0, -high % 32, 0, -wide % 32, cv2.BORDER_CONSTANT)
+            high, wide = image_HW3.shape[:2]
+            padded_HW3 = cv2.copyMakeBorder(image_HW3, 0, -high % 32, 0, -wide % 32, cv2.BORDER_CONSTANT)
             session.run(None, {name: padded_HW3.transpose(2, 0, 1)[None].astype(np.float32)})
             yield 0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
 
@@ -22,17 +22,17 @@ def photos(
         most: faces in one of those.
         nobody_each: every so many-th shows a corner of the wall.
     """
-    portrait_HW3, rng = read_picture(sample()), np.random.default_rng(0)
+    portrait_HW3, rng = read_image(sample()), np.random.default_rng(0)
     for number in range(count):
-        picture_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
+        image_HW3 = portrait_HW3[: rng.integers(330, 512), rng.integers(0, 110) : rng.integers(350, 512)]
         if rng.random() < 0.5:
-            picture_HW3 = picture_HW3[:, ::-1]
+            image_HW3 = image_HW3[:, ::-1]
         if rng.random() < several:
-            picture_HW3 = np.hstack([picture_HW3] * int(rng.integers(2, most + 1)))
+            image_HW3 = np.hstack([image_HW3] * int(rng.integers(2, most + 1)))
         if nobody_each is not None and number % nobody_each == nobody_each - 1:
-            picture_HW3 = picture_HW3[:12, :12]
+            image_HW3 = image_HW3[:12, :12]
         width = int(rng.integers(*wide))
-        size = width, max(1, round(width * picture_HW3.shape[0] / picture_HW3.shape[1]))
-        picture_HW3 = cv2.convertScaleAbs(cv2.resize(picture_HW3, size), alpha=rng.uniform(0.6, 1.2))
+        size = width, max(1, round(width * image_HW3.shape[0] / image_HW3.shape[1]))
+        image_HW3 = cv2.convertScaleAbs(cv2.resize(image_HW3, size), alpha=rng.uniform(0.6, 1.2))
         quality = int(rng.integers(60, 96))
-        yield cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        yield cv2.imencode(".jpg", image_HW3, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

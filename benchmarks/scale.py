@@ -84,24 +84,24 @@ def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> d
     up = time.perf_counter() - began
     told: dict[str, Any] = {"nodes": nodes, "seconds_until_the_cluster_is_up": round(up, 1), "killed_at": None}
     began_cpu = time.process_time()
-    pictures = faces = unread = parts = 0
+    images = faces = unread = parts = 0
     memory = Memory()
     began = time.perf_counter()
     try:
         with memory:
             for plan, done in analyze_on_cluster(folder, out, address=str(cluster.address), size=partition):
-                pictures, faces, unread = pictures + done.pictures, faces + done.faces, unread + done.unread
+                images, faces, unread = images + done.images, faces + done.faces, unread + done.unread
                 parts += 1
                 told.setdefault("seconds_until_the_first_partition", round(time.perf_counter() - began, 1))
-                if kill and told["killed_at"] is None and pictures >= plan.pictures / 3:
+                if kill and told["killed_at"] is None and images >= plan.images / 3:
                     cluster.remove_node(there.pop(), allow_graceful=False)
-                    told["killed_at"] = pictures
+                    told["killed_at"] = images
         told["seconds"] = time.perf_counter() - began
         told["cpu"] = round(time.process_time() - began_cpu + sum(memory.seconds.values()), 1)
     finally:
         cluster.shutdown()
     most = {"driver_mb": round(memory.driver), "actor_mb": round(memory.actor)}
-    return {**told, "pictures": pictures, "faces": faces, "unread": unread, "partitions": parts, **most}
+    return {**told, "images": images, "faces": faces, "unread": unread, "partitions": parts, **most}
 
 
 class Memory:
@@ -228,7 +228,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "question": "whether a cluster reads every picture once, at what cost and in what memory",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "pictures": wanted.pictures,
+        "images": wanted.images,
         "partition": wanted.partition,
         "cores": wanted.cores,
         "note": wanted.note,
@@ -236,8 +236,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        make(root / "photos", wanted.pictures)
-        make(root / "quarter", wanted.pictures // 4)
+        make(root / "photos", wanted.images)
+        make(root / "quarter", wanted.images // 4)
         photos, part, cores = str(root / "photos"), str(wanted.partition), str(wanted.cores)
         alone = child("plain", str(root / "alone.parquet"), photos, threads=wanted.cores)
         loops = side_by_side(root / "photos", root, wanted.cores)

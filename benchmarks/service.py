@@ -45,7 +45,7 @@ from figures import machine
 from websockets.sync.client import connect
 
 import mien
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
@@ -59,13 +59,13 @@ WEBCAMS, FRAMES_PER_SECOND, WEBCAM_SECONDS = 4, 15, 10
 
 def photos() -> list[bytes]:
     """JPEGs of about 640x480, no two alike in size and quality."""
-    portrait_HW3, rng, made = read_picture(sample()), np.random.default_rng(0), []
+    portrait_HW3, rng, made = read_image(sample()), np.random.default_rng(0), []
     for number in range(PHOTOS):
         wide = 590 + 2 * number
         corner = int(rng.integers(0, 100))
         part_HW3 = portrait_HW3[corner // 2 : corner // 2 + 320, corner : corner + 400]
-        picture_HW3 = cv2.resize(part_HW3, (wide, wide * 3 // 4))
-        made.append(cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, 50 + number])[1].tobytes())
+        image_HW3 = cv2.resize(part_HW3, (wide, wide * 3 // 4))
+        made.append(cv2.imencode(".jpg", image_HW3, [cv2.IMWRITE_JPEG_QUALITY, 50 + number])[1].tobytes())
     return made
 
 
@@ -108,8 +108,8 @@ def service(token: str = "") -> Iterator[Process]:
             process.kill()  # else whoever broke off would wait for it
 
 
-def ask_all(running: Process, pictures: list[bytes], clients: int, go_on: Callable[[int], bool]) -> dict[str, Any]:
-    """Many clients at a time, each one request after another, while `go_on` of the number of requests so far."""
+def ask_all(running: Process, images: list[bytes], clients: int, append: Callable[[int], bool]) -> dict[str, Any]:
+    """Many clients at a time, each one request after another, while `append` of the number of requests so far."""
     seconds: list[float] = []
     errors: list[str] = []
     lock = threading.Lock()
@@ -118,16 +118,16 @@ def ask_all(running: Process, pictures: list[bytes], clients: int, go_on: Callab
         with closing(running.line()) as line:
             for turn in range(number, 1 << 30, 7):
                 with lock:
-                    if not go_on(len(seconds)):
+                    if not append(len(seconds)):
                         return
                 began = time.perf_counter()
                 try:
-                    line.request("POST", "/v1/analyze", pictures[turn % PHOTOS], {"Content-Type": "image/jpeg"})
+                    line.request("POST", "/v1/analyze", images[turn % PHOTOS], {"Content-Type": "image/jpeg"})
                     got = line.getresponse()
                     body = got.read()
                     error = "" if got.status == 200 else f"{got.status} {body[:200]!r}"
-                except (OSError, http.client.HTTPException) as why:
-                    error = repr(why)
+                except (OSError, http.client.HTTPException) as exc:
+                    error = repr(exc)
                     line.close()  # the next request opens it anew
                 with lock:
                     seconds.append(time.perf_counter() - began)
@@ -141,15 +141,15 @@ def ask_all(running: Process, pictures: list[bytes], clients: int, go_on: Callab
     return {"seconds": seconds, "errors": errors}
 
 
-def load(running: Process, pictures: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
+def load(running: Process, images: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
     """Latency and processor time under all clients at once."""
-    ask_all(running, pictures, 4, lambda done: done < PHOTOS)  # warm-up
+    ask_all(running, images, 4, lambda done: done < PHOTOS)  # warm-up
     cpu, began = running.cpu(), time.perf_counter()
-    told = ask_all(running, pictures, clients, lambda done: time.perf_counter() - began < seconds)
+    told = ask_all(running, images, clients, lambda done: time.perf_counter() - began < seconds)
     passed, latency = time.perf_counter() - began, np.array(told["seconds"])
     return {
         "clients": clients,
-        "pictures": len(latency),
+        "images": len(latency),
         "pictures_per_second": round(len(latency) / passed, 1),
         "errors": told["errors"][:5],
         "seconds": {f"p{p}": round(float(np.percentile(latency, p)), 4) for p in (50, 95, 99, 100)},
@@ -157,18 +157,18 @@ def load(running: Process, pictures: list[bytes], clients: int, seconds: float) 
     }
 
 
-def memory(running: Process, pictures: list[bytes], requests: int) -> dict[str, Any]:
+def memory(running: Process, images: list[bytes], requests: int) -> dict[str, Any]:
     """Megabytes after a tenth of the requests and after all."""
     told = {}
     for name, count in (("early", requests // 10), ("late", requests - requests // 10)):
-        errors = ask_all(running, pictures, 8, lambda done, count=count: done < count)["errors"]
+        errors = ask_all(running, images, 8, lambda done, count=count: done < count)["errors"]
         told[name] = round(running.mb(), 1)
         if errors:
             sys.exit(errors[0])
     return {"requests": requests, "early_mb": told["early"], "late_mb": told["late"]}
 
 
-def webcams(running: Process, pictures: list[bytes]) -> dict[str, Any]:
+def webcams(running: Process, images: list[bytes]) -> dict[str, Any]:
     """How far answers are behind their frames, with several webcams at once."""
     behind: list[float] = []
     errors: list[str] = []
@@ -182,7 +182,7 @@ def webcams(running: Process, pictures: list[bytes]) -> dict[str, Any]:
             for frame in range(total):
                 time.sleep(max(0.0, begin + frame / FRAMES_PER_SECOND - time.perf_counter()))
                 sent[frame] = time.perf_counter()
-                socket.send(struct.pack(">I", frame) + pictures[number])
+                socket.send(struct.pack(">I", frame) + images[number])
 
         with connect(f"ws://127.0.0.1:{running.port}/v1/stream") as socket:
             socket.send('{"token": null}')
@@ -200,8 +200,8 @@ def webcams(running: Process, pictures: list[bytes]) -> dict[str, Any]:
     def watched(number: int) -> None:
         try:
             webcam(number)
-        except Exception as why:  # whatever it is, the others go on and the record tells it
-            errors.append(repr(why))
+        except Exception as error:  # whatever it is, the others go on and the record tells it
+            errors.append(repr(error))
 
     crew = [threading.Thread(target=watched, args=(number,)) for number in range(WEBCAMS)]
     for one in crew:
@@ -232,13 +232,13 @@ def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
 
 def library() -> float:
     """Processor milliseconds a picture of the library, in this process."""
-    pictures, recognizer = photos(), mien.load(threads=1)
+    images, recognizer = photos(), mien.load(threads=1)
     cv2.setNumThreads(1)
-    for picture in pictures[:10]:
-        recognizer.analyze(picture)
+    for image in images[:10]:
+        recognizer.analyze(image)
     before = resource.getrusage(resource.RUSAGE_SELF)
-    for picture in pictures * 4:
-        recognizer.analyze(picture)
+    for image in images * 4:
+        recognizer.analyze(image)
     after = resource.getrusage(resource.RUSAGE_SELF)
     passed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return 1000 * passed / (4 * PHOTOS)
@@ -267,12 +267,12 @@ def main() -> None:
         "note": wanted.note,
         "machine": machine("onnxruntime", "uvicorn"),
     }
-    pictures, before = photos(), alone()
+    images, before = photos(), alone()
     with service() as running:
-        record["load"] = load(running, pictures, wanted.clients, wanted.seconds)
+        record["load"] = load(running, images, wanted.clients, wanted.seconds)
         after = alone()  # on both sides, as others may use the machine too
-        record["memory"] = memory(running, pictures, wanted.requests)
-        record["stream"] = webcams(running, pictures)
+        record["memory"] = memory(running, images, wanted.requests)
+        record["stream"] = webcams(running, images)
     with service(hostile.TOKEN) as running:
         record["harm"] = harm(running)
     library_ms = statistics.mean([before, after])

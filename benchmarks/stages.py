@@ -25,7 +25,7 @@ import numpy as np
 from figures import machine
 
 from mien.imaging.decode import decode
-from mien.imaging.load import header_of, read_picture
+from mien.imaging.load import header_of, read_image
 from mien.recognition import load, sample
 
 HERE = Path(__file__).resolve().parent
@@ -37,11 +37,11 @@ def photo(wide: int, high: int) -> bytes:
     """A portrait in the middle of noise that is as hard to decode as a photo's texture."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), np.uint8)
-    picture_HW3 = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_CUBIC)
+    image_HW3 = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_CUBIC)
     side = min(wide, high)
     left, top = (wide - side) // 2, (high - side) // 2
-    picture_HW3[top : top + side, left : left + side] = cv2.resize(read_picture(sample()), (side, side))
-    return cv2.imencode(".jpg", picture_HW3, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    image_HW3[top : top + side, left : left + side] = cv2.resize(read_image(sample()), (side, side))
+    return cv2.imencode(".jpg", image_HW3, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 def milliseconds(act: Callable[[], Any], rounds: int) -> float:
@@ -66,17 +66,17 @@ def main() -> None:
     stages = []
     for name, (wide, high) in SIDES.items():
         data = photo(wide, high)
-        picture_HW3 = decode(data, header_of(data, name), name)
-        found = recognizer.pipeline.detect(picture_HW3)
+        image_HW3 = decode(data, header_of(data, name), name)
+        found = recognizer.pipeline.detect(image_HW3)
         if len(found) != 1:
             raise SystemExit(f"{name}: {len(found)} faces were found, and one is there")
-        faces_NHW = np.repeat(recognizer.pipeline.crop_faces(picture_HW3, found), BATCH, 0)
+        faces_NHW = np.repeat(recognizer.pipeline.crop_faces(image_HW3, found), BATCH, 0)
         took = {
             "decode": milliseconds(
                 lambda data=data, name=name: decode(data, header_of(data, name), name), wanted.rounds
             ),
-            "find": milliseconds(lambda p=picture_HW3: recognizer.pipeline.detect(p), wanted.rounds),
-            "cut": milliseconds(lambda p=picture_HW3, f=found: recognizer.pipeline.crop_faces(p, f), wanted.rounds),
+            "find": milliseconds(lambda p=image_HW3: recognizer.pipeline.detect(p), wanted.rounds),
+            "cut": milliseconds(lambda p=image_HW3, f=found: recognizer.pipeline.crop_faces(p, f), wanted.rounds),
             "tell": round(milliseconds(lambda f=faces_NHW: recognizer.probabilities(f), wanted.rounds) / BATCH, 3),
         }
         stages.append({"photo": name, "width": wide, "height": high, "bytes": len(data), "milliseconds": took})
@@ -84,7 +84,7 @@ def main() -> None:
         "question": "where a picture's time goes, by its size",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
-        "net": recognizer.model.card.name,
+        "model": recognizer.model.card.name,
         "rounds_of_each": wanted.rounds,
         "machine": machine("opencv-python-headless", "onnxruntime"),
         "stages": stages,

@@ -76,9 +76,11 @@ def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
 
     torch.manual_seed(0)
     recipe = find_recipe("seed_augmented")
-    net = build_model(model, 7).to(memory_format=torch.contiguous_format)
-    net.forward = lambda x: _channels_first(net, x)  # type: ignore[method-assign]
-    sgd = torch.optim.SGD(net.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+    network = build_model(model, 7).to(memory_format=torch.contiguous_format)
+    network.forward = lambda x: _channels_first(network, x)  # type: ignore[method-assign]
+    sgd = torch.optim.SGD(
+        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
     loader = torch.utils.data.DataLoader(
         Faces(), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
@@ -87,7 +89,7 @@ def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
         began, running = time.perf_counter(), 0.0
         for x_BCHW, label_B in loader:
             sgd.zero_grad()
-            loss = torch.nn.functional.nll_loss(net(x_BCHW), label_B)
+            loss = torch.nn.functional.nll_loss(network(x_BCHW), label_B)
             loss.backward()
             sgd.step()
             running += loss.item()
@@ -95,11 +97,11 @@ def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
     return {"images_per_second": steps * BATCH / seconds}
 
 
-def _channels_first(net: Any, x_NCHW: Any) -> Any:
+def _channels_first(model: Any, x_NCHW: Any) -> Any:
     """The same layers, fed as a notebook feeds them: three equal channels, channels first."""
     import torch
 
-    logits_NK = net.head(net.pool(net.features(x_NCHW.repeat(1, 3, 1, 1)))).flatten(1)
+    logits_NK = model.head(model.pool(model.features(x_NCHW.repeat(1, 3, 1, 1)))).flatten(1)
     return torch.log_softmax(logits_NK, 1)
 
 
@@ -149,30 +151,30 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     import torch
 
     from mien.train.batches import NET, Faces, steps_per_epoch, stream, training_batches
-    from mien.train.checks import refuse_lost_loss
+    from mien.train.checks import check_loss
     from mien.train.fabric import engine
     from mien.train.loss import Loss
     from mien.train.models import build_model
-    from mien.train.optim.optimizers import OPTIMISERS
+    from mien.train.optim.optimizers import OPTIMIZERS
     from mien.train.optim.schedule import rate
     from mien.train.progress import Progress
 
     fabric = engine("cpu", recipe.precision)
     torch.manual_seed(0)
     bare = build_model(recipe.model, 7)
-    sgd = OPTIMISERS[recipe.optimiser](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
-    net, optimiser = fabric.setup(bare, sgd)
+    sgd = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
+    model, optimizer = fabric.setup(bare, sgd)
     target_NK = torch.nn.functional.one_hot(torch.from_numpy(split.labels_N), 7).float()
     faces = Faces.of(split, fabric.device, target_NK)
     loss_of, steps = Loss.of(recipe, target_NK), steps_per_epoch(len(faces), recipe)
     spent: list[float] = []
     recipe = replace(recipe, augment=tuple(Timed(change, spent) for change in recipe.augment))
-    lap = dict.fromkeys(("load", "augment", "forward", "backward", "optimiser", "logging"), 0.0)
+    lap = dict.fromkeys(("load", "augment", "forward", "backward", "optimizer", "logging"), 0.0)
     loss_sum = right = torch.zeros(())
     with Progress(recipe, 0, len(faces), folder, shown=True) as bar:
         for epoch in (1, 2):
             torch.manual_seed(stream(0, epoch, NET, torch.device("cpu")).initial_seed())
-            net.train()
+            model.train()
             lap, loss_sum, right = dict.fromkeys(lap, 0.0), torch.zeros((), dtype=torch.float64), torch.zeros(())
             spent.clear()
             bar.start(epoch)
@@ -181,16 +183,16 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
             for step in range(1, steps + 1):
                 batch = next(batches)
                 clock("load")
-                log_p_BK = net(batch.x_BCHW)
+                log_p_BK = model(batch.x_BCHW)
                 loss = loss_of(log_p_BK, batch.target_BK)
                 clock("forward")
                 fabric.backward(loss * batch.share)
                 clock("backward")
                 sgd.param_groups[0]["lr"] = rate(recipe.schedule, recipe.lr, step - 1, warm=0, whole=2 * steps)
-                optimiser.step()
-                optimiser.zero_grad()
-                clock("optimiser")
-                refuse_lost_loss(loss_sum, step, epoch, recipe, folder)
+                optimizer.step()
+                optimizer.zero_grad()
+                clock("optimizer")
+                check_loss(loss_sum, step, epoch, recipe, folder)
                 loss_sum += loss.detach() * len(batch.target_BK)
                 right = right + (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
                 bar.step(len(batch.target_BK), loss_sum, right)

@@ -23,7 +23,7 @@ from typing import Any
 
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
-from mien.evaluation.protocols import judge_split
+from mien.evaluation.protocols import evaluate_split
 from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS
 from mien.train import Recipe, find_recipe, train, with_settings
 from mien.train.batches import steps_per_epoch
@@ -35,7 +35,7 @@ EPOCHS = 5
 AFFINE = "affine(degrees=10.0,shift=0.05,scale=0.1)"
 SHORT = replace(
     with_settings(find_recipe("release_nano"), [f"augment=flip+{AFFINE}"]),
-    name="ablation", teacher="", teach=0.5, views=0, epochs=EPOCHS,
+    name="ablation", teacher="", teacher_weight=0.5, views=0, epochs=EPOCHS,
 )  # fmt: skip
 # Row -> the fields that it changes; the other optimiser's rate is the one that is usual for it.
 CHANGES: dict[str, list[str]] = {
@@ -57,8 +57,8 @@ CHANGES: dict[str, list[str]] = {
 def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, Any]:
     """Train one run and judge it in every way that the data allows."""
     run = train(recipe, data, folder / f"seed{seed}", seed=seed, device="cpu", resume=True)
-    told_NK = run.predictions()[VAL]
-    found = judge_split(told_NK, data[VAL].rows_N, data, data, VAL)
+    probs_NK = run.predictions()[VAL]
+    found = evaluate_split(probs_NK, data[VAL].rows_N, data, data, VAL)
     scores = {
         f"{'labels' if e.against == OWN_LABELS else 'raters'}, {e.protocol}": round(e.accuracy, 6)
         for e in found.evaluations

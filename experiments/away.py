@@ -38,7 +38,7 @@ from mien.errors import DataError
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.intervals import wilson_interval
 from mien.imaging.crop import MEASURED, crop
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.labels import FER7, LabelSet, projection
 from mien.model import shipped_models
 from mien.recognition import Recognizer
@@ -77,13 +77,13 @@ def crop_largest_faces(
         Whether a face was detected, [N], and for each name in `crops` the M detected faces, [M,side,side].
 
     Raises:
-        PictureError: a photo cannot be read.
+        ImageError: a photo cannot be read.
         DataError: no photo has a detected face.
     """
     found_N = np.zeros(len(files), bool)
     faces: dict[str, list[Pixels]] = {name: [] for name in crops}
     for i, file in enumerate(files):
-        photo_HW3 = read_picture(file)
+        photo_HW3 = read_image(file)
         largest = detector.pipeline.detect(photo_HW3)
         found_N[i] = bool(largest)
         for name, crop_faces in crops.items():
@@ -139,7 +139,7 @@ def figures(
             "large_classes": _rounded(recall_K[large_K].mean()) if large_K.any() else None,
             "all_classes": _rounded(recall_K[support_K > 0].mean()),
         },
-        "log_loss": _rounded(metrics.nll(probs_M7, true_M)),
+        "log_loss": _rounded(metrics.log_loss(probs_M7, true_M)),
         "ece": _rounded(metrics.ece(probs_M7, true_M)),
         "class_balanced_ece": {
             "large_classes": _rounded(class_balanced_ece(probs_M7[large_M], true_M[large_M]))

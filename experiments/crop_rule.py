@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from mien.data import by_majority, load
 from mien.data.dataset import NO_LABEL, SIDE, VAL
 from mien.detection.boxes import Box
-from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, laid_and_found
+from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, paste_and_detect
 from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import Model
@@ -47,9 +47,9 @@ PARTS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def right(nets: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
+def right(models: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
     """Whether each net tells each face rightly, [nets,N]."""
-    return np.array([net.probabilities(faces_NHW).argmax(1) == labels_N for net in nets.values()], float)
+    return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
 def cut(found: Sequence[Found], rule: CropRule) -> Grey:
@@ -63,15 +63,15 @@ def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> di
     return {"points": round(100 * float(by_face_N.mean()), 2), "standard_error": round(100 * float(error), 2)}
 
 
-def build(nets: Mapping[str, Model], found: Sequence[Found], labels_N: NDArray[np.int64]) -> dict[str, Any]:
+def build(models: Mapping[str, Model], found: Sequence[Found], labels_N: NDArray[np.int64]) -> dict[str, Any]:
     """The rule, part by part, with all that was tried."""
     rule = CropRule(provisional=False)
-    best_MN = right(nets, cut(found, rule), labels_N)
-    tried = [_row(nets, rule, best_MN)]
+    best_MN = right(models, cut(found, rule), labels_N)
+    tried = [_row(models, rule, best_MN)]
     steps = []
     for part, values in PARTS.items():
-        told = {value: right(nets, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
-        tried += [_row(nets, replace(rule, **{part: value}), told_MN) for value, told_MN in told.items()]
+        told = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
+        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in told.items()]
         value = max(told, key=lambda v: told[v].mean())
         gain = difference(told[value], best_MN)
         kept = bool(gain["points"] > 1.96 * gain["standard_error"])
@@ -82,12 +82,12 @@ def build(nets: Mapping[str, Model], found: Sequence[Found], labels_N: NDArray[n
 
 
 def turning(
-    nets: Mapping[str, Model], sets: Mapping[str, Sequence[Found]], labels_N: NDArray[np.int64], rule: CropRule
+    models: Mapping[str, Model], sets: Mapping[str, Sequence[Found]], labels_N: NDArray[np.int64], rule: CropRule
 ) -> dict[str, Any]:
     """What turning by the eyes is worth where faces were turned, where they were not, and over both."""
     told = {
         upright: {
-            name: right(nets, cut(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]])
+            name: right(models, cut(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]])
             for name, found in sets.items()
         }
         for upright in (False, True)
@@ -101,19 +101,21 @@ def turning(
     }
 
 
-def _row(nets: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float64]) -> dict[str, Any]:
+def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float64]) -> dict[str, Any]:
     told = rule.to_dict()
     del told["provisional"]
-    return {**told, "accuracy": {name: round(float(a), 4) for name, a in zip(nets, told_MN.mean(1), strict=True)}}
+    return {**told, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
 
 
-def losses(nets: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]) -> dict[str, Any]:
+def losses(
+    models: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
+) -> dict[str, Any]:
     """What each net loses against the original crops, in points."""
-    return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(nets)}
+    return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(models)}
 
 
 def at_the_rim(
-    nets: Mapping[str, Model], found: Sequence[Found], rule: CropRule, labels_N: NDArray[np.int64], seed: int
+    models: Mapping[str, Model], found: Sequence[Found], rule: CropRule, labels_N: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
     """The same faces, each cut off at one side by up to a fifth of its square: the rim repeated, or black beyond it."""
     rng, repeated, black = np.random.default_rng(seed), [], []
@@ -131,11 +133,11 @@ def at_the_rim(
         around = np.zeros_like(one.canvas_HW)
         around[top:bottom, left:right_] = part
         black.append(crop(around, one.box, one.points, rule, SIDE))
-    told = [right(nets, np.stack(faces), labels_N) for faces in (repeated, black)]
+    told = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
     return {
         "repeated_minus_black": difference(*told),
-        "repeated": _row(nets, rule, told[0])["accuracy"],
-        "black": _row(nets, rule, told[1])["accuracy"],
+        "repeated": _row(models, rule, told[0])["accuracy"],
+        "black": _row(models, rule, told[1])["accuracy"],
     }
 
 
@@ -173,27 +175,27 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     val = load(csv)[VAL] if votes is None else by_majority(load(csv, votes=votes), FER7)[VAL]
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
-    nets = {name: load_net(name) for name in names}
+    models = {name: load_net(name) for name in names}
     sets = {
-        name: list(laid_and_found(val.pixels_NHW, rows_N, seed, by))
+        name: list(paste_and_detect(val.pixels_NHW, rows_N, seed, by))
         for name, by in (("turned", TURNED), ("level", 0.0))
     }
     found = sets["turned"]
     at_N = np.array([one.row for one in found])
     labels_N, original_NHW = val.labels_N[at_N], val.pixels_NHW[at_N]
-    built = build(nets, found, labels_N)
-    upright = turning(nets, sets, val.labels_N, CropRule(**built["rule"]))
+    built = build(models, found, labels_N)
+    upright = turning(models, sets, val.labels_N, CropRule(**built["rule"]))
     built["rule"]["upright"] = upright["kept"]
     rule, plain = CropRule(**built["rule"]), CropRule(provisional=False)
-    original_MN = right(nets, original_NHW, labels_N)
+    original_MN = right(models, original_NHW, labels_N)
 
     def lost(faces_NHW: Grey) -> dict[str, Any]:
-        return losses(nets, right(nets, faces_NHW, labels_N), original_MN)
+        return losses(models, right(models, faces_NHW, labels_N), original_MN)
 
     record = {
         "question": "how far around a detector's box should a face be cut out",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nets": {name: net.card.sha256 for name, net in nets.items()},
+        "models": {name: model.card.sha256 for name, model in models.items()},
         "split": VAL,
         "judged_by": OWN_LABELS if votes is None else RATERS,
         "faces": len(rows_N),
@@ -201,12 +203,12 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
         "seed": seed,
         **built,
         "upright": upright,
-        "accuracy_of_the_original_crops": _row(nets, plain, original_MN)["accuracy"],
+        "accuracy_of_the_original_crops": _row(models, plain, original_MN)["accuracy"],
         "lost_by_the_box_alone": lost(cut(found, plain)),
         "lost_when_not_upright": lost(cut(found, replace(rule, upright=False))),
         "lost_when_upright": lost(cut(found, replace(rule, upright=True))),
         "lost_by_the_true_place": lost(np.stack([_truly(one) for one in found])),
-        "at_the_rim": at_the_rim(nets, found, rule, labels_N, seed),
+        "at_the_rim": at_the_rim(models, found, rule, labels_N, seed),
         "geometry": geometry(found),
     }
     (HERE / "results" / "crop_rule.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -221,4 +223,4 @@ if __name__ == "__main__":
     parser.add_argument("--faces", type=int, default=1_000_000, help="so many of PublicTest at most")
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()
-    main(said.csv, said.votes, said.nets.split(","), said.faces, said.seed)
+    main(said.csv, said.votes, said.models.split(","), said.faces, said.seed)

@@ -23,15 +23,15 @@ import numpy as np
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
 from mien.data.votes import cut
-from mien.evaluation import Examination, examine
-from mien.evaluation.predictor import Net
-from mien.evaluation.protocols import Judgement, judge_model, truth_for
-from mien.evaluation.report.full_report_page import examination_page
+from mien.evaluation import EvaluationReport, examine
+from mien.evaluation.predictor import Predictor
+from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
+from mien.evaluation.report.full_report_page import full_report_page
 from mien.model import load as load_net
 from mien.model import read_card, shipped_models
 from mien.model_card import TTAS
 
-OUT = Path(__file__).parent / "results" / "examination"
+OUT = Path(__file__).parent / "results" / "evaluation_report"
 
 
 def fewer(data: Dataset, faces: int) -> Dataset:
@@ -41,17 +41,22 @@ def fewer(data: Dataset, faces: int) -> Dataset:
     return replace(data, splits={**data.splits, VAL: cut(val, keep_N, val.labels_N)})
 
 
-def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[Examination, Judgement, str]:
+def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[EvaluationReport, ModelEvaluation, str]:
     """What is found out about one net, what it is worth with the mirror image, and the SHA-256 of its file."""
     model = load_net(name)
-    judgement, mirrored = (judge_model(model, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
-    net = Net.of(model)
-    truth = truth_for(net, data, VAL)
-    assert judgement is not None, "PublicTest has labels"
+    model_evaluation, mirrored = (evaluate_model(model, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
+    predictor = Predictor.of(model)
+    truth = truth_for(predictor, data, VAL)
+    assert model_evaluation is not None, "PublicTest has labels"
     assert mirrored is not None, "PublicTest has labels"
     assert truth is not None, "so it has a truth"
     found = examine(
-        Examination(judgement), {name: net.ask}, truth[VAL], net.rule, robustness=altered, detector=detector
+        EvaluationReport(model_evaluation),
+        {name: predictor.ask},
+        truth[VAL],
+        predictor.rule,
+        robustness=altered,
+        detector=detector,
     )
     return found, mirrored, model.card.sha256
 
@@ -70,12 +75,12 @@ def main(csv: str, votes: str, names: list[str], faces: int | None, altered: boo
         if faces is None and done(name, altered):
             continue
         found, mirrored, sha256 = examined(name, data if faces is None else fewer(data, faces), altered, detector=True)
-        print(name, f"{100 * found.judgement.official.accuracy:.1f} %", flush=True)
+        print(name, f"{100 * found.model_evaluation.official.accuracy:.1f} %", flush=True)
         if faces is not None:
             continue
         record = {
             "question": "what is it worth, how sure may it be, and where does it fail",
-            "net": name,
+            "model": name,
             "sha256": sha256,
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "known_as": data.known_as,
@@ -83,7 +88,7 @@ def main(csv: str, votes: str, names: list[str], faces: int | None, altered: boo
             "mirrored": mirrored.to_dict(),
         }
         OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / f"{name}.html").write_text(examination_page(found))
+        (OUT / f"{name}.html").write_text(full_report_page(found))
         (OUT / f"{name}.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
@@ -91,8 +96,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("votes")
-    parser.add_argument("nets", nargs="*", help="names; default all that ship")
+    parser.add_argument("models", nargs="*", help="names; default all that ship")
     parser.add_argument("--faces", type=int, help="so many of PublicTest at most, and no record")
     parser.add_argument("--without-altered", action="store_true", help="leave the corruptions out")
     said = parser.parse_intermixed_args()
-    main(said.csv, said.votes, said.nets, said.faces, altered=not said.without_altered)
+    main(said.csv, said.votes, said.models, said.faces, altered=not said.without_altered)

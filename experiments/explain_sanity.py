@@ -35,19 +35,19 @@ KINDS = ("activation_HW", "occlusion_HW")
 
 def shuffled(seed: int) -> Model:
     """The net with the values of every kernel and of its class weights in another order."""
-    rng, net = np.random.default_rng(seed), load(NET)
+    rng, model = np.random.default_rng(seed), load(NET)
     graph = onnx.load(find(NET)[0])
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.ndim >= 2 and values.dtype in (np.float16, np.float32):
             tensor.CopyFrom(numpy_helper.from_array(rng.permutation(values.ravel()).reshape(values.shape), tensor.name))
-    assert net.class_weights_KC is not None
-    weights_KC = rng.permutation(net.class_weights_KC.ravel()).astype("<f4")
+    assert model.class_weights_KC is not None
+    weights_KC = rng.permutation(model.class_weights_KC.ravel()).astype("<f4")
     for note in graph.metadata_props:
         if note.key == "mien.class_weights":
             note.value = base64.b64encode(weights_KC.tobytes()).decode()
     content = graph.SerializeToString()
-    return Model(replace(net.card, sha256=hashlib.sha256(content).hexdigest()), content)
+    return Model(replace(model.card, sha256=hashlib.sha256(content).hexdigest()), content)
 
 
 def explained(model: Model) -> Explanation:
@@ -56,7 +56,7 @@ def explained(model: Model) -> Explanation:
     return only
 
 
-def alike(one: Explanation, other: Explanation, kind: str) -> float:
+def near_duplicate_pairs(one: Explanation, other: Explanation, kind: str) -> float:
     """Spearman's rank correlation of two maps."""
     maps: list[NDArray[np.float32]] = [getattr(e, kind) for e in (one, other)]
     ranks = [m.ravel().argsort().argsort().astype(float) for m in maps]
@@ -64,13 +64,13 @@ def alike(one: Explanation, other: Explanation, kind: str) -> float:
 
 
 def main() -> None:
-    net = load(NET)
-    trained, others = explained(net), [explained(shuffled(seed)) for seed in range(TIMES)]
-    kept = {kind: [round(alike(trained, other, kind), 4) for other in others] for kind in KINDS}
+    model = load(NET)
+    trained, others = explained(model), [explained(shuffled(seed)) for seed in range(TIMES)]
+    kept = {kind: [round(near_duplicate_pairs(trained, other, kind), 4) for other in others] for kind in KINDS}
     record = {
         "question": "do the maps of an explanation go when what the net has learned goes",
-        "net": NET,
-        "sha256": net.card.sha256,
+        "model": NET,
+        "sha256": model.card.sha256,
         "label": LABEL,
         "rank_correlation": {
             kind.removesuffix("_HW"): {"mean": float(np.mean(k)), "mean_size": float(np.mean(np.abs(k))), "each": k}

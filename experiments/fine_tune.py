@@ -41,8 +41,8 @@ def make_folder(folder: Path) -> None:
             rows = np.flatnonzero(faces[split].labels_N == faces.labels.index(usual))[:wanted]
             for row in rows:
                 side, ending = int(rng.integers(32, 200)), ("png", "jpg")[row % 2]
-                picture = cv2.resize(faces[split].pixels_NHW[row], (side, side), interpolation=cv2.INTER_CUBIC)
-                cv2.imwrite(str(folder / split / made_up / f"{row}.{ending}"), picture)
+                image = cv2.resize(faces[split].pixels_NHW[row], (side, side), interpolation=cv2.INTER_CUBIC)
+                cv2.imwrite(str(folder / split / made_up / f"{row}.{ending}"), image)
 
 
 def main() -> None:

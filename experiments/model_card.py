@@ -58,7 +58,7 @@ def protocols(record: dict[str, Any]) -> str:
     rows = [
         [e["protocol"], e["against"], f"{e['n']:,}", percent(e["accuracy"]), span(e["interval"])]
         + [percent(e[k]) for k in ("balanced_accuracy", "macro_f1", "top2")]
-        + [f"{e['nll']:.3f}", f"{e['brier']:.3f}", percent(e["ece"])]
+        + [f"{e['log_loss']:.3f}", f"{e['brier']:.3f}", percent(e["ece"])]
         for e in ways(record)
     ]
     return table(head, rows)
@@ -69,7 +69,7 @@ def classes(record: dict[str, Any]) -> str:
     names = [c["name"] for c in record["classes"]]
     rows = []
     for k, c in enumerate(record["classes"]):
-        row = record["confusion"][k]
+        row = record["confusion_matrix"][k]
         most = max((j for j in range(len(names)) if j != k), key=lambda j: row[j])
         mistaken = f"{names[most]} ({percent(row[most] / c['support'])} %)" if c["support"] and row[most] else "–"
         told = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
@@ -119,7 +119,7 @@ def worse(record: dict[str, Any]) -> str:
     )
 
 
-def net(card: Card, record: dict[str, Any]) -> str:
+def model(card: Card, record: dict[str, Any]) -> str:
     """The section of one net."""
     faces, seed, degree = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
     all_faces = PUBLISHED[TRAIN]
@@ -143,7 +143,9 @@ def scored(card: Card, record: dict[str, Any]) -> Card:
 
 def as_score(e: dict[str, Any]) -> Score:
     """One evaluation of a record as a card keeps it."""
-    same = {key: e[key] for key in ("split", "protocol", "against", "tta", "n", "accuracy", "macro_f1", "nll", "ece")}
+    same = {
+        key: e[key] for key in ("split", "protocol", "against", "tta", "n", "accuracy", "macro_f1", "log_loss", "ece")
+    }
     span = {end: e["interval"][end] for end in ("low", "high")}
     return Score(**same, **span, selected_on=bool(e["selected_on"]), balanced_ece=e.get("balanced_ece"))
 
@@ -175,8 +177,8 @@ def away(record: dict[str, Any]) -> str:
         for name, one in models.items()
     ]
     default = models[DEFAULT]
-    confusion = default["confusion_matrix"]
-    cells = [[name, *map(str, row)] for name, row in zip(support, confusion["rows"], strict=True)]
+    confusion_matrix = default["confusion_matrix"]
+    cells = [[name, *map(str, row)] for name, row in zip(support, confusion_matrix["rows"], strict=True)]
     dropped = "".join(
         f" `{name}` has further classes: the probability of {' and '.join(one['dropped_classes'])} is dropped and the "
         "rest are rescaled to a sum of 1."
@@ -200,7 +202,7 @@ def away(record: dict[str, Any]) -> str:
         f"{weakest(default, least)}\n\nRecall per class, %:\n\n"
         f"{table(['model', *(f'{name} ({n})' for name, n in support.items() if n)], recalls)}\n"
         f"Confusion matrix of `{DEFAULT}`, photos; a row per label, a column per prediction:\n\n"
-        f"{table(['label', *confusion['columns']], cells)}"
+        f"{table(['label', *confusion_matrix['columns']], cells)}"
     )
 
 
@@ -232,7 +234,7 @@ def recorded_away() -> dict[str, Any] | None:
 
 def examined(name: str) -> dict[str, Any] | None:
     """The examination of a net; None where there is none yet."""
-    file = HERE / "results" / "examination" / f"{name}.json"
+    file = HERE / "results" / "evaluation_report" / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
@@ -248,7 +250,7 @@ def filled(text: str) -> str:
         record = examined(place[2])
         if record is None:
             return f"{place[1]}It has not been examined yet.\n{place[3]}"
-        return place[1] + net(read_card(place[2]), record) + place[3]
+        return place[1] + model(read_card(place[2]), record) + place[3]
 
     return PLACE.sub(one, text)
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data import load
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.train import Recipe, predict, train
 from mien.train.augment import Affine, Cutout, Flip
@@ -68,13 +68,13 @@ class Separable(nn.Module):
 @model
 def separable(num_classes: int) -> FaceNet:
     """Channels 32 at 24x24, 64 at 12x12, 128 at 6x6."""
-    net = MienNet(num_classes, stem=((32, 2),), blocks=(), dropout=0.0)
+    network = MienNet(num_classes, stem=((32, 2),), blocks=(), dropout=0.0)
     plan, inside = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1)), 32
     for outside, stride in plan:
-        net.features.append(Separable(inside, outside, stride))
+        network.features.append(Separable(inside, outside, stride))
         inside = outside
-    net.head = nn.Linear(inside, num_classes)
-    return net
+    network.head = nn.Linear(inside, num_classes)
+    return network
 
 
 @model
@@ -111,17 +111,17 @@ def main(csv: str) -> None:
     for name in SHAPES:
         with tempfile.TemporaryDirectory() as place:
             history = train(replace(RECIPE, model=name), data, Path(place) / name, device="cpu").history
-            told_N = predict(Path(place) / name, data, VAL, device="cpu").argmax(1)
-        right_N = told_N == data[VAL].labels_N
+            predicted_N = predict(Path(place) / name, data, VAL, device="cpu").argmax(1)
+        right_N = predicted_N == data[VAL].labels_N
         rows.append(
             {
-                "net": name,
+                "model": name,
                 "shape": " ".join((MODELS[name].__doc__ or "").split()),
                 "parameters": sum(p.numel() for p in build_model(name, 7).parameters()),
                 "milliseconds_per_face": round(statistics.median(spent[name]), 4),
                 "training_images_per_second": round(statistics.median(m["images_per_second"] for m in history)),
                 "val_accuracy": [m["val_accuracy"] for m in history],
-                "val_accuracy_clean": float(right_N[without_twins(data, VAL)].mean()),
+                "val_accuracy_clean": float(right_N[without_duplicates(data, VAL)].mean()),
             }
         )
         print(rows[-1], flush=True)

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from mien.data import Dataset, load
 from mien.data.dataset import TRAIN, VAL
 from mien.data.votes import majority
-from mien.evaluation.protocols import judge_split
+from mien.evaluation.protocols import evaluate_split
 from mien.labels import FERPLUS8, projection
 from mien.model_card import OWN_LABELS
 from mien.train import Recipe, find_recipe, out_of_fold, predict, train, with_settings
-from mien.train.label_noise.scores import Doubts, find_doubts, highest_loss, most_doubtful
+from mien.train.label_noise.scores import LabelNoise, find_label_noise, highest_loss, least_self_confidence
 
 RESULT = Path(__file__).parent / "results" / "noise.json"
 FIRST = (500, 2000)
@@ -67,15 +67,15 @@ def precision(order: NDArray[np.int64], wrong_N: NDArray[np.bool_], known_N: NDA
     return {str(first): round(float(ranked[:first].mean()), 4) for first in FIRST if first <= len(ranked)}
 
 
-def rankings(data: Dataset, doubts: Doubts, seen: Path) -> dict[str, dict[str, float]]:
+def rankings(data: Dataset, label_noise: LabelNoise, seen: Path) -> dict[str, dict[str, float]]:
     """The precision of each way to rank; `seen` is a run that learned all the labels."""
     faces = data[TRAIN]
-    (wrong_N, known_N), told_NK = mislabelled(data), doubts.of(faces.rows_N)
+    (wrong_N, known_N), probs_NK = mislabelled(data), label_noise.of(faces.rows_N)
     learned_NK = predict(seen, data, TRAIN, device="cpu")
     base = round(float(wrong_N[known_N].mean()), 4)
     return {
-        "confident learning": precision(most_doubtful(faces.labels_N, told_NK), wrong_N, known_N),
-        "loss, label not learned": precision(highest_loss(faces.labels_N, told_NK), wrong_N, known_N),
+        "confident learning": precision(least_self_confidence(faces.labels_N, probs_NK), wrong_N, known_N),
+        "loss, label not learned": precision(highest_loss(faces.labels_N, probs_NK), wrong_N, known_N),
         "loss, label learned": precision(highest_loss(faces.labels_N, learned_NK), wrong_N, known_N),
         "random": {str(first): base for first in FIRST},
     }
@@ -84,7 +84,7 @@ def rankings(data: Dataset, doubts: Doubts, seen: Path) -> dict[str, dict[str, f
 def judged(recipe: Recipe, data: Dataset, place: Path, seed: int) -> dict[str, Any]:
     """One run of the second part, and what it is worth."""
     run = train(recipe, data, place, seed=seed, device="cpu", resume=True)
-    found = judge_split(run.predictions()[VAL], data[VAL].rows_N, data, data, VAL)
+    found = evaluate_split(run.predictions()[VAL], data[VAL].rows_N, data, data, VAL)
     scores = {
         f"{'labels' if e.against == OWN_LABELS else 'raters'}, {e.protocol}": round(e.accuracy, 6)
         for e in found.evaluations
@@ -102,26 +102,26 @@ def main(options: argparse.Namespace) -> None:
     data, recipe = load(options.csv, votes=options.votes), recipe_of(options.epochs)
     place = options.folder / f"folds{options.folds}-epochs{options.epochs}"
     out_of_fold(recipe, data, place, folds=options.folds, device="cpu")
-    doubts = find_doubts(place / "doubts.npz")
+    label_noise = find_label_noise(place / "doubts.npz")
     record: dict[str, Any] = {
         "question": "are mislabelled training faces found without the raters, and does it help to leave them out",
         "digest": data.digest,
         "folds": options.folds,
         "recipe": recipe.to_dict(),
         "agreement_out_of_fold": round(
-            float((doubts.of(data[TRAIN].rows_N).argmax(1) == data[TRAIN].labels_N).mean()), 4
+            float((label_noise.of(data[TRAIN].rows_N).argmax(1) == data[TRAIN].labels_N).mean()), 4
         ),
         "rankings": {},
         "changes": [],
     }
     for name, settings in CHANGES.items():
-        about = [f"doubts={place / 'doubts.npz'}"] if settings else []
+        about = [f"doubts={place / 'label_noise.npz'}"] if settings else []
         changed = with_settings(recipe, [*about, *settings])
         folder = place / "".join(c if c.isalnum() else "_" for c in name)
         runs = [judged(changed, data, folder / f"seed{seed}", seed) for seed in range(options.seeds)]
         record["changes"].append({"change": name, "set": settings, "runs": runs})
         if not settings:
-            record["rankings"] = rankings(data, doubts, folder / "seed0")
+            record["rankings"] = rankings(data, label_noise, folder / "seed0")
             print(json.dumps(record["rankings"], indent=1), flush=True)
         print(name, [run["accuracy"] for run in runs], flush=True)
         write(record, options.json)

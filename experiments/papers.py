@@ -17,10 +17,10 @@ from typing import Any
 
 from mien.data import load
 from mien.data.dataset import VAL
-from mien.evaluation.protocols import judge_net
+from mien.evaluation.protocols import evaluate_predictor
 from mien.model_card import CLEAN
 from mien.train import Run, find_recipe
-from mien.train.predict import as_net
+from mien.train.predict import as_predictor
 
 RESULT = Path(__file__).parent / "results" / "papers.json"
 CLAIMS = {
@@ -33,7 +33,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
     """One run's figures on PublicTest, and what its paper says."""
     run, data = Run(folder), load(csv, votes=votes)
     recipe = run.checkpoint().state["recipe"]
-    _, judged = judge_net(as_net(folder, device="cpu"), data, VAL)
+    _, judged = evaluate_predictor(as_predictor(folder, device="cpu"), data, VAL)
     assert judged is not None, "PublicTest has labels"
     epochs = find_recipe(recipe["name"]).epochs
     return {

@@ -9,7 +9,7 @@ or against the first by name where it is not there; `mien judge base FOLDER/*.np
 them against another.
 
 Authors train on FER2013's Training rows, and some have seen more of it: what is implausible is said in the record's
-`doubts`. Half a minute on one core, and another one where near-twins have not been sought before.
+`contamination`. Half a minute on one core, and another one where near-twins have not been sought before.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any
 
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
-from mien.evaluation import contest
+from mien.evaluation import benchmark
 from mien.evaluation.comparison.benchmark import Entry
-from mien.evaluation.predictions_file import told_by_file
-from mien.evaluation.predictor import Net
+from mien.evaluation.predictions_file import predict_by_file
+from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import chosen_of
 from mien.model import load as load_net
 
@@ -36,8 +36,8 @@ OURS = ("base", "nano", "photo")
 
 def ours(name: str, data: Dataset) -> Entry:
     """What a net of ours says, as one of a contest."""
-    net = Net.of(load_net(name))
-    return Entry(name, data.labels, net.ask(data[VAL].pixels_NHW), chosen_of(net, data, VAL))
+    model = Predictor.of(load_net(name))
+    return Entry(name, data.labels, model.ask(data[VAL].pixels_NHW), chosen_of(model, data, VAL))
 
 
 def how(file: Path) -> dict[str, Any]:
@@ -49,16 +49,16 @@ def how(file: Path) -> dict[str, Any]:
 def main(csv: str, votes: str, folder: Path) -> None:
     data = load(csv, votes=votes)
     files = sorted(folder.glob("*.npy"), key=lambda file: (file.stem != FIRST, file.stem))
-    entries = [Entry(file.stem, *told_by_file(file, data, VAL)) for file in files]
+    entries = [Entry(file.stem, *predict_by_file(file, data, VAL)) for file in files]
     entries += [ours(name, data) for name in OURS]
     record = {
         "question": "how do other packages do on the same faces",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "asked": {file.stem: how(file) for file in files},
-        **contest(entries, data, VAL, strict=True).to_dict(),
+        **benchmark(entries, data, VAL, strict=True).to_dict(),
     }
     (HERE / "results" / "peers.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    for sentence in record["doubts"]:
+    for sentence in record["contamination"]:
         print("implausible:", sentence)
 
 

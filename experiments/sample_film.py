@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.recognition import sample
-from mien.recognition.video.reader import Clip
+from mien.recognition.video.reader import VideoReader
 
 WIDE, HIGH, RATE, SECONDS = 960, 540, 25, 8.0
 SHOWN = 6.4  # seconds into the video, of the frame that is kept
@@ -48,12 +48,12 @@ def scene(time: float) -> Pixels:
     large, middle, small = prints()
     small = np.asarray(cv2.GaussianBlur(small, (0, 0), 0.2 + 2.2 * max(0.0, 7.6 - time)), np.uint8)
     hung = ((large, 330, 90, 1.0), (middle, 900, 115, lamp), (small, 1400, 150, 1.0))
-    for picture, left, top, light in hung:
-        side = len(picture)
+    for image, left, top, light in hung:
+        side = len(image)
         cv2.rectangle(wall, (left - 22, top - 16), (left + side + 26, top + side + 30), (128, 136, 142), -1)  # shadow
         cv2.rectangle(wall, (left - 26, top - 26), (left + side + 25, top + side + 25), (58, 66, 74), -1)
         cv2.rectangle(wall, (left - 14, top - 14), (left + side + 13, top + side + 13), (238, 242, 244), -1)
-        wall[top : top + side, left : left + side] = np.clip(picture * light, 0, 255)
+        wall[top : top + side, left : left + side] = np.clip(image * light, 0, 255)
     way = 0.5 - 0.5 * np.cos(np.pi * np.clip(time / SECONDS, 0, 1))  # slow at both ends
     left = way * (WALL - WIDE)
     move = np.array([[1, 0, -left], [0, 1, 0]])
@@ -80,9 +80,9 @@ def shoot(folder: Path) -> None:
         film(plain)
         for _ in mien.load("nano").analyze_video(plain, annotate=seen, timeline=folder / "timeline.png"):
             pass
-        with Clip(seen) as clip:
+        with VideoReader(seen) as clip:
             shot = next(shot for shot in clip.shots() if shot.time >= SHOWN)
-    cv2.imwrite(str(folder / "video.jpg"), shot.picture_HW3, (cv2.IMWRITE_JPEG_QUALITY, 90))
+    cv2.imwrite(str(folder / "video.jpg"), shot.image_HW3, (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import Dataset, load
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.data.votes import by_majority
 from mien.evaluation.corruptions import Faces, coarse, moved
-from mien.evaluation.statistics.metrics import accuracy, confusion, macro_f1
+from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, macro_f1
 from mien.labels import FER7, projection
 from mien.model import Model, shipped_models
 from mien.model import load as load_model
@@ -49,21 +49,21 @@ def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:
         yield f"{pixels} pixels", [coarse(faces_NHW, pixels)]
 
 
-def figures(model: Model, told_NK: NDArray[np.float32], data: Dataset, clean_N: NDArray[np.int64]) -> dict[str, Any]:
+def figures(model: Model, probs_NK: NDArray[np.float32], data: Dataset, clean_N: NDArray[np.int64]) -> dict[str, Any]:
     """By either truth and protocol: faces, accuracy and macro-F1."""
-    seven_N7 = told_NK @ projection(model.labels, FER7).astype(np.float32)
-    truths = {"labels": (data, seven_N7), "raters' majority": (by_majority(data, model.labels), told_NK)}
+    seven_N7 = probs_NK @ projection(model.labels, FER7).astype(np.float32)
+    truths = {"labels": (data, seven_N7), "raters' majority": (by_majority(data, model.labels), probs_NK)}
     found = {}
     for against, (truth, p_NK) in truths.items():
         faces, names = truth[VAL], truth.labels
         place_N = np.searchsorted(data[VAL].rows_N, faces.rows_N)
         for protocol, keep_N in (("official", np.ones(len(faces), bool)), ("clean", np.isin(faces.rows_N, clean_N))):
-            label_N, told_N = faces.labels_N[keep_N], p_NK[place_N[keep_N]].argmax(1)
+            label_N, predicted_N = faces.labels_N[keep_N], p_NK[place_N[keep_N]].argmax(1)
             found[f"{against}, {protocol}"] = {
                 "n": int(keep_N.sum()),
                 "classes": len(names),
-                "accuracy": round(accuracy(label_N, told_N), 6),
-                "macro_f1": round(macro_f1(confusion(label_N, told_N, len(names))), 6),
+                "accuracy": round(accuracy(label_N, predicted_N), 6),
+                "macro_f1": round(macro_f1(confusion_matrix(label_N, predicted_N, len(names))), 6),
             }
     return found
 
@@ -78,13 +78,13 @@ def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(csv: str, votes: str, names: list[str]) -> None:
     data = load(csv, votes=votes)
-    clean_N = data[VAL].rows_N[without_twins(data, VAL)]
+    clean_N = data[VAL].rows_N[without_duplicates(data, VAL)]
     models = {name: load_model(name) for name in names or shipped_models()}
-    nets: dict[str, Any] = {n: {"sha256": m.card.sha256, "conditions": {}} for n, m in models.items()}
+    results: dict[str, Any] = {n: {"sha256": m.card.sha256, "conditions": {}} for n, m in models.items()}
     for condition, altered in conditions(data[VAL].pixels_NHW):
         for name, model in models.items():
             parts = [figures(model, model.probabilities(faces_NHW), data, clean_N) for faces_NHW in altered]
-            nets[name]["conditions"][condition] = averaged(parts)
+            results[name]["conditions"][condition] = averaged(parts)
             print(condition, name, {k: v["accuracy"] for k, v in averaged(parts).items()}, flush=True)
     raters = by_majority(data, FER7)[VAL]
     own_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
@@ -92,7 +92,7 @@ def main(csv: str, votes: str, names: list[str]) -> None:
         "question": "what are the shipped nets worth where the box is off or the face is small",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels_meet_the_raters_majority": round(accuracy(raters.labels_N, own_N), 6),
-        "nets": nets,
+        "models": results,
     }
     (HERE / "results" / "shipped.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data import Dataset, load
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.evaluation.comparison.verdict import interval_for
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.report.curves import robustness_curves
 from mien.evaluation.robustness import Robustness, measure_robustness
-from mien.train.predict import as_net
+from mien.train.predict import as_predictor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,11 +44,11 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
     kept = folder / f"robustness-seed{seed}.npz"
     if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        nets = {arm: as_net(run, device="cpu").ask for arm, run in runs.items()}
-        found = measure_robustness(nets, faces.pixels_NHW, faces.labels_N)
-        arrays = {f"{r.net} clean": r.clean_N for r in found} | {f"{r.net} kept": r.kept_N for r in found}
+        models = {arm: as_predictor(run, device="cpu").ask for arm, run in runs.items()}
+        found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
+        arrays = {f"{r.model} clean": r.clean_N for r in found} | {f"{r.model} kept": r.kept_N for r in found}
         draft = kept.with_name(f"unfinished-{kept.name}")
-        told = {"accuracy": json.dumps({r.net: r.accuracy for r in found}), "weights": json.dumps(weights)}
+        told = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
         np.savez(draft, **arrays, **told)
         draft.replace(kept)
     with np.load(kept) as of:
@@ -66,11 +66,11 @@ def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
     each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
     clean = [r.clean for r in runs]
     return {
-        "arm": runs[0].net,
+        "arm": runs[0].model,
         "clean": {"mean": mean(clean), "std": stdev(clean) if len(clean) > 1 else None},
         "altered": asdict(interval_for(np.stack([r.kept_N for r in runs]))),
         "altered_std": stdev(float(r.kept_N.mean()) for r in runs) if len(runs) > 1 else None,
-        "without_twins": {
+        "without_duplicates": {
             "clean": mean(float(r.clean_N[keep_N].mean()) for r in runs),
             "altered": mean(float(r.kept_N[keep_N].mean()) for r in runs),
         },
@@ -93,8 +93,8 @@ def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
         for name in runs[0].accuracy
     }
     return {
-        "a": first[0].net,
-        "b": runs[0].net,
+        "a": first[0].model,
+        "b": runs[0].model,
         "clean": asdict(interval_for(np.stack([a.clean_N.astype(float) - b.clean_N for a, b in pairs]))),
         "altered": asdict(interval_for(np.stack([a.kept_N - b.kept_N for a, b in pairs]))),
         "altered_by_corruption": {name: round(value, 5) for name, value in by_kind.items()},
@@ -126,14 +126,14 @@ def main(csv: Path, folder: Path, name: str) -> None:
             print(
                 f"seed {seed}, {arm}: {100 * found.clean:.1f} %, altered {100 * found.kept_N.mean():.1f} %", flush=True
             )
-    keep_N = without_twins(data, VAL)
+    keep_N = without_duplicates(data, VAL)
     record = {
         "question": "what does augmentation buy where pictures are worse than the data",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
         "split": VAL,
         "faces": len(data[VAL]),
-        "net": compared["arms"][0]["recipe"]["model"],
+        "model": compared["arms"][0]["recipe"]["model"],
         "seeds": seeds,
         "faces_without_twins": int(keep_N.sum()),
         "altered_arms": [of_arm(each, keep_N) for each in runs.values()],

@@ -50,7 +50,7 @@ KINDS = {
     "ensembles": ensembles,
     "threads": speeds,
     "steps": crop_rule,
-    "nets": shipped,
+    "models": shipped,
     "rounds": peers,
     "altered_arms": altered,
     "trials": search,

@@ -50,9 +50,9 @@ def comparison(result: dict[str, Any]) -> str:
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
-    net = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
+    model = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
     unmet = f"{arms[0]['scores_clean'][split]['n']:,} of them without a byte-identical twin in Training"
-    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {net}.\n{verdicts}\n"
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {model}.\n{verdicts}\n"
 
 
 def starts(result: dict[str, Any]) -> str:
@@ -111,12 +111,12 @@ def ablation(result: dict[str, Any]) -> str:
 
 def shipped(result: dict[str, Any]) -> str:
     """One row a net and truth: macro-F1, and accuracy under each condition, all faces / those without twins."""
-    names = list(next(iter(result["nets"].values()))["conditions"])
+    names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
         f"| net | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
         "|---" * (3 + len(names)) + "|",
     ]
-    for net, told in result["nets"].items():
+    for model, told in result["models"].items():
         for against in ("labels", "raters' majority"):
             ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
             plain = told["conditions"][names[0]]
@@ -124,7 +124,7 @@ def shipped(result: dict[str, Any]) -> str:
             for name in names:
                 cells.append(" / ".join(percent(told["conditions"][name][way]["accuracy"]) for way in ways))
             of = f"{against}, {plain[ways[0]]['classes']} classes"
-            rows.append(f"| `{net}` | {of} | {' | '.join(cells)} |")
+            rows.append(f"| `{model}` | {of} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
 
 
@@ -153,7 +153,7 @@ def shapes(result: dict[str, Any]) -> str:
     ]
     for row in result["shapes"]:
         rows.append(
-            f"| `{row['net']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
+            f"| `{row['model']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
             f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
             f"{percent(row['val_accuracy_clean'])} |"
         )
@@ -215,7 +215,7 @@ def peers(result: dict[str, Any]) -> str:
     for k, told in enumerate(official["packages"]):
         cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
         cells += [percent(told["macro_f1"]), percent(told["ece"])]
-        cells.append(percent(result["disputed_labels_met"][told["model"]]))
+        cells.append(percent(result["contradicted_labels"][told["model"]]))
         if k:
             pair = official["pairs"][k - 1]
             p = pair["p"]
@@ -249,7 +249,7 @@ def spread(figure: dict[str, Any]) -> str:
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
     """The figure of each run at the epoch that it is judged at."""
-    runs = zip(arm["curves"][curve]["per_seed"], arm["judged_epoch"]["per_seed"], strict=True)
+    runs = zip(arm["curves"][curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 

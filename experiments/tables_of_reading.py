@@ -16,14 +16,14 @@ def speeds(result: dict[str, Any]) -> str:
     ]
     for threads, told in result["threads"].items():
         figures, ratios = told["figures"], told["ratios"]
-        for net in dict.fromkeys(name.partition(",")[0] for name in figures):
-            if net == "convolution":
+        for model in dict.fromkeys(name.partition(",")[0] for name in figures):
+            if model == "convolution":
                 continue
-            one, many = (figures.get(f"{net}, {how}", {}).get("milliseconds_per_face") for how in ("one", "batch"))
-            times = [ratios.get(f"{net}, {how}: times fer's rate") for how in ("one", "batch")]
-            share = ratios.get(f"{net}, batch: share of the convolution's rate")
+            one, many = (figures.get(f"{model}, {how}", {}).get("milliseconds_per_face") for how in ("one", "batch"))
+            times = [ratios.get(f"{model}, {how}: times fer's rate") for how in ("one", "batch")]
+            share = ratios.get(f"{model}, batch: share of the convolution's rate")
             rows.append(
-                f"| {net} | {threads} | {_milliseconds(one)} | {_milliseconds(many)} | "
+                f"| {model} | {threads} | {_milliseconds(one)} | {_milliseconds(many)} | "
                 + " | ".join("" if value is None else f"{value:.2f}" for value in (*times, share))
                 + " |"
             )
@@ -39,12 +39,12 @@ def _milliseconds(figure: dict[str, Any] | None) -> str:
 
 def crop_rule(result: dict[str, Any]) -> str:
     """One row a way of cutting faces out: what each net loses by it, against the original crops."""
-    nets = list(result["nets"])
+    models = list(result["models"])
     rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
     told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
     rows = [
-        "| how a face is cut out | " + " | ".join(f"`{net}` loses, points" for net in nets) + " |",
-        "|---" * (1 + len(nets)) + "|",
+        "| how a face is cut out | " + " | ".join(f"`{model}` loses, points" for model in models) + " |",
+        "|---" * (1 + len(models)) + "|",
     ]
     for what, lost in (
         ("at the detector's box", result["lost_by_the_box_alone"]),
@@ -53,7 +53,7 @@ def crop_rule(result: dict[str, Any]) -> str:
         ("by true place and turn", result["lost_by_the_true_place"]),
     ):
         if what != "the box alone":  # which the first row is
-            rows.append(f"| {what} | " + " | ".join(_loss(lost[net]) for net in nets) + " |")
+            rows.append(f"| {what} | " + " | ".join(_loss(lost[model]) for model in models) + " |")
     steps = "; ".join(
         f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}".replace("-", "−")
         for s in result["steps"]
@@ -88,7 +88,7 @@ def stages(result: dict[str, Any]) -> str:
             f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
             f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
         )
-    return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['net']}`, one thread.{_noted(result)}\n"
+    return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['model']}`, one thread.{_noted(result)}\n"
 
 
 def cluster(result: dict[str, Any]) -> str:
@@ -104,12 +104,12 @@ def cluster(result: dict[str, Any]) -> str:
         "one_node_killed": "a cluster of one node more, one killed",
     }  # fmt: skip
     for side, name in names.items():
-        one = {"pictures": result["pictures"], "nodes": result["cores"], **result[side]}
+        one = {"images": result["images"], "nodes": result["cores"], **result[side]}
         memory = [f"{one[key]}" if key in one else "" for key in ("driver_mb", "actor_mb")]
         same = "" if "equal" not in one else "yes" if one["equal"] and not one["missing"] else "no"
         cores = f"{one['faces'] / one['seconds'] / one['nodes']:.2f}" if side != "one_node_killed" else ""
         rows.append(
-            f"| {name} | {one['pictures']:,} | {one['seconds']:.0f} | {one['pictures'] / one['seconds']:.1f} | "
+            f"| {name} | {one['images']:,} | {one['seconds']:.0f} | {one['images'] / one['seconds']:.1f} | "
             f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
         )
     beside, growth = result["rate_beside"], result["growth_of_four_times"]
@@ -131,7 +131,7 @@ def service(result: dict[str, Any]) -> str:
     rows = [
         "| what | measured | bound |",
         "|---|---|---|",
-        f"| {load['clients']} clients, {load['pictures']:,} photos in a minute | {load['pictures_per_second']:.0f} a "
+        f"| {load['clients']} clients, {load['images']:,} photos in a minute | {load['pictures_per_second']:.0f} a "
         f"second, {len(load['errors'])} errors | no error |",
         f"| their answers | half within {load['seconds']['p50']:.2f} s, 99 in 100 within "
         f"{load['seconds']['p99']:.2f} s | 2 s |",

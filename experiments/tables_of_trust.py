@@ -31,7 +31,7 @@ def altered(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
-        own = {way: f"{100 * share:.1f}" for way, share in arm["without_twins"].items()}
+        own = {way: f"{100 * share:.1f}" for way, share in arm["without_duplicates"].items()}
         told = [spread(arm["clean"]), own["clean"]]
         told += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
         pair = pairs.get(arm["arm"])
@@ -39,6 +39,6 @@ def altered(result: dict[str, Any]) -> str:
         rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
     return (
         "\n".join(rows)
-        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['net']}`, twelve corruptions of five strengths; "
+        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions of five strengths; "
         f"without twins {result['faces_without_twins']:,}. Intervals cover {result['pairs'][0]['altered']['covers']}.\n"
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mien.data import load
 from mien.data.dataset import VAL, Split
 from mien.data.votes import by_majority
-from mien.evaluation.statistics.metrics import accuracy, balanced_accuracy, confusion, macro_f1
+from mien.evaluation.statistics.metrics import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.labels import FER7, projection
 from mien.model import load as load_model
 
@@ -49,7 +49,7 @@ def log_probabilities(name: str, split: Split) -> NDArray[np.float64]:
 
 def figures(scores_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> dict[str, float]:
     """Return accuracy, class-averaged accuracy and macro-F1 of scores [N,7], 0 to 1."""
-    matrix_KK = confusion(labels_N, scores_NK.argmax(1), len(FER7))
+    matrix_KK = confusion_matrix(labels_N, scores_NK.argmax(1), len(FER7))
     return {
         "accuracy": accuracy(labels_N, scores_NK.argmax(1)),
         "balanced_accuracy": balanced_accuracy(matrix_KK),

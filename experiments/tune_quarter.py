@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mien.data import load
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.errors import MienError
 from mien.train import Run
@@ -26,7 +26,7 @@ def main(csv: str, folder: Path) -> None:
     data, found = load(csv), json.loads((folder / "search.json").read_text())
     if data.digest != found["data"]["digest"]:
         raise MienError(f"{folder} searched on other data than {csv}")
-    unmet_N = without_twins(data, VAL)
+    unmet_N = without_duplicates(data, VAL)
     for trial in found["trials"]:
         right_N = Run(folder / "trials" / f"{trial['number']:04}").predictions()[VAL].argmax(1) == data[VAL].labels_N
         if right_N.mean() != trial["accuracies"][-1]:

@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import Dataset, load, near_twins
+from mien.data import Dataset, find_near_duplicates, load
 from mien.data.audit import audit
-from mien.data.near_duplicates import LEAST, alike
+from mien.data.near_duplicates import LEAST, near_duplicate_pairs
 from mien.threads import threads
 
 RESULT = Path(__file__).parent / "results" / "twins.json"
@@ -78,7 +78,7 @@ def found_again(faces_NHW: NDArray[np.uint8], change: Change) -> dict[str, float
     """Altered faces found beside their originals, as a share, and pairs of faces that are not one."""
     rng = np.random.default_rng(0)
     altered_NHW = np.stack([change(face, rng) for face in faces_NHW])
-    pairs = alike(np.concatenate([faces_NHW, altered_NHW]))
+    pairs = near_duplicate_pairs(np.concatenate([faces_NHW, altered_NHW]))
     right_P = pairs.b_P - pairs.a_P == len(faces_NHW)
     return {
         "found": len(np.unique(pairs.a_P[right_P])) / len(faces_NHW),
@@ -89,10 +89,10 @@ def found_again(faces_NHW: NDArray[np.uint8], change: Change) -> dict[str, float
 
 def unlike_faces(data: Dataset) -> NDArray[np.uint8]:
     """`FACES` faces of training that have no near-twin anywhere, spread over the file."""
-    train, twins = data["train"], near_twins(data)
+    train, duplicates = data["train"], find_near_duplicates(data)
     some = np.zeros(len(train), bool)
     for split in data.splits.values():
-        some |= twins.hit(train, split)
+        some |= duplicates.hit(train, split)
     some |= train.pixels_NHW.reshape(len(train), -1).std(1) < 8
     free = np.flatnonzero(~some)
     return train.pixels_NHW[free[np.linspace(0, len(free) - 1, FACES).astype(int)]]
@@ -100,10 +100,10 @@ def unlike_faces(data: Dataset) -> NDArray[np.uint8]:
 
 def draw_lowest(data: Dataset, file: str) -> None:
     """The found pairs with the lowest correlation, side by side, nine to a line."""
-    twins = near_twins(data)
+    duplicates = find_near_duplicates(data)
     face_of = {row: face for s in data.splits.values() for row, face in zip(s.rows_N, s.pixels_NHW, strict=True)}
-    lowest = np.argsort(twins.correlation_P)[:SHOWN]
-    pairs = [np.hstack([face_of[twins.a_P[p]], face_of[twins.b_P[p]]]) for p in lowest]
+    lowest = np.argsort(duplicates.correlation_P)[:SHOWN]
+    pairs = [np.hstack([face_of[duplicates.a_P[p]], face_of[duplicates.b_P[p]]]) for p in lowest]
     pairs += [np.zeros_like(pairs[0])] * (-len(pairs) % 9)
     lines = [np.hstack([np.pad(pair, 4) for pair in pairs[i : i + 9]]) for i in range(0, len(pairs), 9)]
     cv2.imwrite(file, np.vstack(lines))
@@ -119,7 +119,7 @@ def main(csv: str, sheet: str | None) -> None:
 def record(data: Dataset, sheet: str | None) -> None:
     """Look, measure, write the record and draw the sheet."""
     began, spent = time.perf_counter(), time.process_time()
-    twins = near_twins(data)
+    duplicates = find_near_duplicates(data)
     seconds, processor = time.perf_counter() - began, time.process_time() - spent
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     found = audit(data, near=True)
@@ -135,7 +135,7 @@ def record(data: Dataset, sheet: str | None) -> None:
         "processor_seconds": round(processor, 1),
         "threads": threads(),
         "peak_memory_gb": round(memory, 2),
-        "pairs": len(twins),
+        "pairs": len(duplicates),
         "near": asdict(found.near),
         "byte_identical": {"across": found.across, "redundant": found.redundant},
         "altered": {name: {"n": FACES, **found_again(faces_NHW, change)} for name, change in CHANGES.items()},

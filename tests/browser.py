@@ -110,9 +110,9 @@ class Service:
         return dict(analysis)
 
 
-def jpeg(file: Path, picture_HW3: np.ndarray) -> Path:
+def jpeg(file: Path, image_HW3: np.ndarray) -> Path:
     """The picture as a file."""
-    assert cv2.imwrite(str(file), picture_HW3)
+    assert cv2.imwrite(str(file), image_HW3)
     return file
 
 

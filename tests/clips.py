@@ -58,19 +58,19 @@ def make(
     """Write frames `scene(i)`, each shown from `times[i]` on in `ticks` a second, and a sine as long as they are."""
     with av.open(str(path), "w", options=options or {}) as out:
         first = scene(0)
-        pictures: Any = out.add_stream(codec, rate=25, options={"preset": "ultrafast"} if codec == "libx264" else {})
-        pictures.height, pictures.width = first.shape[:2]
-        pictures.pix_fmt = "yuv420p"
-        pictures.time_base = pictures.codec_context.time_base = Fraction(1, ticks)
+        images: Any = out.add_stream(codec, rate=25, options={"preset": "ultrafast"} if codec == "libx264" else {})
+        images.height, images.width = first.shape[:2]
+        images.pix_fmt = "yuv420p"
+        images.time_base = images.codec_context.time_base = Fraction(1, ticks)
         if turned is not None:
-            pictures.set_display_rotation(turned)
+            images.set_display_rotation(turned)
         note: Any = tone(out, sound) if sound else None
         for i, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(scene(i) if i else first, format="bgr24")
             frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)
             frame.duration = round((times[i + 1] - time if i + 1 < len(times) else 0.04) * ticks)
-            out.mux(pictures.encode(frame))
-        out.mux(pictures.encode(None))
+            out.mux(images.encode(frame))
+        out.mux(images.encode(None))
         if note is not None:
             sing(out, note, times[-1] + 0.04)
     return path

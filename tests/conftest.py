@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import models
 import pytest
 from filelock import FileLock
 
-import nets
 from mien.__main__ import main
 from mien.data import load, sketch, write_csv
 from mien.labels import FERPLUS_COLUMNS
@@ -114,7 +114,7 @@ def votes(csv: Path) -> Path:
 
 
 @pytest.fixture
-def net(csv: Path, tmp_path: Path) -> Path:
+def model(csv: Path, tmp_path: Path) -> Path:
     """The folder of a net that learned from the csv, its epoch and temperature chosen on validation."""
     about = {"name": "sketch", "digest": load(csv).digest, "faces": {"train": 70, "val": 35, "test": 35}}
-    return nets.write_net(tmp_path / "net", data=about)
+    return models.write_net(tmp_path / "model", data=about)

@@ -71,7 +71,7 @@ def graph(
     ]
     made = helper.make_graph(
         nodes,
-        "net",
+        "model",
         [helper.make_tensor_value_info("faces", input_type, [batch, side, side])],
         [
             helper.make_tensor_value_info(outputs[0], TensorProto.FLOAT, [batch, k]),

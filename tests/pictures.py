@@ -18,7 +18,7 @@ HIGH, WIDE = 96, 120  # neither square nor a multiple of 32
 
 
 @cache
-def colour() -> Image.Image:
+def color() -> Image.Image:
     """The head of the sample, smaller."""
     with Image.open(sample()) as portrait:
         return portrait.crop((140, 20, 320, 164)).resize((WIDE, HIGH)).convert("RGB")
@@ -27,7 +27,7 @@ def colour() -> Image.Image:
 @cache
 def seen_through() -> Image.Image:
     """The same, clear at the left and solid at the right."""
-    image = colour().copy()
+    image = color().copy()
     image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDE).astype(np.uint8), (HIGH, 1))))
     return image
 
@@ -49,7 +49,7 @@ def by_pillow(data: bytes) -> Pixels:
 @cache
 def every_kind() -> dict[str, bytes]:
     """Pictures by format and kind; all of 8 bits, so that Pillow sees them rightly too."""
-    rgb, rgba, other = colour(), seen_through(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
+    rgb, rgba, other = color(), seen_through(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
     grey, palette = rgb.convert("L"), rgb.quantize(64)
     animated: dict[str, Any] = {"save_all": True, "append_images": [other]}
     made = {
@@ -98,8 +98,8 @@ def every_kind() -> dict[str, bytes]:
 @cache
 def of_16_bits() -> dict[str, tuple[bytes, Pixels]]:
     """Pictures of 16 bits with what they show, RGB uint8 [H,W,3]; OpenCV wrote them."""
-    rgb, rgba = np.asarray(colour()), np.asarray(seen_through())
-    grey = np.asarray(colour().convert("L"))
+    rgb, rgba = np.asarray(color()), np.asarray(seen_through())
+    grey = np.asarray(color().convert("L"))
     bgra = np.dstack([rgba[:, :, 2::-1], rgba[:, :, 3]])
     white = Image.new("RGBA", (WIDE, HIGH), (255, 255, 255, 255))
     white.alpha_composite(seen_through())
@@ -109,7 +109,7 @@ def of_16_bits() -> dict[str, tuple[bytes, Pixels]]:
         for ending in (".png", ".tiff")
         for what, pixels, shown in (
             ("grey", grey, in_grey),
-            ("colour", np.ascontiguousarray(rgb[:, :, ::-1]), rgb),
+            ("color", np.ascontiguousarray(rgb[:, :, ::-1]), rgb),
             ("alpha", bgra, over_white),
         )
     }
@@ -119,7 +119,7 @@ def of_16_bits() -> dict[str, tuple[bytes, Pixels]]:
 def has_avif() -> bool:
     """Whether both sides can: Pillow to write it, OpenCV to read it."""
     try:
-        data = encoded(colour(), "AVIF")
+        data = encoded(color(), "AVIF")
     except (KeyError, OSError):
         return False
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None

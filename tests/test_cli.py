@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.data import load, near_twins, sketch, write_csv
+from mien.data import find_near_duplicates, load, sketch, write_csv
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
@@ -45,9 +45,9 @@ def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_pa
     assert all(word in out for word in ("disgust", "train", "val", "test", "70", "35"))
     assert json.loads((tmp_path / "audit.json").read_text())["counts"]["train"]
     for name in ("classes.png", "faces.png"):
-        picture = cv2.imread(str(tmp_path / "shown" / name))
-        assert picture is not None
-        assert picture.std() > 5
+        image = cv2.imread(str(tmp_path / "shown" / name))
+        assert image is not None
+        assert image.std() > 5
 
 
 def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) ->
     leaky = replace(drawn, splits={**drawn.splits, "val": replace(drawn["val"], pixels_NHW=val_NHW)})
     write_csv(tmp_path / "leaky.csv", leaky)
     data = load(tmp_path / "leaky.csv")
-    twins = near_twins(data)
-    copies = int(twins.hit(data["train"], data["val"]).sum())
+    duplicates = find_near_duplicates(data)
+    copies = int(duplicates.hit(data["train"], data["val"]).sum())
     assert copies
     shown = ("data", tmp_path / "leaky.csv", "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
     assert "near-twin" not in mien(*shown)[1]
@@ -67,24 +67,24 @@ def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) ->
     assert (code, err) == (0, "")
     assert "near-twin" in out
     near = json.loads((tmp_path / "audit.json").read_text())["near"]
-    assert sum(near["faces"]["val in train"].values()) == int(twins.hit(data["val"], data["train"]).sum())
+    assert sum(near["faces"]["val in train"].values()) == int(duplicates.hit(data["val"], data["train"]).sum())
     words = ("train", "seed", "--data", tmp_path / "leaky.csv", "--out", tmp_path / "run", *SHORT)
     code, out, _ = mien(*words, "--drop-twins")
     assert code == 0
     assert f"learned from {21 - copies} of 21 training faces" in out
     record = json.loads((tmp_path / "run" / "recipe.json").read_text())
-    assert record["recipe"]["drop_twins"] is True
+    assert record["recipe"]["drop_duplicates"] is True
     assert record["data"]["faces"]["train"] == 21 - copies
     code, _, err = mien(*words, "--resume")
     assert code == 2
-    assert "recipe.drop_twins is true there and false here" in err
+    assert "recipe.drop_duplicates is true there and false here" in err
     judge = ("evaluate", tmp_path / "run", "--data", tmp_path / "leaky.csv", "--split", "val")
     code, out, err = mien(*judge, "--strict", "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     assert "strict: nor one that was cut" in out
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["clean"]["n"] == 14
-    assert told["strict"]["n"] == 14 - int(twins.hit(data["val"], data["train"]).sum())
+    assert told["strict"]["n"] == 14 - int(duplicates.hit(data["val"], data["train"]).sum())
     assert "strict" not in mien(*judge)[1]
 
 
@@ -200,8 +200,8 @@ def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path
             folder = tmp_path / "faces" / split / label
             folder.mkdir(parents=True)
             for k in range(count):
-                picture = np.clip(rng.normal(grey, 20, (70, 60, 3)), 0, 255).astype(np.uint8)
-                cv2.imwrite(str(folder / f"{k}.png"), picture)
+                image = np.clip(rng.normal(grey, 20, (70, 60, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{k}.png"), image)
     code, _, err = mien("train", "seed", "--data", tmp_path / "faces", "--out", tmp_path / "run", *SHORT)
     assert code == 0, err
     code, out, err = mien("evaluate", tmp_path / "run", "--data", tmp_path / "faces", "--split", "val")

@@ -24,11 +24,11 @@ import pytest
 import mien
 from command import MIEN
 from mien.cli.analyze import analyze
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 from waiting import LONGEST, wait_until
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 ENVIRONMENT = {**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1", "NO_COLOR": "1"}
 
 

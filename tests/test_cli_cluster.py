@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from machines import ray_folder
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
 
@@ -29,7 +29,7 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(5):
-        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(read_picture(sample()), (120 + i, 120)))
+        cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(read_image(sample()), (120 + i, 120)))
     (folder / "no.jpg").write_text("no picture")
     return folder
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import models
 import numpy as np
 import pytest
 
-import nets
 from mien.cli.target import find_subject
 from mien.data import load
 from mien.labels import FER7, FERPLUS8, projection
@@ -34,8 +34,8 @@ def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, net: Path, tmp_path: Path) -> None:
-    words = ["mien", "evaluate", net, "--data", csv, "--split", "val",
+def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tmp_path: Path) -> None:
+    words = ["mien", "evaluate", model, "--data", csv, "--split", "val",
              "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy"]  # fmt: skip
     code = (
         "import sys\n"
@@ -47,11 +47,11 @@ def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, net: Path, tmp_pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     val = load(csv)["val"]
-    told_NK = nets.by_hand(val.pixels_NHW, 7)
+    probs_NK = models.by_hand(val.pixels_NHW, 7)
     p_NK, figures = np.load(tmp_path / "p.npy"), json.loads((tmp_path / "f.json").read_text())
     assert p_NK.dtype == np.float32
-    np.testing.assert_allclose(p_NK, told_NK, atol=2e-5)
-    assert figures["accuracy"] == (told_NK.argmax(1) == val.labels_N).mean()
+    np.testing.assert_allclose(p_NK, probs_NK, atol=2e-5)
+    assert figures["accuracy"] == (probs_NK.argmax(1) == val.labels_N).mean()
     assert (figures["n"], figures["clean"]["n"], figures["tta"]) == (35, 35, "none")
     assert figures["selected_on"] == ["epoch", "temperature"]
     assert "official*" in done.stdout
@@ -59,14 +59,14 @@ def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, net: Path, tmp_pa
     assert f"{100 * figures['accuracy']:.1f}" in done.stdout
 
 
-def test_flip_of_a_net(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
-    words = ("evaluate", net / "model.onnx", "--data", csv, "--split", "test", "--tta", "flip")
+def test_flip_of_a_net(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
+    words = ("evaluate", model / "model.onnx", "--data", csv, "--split", "test", "--tta", "flip")
     code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
     assert (code, err) == (0, "")
     assert "test, with the mirror image" in out
     assert "selected on" not in out
     faces = load(csv)["test"].pixels_NHW
-    both = (nets.by_hand(faces, 7) + nets.by_hand(faces[:, :, ::-1], 7)) / 2
+    both = (models.by_hand(faces, 7) + models.by_hand(faces[:, :, ::-1], 7)) / 2
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
     assert json.loads((tmp_path / "f.json").read_text())["tta"] == "flip"
     code, _, err = mien(*words[:-1], "ten")
@@ -96,10 +96,10 @@ def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, run: P
 
 
 def test_votes_add_the_agreement_with_the_raters(
-    mien: Command, csv: Path, votes: Path, net: Path, run: Path, tmp_path: Path
+    mien: Command, csv: Path, votes: Path, model: Path, run: Path, tmp_path: Path
 ) -> None:
-    for model in (net, run):
-        words = ("evaluate", model, "--data", csv, "--split", "val", "--votes", votes)
+    for subject in (model, run):
+        words = ("evaluate", subject, "--data", csv, "--split", "val", "--votes", votes)
         code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
         assert (code, err) == (0, "")
         assert out.count("raters' majority") == 5  # both protocols, in two tables, and what it leaves out
@@ -111,7 +111,7 @@ def test_votes_add_the_agreement_with_the_raters(
 
 
 def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_path: Path) -> None:
-    eight = nets.write_net(tmp_path / "eight", FERPLUS8)
+    eight = models.write_net(tmp_path / "eight", FERPLUS8)
     words = ("evaluate", eight, "--data", csv, "--split", "test")
     code, out, err = mien(*words)
     assert (code, out) == (2, "")
@@ -128,9 +128,9 @@ def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_pat
 
 @pytest.mark.slow
 def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
-    mien: Command, csv: Path, net: Path, tmp_path: Path
+    mien: Command, csv: Path, model: Path, tmp_path: Path
 ) -> None:
-    words = ("evaluate", net, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
+    words = ("evaluate", model, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
     code, out, err = mien(*words, "--html", tmp_path / "r.html", "--json", tmp_path / "f.json",
                           "--predictions", tmp_path / "p.npy")  # fmt: skip
     assert (code, err) == (0, "")
@@ -138,7 +138,7 @@ def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}, {tmp_path / 'p.npy'}" in out
     assert "accuracy % on the surest faces" in out
     figures = json.loads((tmp_path / "f.json").read_text())
-    assert [r["net"] for r in figures["robustness"]] == [str(net), "nano"]
+    assert [r["model"] for r in figures["robustness"]] == [str(model), "nano"]
     assert "When the picture is worse" in (tmp_path / "r.html").read_text()
     order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
     names = load(csv).labels.names
@@ -162,21 +162,23 @@ def weights_of(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("what", ["a net as a file", "weights"])
 def test_other_faces_are_asked_about_as_those_of_the_split_were(
-    csv: Path, net: Path, what: str, tmp_path: Path
+    csv: Path, model: Path, what: str, tmp_path: Path
 ) -> None:
     """So that robustness and figures speak of one way to ask, with the mirror image or without."""
-    model, data = (net if what == "a net as a file" else weights_of("nano", tmp_path)), load(csv)
+    data = load(csv)
+    if what == "weights":
+        model = weights_of("nano", tmp_path)
     none, flip = (find_subject(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
     faces_NHW = data["test"].pixels_NHW
     for one in (none, flip):
         assert one.ask is not None
-        np.testing.assert_allclose(one.ask(faces_NHW), one.told_NK, atol=1e-5)
+        np.testing.assert_allclose(one.ask(faces_NHW), one.probs_NK, atol=1e-5)
     if what == "weights":
         from mien.train import predict
 
         for one, tta in ((none, "none"), (flip, "flip")):
-            np.testing.assert_allclose(predict(model, data, "test", tta=tta, device="cpu"), one.told_NK, atol=1e-5)
-    assert np.abs(none.told_NK - flip.told_NK).max() > 0.01
+            np.testing.assert_allclose(predict(model, data, "test", tta=tta, device="cpu"), one.probs_NK, atol=1e-5)
+    assert np.abs(none.probs_NK - flip.probs_NK).max() > 0.01
 
 
 @pytest.mark.slow
@@ -187,15 +189,15 @@ def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path, tmp_pat
     assert done.stderr == ""
 
 
-def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
-    assert mien("evaluate", net, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
-    words = ("judge", f"file={tmp_path / 'p.npy'}", net, "nano", "--data", csv, "--split", "test")
+def test_packages_are_judged_side_by_side(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
+    assert mien("evaluate", model, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
+    words = ("judge", f"file={tmp_path / 'p.npy'}", model, "nano", "--data", csv, "--split", "test")
     code, out, err = mien(*words, "--json", tmp_path / "f.json", "--html", tmp_path / "r.html")
     assert (code, err) == (0, "")
     assert "35 faces" in out
     assert "implausible" not in out
     first = json.loads((tmp_path / "f.json").read_text())["rounds"][0]
-    assert [p["model"] for p in first["packages"]] == ["file", str(net), "nano"]
+    assert [p["model"] for p in first["packages"]] == ["file", str(model), "nano"]
     same, other = first["pairs"]
     assert (same["only_a"], same["only_b"], same["p"]) == (0, 0, 1)
     assert other["b"] == "nano"
@@ -204,10 +206,10 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, net: Path, t
 
 
 def test_what_a_split_chose_is_told_of_each_package(
-    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a net and of a run; and paths that have a `=` of their own are found."""
-    words = ("judge", "nano", net, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
+    words = ("judge", "nano", model, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
     chosen = {"val": [[], ["epoch", "temperature"], ["epoch"]], "test": [[], [], []]}
     for split, of_each in chosen.items():
         assert mien(*words, split)[0] == 0
@@ -222,14 +224,14 @@ def test_what_a_split_chose_is_told_of_each_package(
 
 
 def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
-    mien: Command, csv: Path, net: Path, tmp_path: Path
+    mien: Command, csv: Path, model: Path, tmp_path: Path
 ) -> None:
     """FER+'s eight, from a file too, and a net that votes taught: they are asked for the likeliest of the seven."""
     data = load(csv)
-    told_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
-    np.save(tmp_path / "eight.npy", told_NK)
+    probs_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
+    np.save(tmp_path / "eight.npy", probs_NK)
     weights = weights_of("ferplus", tmp_path)
-    words = ("judge", net, "ferplus", tmp_path / "eight.npy", "photo", weights)
+    words = ("judge", model, "ferplus", tmp_path / "eight.npy", "photo", weights)
     columns = ("--labels", "eight=ferplus8")
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
@@ -238,42 +240,42 @@ def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
     assert found["projected"] == ["ferplus", "eight", str(weights)]
     (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
     _, ferplus, from_file, _, from_weights = (p["accuracy"] for p in first["packages"])
-    said_N = (told_NK @ projection(FERPLUS8, FER7)).argmax(1)
+    said_N = (probs_NK @ projection(FERPLUS8, FER7)).argmax(1)
     assert ferplus == from_file == from_weights == pytest.approx((said_N == data["test"].labels_N).mean())
 
 
-def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Path, tmp_path: Path) -> None:
+def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.full((35, 7), 1 / 7, np.float32))
     blank = tmp_path / "blank.csv"
     blank.write_text("pixels\n" + csv.read_text().splitlines()[1].split(",")[1] + "\n")
     p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
     cases: list[tuple[tuple[object, ...], str]] = [
         (("evaluate", p, *on, "--robustness"), "says nothing of other pictures"),
-        (("evaluate", net, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
-        (("evaluate", net, *on, "--beside", "nano"), "so it needs --robustness"),
+        (("evaluate", model, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
+        (("evaluate", model, *on, "--beside", "nano"), "so it needs --robustness"),
         (("evaluate", "nano", *on, "--robustness", "--beside", "nano"), "nano is named twice"),
         (("evaluate", p, *on, "--card"), "has no card to write to"),
         (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
-        (("evaluate", net, *on, "--labels", "fer7"), "is a net"),
+        (("evaluate", model, *on, "--labels", "fer7"), "is a net"),
         (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
-        (("evaluate", net, *on, "--json", net), "cannot write .*: it is a folder"),
-        (("evaluate", net, *on, "--json", csv), f"{csv.name}: it is read by this same command; name another file"),
+        (("evaluate", model, *on, "--json", model), "cannot write .*: it is a folder"),
+        (("evaluate", model, *on, "--json", csv), f"{csv.name}: it is read by this same command; name another file"),
         (("evaluate", p, *on, "--predictions", p), "p.npy: it is read by this same command"),
-        (("judge", f"a={p}", net, *on, "--json", p), "p.npy: it is read by this same command"),
-        (("judge", p, net, *on, "--json", "same", "--html", "./same"), "same: it is named twice"),
-        (("evaluate", net, *on, "--json", "long" * 99), "File name too long"),
-        (("judge", f"x={'long' * 99}.npy", net, *on), "File name too long"),
-        (("evaluate", net, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* tell other classes apart"),
+        (("judge", f"a={p}", model, *on, "--json", p), "p.npy: it is read by this same command"),
+        (("judge", p, model, *on, "--json", "same", "--html", "./same"), "same: it is named twice"),
+        (("evaluate", model, *on, "--json", "long" * 99), "File name too long"),
+        (("judge", f"x={'long' * 99}.npy", model, *on), "File name too long"),
+        (("evaluate", model, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* tell other classes apart"),
         (
-            ("evaluate", net, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html", "--card"),
+            ("evaluate", model, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html", "--card"),
             "test has no labels, so there are no figures; leave out: --json, --html, --card",
         ),
-        (("judge", p, net, *on, "--html", p / "r.html"), "p.npy is no folder"),
+        (("judge", p, model, *on, "--html", p / "r.html"), "p.npy is no folder"),
         (("judge", p, *on), "two packages or more"),
         (("judge", p, p, *on), "got two called p"),
-        (("judge", p, net, *on, "--labels", f"{net}=fer7"), "is a net"),
-        (("judge", p, net, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
-        (("judge", p, net, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
+        (("judge", p, model, *on, "--labels", f"{model}=fer7"), "is a net"),
+        (("judge", p, model, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
+        (("judge", p, model, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
     ]
     before = csv.read_bytes(), p.read_bytes()
     for words, says in cases:
@@ -286,32 +288,32 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, net: Pat
 
 
 def test_a_page_that_cannot_be_drawn_is_refused_before_the_work(
-    mien: Command, csv: Path, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mien: Command, csv: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("mien.data.load", lambda *words, **options: pytest.fail("the work has begun"))
-    for words in (("evaluate", net), ("judge", net, "nano")):
+    for words in (("evaluate", model), ("judge", model, "nano")):
         code, said, err = mien(*words, "--data", csv, "--split", "test", "--html", tmp_path / "r.html")
         assert (code, said, err.count("\n")) == (2, "", 1)
         assert "mien[plot]" in err
 
 
 def test_the_card_takes_a_test_split_and_nothing_else(
-    mien: Command, csv: Path, net: Path, run: Path, tmp_path: Path
+    mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path
 ) -> None:
-    before = (net / "card.json").read_text()
-    words = ("evaluate", net, "--data", csv, "--card", "--split")
+    before = (model / "card.json").read_text()
+    words = ("evaluate", model, "--data", csv, "--card", "--split")
     code, out, err = mien(*words, "val")
     assert (code, out) == (2, "")
     assert "a card takes the figures of a test split, not of 'val'" in err
     code, _, err = mien("evaluate", run, "--data", csv, "--split", "test", "--card")
     assert code == 2
     assert "has no card to write to" in err
-    assert (net / "card.json").read_text() == before
+    assert (model / "card.json").read_text() == before
     code, out, err = mien(*words, "test", "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     assert "the figures are on the card of" in out
-    told, figures = json.loads((net / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
+    told, figures = json.loads((model / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
     assert [(s["split"], s["protocol"], s["accuracy"]) for s in told["test"]] == [
         ("test", "official", figures["accuracy"]), ("test", "clean", figures["clean"]["accuracy"]),
     ]  # fmt: skip
@@ -327,8 +329,8 @@ def test_models_are_listed_and_found_by_name(
     assert code == 0
     assert "no nets are shipped yet" in out
     assert json.loads((tmp_path / "none.json").read_text()) == {"models": {}}
-    nets.write_net(tmp_path / "small", name="small")
-    nets.write_net(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
+    models.write_net(tmp_path / "small", name="small")
+    models.write_net(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
     (tmp_path / "seed_quarter.safetensors").write_bytes(b"")
     code, out, err = mien("models", "--json", tmp_path / "m.json")
     assert (code, err) == (0, "")
@@ -350,12 +352,12 @@ def words_for(csv: Path) -> tuple[object, ...]:
     return ("--data", csv, "--split", "test")
 
 
-def test_mistakes_with_nets(mien: Command, csv: Path, net: Path) -> None:
-    assert "auto or cpu, not cuda" in mien("evaluate", net, *words_for(csv), "--device", "cuda")[2]
-    (net / "model.onnx").write_bytes(b"")
-    code, _, err = mien("evaluate", net, *words_for(csv))
+def test_mistakes_with_nets(mien: Command, csv: Path, model: Path) -> None:
+    assert "auto or cpu, not cuda" in mien("evaluate", model, *words_for(csv), "--device", "cuda")[2]
+    (model / "model.onnx").write_bytes(b"")
+    code, _, err = mien("evaluate", model, *words_for(csv))
     assert code == 2
     assert "is damaged or not the net of its card" in err
-    (net / "model.onnx").unlink()
-    assert "holds no model.onnx" in mien("evaluate", net, *words_for(csv))[2]
+    (model / "model.onnx").unlink()
+    assert "holds no model.onnx" in mien("evaluate", model, *words_for(csv))[2]
     assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]

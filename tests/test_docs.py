@@ -172,7 +172,7 @@ def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
 @pytest.mark.records
 def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations() -> None:
     """Of a net's first row the calibration error alone; log loss and Brier score would be the same to three digits."""
-    files = sorted((ROOT / "experiments" / "results" / "examination").glob("*.json"))
+    files = sorted((ROOT / "experiments" / "results" / "evaluation_report").glob("*.json"))
     assert files
     assert "the calibration error is cross-fitted" in (ROOT / "docs" / "model-card.md").read_text()
     for file in files:
@@ -180,7 +180,7 @@ def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations()
         after = told["trust"]["after"]
         assert told["trust"]["fitted"].startswith("cross-fitted")
         assert told["ece"] == pytest.approx(after["ece"])
-        for figure in ("nll", "brier"):
+        for figure in ("log_loss", "brier"):
             assert told[figure] < after[figure], file.name  # fitted on all, it flatters
             assert f"{told[figure]:.3f}" == f"{after[figure]:.3f}", file.name
 

@@ -10,13 +10,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import models
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mien.model
-import nets
 from mien import model as room
 from mien.errors import MienError, ModelError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
@@ -27,63 +27,63 @@ FACES = np.random.RandomState(0).randint(0, 256, (9, 48, 48)).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nets.write_net(tmp_path_factory.mktemp("net") / "toy")
+    return models.write_net(tmp_path_factory.mktemp("model") / "toy")
 
 
 @pytest.fixture(scope="module")
-def net(folder: Path) -> mien.model.Model:
+def model(folder: Path) -> mien.model.Model:
     return mien.model.load(folder)
 
 
 def assert_refused(folder: Path | str, *says: str) -> None:
     """One line that says these things, and nothing on stderr but for it."""
-    with pytest.raises(ModelError) as why:
+    with pytest.raises(ModelError) as error:
         mien.model.load(folder)
-    assert "\n" not in str(why.value)
+    assert "\n" not in str(error.value)
     for words in says:
-        assert words in str(why.value), str(why.value)
+        assert words in str(error.value), str(error.value)
 
 
-def test_probabilities_are_those_worked_out_by_hand(net: mien.model.Model) -> None:
-    told_NK = net.probabilities(FACES)
-    assert told_NK.dtype == np.float32
-    np.testing.assert_allclose(told_NK, nets.by_hand(FACES, 7), atol=2e-5)
-    assert len(set(told_NK.argmax(1))) > 1
-    assert net.labels == FER7
-    assert net.card.name == "toy"
+def test_probabilities_are_those_worked_out_by_hand(model: mien.model.Model) -> None:
+    probs_NK = model.probabilities(FACES)
+    assert probs_NK.dtype == np.float32
+    np.testing.assert_allclose(probs_NK, models.by_hand(FACES, 7), atol=2e-5)
+    assert len(set(probs_NK.argmax(1))) > 1
+    assert model.labels == FER7
+    assert model.card.name == "toy"
 
 
-def test_batches_change_nothing(net: mien.model.Model) -> None:
+def test_batches_change_nothing(model: mien.model.Model) -> None:
     many_NHW = np.concatenate([FACES] * 60)  # 540: two batches of 256 and a rest
-    assert net.probabilities(many_NHW).shape == (540, 7)
+    assert model.probabilities(many_NHW).shape == (540, 7)
     for batch in (1, 7, 540, 999):
-        np.testing.assert_allclose(net.probabilities(many_NHW, batch=batch), net.probabilities(many_NHW), atol=1e-6)
+        np.testing.assert_allclose(model.probabilities(many_NHW, batch=batch), model.probabilities(many_NHW), atol=1e-6)
 
 
-def test_flip_is_the_mean_with_the_mirror_image(net: mien.model.Model) -> None:
+def test_flip_is_the_mean_with_the_mirror_image(model: mien.model.Model) -> None:
     mirrored_NHW = np.ascontiguousarray(FACES[:, :, ::-1])
-    both = (net.probabilities(FACES) + net.probabilities(mirrored_NHW)) / 2
-    flipped_NK = net.probabilities(FACES, tta="flip")
+    both = (model.probabilities(FACES) + model.probabilities(mirrored_NHW)) / 2
+    flipped_NK = model.probabilities(FACES, tta="flip")
     np.testing.assert_allclose(flipped_NK, both, atol=1e-6)
     assert flipped_NK.dtype == np.float32
-    assert np.abs(flipped_NK - net.probabilities(FACES)).max() > 0.01
-    np.testing.assert_allclose(net.probabilities(mirrored_NHW, tta="flip"), flipped_NK, atol=1e-6)
+    assert np.abs(flipped_NK - model.probabilities(FACES)).max() > 0.01
+    np.testing.assert_allclose(model.probabilities(mirrored_NHW, tta="flip"), flipped_NK, atol=1e-6)
 
 
-def test_maps_and_class_weights_give_the_logits(net: mien.model.Model) -> None:
-    told_NK, maps_NCHW = net.maps(FACES)
-    assert maps_NCHW.shape == (9, nets.MAPS, 2, 2)
-    assert net.class_weights_KC is not None
-    assert net.class_weights_KC.shape == (7, nets.MAPS)
-    logits_NK = maps_NCHW.mean((2, 3)) @ net.class_weights_KC.T
-    np.testing.assert_allclose(np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True), told_NK, atol=1e-5)
-    np.testing.assert_array_equal(told_NK, net.probabilities(FACES))
+def test_maps_and_class_weights_give_the_logits(model: mien.model.Model) -> None:
+    probs_NK, maps_NCHW = model.maps(FACES)
+    assert maps_NCHW.shape == (9, models.MAPS, 2, 2)
+    assert model.class_weights_KC is not None
+    assert model.class_weights_KC.shape == (7, models.MAPS)
+    logits_NK = maps_NCHW.mean((2, 3)) @ model.class_weights_KC.T
+    np.testing.assert_allclose(np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True), probs_NK, atol=1e-5)
+    np.testing.assert_array_equal(probs_NK, model.probabilities(FACES))
 
 
-def test_no_faces_are_no_rows(net: mien.model.Model) -> None:
+def test_no_faces_are_no_rows(model: mien.model.Model) -> None:
     none_NHW = FACES[:0]
-    assert net.probabilities(none_NHW).shape == net.probabilities(none_NHW, tta="flip").shape == (0, 7)
-    assert [a.shape for a in net.maps(none_NHW)] == [(0, 7), (0, nets.MAPS, 2, 2)]
+    assert model.probabilities(none_NHW).shape == model.probabilities(none_NHW, tta="flip").shape == (0, 7)
+    assert [a.shape for a in model.maps(none_NHW)] == [(0, 7), (0, models.MAPS, 2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -97,28 +97,28 @@ def test_no_faces_are_no_rows(net: mien.model.Model) -> None:
         (None, "NoneType"),
     ],
 )
-def test_faces_that_are_none(net: mien.model.Model, faces: object, got: str) -> None:
+def test_faces_that_are_none(model: mien.model.Model, faces: object, got: str) -> None:
     for tta in ("none", "flip"):
         with pytest.raises(ModelError, match=rf"faces must be uint8 \[N,48,48\], got {got}$"):
-            net.probabilities(faces, tta=tta)  # type: ignore[arg-type]
+            model.probabilities(faces, tta=tta)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="faces must be"):
-        net.maps(faces)  # type: ignore[arg-type]
+        model.maps(faces)  # type: ignore[arg-type]
 
 
-def test_unknown_tta_and_batch(net: mien.model.Model) -> None:
+def test_unknown_tta_and_batch(model: mien.model.Model) -> None:
     with pytest.raises(ModelError, match="tta is one of none, flip, got 'ten'"):
-        net.probabilities(FACES, tta="ten")
+        model.probabilities(FACES, tta="ten")
     with pytest.raises(ModelError, match="batch is 1 or more, got 0"):
-        net.probabilities(FACES, batch=0)
+        model.probabilities(FACES, batch=0)
 
 
-def test_many_threads_may_ask_at_once(net: mien.model.Model) -> None:
+def test_many_threads_may_ask_at_once(model: mien.model.Model) -> None:
     rng = np.random.RandomState(1)
     lots = [rng.randint(0, 256, (n, 48, 48)).astype(np.uint8) for n in range(1, 41)]
-    alone = [net.probabilities(faces) for faces in lots]
+    alone = [model.probabilities(faces) for faces in lots]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(3):
-            for one, other in zip(alone, pool.map(net.probabilities, lots), strict=True):
+            for one, other in zip(alone, pool.map(model.probabilities, lots), strict=True):
                 np.testing.assert_allclose(one, other, atol=1e-6)
 
 
@@ -132,7 +132,7 @@ def test_threads_are_those_allowed_or_asked_for(folder: Path, monkeypatch: pytes
 
 
 def test_the_same_net_with_other_threads(tmp_path: Path) -> None:
-    folder = nets.write_net(tmp_path / "net")
+    folder = models.write_net(tmp_path / "model")
     two = mien.model.load(folder, threads=2)
     one = two.with_threads(1)
     assert one._session.get_session_options().intra_op_num_threads == 1
@@ -148,14 +148,14 @@ BALANCED = [1 / 7] * 7
 
 def test_prior_adjusts_all_that_a_model_is_asked_for(tmp_path: Path) -> None:
     """Also with the mirror image, after averaging; and with other threads."""
-    folder = nets.write_net(tmp_path / "net", class_frequencies=FREQUENCIES)
+    folder = models.write_net(tmp_path / "model", class_frequencies=FREQUENCIES)
     plain, balanced = mien.model.load(folder), mien.model.load(folder, prior="balanced")
     for tta in ("none", "flip"):
         wanted_NK = adjusted(plain.probabilities(FACES, tta=tta), FREQUENCIES.assumed, BALANCED)
         assert np.array_equal(balanced.probabilities(FACES, tta=tta), wanted_NK)
         assert np.abs(wanted_NK - plain.probabilities(FACES, tta=tta)).max() > 0.05
-    told_NK, maps_NCHW = balanced.maps(FACES)
-    assert np.array_equal(told_NK, adjusted(plain.maps(FACES)[0], FREQUENCIES.assumed, BALANCED))
+    probs_NK, maps_NCHW = balanced.maps(FACES)
+    assert np.array_equal(probs_NK, adjusted(plain.maps(FACES)[0], FREQUENCIES.assumed, BALANCED))
     assert np.array_equal(maps_NCHW, plain.maps(FACES)[1])
     assert np.array_equal(balanced.with_threads(1).probabilities(FACES), balanced.probabilities(FACES))
     assert (plain.prior, balanced.prior and balanced.prior.name) == (None, "balanced")
@@ -168,7 +168,7 @@ def test_prior_that_cannot_be_applied_is_refused(folder: Path, tmp_path: Path) -
         ModelError, match=r"the card 'toy' has no class frequencies; export the model again with: mien "
     ):
         mien.model.load(folder, prior="balanced")
-    known = nets.write_net(tmp_path / "net", class_frequencies=FREQUENCIES)
+    known = models.write_net(tmp_path / "model", class_frequencies=FREQUENCIES)
     with pytest.raises(MienError, match="in the prior, 'bored' is no class of fer7"):
         mien.model.load(known, prior="bored=0.5")
 
@@ -183,11 +183,11 @@ def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -
 
 
 def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nets.write_net(tmp_path / "assets" / "small", name="shipped")
-    nets.write_net(tmp_path / "assets" / "another", FERPLUS8)
+    models.write_net(tmp_path / "assets" / "small", name="shipped")
+    models.write_net(tmp_path / "assets" / "another", FERPLUS8)
     (tmp_path / "assets" / "empty").mkdir()
-    (nets.write_net(tmp_path / "assets" / "half") / "model.onnx").unlink()
-    nets.write_net(tmp_path / "here" / "small", name="own")
+    (models.write_net(tmp_path / "assets" / "half") / "model.onnx").unlink()
+    models.write_net(tmp_path / "here" / "small", name="own")
     monkeypatch.setattr(room, "SHIPPED", tmp_path / "assets")
     monkeypatch.chdir(tmp_path / "here")
     assert room.shipped_models() == ("another", "small")
@@ -195,19 +195,19 @@ def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest
     assert mien.model.load("./small").card.name == "own"
     assert_refused("smal", "no file, no folder and no shipped net is called smal", "shipped are: another, small",
                    "a folder that holds model.onnx and card.json")  # fmt: skip
-    assert [room.is_net(n) for n in ("small", "./small", "smal")] == [True, True, True]
+    assert [room.is_model(n) for n in ("small", "./small", "smal")] == [True, True, True]
     (tmp_path / "here" / "another").mkdir()  # no net, as a run would be
-    assert [room.is_net(n) for n in ("another", "./another")] == [True, False]
+    assert [room.is_model(n) for n in ("another", "./another")] == [True, False]
 
 
 def test_what_torch_reads_is_no_net(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "w.safetensors").write_bytes(b"")
-    assert not room.is_net(tmp_path / "run")
-    assert not room.is_net(tmp_path / "w.safetensors")
-    assert not room.is_net("seed_quarter")
-    assert room.is_net(tmp_path / "nothing")
-    assert room.is_net("x" * 5000)
+    assert not room.is_model(tmp_path / "run")
+    assert not room.is_model(tmp_path / "w.safetensors")
+    assert not room.is_model("seed_quarter")
+    assert room.is_model(tmp_path / "nothing")
+    assert room.is_model("x" * 5000)
 
 
 def test_a_card_is_read_without_the_net(folder: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_card_is_read_without_the_net(folder: Path) -> None:
 
 
 def damaged(folder: Path, tmp_path: Path, change: object) -> Path:
-    copy = shutil.copytree(folder, tmp_path / "net")
+    copy = shutil.copytree(folder, tmp_path / "model")
     content = bytearray((copy / "model.onnx").read_bytes())
     (copy / "model.onnx").write_bytes(change(content))  # type: ignore[operator]
     return copy
@@ -236,35 +236,39 @@ def damaged(folder: Path, tmp_path: Path, change: object) -> Path:
 )
 def test_a_damaged_graph(folder: Path, tmp_path: Path, change: object) -> None:
     assert_refused(
-        damaged(folder, tmp_path, change), f"{tmp_path / 'net' / 'model.onnx'} is damaged or not the net of its card",
+        damaged(folder, tmp_path, change), f"{tmp_path / 'model' / 'model.onnx'} is damaged or not the net of its card",
         "'toy'", "sha256", "get both files anew",
     )  # fmt: skip
 
 
 def test_the_card_of_another_net(folder: Path, tmp_path: Path) -> None:
-    other = nets.write_net(tmp_path / "other", FERPLUS8, name="eight")
+    other = models.write_net(tmp_path / "other", FERPLUS8, name="eight")
     (other / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
     assert_refused(other, "not the net of its card 'eight'")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", nets.graph(FER7.names)[:3000]], ids=["empty", "text", "cut"])
+@pytest.mark.parametrize("content", [b"", b"hello", models.graph(FER7.names)[:3000]], ids=["empty", "text", "cut"])
 def test_a_card_whose_sum_fits_what_is_no_graph(
     tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert_refused(nets.write_net(tmp_path / "net", content=content), "model.onnx is no ONNX file that onnxruntime can")
+    assert_refused(
+        models.write_net(tmp_path / "model", content=content), "model.onnx is no ONNX file that onnxruntime can"
+    )
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_graph_that_onnxruntime_cannot_run(tmp_path: Path) -> None:
-    made = onnx.load_from_string(nets.graph(FER7.names))
+    made = onnx.load_from_string(models.graph(FER7.names))
     made.graph.node[1].op_type = "NoSuchThing"
-    assert_refused(nets.write_net(tmp_path / "net", content=made.SerializeToString()), "no ONNX file that onnxruntime")
+    assert_refused(
+        models.write_net(tmp_path / "model", content=made.SerializeToString()), "no ONNX file that onnxruntime"
+    )
 
 
 def test_onnxruntime_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    made = onnx.load_from_string(nets.graph(FER7.names))
+    made = onnx.load_from_string(models.graph(FER7.names))
     made.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "of_no_use"))  # worth a warning
-    mien.model.load(nets.write_net(tmp_path / "net", content=made.SerializeToString())).probabilities(FACES)
+    mien.model.load(models.write_net(tmp_path / "model", content=made.SerializeToString())).probabilities(FACES)
     assert capfd.readouterr() == ("", "")
 
 
@@ -287,46 +291,46 @@ CLASS_WEIGHTS = "mien.class_weights"
     ("content", "says"),
     [
         (foreign(), "is no net of this mien: its format is None, expected 'mien net 1'"),
-        (nets.graph(FER7.names, notes={"mien.format": "mien net 2"}), "its format is 'mien net 2'"),
-        (nets.graph(FER7.names, input_type=TensorProto.FLOAT), "its faces are tensor(float)"),
-        (nets.graph(FER7.names, side=96), "are tensor(uint8) ['N', 96, 96], expected tensor(uint8) ['N', 48, 48]"),
-        (nets.graph(FER7.names, batch=4), "its faces are tensor(uint8) [4, 48, 48]"),
-        (nets.graph(FER7.names, outputs=("p", "maps")), "its probabilities are none []"),
-        (nets.graph(FER7.names, outputs=("probabilities", "m")), "its maps are none []"),
-        (nets.graph(FER7.names, classes=8), "are tensor(float) ['N', 8], expected tensor(float) ['N', 7]"),
-        (nets.graph(FER7.names[::-1]), 'it tells ["neutral", "surprise", '),
-        (nets.graph(FER7.names, notes={"mien.labels": None}), "it tells None apart"),
-        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: "?"}), "its class weights are no 7 rows of numbers"),
-        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(4)).decode()}), "no 7 rows"),
-        (nets.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(56)).decode()}), "for 2 maps, and 6 maps"),
+        (models.graph(FER7.names, notes={"mien.format": "mien net 2"}), "its format is 'mien net 2'"),
+        (models.graph(FER7.names, input_type=TensorProto.FLOAT), "its faces are tensor(float)"),
+        (models.graph(FER7.names, side=96), "are tensor(uint8) ['N', 96, 96], expected tensor(uint8) ['N', 48, 48]"),
+        (models.graph(FER7.names, batch=4), "its faces are tensor(uint8) [4, 48, 48]"),
+        (models.graph(FER7.names, outputs=("p", "maps")), "its probabilities are none []"),
+        (models.graph(FER7.names, outputs=("probabilities", "m")), "its maps are none []"),
+        (models.graph(FER7.names, classes=8), "are tensor(float) ['N', 8], expected tensor(float) ['N', 7]"),
+        (models.graph(FER7.names[::-1]), 'it tells ["neutral", "surprise", '),
+        (models.graph(FER7.names, notes={"mien.labels": None}), "it tells None apart"),
+        (models.graph(FER7.names, notes={CLASS_WEIGHTS: "?"}), "its class weights are no 7 rows of numbers"),
+        (models.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(4)).decode()}), "no 7 rows"),
+        (models.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(56)).decode()}), "for 2 maps, and 6 maps"),
     ],
 )  # fmt: skip
 def test_a_graph_that_is_not_what_its_card_says(tmp_path: Path, content: bytes, says: str) -> None:
-    assert_refused(nets.write_net(tmp_path / "net", content=content), says, str(tmp_path / "net" / "model.onnx"))
+    assert_refused(models.write_net(tmp_path / "model", content=content), says, str(tmp_path / "model" / "model.onnx"))
 
 
 def test_no_class_weights_are_none(tmp_path: Path) -> None:
-    content = nets.graph(FER7.names, notes={CLASS_WEIGHTS: None})
-    assert mien.model.load(nets.write_net(tmp_path / "net", content=content)).class_weights_KC is None
+    content = models.graph(FER7.names, notes={CLASS_WEIGHTS: None})
+    assert mien.model.load(models.write_net(tmp_path / "model", content=content)).class_weights_KC is None
 
 
 def test_own_labels(tmp_path: Path) -> None:
     labels = LabelSet("custom", ("bored", "keen", "café"))
-    net = mien.model.load(nets.write_net(tmp_path / "net", labels))
-    assert net.labels == labels
-    assert net.probabilities(FACES).shape == (9, 3)
+    model = mien.model.load(models.write_net(tmp_path / "model", labels))
+    assert model.labels == labels
+    assert model.probabilities(FACES).shape == (9, 3)
 
 
 @pytest.mark.parametrize("names", [FERPLUS8.names, FERPLUS_COLUMNS[:8]], ids=["new", "old"])
 def test_load_keeps_the_names_of_the_card(tmp_path: Path, names: tuple[str, ...]) -> None:
-    net = mien.model.load(nets.write_net(tmp_path / "net", LabelSet("ferplus8", names)))
-    assert net.labels.names == net.card.labels.names == names
-    assert net.labels.index("happiness") == net.labels.index("happy") == 1
+    model = mien.model.load(models.write_net(tmp_path / "model", LabelSet("ferplus8", names)))
+    assert model.labels.names == model.card.labels.names == names
+    assert model.labels.index("happiness") == model.labels.index("happy") == 1
 
 
 @pytest.mark.parametrize("name", ["card.json", "model.onnx"])
 def test_one_of_the_two_files_lacks(folder: Path, tmp_path: Path, name: str) -> None:
-    copy = shutil.copytree(folder, tmp_path / "net")
+    copy = shutil.copytree(folder, tmp_path / "model")
     (copy / name).unlink()
     left = copy / ({"card.json", "model.onnx"} - {name}).pop()
     for place in (copy, left):
@@ -345,7 +349,7 @@ def test_one_of_the_two_files_lacks(folder: Path, tmp_path: Path, name: str) -> 
     ],
 )
 def test_a_card_that_is_none(folder: Path, tmp_path: Path, change: object, says: str) -> None:
-    copy = shutil.copytree(folder, tmp_path / "net")
+    copy = shutil.copytree(folder, tmp_path / "model")
     file = copy / "card.json"
     file.write_text(change(json.loads(file.read_text())), encoding="latin-1")  # type: ignore[operator]
     assert_refused(copy, str(file), says)
@@ -354,18 +358,18 @@ def test_a_card_that_is_none(folder: Path, tmp_path: Path, change: object, says:
 @pytest.mark.usefixtures("no_privilege")
 @pytest.mark.parametrize("name", ["card.json", "model.onnx"])
 def test_a_file_that_may_not_be_read(folder: Path, tmp_path: Path, name: str) -> None:
-    copy = shutil.copytree(folder, tmp_path / "net")
+    copy = shutil.copytree(folder, tmp_path / "model")
     (copy / name).chmod(0)
     assert_refused(copy, f"cannot read {copy / name}: Permission denied")
 
 
 @pytest.mark.usefixtures("no_privilege")
 def test_a_folder_that_may_not_be_entered(folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "net")
+    copy = shutil.copytree(folder, tmp_path / "model")
     copy.chmod(0)
     try:
         assert_refused(copy / "model.onnx", "Permission denied")
-        assert room.is_net(copy / "model.onnx")
+        assert room.is_model(copy / "model.onnx")
     finally:
         copy.chmod(0o755)
 
@@ -378,6 +382,6 @@ def test_names_that_no_disk_takes() -> None:
 def test_every_shipped_net_opens_and_answers() -> None:
     """Nothing to do until nets are shipped."""
     for name in room.shipped_models():
-        net = mien.model.load(name)
-        assert net.card.name == name
-        assert net.probabilities(FACES).sum(1) == pytest.approx(1, abs=1e-5)
+        model = mien.model.load(name)
+        assert model.card.name == name
+        assert model.probabilities(FACES).sum(1) == pytest.approx(1, abs=1e-5)

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import models
 import pytest
 
-import nets
 from mien.errors import MienError
 from mien.imaging.load import CropRule
 from mien.labels import FER7, FERPLUS8, LabelSet
@@ -19,7 +19,7 @@ from mien.prior import ClassFrequencies
 VAL = Score("val", "official", "labels", "none", 35, 0.6, 0.4, 0.7, 0.5, 1.1, 0.04, True)
 TEST = replace(VAL, split="test", selected_on=False)
 FREQUENCIES = ClassFrequencies.of((0.14, 0.015, 0.145, 0.25, 0.17, 0.11, 0.17), 0.5, 0.25)
-CARD = nets.card_for(
+CARD = models.card_for(
     b"",
     scores=(replace(VAL, balanced_ece=0.1), replace(VAL, protocol="clean"), replace(VAL, tta="flip")),
     test=(TEST,),
@@ -57,12 +57,12 @@ def test_first_format_is_read_without_frequencies() -> None:
 
 @pytest.mark.parametrize("labels", [FERPLUS8, LabelSet("custom", ("bored", "keen"))], ids=["ferplus8", "own"])
 def test_label_sets_survive_the_round_trip(labels: LabelSet) -> None:
-    card = nets.card_for(b"", labels)
+    card = models.card_for(b"", labels)
     assert Card.from_json(card.to_json(), "c").labels == labels
 
 
 def test_a_card_begins_without_test_figures_and_with_what_it_is_not_for() -> None:
-    card = nets.card_for(b"")
+    card = models.card_for(b"")
     assert card.test == ()
     assert card.not_for == NOT_FOR
 
@@ -83,7 +83,7 @@ def test_scores_of_one_kind_replace_each_other_and_no_others() -> None:
     assert first not in new.scores
     assert len(new.scores) == 3
     assert new.test == (TEST,)
-    filled = nets.card_for(b"").with_scores((TEST,), test=True)
+    filled = models.card_for(b"").with_scores((TEST,), test=True)
     assert filled.test == (TEST,)
     assert filled.scores == ()
     assert filled.with_scores((replace(TEST, n=36),), test=True).test[0].n == 36
@@ -92,7 +92,7 @@ def test_scores_of_one_kind_replace_each_other_and_no_others() -> None:
 def test_test_figures_have_one_place() -> None:
     for misplaced in ({"scores": (TEST,)}, {"test": (VAL,)}):
         with pytest.raises(MienError, match="figures of a test split belong into a card's test"):
-            nets.card_for(b"", **misplaced)
+            models.card_for(b"", **misplaced)
 
 
 def changed(**fields: Any) -> str:
@@ -142,17 +142,17 @@ def without(name: str) -> str:
     ],
 )
 def test_what_is_no_card_is_one_sentence_with_its_file(text: str, says: str) -> None:
-    with pytest.raises(MienError) as why:
+    with pytest.raises(MienError) as error:
         Card.from_json(text, "some/card.json")
-    assert str(why.value).startswith("some/card.json: ")
-    assert says in str(why.value)
-    assert "\n" not in str(why.value)
+    assert str(error.value).startswith("some/card.json: ")
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("protocol", "tidy"), ("against", "me"), ("tta", "ten"), ("n", 0), ("accuracy", -0.1), ("ece", float("inf")),
-     ("nll", None), ("low", True), ("balanced_ece", -0.1)],
+     ("log_loss", None), ("low", True), ("balanced_ece", -0.1)],
 )  # fmt: skip
 def test_a_score_is_checked_where_it_is_born(field: str, value: object) -> None:
     with pytest.raises(MienError, match=f"a score's {field} is"):

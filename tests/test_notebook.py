@@ -50,7 +50,7 @@ PICTURES = {
     "validation-accuracy": 1,
     "gap": 1,
     "differences": 1,
-    "confusion": 2,
+    "confusion_matrix": 2,
     "face": 1,
 }
 
@@ -164,12 +164,12 @@ def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
 @pytest.mark.docs
 def test_pictures_are_shown(cells: Cells) -> None:
     found = {name: shown(cell, "image/png") for name, cell in cells.items() if "outputs" in cell}
-    assert {name: len(pictures) for name, pictures in found.items() if pictures} == PICTURES
+    assert {name: len(images) for name, images in found.items() if images} == PICTURES
     for name in PICTURES:
         for text in found[name]:
-            picture = Image.open(io.BytesIO(base64.b64decode(text))).convert("L")
-            assert min(picture.size) >= 150, name
-            low, high = picture.getextrema()
+            image = Image.open(io.BytesIO(base64.b64decode(text))).convert("L")
+            assert min(image.size) >= 150, name
+            low, high = image.getextrema()
             assert high - low > 100, f"{name} is one blank sheet"
 
 

@@ -114,6 +114,6 @@ def test_prior_of_usual_spellings_is_of_their_classes() -> None:
     ],
 )
 def test_prior_of_what_is_none_is_refused(asked: Any, says: str) -> None:
-    with pytest.raises(MienError) as why:
+    with pytest.raises(MienError) as error:
         prior_of(asked, ABC, TRAINING)
-    assert says in str(why.value)
+    assert says in str(error.value)

@@ -21,14 +21,14 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def named(told: Any, of: str) -> Iterator[tuple[str, str]]:
-    """Each sha256 in a record, with what it is of: the nearest key or field `net` around it that is not `sha256`."""
+    """Each sha256 in a record, with what it is of: the nearest key or field `model` around it that is not `sha256`."""
     if isinstance(told, str) and SHA256.fullmatch(told):
         yield of, told
     elif isinstance(told, list):
         for value in told:
             yield from named(value, of)
     elif isinstance(told, dict):
-        of = told.get("net", of) if isinstance(told.get("net", of), str) else of
+        of = told.get("model", of) if isinstance(told.get("model", of), str) else of
         for key, value in told.items():
             yield from named(value, of if key == "sha256" else key)
 
@@ -45,11 +45,11 @@ def test_the_records_that_name_nets_are_found() -> None:
     files = {file for file, _, _ in all_named()}
     benchmarks = {f"benchmarks/results/{name}.json" for name in ("recognition", "runtime", "video")}
     experiments = {f"experiments/results/{name}.json" for name in ("crop_rule", "explain_sanity", "shipped")}
-    assert files >= benchmarks | experiments | {f"experiments/results/examination/{net}.json" for net in NETS}
+    assert files >= benchmarks | experiments | {f"experiments/results/examination/{model}.json" for model in NETS}
     assert {of for _, of, _ in all_named()} == NETS.keys() | OTHERS  # nothing that nobody knows
 
 
-@pytest.mark.parametrize("net", sorted(NETS))
-def test_a_record_of_a_shipped_net_is_of_the_one_that_ships(net: str) -> None:
+@pytest.mark.parametrize("model", sorted(NETS))
+def test_a_record_of_a_shipped_net_is_of_the_one_that_ships(model: str) -> None:
     """After a net is trained anew, the scripts that made these records are run anew."""
-    assert [(file, sha256) for file, of, sha256 in all_named() if of == net and sha256 != NETS[net]] == []
+    assert [(file, sha256) for file, of, sha256 in all_named() if of == model and sha256 != NETS[model]] == []

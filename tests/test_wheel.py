@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import models
 import numpy as np
 import pytest
 
 import clips
-import nets
 from mien.data import load
 from mien.recognition import sample
 from waiting import LONGEST
@@ -160,13 +160,13 @@ def test_the_sample_is_read(stranger: Stranger) -> None:
 
 
 def test_a_net_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: Path) -> None:
-    nets.write_net(tmp_path / "own")
+    models.write_net(tmp_path / "own")
     code = "import mien; net = mien.load('own'); print(*net.labels.names, net.model.card.name)"
     assert stranger.run("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
     words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
     told = stranger.run("mien", *words, at=tmp_path)
     val = load("sketch")["val"]
-    by_hand_NK = nets.by_hand(val.pixels_NHW, 7)
+    by_hand_NK = models.by_hand(val.pixels_NHW, 7)
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), by_hand_NK, atol=2e-5)
     accuracy = json.loads((tmp_path / "f.json").read_text())["accuracy"]
     assert accuracy == (by_hand_NK.argmax(1) == val.labels_N).mean()

@@ -18,9 +18,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         _run()
-    except MienError as why:
-        print(f"mien: {why}", file=sys.stderr)
-        sys.exit(why.exit_code)
+    except MienError as error:
+        print(f"mien: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def _run() -> None:

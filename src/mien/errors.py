@@ -31,7 +31,7 @@ class MissingExtra(MienError):
         self.extra = extra
 
 
-class PictureError(MienError):
+class ImageError(MienError):
     """A picture that cannot be read: damaged, too large, of an unknown kind, or not there."""
 
 

@@ -45,10 +45,10 @@ def counterpart(name: str, names: Sequence[str]) -> int | None:
         The index of the same name, else of the same name in another case, else of another spelling of it; None where
         there is none.
     """
-    for alike in (str, _lowered, usual_name):
-        found = [alike(other) for other in names]
-        if alike(name) in found:
-            return found.index(alike(name))
+    for near_duplicate_pairs in (str, _lowered, usual_name):
+        found = [near_duplicate_pairs(other) for other in names]
+        if near_duplicate_pairs(name) in found:
+            return found.index(near_duplicate_pairs(name))
     return None
 
 

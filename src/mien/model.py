@@ -68,7 +68,7 @@ class Model:
                 labels are not as the card says; or a prior is given and the card has no class frequencies.
             MienError: `prior` is not valid for these classes.
         """
-        _refuse_other(card, graph, source)
+        _check_sha256(card, graph, source)
         self.card, self.source, self.labels = card, source, card.labels
         self._session = open_graph(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
@@ -99,16 +99,16 @@ class Model:
         """
         if tta not in TTAS:
             raise ModelError(f"tta is one of {', '.join(TTAS)}, got {tta!r}")
-        told_NK = self._run(faces_NHW, [PROBABILITIES], batch)[0]
+        probs_NK = self._run(faces_NHW, [PROBABILITIES], batch)[0]
         if tta == "flip":
             mirrored_NK = self._run(faces_NHW[:, :, ::-1], [PROBABILITIES], batch)[0]
-            told_NK = (told_NK + mirrored_NK) * np.float32(0.5)
-        return self._adjusted(told_NK)
+            probs_NK = (probs_NK + mirrored_NK) * np.float32(0.5)
+        return self._adjusted(probs_NK)
 
     def maps(self, faces_NHW: Pixels, *, batch: int = BATCH) -> tuple[Floats, Floats]:
         """Probabilities [N,K] and the last feature maps, float32 [N,C,h,w]; else as `probabilities`."""
-        told_NK, maps_NCHW = self._run(faces_NHW, [PROBABILITIES, MAPS], batch)
-        return self._adjusted(told_NK), maps_NCHW
+        probs_NK, maps_NCHW = self._run(faces_NHW, [PROBABILITIES, MAPS], batch)
+        return self._adjusted(probs_NK), maps_NCHW
 
     def _adjusted(self, p_NK: Floats) -> Floats:
         """`p_NK` with the prior applied, if there is one."""
@@ -163,7 +163,7 @@ def read_card(name_or_path: str | Path) -> Card:
     return _card(find(name_or_path)[1])
 
 
-def read_net(name_or_path: str | Path) -> tuple[Card, bytes]:
+def read_model(name_or_path: str | Path) -> tuple[Card, bytes]:
     """The card and the content of the graph of what `load` would open, once they are proven to belong together.
 
     Raises:
@@ -171,7 +171,7 @@ def read_net(name_or_path: str | Path) -> tuple[Card, bytes]:
     """
     graph, card_file = find(name_or_path)
     card, content = _card(card_file), _read(graph)
-    _refuse_other(card, content, str(graph))
+    _check_sha256(card, content, str(graph))
     return card, content
 
 
@@ -180,7 +180,7 @@ def shipped_models() -> tuple[str, ...]:
     return tuple(sorted(f.parent.name for f in SHIPPED.glob(f"*/{CARD}") if (f.parent / GRAPH).is_file()))
 
 
-def is_net(name_or_path: str | Path) -> bool:
+def is_model(name_or_path: str | Path) -> bool:
     """Whether `load` is the one to ask: for all but what torch reads, runs and files of weights.
 
     So a name that stands for nothing at all is told by `load`; a folder with a card is a net whatever else it holds.
@@ -208,8 +208,8 @@ def find(name_or_path: str | Path) -> tuple[Path, Path]:
             return _both(path / GRAPH, path / CARD)
         if path.is_file():
             return _both(path.parent / GRAPH if path.suffix == ".json" else path, path.parent / CARD)
-    except OSError as why:
-        raise ModelError(f"cannot read {name_or_path}: {why.strerror or why}") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {name_or_path}: {error.strerror or error}") from None
     names, weights = ", ".join(shipped_models()) or "none yet", ", ".join(_weights())
     raise ModelError(
         f"no file, no folder and no shipped net is called {name_or_path}; shipped are: {names}"
@@ -233,8 +233,8 @@ def _both(graph: Path, card: Path) -> tuple[Path, Path]:
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except OSError as why:
-        raise ModelError(f"cannot read {file}: {why.strerror or why}") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {file}: {error.strerror or error}") from None
 
 
 def _card(file: Path) -> Card:
@@ -244,8 +244,8 @@ def _card(file: Path) -> Card:
         raise ModelError(f"{file}: is no card: not text") from None
     except ModelError:
         raise
-    except MienError as why:
-        raise ModelError(str(why)) from None
+    except MienError as error:
+        raise ModelError(str(error)) from None
 
 
 def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_vary: bool = False) -> Any:
@@ -272,8 +272,8 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as why:  # onnxruntime's errors share no base of their own
-        raise ModelError(f"{source} is no ONNX file that onnxruntime can open: {_first_line(why)}") from None
+    except Exception as error:  # onnxruntime's errors share no base of their own
+        raise ModelError(f"{source} is no ONNX file that onnxruntime can open: {_first_line(error)}") from None
 
 
 def _fit(session: Any, card: Card, source: str) -> Floats | None:
@@ -313,7 +313,7 @@ def _prior(asked: str | Mapping[str, float] | None, card: Card, source: str) -> 
     return prior_of(asked, card.labels, card.class_frequencies.training)
 
 
-def _refuse_other(card: Card, graph: bytes, source: str) -> None:
+def _check_sha256(card: Card, graph: bytes, source: str) -> None:
     """`ModelError` where `graph` is not the content of the file that `card` is of."""
     found = hashlib.sha256(graph).hexdigest()
     if found != card.sha256:
@@ -350,5 +350,5 @@ def _in_words(value: object) -> str:
     return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _first_line(why: Exception) -> str:
-    return (str(why).strip().splitlines() or [type(why).__name__])[0]
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -64,7 +64,7 @@ class Score:
     low: float
     high: float
     macro_f1: float
-    nll: float
+    log_loss: float
     ece: float
     selected_on: bool
     balanced_ece: float | None = None
@@ -74,7 +74,7 @@ class Score:
             if getattr(self, name) not in there:
                 raise MienError(f"a score's {name} is one of {', '.join(there)}, got {getattr(self, name)!r}")
         _whole("a score's n", self.n)
-        for name in ("accuracy", "low", "high", "macro_f1", "nll", "ece"):
+        for name in ("accuracy", "low", "high", "macro_f1", "log_loss", "ece"):
             _number(f"a score's {name}", getattr(self, name))
         if self.balanced_ece is not None:
             _number("a score's balanced_ece", self.balanced_ece)
@@ -244,8 +244,8 @@ class Card:
                 "not_for": tuple(told["not_for"]) if isinstance(told["not_for"], list) else ("",),
             }
             return cls(**{**told, **parts})
-        except (MienError, KeyError, TypeError, ValueError) as why:
-            raise MienError(f"{source}: {why}") from None
+        except (MienError, KeyError, TypeError, ValueError) as error:
+            raise MienError(f"{source}: {error}") from None
 
 
 def _frequencies(told: Any) -> ClassFrequencies | None:

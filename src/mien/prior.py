@@ -158,8 +158,8 @@ def _named(pairs: Sequence[tuple[str, object]], labels: LabelSet) -> dict[int, f
     for name, share in pairs:
         try:
             k = labels.index(name)
-        except MienError as why:
-            raise MienError(f"in the prior, {why}") from None
+        except MienError as error:
+            raise MienError(f"in the prior, {error}") from None
         if k in named:
             raise MienError(f"the prior names the class {labels.names[k]} twice")
         if not _is_positive(share):

@@ -61,7 +61,7 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
             yield ray
         return
     here: dict[str, Any] = {"num_cpus": threads(), "include_dashboard": False, "object_store_memory": STORE}
-    _refuse_silence(address)
+    _check_answering(address)
     with _quiet():
         try:
             with _own_signals(), _settings(address):
@@ -70,33 +70,33 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
                     logging_level=logging.CRITICAL,
                 )  # fmt: skip
             yield ray
-        except Exception as why:
+        except Exception as error:
             if ray.is_initialized():  # so it is not the joining that failed
                 raise
             if address == LOCAL:
-                raise MienError(f"Ray cannot be started here: {first_line(why)}") from None
-            if isinstance(why, RuntimeError):
-                raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(why)}") from None
-            raise _nobody_at(address, why) from None
+                raise MienError(f"Ray cannot be started here: {first_line(error)}") from None
+            if isinstance(error, RuntimeError):
+                raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(error)}") from None
+            raise _nobody_at(address, error) from None
         finally:
             with _own_signals():
                 ray.shutdown()
 
 
-def _refuse_silence(address: str) -> None:
+def _check_answering(address: str) -> None:
     """`MienError` where nothing listens at HOST:PORT, for which Ray would wait a quarter of an hour."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), WAIT).close()
-    except (OSError, OverflowError) as why:
-        raise _nobody_at(address, why) from None
+    except (OSError, OverflowError) as error:
+        raise _nobody_at(address, error) from None
 
 
-def _nobody_at(address: str, why: BaseException) -> MienError:
+def _nobody_at(address: str, error: BaseException) -> MienError:
     return MienError(
-        f"no Ray cluster answers at {address} ({first_line(why)}); start one with `ray start --head`, or say {LOCAL}"
+        f"no Ray cluster answers at {address} ({first_line(error)}); start one with `ray start --head`, or say {LOCAL}"
     )
 
 
@@ -166,6 +166,6 @@ def _say_nothing(*_: object, **__: object) -> None:
     """In the place of what would print."""
 
 
-def first_line(why: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What an error of Ray's says, without its pages of tracebacks."""
-    return (str(why).strip().splitlines() or [type(why).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

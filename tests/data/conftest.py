@@ -84,8 +84,8 @@ def put(tmp_path: Path) -> Put:
     def write(name: str, pixels: int | np.ndarray = 90) -> Path:
         path = tmp_path / "faces" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = np.full((48, 48), pixels, np.uint8) if isinstance(pixels, int) else pixels
-        Image.fromarray(picture).save(path)
+        image = np.full((48, 48), pixels, np.uint8) if isinstance(pixels, int) else pixels
+        Image.fromarray(image).save(path)
         return path
 
     return write

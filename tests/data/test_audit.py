@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mien.data import load
-from mien.data.audit import audit, without_twins
+from mien.data.audit import audit, without_duplicates
 from mien.errors import MissingSplit
 
 
@@ -23,7 +23,7 @@ def test_known_defects_are_found(tiny) -> None:
     assert found.flat == (0, 1, 2, 199)
     assert found.redundant == {"train": 4, "val": 1, "test": 0}
     assert found.across == {"val in train": 2, "test in train": 1, "test in val": 1}
-    assert found.disputed == {"train": ((5, 10, 11, 12),), "val": ((130, 131),), "test": ()}
+    assert found.contradicted == {"train": ((5, 10, 11, 12),), "val": ((130, 131),), "test": ()}
     assert sum(found.counts["train"].values()) == 120
     assert found.counts["val"]["angry"] == sum(e == 0 for e in emotions[120:170])
 
@@ -40,7 +40,7 @@ def test_it_becomes_json(tiny_csv) -> None:
 def test_faces_without_labels_are_counted(tiny) -> None:
     found = audit(load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False))
     assert found.counts["test"]["(no label)"] == 200
-    assert found.disputed == {"test": ()}
+    assert found.contradicted == {"test": ()}
 
 
 def test_faces_without_twins_in_training(tiny) -> None:
@@ -49,23 +49,23 @@ def test_faces_without_twins_in_training(tiny) -> None:
     faces[140] = faces[141]  # twins of each other, and not of training
     faces[180] = faces[132]  # a test face with one in val
     data = load(tiny.write(tiny.lines()), cache=False)
-    keep_N = without_twins(data, "val")
+    keep_N = without_duplicates(data, "val")
     assert data["val"].rows_N[~keep_N].tolist() == [130, 131]
     assert keep_N.dtype == bool
-    assert without_twins(data, "test").all()
-    assert not without_twins(data, "train").any()
+    assert without_duplicates(data, "test").all()
+    assert not without_duplicates(data, "train").any()
     blank = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
     with pytest.raises(MissingSplit, match="no split 'train'"):
-        without_twins(blank, "test")
+        without_duplicates(blank, "test")
 
 
 def test_the_real_set(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     found = audit(data)
     assert found.across == {"val in train": 280}
-    assert (~without_twins(data, "val")).sum() == 280
+    assert (~without_duplicates(data, "val")).sum() == 280
     assert found.redundant["train"] == 1236
-    assert len(found.disputed["train"]) == 39
+    assert len(found.contradicted["train"]) == 39
     assert found.flat == (
         6458, 7629, 10423, 11286, 13148, 13402, 13988, 15894, 22198, 22927, 28601, 30002,
     )  # fmt: skip

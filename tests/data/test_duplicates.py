@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from blurs import fields, jpeg
-from mien.data import Dataset, Split, load, near_twins, sketch
+from mien.data import Dataset, Split, find_near_duplicates, load, sketch
 from mien.data import duplicates as module
-from mien.data.audit import audit, copies_of_judged, without_twins
+from mien.data.audit import audit, copies_of_evaluated, without_duplicates
 from mien.data.audit_tables import audit_tables
 from mien.errors import MissingSplit
 
@@ -46,29 +46,29 @@ def rows(split: Split, hit_N: np.ndarray) -> list[int]:
 
 def test_pairs_between_and_within_splits(copied: Dataset) -> None:
     train, val, test = (copied[name] for name in ("train", "val", "test"))
-    twins = near_twins(copied)
-    assert len(twins) == 5
-    assert rows(val, twins.hit(val, train)) == [3, 4, 5]
-    assert rows(train, twins.hit(train, val)) == [1, 2, 8]
-    assert rows(train, twins.hit(train, train)) == [7, 9]
-    assert rows(test, twins.hit(test, val)) == [0]
-    assert not twins.hit(test, train).any()
-    mirrored = twins.between(test, val)
+    duplicates = find_near_duplicates(copied)
+    assert len(duplicates) == 5
+    assert rows(val, duplicates.hit(val, train)) == [3, 4, 5]
+    assert rows(train, duplicates.hit(train, val)) == [1, 2, 8]
+    assert rows(train, duplicates.hit(train, train)) == [7, 9]
+    assert rows(test, duplicates.hit(test, val)) == [0]
+    assert not duplicates.hit(test, train).any()
+    mirrored = duplicates.between(test, val)
     assert (mirrored.a_P.tolist(), mirrored.b_P.tolist()) == ([val.rows_N[6]], [test.rows_N[0]])
     assert mirrored.mirrored_P.all()
-    assert twins.between(val, train).correlation_P.max() == pytest.approx(1, abs=1e-5)
+    assert duplicates.between(val, train).correlation_P.max() == pytest.approx(1, abs=1e-5)
 
 
 def test_faces_that_a_net_may_know_and_training_faces_that_judge_it(copied: Dataset) -> None:
     """By bytes the white faces are twins, and whoever leaves out near-twins leaves those out too."""
     val = copied["val"]
-    assert rows(val, ~without_twins(copied, "val")) == [5, 10, 11]
-    assert rows(val, ~without_twins(copied, "val", near=True)) == [3, 4, 5, 10, 11]
-    assert rows(copied["train"], copies_of_judged(copied)) == [1, 2, 8, 19]
+    assert rows(val, ~without_duplicates(copied, "val")) == [5, 10, 11]
+    assert rows(val, ~without_duplicates(copied, "val", near=True)) == [3, 4, 5, 10, 11]
+    assert rows(copied["train"], copies_of_evaluated(copied)) == [1, 2, 8, 19]
     alone = replace(copied, splits={"train": copied["train"]})
-    assert not copies_of_judged(alone).any()
+    assert not copies_of_evaluated(alone).any()
     with pytest.raises(MissingSplit, match="no split 'train'"):
-        copies_of_judged(replace(copied, splits={"val": val}))
+        copies_of_evaluated(replace(copied, splits={"val": val}))
 
 
 def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:
@@ -85,8 +85,8 @@ def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:
     assert near.faces["val in train"] == {name: int((labels_N == k).sum()) for k, name in enumerate(names)}
     assert near.mirrored == {pair: int(pair == "test in val") for pair in near.faces}
     train = copied["train"].labels_N[[1, 2, 8]]
-    assert near.disputed["train in train"] == 1
-    assert near.disputed["val in train"] == int((train != labels_N).sum())
+    assert near.contradicted["train in train"] == 1
+    assert near.contradicted["val in train"] == int((train != labels_N).sum())
     assert json.loads(json.dumps(found.to_dict()))["near"]["faces"] == near.faces
     said = io.StringIO()
     Console(width=80, file=said).print(audit_tables(found))
@@ -98,26 +98,26 @@ def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:
 def test_what_was_found_is_kept_and_a_damaged_file_costs_only_time(
     copied: Dataset, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = near_twins(copied)
+    first = find_near_duplicates(copied)
     (file,) = cache_dir.glob("*.twins")
 
     def never(faces_NHW: np.ndarray) -> object:
         raise AssertionError("looked again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "alike", never)
-        again = near_twins(copied)
+        patch.setattr(module, "near_duplicate_pairs", never)
+        again = find_near_duplicates(copied)
         for a, b in zip(vars(first).values(), vars(again).values(), strict=True):
             np.testing.assert_array_equal(a, b)
         with pytest.raises(AssertionError, match="looked again"):
-            near_twins(copied, keep=False)
+            find_near_duplicates(copied, keep=False)
         fewer = replace(copied, splits={"val": copied["val"]})
         with pytest.raises(AssertionError, match="looked again"):
-            near_twins(fewer)
+            find_near_duplicates(fewer)
     whole = file.read_bytes()
     for damaged in (b"", whole[:100], b"nonsense", whole.replace(b"<f8", b"<i8")):
         file.write_bytes(damaged)
-        assert len(near_twins(copied)) == len(first)
+        assert len(find_near_duplicates(copied)) == len(first)
         assert file.read_bytes() == whole
 
 
@@ -126,7 +126,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "file"))
-    assert len(near_twins(copied)) == 5
+    assert len(find_near_duplicates(copied)) == 5
 
 
 def test_validation_of_the_real_set(fer2013_dir: Path) -> None:
@@ -134,10 +134,10 @@ def test_validation_of_the_real_set(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv")
     val = data["val"]
     alone = replace(data, splits={"val": val})
-    twins = near_twins(alone)
-    assert 75 <= len(twins) <= 87
-    assert (twins.correlation_P >= 0.95).all()
+    duplicates = find_near_duplicates(alone)
+    assert 75 <= len(duplicates) <= 87
+    assert (duplicates.correlation_P >= 0.95).all()
     flat_N = val.pixels_NHW.reshape(len(val), -1).std(1) == 0
     copies = audit(alone).redundant["val"] - max(int(flat_N.sum()) - 1, 0)
     assert copies > 0
-    assert (twins.correlation_P > 0.9999).sum() >= copies
+    assert (duplicates.correlation_P > 0.9999).sum() >= copies

@@ -156,9 +156,9 @@ def test_any_size_becomes_the_middle_square(put: Put, tmp_path: Path) -> None:
     wide = np.zeros((96, 200), np.uint8)
     wide[:, 52:148] = np.kron(np.arange(48, dtype=np.uint8)[:, None] * 5, np.ones((2, 96), np.uint8))
     put("train/happy/wide.png", wide)
-    colour = np.zeros((300, 100, 3), np.uint8)
-    colour[..., 1] = 100
-    put("train/sad/colour.png", colour)
+    color = np.zeros((300, 100, 3), np.uint8)
+    color[..., 1] = 100
+    put("train/sad/colour.png", color)
     put("train/sad/tiny.png", np.full((7, 5), 33, np.uint8))
     data = load(tmp_path / "faces")["train"]
     assert (data.pixels_NHW[0] == np.arange(48)[:, None] * 5).all()  # each 2x2 averaged, the sides cut off
@@ -176,7 +176,7 @@ def _modes() -> dict[str, tuple[Image.Image, str]]:
         "grey": (Image.new("L", size, 100), "png"),
         "grey with alpha": (Image.new("LA", size, (100, 128)), "png"),
         "grey of 16 bits": (Image.fromarray(np.full(size[::-1], 100 * 256 + 7, np.uint16)), "png"),
-        "colour": (rgb, "png"),
+        "color": (rgb, "png"),
         "colour with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
         "palette": (palette, "png"),
         "grey JPEG": (Image.new("L", size, 100), "jpg"),
@@ -188,9 +188,9 @@ def _modes() -> dict[str, tuple[Image.Image, str]]:
 @pytest.mark.parametrize("mode", sorted(_modes()))
 def test_every_kind_of_picture_becomes_grey(put: Put, tmp_path: Path, mode: str) -> None:
     put("train/sad/a.png")
-    picture, ending = _modes()[mode]
+    image, ending = _modes()[mode]
     (tmp_path / "faces/train/happy").mkdir()
-    picture.save(tmp_path / f"faces/train/happy/a.{ending}", "PNG" if ending == "png" else "JPEG")
+    image.save(tmp_path / f"faces/train/happy/a.{ending}", "PNG" if ending == "png" else "JPEG")
     pixels_NHW = load(tmp_path / "faces")["train"].pixels_NHW
     assert pixels_NHW.dtype == np.uint8
     assert abs(pixels_NHW[0].astype(int) - 100).max() <= 1

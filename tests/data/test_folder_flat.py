@@ -92,8 +92,8 @@ def test_twins_under_two_labels_train(flat: Path) -> None:
     data = load(flat)
     found = audit(data)
     assert found.across == {"val in train": 0}
-    assert found.disputed["val"] == ()
-    assert len(found.disputed["train"]) == 5
+    assert found.contradicted["val"] == ()
+    assert len(found.contradicted["train"]) == 5
     assert found.counts["val"] == {"bored": 6, "keen": 2, "odd": 0}  # a fifth of 28 and of 10
 
 

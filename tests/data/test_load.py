@@ -29,10 +29,10 @@ def example(tiny) -> Callable[[str], str]:
         if kind == "folder":
             for r in range(0, 200, 5):
                 split = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}[tiny.usages[r]]
-                path = tiny.folder / "pictures" / split / ("sad", "happy")[r % 2] / f"{r}.png"
+                path = tiny.folder / "images" / split / ("sad", "happy")[r % 2] / f"{r}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(tiny.faces_NHW[r]).save(path)
-            return str(tiny.folder / "pictures")
+            return str(tiny.folder / "images")
         raise AssertionError(f"write an example of '{kind}' here")
 
     return of

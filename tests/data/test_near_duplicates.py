@@ -29,7 +29,7 @@ def cut(picture_HW: Faces, right: int = 0, down: int = 0) -> Faces:
 
 
 def pairs_of(*faces: Faces) -> list[tuple[int, int, bool]]:
-    found = near_duplicates.alike(np.stack(faces))
+    found = near_duplicates.near_duplicate_pairs(np.stack(faces))
     return list(zip(found.a_P.tolist(), found.b_P.tolist(), found.mirrored_P.tolist(), strict=True))
 
 
@@ -41,7 +41,7 @@ def sized(face_HW: Faces, scale: float) -> Faces:
 @pytest.mark.parametrize("move", [(0, 0), (2, 0), (0, -2), (-2, 2), (1, 2)])
 def test_cut_elsewhere(portrait: Faces, move: tuple[int, int]) -> None:
     assert pairs_of(cut(portrait), cut(portrait, *move)) == [(0, 1, False)]
-    found = near_duplicates.alike(np.stack([cut(portrait), cut(portrait, *move)]))
+    found = near_duplicates.near_duplicate_pairs(np.stack([cut(portrait), cut(portrait, *move)]))
     assert found.correlation_P[0] == pytest.approx(1, abs=1e-4)
 
 

@@ -28,9 +28,9 @@ def data() -> Dataset:
 @pytest.mark.parametrize("draw", [class_histogram_png, sample_sheet])
 def test_a_png_is_written(data: Dataset, tmp_path: Path, draw) -> None:
     path = draw(data, tmp_path / "out.png")
-    picture = cv2.imread(str(path))
-    assert min(picture.shape[:2]) > 300
-    assert picture.std() > 10
+    image = cv2.imread(str(path))
+    assert min(image.shape[:2]) > 300
+    assert image.std() > 10
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
@@ -43,8 +43,8 @@ def test_the_sheet_follows_its_seed(data: Dataset, tmp_path: Path) -> None:
 def test_bars_are_as_long_as_their_counts(tiny, tmp_path: Path) -> None:
     tiny.emotions[:] = [3] * 100 + [4] * 20 + [r % 7 for r in range(80)]
     path = class_histogram_png(load(tiny.write(tiny.lines()), cache=False), tmp_path / "out.png")
-    picture = cv2.imread(str(path)).astype(int)
-    blue = abs(picture - (0x8A, 0x65, 0x41)).sum(axis=2) < 12  # the training panel's bars
+    image = cv2.imread(str(path)).astype(int)
+    blue = abs(image - (0x8A, 0x65, 0x41)).sum(axis=2) < 12  # the training panel's bars
     lengths = Counter(int(n) for n in blue.sum(axis=1) if n > 20)
     bars = sorted(n for n, lines in lengths.items() if lines > 12)  # what is thinner is the panel's title
     assert len(bars) == 2

@@ -11,7 +11,7 @@ import pytest
 
 from mien.data import by_majority, load
 from mien.data.dataset import Dataset, Split
-from mien.data.votes import distribution, judged_as, majority, multi_label, taught, truth_of, votes_digest
+from mien.data.votes import distribution, majority, multi_label, relabelled_as, taught, truth_of, votes_digest
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
@@ -156,18 +156,18 @@ def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
 
 
 def test_a_data_set_as_a_net_is_judged_on_it(voted: Dataset) -> None:
-    assert judged_as(voted, FER7.names) is voted
+    assert relabelled_as(voted, FER7.names) is voted
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
-        assert judged_as(voted, names).labels == FERPLUS8
-    assert judged_as(voted, ("Anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")) is voted
-    by_votes = judged_as(voted, FER7.names, by_votes=True)
+        assert relabelled_as(voted, names).labels == FERPLUS8
+    assert relabelled_as(voted, ("Anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")) is voted
+    by_votes = relabelled_as(voted, FER7.names, by_votes=True)
     assert (by_votes.name, by_votes.labels) == ("ferplus", FER7)
     unvoted = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})
-    assert judged_as(unvoted, FER7.names, by_votes=True) is unvoted
+    assert relabelled_as(unvoted, FER7.names, by_votes=True) is unvoted
     eight = by_majority(voted)
-    assert judged_as(eight, FERPLUS8.names) is eight
+    assert relabelled_as(eight, FERPLUS8.names) is eight
     with pytest.raises(DataError, match=r"tells wink, blink apart, but .*fer2013.csv is labelled angry, "):
-        judged_as(voted, LabelSet("own", ("wink", "blink")).names)
+        relabelled_as(voted, LabelSet("own", ("wink", "blink")).names)
 
 
 def test_the_digest_of_votes_is_of_all_of_them(voted: Dataset) -> None:

@@ -14,10 +14,10 @@ import skimage
 from mien.detection.boxes import Detection
 from mien.detection.detectors import DETECTORS, detector, find_detector
 from mien.errors import MienError
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 EYES = (200.2, 101.7), (246.8, 102.4)  # of the portrait, right and left
 GALLERY = Path(skimage.__file__).parent / "data"
 # Pictures without a face. Of the rest, astronaut and camera show people; in motorcycle_left YuNet takes a headlamp for
@@ -30,8 +30,8 @@ FACELESS = (
 )  # fmt: skip
 
 
-def found(picture: np.ndarray, **options: object) -> tuple[Detection, ...]:
-    return find_detector("yunet", **options)(picture)  # type: ignore[arg-type]
+def found(image: np.ndarray, **options: object) -> tuple[Detection, ...]:
+    return find_detector("yunet", **options)(image)  # type: ignore[arg-type]
 
 
 def assert_eyes(one: Detection, right: tuple[float, float], left: tuple[float, float], within: float = 0.15) -> None:
@@ -63,10 +63,10 @@ def test_every_detector_bears_any_size(name: str, size: tuple[int, int]) -> None
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_every_detector_may_be_asked_by_many_threads(name: str) -> None:
     ask = find_detector(name)
-    pictures = [np.ascontiguousarray(PORTRAIT[:, : 300 + 10 * i]) for i in range(12)]
-    alone = [ask(p) for p in pictures]
+    images = [np.ascontiguousarray(PORTRAIT[:, : 300 + 10 * i]) for i in range(12)]
+    alone = [ask(p) for p in images]
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(ask, pictures)) == alone
+        assert list(pool.map(ask, images)) == alone
 
 
 def test_whole_is_the_middle_square() -> None:
@@ -90,7 +90,7 @@ def test_unknown_names_and_options_are_told() -> None:
 
 @pytest.mark.parametrize("name", FACELESS)
 def test_pictures_without_a_face_give_none(name: str) -> None:
-    assert found(read_picture(GALLERY / name)) == ()
+    assert found(read_image(GALLERY / name)) == ()
 
 
 def test_the_eyes_are_where_they_are() -> None:

@@ -15,12 +15,12 @@ import onnx
 import pytest
 
 from mien.detection import yunet
-from mien.detection.yunet import YuNet, thinned_out
+from mien.detection.yunet import YuNet, nms
 from mien.errors import ModelError
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 SCRIPT = Path(__file__).parents[2] / "experiments" / "dynamic_yunet.py"
 LICENCES = (yunet.FILE.parent / "LICENCES.md").read_text()
 
@@ -48,31 +48,31 @@ PICTURES = {
 
 
 @pytest.fixture(scope="module")
-def net() -> YuNet:
+def model() -> YuNet:
     return YuNet()
 
 
-def by_opencv(picture: np.ndarray, threshold: float) -> np.ndarray:
-    size = (picture.shape[1], picture.shape[0])
+def by_opencv(image: np.ndarray, threshold: float) -> np.ndarray:
+    size = (image.shape[1], image.shape[0])
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    told = cv2.FaceDetectorYN.create(str(yunet.FILE), "", size, threshold).detect(np.ascontiguousarray(picture))[1]
+    told = cv2.FaceDetectorYN.create(str(yunet.FILE), "", size, threshold).detect(np.ascontiguousarray(image))[1]
     cv2.utils.logging.setLogLevel(level)
     return np.zeros((0, 15), np.float32) if told is None else told
 
 
 @pytest.mark.parametrize("threshold", [0.65, 0.1])  # at 0.1 there is much to thin out
 @pytest.mark.parametrize("name", PICTURES)
-def test_it_says_what_opencv_says(net: YuNet, name: str, threshold: float) -> None:
-    ours, theirs = net(PICTURES[name], threshold), by_opencv(PICTURES[name], threshold)
+def test_it_says_what_opencv_says(model: YuNet, name: str, threshold: float) -> None:
+    ours, theirs = model(PICTURES[name], threshold), by_opencv(PICTURES[name], threshold)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours[:, :14], theirs[:, :14], atol=1e-3)
     np.testing.assert_allclose(ours[:, 14], theirs[:, 14], atol=1e-5)
 
 
-def test_the_pictures_are_worth_comparing(net: YuNet) -> None:
-    found = {name: len(net(picture, 0.65)) for name, picture in PICTURES.items()}
+def test_the_pictures_are_worth_comparing(model: YuNet) -> None:
+    found = {name: len(model(image, 0.65)) for name, image in PICTURES.items()}
     assert found == {**dict.fromkeys(PICTURES, 1), "four faces": 4, "faces that touch": 3, "no face": 0}
-    assert sum(len(net(picture, 0.1)) for picture in PICTURES.values()) > sum(found.values())
+    assert sum(len(model(image, 0.1)) for image in PICTURES.values()) > sum(found.values())
 
 
 def test_thinned_out_by_hand() -> None:
@@ -80,14 +80,14 @@ def test_thinned_out_by_hand() -> None:
         [[0, 0, 10, 10], [0, 0, 10, 6], [20, 0, 10, 10], [0.9, 0.9, 10.9, 10.9], [28, 0, 10, 10]], np.float32
     )
     scores = np.array([0.8, 0.9, 0.5, 0.95, 0.5], np.float32)
-    assert thinned_out(boxes, scores, 0.3).tolist() == [3, 2, 4]
-    assert thinned_out(boxes, scores, 0.7).tolist() == [3, 1, 2, 4]
-    assert thinned_out(boxes[:0], scores[:0], 0.3).tolist() == []
+    assert nms(boxes, scores, 0.3).tolist() == [3, 2, 4]
+    assert nms(boxes, scores, 0.7).tolist() == [3, 1, 2, 4]
+    assert nms(boxes[:0], scores[:0], 0.3).tolist() == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (31, 33), (32, 32)])
-def test_any_size_is_answered(net: YuNet, size: tuple[int, int]) -> None:
-    assert net(np.zeros((*size, 3), np.uint8), 0.65).shape == (0, 15)
+def test_any_size_is_answered(model: YuNet, size: tuple[int, int]) -> None:
+    assert model(np.zeros((*size, 3), np.uint8), 0.65).shape == (0, 15)
 
 
 def test_a_damaged_or_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

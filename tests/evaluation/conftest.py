@@ -52,8 +52,8 @@ def _predict(
 ) -> np.ndarray:  # float32 [N,K]
     p_NK = rng.random((len(label_N), k)).astype(np.float32)
     right_N = hard_N + rng.normal(0, 0.05, len(hard_N)) < share
-    told_N = np.where(right_N, label_N, (label_N + 1 + rng.integers(0, k - 1, len(label_N))) % k)
-    p_NK[np.arange(len(told_N)), told_N] += 2
+    predicted_N = np.where(right_N, label_N, (label_N + 1 + rng.integers(0, k - 1, len(label_N))) % k)
+    p_NK[np.arange(len(predicted_N)), predicted_N] += 2
     return p_NK / p_NK.sum(1, keepdims=True)
 
 

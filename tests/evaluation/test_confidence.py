@@ -27,7 +27,7 @@ def test_a_net_without_temperature_gets_one_that_was_fitted_without_the_face() -
     assert told.before.ece == metrics.ece(sure_NK, y_N)
     assert told.after.ece == calibration.cross_fitted_ece(calibration.log_of(sure_NK), y_N)
     assert told.after.ece < told.before.ece / 2
-    assert told.after.nll < told.before.nll
+    assert told.after.log_loss < told.before.log_loss
     assert told.after.brier < told.before.brier
 
 
@@ -35,7 +35,7 @@ def test_a_net_with_a_temperature_is_undone_for_the_figures_before() -> None:
     fair_NK, sure_NK, y_N = drawn()
     told = trust(fair_NK, y_N, temperature=3)
     assert (told.fitted, told.temperature) == (OWN, 3)
-    assert told.before.nll == pytest.approx(metrics.nll(sure_NK, y_N))
+    assert told.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
     assert told.after.ece == metrics.ece(fair_NK, y_N)
 
 
@@ -43,7 +43,7 @@ def test_a_temperature_that_these_faces_fitted_is_fitted_anew_in_folds() -> None
     fair_NK, sure_NK, y_N = drawn()
     told = trust(fair_NK, y_N, temperature=3, cross_fit=True)
     assert told.fitted == CROSS_FITTED
-    assert told.before.nll == pytest.approx(metrics.nll(sure_NK, y_N))
+    assert told.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
     assert told.after.ece == pytest.approx(calibration.cross_fitted_ece(calibration.log_of(sure_NK), y_N))
 
 

@@ -25,7 +25,7 @@ def test_the_figures() -> None:
     assert (e.n, e.split, e.accuracy) == (4, "val", 0.75)
     assert e.confusion_KK.tolist() == [[1, 0], [1, 2]]
     assert e.macro_f1 == pytest.approx((2 / 3 + 4 / 5) / 2)
-    assert e.nll == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean(), rel=1e-6)
+    assert e.log_loss == pytest.approx(-np.log([0.9, 0.8, 0.4, 0.7]).mean(), rel=1e-6)
     assert (e.balanced_accuracy, e.top2) == (pytest.approx((1 + 2 / 3) / 2), 1)
     assert e.brier == pytest.approx(2 * (0.1**2 + 0.2**2 + 0.6**2 + 0.3**2) / 4, rel=1e-6)
     assert (e.low, e.high) == pytest.approx((0.300642, 0.954413), abs=1e-5)
@@ -36,8 +36,8 @@ def test_the_figures() -> None:
 def test_json_round_trip() -> None:
     told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
     assert set(told) == {
-        "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "nll", "brier",
-        "ece", "balanced_ece", "trust", "classes", "confusion", "tta", "protocol", "against", "selected_on",
+        "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss", "brier",
+        "ece", "balanced_ece", "trust", "classes", "confusion_matrix", "tta", "protocol", "against", "selected_on",
     }  # fmt: skip
     assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 

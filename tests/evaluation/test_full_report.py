@@ -11,16 +11,16 @@ import pytest
 
 from mien.data import Dataset, Split
 from mien.errors import MienError
-from mien.evaluation import Examination, evaluate, examine
+from mien.evaluation import EvaluationReport, evaluate, examine
 from mien.evaluation.corruptions import CORRUPTIONS
-from mien.evaluation.detector_loop import through_the_detector
+from mien.evaluation.detector_loop import run_detector_loop
 from mien.evaluation.full_report import steps
-from mien.evaluation.protocols import Judgement, judge_split
+from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.evaluation.report.curves import reliability_diagram
-from mien.evaluation.report.full_report_page import examination_page
+from mien.evaluation.report.full_report_page import full_report_page
 from mien.evaluation.robustness import Robustness, difference, measure_robustness
 from mien.imaging.crop import MEASURED
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.labels import LabelSet
 from mien.recognition import sample
 
@@ -49,8 +49,8 @@ def lights() -> tuple[np.ndarray, np.ndarray]:
 def test_a_net_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
     faces, y_N = lights
     done: list[int] = []
-    nets = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
-    light, fixed = measure_robustness(nets, faces, y_N, corruptions=FEW, step=lambda: done.append(1))
+    models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
+    light, fixed = measure_robustness(models, faces, y_N, corruptions=FEW, step=lambda: done.append(1))
     assert len(done) == 10
     assert light.clean == 1
     assert light.accuracy["contrast"] == (1, 1, 1, 1, 1)
@@ -64,13 +64,13 @@ def test_a_net_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tup
     told = json.loads(json.dumps(light.to_dict(), allow_nan=False))
     assert told["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
     with pytest.raises(MienError, match="two faces or more, got 1"):
-        measure_robustness(nets, faces[:1], y_N[:1])
+        measure_robustness(models, faces[:1], y_N[:1])
 
 
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
     """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
-    grey = cv2.cvtColor(read_picture(sample()), cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(read_image(sample()), cv2.COLOR_BGR2GRAY)
     from mien.detection.detectors import find_detector
 
     box = find_detector("yunet")(np.dstack([grey] * 3))[0].box
@@ -84,7 +84,7 @@ def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np
     blank = np.full((48, 48), 90, np.uint8)
     faces = np.stack([portrait, portrait, blank, portrait, blank])
     found: list[int] = []
-    told = through_the_detector(
+    told = run_detector_loop(
         lambda f: np.tile([0.2, 0.8], (len(f), 1)),
         MEASURED,
         faces,
@@ -97,7 +97,7 @@ def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np
     assert told.lost.mean == 0
     json.dumps(told.to_dict(), allow_nan=False)
     with pytest.raises(MienError, match="found 0 of 2 faces"):
-        through_the_detector(by_light, MEASURED, np.stack([blank, blank]), np.array([0, 1]))
+        run_detector_loop(by_light, MEASURED, np.stack([blank, blank]), np.array([0, 1]))
 
 
 def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarray) -> None:
@@ -107,21 +107,23 @@ def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarra
         seen.append(faces_NHW)
         return by_light(faces_NHW)
 
-    through_the_detector(ask, MEASURED, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
+    run_detector_loop(ask, MEASURED, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
     before, after = (s.reshape(4, -1).astype(float) for s in seen)
     assert min(np.corrcoef(b, a)[0, 1] for b, a in zip(before, after, strict=True)) > 0.8
 
 
-def examined(data: Dataset, robust: bool) -> Examination:
+def examined(data: Dataset, robust: bool) -> EvaluationReport:
     val = data["val"]
-    judged = judge_split(said(val.labels_N, 0.3), val.rows_N, data, data, "val", model=HOSTILE, selected_on=("epoch",))
-    found = Examination(judged)
+    judged = evaluate_split(
+        said(val.labels_N, 0.3), val.rows_N, data, data, "val", model=HOSTILE, selected_on=("epoch",)
+    )
+    found = EvaluationReport(judged)
     if not robust:
         return found
     small = Split("val", val.pixels_NHW[:6], val.labels_N[:6], val.rows_N[:6])
-    nets = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
+    models = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
     assert steps(small, robustness=True, detector=False) == 60
-    return examine(found, nets, small, MEASURED, robustness=True)
+    return examine(found, models, small, MEASURED, robustness=True)
 
 
 def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
@@ -132,17 +134,17 @@ def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
 
 
 def test_the_page_says_what_becomes_of_a_class_without_faces() -> None:
-    (e, *_) = examined(make_dataset(), robust=False).judgement.evaluations
+    (e, *_) = examined(make_dataset(), robust=False).model_evaluation.evaluations
     for support in (5, 0):
         per_class = replace(e.per_class, support=np.array([support, *e.per_class.support[1:]]))
-        page = examination_page(Examination(Judgement((replace(e, per_class=per_class),))))
+        page = full_report_page(EvaluationReport(ModelEvaluation((replace(e, per_class=per_class),))))
         assert ("A class without faces is 0 in macro-F1" in page) is (support == 0)
 
 
 def test_what_was_not_asked_for_is_not_told() -> None:
     found = examined(make_dataset(), robust=False)
     assert not {"robustness", "detector"} & set(found.to_dict())
-    seen = Outline(examination_page(found)).seen
+    seen = Outline(full_report_page(found)).seen
     assert "When the picture is worse" not in seen
     assert "What refusing buys" in seen
     assert "raters' majority" not in seen.split("How to read this")[0]
@@ -152,18 +154,18 @@ def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
     found = examined(make_voted(), robust=True)
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert "minus_the_first" in told["robustness"][1]
-    page = examination_page(found)
+    page = full_report_page(found)
     outline = Outline(page)
     outline.refers_to_nothing_outside()
-    official = found.judgement.official
+    official = found.model_evaluation.official
     seen = outline.seen
     assert f"{HOSTILE} is right about {100 * official.accuracy:.1f} % of 300 faces by the data's own labels" in seen
     assert "Selected on: this split also chose the epoch; optimistic." in seen
     for heading in ("Every way to judge it", "How sure it is", "What refusing buys", "Class by class", "How to read"):
         assert heading in seen
     assert "low resolution" in seen
-    assert f"minus {found.robustness[0].net}, points" in seen
-    alone = Outline(examination_page(replace(found, robustness=found.robustness[:1]))).seen
+    assert f"minus {found.robustness[0].model}, points" in seen
+    alone = Outline(full_report_page(replace(found, robustness=found.robustness[:1]))).seen
     assert "low resolution" in alone
     assert "minus" not in alone  # a column that would be empty
     assert "is not measured" in seen
@@ -174,7 +176,7 @@ def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
 def test_the_page_says_whose_faces_and_labels_they_are() -> None:
     for name in ("fer2013", "folder"):
         voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
-        with_votes, without = (Outline(examination_page(examined(data, robust=False))).seen for data in (voted, plain))
+        with_votes, without = (Outline(full_report_page(examined(data, robust=False))).seen for data in (voted, plain))
         assert ("FER2013's labels are noisy" in without) is (name == "fer2013")
         assert "raters' majority: without faces that have none among these classes" in with_votes
         assert "these are the easier ones" in with_votes
@@ -184,13 +186,13 @@ def test_the_page_says_whose_faces_and_labels_they_are() -> None:
 
 def test_what_was_averaged_is_not_called_a_net_without_its_temperature() -> None:
     data = make_dataset()
-    (e, *_) = examined(data, robust=False).judgement.evaluations
+    (e, *_) = examined(data, robust=False).model_evaluation.evaluations
     for tta, titles in (("none", ["without temperature", "with temperature"]),
                         ("flip", ["as it says", "with a further temperature"])):  # fmt: skip
         one = replace(e, tta=tta)
         drawn = [axes.get_title("left").partition("\n")[0] for axes in reliability_diagram(one).axes]
         assert drawn[:2] == titles
-        seen = Outline(examination_page(Examination(Judgement((one,))))).seen
+        seen = Outline(full_report_page(EvaluationReport(ModelEvaluation((one,))))).seen
         assert ("the mean of two answers" in seen) is (tta == "flip")
 
 
@@ -198,5 +200,5 @@ def test_one_evaluation_of_two_odd_classes_makes_a_page() -> None:
     e = evaluate(
         np.array([[0.9, 0.1], [0.2, 0.8]], np.float32), np.array([0, 1]), TWO, split="test", model="m", data="d"
     )
-    seen = Outline(examination_page(Examination(Judgement((replace(e, tta="flip"),))))).seen
+    seen = Outline(full_report_page(EvaluationReport(ModelEvaluation((replace(e, tta="flip"),))))).seen
     assert "with the mirror image" in seen

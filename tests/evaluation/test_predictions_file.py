@@ -10,7 +10,7 @@ import pytest
 
 from mien.data import Dataset
 from mien.errors import DataError, MienError
-from mien.evaluation import judge_predictions
+from mien.evaluation import evaluate_predictions
 from mien.evaluation.predictions_file import classes_of, is_predictions, read_predictions
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
@@ -38,11 +38,11 @@ def file(tmp_path: Path) -> Path:
 def test_they_are_judged_in_the_order_of_the_data(dataset: Dataset, file: Path) -> None:
     y_N = dataset["val"].labels_N
     np.save(file, soft(y_N)[:, [6, 3, 5, 4, 0, 1, 2]])
-    told_NK, found = judge_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
-    np.testing.assert_allclose(told_NK, soft(y_N), rtol=1e-6)
+    probs_NK, found = evaluate_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
+    np.testing.assert_allclose(probs_NK, soft(y_N), rtol=1e-6)
     assert found is not None
     assert (found.official.accuracy, found.official.model, found.official.n) == (1, "other", 300)
-    wrong = judge_predictions(file, dataset, "val")[1]
+    wrong = evaluate_predictions(file, dataset, "val")[1]
     assert wrong is not None
     assert wrong.official.accuracy < 0.5
     assert wrong.official.model == str(file)
@@ -68,21 +68,21 @@ def test_classes_of_ferplus_columns_in_either_spelling(dataset: Dataset, spellin
 def test_eight_classes_need_votes(dataset: Dataset, file: Path) -> None:
     np.save(file, np.full((300, 8), 0.125, np.float32))
     with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
-        judge_predictions(file, dataset, "val", columns="ferplus8")
+        evaluate_predictions(file, dataset, "val", columns="ferplus8")
 
 
 def test_without_labels_there_are_no_figures(file: Path) -> None:
     blank = make_dataset({"test": 5}, unlabelled=("test",))
     np.save(file, soft(np.zeros(5, np.int64)))
-    told_NK, found = judge_predictions(file, blank, "test")
-    assert (told_NK.shape, found) == ((5, 7), None)
+    probs_NK, found = evaluate_predictions(file, blank, "test")
+    assert (probs_NK.shape, found) == ((5, 7), None)
 
 
 def test_rows_of_eight_bits_are_brought_to_1(file: Path) -> None:
     np.save(file, np.array([[0.5, 0.49], [0.25, 0.75]]))
-    told_NK = read_predictions(file, 2)
-    assert told_NK.dtype == np.float32
-    np.testing.assert_allclose(told_NK, [[50 / 99, 49 / 99], [0.25, 0.75]], rtol=1e-6)
+    probs_NK = read_predictions(file, 2)
+    assert probs_NK.dtype == np.float32
+    np.testing.assert_allclose(probs_NK, [[50 / 99, 49 / 99], [0.25, 0.75]], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

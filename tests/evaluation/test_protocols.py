@@ -8,24 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import models
 import numpy as np
 import pytest
 from rich.console import Console
 
 import mien
-import nets
 from mien.data import Dataset, Split, by_majority, sketch
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import PUBLISHED
 from mien.data.fer2013 import KNOWN
 from mien.errors import DataError, MienError, MissingSplit, ModelError
 from mien.evaluation import evaluate
-from mien.evaluation.predictor import Net
-from mien.evaluation.protocols import chosen_of, judge_model, judge_split
+from mien.evaluation.predictor import Predictor
+from mien.evaluation.protocols import chosen_of, evaluate_model, evaluate_split
 from mien.evaluation.report.terminal import judgement_table, models_table
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
-from mien.evaluation.update_card import fill_card, refuse_card
+from mien.evaluation.update_card import check_card, fill_card
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.model_card import Calibration, Card, Score
 
@@ -63,33 +63,33 @@ def data() -> Dataset:
 
 
 @pytest.fixture
-def net(tmp_path: Path) -> mien.model.Model:
-    return mien.model.load(nets.write_net(tmp_path / "net"))
+def model(tmp_path: Path) -> mien.model.Model:
+    return mien.model.load(models.write_net(tmp_path / "model"))
 
 
-def kinds(judgement: object) -> list[tuple[str, str, int]]:
-    return [(e.protocol, e.against, e.n) for e in judgement.evaluations]  # type: ignore[attr-defined]
+def kinds(model_evaluation: object) -> list[tuple[str, str, int]]:
+    return [(e.protocol, e.against, e.n) for e in model_evaluation.evaluations]  # type: ignore[attr-defined]
 
 
-def test_all_faces_and_those_without_twins(net: mien.model.Model, data: Dataset) -> None:
-    told_NK, found = judge_model(net, data, "val")
+def test_all_faces_and_those_without_twins(model: mien.model.Model, data: Dataset) -> None:
+    probs_NK, found = evaluate_model(model, data, "val")
     assert found is not None
     assert kinds(found) == [("official", "labels", 35), ("clean", "labels", 32)]
     val, keep_N = data["val"], np.ones(35, bool)
     keep_N[5:8] = False
-    np.testing.assert_array_equal(told_NK, net.probabilities(val.pixels_NHW))
+    np.testing.assert_array_equal(probs_NK, model.probabilities(val.pixels_NHW))
     official, clean = found.evaluations
-    assert official.accuracy == (told_NK.argmax(1) == val.labels_N).mean()
-    assert clean.accuracy == (told_NK.argmax(1) == val.labels_N)[keep_N].mean()
+    assert official.accuracy == (probs_NK.argmax(1) == val.labels_N).mean()
+    assert clean.accuracy == (probs_NK.argmax(1) == val.labels_N)[keep_N].mean()
     assert (official.model, official.data, official.tta) == ("toy", "fer2013", "none")
-    assert kinds(judge_model(net, data, "train")[1]) == [("official", "labels", 70)]
+    assert kinds(evaluate_model(model, data, "train")[1]) == [("official", "labels", 70)]
     untrained = replace(data, splits={"val": val})
-    assert kinds(judge_model(net, untrained, "val")[1]) == [("official", "labels", 35)]
+    assert kinds(evaluate_model(model, untrained, "val")[1]) == [("official", "labels", 35)]
 
 
-def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Dataset) -> None:
+def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
-    told_NK, found = judge_model(net, voted, "val")
+    probs_NK, found = evaluate_model(model, voted, "val")
     assert found is not None
     # Contempt and the face without a majority drop out; the third face is surprise to the raters.
     assert kinds(found) == [
@@ -98,7 +98,7 @@ def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Data
     ]  # fmt: skip
     truth_N = data["val"].labels_N.copy()
     truth_N[2] = FER7.index("surprise")
-    right_N = (told_NK.argmax(1) == truth_N)[2:]
+    right_N = (probs_NK.argmax(1) == truth_N)[2:]
     assert found.evaluations[2].accuracy == right_N.mean()
     assert found.evaluations[3].accuracy == np.delete(right_N, [3, 4, 5]).mean()
     told = json.loads(json.dumps(found.to_dict()))
@@ -112,49 +112,49 @@ def test_the_raters_majority_beside_the_labels(net: mien.model.Model, data: Data
 
 def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside(tmp_path: Path, data: Dataset) -> None:
     learned = {"name": "fer2013", "digest": data.digest, "faces": {}, "truth": "raters' majority"}
-    net, voted = mien.model.load(nets.write_net(tmp_path / "net", data=learned)), with_votes(data)
-    told_NK, found = judge_model(net, voted, "val")
+    model, voted = mien.model.load(models.write_net(tmp_path / "model", data=learned)), with_votes(data)
+    probs_NK, found = evaluate_model(model, voted, "val")
     assert found is not None
     assert kinds(found) == [
         ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
         ("official", "labels", 35), ("clean", "labels", 32),
     ]  # fmt: skip
-    right_N = told_NK.argmax(1) == data["val"].labels_N
+    right_N = probs_NK.argmax(1) == data["val"].labels_N
     assert found.evaluations[2].accuracy == right_N.mean()
     told = found.to_dict()
     assert (told["n"], told["own_labels"]["n"], told["own_labels"]["clean"]["n"]) == (33, 35, 32)
     assert "raters" not in told
     # Where nobody has voted there are the labels.
-    again_NK, alone = judge_model(net, data, "val")
+    again_NK, alone = evaluate_model(model, data, "val")
     assert alone is not None
     assert kinds(alone) == [("official", "labels", 35), ("clean", "labels", 32)]
     assert alone.official.accuracy == right_N.mean()
-    np.testing.assert_array_equal(again_NK, told_NK)
+    np.testing.assert_array_equal(again_NK, probs_NK)
     # Of what was asked for a part of the faces alone, nothing is said by the labels of all.
     truth = by_majority(voted, FER7)
     some_N = np.isin(voted["val"].rows_N, truth["val"].rows_N)
-    part = judge_split(told_NK[some_N], truth["val"].rows_N, voted, truth, "val")
+    part = evaluate_split(probs_NK[some_N], truth["val"].rows_N, voted, truth, "val")
     assert kinds(part) == kinds(found)[:2]
 
 
-def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Dataset) -> None:
+def test_strictly_without_near_twins_where_asked(model: mien.model.Model, data: Dataset) -> None:
     """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a net has never met."""
     pixels_NHW = data["val"].pixels_NHW.copy()
     pixels_NHW[20] = data["train"].pixels_NHW[9] * 0.6 + 50
     leaky = with_votes(replace(data, splits={**data.splits, "val": replace(data["val"], pixels_NHW=pixels_NHW)}))
-    strict_N = without_twins(leaky, "val", near=True)
+    strict_N = without_duplicates(leaky, "val", near=True)
     assert not strict_N[[5, 6, 7, 20]].any()
-    told_NK, found = judge_model(net, leaky, "val", strict=True)
+    probs_NK, found = evaluate_model(model, leaky, "val", strict=True)
     assert found is not None
     assert [e.protocol for e in found.evaluations] == ["official", "clean", "strict"] * 2
     strict = found.evaluations[2]
     assert strict.n == strict_N.sum()
-    assert strict.accuracy == (told_NK.argmax(1) == leaky["val"].labels_N)[strict_N].mean()
+    assert strict.accuracy == (probs_NK.argmax(1) == leaky["val"].labels_N)[strict_N].mean()
     told = json.loads(json.dumps(found.to_dict()))
     assert told["strict"]["n"] == strict.n
     assert told["raters"]["strict"]["protocol"] == "strict"
     assert found.scores()[2].protocol == "strict"
-    without = judge_model(net, leaky, "val")[1]
+    without = evaluate_model(model, leaky, "val")[1]
     assert without is not None
     assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
     said = io.StringIO()
@@ -166,62 +166,62 @@ def test_strictly_without_near_twins_where_asked(net: mien.model.Model, data: Da
 def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: Dataset) -> None:
     voted, found = with_votes(data), []
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
-        net = mien.model.load(nets.write_net(tmp_path / names[1], LabelSet("ferplus8", names)))
-        told_NK, judgement = judge_model(net, voted, "val", name="net")
-        assert judgement is not None
-        found.append((told_NK.tolist(), judgement.to_dict(), chosen_of(Net.of(net), voted, "val")))
+        model = mien.model.load(models.write_net(tmp_path / names[1], LabelSet("ferplus8", names)))
+        probs_NK, model_evaluation = evaluate_model(model, voted, "val", name="model")
+        assert model_evaluation is not None
+        found.append((probs_NK.tolist(), model_evaluation.to_dict(), chosen_of(Predictor.of(model), voted, "val")))
     assert found[0] == found[1]
     assert [c["name"] for c in found[1][1]["classes"]] == list(FERPLUS8.names)
 
 
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
-    eight = mien.model.load(nets.write_net(tmp_path / "net", FERPLUS8))
+    eight = mien.model.load(models.write_net(tmp_path / "model", FERPLUS8))
     with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
-        judge_model(eight, data, "val")
-    told_NK, found = judge_model(eight, with_votes(data), "val")
-    assert told_NK.shape == (35, 8)
+        evaluate_model(eight, data, "val")
+    probs_NK, found = evaluate_model(eight, with_votes(data), "val")
+    assert probs_NK.shape == (35, 8)
     assert found is not None
     assert kinds(found) == [("official", "raters' majority", 34), ("clean", "raters' majority", 31)]
     truth = by_majority(with_votes(data))["val"]
     assert truth.labels_N[0] == FERPLUS8.index("contempt")
-    assert found.official.accuracy == (np.delete(told_NK, 1, 0).argmax(1) == truth.labels_N).mean()
+    assert found.official.accuracy == (np.delete(probs_NK, 1, 0).argmax(1) == truth.labels_N).mean()
     assert set(found.to_dict()) >= {"clean", "accuracy"}
     assert "raters" not in found.to_dict()
 
 
-def test_probabilities_of_the_judged_faces_alone_will_do(net: mien.model.Model, data: Dataset) -> None:
+def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
     truth = by_majority(voted, FER7)
     faces = truth["val"]
-    told_NK = net.probabilities(faces.pixels_NHW)
-    few = judge_split(told_NK, faces.rows_N, voted, truth, "val")
+    probs_NK = model.probabilities(faces.pixels_NHW)
+    few = evaluate_split(probs_NK, faces.rows_N, voted, truth, "val")
     assert kinds(few) == [("official", "raters' majority", 33), ("clean", "raters' majority", 30)]
     mixed = np.random.RandomState(0).permutation(len(faces))
-    again = judge_split(told_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
+    again = evaluate_split(probs_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
     assert [e.accuracy for e in again.evaluations] == [e.accuracy for e in few.evaluations]
     with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
-        judge_split(told_NK[1:], faces.rows_N[1:], voted, truth, "val")
+        evaluate_split(probs_NK[1:], faces.rows_N[1:], voted, truth, "val")
     with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
-        judge_split(told_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
+        evaluate_split(probs_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
 
 
-def test_flip_is_the_averaged_figure_and_is_told(net: mien.model.Model, data: Dataset) -> None:
-    told_NK, found = judge_model(net, data, "val", tta="flip", name="mine")
-    np.testing.assert_array_equal(told_NK, net.probabilities(data["val"].pixels_NHW, tta="flip"))
+def test_flip_is_the_averaged_figure_and_is_told(model: mien.model.Model, data: Dataset) -> None:
+    probs_NK, found = evaluate_model(model, data, "val", tta="flip", name="mine")
+    np.testing.assert_array_equal(probs_NK, model.probabilities(data["val"].pixels_NHW, tta="flip"))
     assert found is not None
     assert {e.tta for e in found.evaluations} == {"flip"}
     assert {e.model for e in found.evaluations} == {"mine"}
 
 
-def test_other_labels_and_no_labels(net: mien.model.Model, data: Dataset) -> None:
+def test_other_labels_and_no_labels(model: mien.model.Model, data: Dataset) -> None:
     with pytest.raises(MissingSplit, match="no split 'test'"):
-        judge_model(net, replace(data, splits={"val": data["val"]}), "test")
+        evaluate_model(model, replace(data, splits={"val": data["val"]}), "test")
     own = replace(data, labels=LabelSet("custom", tuple("abcdefg")))
     with pytest.raises(DataError, match=r"tells angry, .* apart, but .* is labelled a, b, c, d, e, f, g"):
-        judge_model(net, own, "val")
+        evaluate_model(model, own, "val")
     blank = replace(data["test"], labels_N=np.full(35, -1))
-    told_NK, found = judge_model(net, replace(data, splits={"test": blank}), "test")
-    assert told_NK.shape == (35, 7)
+    probs_NK, found = evaluate_model(model, replace(data, splits={"test": blank}), "test")
+    assert probs_NK.shape == (35, 7)
     assert found is None
 
 
@@ -234,8 +234,8 @@ def chose(
     labels: LabelSet = FER7,
 ) -> str:
     calibration = Calibration(1.0, fitted, 35, 0.1, 0.1) if fitted else None
-    net = Net(labels.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
-    return " ".join(chosen_of(net, on, split))
+    model = Predictor(labels.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
+    return " ".join(chosen_of(model, on, split))
 
 
 def test_what_a_split_chose(data: Dataset) -> None:
@@ -276,9 +276,9 @@ def test_what_a_split_chose_of_a_net_that_votes_taught_on_a_copy_saved_anew(data
 
 def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:
     about = {"name": "fer2013", "digest": data.digest, "faces": {}}
-    net = mien.model.load(nets.write_net(tmp_path / "net", data=about))
+    model = mien.model.load(models.write_net(tmp_path / "model", data=about))
     for split, marked in (("val", ("epoch", "temperature")), ("test", ())):
-        found = judge_model(net, data, split)[1]
+        found = evaluate_model(model, data, split)[1]
         assert found is not None
         assert {e.selected_on for e in found.evaluations} == {marked}
         shown = told(judgement_table(found))
@@ -292,20 +292,20 @@ def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_
     about, voted = {"name": "fer2013", "digest": data.digest, "faces": {}}, with_votes(data)
     for fitted_on, kind in ((35, ("official", "labels")), (33, ("official", "raters' majority"))):
         calibrated = Calibration(1.5, "val", fitted_on, 0.1, 0.05)
-        net = mien.model.load(nets.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
+        model = mien.model.load(models.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
         for split in ("val", "test"):
-            p_NK, found = judge_model(net, voted, split)
+            p_NK, found = evaluate_model(model, voted, split)
             assert found is not None
             for e in found.evaluations:
                 truth = voted if e.against == "labels" else by_majority(voted, FER7)
                 faces = truth[split]
-                keep_N = np.isin(faces.rows_N, voted[split].rows_N[without_twins(voted, split)])
+                keep_N = np.isin(faces.rows_N, voted[split].rows_N[without_duplicates(voted, split)])
                 keep_N |= e.protocol == "official"
-                told_NK = p_NK[np.isin(voted[split].rows_N, faces.rows_N[keep_N])]
+                probs_NK = p_NK[np.isin(voted[split].rows_N, faces.rows_N[keep_N])]
                 crossed = split == "val" and (e.protocol, e.against) == kind
-                of = cross_fitted_ece(log_of(told_NK), faces.labels_N[keep_N]) if crossed else None
-                assert e.ece == (of or metrics.ece(told_NK, faces.labels_N[keep_N])), (e.protocol, e.against)
-        flipped_NK, flipped = judge_model(net, voted, "val", tta="flip")
+                of = cross_fitted_ece(log_of(probs_NK), faces.labels_N[keep_N]) if crossed else None
+                assert e.ece == (of or metrics.ece(probs_NK, faces.labels_N[keep_N])), (e.protocol, e.against)
+        flipped_NK, flipped = evaluate_model(model, voted, "val", tta="flip")
         assert flipped is not None
         assert flipped.official.ece == metrics.ece(flipped_NK, data["val"].labels_N)
 
@@ -317,8 +317,8 @@ def told(table: object) -> str:
     return screen.file.getvalue()
 
 
-def test_table_shows_a_row_for_each_way(net: mien.model.Model, data: Dataset) -> None:
-    found = judge_model(net, with_votes(data), "val", tta="flip")[1]
+def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) -> None:
+    found = evaluate_model(model, with_votes(data), "val", tta="flip")[1]
     assert found is not None
     shown = told(judgement_table(found))
     rows = [line for line in shown.splitlines() if "official" in line or ("clean" in line and ":" not in line)]
@@ -327,7 +327,7 @@ def test_table_shows_a_row_for_each_way(net: mien.model.Model, data: Dataset) ->
         assert e.against in row
         assert f" {e.n} " in row
         assert f"{100 * e.accuracy:.1f}" in row
-        assert f"{e.nll:.3f}" in row
+        assert f"{e.log_loss:.3f}" in row
         assert f"{100 * e.ece:.1f}" in row
     assert "val, with the mirror image" in shown
 
@@ -336,16 +336,16 @@ def test_table_shows_a_row_for_each_way(net: mien.model.Model, data: Dataset) ->
 
 
 def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
-    folder = nets.write_net(tmp_path / "net", data={"name": "fer2013", "digest": data.digest})
+    folder = models.write_net(tmp_path / "model", data={"name": "fer2013", "digest": data.digest})
     before = Card.from_json((folder / "card.json").read_text(), "card")
-    found = judge_model(mien.model.load(folder), data, "test")[1]
+    found = evaluate_model(mien.model.load(folder), data, "test")[1]
     assert found is not None
-    refuse_card(folder, data, "test")
+    check_card(folder, data, "test")
     fill_card(folder, found)
     card = mien.model.load(folder).card
     assert card.test == found.scores()
     assert replace(card, test=()) == before
-    flipped = judge_model(mien.model.load(folder), data, "test", tta="flip")[1]
+    flipped = evaluate_model(mien.model.load(folder), data, "test", tta="flip")[1]
     assert flipped is not None
     fill_card(folder, flipped)
     fill_card(folder, flipped)
@@ -354,27 +354,27 @@ def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
 
 
 def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = nets.write_net(tmp_path / "assets" / "net", data={"name": "fer2013", "digest": data.digest})
+    folder = models.write_net(tmp_path / "assets" / "model", data={"name": "fer2013", "digest": data.digest})
     for split in ("val", "train"):
         with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
-            refuse_card(folder, data, split)
+            check_card(folder, data, split)
     with pytest.raises(ModelError, match=r"learned from fer2013 with the digest .*have no place on its card"):
-        refuse_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
+        check_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
     with pytest.raises(ModelError, match="have no place on its card"):
-        refuse_card(folder, replace(data, digest="of another file"), "test")
-    of_votes = nets.write_net(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
-    refuse_card(of_votes, data, "test")
+        check_card(folder, replace(data, digest="of another file"), "test")
+    of_votes = models.write_net(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
+    check_card(of_votes, data, "test")
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
     with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):
-        refuse_card(folder, data, "test")
+        check_card(folder, data, "test")
     with pytest.raises(ModelError, match="no file, no folder and no shipped net"):
-        refuse_card(tmp_path / "no", data, "test")
+        check_card(tmp_path / "no", data, "test")
 
 
 def test_models_table() -> None:
     score = Score("val", "official", "labels", "none", 3589, 0.6004, 0.58, 0.62, 0.5, 1.1, 0.04, True)
     others = (replace(score, protocol="clean", accuracy=0.1), replace(score, tta="flip", accuracy=0.2))
-    cards = {"toy": nets.card_for(b"", scores=(score, *others), flops=123_000_000), "new": nets.card_for(b"")}
+    cards = {"toy": models.card_for(b"", scores=(score, *others), flops=123_000_000), "new": models.card_for(b"")}
     shown = " ".join(
         told(
             models_table(

@@ -34,7 +34,7 @@ def _select(runs: Records, by: Mapping[str, str], lengths: Sequence[int], judged
         if run.arm in by:
             recipe = {**run.recipe, "select": by[run.arm], "patience": 2}
             history = run.history[: lengths[run.seed]]
-            run = replace(run, history=history, recipe=recipe, judged_epoch=judged[run.seed])
+            run = replace(run, history=history, recipe=recipe, selected_epoch=judged[run.seed])
         made.append(run)
     return made
 
@@ -46,7 +46,7 @@ def _compared(dataset: Dataset, by: Mapping[str, str], arms: Sequence[str] = ("p
 
 def _page(c: Comparison) -> str:
     """What is read and what is heard of the page; the plots, which take their time, are not drawn."""
-    with patch.object(page, "picture", lambda draw, alt, caption, **_: paragraphs(alt, caption)):
+    with patch.object(page, "image", lambda draw, alt, caption, **_: paragraphs(alt, caption)):
         html = page.comparison_page(c)
     return unescape(re.sub(r"<[^>]*>", " ", html)).replace("\xa0", " ")
 
@@ -75,7 +75,7 @@ def test_a_curve_is_averaged_over_the_runs_that_got_that_far() -> None:
 
 def test_figures_are_those_of_the_judged_epoch(dataset: Dataset) -> None:
     arm = _compared(dataset, {"better": "val_accuracy"}).arms[1]
-    assert (arm.lengths, arm.epochs, arm.judged_epochs, arm.selected_by) == ((4, 2, 3), 4, (3, 1, 2), "val_accuracy")
+    assert (arm.lengths, arm.epochs, arm.selected_epochs, arm.selected_by) == ((4, 2, 3), 4, (3, 1, 2), "val_accuracy")
     assert arm.judged("train_loss").per_seed == pytest.approx((2 / 3, 2, 1))
     # Clean accuracy is 0.22 an epoch; validation accuracy is 0.825 + 0.002 a seed - 0.1 / epoch, + 0.02 in epoch 3.
     clean, val = np.array([0.66, 0.22, 0.44]), np.array([0.845 - 0.1 / 3, 0.827 - 0.1, 0.829 - 0.05])
@@ -89,7 +89,7 @@ def test_json_says_what_chose_and_which(dataset: Dataset) -> None:
     assert told["protocol"]["judged_at"] == "epoch that validation accuracy chose"
     assert told["protocol"]["selected_by"] == "val_accuracy"
     arm = told["arms"][1]
-    assert (arm["selected_by"], arm["judged_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
+    assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
     assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
     mixed = _compared(dataset, {"plain": "val_loss"}).to_dict()
@@ -272,12 +272,12 @@ def test_records_that_do_not_say_what_their_recipe_says_are_refused(dataset: Dat
     by_loss = {**runs[0].recipe, "select": "val_loss"}
     cut = {**runs[0].recipe, "select": "val_loss", "patience": 0}
     cases = [
-        (replace(runs[0], recipe=by_loss, judged_epoch=0), "the judged epoch must be one of 1 to 4, got 0"),
-        (replace(runs[0], recipe=by_loss, judged_epoch=5), "the judged epoch must be one of 1 to 4, got 5"),
+        (replace(runs[0], recipe=by_loss, selected_epoch=0), "the judged epoch must be one of 1 to 4, got 0"),
+        (replace(runs[0], recipe=by_loss, selected_epoch=5), "the judged epoch must be one of 1 to 4, got 5"),
         (replace(runs[0], recipe=by_loss), "selects its epoch by val_loss, but its record does not tell which"),
-        (replace(runs[0], judged_epoch=3), "is judged at its last epoch, 4, but its record is of epoch 3"),
+        (replace(runs[0], selected_epoch=3), "is judged at its last epoch, 4, but its record is of epoch 3"),
         (
-            replace(runs[0], recipe={**by_loss, "select": "test_loss"}, judged_epoch=3),
+            replace(runs[0], recipe={**by_loss, "select": "test_loss"}, selected_epoch=3),
             "selects its epoch by 'test_loss'; known are val_accuracy, val_macro_f1, val_loss",
         ),
     ]
@@ -285,9 +285,9 @@ def test_records_that_do_not_say_what_their_recipe_says_are_refused(dataset: Dat
         with pytest.raises(MienError, match=f"run 'plain' seed 0.*{re.escape(wanted)}"):
             compare([run, *runs[1:]], dataset)
     # Different lengths need patience.
-    arm = [replace(r, recipe=cut, judged_epoch=1, history=r.history[: 4 - r.seed]) for r in runs[:3]]
+    arm = [replace(r, recipe=cut, selected_epoch=1, history=r.history[: 4 - r.seed]) for r in runs[:3]]
     with pytest.raises(MienError, match="runs of one arm must be of one kind"):
         compare([*arm, *runs[3:]], dataset)
     compare([*(replace(r, recipe={**cut, "patience": 2}) for r in arm), *runs[3:]], dataset)
     # The last epoch may be told too.
-    compare([replace(r, judged_epoch=4) for r in runs], dataset)
+    compare([replace(r, selected_epoch=4) for r in runs], dataset)

@@ -29,8 +29,8 @@ def in_colour(grey: np.ndarray) -> np.ndarray:
 
 
 def test_a_face_of_the_nets_size_stays_as_it_is() -> None:
-    for picture in (NOISE, in_colour(NOISE)):
-        np.testing.assert_array_equal(crop(picture, Box(0, 0, 48, 48), (), CropRule(), 48), NOISE)
+    for image in (NOISE, in_colour(NOISE)):
+        np.testing.assert_array_equal(crop(image, Box(0, 0, 48, 48), (), CropRule(), 48), NOISE)
     wider = in_colour(np.pad(NOISE, 30))
     np.testing.assert_array_equal(crop(wider, Box(30, 30, 48, 48), (), CropRule(), 48), NOISE)
 
@@ -80,18 +80,18 @@ def test_upright_turns_with_the_eyes(degrees: float) -> None:
 
 
 def test_outside_the_picture_the_rim_is_repeated() -> None:
-    picture = in_colour(np.tile(np.arange(48, dtype=np.uint8) * 4 + 20, (48, 1)))
-    got = crop(picture, Box(-24, 0, 48, 48), (), CropRule(), 48)
+    image = in_colour(np.tile(np.arange(48, dtype=np.uint8) * 4 + 20, (48, 1)))
+    got = crop(image, Box(-24, 0, 48, 48), (), CropRule(), 48)
     assert (got[:, :24] == 20).all()
-    np.testing.assert_array_equal(got[:, 24:], picture[:, :24, 0])
+    np.testing.assert_array_equal(got[:, 24:], image[:, :24, 0])
     for box in (Box(500, 500, 30, 30), Box(-400, -90, 20, 30), Box(-1000, -1000, 3000, 3000), Box(3.2, 3.2, 0.3, 0.2)):
-        assert crop(picture, box, (), CropRule(margin=0.5), 48).shape == (48, 48)
+        assert crop(image, box, (), CropRule(margin=0.5), 48).shape == (48, 48)
 
 
 def test_a_part_of_a_picture_is_cut_as_of_the_whole() -> None:
     """Only the surroundings of a face are looked at, which must not show."""
-    picture = np.random.RandomState(2).randint(0, 256, (300, 400, 3)).astype(np.uint8)
+    image = np.random.RandomState(2).randint(0, 256, (300, 400, 3)).astype(np.uint8)
     box, eyes, rule = Box(150.3, 99.7, 70.1, 83.9), [(165, 120), (200, 131)], CropRule(margin=0.2, upright=True)
-    part = picture[40:250, 90:300]
+    part = image[40:250, 90:300]
     moved = crop(part, Box(60.3, 59.7, 70.1, 83.9), [(75, 80), (110, 91)], rule, 48)
-    assert np.abs(crop(picture, box, eyes, rule, 48).astype(int) - moved).max() <= 1
+    assert np.abs(crop(image, box, eyes, rule, 48).astype(int) - moved).max() <= 1

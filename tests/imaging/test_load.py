@@ -11,30 +11,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import images
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import pictures
-from mien.errors import MienError, PictureError
+from mien.errors import ImageError, MienError
 from mien.imaging.decode import STRIP, _straight, as_bgr, decode
 from mien.imaging.formats import FORMATS, format_of, read_header
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import sample
 
-KINDS = sorted(pictures.every_kind())
+KINDS = sorted(images.every_kind())
 TURNED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
 
 
 def assert_refused(source: object, *says: str, **options: object) -> None:
     """One line that says these things."""
-    with pytest.raises(PictureError) as why:
-        read_picture(source, **options)  # type: ignore[arg-type]
-    assert "\n" not in str(why.value)
+    with pytest.raises(ImageError) as error:
+        read_image(source, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
     for words in says:
-        assert words in str(why.value), str(why.value)
+        assert words in str(error.value), str(error.value)
 
 
 def assert_same(bgr: np.ndarray, rgb: np.ndarray, most: float = 1) -> None:
@@ -47,22 +47,22 @@ def assert_same(bgr: np.ndarray, rgb: np.ndarray, most: float = 1) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_what_pillow_sees(kind: str) -> None:
-    data = pictures.every_kind()[kind]
-    assert_same(read_picture(data), pictures.by_pillow(data))
+    data = images.every_kind()[kind]
+    assert_same(read_image(data), images.by_pillow(data))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_headers_tell_format_and_size(kind: str) -> None:
-    header = read_header(pictures.every_kind()[kind])
+    header = read_header(images.every_kind()[kind])
     assert header is not None
     assert header.format in FORMATS
-    assert (header.width, header.height, header.orientation) == (pictures.WIDE, pictures.HIGH, 1)
+    assert (header.width, header.height, header.orientation) == (images.WIDE, images.HIGH, 1)
 
 
-@pytest.mark.parametrize("kind", sorted(pictures.of_16_bits()))
+@pytest.mark.parametrize("kind", sorted(images.of_16_bits()))
 def test_16_bits_become_8(kind: str) -> None:
-    data, shown = pictures.of_16_bits()[kind]
-    assert_same(read_picture(data), shown)
+    data, shown = images.of_16_bits()[kind]
+    assert_same(read_image(data), shown)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -70,28 +70,28 @@ def test_16_bits_become_8(kind: str) -> None:
 def test_it_is_turned_as_exif_says(form: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[274] = orientation
-    sources = [pictures.colour()] if form == "JPEG" else [pictures.colour(), pictures.seen_through()]
+    sources = [images.color()] if form == "JPEG" else [images.color(), images.seen_through()]
     for source in sources:
         lossless = {"lossless": True, "exact": True} if form == "WEBP" else {}
-        data = pictures.encoded(source, form, exif=exif, **lossless)
-        assert_same(read_picture(data), pictures.by_pillow(data), most=2)
-        assert_same(read_picture(Image.open(io.BytesIO(data))), pictures.by_pillow(data))
+        data = images.encoded(source, form, exif=exif, **lossless)
+        assert_same(read_image(data), images.by_pillow(data), most=2)
+        assert_same(read_image(Image.open(io.BytesIO(data))), images.by_pillow(data))
 
 
 def test_exif_in_either_byte_order_and_damaged() -> None:
-    plain = pictures.encoded(pictures.colour(), "JPEG")
+    plain = images.encoded(images.color(), "JPEG")
     for order, name in (("<", b"II"), (">", b"MM")):
         tiff = name + struct.pack(order + "HIHHHIHHI", 42, 8, 1, 274, 3, 1, 6, 0, 0)
         for exif, turned in ((tiff, True), (tiff[:12], False), (b"Rubbish", False), (tiff.replace(name, b"XX"), False)):
             segment = b"Exif\0\0" + exif
             data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
-            high, wide = read_picture(data).shape[:2]
+            high, wide = read_image(data).shape[:2]
             assert (wide > high) != turned
 
 
 def test_a_path_bytes_and_arrays_are_the_same_picture(tmp_path: Path) -> None:
     data = sample().read_bytes()
-    bgr = read_picture(sample())
+    bgr = read_image(sample())
     assert bgr.shape == (512, 512, 3)
     np.testing.assert_array_equal(cv2.imread(str(sample())), bgr)
     odd = tmp_path / "Ünïcode 写真 ' \\.txt"
@@ -102,27 +102,27 @@ def test_a_path_bytes_and_arrays_are_the_same_picture(tmp_path: Path) -> None:
         (bgr, "bgr"), (rgb, "rgb"), (bgr[:, :, ::-1], "rgb"), (Image.fromarray(rgb), None),
         (bgr.astype(np.uint16) * 257, "bgr"), (np.dstack([rgb, np.full((512, 512), 255, np.uint8)]), "rgb"),
     ):  # fmt: skip
-        np.testing.assert_array_equal(read_picture(source, order=order), bgr)
+        np.testing.assert_array_equal(read_image(source, order=order), bgr)
 
 
 def test_grey_arrays_need_no_order() -> None:
     grey = cv2.imread(str(sample()), cv2.IMREAD_GRAYSCALE)
     shown = np.dstack([grey] * 3)
     for source, order in ((grey, None), (grey[:, :, None], "grey"), (grey, "bgr"), (Image.fromarray(grey), None)):
-        np.testing.assert_array_equal(read_picture(source, order=order), shown)
+        np.testing.assert_array_equal(read_image(source, order=order), shown)
 
 
 def test_the_picture_given_is_not_written() -> None:
-    rgb = np.asarray(pictures.colour()).copy()
+    rgb = np.asarray(images.color()).copy()
     before = rgb.copy()
-    read_picture(rgb, order="rgb")[:] = 0
+    read_image(rgb, order="rgb")[:] = 0
     np.testing.assert_array_equal(rgb, before)
 
 
 def test_alpha_is_laid_over_white() -> None:
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[:, :2, 3] = 255
-    shown = read_picture(clear, order="bgr")
+    shown = read_image(clear, order="bgr")
     assert (shown[:, :2] == 0).all()
     assert (shown[:, 2:] == 255).all()
 
@@ -136,9 +136,9 @@ def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
     bits8 = stored if depth == 8 else np.rint(stored / 257)
     share = bits8[:, :, 3:] / 255
     over_white = np.rint(bits8[:, :, :3] * share + 255 * (1 - share))
-    assert np.abs(read_picture(stored, order="bgr") - over_white).max() <= 1
+    assert np.abs(read_image(stored, order="bgr") - over_white).max() <= 1
     grey = np.ascontiguousarray(stored[:, :, 2:])
-    assert np.abs(read_picture(grey) - over_white[:, :, 2:]).max() <= 1
+    assert np.abs(read_image(grey) - over_white[:, :, 2:]).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["alpha", "premultiplied", "16 bits"])
@@ -157,37 +157,37 @@ def test_alpha_takes_little_more_memory_than_the_picture(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I;16"])
 def test_pil_images_of_every_mode(mode: str) -> None:
     if mode == "I;16":
-        image = Image.fromarray(np.asarray(pictures.colour().convert("L")).astype(np.uint16) * 257)
+        image = Image.fromarray(np.asarray(images.color().convert("L")).astype(np.uint16) * 257)
     elif mode == "LAB":
         image = Image.new("LAB", (20, 10))
     else:
-        image = pictures.seen_through().convert(mode)
-    assert read_picture(image).shape == (image.height, image.width, 3)
+        image = images.seen_through().convert(mode)
+    assert read_image(image).shape == (image.height, image.width, 3)
 
 
 def test_a_pil_image_that_is_cut_off_is_told_so() -> None:
     for kind in ("jpeg colour", "png colour", "gif"):
-        data = pictures.every_kind()[kind]
+        data = images.every_kind()[kind]
         with Image.open(io.BytesIO(data[: len(data) // 2])) as image:
             assert_refused(image, "the picture: cannot be read")
 
 
 def test_arrays_that_are_no_pictures() -> None:
-    colours = np.zeros((5, 6, 3), np.uint8)
-    assert_refused(colours.astype(np.float32) / 255, "float32", "expected uint8", order="rgb")
+    colors = np.zeros((5, 6, 3), np.uint8)
+    assert_refused(colors.astype(np.float32) / 255, "float32", "expected uint8", order="rgb")
     assert_refused(np.zeros((5, 6, 5), np.uint8), "[5, 6, 5]", order="rgb")
     assert_refused(np.zeros(7, np.uint8), "[7]")
     assert_refused(np.zeros((2, 5, 6, 3), np.uint8), "[2, 5, 6, 3]")
     assert_refused(np.zeros((0, 6), np.uint8), "[0, 6]")
     assert_refused(Image.new("F", (5, 5)), "float32")
     for wrong, says in (
-        ((colours, None), "say order='bgr'"), ((colours, "BGR"), "one of bgr, rgb, grey"), ((colours, "grey"), "[H,W]"),
-        ((colours.tolist(), None), "got list"), ((None, None), "got NoneType"), ((7, "rgb"), "got int"),
+        ((colors, None), "say order='bgr'"), ((colors, "BGR"), "one of bgr, rgb, grey"), ((colors, "grey"), "[H,W]"),
+        ((colors.tolist(), None), "got list"), ((None, None), "got NoneType"), ((7, "rgb"), "got int"),
     ):  # fmt: skip
-        with pytest.raises(MienError) as why:
-            read_picture(wrong[0], order=wrong[1])
-        assert says in str(why.value)
-        assert not isinstance(why.value, PictureError)
+        with pytest.raises(MienError) as error:
+            read_image(wrong[0], order=wrong[1])
+        assert says in str(error.value)
+        assert not isinstance(error.value, ImageError)
 
 
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_bytes_that_are_no_picture(data: bytes, says: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    data = pictures.every_kind()[kind]
+    data = images.every_kind()[kind]
     for share in (0.02, 0.1, 0.3, 0.9):
         if (kind, share) != ("tiff of two pages", 0.9):  # its first page is whole
             assert_refused(data[: int(len(data) * share)], "the picture: ")
@@ -239,20 +239,20 @@ def test_a_picture_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFi
 
 def test_what_is_called_wrongly_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    file.write_bytes(pictures.every_kind()["png colour"])
-    assert read_picture(file).shape == (pictures.HIGH, pictures.WIDE, 3)
+    file.write_bytes(images.every_kind()["png colour"])
+    assert read_image(file).shape == (images.HIGH, images.WIDE, 3)
 
 
 def test_limits() -> None:
     data = sample().read_bytes()
-    read_picture(data, max_pixels=512 * 512, max_bytes=len(data))
+    read_image(data, max_pixels=512 * 512, max_bytes=len(data))
     assert_refused(data, "512 x 512", "megapixels", "raise the limit", max_pixels=512 * 512 - 1)
     assert_refused(sample(), "MB", "raise the limit", max_bytes=len(data) - 1)
     assert_refused(data, "MB", max_bytes=len(data) - 1)
     with Image.open(sample()) as image:
         assert_refused(image, "512 x 512", max_pixels=1000)
     assert_refused(np.zeros((30, 40), np.uint8), "40 x 30", max_pixels=1199)
-    read_picture(np.zeros((30, 40), np.uint8), max_pixels=1200)
+    read_image(np.zeros((30, 40), np.uint8), max_pixels=1200)
 
 
 def bomb(form: str) -> bytes:
@@ -313,15 +313,15 @@ def two_sizes(form: str) -> bytes:
 
 @pytest.mark.parametrize("form", ["PNG, text first", "PNG, twice", "TIFF", "PAM", "PAM, twice"])
 def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(PictureError) as why:
-        read_picture(two_sizes(form), max_pixels=1_000_000)
-    assert "\n" not in str(why.value)
+    with pytest.raises(ImageError) as error:
+        read_image(two_sizes(form), max_pixels=1_000_000)
+    assert "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("form", pictures.of_tiny_parts(1))
+@pytest.mark.parametrize("form", images.of_tiny_parts(1))
 def test_a_picture_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
-    few, many = pictures.of_tiny_parts(1000)[form], pictures.of_tiny_parts(150_000)[form]
+    few, many = images.of_tiny_parts(1000)[form], images.of_tiny_parts(150_000)[form]
     assert read_header(few) == replace(read_header(sample().read_bytes()), format=form, width=8, height=8)
     assert read_header(many) is None
 
@@ -336,22 +336,22 @@ def progressive(scans: int, before: bytes = b"", behind: bytes = b"") -> bytes:
 def test_a_jpeg_that_goes_over_its_pixels_again_and_again_is_refused() -> None:
     comment = b"\xff\xfe\0\x06\xff\xd9\xff\xd9"  # the end as it seems
     short = b"\xff\x01"  # a marker without a length
-    assert read_picture(progressive(50)).shape == (64, 64, 3)
-    assert read_picture(progressive(20, behind=b"\xff\xda\0\2" * 99)).shape == (64, 64, 3)  # a film behind a photo
+    assert read_image(progressive(50)).shape == (64, 64, 3)
+    assert read_image(progressive(20, behind=b"\xff\xda\0\2" * 99)).shape == (64, 64, 3)  # a film behind a photo
     for data in (progressive(51), progressive(51, before=comment), progressive(51, before=short)):
         assert_refused(data, "is damaged")
 
 
 def test_what_has_more_pixels_than_it_says_is_refused() -> None:
     data = cv2.imencode(".png", np.zeros((40, 40), np.uint8))[1].tobytes()
-    with pytest.raises(PictureError, match="is damaged: it says 4 x 4 pixels and has 40 x 40"):
+    with pytest.raises(ImageError, match="is damaged: it says 4 x 4 pixels and has 40 x 40"):
         decode(data, replace(read_header(data), width=4, height=4), "it")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(KINDS), st.data())
 def test_whatever_is_damaged_is_a_picture_or_a_sentence(kind: str, draw: st.DataObject) -> None:
-    data = bytearray(pictures.every_kind()[kind])
+    data = bytearray(images.every_kind()[kind])
     for _ in range(draw.draw(st.integers(1, 8))):  # more often where headers are
         early = draw.draw(st.booleans())
         at = draw.draw(st.integers(0, min(len(data), 200) - 1 if early else len(data) - 1))
@@ -361,16 +361,16 @@ def test_whatever_is_damaged_is_a_picture_or_a_sentence(kind: str, draw: st.Data
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([data[:16] for data in pictures.every_kind().values()] + [b""]), st.binary(max_size=300))
+@given(st.sampled_from([data[:16] for data in images.every_kind().values()] + [b""]), st.binary(max_size=300))
 def test_rubbish_behind_any_beginning_is_a_picture_or_a_sentence(begins: bytes, rubbish: bytes) -> None:
     assert_picture_or_sentence(begins + rubbish)
 
 
 def assert_picture_or_sentence(data: bytes) -> None:
     try:
-        picture = read_picture(data, max_pixels=1_000_000)
-    except PictureError as why:
-        assert "\n" not in str(why)  # noqa: PT017
+        image = read_image(data, max_pixels=1_000_000)
+    except ImageError as error:
+        assert "\n" not in str(error)  # noqa: PT017
     else:
-        assert picture.dtype == np.uint8
-        assert picture.ndim == 3
+        assert image.dtype == np.uint8
+        assert image.ndim == 3

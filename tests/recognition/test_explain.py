@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import models
 import numpy as np
 import pytest
 
 import mien
-import nets
-from mien.errors import MienError, PictureError
-from mien.imaging.load import read_picture
+from mien.errors import ImageError, MienError
+from mien.imaging.load import read_image
 from mien.labels import FERPLUS_COLUMNS, LabelSet
 from mien.prior import adjusted
 from mien.recognition import Recognizer, sample
@@ -45,7 +45,7 @@ def test_covering_the_mouth_takes_most_of_a_smile(recognizer: Recognizer) -> Non
 
 
 def test_the_picture_has_a_row_a_face_and_both_colours(recognizer: Recognizer) -> None:
-    portrait = read_picture(sample())[:400, :400]
+    portrait = read_image(sample())[:400, :400]
     found = explain(recognizer, np.hstack([portrait, portrait]), order="bgr")
     drawn = draw(found)
     assert drawn.shape == (2 * (HEAD + SIDE + GAP), 3 * (SIDE + GAP) + GAP, 3)
@@ -75,7 +75,7 @@ def test_explain_any_spelling_is_the_models_class(recognizer: Recognizer, label:
 
 @pytest.mark.parametrize("label", ["happiness", "happy"])
 def test_explain_a_model_of_old_names_uses_its_own(tmp_path: Path, label: str) -> None:
-    old = mien.load(nets.write_net(tmp_path / "net", LabelSet("ferplus8", FERPLUS_COLUMNS[:8])), detector="whole")
+    old = mien.load(models.write_net(tmp_path / "model", LabelSet("ferplus8", FERPLUS_COLUMNS[:8])), detector="whole")
     (one,) = explain(old, sample(), label=label)
     assert one.label == "happiness"
 
@@ -94,7 +94,7 @@ def test_prior_adjusts_what_is_explained(recognizer: Recognizer) -> None:
 def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="the net nano knows no class 'bored'; it knows angry"):
         explain(recognizer, sample(), label="bored")
-    with pytest.raises(PictureError, match="there is no such file"):
+    with pytest.raises(ImageError, match="there is no such file"):
         explain(recognizer, tmp_path / "gone.jpg")
     assert explain(recognizer, np.zeros((90, 90), np.uint8)) == ()
 

@@ -29,15 +29,17 @@ def sanity() -> ModuleType:
 def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
     trained, others = sanity.explained(load(sanity.NET)), [sanity.explained(sanity.shuffled(seed)) for seed in range(3)]
     for kind in sanity.KINDS:
-        kept = [sanity.alike(trained, other, kind) for other in others]
+        kept = [sanity.near_duplicate_pairs(trained, other, kind) for other in others]
         assert np.mean(np.abs(kept)) < 0.5, (kind, kept)
 
 
 def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleType) -> None:
-    trained, again, other = (sanity.explained(net) for net in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0)))
+    trained, again, other = (
+        sanity.explained(model) for model in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0))
+    )
     np.testing.assert_array_equal(trained.cut_HW, other.cut_HW)
     for kind in sanity.KINDS:
-        assert sanity.alike(trained, again, kind) > 0.999
+        assert sanity.near_duplicate_pairs(trained, again, kind) > 0.999
 
 
 def test_the_record_is_of_the_net_that_ships(sanity: ModuleType) -> None:

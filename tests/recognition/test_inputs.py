@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.recognition import find_sources
-from mien.recognition.inputs import Source, places, refuse_to_overwrite
+from mien.recognition.inputs import Source, check_not_overwriting, places
 
 
 @pytest.fixture
@@ -171,10 +171,10 @@ def test_what_is_read_is_never_overwritten(photos: Path, folder: str) -> None:
 def test_results_do_not_take_the_place_of_a_picture(photos: Path) -> None:
     sources = find_sources([photos])
     with pytest.raises(MienError, match="is one of the pictures to be read"):
-        refuse_to_overwrite(sources, Path("photos/2024/../b.jpg"))
-    refuse_to_overwrite(sources, Path("photos/faces.csv"))
+        check_not_overwriting(sources, Path("photos/2024/../b.jpg"))
+    check_not_overwriting(sources, Path("photos/faces.csv"))
     with pytest.raises(MienError, match=r"marked/b.jpg is where an annotated picture goes"):
-        refuse_to_overwrite(sources, Path("marked/b.jpg"), [Path("marked/2024/../b.jpg")])
+        check_not_overwriting(sources, Path("marked/b.jpg"), [Path("marked/2024/../b.jpg")])
 
 
 @pytest.mark.parametrize("pattern", ["photos/**/*.jpg", "photos/*", "photos/*/*.jpg"])

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 import mien
-from mien.errors import MienError, PictureError
-from mien.imaging.load import read_picture
+from mien.errors import ImageError, MienError
+from mien.imaging.load import read_image
 from mien.recognition import Recognizer, analyze_sources, annotate, find_sources, parallel, sample
 from mien.recognition.annotation.panels import enlarged
 from mien.recognition.inputs import Source
-from mien.recognition.prefetch import Room
+from mien.recognition.prefetch import ByteSemaphore
 from mien.threads import threads
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_pictures_have_room_before_they_are_decoded(
     """By the size that their headers tell, in their order, and however many threads decode."""
     took: list[tuple[int, int]] = []
 
-    class Watched(Room):
+    class Watched(ByteSemaphore):
         def take(self, turn: int, amount: int) -> bool:
             taken = super().take(turn, amount)
             took.append((turn, amount))
@@ -115,13 +115,13 @@ def test_pictures_have_room_before_they_are_decoded(
 
     most: list[int] = []
     told = [300 * 300, 512 * 512, 360 * 360, 0, 420 * 420, 90 * 120, 480 * 480, 0]  # the second is cut off
-    monkeypatch.setattr(parallel, "Room", Watched)
+    monkeypatch.setattr(parallel, "ByteSemaphore", Watched)
     monkeypatch.setattr(parallel, "threads", lambda: 4)
     monkeypatch.setattr(parallel, "AHEAD", 3 * 420 * 420)  # a larger one has no other beside it
-    pictures = [picture for _, picture in parallel._read_ahead(recognizer, find_sources([folder]))]
+    images = [image for _, image in parallel._read_ahead(recognizer, find_sources([folder]))]
     assert sorted(took) == [(turn, 3 * pixels) for turn, pixels in enumerate(told)]
     assert max(most) == 3 * 512 * 512
-    assert [0 if isinstance(picture, str) else picture.nbytes // 3 for picture in pictures] == [
+    assert [0 if isinstance(image, str) else image.nbytes // 3 for image in images] == [
         pixels if turn != 1 else 0 for turn, pixels in enumerate(told)
     ]
 
@@ -148,7 +148,7 @@ def test_the_copy_of_a_stamp_is_large_enough_for_letters(recognizer: Recognizer,
     stamp = mien.load("nano", detector="whole")
     [(source, analysis)] = analyze_sources(stamp, find_sources([tmp_path / "stamp.png"]))
     parallel.write_annotated(stamp, source, analysis, tmp_path / "seen.png")
-    wanted = annotate(*enlarged(read_picture(source.name), analysis))
+    wanted = annotate(*enlarged(read_image(source.name), analysis))
     assert np.array_equal(cv2.imread(str(tmp_path / "seen.png")), wanted)
     assert wanted.shape == (336, 336, 3)
 
@@ -158,7 +158,7 @@ def test_a_copy_that_cannot_be_written_or_read_is_one_sentence(recognizer: Recog
     (tmp_path / "file").touch()
     with pytest.raises(MienError, match=r"cannot write .*a\.jpg"):
         parallel.write_annotated(recognizer, source, analysis, tmp_path / "file" / "a.jpg")
-    with pytest.raises(PictureError, match="there is no such file"):
+    with pytest.raises(ImageError, match="there is no such file"):
         parallel.write_annotated(
             recognizer, Source(str(tmp_path / "gone"), Path("a.jpg")), analysis, tmp_path / "a.jpg"
         )

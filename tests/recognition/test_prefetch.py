@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mien.recognition.prefetch import Behind, Room, ahead
+from mien.recognition.prefetch import BackgroundWorker, ByteSemaphore, prefetch
 
 
 def left_behind() -> list[str]:
@@ -15,8 +15,8 @@ def left_behind() -> list[str]:
 
 
 def test_items_come_in_order_and_the_thread_ends() -> None:
-    assert list(ahead(range(100), 3)) == list(range(100))
-    assert list(ahead([])) == []
+    assert list(prefetch(range(100), 3)) == list(range(100))
+    assert list(prefetch([])) == []
     assert not left_behind()
 
 
@@ -25,7 +25,7 @@ def test_an_error_comes_in_its_place() -> None:
         yield from range(5)
         raise ValueError("the sixth")
 
-    going = ahead(items())
+    going = prefetch(items())
     assert [next(going) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="the sixth"):
         next(going)
@@ -40,7 +40,7 @@ def test_at_most_a_few_wait_and_closing_ends_it() -> None:
             taken.append(i)
             yield i
 
-    going = ahead(items(), 3)
+    going = prefetch(items(), 3)
     assert [next(going) for _ in range(10)] == list(range(10))
     going.close()
     assert not left_behind()
@@ -58,7 +58,7 @@ def test_an_interrupt_as_the_thread_begins_is_told_as_such(monkeypatch: pytest.M
 
     monkeypatch.setattr(threading, "Thread", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        next(ahead([1]))
+        next(prefetch([1]))
 
 
 def fail() -> None:
@@ -66,7 +66,7 @@ def fail() -> None:
 
 
 def test_calls_are_made_in_order_and_in_another_thread() -> None:
-    behind, made = Behind(2), list[object]()
+    behind, made = BackgroundWorker(2), list[object]()
     for i in range(50):
         behind.do(lambda i=i: made.append(i))
     behind.close(lambda: made.append(threading.current_thread() is threading.main_thread()))
@@ -76,7 +76,7 @@ def test_calls_are_made_in_order_and_in_another_thread() -> None:
 
 
 def test_after_an_error_only_the_last_call_is_made() -> None:
-    behind, made = Behind(), list[str]()
+    behind, made = BackgroundWorker(), list[str]()
     behind.do(fail)
     behind.do(lambda: made.append("after"))
     with pytest.raises(ValueError, match="no"):
@@ -86,7 +86,7 @@ def test_after_an_error_only_the_last_call_is_made() -> None:
 
 
 def test_a_room_lets_in_by_turns_and_as_much_as_fits() -> None:
-    room, inside = Room(10), [threading.Event() for _ in range(4)]
+    room, inside = ByteSemaphore(10), [threading.Event() for _ in range(4)]
 
     def come(turn: int, amount: int) -> threading.Thread:
         def run() -> None:

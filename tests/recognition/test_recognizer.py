@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import models
 import numpy as np
 import pytest
 from PIL import Image
 
 import mien
-import nets
 from mien.detection.detectors import find_detector
-from mien.errors import MienError, ModelError, PictureError
+from mien.errors import ImageError, MienError, ModelError
 from mien.imaging.crop import CropRule
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.prior import adjusted
 from mien.recognition import Recognizer, sample
 from mien.recognition.recognizer import DEFAULT
 from mien.recognition.results import UNCERTAIN
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return nets.write_net(tmp_path_factory.mktemp("net") / "toy", crop=CropRule(margin=0.25, shift_y=-0.1))
+    return models.write_net(tmp_path_factory.mktemp("model") / "toy", crop=CropRule(margin=0.25, shift_y=-0.1))
 
 
 def group(count: int) -> np.ndarray:
@@ -80,14 +80,14 @@ def test_a_face_goes_through_the_cards_crop_rule_and_the_net(toy: Path) -> None:
     assert np.abs(cut_NHW[0].astype(int) - by_hand).mean() < 2
     (face,) = recognizer.analyze(PORTRAIT, order="bgr").faces
     assert face.box == found.box
-    np.testing.assert_allclose(face.probabilities, nets.by_hand(cut_NHW, 7)[0], atol=2e-5)
+    np.testing.assert_allclose(face.probabilities, models.by_hand(cut_NHW, 7)[0], atol=2e-5)
 
 
 def test_whole_takes_the_picture_as_it_is(toy: Path) -> None:
     """The card's crop rule is about a detector's boxes, and here there is none."""
     pixels = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
     (face,) = mien.load(toy, detector="whole").analyze(pixels).faces
-    np.testing.assert_allclose(face.probabilities, nets.by_hand(pixels[None], 7)[0], atol=2e-5)
+    np.testing.assert_allclose(face.probabilities, models.by_hand(pixels[None], 7)[0], atol=2e-5)
 
 
 def test_no_face_is_no_error(recognizer: Recognizer) -> None:
@@ -152,8 +152,8 @@ def test_prior_adjusts_each_analysis(tta: str) -> None:
     assert adjusting.model.prior is not None
     shares = tuple(adjusting.model.prior.shares.values())
     assert plain.model.card.class_frequencies is not None
-    pictures = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
-    pairs = zip(*(reader.analyze_many(pictures, order="bgr") for reader in (plain, adjusting)), strict=True)
+    images = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
+    pairs = zip(*(reader.analyze_many(images, order="bgr") for reader in (plain, adjusting)), strict=True)
     for without, with_prior in pairs:
         for a, b in zip(without.faces, with_prior.faces, strict=True):
             p_NK = np.array([a.probabilities], np.float32)
@@ -175,9 +175,9 @@ def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Pa
     assert [bool(a.error) for a in told] == [False] * 3 + [True, False, False, True]
     for image, one in zip(images, told, strict=True):
         if one.error:
-            with pytest.raises(PictureError) as why:
+            with pytest.raises(ImageError) as error:
                 recognizer.analyze(image, order="bgr")
-            assert one.error == str(why.value)
+            assert one.error == str(error.value)
             assert (one.width, one.height, one.faces) == (0, 0, ())
         else:
             alone = recognizer.analyze(image, order="bgr")
@@ -250,17 +250,17 @@ def test_unknown_nets_are_told() -> None:
 
 
 def test_limits_are_options() -> None:
-    with pytest.raises(PictureError, match="above the limit"):
+    with pytest.raises(ImageError, match="above the limit"):
         mien.load("nano", max_pixels=1000).analyze(sample())
-    with pytest.raises(PictureError, match="above the limit"):
+    with pytest.raises(ImageError, match="above the limit"):
         mien.load("nano", max_bytes=1000).analyze(sample())
 
 
 def test_many_threads_may_ask_at_once(recognizer: Recognizer) -> None:
-    pictures = [np.ascontiguousarray(group(3)[:, : 400 + 90 * i]) for i in range(8)]
-    alone = [recognizer.analyze(p, order="bgr") for p in pictures]
+    images = [np.ascontiguousarray(group(3)[:, : 400 + 90 * i]) for i in range(8)]
+    alone = [recognizer.analyze(p, order="bgr") for p in images]
     with ThreadPoolExecutor(6) as pool:
-        for told, wanted in zip(pool.map(lambda p: recognizer.analyze(p, order="bgr"), pictures), alone, strict=True):
+        for told, wanted in zip(pool.map(lambda p: recognizer.analyze(p, order="bgr"), images), alone, strict=True):
             assert told == wanted
 
 

@@ -169,8 +169,8 @@ def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: 
         try:
             for frame in reader.analyze_video(path, every=every, out=out, srt=srt, on_note=assert_sentence):
                 frames.append(frame)
-        except VideoError as why:
-            assert_sentence(str(why))
+        except VideoError as error:
+            assert_sentence(str(error))
             assert not frames
             assert sorted(path.parent.iterdir()) == [path]
         else:
@@ -194,9 +194,9 @@ def test_the_command_ends_with_0_1_or_a_sentence(video: Hurt) -> None:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
             try:
                 code = app(["video", str(path), "--out", str(out), "--annotate", str(film)], standalone_mode=False) or 0
-            except MienError as why:
-                code = why.exit_code
-                assert_sentence(str(why))
+            except MienError as error:
+                code = error.exit_code
+                assert_sentence(str(error))
         there = sorted(file.name for file in path.parent.iterdir() if file != path)
         assert there == ([] if code == 2 else ["t.csv", "t.mkv"])
         assert (" read\n" in said.getvalue()) == (code != 2)

@@ -53,8 +53,8 @@ def test_each_gets_its_own_faces_back_from_one_batch(batcher: Batcher, model: Mo
 
     told = asyncio.run(ask())
     assert sorted(sizes) == [1, 8]  # those that are mirrored too go by themselves
-    for (f, tta), told_NK in zip(asked, told, strict=True):
-        np.testing.assert_allclose(told_NK, model.probabilities(f, tta=tta), atol=1e-5)
+    for (f, tta), probs_NK in zip(asked, told, strict=True):
+        np.testing.assert_allclose(probs_NK, model.probabilities(f, tta=tta), atol=1e-5)
 
 
 def test_faces_wait_for_those_that_are_being_found(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,8 @@ def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) ->
 
 def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
     """Of two requests that fit one after the other, but not together, one is turned away before it begins."""
-    go, picture = threading.Event(), sample().read_bytes()
-    two = [("files", ("a.jpg", picture))] * 2
+    go, image = threading.Event(), sample().read_bytes()
+    two = [("files", ("a.jpg", image))] * 2
     with running(queue=3) as served, ThreadPoolExecutor(2) as clients:
         batcher = served.service.batcher
         blocked = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), served.loop)
@@ -188,15 +188,15 @@ def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> Non
 
 def test_past_the_queue_requests_get_503_and_when_to_come_again() -> None:
     with running(queue=2) as served:
-        picture = sample().read_bytes()
+        image = sample().read_bytes()
         with served.service.batcher.places(2):
-            got = served.http.post("/v1/analyze", content=picture)
+            got = served.http.post("/v1/analyze", content=image)
             assert (got.status_code, got.json()["error"]["code"]) == (503, "busy")
             assert int(got.headers["Retry-After"]) > 0
             assert served.http.get("/readyz").status_code == 503
             assert served.http.get("/healthz").status_code == 200
-        assert served.http.post("/v1/analyze", content=picture).status_code == 200
-        three = [("files", ("a.jpg", picture))] * 3
+        assert served.http.post("/v1/analyze", content=image).status_code == 200
+        three = [("files", ("a.jpg", image))] * 3
         assert served.http.post("/v1/analyze", files=three).status_code == 503
 
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import images
 import pytest
 
 import hostile
-import pictures
 from command import MIEN
 from mien.recognition import sample
 from waiting import LONGEST
@@ -118,12 +118,12 @@ def test_two_thousand_of_them(victim: Victim) -> None:
     assert is_well(victim)
 
 
-@pytest.mark.parametrize("form", ["fill", *pictures.of_tiny_parts(0)])
+@pytest.mark.parametrize("form", ["fill", *images.of_tiny_parts(0)])
 def test_megabytes_of_tiny_parts(victim: Victim, form: str) -> None:
-    bodies = pictures.of_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
+    bodies = images.of_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
     with closing(victim.line()) as line:
         status, body = asked(victim, line, hostile.Request("parts", body=bodies[form]))
-    assert (status, json.loads(body)["error"]["code"]) == (422, "unreadable_picture")
+    assert (status, json.loads(body)["error"]["code"]) == (422, "unreadable_image")
 
 
 RAW = {

@@ -237,14 +237,14 @@ def smooth() -> torch.Tensor:
 @pytest.mark.parametrize("quality", [5, 30, 49, 50, 75, 95, 100])
 def test_jpeg_is_opencvs_jpeg(smooth: torch.Tensor, quality: int) -> None:
     mine = Jpeg(p=1, low=quality, high=quality)(smooth, rng())[:, 0].numpy()
-    for picture, after in zip(smooth[:, 0].numpy().astype(np.uint8), mine, strict=True):
-        stored = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    for image, after in zip(smooth[:, 0].numpy().astype(np.uint8), mine, strict=True):
+        stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         theirs = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32)
         apart = np.abs(after - theirs)
         # libjpeg's transforms are of whole numbers: now and then a coefficient is rounded to the other side.
         assert apart.mean() < 0.6
         assert np.median(apart) <= 1
-        assert apart.mean() < 0.35 * np.abs(theirs - picture).mean() or quality >= 95
+        assert apart.mean() < 0.35 * np.abs(theirs - image).mean() or quality >= 95
 
 
 def test_jpeg_qualities_are_drawn_from_their_range(smooth: torch.Tensor) -> None:

@@ -111,4 +111,4 @@ def test_examples_show_each_operation_of_all_arms_once(toy: Dataset) -> None:
     ]
     for _, before_HW, after in shown:
         assert before_HW.shape == (48, 48)
-        assert any(not np.array_equal(before_HW, picture) for picture in after)
+        assert any(not np.array_equal(before_HW, image) for image in after)

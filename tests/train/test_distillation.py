@@ -17,7 +17,7 @@ from mien.errors import MienError, RunError
 from mien.labels import LabelSet
 from mien.train import Recipe, Run, find_weights, predict, train, with_settings
 from mien.train.batches import Batch, Faces, normalise, training_batches
-from mien.train.distillation import Teaching, teachers_of
+from mien.train.distillation import Teachers, teachers_of
 from mien.train.fabric import engine
 
 
@@ -37,31 +37,33 @@ def teacher(large: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFact
 
 def test_targets_are_mixed_with_the_mean_of_what_the_teachers_say(teacher: Run, toy: Dataset, small: Recipe) -> None:
     fabric = engine("cpu", "float32")
-    recipe = replace(small, teacher=f"{teacher.folder}+{teacher.folder}", teach=0.25)
-    teaching = Teaching.of(teachers_of(recipe, toy.labels.names), recipe, fabric)
+    recipe = replace(small, teacher=f"{teacher.folder}+{teacher.folder}", teacher_weight=0.25)
+    teaching = Teachers.of(teachers_of(recipe, toy.labels.names), recipe, fabric)
     x_NCHW = normalise(torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float(), recipe)
     target_NK = torch.eye(7)[torch.from_numpy(toy["val"].labels_N)]
     mixed_NK = teaching(Batch(x_NCHW, target_NK, 1.0, True, (1, 0)))
-    told_NK = predict(teacher.folder, toy, "val", device="cpu")
-    assert np.allclose(mixed_NK.numpy(), 0.75 * target_NK.numpy() + 0.25 * told_NK, atol=1e-5)
+    probs_NK = predict(teacher.folder, toy, "val", device="cpu")
+    assert np.allclose(mixed_NK.numpy(), 0.75 * target_NK.numpy() + 0.25 * probs_NK, atol=1e-5)
     assert not mixed_NK.requires_grad
 
 
 def test_without_a_teacher_targets_stay_as_they_are(toy: Dataset, small: Recipe) -> None:
     target_NK = torch.rand(4, 7)
-    teaching = Teaching.of(teachers_of(small, toy.labels.names), small, engine("cpu", "float32"))
+    teaching = Teachers.of(teachers_of(small, toy.labels.names), small, engine("cpu", "float32"))
     assert teaching(Batch(torch.zeros(4, 1, 48, 48), target_NK, 1.0, True, (1, 0))) is target_NK
 
 
 def test_a_pupil_of_the_teacher_alone_learns_what_the_teacher_says(
     teacher: Run, large: Dataset, small: Recipe, tmp_path: Path
 ) -> None:
-    recipe = replace(small, teacher=str(teacher.folder), teach=1.0, epochs=5, lr=0.02, schedule="cosine", augment=())
+    recipe = replace(
+        small, teacher=str(teacher.folder), teacher_weight=1.0, epochs=5, lr=0.02, schedule="cosine", augment=()
+    )
     run = train(recipe, large, tmp_path / "pupil")
     said_N = predict(teacher.folder, large, "val", device="cpu").argmax(1)
-    told_N = run.predictions()["val"].argmax(1)
-    assert (told_N == said_N).mean() > 0.7
-    assert (told_N == large["val"].labels_N).mean() < 0.2  # the labels, which are other ones, had no say
+    predicted_N = run.predictions()["val"].argmax(1)
+    assert (predicted_N == said_N).mean() > 0.7
+    assert (predicted_N == large["val"].labels_N).mean() < 0.2  # the labels, which are other ones, had no say
 
 
 def test_the_record_names_the_teacher_by_its_sum(
@@ -92,14 +94,14 @@ def test_a_taught_run_resumes_bit_for_bit(
     with pytest.raises(Enough):  # in the third epoch: there are three batches in each
         train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
-    assert all(torch.equal(resumed.net[k], whole.net[k]) for k in whole.net)
+    assert all(torch.equal(resumed.model[k], whole.model[k]) for k in whole.model)
 
 
 def test_of_pictures_that_come_again_teachers_are_asked_once(teacher: Run, toy: Dataset, small: Recipe) -> None:
     recipe = replace(small, teacher=str(teacher.folder), views=2, epochs=4)
-    teaching = Teaching.of(teachers_of(recipe, toy.labels.names), recipe, engine("cpu", "float32"))
+    teaching = Teachers.of(teachers_of(recipe, toy.labels.names), recipe, engine("cpu", "float32"))
     asked: list[int] = []
-    teaching.nets[0].register_forward_hook(lambda *seen: asked.append(len(seen[2])))
+    teaching.models[0].register_forward_hook(lambda *seen: asked.append(len(seen[2])))
     target_NK = torch.eye(7)[torch.from_numpy(toy["train"].labels_N)]
     faces = Faces.of(toy["train"], torch.device("cpu"), target_NK)
     told = [[(b.x_BCHW, teaching(b)) for b in training_batches(faces, recipe, 0, epoch)] for epoch in (1, 2, 3)]

@@ -23,7 +23,7 @@ ALL_AT_ONCE = {
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return dict(run.checkpoint().net)
+    return dict(run.checkpoint().model)
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -120,18 +120,18 @@ def hopeless(toy: Dataset) -> Dataset:
 def test_the_chosen_epoch_is_kept_and_judged(ema: float, small: Recipe, hopeless: Dataset, tmp_path: Path) -> None:
     run = train(replace(small, epochs=8, lr=0.03, ema=ema, select="val_loss"), hopeless, tmp_path)
     losses = [e["val_loss"] for e in run.history]
-    assert run.judged_epoch == losses.index(min(losses)) + 1
-    assert run.judged_epoch < 7, "the last epochs must not be the best ones, or nothing is tested"
-    told_NK = run.predictions()["val"]
-    assert -np.log(told_NK[np.arange(32), hopeless["val"].labels_N]).mean() == pytest.approx(min(losses), rel=1e-5)
-    assert np.array_equal(predict(run.folder, hopeless, "val"), told_NK)
+    assert run.selected_epoch == losses.index(min(losses)) + 1
+    assert run.selected_epoch < 7, "the last epochs must not be the best ones, or nothing is tested"
+    probs_NK = run.predictions()["val"]
+    assert -np.log(probs_NK[np.arange(32), hopeless["val"].labels_N]).mean() == pytest.approx(min(losses), rel=1e-5)
+    assert np.array_equal(predict(run.folder, hopeless, "val"), probs_NK)
     assert np.array_equal(predict(run.folder, hopeless, "test"), run.predictions()["test"])
 
 
 def test_training_ends_when_patience_runs_out(small: Recipe, hopeless: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, epochs=30, lr=0.03, select="val_loss", patience=2)
     run = train(recipe, hopeless, tmp_path)
-    assert len(run.history) == run.judged_epoch + 2 < 30
+    assert len(run.history) == run.selected_epoch + 2 < 30
     assert run.finished
     before = run.checkpoint_file.stat().st_mtime_ns
     assert train(recipe, hopeless, tmp_path, resume=True).checkpoint_file.stat().st_mtime_ns == before
@@ -148,7 +148,7 @@ def test_test_faces_choose_no_epoch(small: Recipe, toy: Dataset, tmp_path: Path)
     other = replace(toy["test"], labels_N=(toy["test"].labels_N + 1) % 7)
     a = train(recipe, toy, tmp_path / "a")
     b = train(recipe, replace(toy, splits={**toy.splits, "test": other}), tmp_path / "b")
-    assert a.judged_epoch == b.judged_epoch
+    assert a.selected_epoch == b.selected_epoch
     assert equal(dict(a.checkpoint().judged), dict(b.checkpoint().judged))
 
 
@@ -173,7 +173,7 @@ def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, to
                 train(recipe, toy, tmp_path / "part", seed=1, resume=True)
     resumed = train(recipe, toy, tmp_path / "part", seed=1, resume=True)
     a, b = straight.checkpoint(), resumed.checkpoint()
-    for part in ("net", "optimiser", "average", "selected", "told"):
+    for part in ("model", "optimizer", "average", "selected", "told"):
         assert equal(dict(getattr(a, part)), dict(getattr(b, part))), part
     assert [e["val_loss"] for e in a.state["history"]] == [e["val_loss"] for e in b.state["history"]]
 

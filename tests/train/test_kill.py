@@ -161,8 +161,8 @@ def epochs_kept(run: Run) -> int:
     """What a process that was struck has left is whole, each file of it; how many epochs that is."""
     for file in run.folder.glob("*.json"):
         json.loads(file.read_bytes())
-    for told_NK in run.predictions().values():
-        assert told_NK.shape == (8, 7)
+    for probs_NK in run.predictions().values():
+        assert probs_NK.shape == (8, 7)
     kept = {file.name: load_checkpoint(file).state["history"] for file in run.folder.glob("*.safetensors")}
     places = {run.checkpoint_file.name, before(run.checkpoint_file).name}
     history = run.checkpoint().state["history"] if places & kept.keys() else []

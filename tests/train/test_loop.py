@@ -16,13 +16,13 @@ from mien.data.dataset import Dataset
 from mien.errors import MissingSplit, RunError
 from mien.train import Recipe, Run, predict, train
 from mien.train.batches import Faces, training_batches
-from mien.train.targets.schemes import lesson
+from mien.train.targets.schemes import training_targets
 
 MakeToy = Callable[..., Dataset]
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return dict(run.checkpoint().net)
+    return dict(run.checkpoint().model)
 
 
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -81,7 +81,7 @@ def test_resumed_run_ends_bit_for_bit_where_the_uninterrupted_one_ends(
     assert not Run(part).finished
     resumed = train(recipe, toy, part, seed=1, resume=True)
     assert equal(weights(resumed), weights(straight))
-    assert equal(dict(resumed.checkpoint().optimiser), dict(straight.checkpoint().optimiser))
+    assert equal(dict(resumed.checkpoint().optimizer), dict(straight.checkpoint().optimizer))
     assert [e["train_loss"] for e in resumed.history] == [e["train_loss"] for e in straight.history]
 
 
@@ -94,7 +94,7 @@ def test_training_leaves_the_callers_random_numbers_alone(toy: Dataset, small: R
 
 
 def test_an_epoch_is_a_permutation_and_arms_share_its_order(toy: Dataset, small: Recipe) -> None:
-    faces = Faces.of(toy["train"], torch.device("cpu"), lesson(toy, "fer2013").target_NK)
+    faces = Faces.of(toy["train"], torch.device("cpu"), training_targets(toy, "fer2013").target_NK)
     plain = replace(small, augment=())
 
     def labels(recipe: Recipe, epoch: int) -> torch.Tensor:

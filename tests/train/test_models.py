@@ -29,13 +29,15 @@ def test_log_probabilities_for_any_number_of_classes(name: str, classes: int) ->
 def test_every_parameter_learns(name: str) -> None:
     """In the second step, that is: a layer that begins at zero lets no gradient through in the first."""
     torch.manual_seed(0)
-    net = build_model(name, 7)
-    sgd = torch.optim.SGD(net.parameters(), lr=0.0001)  # a larger step may leave a net so sure that no gradient is left
+    model = build_model(name, 7)
+    sgd = torch.optim.SGD(
+        model.parameters(), lr=0.0001
+    )  # a larger step may leave a net so sure that no gradient is left
     for _step in range(2):
         sgd.zero_grad()
-        torch.nn.functional.nll_loss(net(torch.rand(2, 1, 48, 48)), torch.tensor([1, 2])).backward()
+        torch.nn.functional.nll_loss(model(torch.rand(2, 1, 48, 48)), torch.tensor([1, 2])).backward()
         sgd.step()
-    idle = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not idle, f"{name}: no gradient reaches {idle}"
 
 
@@ -55,10 +57,10 @@ COUNTS = {
 def test_counts_are_those_of_the_docstring(name: str) -> None:
     """Parameters to the last one, operations to the digits that are given; and the caps of our own nets."""
     classes, parameters, operations = COUNTS[name]
-    net = build_model(name, classes).eval()
+    model = build_model(name, classes).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        net(torch.rand(1, 1, 48, 48))
-    assert (sum(p.numel() for p in net.parameters()), counter.get_total_flops()) == (parameters, operations)
+        model(torch.rand(1, 1, 48, 48))
+    assert (sum(p.numel() for p in model.parameters()), counter.get_total_flops()) == (parameters, operations)
     words = " ".join((MODELS[name].__doc__ or "").split())
     told = re.search(r"([\d,]+) parameters.*?, ([\d.]+) GFLOP", words)
     assert told, f"{name}: its docstring gives no parameters and FLOPs"
@@ -70,10 +72,10 @@ def test_counts_are_those_of_the_docstring(name: str) -> None:
 @pytest.mark.parametrize(("name", "parameters", "gflop"), [("mien_base", 6e6, 0.45), ("mien_nano", 0.5e6, 0.05)])
 def test_our_own_nets_stay_below_their_caps(name: str, parameters: float, gflop: float) -> None:
     for classes in (7, 8):
-        net = build_model(name, classes).eval()
+        model = build_model(name, classes).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(torch.rand(1, 1, 48, 48))
-        assert sum(p.numel() for p in net.parameters()) <= parameters
+            model(torch.rand(1, 1, 48, 48))
+        assert sum(p.numel() for p in model.parameters()) <= parameters
         assert counter.get_total_flops() <= gflop * 1e9
 
 
@@ -81,27 +83,29 @@ def test_our_own_nets_stay_below_their_caps(name: str, parameters: float, gflop:
 def test_maps_lie_between_the_pictures_and_the_logits(name: str) -> None:
     """Where a net says that it is `pooled`, its head on the mean of each map gives the logits."""
     torch.manual_seed(0)
-    net = build_model(name, 5).eval()
+    model = build_model(name, 5).eval()
     faces = torch.rand(2, 1, 48, 48)
     with torch.no_grad():
-        maps_NCHW = net.maps(faces)
+        maps_NCHW = model.maps(faces)
         assert maps_NCHW.ndim == 4
-        assert torch.allclose(net(faces), net.logits(maps_NCHW).log_softmax(1), atol=1e-6)
-        if net.pooled:
-            assert isinstance(net.head, nn.Linear | nn.Conv2d)
-            weight_KC = net.head.weight.flatten(1)
+        assert torch.allclose(model(faces), model.logits(maps_NCHW).log_softmax(1), atol=1e-6)
+        if model.pooled:
+            assert isinstance(model.head, nn.Linear | nn.Conv2d)
+            weight_KC = model.head.weight.flatten(1)
             by_hand = maps_NCHW.mean((2, 3)) @ weight_KC.T
-            by_hand += 0 if net.head.bias is None else net.head.bias
-            assert torch.allclose(by_hand, net.logits(maps_NCHW), atol=1e-5)
+            by_hand += 0 if model.head.bias is None else model.head.bias
+            assert torch.allclose(by_hand, model.logits(maps_NCHW), atol=1e-5)
 
 
 def test_the_transformer_of_deep_emotion_begins_by_changing_nothing_and_then_moves_the_face() -> None:
-    net = DeepEmotion(7).eval()
+    model = DeepEmotion(7).eval()
     face = torch.rand(1, 1, 48, 48)
     with torch.no_grad():
-        assert torch.allclose(net.attend(face), face, atol=1e-5)
-        net.aim[2].bias.copy_(torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0, 0.0]))  # looks a quarter of the side to the right
-        assert torch.allclose(net.attend(face)[..., :36], face[..., 12:], atol=1e-5)
+        assert torch.allclose(model.attend(face), face, atol=1e-5)
+        model.aim[2].bias.copy_(
+            torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0, 0.0])
+        )  # looks a quarter of the side to the right
+        assert torch.allclose(model.attend(face)[..., :36], face[..., 12:], atol=1e-5)
 
 
 def test_seed_cnn_is_the_reports_net_written_out() -> None:

@@ -16,7 +16,7 @@ import pytest
 from mien.data import Dataset, sketch, write_csv
 from mien.errors import RunError
 from mien.train import Recipe, Run, out_of_fold, with_settings
-from mien.train.label_noise.scores import find_doubts, most_doubtful
+from mien.train.label_noise.scores import find_label_noise, least_self_confidence
 from mien.train.out_of_fold import folds_of
 from test_docs import write_votes
 
@@ -32,24 +32,24 @@ def spoiled(make_toy: Callable[..., Dataset]) -> Dataset:
 
 @pytest.fixture
 def quick(linear: Recipe) -> Recipe:
-    return replace(linear, optimiser="adam", lr=0.001, epochs=8)
+    return replace(linear, optimizer="adam", lr=0.001, epochs=8)
 
 
 def test_spoiled_labels_come_first_and_the_same_call_goes_on(spoiled: Dataset, quick: Recipe, tmp_path: Path) -> None:
-    doubts = out_of_fold(quick, spoiled, tmp_path, folds=2)
-    first = most_doubtful(spoiled["train"].labels_N, doubts.of(spoiled["train"].rows_N))[:14]
+    label_noise = out_of_fold(quick, spoiled, tmp_path, folds=2)
+    first = least_self_confidence(spoiled["train"].labels_N, label_noise.of(spoiled["train"].rows_N))[:14]
     assert (first < 14).mean() > 0.8
-    assert find_doubts(tmp_path / "doubts.npz").digest == doubts.digest
+    assert find_label_noise(tmp_path / "doubts.npz").digest == label_noise.digest
     fold_N = folds_of(spoiled, 2, seed=0)
     for fold in (0, 1):
         run = Run(tmp_path / f"fold{fold}")
-        np.testing.assert_array_equal(run.predictions()["val"], doubts.told_NK[fold_N == fold])
+        np.testing.assert_array_equal(run.predictions()["val"], label_noise.probs_NK[fold_N == fold])
         assert run.identity["data"]["faces"] == {
             "train": int((fold_N != fold).sum()),
             "val": int((fold_N == fold).sum()),
         }
     before = (tmp_path / "fold0" / "checkpoint.safetensors").stat().st_mtime_ns
-    assert out_of_fold(quick, spoiled, tmp_path, folds=2).digest == doubts.digest
+    assert out_of_fold(quick, spoiled, tmp_path, folds=2).digest == label_noise.digest
     assert (tmp_path / "fold0" / "checkpoint.safetensors").stat().st_mtime_ns == before
     with pytest.raises(RunError, match=r"holds a run of something else: data\.digest"):
         out_of_fold(quick, spoiled, tmp_path, folds=3)

@@ -23,7 +23,7 @@ from mien.train import Recipe, Run, train
 from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
-from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.optimizers import OPTIMIZERS
 from mien.train.processes import train_on
 from waiting import wait_until
 
@@ -49,26 +49,26 @@ def pair(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
 def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
     """The weights after an epoch of one process, which puts the two halves of each batch through the net by turns."""
     torch.manual_seed(seed)
-    net = build_model(recipe.model, 7)
-    optimiser = OPTIMISERS[recipe.optimiser](net, recipe.lr, recipe.momentum, recipe.weight_decay)
+    model = build_model(recipe.model, 7)
+    optimizer = OPTIMIZERS[recipe.optimizer](model, recipe.lr, recipe.momentum, recipe.weight_decay)
     target_NK = torch.eye(7)[torch.from_numpy(dataset["train"].labels_N)]
     split, loss_of = Faces.of(dataset["train"], torch.device("cpu"), target_NK), Loss.of(recipe, target_NK)
-    net.train()
+    model.train()
     for whole in training_batches(split, recipe, seed, 1):
         n = len(whole.x_BCHW)
         for half in (slice(0, n // 2), slice(n // 2, n)):
-            loss = loss_of(net(whole.x_BCHW[half]), whole.target_BK[half])
+            loss = loss_of(model(whole.x_BCHW[half]), whole.target_BK[half])
             (loss * (half.stop - half.start) / n).backward()
-        optimiser.step()
-        optimiser.zero_grad()
-    return {name: weight.detach() for name, weight in net.named_parameters()}
+        optimizer.step()
+        optimizer.zero_grad()
+    return {name: weight.detach() for name, weight in model.named_parameters()}
 
 
 def test_two_processes_are_one_that_normalises_halves(pair: Run, faces: Dataset, recipe: Recipe) -> None:
-    wanted, found = one_that_normalises_halves(recipe, faces, seed=5), pair.checkpoint().net
+    wanted, found = one_that_normalises_halves(recipe, faces, seed=5), pair.checkpoint().model
     apart = {name: float((found[name] - weight).abs().max()) for name, weight in wanted.items()}
     assert max(apart.values()) < 1e-5, apart
-    alone = train(recipe, faces, pair.folder.parent / "alone", seed=5, device="cpu").checkpoint().net
+    alone = train(recipe, faces, pair.folder.parent / "alone", seed=5, device="cpu").checkpoint().model
     assert (
         max(float((found[name] - alone[name]).abs().max()) for name in wanted) > 1e-4
     )  # whole batches are another net

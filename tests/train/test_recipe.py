@@ -41,7 +41,10 @@ def test_arms_differ_in_augmentation_alone() -> None:
 def test_settings_take_the_type_of_their_field() -> None:
     changed = with_settings(find_recipe("seed"), ["lr=1e-2", "epochs=3", "model=seed_cnn_eighth", "augment=flip"])
     assert (changed.lr, changed.epochs, changed.model, changed.augment) == (0.01, 3, "seed_cnn_eighth", (Flip(),))
-    assert [with_settings(changed, [f"drop_twins={word}"]).drop_twins for word in ("yes", "no")] == [True, False]
+    assert [with_settings(changed, [f"drop_duplicates={word}"]).drop_duplicates for word in ("yes", "no")] == [
+        True,
+        False,
+    ]
 
 
 def test_augmentations_as_text() -> None:
@@ -84,7 +87,7 @@ def test_augmentations_as_text() -> None:
         ("balanced_sampling=-0.1", "balanced_sampling goes from 0"),
         ("ema=1", "ema must be 0 or more and below 1"),
         ("select=test_accuracy", "select is one of last, val_accuracy, val_macro_f1, val_loss, got 'test_accuracy'"),
-        ("drop_twins=perhaps", "drop_twins is yes or no, got 'perhaps'"),
+        ("drop_duplicates=perhaps", "drop_duplicates is yes or no, got 'perhaps'"),
         ("drop_noisy=1", "drop_noisy must be 0 or more and below 1"),
         ("soften_noisy=0.1", "doubts must name the file that says which labels are noisy, got ''"),
         ("patience=3", "patience needs a measure to watch: set select to val_accuracy"),
@@ -111,8 +114,8 @@ def test_bad_settings_say_what_there_is(setting: str, says: str) -> None:
         ("lr", "0.1", "lr must be a number, got '0.1'"),
         ("lr", np.float32(0.1), "lr must be a number"),
         ("patience", np.int64(3), "patience must be a whole number"),
-        ("optimiser", ["sgd"], "optimiser must be text"),
-        ("drop_twins", 1, "drop_twins must be true or false, got 1"),
+        ("optimizer", ["sgd"], "optimiser must be text"),
+        ("drop_duplicates", 1, "drop_duplicates must be true or false, got 1"),
         ("augment", None, "augment must be a tuple of augmentations"),
         ("augment", [Flip()], "augment must be a tuple of augmentations"),
     ],
@@ -124,7 +127,7 @@ def test_values_of_another_type_are_refused_before_they_break_a_run(field: str, 
 
 def test_more_faces_than_there_are_cannot_be_dropped_and_softened() -> None:
     with pytest.raises(MienError, match=r"soften_noisy and drop_noisy, 0.6, make more than all faces, got 0.5"):
-        replace(find_recipe("seed"), doubts="x.npz", drop_noisy=0.6, soften_noisy=0.5)
+        replace(find_recipe("seed"), label_noise="x.npz", drop_noisy=0.6, soften_noisy=0.5)
 
 
 def test_unknown_recipe_lists_what_there_is() -> None:

@@ -16,7 +16,7 @@ from mien.data.dataset import TRAIN, Dataset
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.train import Recipe, Run, export, predict, train
 from mien.train.distillation import teachers_of
-from mien.train.label_noise.scores import Doubts
+from mien.train.label_noise.scores import LabelNoise
 from mien.train.loop import what_is_learned
 from mien.train.models import build_model
 from mien.train.runs.weights import Weights, find_weights
@@ -78,16 +78,16 @@ def test_resume_of_an_old_run_repeats_it_bit_for_bit(runs: dict[str, Run], voted
 def test_resume_with_other_labels_is_refused(runs: dict[str, Run], voted: Dataset, recipe: Recipe) -> None:
     other = LabelSet("ferplus8", (*FERPLUS8.names[1:], FERPLUS8.names[0]))
     wanted = json.loads(json.dumps(runs["old"].identity))
-    runs["old"].refuse_another(wanted)
+    runs["old"].check_same(wanted)
     wanted["data"]["labels"] = list(other.names)
     with pytest.raises(Exception, match=r"data\.labels is .*happiness.* there and .*happy.* here"):
-        runs["old"].refuse_another(wanted)
+        runs["old"].check_same(wanted)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predict_of_an_old_net_says_the_same(runs: dict[str, Run], voted: Dataset, kind: str) -> None:
-    told_NK = predict(source(runs, kind), voted, "val", device="cpu")
-    assert np.array_equal(told_NK, predict(runs["new"].folder, voted, "val", device="cpu"))
+    probs_NK = predict(source(runs, kind), voted, "val", device="cpu")
+    assert np.array_equal(probs_NK, predict(runs["new"].folder, voted, "val", device="cpu"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,13 +102,13 @@ def test_predict_of_an_old_net_says_the_same(runs: dict[str, Run], voted: Datase
 def test_put_into_maps_old_names_to_head_rows(
     runs: dict[str, Run], kind: str, labels: tuple[str, ...], rows: tuple[int | None, ...]
 ) -> None:
-    weights, net = find_weights(source(runs, kind)), build_model("mien_nano", len(labels))
-    fresh = {k: v.clone() for k, v in net.state_dict().items()}
-    weights.put_into(net, labels)
+    weights, model = find_weights(source(runs, kind)), build_model("mien_nano", len(labels))
+    fresh = {k: v.clone() for k, v in model.state_dict().items()}
+    weights.put_into(model, labels)
     for key in ("head.weight", "head.bias"):
         for place, row in enumerate(rows):
             wanted = fresh[key][place] if row is None else weights.tensors[key][row]
-            assert torch.equal(net.state_dict()[key][place], wanted), (key, labels[place])
+            assert torch.equal(model.state_dict()[key][place], wanted), (key, labels[place])
 
 
 def test_init_from_an_old_run_trains_as_from_a_new_one(
@@ -136,12 +136,12 @@ def test_export_of_an_old_run_has_todays_names(runs: dict[str, Run], voted: Data
 
 
 def test_doubts_recorded_in_other_spellings_are_used(toy: Dataset, small: Recipe, tmp_path: Path) -> None:
-    told_NK = np.full((len(toy[TRAIN]), 7), 1 / 7, np.float32)
+    probs_NK = np.full((len(toy[TRAIN]), 7), 1 / 7, np.float32)
     spelled = ("anger", "disgusted", "fearful", "happiness", "sadness", "surprised", "calm")
     for name, labels in (("here", toy.labels.names), ("other", spelled)):
-        Doubts(toy.digest, labels, toy[TRAIN].rows_N, told_NK).write(tmp_path / name)
+        LabelNoise(toy.digest, labels, toy[TRAIN].rows_N, probs_NK).write(tmp_path / name)
     here, other = (
-        what_is_learned(replace(small, doubts=str(tmp_path / name), drop_noisy=0.25), toy, 0)
+        what_is_learned(replace(small, label_noise=str(tmp_path / name), drop_noisy=0.25), toy, 0)
         for name in ("here", "other")
     )
     assert np.array_equal(here.dataset[TRAIN].rows_N, other.dataset[TRAIN].rows_N)

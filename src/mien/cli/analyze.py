@@ -19,7 +19,7 @@ from mien.recognition.recognizer import DEFAULT, DETECTOR
 if TYPE_CHECKING:
     from mien.recognition.inputs import Source
     from mien.recognition.output.base import Writer
-    from mien.recognition.output.resume import Reading
+    from mien.recognition.output.resume import RecordedOptions
     from mien.recognition.recognizer import Recognizer
 
 FEW = 3  # pictures that are told at length
@@ -103,10 +103,10 @@ def _here(
 
     places = {} if annotate is None else meant.places(sources, annotate)
     if out is not None:
-        meant.refuse_to_overwrite(sources, out, places.values())
+        meant.check_not_overwriting(sources, out, places.values())
     reader = load(**options)
     reading = None if out is None else _reading(reader, options["threshold"])
-    writer = open_writer(form, reader.labels.names, out=out, go_on=resume, brief=len(sources) > FEW, reading=reading)
+    writer = open_writer(form, reader.labels.names, out=out, append=resume, brief=len(sources) > FEW, reading=reading)
     with stoppable(_kept(writer, resume)), writer:
         unread = _run(reader, writer, sources, places)
     if unread:
@@ -138,11 +138,13 @@ def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int
     return [_sample(beside=named), *named] if sample else named
 
 
-def _reading(reader: Recognizer, threshold: float) -> Reading:
-    from mien.recognition.output.resume import Reading
+def _reading(reader: Recognizer, threshold: float) -> RecordedOptions:
+    from mien.recognition.output.resume import RecordedOptions
 
     pipeline = reader.pipeline
-    return Reading(pipeline.model_name, pipeline.detector.name, threshold, pipeline.min_confidence, pipeline.max_faces)
+    return RecordedOptions(
+        pipeline.model_name, pipeline.detector.name, threshold, pipeline.min_confidence, pipeline.max_faces
+    )
 
 
 def _format(name: str | None, out: Path | None, resume: bool) -> str:
@@ -170,7 +172,7 @@ def _kept(writer: Writer, resume: bool) -> str:
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
     """Read all that is not done; gives how many pictures could not be read, now or before."""
     from mien.cli.progress import ReadingBar
-    from mien.errors import PictureError
+    from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated
     from mien.recognition.results import as_text
 
@@ -181,8 +183,8 @@ def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict
             if source.name in places and not analysis.error:
                 try:
                     write_annotated(reader, source, analysis, places[source.name])
-                except PictureError as why:  # it has changed in the meantime
-                    analysis = replace(analysis, faces=(), error=str(why))
+                except ImageError as error:  # it has changed in the meantime
+                    analysis = replace(analysis, faces=(), error=str(error))
             writer.write(analysis)
             unread += bool(analysis.error)
             bar.step(len(analysis.faces))

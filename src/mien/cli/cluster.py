@@ -37,13 +37,13 @@ def on_cluster(
             "--ray reads one folder, pattern or table into a folder: mien analyze SOURCE --ray ADDRESS --out DEST"
         )
     again = "the same command goes on" if resume else "the same command with --resume goes on"
-    unread = pictures = 0
+    unread = images = 0
     going = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
     kept = f"the partitions that were done are kept in {out}; {again}"
     with stoppable(kept), closing(going), ReadingBar(0, None, shown=True) as bar:
         for plan, done in going:
-            pictures, unread = plan.pictures, unread + done.unread
-            bar.step(done.faces, pictures=done.pictures, of=plan.pictures)
+            images, unread = plan.images, unread + done.unread
+            bar.step(done.faces, images=done.images, of=plan.images)
     if unread:
-        tell_unread(unread, pictures)
+        tell_unread(unread, images)
         raise typer.Exit(1)

@@ -12,18 +12,18 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.output import refuse_unwritable, stoppable, tell_written, write, write_json
+from mien.cli.output import check_writable, stoppable, tell_written, write, write_json
 from mien.cli.progress import StepBar
-from mien.cli.target import Subject, find_subject, open_net
+from mien.cli.target import Subject, find_subject, open_predictor
 from mien.errors import MienError, ModelError
 from mien.labels import same_classes
 
 if TYPE_CHECKING:
     from mien.data import Split
-    from mien.evaluation import Examination
-    from mien.evaluation.predictor import Net
+    from mien.evaluation import EvaluationReport
+    from mien.evaluation.predictor import Predictor
 
-Judged = Annotated[
+Evaluated = Annotated[
     str,
     typer.Argument(
         help="A shipped net's name, a net's folder or file, the folder of a run, a file of weights, or predictions "
@@ -33,7 +33,7 @@ Judged = Annotated[
 
 
 def evaluate(
-    model: Judged,
+    model: Evaluated,
     data: Data,
     split: Annotated[str, typer.Option(help="train, val or test.")],
     votes: Votes = None,
@@ -67,54 +67,54 @@ def evaluate(
 ) -> None:
     """Judge a trained net, or the predictions of any package, on one split."""
     from mien.data import load
-    from mien.evaluation import Examination, update_card
+    from mien.evaluation import EvaluationReport, update_card
 
-    _refuse(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
-    refuse_unwritable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
+    _check(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
+    check_writable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
     dataset = load(data, votes=votes)
     asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
-    _refuse_figures(dataset[split], [option for option, value in asked.items() if value])
+    _check_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
-        update_card.refuse_card(model, dataset, split)
+        update_card.check_card(model, dataset, split)
     subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
         _save(subject, predictions)
-    if subject.judgement is None:
+    if subject.model_evaluation is None:
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
         tell_written(predictions)
         return
-    found = Examination(subject.judgement)
+    found = EvaluationReport(subject.model_evaluation)
     if robustness or detector:
-        others = {name: open_net(name, device=device, tta=tta) for name in beside or []}
-        found = _examined(found, subject, others, split, robustness=robustness, detector=detector)
+        others = {name: open_predictor(name, device=device, tta=tta) for name in beside or []}
+        found = _full_report(found, subject, others, split, robustness=robustness, detector=detector)
     _show(found)
     _keep(found, json_file, page, predictions)
     if card:
-        update_card.fill_card(model, subject.judgement)
+        update_card.fill_card(model, subject.model_evaluation)
         typer.echo(f"the figures are on the card of {model}")
 
 
 def _save(subject: Subject, file: Path) -> None:
     array = io.BytesIO()
-    np.save(array, subject.told_NK)
+    np.save(array, subject.probs_NK)
     write(file, array.getvalue())
 
 
-def _keep(found: Examination, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
+def _keep(found: EvaluationReport, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
     """Write the figures, and say where they and the probabilities, which are written already, lie."""
-    from mien.evaluation.report.full_report_page import examination_page
+    from mien.evaluation.report.full_report_page import full_report_page
 
     if json_file is not None:
         write_json(json_file, found.to_dict())
     if page is not None:
-        write(page, examination_page(found).encode())
+        write(page, full_report_page(found).encode())
     tell_written(json_file, page, predictions)
 
 
-def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
+def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
     from mien.evaluation.predictions_file import is_predictions
-    from mien.evaluation.report.style import refuse_without_plots
-    from mien.model import is_net
+    from mien.evaluation.report.style import require_plots
+    from mien.model import is_model
 
     if beside and not robustness:
         raise MienError("--beside names nets whose robustness is measured too, so it needs --robustness")
@@ -126,36 +126,42 @@ def _refuse(model: str, *, robustness: bool, detector: bool, beside: list[str], 
             raise MienError(
                 f"{name} says nothing of other pictures, which --robustness and --detector need; give a net"
             )
-    if card and (is_predictions(model) or not is_net(model)):
+    if card and (is_predictions(model) or not is_model(model)):
         raise ModelError(f"{model} has no card to write to; a run gets one by: mien export")
     if page is not None:
-        refuse_without_plots()
+        require_plots()
 
 
-def _refuse_figures(faces: Split, asked: list[str]) -> None:
+def _check_figures(faces: Split, asked: list[str]) -> None:
     if asked and not faces.has_truth:
         raise MienError(f"{faces.name} has no labels, so there are no figures; leave out: {', '.join(asked)}")
 
 
-def _examined(
-    found: Examination, subject: Subject, others: dict[str, Net], split: str, *, robustness: bool, detector: bool
-) -> Examination:
+def _full_report(
+    found: EvaluationReport,
+    subject: Subject,
+    others: dict[str, Predictor],
+    split: str,
+    *,
+    robustness: bool,
+    detector: bool,
+) -> EvaluationReport:
     from mien.evaluation import examine
     from mien.evaluation.full_report import steps
 
     assert subject.truth is not None, "a net with a judgement has a truth"
     assert subject.ask is not None, "and can be asked"
-    for name, net in others.items():
-        if not same_classes(net.labels, subject.truth.labels.names):
+    for name, model in others.items():
+        if not same_classes(model.labels, subject.truth.labels.names):
             raise MienError(f"{name} and {subject.name} tell other classes apart, so they cannot stand side by side")
     faces = subject.truth[split]
-    nets = {subject.name: subject.ask, **{name: net.ask for name, net in others.items()}}
+    models = {subject.name: subject.ask, **{name: model.ask for name, model in others.items()}}
     bar = StepBar("altered", steps(faces, robustness=robustness, detector=detector))
     with stoppable("no figures are written"), bar:
-        return examine(found, nets, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step)
+        return examine(found, models, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step)
 
 
-def _show(found: Examination) -> None:
+def _show(found: EvaluationReport) -> None:
     from mien.evaluation.report.terminal import (
         confusion_table,
         detector_table,
@@ -165,13 +171,13 @@ def _show(found: Examination) -> None:
         robustness_table,
     )
 
-    official = found.judgement.official
+    official = found.model_evaluation.official
     tables = [evaluation_table(official), confusion_table(official)]
-    if len(found.judgement.evaluations) > 1:
-        tables.insert(0, judgement_table(found.judgement))
-    tables.append(refusal_table(found.judgement))
+    if len(found.model_evaluation.evaluations) > 1:
+        tables.insert(0, judgement_table(found.model_evaluation))
+    tables.append(refusal_table(found.model_evaluation))
     if found.robustness:
         tables.append(robustness_table(found.robustness))
-    if found.looped is not None:
-        tables.append(detector_table(found.looped))
+    if found.detector_loop is not None:
+        tables.append(detector_table(found.detector_loop))
     Console().print(*tables, sep="\n\n")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.output import refuse_unwritable, tell_written, write, write_json
+from mien.cli.output import check_writable, tell_written, write, write_json
 from mien.cli.target import find_entry
 from mien.errors import MienError
 
@@ -41,14 +41,14 @@ def judge(
     """Judge the predictions of several packages on the same faces, each against the first."""
     from mien import evaluation as room
     from mien.data import load
-    from mien.evaluation.report.benchmark_page import contest_page
-    from mien.evaluation.report.style import refuse_without_plots
-    from mien.evaluation.report.terminal import contest_tables
+    from mien.evaluation.report.benchmark_page import benchmark_page
+    from mien.evaluation.report.style import require_plots
+    from mien.evaluation.report.terminal import benchmark_tables
 
     named = [_named(word) for word in packages]
-    refuse_unwritable(json_file, page, read=[data, votes, *(model for _, model in named)])
+    check_writable(json_file, page, read=[data, votes, *(model for _, model in named)])
     if page is not None:
-        refuse_without_plots()
+        require_plots()
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
     if not dataset[split].labelled:
@@ -56,14 +56,14 @@ def judge(
     entries = [
         find_entry(model, dataset, split, name=name, device=device, columns=columns.get(name)) for name, model in named
     ]
-    found = room.contest(entries, dataset, split, strict=strict)
-    Console().print(*contest_tables(found), sep="\n")
-    for sentence in found.doubts:
+    found = room.benchmark(entries, dataset, split, strict=strict)
+    Console().print(*benchmark_tables(found), sep="\n")
+    for sentence in found.contamination:
         typer.echo(f"implausible: {sentence}")
     if json_file is not None:
         write_json(json_file, found.to_dict())
     if page is not None:
-        write(page, contest_page(found).encode())
+        write(page, benchmark_page(found).encode())
     tell_written(json_file, page)
 
 

@@ -28,11 +28,11 @@ def write(file: Path, content: bytes) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_file(file, [content])
-    except OSError as why:
-        raise MienError(f"cannot write {file}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot write {file}: {error.strerror}") from None
 
 
-def refuse_unwritable(*files: Path | None, read: Iterable[str | Path | None] = ()) -> None:
+def check_writable(*files: Path | None, read: Iterable[str | Path | None] = ()) -> None:
     """`MienError` where a file could not be written: said before a command works for an hour, and not after it.
 
     Args:
@@ -43,20 +43,20 @@ def refuse_unwritable(*files: Path | None, read: Iterable[str | Path | None] = (
     for file in files:
         if file is None:
             continue
-        _refuse(file)
+        _check(file)
         where = os.path.realpath(file)
         if where in taken:
             raise MienError(f"cannot write {file}: it {taken[where]}; name another file")
         taken[where] = "is named twice"
 
 
-def _refuse(file: Path) -> None:
+def _check(file: Path) -> None:
     try:
         file.lstat()
     except (FileNotFoundError, NotADirectoryError):
         pass  # the folder above it is looked at below
-    except OSError as why:
-        raise MienError(f"cannot write {file}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot write {file}: {error.strerror}") from None
     if file.is_dir():
         raise MienError(f"cannot write {file}: it is a folder")
     above = next(folder for folder in file.absolute().parents if folder.exists())
@@ -87,13 +87,13 @@ def stoppable(kept: str) -> Iterator[None]:
     usual = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-    except KeyboardInterrupt as why:
-        by = signal.SIGTERM if isinstance(why, _Terminated) else signal.SIGINT
+    except KeyboardInterrupt as error:
+        by = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
         raise Stopped(f"stopped; {kept}", by) from None
     finally:
         signal.signal(signal.SIGTERM, usual)
 
 
-def tell_unread(unread: int, pictures: int) -> None:
+def tell_unread(unread: int, images: int) -> None:
     """Say on stderr how many could not be read."""
-    typer.echo(f"mien: {unread:,} of {pictures:,} pictures could not be read; their rows say why", err=True)
+    typer.echo(f"mien: {unread:,} of {images:,} pictures could not be read; their rows say why", err=True)

@@ -27,7 +27,7 @@ class ReadingBar:
         results_seen = console is not None and console.is_terminal
         self._console = console if console is not None and results_seen else Console(stderr=True)
         self._shown = shown and self._console.is_terminal and (results_seen or not sys.stdout.isatty())
-        self._total, self._pictures, self._faces = total, 0, 0
+        self._total, self._images, self._faces = total, 0, 0
         self._bar = Progress(
             TextColumn("reading"),
             BarColumn(),
@@ -47,20 +47,20 @@ class ReadingBar:
         self._bar.start()
         return self
 
-    def step(self, faces: int, *, pictures: int = 1, of: int | None = None) -> None:
+    def step(self, faces: int, *, images: int = 1, of: int | None = None) -> None:
         """A picture is read, or several; `of` how many there are, where that was not known at first."""
-        self._pictures, self._faces = self._pictures + pictures, self._faces + faces
+        self._images, self._faces = self._images + images, self._faces + faces
         self._total = self._total if of is None else of
-        self._bar.update(self._task, advance=pictures, total=self._total, rate=f"{self._rate():.0f} pictures/s")
+        self._bar.update(self._task, advance=images, total=self._total, rate=f"{self._rate():.0f} pictures/s")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
         if self._shown:
-            told = f"{self._pictures:,} of {self._total:,} pictures, {self._faces:,} faces"
+            told = f"{self._images:,} of {self._total:,} pictures, {self._faces:,} faces"
             self._console.print(f"{told}, {self._rate():.0f} pictures/s", highlight=False)
 
     def _rate(self) -> float:
-        return self._pictures / max(time.perf_counter() - self._began, 1e-9)
+        return self._images / max(time.perf_counter() - self._began, 1e-9)
 
 
 class StepBar:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from mien.data import Dataset
     from mien.evaluation.comparison.benchmark import Entry
-    from mien.evaluation.predictor import Net
-    from mien.evaluation.protocols import Judgement
+    from mien.evaluation.predictor import Predictor
+    from mien.evaluation.protocols import ModelEvaluation
     from mien.evaluation.robustness import Ask
     from mien.imaging.crop import CropRule
     from mien.labels import LabelSet
@@ -26,7 +26,7 @@ class Subject:
 
     Attributes:
         name: for titles.
-        told_NK: probabilities of all faces that it was asked for, float32 [N,K].
+        probs_NK: probabilities of all faces that it was asked for, float32 [N,K].
         judgement: what they are worth; None where nothing is known of the faces.
         truth: the data as a net is judged on it; None likewise, and for a file.
         rule: how faces are cut out for it.
@@ -34,8 +34,8 @@ class Subject:
     """
 
     name: str
-    told_NK: NDArray[np.float32]
-    judgement: Judgement | None
+    probs_NK: NDArray[np.float32]
+    model_evaluation: ModelEvaluation | None
     truth: Dataset | None
     rule: CropRule
     ask: Ask | None
@@ -62,14 +62,14 @@ def find_subject(
         MienError: it cannot be found or read, or does not fit the data.
     """
     from mien.evaluation.predictions_file import is_predictions
-    from mien.evaluation.protocols import judge_net, truth_for
+    from mien.evaluation.protocols import evaluate_predictor, truth_for
 
-    _refuse(model, columns)
+    _check(model, columns)
     if is_predictions(model):
         return _file(model, dataset, split, tta, columns, strict)
-    net = open_net(model, device=device, tta=tta)
-    told_NK, found = judge_net(net, dataset, split, name=model, strict=strict)
-    return Subject(model, told_NK, found, truth_for(net, dataset, split), net.rule, net.ask)
+    predictor = open_predictor(model, device=device, tta=tta)
+    probs_NK, found = evaluate_predictor(predictor, dataset, split, name=model, strict=strict)
+    return Subject(model, probs_NK, found, truth_for(predictor, dataset, split), predictor.rule, predictor.ask)
 
 
 def find_entry(
@@ -87,32 +87,32 @@ def find_entry(
         MienError: as `find_subject`.
     """
     from mien.evaluation.comparison.benchmark import Entry
-    from mien.evaluation.predictions_file import is_predictions, told_by_file
+    from mien.evaluation.predictions_file import is_predictions, predict_by_file
     from mien.evaluation.protocols import chosen_of
 
-    _refuse(model, columns)
+    _check(model, columns)
     if is_predictions(model):
-        return Entry(name, *told_by_file(model, dataset, split, columns=columns))
-    net = open_net(model, device=device)
-    told_NK = net.ask(dataset[split].pixels_NHW)
-    return Entry(name, _of_data(net.labels, dataset), told_NK, chosen_of(net, dataset, split))
+        return Entry(name, *predict_by_file(model, dataset, split, columns=columns))
+    predictor = open_predictor(model, device=device)
+    probs_NK = predictor.ask(dataset[split].pixels_NHW)
+    return Entry(name, _of_data(predictor.labels, dataset), probs_NK, chosen_of(predictor, dataset, split))
 
 
-def open_net(model: str, *, device: str = "auto", tta: str = "none") -> Net:
+def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Predictor:
     """A net as a file, or weights; raises as `find_subject`."""
     from mien import model as files
-    from mien.evaluation.predictor import Net
+    from mien.evaluation.predictor import Predictor
 
-    if not files.is_net(model):
-        from mien.train.predict import as_net
+    if not files.is_model(model):
+        from mien.train.predict import as_predictor
 
-        return as_net(model, device=device, tta=tta)
+        return as_predictor(model, device=device, tta=tta)
     if device not in ("auto", "cpu"):
         raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
-    return Net.of(files.load(model), tta)
+    return Predictor.of(files.load(model), tta)
 
 
-def _refuse(model: str, columns: str | None) -> None:
+def _check(model: str, columns: str | None) -> None:
     from mien.evaluation.predictions_file import is_predictions
 
     if columns is not None and not is_predictions(model):
@@ -120,13 +120,13 @@ def _refuse(model: str, columns: str | None) -> None:
 
 
 def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> Subject:
-    from mien.evaluation import judge_predictions
+    from mien.evaluation import evaluate_predictions
     from mien.imaging.crop import MEASURED
 
     if tta != "none":
         raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
-    told_NK, judgement = judge_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
-    return Subject(file, told_NK, judgement, None, MEASURED, None)
+    probs_NK, model_evaluation = evaluate_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
+    return Subject(file, probs_NK, model_evaluation, None, MEASURED, None)
 
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:

@@ -29,7 +29,7 @@ def train(
         int, typer.Option(metavar="N", help="How many to train on, each with its part of every batch.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
-    drop_twins: Annotated[
+    drop_duplicates: Annotated[
         bool, typer.Option("--drop-twins", help="Leave out training faces that are near-twins of faces judged.")
     ] = False,
     settings: Settings = None,
@@ -39,7 +39,7 @@ def train(
     from mien.data import load
     from mien.train.processes import train_on
 
-    dropped = ["drop_twins=yes"] if drop_twins else []
+    dropped = ["drop_duplicates=yes"] if drop_duplicates else []
     chosen = room.with_settings(room.find_recipe(recipe), [*(settings or []), *dropped])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
@@ -49,7 +49,7 @@ def train(
     there, met = len(faces["train"]), run.identity["data"]["faces"]["train"]
     if met < there:
         typer.echo(f"learned from {met:,} of {there:,} training faces; the recipe left out the others")
-    done, judged = len(run.history), run.judged_epoch
+    done, judged = len(run.history), run.selected_epoch
     if judged < done:
         typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")
     if done < chosen.epochs:

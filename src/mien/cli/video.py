@@ -21,8 +21,8 @@ from mien.recognition.results import SMOOTH
 
 if TYPE_CHECKING:
     from mien.recognition.results import VideoFrame
-    from mien.recognition.video.people import Persons
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.people import People
+    from mien.recognition.video.reader import VideoReader
 
 
 def video(
@@ -55,18 +55,20 @@ def video(
 ) -> None:
     """Read the faces in a video: who is there when, and what they express."""
     from mien.recognition import load
-    from mien.recognition.video.people import Persons
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.people import People
+    from mien.recognition.video.reader import VideoReader
 
     written = [str(path) for path in (annotate, out, srt, timeline) if path is not None]
     notes: list[str] = []
-    with Clip(file, max_pixels=max_pixels) as clip:  # before the nets are loaded: what is no video is told at once
+    with VideoReader(
+        file, max_pixels=max_pixels
+    ) as clip:  # before the nets are loaded: what is no video is told at once
         bar = VideoBar(clip)
     reader = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
         max_faces=max_faces, max_pixels=max_pixels,
     )  # fmt: skip
-    persons = Persons(reader.labels.names)
+    persons = People(reader.labels.names)
     frames = reader.analyze_video(
         file, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
         longest_side=longest_side, on_note=notes.append,
@@ -84,7 +86,7 @@ def video(
         raise typer.Exit(1)
 
 
-def _tell(persons: Persons, written: list[str]) -> None:
+def _tell(persons: People, written: list[str]) -> None:
     from mien.recognition.video.summary import clock, persons_table
 
     console = Console(highlight=False)
@@ -100,7 +102,7 @@ def _tell(persons: Persons, written: list[str]) -> None:
 class VideoBar:
     """How much of a video is read, how fast, and how long still; on stderr, silent where nobody would see it."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: VideoReader) -> None:
         console = Console(stderr=True)
         self._seconds, self._frames = clip.seconds, 0
         self._bar = Progress(

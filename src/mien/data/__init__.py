@@ -13,7 +13,7 @@ from mien.data.load import load  # at once: a module of the same name would take
 
 if TYPE_CHECKING:
     from mien.data.dataset import Dataset, Split
-    from mien.data.duplicates import near_twins
+    from mien.data.duplicates import find_near_duplicates
     from mien.data.previews import class_histogram_png, sample_sheet
     from mien.data.synthetic import sketch, write_csv
     from mien.data.votes import by_majority
@@ -23,8 +23,8 @@ __all__ = [
     "Split",
     "by_majority",
     "class_histogram_png",
+    "find_near_duplicates",
     "load",
-    "near_twins",
     "sample_sheet",
     "sketch",
     "write_csv",
@@ -38,7 +38,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             "Split": "mien.data.dataset",
             "by_majority": "mien.data.votes",
             "class_histogram_png": "mien.data.previews",
-            "near_twins": "mien.data.duplicates",
+            "find_near_duplicates": "mien.data.duplicates",
             "sample_sheet": "mien.data.previews",
             "sketch": "mien.data.synthetic",
             "write_csv": "mien.data.synthetic",

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import NO_LABEL, SPLITS, TRAIN, Dataset, Split
-from mien.data.duplicates import near_twins
+from mien.data.duplicates import find_near_duplicates
 
 
 @dataclass(frozen=True)
-class NearTwins:
+class NearDuplicates:
     """Faces that are one picture, bytes apart: counts by pair of splits, `val in train`, or `val in val` within one.
 
     Attributes:
@@ -25,7 +25,7 @@ class NearTwins:
 
     faces: dict[str, dict[str, int]]
     mirrored: dict[str, int]
-    disputed: dict[str, int]
+    contradicted: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Audit:
     flat: tuple[int, ...]
     redundant: dict[str, int]
     across: dict[str, int]
-    disputed: dict[str, tuple[tuple[int, ...], ...]]
-    near: NearTwins | None = None
+    contradicted: dict[str, tuple[tuple[int, ...], ...]]
+    near: NearDuplicates | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Every finding as JSON types."""
@@ -68,7 +68,7 @@ class Audit:
             "flat": list(self.flat),
             "redundant": self.redundant,
             "across": self.across,
-            "disputed": {split: [list(rows) for rows in groups] for split, groups in self.disputed.items()},
+            "contradicted": {split: [list(rows) for rows in groups] for split, groups in self.contradicted.items()},
             "near": None if self.near is None else asdict(self.near),
         }
 
@@ -77,7 +77,7 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
     """Look through all faces of `dataset`.
 
     Args:
-        near: look for near-twins too: half a minute for FER2013, the first time (`twins.near_twins`).
+        near: look for near-twins too: half a minute for FER2013, the first time (`duplicates.find_near_duplicates`).
     """
     there = [dataset[s] for s in SPLITS if s in dataset]
     groups = {split.name: _groups(split) for split in there}
@@ -99,12 +99,12 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
             for i, later in enumerate(there)
             for earlier in there[:i]
         },
-        disputed={split.name: _disputed(split, groups[split.name]) for split in there},
+        contradicted={split.name: _disputed(split, groups[split.name]) for split in there},
         near=_near(dataset, there) if near else None,
     )
 
 
-def without_twins(dataset: Dataset, split: str, *, near: bool = False) -> NDArray[np.bool_]:
+def without_duplicates(dataset: Dataset, split: str, *, near: bool = False) -> NDArray[np.bool_]:
     """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a net cannot know by heart.
 
     Args:
@@ -116,34 +116,39 @@ def without_twins(dataset: Dataset, split: str, *, near: bool = False) -> NDArra
     faces, train = dataset[split], dataset[TRAIN]
     learned = set(_groups(train))
     keep_N = np.array([face.tobytes() not in learned for face in faces.pixels_NHW], bool)
-    return keep_N & ~near_twins(dataset).hit(faces, train) if near else keep_N
+    return keep_N & ~find_near_duplicates(dataset).hit(faces, train) if near else keep_N
 
 
-def copies_of_judged(dataset: Dataset) -> NDArray[np.bool_]:
+def copies_of_evaluated(dataset: Dataset) -> NDArray[np.bool_]:
     """Which training faces have a twin, byte-identical or near, in another split, bool [N].
 
     Raises:
         MissingSplit: `dataset` lacks a training split.
     """
     train, others = dataset[TRAIN], [split for name, split in dataset.splits.items() if name != TRAIN]
-    twins, judged = near_twins(dataset), {face.tobytes() for other in others for face in other.pixels_NHW}
+    duplicates, judged = (
+        find_near_duplicates(dataset),
+        {face.tobytes() for other in others for face in other.pixels_NHW},
+    )
     copied_N = np.array([face.tobytes() in judged for face in train.pixels_NHW], bool)
     for other in others:
-        copied_N |= twins.hit(train, other)
+        copied_N |= duplicates.hit(train, other)
     return copied_N
 
 
-def _near(dataset: Dataset, there: list[Split]) -> NearTwins:
-    twins, names = near_twins(dataset), dataset.labels.names
+def _near(dataset: Dataset, there: list[Split]) -> NearDuplicates:
+    duplicates, names = find_near_duplicates(dataset), dataset.labels.names
     label_of = {row: label for split in there for row, label in zip(split.rows_N, split.labels_N, strict=True)}
-    faces, mirrored, disputed = {}, {}, {}
+    faces, mirrored, contradicted = {}, {}, {}
     for i, later in enumerate(there):
         for earlier in there[: i + 1]:
-            pair, found = f"{later.name} in {earlier.name}", twins.between(later, earlier)
-            faces[pair] = _counts(later.labels_N[twins.hit(later, earlier)], names)
+            pair, found = f"{later.name} in {earlier.name}", duplicates.between(later, earlier)
+            faces[pair] = _counts(later.labels_N[duplicates.hit(later, earlier)], names)
             mirrored[pair] = int(found.mirrored_P.sum())
-            disputed[pair] = sum(bool(label_of[a] != label_of[b]) for a, b in zip(found.a_P, found.b_P, strict=True))
-    return NearTwins(faces, mirrored, disputed)
+            contradicted[pair] = sum(
+                bool(label_of[a] != label_of[b]) for a, b in zip(found.a_P, found.b_P, strict=True)
+            )
+    return NearDuplicates(faces, mirrored, contradicted)
 
 
 def _groups(split: Split) -> dict[bytes, list[int]]:

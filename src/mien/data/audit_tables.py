@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from mien.data.audit import Audit, NearTwins
+from mien.data.audit import Audit, NearDuplicates
 
 SHOWN_ROWS = 12  # of a list of rows; the JSON has them all
 
@@ -53,13 +53,13 @@ def _findings(found: Audit) -> Table:
         table.add_row(f"{inner} faces with a byte-identical twin in {outer}", f"{count:,}", "")
     for split, count in found.redundant.items():
         table.add_row(f"redundant copies within {split}", f"{count:,}", "")
-    for split, groups in found.disputed.items():
+    for split, groups in found.contradicted.items():
         firsts = tuple(rows[0] for rows in groups)
         table.add_row(f"groups of twins with different labels in {split}", f"{len(groups):,}", _some(firsts))
     return table
 
 
-def _near(near: NearTwins) -> Table:
+def _near(near: NearDuplicates) -> Table:
     """Columns for pairs of splits, a row for each class of the first."""
     table = Table(
         title="Faces with a near-twin: one picture, cut, sized, stored, lit or mirrored anew, or byte-identical",
@@ -73,7 +73,7 @@ def _near(near: NearTwins) -> Table:
     table.add_section()
     table.add_row("all", *(f"{sum(counts.values()):,}" for counts in near.faces.values()), style="bold")
     table.add_row("mirrored pairs", *(f"{near.mirrored[pair]:,}" for pair in near.faces))
-    table.add_row("pairs of two labels", *(f"{near.disputed[pair]:,}" for pair in near.faces))
+    table.add_row("pairs of two labels", *(f"{near.contradicted[pair]:,}" for pair in near.faces))
     return table
 
 

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from mien import files
 from mien.data import cache
 from mien.data.dataset import SPLITS, Dataset, Split
-from mien.data.near_duplicates import COARSE, LEAST, MIDDLE, MOVED, SIZES, alike
+from mien.data.near_duplicates import COARSE, LEAST, MIDDLE, MOVED, SIZES, near_duplicate_pairs
 
 # Under which pairs are kept; another way of looking finds others.
 _KIND = f"twins 1 {LEAST} {COARSE} {MIDDLE} {MOVED} {SIZES}"
 
 
 @dataclass(frozen=True, eq=False)
-class Twins:
+class NearDuplicateTable:
     """Pairs of faces of one data set that are one picture.
 
     Attributes:
@@ -43,11 +43,11 @@ class Twins:
     def __len__(self) -> int:
         return len(self.a_P)
 
-    def between(self, one: Split, other: Split) -> Twins:
+    def between(self, one: Split, other: Split) -> NearDuplicateTable:
         """The pairs of a face of `one` with a face of `other`; within one split where both are the same."""
         a_in, b_in = np.isin(self.a_P, one.rows_N), np.isin(self.b_P, other.rows_N)
         hit_P = a_in & b_in | np.isin(self.a_P, other.rows_N) & np.isin(self.b_P, one.rows_N)
-        return Twins(self.a_P[hit_P], self.b_P[hit_P], self.mirrored_P[hit_P], self.correlation_P[hit_P])
+        return NearDuplicateTable(self.a_P[hit_P], self.b_P[hit_P], self.mirrored_P[hit_P], self.correlation_P[hit_P])
 
     def hit(self, one: Split, other: Split) -> NDArray[np.bool_]:
         """Which faces of `one` have a twin in `other`, bool [N]."""
@@ -55,7 +55,7 @@ class Twins:
         return np.isin(one.rows_N, np.concatenate([pairs.a_P, pairs.b_P]))
 
 
-def near_twins(dataset: Dataset, *, keep: bool = True) -> Twins:
+def find_near_duplicates(dataset: Dataset, *, keep: bool = True) -> NearDuplicateTable:
     """All near-twins in `dataset`, byte-identical ones among them, but for pictures of one grey.
 
     Args:
@@ -67,12 +67,12 @@ def near_twins(dataset: Dataset, *, keep: bool = True) -> Twins:
     file = _file(faces_NHW) if keep else None
     table = _kept(file, len(rows_N)) if file else None
     if table is None:
-        pairs = alike(faces_NHW)
+        pairs = near_duplicate_pairs(faces_NHW)
         table = np.stack([pairs.a_P, pairs.b_P, pairs.mirrored_P, pairs.correlation_P]).astype(np.float64)
         if file:
             _keep(file, table)
     a_P, b_P = table[:2].astype(np.int64)
-    return Twins(rows_N[a_P], rows_N[b_P], table[2] > 0, table[3].astype(np.float32))
+    return NearDuplicateTable(rows_N[a_P], rows_N[b_P], table[2] > 0, table[3].astype(np.float32))
 
 
 def _file(faces_NHW: NDArray[np.uint8]) -> Path | None:

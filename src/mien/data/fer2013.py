@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mien.data import cache as cached
 from mien.data.dataset import NO_LABEL, SIDE, SPLITS, TEST, TRAIN, USAGE, Dataset, Split
 from mien.data.fer2013_pixels import fault, read_batch, shown
-from mien.data.row_errors import Offenders, unreadable
+from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
 from mien.labels import FER7
 
@@ -62,8 +62,8 @@ def read_csv(path: Path, *, cache: bool = True) -> Dataset:
             kept = _parse(path)
             if cache and cached.Key.of(path) == before:  # else it was written to while we read
                 cached.keep(before, *kept)
-    except OSError as why:
-        raise unreadable(path, why) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     md5, splits = kept
     return Dataset("fer2013", path, md5, FER7, splits, KNOWN.get(md5))
 
@@ -107,7 +107,7 @@ class _Rows:
 def _parse(path: Path) -> tuple[str, dict[str, Split]]:
     """MD5 and splits of `path`, read from its first byte to its last."""
     _let_memory_stay()
-    faults = Offenders(path, "row")
+    faults = RowErrors(path, "row")
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb", buffering=1 << 20) as file:
         header = file.readline(_LONGEST)
@@ -129,7 +129,7 @@ def _parse(path: Path) -> tuple[str, dict[str, Split]]:
     return digest.hexdigest(), faces.splits()
 
 
-def _batches(file: BinaryIO, columns: _Columns, digest: hashlib._Hash, faults: Offenders) -> Iterator[_Rows]:
+def _batches(file: BinaryIO, columns: _Columns, digest: hashlib._Hash, faults: RowErrors) -> Iterator[_Rows]:
     """Cut the lines into fields; up to `_BATCH` rows at a time, with no gap between them.
 
     A line that cannot be cut goes to `faults` and ends its batch.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import USAGE, Dataset
-from mien.data.row_errors import Offenders, unreadable
+from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
 from mien.labels import FERPLUS_COLUMNS
 
@@ -36,7 +36,7 @@ def with_votes(dataset: Dataset, path: Path) -> Dataset:
             f"{path}: has {len(votes_RV):,} rows of votes, but {dataset.source} has {rows:,} faces; "
             "the two are joined by row, so they must hold the same rows in the same order"
         )
-    faults = Offenders(path, "row")
+    faults = RowErrors(path, "row")
     for name, split in dataset.splits.items():
         for row in split.rows_N[usages_R[split.rows_N] != name]:
             faults.add(int(row), f"votes for the split {usages_R[row]}, but {dataset.source} has a {name} face there")
@@ -50,8 +50,8 @@ def _read(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
-    except OSError as why:
-        raise unreadable(path, why) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (UnicodeDecodeError, csv.Error):
         raise DataError(f"{path}: is not text, expected a csv with the header {','.join(_HEADER)}") from None
     if not lines:
@@ -63,7 +63,7 @@ def _read(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
     where = [header.index(name.lower()) for name in FERPLUS_COLUMNS]
     usage = header.index("usage")
 
-    faults = Offenders(path, "row")
+    faults = RowErrors(path, "row")
     usages_R: list[str] = []
     votes_RV = np.zeros((len(lines) - 1, len(FERPLUS_COLUMNS)), np.uint8)
     for row, line in enumerate(lines[1:]):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.holdout import held_out
-from mien.data.row_errors import Offenders, unreadable
+from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
 from mien.labels import FER7, LabelSet, label_set_for, usual_name
 from mien.threads import asked
@@ -39,9 +39,9 @@ HELD_OUT = (
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
 
-def is_picture_folder(path: Path) -> bool:
+def is_image_folder(path: Path) -> bool:
     """Whether `path` has a folder inside that is named like a split or has pictures of its own."""
-    return path.is_dir() and any(f.name in SPLIT_FOLDERS or _has_pictures(f) for f in _folders(path))
+    return path.is_dir() and any(f.name in SPLIT_FOLDERS or _has_images(f) for f in _folders(path))
 
 
 def read_folder(path: Path) -> Dataset:
@@ -62,14 +62,14 @@ def read_folder(path: Path) -> Dataset:
                 f"{path}: has no pictures; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), and beside "
                 f"train, if there are any, val (or validation) and test; or only {path.name}/<label>/*.png"
             )
-        pictures = _in_one_spelling(path, found)
-        labels = _labels(path, pictures)
-        faces_NHW, digest, keys = _decode(path, pictures)
-    except OSError as why:
-        raise unreadable(Path(why.filename or path), why) from None
-    index = {label: labels.index(label) for label in {p.label for p in pictures}}
-    labels_N = np.array([index[p.label] for p in pictures], np.int64)
-    here_N = np.array([p.split for p in pictures])
+        images = _in_one_spelling(path, found)
+        labels = _labels(path, images)
+        faces_NHW, digest, keys = _decode(path, images)
+    except OSError as error:
+        raise unreadable(Path(error.filename or path), error) from None
+    index = {label: labels.index(label) for label in {p.label for p in images}}
+    labels_N = np.array([index[p.label] for p in images], np.int64)
+    here_N = np.array([p.split for p in images])
     note = None
     if flat:
         here_N = np.where(held_out(faces_NHW, labels_N, keys), VAL, TRAIN)
@@ -83,16 +83,16 @@ def read_folder(path: Path) -> Dataset:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class _Image:
     path: Path
     split: str
     label: str
 
 
-def _list_splits(root: Path) -> list[_Picture]:
+def _list_splits(root: Path) -> list[_Image]:
     """All pictures under the split folders of `root`, sorted by split folder, label and name."""
     splits = [f for f in _folders(root) if f.name in SPLIT_FOLDERS]
-    beside = [f for f in _folders(root) if f.name not in SPLIT_FOLDERS and _has_pictures(f)]
+    beside = [f for f in _folders(root) if f.name not in SPLIT_FOLDERS and _has_images(f)]
     if beside:
         raise DataError(
             f"{root}: has the split {_names(splits)} beside folders with pictures of their own ({_names(beside)}); "
@@ -101,29 +101,29 @@ def _list_splits(root: Path) -> list[_Picture]:
     found = []
     for folder in splits:
         for label in _folders(folder):
-            for file in _pictures(label):
+            for file in _images(label):
                 kaggle = _KAGGLE_NAME.match(file.name)
                 split = USAGE[kaggle[1]] if kaggle else SPLIT_FOLDERS[folder.name]
-                found.append(_Picture(file, split, label.name))
+                found.append(_Image(file, split, label.name))
     return found
 
 
-def _list_labels(root: Path) -> list[_Picture]:
+def _list_labels(root: Path) -> list[_Image]:
     """All pictures under the label folders of `root`, sorted by label and name; all to train on, as yet."""
-    return [_Picture(file, TRAIN, label.name) for label in _folders(root) for file in _pictures(label)]
+    return [_Image(file, TRAIN, label.name) for label in _folders(root) for file in _images(label)]
 
 
 def _folders(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
 
 
-def _has_pictures(folder: Path) -> bool:
+def _has_images(folder: Path) -> bool:
     try:
-        return bool(_pictures(folder))
+        return bool(_images(folder))
     except PermissionError:  # such as the lost+found at the top of a disk; a label that is closed fails when it is read
         return False
 
@@ -132,20 +132,20 @@ def _names(folders: list[Path]) -> str:
     return ", ".join(f.name for f in folders)
 
 
-def _in_one_spelling(root: Path, pictures: list[_Picture]) -> list[_Picture]:
+def _in_one_spelling(root: Path, images: list[_Image]) -> list[_Image]:
     """The pictures with each label spelled as in the first split that has it."""
-    alike: dict[tuple[Path, str], Path] = {}
-    for folder in dict.fromkeys(p.path.parent for p in pictures):
-        other = alike.setdefault((folder.parent, _plain(folder.name)), folder)
+    near_duplicate_pairs: dict[tuple[Path, str], Path] = {}
+    for folder in dict.fromkeys(p.path.parent for p in images):
+        other = near_duplicate_pairs.setdefault((folder.parent, _plain(folder.name)), folder)
         if other != folder:
             one, two = (f"'{f.relative_to(root).as_posix()}'" for f in (other, folder))
             raise DataError(
                 f"{root}: {one} and {two} differ only in case, spaces or Unicode form; expected one folder per label"
             )
     spellings: dict[str, str] = {}
-    for picture in sorted(pictures, key=lambda p: SPLITS.index(p.split)):
-        spellings.setdefault(_plain(picture.label), picture.label.strip())
-    return [replace(p, label=spellings[_plain(p.label)]) for p in pictures]
+    for image in sorted(images, key=lambda p: SPLITS.index(p.split)):
+        spellings.setdefault(_plain(image.label), image.label.strip())
+    return [replace(p, label=spellings[_plain(p.label)]) for p in images]
 
 
 def _plain(label: str) -> str:
@@ -153,9 +153,9 @@ def _plain(label: str) -> str:
     return unicodedata.normalize("NFC", label.strip().casefold())
 
 
-def _labels(root: Path, pictures: list[_Picture]) -> LabelSet:
+def _labels(root: Path, images: list[_Image]) -> LabelSet:
     """FER7 when each split spells the seven in its own way, consistently; else the names of the training pictures."""
-    names = {split: {p.label for p in pictures if p.split == split} for split in SPLITS}
+    names = {split: {p.label for p in images if p.split == split} for split in SPLITS}
     if all(_spells_fer7(mine) for mine in names.values()):
         return FER7
     everywhere = sorted(set().union(*names.values()))
@@ -181,18 +181,18 @@ def _spells_fer7(names: set[str]) -> bool:
     return set(usual) <= set(FER7.names) and len(set(usual)) == len(usual)
 
 
-def _decode(root: Path, pictures: list[_Picture]) -> tuple[NDArray[np.uint8], str, list[bytes]]:
+def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, list[bytes]]:
     """Faces uint8 [N,48,48], the MD5 of all names and bytes, and the SHA-256 of each picture's bytes."""
     digest = hashlib.md5(usedforsecurity=False)
-    faces_NHW = np.empty((len(pictures), SIDE, SIDE), np.uint8)
+    faces_NHW = np.empty((len(images), SIDE, SIDE), np.uint8)
     keys = []
-    faults = Offenders(root, "picture")
-    for i, picture in enumerate(pictures):
-        name = picture.path.relative_to(root).as_posix()
+    faults = RowErrors(root, "image")
+    for i, image in enumerate(images):
+        name = image.path.relative_to(root).as_posix()
         try:
-            data = picture.path.read_bytes()
-        except OSError as why:
-            faults.add_named(i, f"{name}: {why.strerror or why}")
+            data = image.path.read_bytes()
+        except OSError as error:
+            faults.add_named(i, f"{name}: {error.strerror or error}")
             continue
         digest.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape") + data)
         keys.append(hashlib.sha256(data).digest())

@@ -26,12 +26,12 @@ def held_out(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: Se
         labels_N: the class of each.
         keys: a hash of each picture's bytes. They make the order, as decoders round differently and bytes stay.
     """
-    twins: dict[bytes, list[int]] = defaultdict(list)
+    duplicates: dict[bytes, list[int]] = defaultdict(list)
     for place, face in enumerate(faces_NHW):
-        twins[face.tobytes()].append(place)
+        duplicates[face.tobytes()].append(place)
     faces: Counter[int] = Counter()
     undisputed: dict[int, list[list[int]]] = defaultdict(list)
-    for places in sorted(twins.values(), key=lambda places: min(keys[place] for place in places)):
+    for places in sorted(duplicates.values(), key=lambda places: min(keys[place] for place in places)):
         labels = set(labels_N[places].tolist())
         faces.update(labels)
         if len(labels) == 1:

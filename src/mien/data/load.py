@@ -10,7 +10,7 @@ from pathlib import Path
 from mien.data.dataset import TEST, TRAIN, Dataset
 from mien.data.fer2013 import read_csv
 from mien.data.ferplus import with_votes
-from mien.data.folder import is_picture_folder, read_folder
+from mien.data.folder import is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
 from mien.labels import FER7
@@ -75,8 +75,8 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         if votes is not None and kind != "fer2013":
             raise DataError(f"{votes}: votes are joined to the rows of a csv, and {source} is not one")
         found = DATASETS[kind].read(path, cache)
-    except OSError as why:
-        raise unreadable(path, why) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     return found if votes is None else with_votes(found, Path(votes))
 
 
@@ -112,7 +112,7 @@ def fer2013(source: Path, cache: bool) -> Dataset:
     return _together(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
 
 
-@dataset(claims=lambda source: is_picture_folder(Path(source)))
+@dataset(claims=lambda source: is_image_folder(Path(source)))
 def folder(source: Path, cache: bool) -> Dataset:
     """Pictures in folders named after labels, within folders named after splits where there are any."""
     return read_folder(source)

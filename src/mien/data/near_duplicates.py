@@ -54,7 +54,7 @@ class Pairs:
         return len(self.a_P)
 
 
-def alike(faces_NHW: Faces, least: float = LEAST, coarse: float = COARSE) -> Pairs:
+def near_duplicate_pairs(faces_NHW: Faces, least: float = LEAST, coarse: float = COARSE) -> Pairs:
     """All pairs of faces, uint8 [N,48,48], whose correlation is `least` or more; faces of one grey are in none."""
     as_is, mirrored = (_candidates(faces_NHW, mirror, coarse) for mirror in (False, True))
     a_P, b_P = np.concatenate([as_is, mirrored], axis=1)

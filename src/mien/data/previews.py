@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK, _FAINT = "#22262b", "#8a9099"
-_COLOUR = {TRAIN: "#41658a", VAL: "#d08c3a", TEST: "#5f9274"}
+_COLOR = {TRAIN: "#41658a", VAL: "#d08c3a", TEST: "#5f9274"}
 _SPOKEN = {TRAIN: "training", VAL: "validation", TEST: "test"}
 _DPI = 160
 _COLUMNS = 12  # faces of a class on the sheet
@@ -93,7 +93,7 @@ def _classes(dataset: Dataset, there: list[Split]) -> list[tuple[str, int]]:
 
 def _bars(panel: Axes, split: Split, classes: list[tuple[str, int]]) -> None:
     counts = [int((split.labels_N == label).sum()) for _, label in classes]
-    panel.barh(range(len(classes)), counts, height=0.72, color=_COLOUR[split.name])
+    panel.barh(range(len(classes)), counts, height=0.72, color=_COLOR[split.name])
     for row, count in enumerate(counts):
         text = f" {count:,}  "
         panel.text(count, row, text, va="center", fontsize=9, color=_INK)
@@ -101,7 +101,7 @@ def _bars(panel: Axes, split: Split, classes: list[tuple[str, int]]) -> None:
             f"{count / len(split):.1%}", (count, row), (4.6 * len(text), 0), textcoords="offset points",
             va="center", fontsize=8, color=_FAINT,
         )  # fmt: skip
-    panel.set_title(f"{_SPOKEN[split.name]}  ·  {len(split):,}", loc="left", fontsize=10, color=_COLOUR[split.name])
+    panel.set_title(f"{_SPOKEN[split.name]}  ·  {len(split):,}", loc="left", fontsize=10, color=_COLOR[split.name])
     panel.set_xlim(0, max(counts) * 1.75)  # room for the figures behind the longest bar
     panel.set_ylim(len(classes) - 0.4, -0.6)
     panel.set_xticks([])
@@ -133,6 +133,6 @@ def _save(figure: Figure, path: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, [png.getvalue()])
-    except OSError as why:
-        raise unwritable(path, why) from None
+    except OSError as error:
+        raise unwritable(path, error) from None
     return path

@@ -9,12 +9,12 @@ from mien.errors import DataError
 SHOWN = 5
 
 
-class Offenders:
+class RowErrors:
     """Gathers what is wrong with a source while it is read to its end.
 
     Args:
         source: the file or folder.
-        unit: what is counted: `row` or `picture`.
+        unit: what is counted: `row` or `image`.
     """
 
     def __init__(self, source: Path, unit: str) -> None:
@@ -46,21 +46,21 @@ class Offenders:
         raise DataError("\n".join([f"{self.source}: {self.count:,} {many} {what}:", *lines]))
 
 
-def unreadable(path: Path, why: OSError) -> DataError:
+def unreadable(path: Path, error: OSError) -> DataError:
     """The operating system's refusal as a sentence."""
-    if isinstance(why, FileNotFoundError):
+    if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: there is no such file")
-    if isinstance(why, IsADirectoryError):
+    if isinstance(error, IsADirectoryError):
         return DataError(f"{path}: is a folder, expected a file")
-    if isinstance(why, PermissionError):
+    if isinstance(error, PermissionError):
         return DataError(f"{path}: cannot be read, permission is denied")
-    return DataError(f"{path}: cannot be read: {why.strerror or why}")
+    return DataError(f"{path}: cannot be read: {error.strerror or error}")
 
 
-def unwritable(path: Path, why: OSError) -> DataError:
+def unwritable(path: Path, error: OSError) -> DataError:
     """The same for a file that was to be written."""
-    if isinstance(why, FileNotFoundError):
+    if isinstance(error, FileNotFoundError):
         return DataError(f"{path}: cannot be written, there is no folder {path.parent}")
-    if isinstance(why, PermissionError):
+    if isinstance(error, PermissionError):
         return DataError(f"{path}: cannot be written, permission is denied")
-    return DataError(f"{path}: cannot be written: {why.strerror or why}")
+    return DataError(f"{path}: cannot be written: {error.strerror or error}")

@@ -86,8 +86,8 @@ def write_csv(path: str | Path, dataset: Dataset | None = None) -> Path:
         raise DataError(f"{path}: is a folder, expected the name of a file to write")
     try:
         files.write(path, _lines(dataset or sketch()))
-    except OSError as why:
-        raise unwritable(path, why) from None
+    except OSError as error:
+        raise unwritable(path, error) from None
     return path
 
 

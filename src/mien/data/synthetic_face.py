@@ -323,8 +323,8 @@ def _photograph(canvas: Canvas, look: Look, rng: np.random.Generator) -> NDArray
     shade = (1 - share) + 1.25 * share * lit
     wall = (1 - share) + 1.25 * share * lz
     edge = np.clip(depth / 0.12, 0, 1)
-    picture = small * (edge * shade + (1 - edge) * (0.5 * wall + 0.5))
+    image = small * (edge * shade + (1 - edge) * (0.5 * wall + 0.5))
     if look.blur > 0.1:
-        picture = cv2.GaussianBlur(picture, (0, 0), look.blur)
-    picture = (picture - 115) * look.contrast + 115 + rng.normal(0, look.grain, picture.shape)
-    return np.asarray(picture.round().clip(0, 255), np.uint8)
+        image = cv2.GaussianBlur(image, (0, 0), look.blur)
+    image = (image - 115) * look.contrast + 115 + rng.normal(0, look.grain, image.shape)
+    return np.asarray(image.round().clip(0, 255), np.uint8)

@@ -98,7 +98,7 @@ def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
     Raises:
         DataError: a split has no votes, or no face of it has a majority.
     """
-    refuse_without_votes(dataset)
+    require_votes(dataset)
     splits = {name: _relabelled(split, majority, labels, dataset) for name, split in dataset.splits.items()}
     counts = ", ".join(f"{len(splits[s]):,} of {len(dataset[s]):,} in '{s}'" for s in SPLITS if s in splits)
     note = f"Labelled by the majority of FER+ votes in {labels.name}, so only faces that have one are kept: {counts}."
@@ -106,7 +106,7 @@ def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
     return replace(dataset, name=NAME, labels=labels, splits=splits, note=notes)
 
 
-def judged_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
+def relabelled_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
     """`dataset` as a net with the classes `names` is judged on it: as it is, or by the majority of its FER+ votes.
 
     Args:
@@ -154,7 +154,7 @@ def cut(split: Split, keep_N: NDArray[np.bool_], labels_N: NDArray[np.int64]) ->
     return Split(split.name, split.pixels_NHW[keep_N], labels_N[keep_N], split.rows_N[keep_N], votes_NV)
 
 
-def refuse_without_votes(dataset: Dataset) -> None:
+def require_votes(dataset: Dataset) -> None:
     """`DataError` where a split has no votes."""
     lacking = [name for name, split in dataset.splits.items() if split.votes_NV is None]
     if lacking:
@@ -182,5 +182,5 @@ def _relabelled(split: Split, rule: Rule, labels: LabelSet, dataset: Dataset) ->
 
 
 def _votes(split: Split) -> Votes:
-    assert split.votes_NV is not None, "refuse_without_votes comes first"
+    assert split.votes_NV is not None, "require_votes comes first"
     return split.votes_NV

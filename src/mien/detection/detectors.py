@@ -38,7 +38,7 @@ class Detector(Protocol):
     @property
     def crops(self) -> bool: ...
 
-    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
+    def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
         """The faces in a BGR uint8 picture [H,W,3], from left to right."""
         ...
 
@@ -121,7 +121,7 @@ class _Scaled:
     """A net that finds faces in pictures of a bearable size."""
 
     name: str
-    net: YuNet
+    model: YuNet
     threshold: float
     longest_side: int
     crops: bool = False
@@ -130,21 +130,21 @@ class _Scaled:
         return replace(self, longest_side=longest_side)
 
     def with_threads(self, threads: int) -> _Scaled:
-        return replace(self, net=self.net.with_threads(threads))
+        return replace(self, model=self.model.with_threads(threads))
 
     def with_threshold(self, threshold: float) -> _Scaled:
         return replace(self, threshold=threshold)
 
-    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
-        high, wide = picture_HW3.shape[:2]
+    def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
+        high, wide = image_HW3.shape[:2]
         longer = max(high, wide)
         if longer > self.longest_side:
             size = [max(1, round(side * self.longest_side / longer)) for side in (wide, high)]
-            small = np.asarray(cv2.resize(picture_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
+            small = np.asarray(cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
         else:
-            small = picture_HW3
+            small = image_HW3
         scale = np.array([wide / small.shape[1], high / small.shape[0]])
-        found = [_detection(row, scale) for row in self.net(small, self.threshold).astype(np.float64)]
+        found = [_detection(row, scale) for row in self.model(small, self.threshold).astype(np.float64)]
         inside = [d for d in found if d is not None and _middle_is_inside(d.box, wide, high)]
         return tuple(sorted(inside, key=lambda d: (d.box.left, d.box.top)))
 
@@ -168,7 +168,7 @@ class _Whole:
     name: str = "whole"
     crops: bool = True
 
-    def __call__(self, picture_HW3: Pixels) -> tuple[Detection, ...]:
-        high, wide = picture_HW3.shape[:2]
+    def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
+        high, wide = image_HW3.shape[:2]
         side = min(high, wide)
         return (Detection(Box((wide - side) // 2, (high - side) // 2, side, side), 1.0),)

@@ -41,8 +41,8 @@ class YuNet:
     def __init__(self, *, threads: int | None = None) -> None:
         try:
             graph = FILE.read_bytes()
-        except OSError as why:
-            raise ModelError(f"cannot read {FILE}: {why.strerror or why}; install mien anew") from None
+        except OSError as error:
+            raise ModelError(f"cannot read {FILE}: {error.strerror or error}; install mien anew") from None
         found = hashlib.sha256(graph).hexdigest()
         if found != SHA256:
             raise ModelError(
@@ -54,22 +54,22 @@ class YuNet:
         """The same net, opened anew to use so many threads."""
         return YuNet(threads=threads)
 
-    def __call__(self, picture_HW3: Pixels, threshold: float) -> Floats:
+    def __call__(self, image_HW3: Pixels, threshold: float) -> Floats:
         """The faces in a BGR picture, the surest first, float32 [N,15].
 
         A row is left, top, width and height of the box, then x and y of right eye, left eye, nose tip, right and left
         corner of the mouth (the person's own right and left), then the score from 0 to 1; all in pixels.
         """
-        high, wide = picture_HW3.shape[:2]
+        high, wide = image_HW3.shape[:2]
         below, beside = -high % STRIDES[-1], -wide % STRIDES[-1]
         if below or beside:
-            border = cv2.copyMakeBorder(picture_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
-            picture_HW3 = np.asarray(border, np.uint8)
-        planes_3HW = np.empty((3, *picture_HW3.shape[:2]), np.uint8)
-        cv2.split(picture_HW3, list(planes_3HW))
+            border = cv2.copyMakeBorder(image_HW3, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
+            image_HW3 = np.asarray(border, np.uint8)
+        planes_3HW = np.empty((3, *image_HW3.shape[:2]), np.uint8)
+        cv2.split(image_HW3, list(planes_3HW))
         told = self._session.run(_OUTPUTS, {"input": planes_3HW.astype(np.float32)[None]})
         faces_N15 = _decode(told, wide + beside, threshold)
-        return faces_N15[thinned_out(faces_N15[:, :4], faces_N15[:, 14], OVERLAP)]
+        return faces_N15[nms(faces_N15[:, :4], faces_N15[:, 14], OVERLAP)]
 
 
 def _decode(told: list[Floats], wide: int, threshold: float) -> Floats:
@@ -97,7 +97,7 @@ def _decode(told: list[Floats], wide: int, threshold: float) -> Floats:
     return np.concatenate(found)
 
 
-def thinned_out(boxes_N4: Floats, scores_N: Floats, overlap: float) -> NDArray[np.intp]:
+def nms(boxes_N4: Floats, scores_N: Floats, overlap: float) -> NDArray[np.intp]:
     """Which boxes stay, the surest first: those that overlap no surer one by more than `overlap`.
 
     Boxes are cut to whole pixels before they are compared, as OpenCV does.

@@ -11,26 +11,26 @@ from mien._lazy import lazy_names
 from mien.evaluation.evaluate import Evaluation, evaluate  # at once: a module of the same name would take its place
 
 if TYPE_CHECKING:
-    from mien.evaluation.comparison.benchmark import Contest, contest
+    from mien.evaluation.comparison.benchmark import Benchmark, benchmark
     from mien.evaluation.comparison.compare import Comparison, compare
     from mien.evaluation.comparison.search import Search
     from mien.evaluation.comparison.verdict import Verdict
-    from mien.evaluation.full_report import Examination, examine
-    from mien.evaluation.predictions_file import judge_predictions
+    from mien.evaluation.full_report import EvaluationReport, examine
+    from mien.evaluation.predictions_file import evaluate_predictions
     from mien.evaluation.report.write import write_report
 
 __all__ = [
+    "Benchmark",
     "Comparison",
-    "Contest",
     "Evaluation",
-    "Examination",
+    "EvaluationReport",
     "Search",
     "Verdict",
+    "benchmark",
     "compare",
-    "contest",
     "evaluate",
+    "evaluate_predictions",
     "examine",
-    "judge_predictions",
     "write_report",
 ]
 
@@ -39,14 +39,14 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
         __name__,
         {
             "Comparison": "mien.evaluation.comparison.compare",
-            "Contest": "mien.evaluation.comparison.benchmark",
-            "Examination": "mien.evaluation.full_report",
+            "Benchmark": "mien.evaluation.comparison.benchmark",
+            "EvaluationReport": "mien.evaluation.full_report",
             "Search": "mien.evaluation.comparison.search",
             "Verdict": "mien.evaluation.comparison.verdict",
             "compare": "mien.evaluation.comparison.compare",
-            "contest": "mien.evaluation.comparison.benchmark",
+            "benchmark": "mien.evaluation.comparison.benchmark",
             "examine": "mien.evaluation.full_report",
-            "judge_predictions": "mien.evaluation.predictions_file",
+            "evaluate_predictions": "mien.evaluation.predictions_file",
             "write_report": "mien.evaluation.report.write",
         },
     )

@@ -16,7 +16,7 @@ KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the faces, when the others are refu
 
 
 @dataclass(frozen=True, eq=False)
-class Sureness:
+class CalibrationMetrics:
     """Probabilities as they are at one temperature.
 
     Attributes:
@@ -25,7 +25,7 @@ class Sureness:
     """
 
     reliability: metrics.Reliability
-    nll: float
+    log_loss: float
     brier: float
 
     @property
@@ -40,11 +40,11 @@ class Sureness:
             {"sure": round(s, 6), "hits": round(h, 6), "faces": n}
             for s, h, n in zip(r.sure.tolist(), r.hits.tolist(), r.faces.tolist(), strict=True)
         ]
-        return {"ece": self.ece, "nll": self.nll, "brier": self.brier, "bins": bins}
+        return {"ece": self.ece, "log_loss": self.log_loss, "brier": self.brier, "bins": bins}
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
+class ConfidenceReport:
     """How far one may go by a net's own sureness.
 
     Attributes:
@@ -55,8 +55,8 @@ class Trust:
         risk_N: share of mistakes among the 1, 2, ..., N surest faces, float64 [N] (`metrics.risk_at_coverage`).
     """
 
-    before: Sureness
-    after: Sureness
+    before: CalibrationMetrics
+    after: CalibrationMetrics
     temperature: float
     fitted: str
     risk_N: metrics.Floats
@@ -90,7 +90,7 @@ def trust(
     *,
     temperature: float | None = None,
     cross_fit: bool = False,
-) -> Trust:
+) -> ConfidenceReport:
     """Hold a net's sureness against the truth.
 
     Args:
@@ -106,14 +106,16 @@ def trust(
         divided, fitted = float(found_N.mean()), CROSS_FITTED
     else:
         after_NK, divided, fitted = probabilities_NK, temperature, OWN
-    return Trust(
-        before=_sureness(before_NK, labels_N),
-        after=_sureness(after_NK, labels_N),
+    return ConfidenceReport(
+        before=_calibration_metrics(before_NK, labels_N),
+        after=_calibration_metrics(after_NK, labels_N),
         temperature=divided,
         fitted=fitted,
         risk_N=metrics.risk_at_coverage(probabilities_NK, labels_N),
     )
 
 
-def _sureness(p_NK: NDArray[np.floating[Any]], labels_N: metrics.Ints) -> Sureness:
-    return Sureness(metrics.reliability(p_NK, labels_N), metrics.nll(p_NK, labels_N), metrics.brier(p_NK, labels_N))
+def _calibration_metrics(p_NK: NDArray[np.floating[Any]], labels_N: metrics.Ints) -> CalibrationMetrics:
+    return CalibrationMetrics(
+        metrics.reliability(p_NK, labels_N), metrics.log_loss(p_NK, labels_N), metrics.brier(p_NK, labels_N)
+    )

@@ -20,12 +20,14 @@ PLAUSIBLE = 0.80
 DISPUTED = 0.50  # of the labels that ten raters contradict: to meet more of them than not is to know them
 
 
-def doubts(evaluations: tuple[Evaluation, ...], told_N: NDArray[np.integer[Any]], dataset: Dataset) -> tuple[str, ...]:
+def contamination(
+    evaluations: tuple[Evaluation, ...], predicted_N: NDArray[np.integer[Any]], dataset: Dataset
+) -> tuple[str, ...]:
     """What is implausible about predictions, a sentence each that says why; nothing for other data than FER2013.
 
     Args:
         evaluations: of the predictions on one split, in every protocol.
-        told_N: the classes that they tell, int64 [N], for all faces of the split in row order.
+        predicted_N: the classes that they tell, int64 [N], for all faces of the split in row order.
         dataset: as it was loaded, in FER2013's classes.
     """
     if not dataset.is_fer2013:
@@ -42,9 +44,9 @@ def doubts(evaluations: tuple[Evaluation, ...], told_N: NDArray[np.integer[Any]]
             f"about 65 % and honest nets no more than {100 * PLAUSIBLE:.0f} %: FER2013's labels are too noisy for "
             "that, so it has most likely seen these rows"
         )
-    disputed = disputed_labels_met(told_N, dataset, evaluations[0].split)
-    if disputed is not None and wilson_interval(*disputed)[0] > DISPUTED:
-        met, n = disputed
+    contradicted = contradicted_labels(predicted_N, dataset, evaluations[0].split)
+    if contradicted is not None and wilson_interval(*contradicted)[0] > DISPUTED:
+        met, n = contradicted
         found.append(
             f"{evaluations[0].model} tells the label of {100 * met / n:.1f} % of the {n:,} faces whose label most "
             "raters contradict: what the faces look like speaks against these labels, so it has most likely learned "
@@ -53,13 +55,13 @@ def doubts(evaluations: tuple[Evaluation, ...], told_N: NDArray[np.integer[Any]]
     return tuple(found)
 
 
-def disputed_labels_met(told_N: NDArray[np.integer[Any]], dataset: Dataset, split: str) -> tuple[int, int] | None:
+def contradicted_labels(predicted_N: NDArray[np.integer[Any]], dataset: Dataset, split: str) -> tuple[int, int] | None:
     """Of how many faces whose label most raters contradict the label is told, and how many there are.
 
     None where there are no votes, no such faces, or other classes than FER2013's.
 
     Args:
-        told_N: the classes told of all faces of the split, int64 [N], in row order.
+        predicted_N: the classes told of all faces of the split, int64 [N], in row order.
     """
     faces = dataset[split]
     if faces.votes_NV is None or dataset.labels != FER7:
@@ -67,5 +69,5 @@ def disputed_labels_met(told_N: NDArray[np.integer[Any]], dataset: Dataset, spli
     raters = by_majority(dataset, FER7)[split]
     at_M = np.searchsorted(faces.rows_N, raters.rows_N)  # the faces that have a majority, in the same order
     disputed_M = faces.labels_N[at_M] != raters.labels_N
-    met_M = told_N[at_M] == faces.labels_N[at_M]
+    met_M = predicted_N[at_M] == faces.labels_N[at_M]
     return (int(met_M[disputed_M].sum()), int(disputed_M.sum())) if disputed_M.any() else None

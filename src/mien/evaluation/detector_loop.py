@@ -61,7 +61,7 @@ def canvas(face_HW: Grey, scale: float, angle: float, middle: tuple[float, float
     return np.where(inside, near, cv2.resize(small, (CANVAS, CANVAS)))
 
 
-def laid_and_found(
+def paste_and_detect(
     faces_NHW: Grey, rows_N: NDArray[np.integer[Any]], seed: int, turned: float = TURNED
 ) -> Iterator[Found]:
     """The faces that the detector finds on their canvases, each by the box nearest to it; turned by so many degrees."""
@@ -83,7 +83,7 @@ def laid_and_found(
 
 
 @dataclass(frozen=True)
-class Looped:
+class DetectorLoop:
     """What the detector's box costs a net.
 
     Attributes:
@@ -111,7 +111,7 @@ class Looped:
         return asdict(self)
 
 
-def through_the_detector(
+def run_detector_loop(
     ask: Ask,
     rule: CropRule,
     faces_NHW: Grey,
@@ -120,7 +120,7 @@ def through_the_detector(
     turned: float = TURNED,
     seed: int = 0,
     step: Callable[[], None] = lambda: None,
-) -> Looped:
+) -> DetectorLoop:
     """Judge a net on faces as the detector finds them, beside the same faces as the data set cut them out.
 
     Args:
@@ -136,7 +136,7 @@ def through_the_detector(
         MienError: the detector finds fewer than two of the faces.
     """
     crops, rows = [], []
-    for one in laid_and_found(faces_NHW, np.arange(len(faces_NHW)), seed, turned):
+    for one in paste_and_detect(faces_NHW, np.arange(len(faces_NHW)), seed, turned):
         crops.append(crop(one.canvas_HW, one.box, one.points, rule, SIDE))
         rows.append(one.row)
         step()
@@ -144,7 +144,7 @@ def through_the_detector(
         raise MienError(f"the detector found {len(rows)} of {len(faces_NHW)} faces, too few to judge a net by")
     true_M = np.asarray(labels_N)[rows]
     before_M, after_M = (ask(of).argmax(1) == true_M for of in (faces_NHW[rows], np.stack(crops)))
-    return Looped(
+    return DetectorLoop(
         detector=DETECTOR,
         n=len(faces_NHW),
         found=len(rows),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import NO_LABEL
 from mien.errors import DataError, MienError
-from mien.evaluation.confidence import Trust, trust
+from mien.evaluation.confidence import ConfidenceReport, trust
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
 from mien.evaluation.statistics.intervals import FACES, LEVEL, wilson_interval
@@ -59,11 +59,11 @@ class Evaluation:
     balanced_accuracy: float
     macro_f1: float
     top2: float
-    nll: float
+    log_loss: float
     brier: float
     ece: float
     balanced_ece: float
-    trust: Trust
+    trust: ConfidenceReport
     per_class: metrics.PerClass
     confusion_KK: metrics.Ints
     data: str = ""
@@ -85,7 +85,7 @@ class Evaluation:
             low=self.low,
             high=self.high,
             macro_f1=self.macro_f1,
-            nll=self.nll,
+            log_loss=self.log_loss,
             ece=self.ece,
             selected_on=bool(self.selected_on),
             balanced_ece=self.balanced_ece,
@@ -108,7 +108,7 @@ class Evaluation:
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
             "top2": self.top2,
-            "nll": self.nll,
+            "log_loss": self.log_loss,
             "brier": self.brier,
             "ece": self.ece,
             "balanced_ece": self.balanced_ece,
@@ -124,7 +124,7 @@ class Evaluation:
                     strict=True,
                 )
             ],
-            "confusion": self.confusion_KK.tolist(),
+            "confusion_matrix": self.confusion_KK.tolist(),
         }
 
 
@@ -160,8 +160,8 @@ def evaluate(
         MienError: shapes that do not match each other or the label set, or a probability that is no number.
         DataError: the split is empty or has faces without a label.
     """
-    told_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the net")
-    counts_KK = metrics.confusion(true_N, told_N, len(labels))
+    predicted_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the net")
+    counts_KK = metrics.confusion_matrix(true_N, predicted_N, len(labels))
     hits = int(np.trace(counts_KK))
     low, high = wilson_interval(hits, len(true_N))
     return Evaluation(
@@ -174,7 +174,7 @@ def evaluate(
         balanced_accuracy=metrics.balanced_accuracy(counts_KK),
         macro_f1=metrics.macro_f1(counts_KK),
         top2=metrics.top(probabilities_NK, true_N),
-        nll=metrics.nll(probabilities_NK, true_N),
+        log_loss=metrics.log_loss(probabilities_NK, true_N),
         brier=metrics.brier(probabilities_NK, true_N),
         ece=_error(metrics.ece, probabilities_NK, true_N, cross_fit),
         balanced_ece=_error(metrics.balanced_ece, probabilities_NK, true_N, cross_fit),

@@ -8,14 +8,14 @@ from typing import Any
 
 from mien.data.dataset import Split
 from mien.evaluation.corruptions import CORRUPTIONS
-from mien.evaluation.detector_loop import Looped, through_the_detector
-from mien.evaluation.protocols import Judgement
+from mien.evaluation.detector_loop import DetectorLoop, run_detector_loop
+from mien.evaluation.protocols import ModelEvaluation
 from mien.evaluation.robustness import Ask, Robustness, difference, measure_robustness
 from mien.imaging.crop import CropRule
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
+class EvaluationReport:
     """What one net is worth, and where it fails.
 
     Attributes:
@@ -24,21 +24,21 @@ class Examination:
         looped: at the detector's box; None where not measured.
     """
 
-    judgement: Judgement
+    model_evaluation: ModelEvaluation
     robustness: tuple[Robustness, ...] = ()
-    looped: Looped | None = None
+    detector_loop: DetectorLoop | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The judgement's figures as JSON types, and within them `robustness` and `detector` where measured."""
-        told = self.judgement.to_dict()
+        told = self.model_evaluation.to_dict()
         if self.robustness:
             first = self.robustness[0]
             told["robustness"] = [
                 r.to_dict() | ({} if r is first else {"minus_the_first": difference(r, first).to_dict()})
                 for r in self.robustness
             ]
-        if self.looped is not None:
-            told["detector"] = self.looped.to_dict()
+        if self.detector_loop is not None:
+            told["detector"] = self.detector_loop.to_dict()
         return told
 
 
@@ -49,15 +49,15 @@ def steps(faces: Split, *, robustness: bool, detector: bool) -> int:
 
 
 def examine(
-    examination: Examination,
-    nets: Mapping[str, Ask],
+    evaluation_report: EvaluationReport,
+    models: Mapping[str, Ask],
     faces: Split,
     rule: CropRule,
     *,
     robustness: bool = False,
     detector: bool = False,
     step: Callable[[], None] = lambda: None,
-) -> Examination:
+) -> EvaluationReport:
     """Add to an examination what only the net itself can answer.
 
     Args:
@@ -70,13 +70,15 @@ def examine(
         step: called after each face found and each altered set of faces.
 
     Raises:
-        MienError: as `measure_robustness` and `through_the_detector`.
+        MienError: as `measure_robustness` and `run_detector_loop`.
     """
     pixels_NHW, labels_N = faces.pixels_NHW, faces.labels_N
     if detector:  # first, as it may find no faces, and that is better known before a quarter of an hour than after it
-        ask = next(iter(nets.values()))
-        examination = replace(examination, looped=through_the_detector(ask, rule, pixels_NHW, labels_N, step=step))
+        ask = next(iter(models.values()))
+        evaluation_report = replace(
+            evaluation_report, detector_loop=run_detector_loop(ask, rule, pixels_NHW, labels_N, step=step)
+        )
     if robustness:
-        told = measure_robustness(nets, pixels_NHW, labels_N, step=step)
-        examination = replace(examination, robustness=told)
-    return examination
+        told = measure_robustness(models, pixels_NHW, labels_N, step=step)
+        evaluation_report = replace(evaluation_report, robustness=told)
+    return evaluation_report

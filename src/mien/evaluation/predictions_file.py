@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
-from mien.data.votes import judged_as
+from mien.data.votes import relabelled_as
 from mien.errors import MienError
-from mien.evaluation.protocols import Judgement, judge_split
+from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
 
 SUFFIX = ".npy"
@@ -34,8 +34,8 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
     try:
         with Path(file).open("rb") as opened:
             told = np.load(opened, allow_pickle=False)
-    except OSError as why:
-        raise MienError(f"cannot read {file}: {why.strerror or why}") from None
+    except OSError as error:
+        raise MienError(f"cannot read {file}: {error.strerror or error}") from None
     except MemoryError:
         raise MienError(f"{file} says that it holds more than fits into memory") from None
     except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, BadZipFile):  # whatever a header can be
@@ -47,17 +47,17 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
         raise MienError(
             f"{file} has {len(told)} rows, but the split has {faces} faces; it needs a row each, in row order"
         )
-    told_NK = told.astype(np.float64)
-    finite_NK = np.isfinite(told_NK)
-    sum_N = told_NK.sum(1, where=finite_NK)  # of what is infinite both ways numpy would warn
-    sound_N = finite_NK.all(1) & (told_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
+    probs_NK = told.astype(np.float64)
+    finite_NK = np.isfinite(probs_NK)
+    sum_N = probs_NK.sum(1, where=finite_NK)  # of what is infinite both ways numpy would warn
+    sound_N = finite_NK.all(1) & (probs_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
     if not sound_N.all():
         row = int(np.flatnonzero(~sound_N)[0])
         raise MienError(
             f"{file} holds no probabilities in {int((~sound_N).sum())} of {faces} rows, first in row {row}: "
-            f"{np.round(told_NK[row], 4).tolist()}; each row must be 0 or more and sum to 1"
+            f"{np.round(probs_NK[row], 4).tolist()}; each row must be 0 or more and sum to 1"
         )
-    whole_NK: NDArray[np.float32] = (told_NK / sum_N[:, None]).astype(np.float32)
+    whole_NK: NDArray[np.float32] = (probs_NK / sum_N[:, None]).astype(np.float32)
     return whole_NK
 
 
@@ -89,28 +89,28 @@ def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) 
     )
 
 
-def told_by_file(
+def predict_by_file(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None
 ) -> tuple[LabelSet, NDArray[np.float32]]:
     """The classes that the predictions in `file` are of, and the predictions, float32 [N,K], in the order of these.
 
-    Raises as `judge_predictions`, but asks for no votes: nothing is judged yet.
+    Raises as `evaluate_predictions`, but asks for no votes: nothing is judged yet.
     """
-    told_NK = read_predictions(file, len(dataset[split]))
-    labels, places = classes_of(columns, dataset, told_NK.shape[1], file)
-    return labels, np.ascontiguousarray(told_NK[:, places])
+    probs_NK = read_predictions(file, len(dataset[split]))
+    labels, places = classes_of(columns, dataset, probs_NK.shape[1], file)
+    return labels, np.ascontiguousarray(probs_NK[:, places])
 
 
-def judge_predictions(
+def evaluate_predictions(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None, name: str = "", strict: bool = False
-) -> tuple[NDArray[np.float32], Judgement | None]:
+) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
     """The predictions in `file`, columns in the data's order, and what they are worth; None where nothing is known.
 
     Args:
         dataset: as it was loaded. Predictions of FER+'s classes are judged by the majority of the votes.
         columns: as in `classes_of`.
         name: of what made them, for titles; default the file's.
-        strict: as in `judge_split`.
+        strict: as in `evaluate_split`.
 
     Raises:
         MienError: as `read_predictions` and `classes_of`.
@@ -118,11 +118,13 @@ def judge_predictions(
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
-    labels, told_NK = told_by_file(file, dataset, split, columns=columns)
+    labels, probs_NK = predict_by_file(file, dataset, split, columns=columns)
     if not faces.has_truth:
-        return told_NK, None
-    truth = judged_as(dataset, labels.names)
-    return told_NK, judge_split(told_NK, faces.rows_N, dataset, truth, split, model=name or str(file), strict=strict)
+        return probs_NK, None
+    truth = relabelled_as(dataset, labels.names)
+    return probs_NK, evaluate_split(
+        probs_NK, faces.rows_N, dataset, truth, split, model=name or str(file), strict=strict
+    )
 
 
 def _names(columns: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from mien.model_card import RATERS, Calibration
 
 
 @dataclass(frozen=True, eq=False)
-class Net:
+class Predictor:
     """What can be asked, and what its figures depend on.
 
     Attributes:
@@ -41,7 +41,7 @@ class Net:
     temperature: float | None = None
 
     @classmethod
-    def of(cls, model: Model, tta: str = "none") -> Net:
+    def of(cls, model: Model, tta: str = "none") -> Predictor:
         """A net as a file; `tta` is `none`, or `flip`, averaged with the mirror image."""
         card = model.card
         return cls(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import TRAIN, VAL, Dataset
 from mien.data.fer2013 import KNOWN
-from mien.data.votes import NAME, by_majority, judged_as
+from mien.data.votes import NAME, by_majority, relabelled_as
 from mien.errors import MienError
 from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
-from mien.evaluation.predictor import Net
+from mien.evaluation.predictor import Predictor
 from mien.evaluation.selection import LAST
 from mien.labels import FER7, FERPLUS8, LabelSet, same_classes
 from mien.model import Model
@@ -30,7 +30,7 @@ BESIDE = {RATERS: "raters", OWN_LABELS: "own_labels"}
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
+class ModelEvaluation:
     """What one net is worth on one split.
 
     Attributes:
@@ -60,55 +60,55 @@ class Judgement:
         return told
 
 
-def judge_model(
+def evaluate_model(
     model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
-) -> tuple[NDArray[np.float32], Judgement | None]:
-    """`judge_net` of a net as a file; `name`, for titles, is its card's by default, and `tta` as of `Net.of`."""
-    return judge_net(Net.of(model, tta), dataset, split, name=name or model.card.name, strict=strict)
+) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
+    """`evaluate_predictor` of a net as a file; `name`, for titles, is its card's by default, and `tta` as of `Predictor.of`."""
+    return evaluate_predictor(Predictor.of(model, tta), dataset, split, name=name or model.card.name, strict=strict)
 
 
-def judge_net(
-    net: Net, dataset: Dataset, split: str, *, name: str = "", strict: bool = False
-) -> tuple[NDArray[np.float32], Judgement | None]:
+def evaluate_predictor(
+    predictor: Predictor, dataset: Dataset, split: str, *, name: str = "", strict: bool = False
+) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
     """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
 
     Args:
         dataset: as it was loaded. A net of FER+'s classes is judged by the majority of the votes, and so is first one
             of the seven that votes alone have taught, where there are votes.
         name: of the net, for titles.
-        strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.twins`).
+        strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.duplicates`).
 
     Raises:
         DataError: the data's labels are not the net's, or votes are needed and not there.
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
-    truth = truth_for(net, dataset, split)
-    told_NK = np.asarray(net.ask(faces.pixels_NHW), np.float32)
+    truth = truth_for(predictor, dataset, split)
+    probs_NK = np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
     if truth is None:
-        return told_NK, None
-    chosen = chosen_of(net, dataset, split)
-    return told_NK, judge_split(
-        told_NK,
+        return probs_NK, None
+    chosen = chosen_of(predictor, dataset, split)
+    return probs_NK, evaluate_split(
+        probs_NK,
         faces.rows_N,
         dataset,
         truth,
         split,
         model=name,
-        tta=net.tta,
+        tta=predictor.tta,
         selected_on=chosen,
-        temperature=net.temperature,
-        fitted=net.calibration.n if net.calibration is not None and TEMPERATURE in chosen else 0,
+        temperature=predictor.temperature,
+        fitted=predictor.calibration.n if predictor.calibration is not None and TEMPERATURE in chosen else 0,
         strict=strict,
     )
 
 
-def truth_for(net: Net, dataset: Dataset, split: str) -> Dataset | None:
-    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `judge_net`."""
-    return judged_as(dataset, net.labels, by_votes=net.by_votes) if dataset[split].has_truth else None
+def truth_for(model: Predictor, dataset: Dataset, split: str) -> Dataset | None:
+    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `evaluate_predictor`."""
+    return relabelled_as(dataset, model.labels, by_votes=model.by_votes) if dataset[split].has_truth else None
 
 
-def judge_split(
+def evaluate_split(
     probabilities_NK: NDArray[np.float32],
     rows_N: NDArray[np.int64],
     dataset: Dataset,
@@ -121,7 +121,7 @@ def judge_split(
     temperature: float | None = None,
     fitted: int = 0,
     strict: bool = False,
-) -> Judgement:
+) -> ModelEvaluation:
     """Judge probabilities of faces of a split in every way that `dataset` allows.
 
     Args:
@@ -134,7 +134,7 @@ def judge_split(
         temperature: what the net's logits have been divided by, where that is known.
         fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
             the two truths: it is all faces, or those alone on which raters agree.
-        strict: as `judge_model` has it.
+        strict: as `evaluate_model` has it.
 
     Raises:
         MienError: as `evaluate`.
@@ -159,7 +159,7 @@ def judge_split(
                 cross_fit=tta == "none" and view.protocol == OFFICIAL and len(view.rows_N) == fitted,
             )
         )
-    return Judgement(tuple(found))
+    return ModelEvaluation(tuple(found))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,7 @@ class View:
 
 
 def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[View]:
-    """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `judge_split`."""
+    """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `evaluate_split`."""
     truths = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
     if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:
         if truth is dataset:
@@ -191,7 +191,9 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
     rows_of = {OFFICIAL: dataset[split].rows_N}
     if TRAIN in dataset:
         unmet = {CLEAN: False, STRICT: True} if strict else {CLEAN: False}
-        rows_of |= {to: dataset[split].rows_N[without_twins(dataset, split, near=near)] for to, near in unmet.items()}
+        rows_of |= {
+            to: dataset[split].rows_N[without_duplicates(dataset, split, near=near)] for to, near in unmet.items()
+        }
     for judged, against in truths:
         faces = judged[split]
         for protocol, kept_N in rows_of.items():
@@ -200,12 +202,12 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
                 yield View(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
 
 
-def chosen_of(net: Net, dataset: Dataset, split: str) -> tuple[str, ...]:
+def chosen_of(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
     """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing if it learned from other data."""
-    if not _same_faces(net, dataset, split):
+    if not _same_faces(model, dataset, split):
         return ()
-    fitted_on = "" if net.calibration is None else net.calibration.split
-    chose = ((EPOCH, split == VAL and net.select != LAST), (TEMPERATURE, split == fitted_on))
+    fitted_on = "" if model.calibration is None else model.calibration.split
+    chose = ((EPOCH, split == VAL and model.select != LAST), (TEMPERATURE, split == fitted_on))
     return tuple(what for what, true in chose if true)
 
 
@@ -215,9 +217,9 @@ def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
     return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
 
 
-def _same_faces(net: Net, dataset: Dataset, split: str) -> bool:
+def _same_faces(model: Predictor, dataset: Dataset, split: str) -> bool:
     """Whether `split` is that of the data that a net learned from: the same file, or another copy of FER2013."""
-    learned = net.trained_on
+    learned = model.trained_on
     if of_one_source(learned, dataset):
         return True
     if str(learned.get("digest")) in KNOWN:
@@ -233,7 +235,7 @@ def _same_faces(net: Net, dataset: Dataset, split: str) -> bool:
         return bool(learned.get("name") == "fer2013" and faces == len(dataset[split]))
     if dataset[split].votes_NV is None:
         return bool(faces <= len(dataset[split]))
-    labels = FERPLUS8 if same_classes(net.labels, FERPLUS8.names) else FER7
+    labels = FERPLUS8 if same_classes(model.labels, FERPLUS8.names) else FER7
     return bool(faces == len(by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
 
 

@@ -28,7 +28,7 @@ class Robustness:
         kept_N: of all corruptions and strengths, the share under which each face is told right, float64 [N].
     """
 
-    net: str
+    model: str
     clean_N: NDArray[np.bool_]
     accuracy: Mapping[str, tuple[float, ...]]
     kept_N: NDArray[np.float64]
@@ -47,7 +47,7 @@ class Robustness:
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON types."""
         return {
-            "net": self.net,
+            "model": self.model,
             "n": len(self.clean_N),
             "clean": self.clean,
             "mean": self.mean.to_dict(),
@@ -63,7 +63,7 @@ class Robustness:
 
 
 def measure_robustness(
-    nets: Mapping[str, Ask],
+    models: Mapping[str, Ask],
     faces_NHW: Faces,
     labels_N: NDArray[np.integer[Any]],
     *,
@@ -88,12 +88,12 @@ def measure_robustness(
     def right(ask: Ask, altered_NHW: Faces) -> NDArray[np.bool_]:
         return np.asarray(ask(altered_NHW).argmax(1) == labels_N)
 
-    clean = {name: right(ask, faces_NHW) for name, ask in nets.items()}
-    told: dict[str, dict[str, list[float]]] = {name: {} for name in nets}
-    hits = {name: np.zeros(len(faces_NHW)) for name in nets}
+    clean = {name: right(ask, faces_NHW) for name, ask in models.items()}
+    told: dict[str, dict[str, list[float]]] = {name: {} for name in models}
+    hits = {name: np.zeros(len(faces_NHW)) for name in models}
     for each in corruptions.values():
         for _, altered_NHW in each.all(faces_NHW):
-            for name, ask in nets.items():
+            for name, ask in models.items():
                 right_N = right(ask, altered_NHW)
                 told[name].setdefault(each.name, []).append(float(right_N.mean()))
                 hits[name] += right_N
@@ -101,7 +101,7 @@ def measure_robustness(
     conditions = sum(len(each.strengths) for each in corruptions.values())
     return tuple(
         Robustness(name, clean[name], {c: tuple(a) for c, a in told[name].items()}, hits[name] / conditions)
-        for name in nets
+        for name in models
     )
 
 

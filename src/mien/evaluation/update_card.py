@@ -7,12 +7,12 @@ from pathlib import Path
 from mien import files
 from mien.data.dataset import TEST, Dataset
 from mien.errors import ModelError
-from mien.evaluation.protocols import Judgement, of_one_source
+from mien.evaluation.protocols import ModelEvaluation, of_one_source
 from mien.model import SHIPPED, find, read_card
 from mien.model_card import Card
 
 
-def refuse_card(model: str | Path, dataset: Dataset, split: str) -> None:
+def check_card(model: str | Path, dataset: Dataset, split: str) -> None:
     """`ModelError` where figures of this split have no place on the card of `model`; asked before the net is.
 
     They have none of another split, of other data than the net learned from, and on the card of a shipped net.
@@ -31,16 +31,16 @@ def refuse_card(model: str | Path, dataset: Dataset, split: str) -> None:
         )
 
 
-def fill_card(model: str | Path, judgement: Judgement) -> Card:
+def fill_card(model: str | Path, model_evaluation: ModelEvaluation) -> Card:
     """Put the figures into the `test` of the card of `model`, in place of older ones of their kind; gives the new card.
 
     Raises:
         ModelError: the card cannot be read or written.
     """
     file = find(model)[1]
-    card = read_card(model).with_scores(judgement.scores(), test=True)
+    card = read_card(model).with_scores(model_evaluation.scores(), test=True)
     try:
         files.write(file, [card.to_json().encode()])
-    except OSError as why:
-        raise ModelError(f"cannot write {file}: {why.strerror or why}") from None
+    except OSError as error:
+        raise ModelError(f"cannot write {file}: {error.strerror or error}") from None
     return card

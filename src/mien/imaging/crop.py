@@ -81,14 +81,14 @@ class Rectangle(Protocol):
 
 
 def crop(
-    picture_HW3: Pixels, box: Rectangle, landmarks: Sequence[tuple[float, float]], rule: CropRule, side: int
+    image_HW3: Pixels, box: Rectangle, landmarks: Sequence[tuple[float, float]], rule: CropRule, side: int
 ) -> Pixels:
     """The face in `box` as its net wants it, grey uint8 [side,side]; what lies outside the picture repeats its rim.
 
     Shrunk by averaging all that a pixel covers, enlarged by linear interpolation.
 
     Args:
-        picture_HW3: BGR, or grey [H,W].
+        image_HW3: BGR, or grey [H,W].
         box: where the face is.
         landmarks: (x, y) of right and left eye first; without them it is not turned, whatever the rule says.
         rule: how far around the box, and whether upright.
@@ -102,11 +102,11 @@ def crop(
     middle = middle + longer * (rule.shift_x * along + rule.shift_y * down)
 
     left, top = (middle - wide / 2).tolist()
-    inside = 0 <= left <= picture_HW3.shape[1] - side and 0 <= top <= picture_HW3.shape[0] - side
+    inside = 0 <= left <= image_HW3.shape[1] - side and 0 <= top <= image_HW3.shape[0] - side
     if wide == side and roll == 0 and inside and left.is_integer() and top.is_integer():
-        return _grey(picture_HW3[int(top) : int(top) + side, int(left) : int(left) + side])  # as the below, sooner
+        return _grey(image_HW3[int(top) : int(top) + side, int(left) : int(left) + side])  # as the below, sooner
 
-    grey_HW, corner = _surroundings(picture_HW3, middle, wide * (math.sqrt(0.5) if roll else 0.5))
+    grey_HW, corner = _surroundings(image_HW3, middle, wide * (math.sqrt(0.5) if roll else 0.5))
     finer = min(max(1, math.ceil(wide / side - 0.01)), _FINEST)  # samples a side of one pixel of the crop
     step = wide / (side * finer)
     # Sample (u, v) lies at the square's corner plus (u + 1/2, v + 1/2) steps; OpenCV counts from pixels' middles.
@@ -129,9 +129,9 @@ def _roll(landmarks: Sequence[tuple[float, float]]) -> float:
     return math.atan2(left_y - right_y, left_x - right_x)
 
 
-def _surroundings(picture_HW3: Pixels, middle: NDArray[np.float64], reach: float) -> tuple[Pixels, NDArray[np.float64]]:
+def _surroundings(image_HW3: Pixels, middle: NDArray[np.float64], reach: float) -> tuple[Pixels, NDArray[np.float64]]:
     """The part of the picture within `reach` of `middle`, up and down and to the sides, grey, and its corner."""
-    high, broad = picture_HW3.shape[:2]
+    high, broad = image_HW3.shape[:2]
     reach += 2  # pixels for the interpolation
     left, top = (
         int(min(max(0, math.floor(at - reach)), size - 1)) for at, size in zip(middle, (broad, high), strict=True)
@@ -140,7 +140,7 @@ def _surroundings(picture_HW3: Pixels, middle: NDArray[np.float64], reach: float
         int(max(at + 1, min(size, math.ceil(m + reach))))
         for at, size, m in zip((left, top), (broad, high), middle, strict=True)
     )
-    part = picture_HW3[top:bottom, left:right]
+    part = image_HW3[top:bottom, left:right]
     return _grey(part), np.array([left, top], np.float64)
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 from mien.imaging.formats import AVIF, BMP, JP2, JPEG, PNG, PNM, TIFF, Header, png_pixels, tiff_unturned
 
 Pixels = NDArray[np.uint8]
@@ -37,7 +37,7 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
         name: what to call it in errors.
 
     Raises:
-        PictureError: it does not decode, or its samples are neither of 8 nor of 16 bits.
+        ImageError: it does not decode, or its samples are neither of 8 nor of 16 bits.
     """
     opaque = header.format in _OPAQUE
     if header.format == PNG:
@@ -49,12 +49,12 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
     if stored is not None and header.format in (JP2, AVIF) and stored.dtype != np.uint8:
         stored = _imdecode(data, cv2.IMREAD_COLOR)
     if stored is None:
-        raise PictureError(
+        raise ImageError(
             f"{name}: cannot be read, its {header.format} data is damaged, cut off, or of a rare kind; "
             "save it anew as PNG or JPEG"
         )
     if stored.shape[0] * stored.shape[1] > header.pixels:  # whatever else says its size twice
-        raise PictureError(
+        raise ImageError(
             f"{name}: is damaged: it says {header.width} x {header.height} pixels and has {stored.shape[1]} x "
             f"{stored.shape[0]}"
         )
@@ -72,15 +72,15 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
         rgb: whether colours are stored red first.
 
     Raises:
-        PictureError: another shape or type.
+        ImageError: another shape or type.
     """
     channels = 1 if stored.ndim == 2 else stored.shape[2] if stored.ndim == 3 else 0
     if channels not in (1, 2, 3, 4) or 0 in stored.shape:
-        raise PictureError(
+        raise ImageError(
             f"{name}: a picture has the shape [H,W] or [H,W,C] with 1 to 4 channels, got {list(stored.shape)}"
         )
     if stored.dtype not in (np.uint8, np.uint16):
-        raise PictureError(
+        raise ImageError(
             f"{name}: holds {stored.dtype} samples, expected uint8 from 0 to 255 or uint16 from 0 to 65535; "
             "convert it, as its range cannot be told from its values"
         )
@@ -102,15 +102,15 @@ def _strip_as_bgr(stored_HWC: NDArray[np.generic], rgb: bool) -> Pixels:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(pixels.shape)  # 65535 is 255
     channels = pixels.shape[2]
     alpha_HW1 = pixels[:, :, -1:] if channels in (2, 4) else None
-    colour = pixels[:, :, : channels - 1] if alpha_HW1 is not None else pixels
-    if colour.shape[2] == 1:
-        colour = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_GRAY2BGR)
+    color = pixels[:, :, : channels - 1] if alpha_HW1 is not None else pixels
+    if color.shape[2] == 1:
+        color = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_GRAY2BGR)
     elif rgb:
-        colour = cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_RGB2BGR)
+        color = cv2.cvtColor(np.ascontiguousarray(color), cv2.COLOR_RGB2BGR)
     if alpha_HW1 is not None and alpha_HW1.min() < _WHITE:
         share = alpha_HW1.astype(np.float32) / _WHITE
-        colour = np.rint(colour * share + _WHITE * (1 - share)).astype(np.uint8)
-    return np.asarray(colour, np.uint8)
+        color = np.rint(color * share + _WHITE * (1 - share)).astype(np.uint8)
+    return np.asarray(color, np.uint8)
 
 
 def upright(stored: Pixels, orientation: int) -> Pixels:

@@ -1,4 +1,4 @@
-"""`read_picture`: a path, bytes, a PIL image or an array as BGR pixels, within limits.
+"""`read_image`: a path, bytes, a PIL image or an array as BGR pixels, within limits.
 
 H rows, W columns, C channels. Pixels are those of the picture as it is seen, EXIF turned.
 """
@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError, PictureError
+from mien.errors import ImageError, MienError
 from mien.imaging.crop import CropRule, crop
 from mien.imaging.decode import Pixels, as_bgr, decode
 from mien.imaging.formats import FORMATS, HEIC, VIDEO, Header, format_of, read_header
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "Picture", "crop", "name_of", "read_picture"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "ImageSource", "crop", "name_of", "read_image"]
 
 MAX_PIXELS = 50_000_000  # of a picture, as its header tells before anything is decoded
 MAX_BYTES = 100_000_000  # of its file
 ORDERS = ("bgr", "rgb", "grey")
 
-Picture = Any  # a path, bytes, a PIL image, or an array [H,W] or [H,W,C]
+ImageSource = Any  # a path, bytes, a PIL image, or an array [H,W] or [H,W,C]
 
 
-def read_picture(
-    source: Picture,
+def read_image(
+    source: ImageSource,
     *,
     order: str | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -50,7 +50,7 @@ def read_picture(
         name: what to call it in errors; default its path, or "the picture".
 
     Raises:
-        PictureError: it cannot be read; one sentence says what it is and what to do.
+        ImageError: it cannot be read; one sentence says what it is and what to do.
         MienError: `source` or `order` is of no known kind.
     """
     name = name or name_of(source) or "the picture"
@@ -66,13 +66,13 @@ def read_picture(
     )
 
 
-def name_of(source: Picture) -> str:
+def name_of(source: ImageSource) -> str:
     """What a picture is called: its path, or nothing where it has none."""
     return str(source) if isinstance(source, str | Path) else ""
 
 
 def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a picture's file; `PictureError` where it cannot be read or is too long."""
+    """The bytes of a picture's file; `ImageError` where it cannot be read or is too long."""
     if isinstance(source, str | Path):
         return _read(Path(source), name, max_bytes)
     data = bytes(source)
@@ -82,22 +82,22 @@ def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_
 
 
 def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """What a picture's bytes tell before they are decoded; `PictureError` where they are none or it is too large."""
+    """What a picture's bytes tell before they are decoded; `ImageError` where they are none or it is too large."""
     if not data:
-        raise PictureError(f"{name}: is empty, 0 bytes; get the file anew")
+        raise ImageError(f"{name}: is empty, 0 bytes; get the file anew")
     kind = format_of(data)
     if kind == HEIC:
-        raise PictureError(
+        raise ImageError(
             f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
             "Formats, Most Compatible), or give its pixels as an array"
         )
     if kind not in FORMATS:
         what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
         what = "is a video, which `mien video` reads" if kind == VIDEO else what
-        raise PictureError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise ImageError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     header = read_header(data)
     if header is None:
-        raise PictureError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
+        raise ImageError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
     if header.pixels > max_pixels:
         raise _too_large(name, header.width, header.height, max_pixels)
     return header
@@ -108,20 +108,20 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         there = path.stat()
         if stat.S_ISDIR(there.st_mode):
-            raise PictureError(f"{name}: is a folder, expected a picture")
+            raise ImageError(f"{name}: is a folder, expected a picture")
         if not stat.S_ISREG(there.st_mode):
-            raise PictureError(f"{name}: is no file but a device or a pipe, expected a picture")
+            raise ImageError(f"{name}: is no file but a device or a pipe, expected a picture")
         if there.st_size > max_bytes:
             raise _too_long(name, there.st_size, max_bytes)
         return path.read_bytes()
     except FileNotFoundError:
-        raise PictureError(f"{name}: there is no such file") from None
+        raise ImageError(f"{name}: there is no such file") from None
     except PermissionError:
-        raise PictureError(f"{name}: cannot be read, permission is denied") from None
-    except OSError as why:
-        raise PictureError(f"{name}: cannot be read: {why.strerror or why}") from None
-    except ValueError as why:  # a null byte, or no text that a file could be called by
-        raise PictureError(f"{name!r}: is no path: {why}") from None
+        raise ImageError(f"{name}: cannot be read, permission is denied") from None
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a null byte, or no text that a file could be called by
+        raise ImageError(f"{name!r}: is no path: {error}") from None
 
 
 def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> Pixels:
@@ -159,18 +159,18 @@ def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
             return as_bgr(np.asarray(image), name)  # which says that their range cannot be told
         alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
         return as_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
-    except (OSError, ValueError, SyntaxError, TypeError, struct.error, MemoryError) as why:  # Pillow decodes only now
-        raise PictureError(f"{name}: cannot be read: {why}") from None
+    except (OSError, ValueError, SyntaxError, TypeError, struct.error, MemoryError) as error:  # Pillow decodes only now
+        raise ImageError(f"{name}: cannot be read: {error}") from None
 
 
-def _too_long(name: str, size: int, limit: int) -> PictureError:
-    return PictureError(
+def _too_long(name: str, size: int, limit: int) -> ImageError:
+    return ImageError(
         f"{name}: has {size / 1e6:,.1f} MB, above the limit of {limit / 1e6:,.1f}; make it smaller or raise the limit"
     )
 
 
-def _too_large(name: str, width: int, height: int, limit: int) -> PictureError:
-    return PictureError(
+def _too_large(name: str, width: int, height: int, limit: int) -> ImageError:
+    return ImageError(
         f"{name}: has {width} x {height} pixels, {width * height / 1e6:,.1f} megapixels, above the limit of "
         f"{limit / 1e6:,.1f}; make it smaller or raise the limit"
     )

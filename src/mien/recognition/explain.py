@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.imaging.load import Picture, read_picture
+from mien.imaging.load import ImageSource, read_image
 from mien.labels import counterpart
 from mien.recognition.annotation import text
 from mien.recognition.recognizer import Recognizer
@@ -52,7 +52,7 @@ class Explanation:
 
 
 def explain(
-    recognizer: Recognizer, image: Picture, *, order: str | None = None, label: str | None = None
+    recognizer: Recognizer, image: ImageSource, *, order: str | None = None, label: str | None = None
 ) -> tuple[Explanation, ...]:
     """For each face in a picture, from left to right, why it is told to be what it is.
 
@@ -62,25 +62,25 @@ def explain(
         label: the class to be explained, in any usual spelling; by default each face's likeliest.
 
     Raises:
-        PictureError: the picture cannot be read.
+        ImageError: the picture cannot be read.
         MienError: the net tells no class `label` apart.
     """
     names = recognizer.labels.names
     asked = None if label is None else counterpart(label, names)
     if label is not None and asked is None:
         raise MienError(f"the net {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
-    picture_HW3 = read_picture(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
-    found = recognizer.pipeline.detect(picture_HW3)
-    cut_NHW = recognizer.pipeline.crop_faces(picture_HW3, found)
-    told_NK, maps_NCHW = recognizer.model.maps(cut_NHW)
+    image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
+    found = recognizer.pipeline.detect(image_HW3)
+    cut_NHW = recognizer.pipeline.crop_faces(image_HW3, found)
+    probs_NK, maps_NCHW = recognizer.model.maps(cut_NHW)
     made = []
-    for one, cut_HW, told_K, maps_CHW in zip(found, cut_NHW, told_NK, maps_NCHW, strict=True):
-        k = int(told_K.argmax()) if asked is None else asked
+    for one, cut_HW, probs_K, maps_CHW in zip(found, cut_NHW, probs_NK, maps_NCHW, strict=True):
+        k = int(probs_K.argmax()) if asked is None else asked
         made.append(
             Explanation(
-                recognizer.pipeline.face(one, told_K), names[k], cut_HW,
+                recognizer.pipeline.face(one, probs_K), names[k], cut_HW,
                 _activation(recognizer, maps_CHW, k, len(cut_HW)),
-                _occlusion(recognizer, cut_HW, float(told_K[k]), k),
+                _occlusion(recognizer, cut_HW, float(probs_K[k]), k),
             )
         )  # fmt: skip
     return tuple(made)
@@ -102,8 +102,8 @@ def _occlusion(recognizer: Recognizer, cut_HW: Pixels, likely: float, k: int) ->
     covered_PHW = np.repeat(cut_HW[None], len(corners), 0)
     for one_HW, (y, x) in zip(covered_PHW, corners, strict=True):
         one_HW[y : y + PATCH, x : x + PATCH] = round(float(cut_HW.mean()))
-    told_P = recognizer.model.probabilities(covered_PHW)[:, k]
-    falls_P = _log_odds(np.array([likely])) - _log_odds(told_P)
+    predicted_P = recognizer.model.probabilities(covered_PHW)[:, k]
+    falls_P = _log_odds(np.array([likely])) - _log_odds(predicted_P)
     sum_HW, count_HW = np.zeros((high, wide)), np.zeros((high, wide))
     for fall, (y, x) in zip(falls_P, corners, strict=True):
         sum_HW[y : y + PATCH, x : x + PATCH] += fall
@@ -142,8 +142,8 @@ def _row(number: int, one: Explanation, wide: int) -> Pixels:
     return row_HW3
 
 
-def _enlarged(picture: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
+def _enlarged(image: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
 
 def _laid_over(grey_HW3: NDArray[Any], map_HW: Floats) -> Pixels:

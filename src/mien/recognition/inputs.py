@@ -31,7 +31,7 @@ class Source:
         data: its bytes, where it came by standard input or out of a table.
         error: why it cannot be read, where that is known before.
         fetch: gets its bytes, at most as many as it is told, where its name is no path of this process; raises a
-            `PictureError` where it cannot.
+            `ImageError` where it cannot.
     """
 
     name: str
@@ -108,7 +108,7 @@ def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
     return found
 
 
-def refuse_to_overwrite(sources: Iterable[Source], out: Path, annotated: Iterable[Path] = ()) -> None:
+def check_not_overwriting(sources: Iterable[Source], out: Path, annotated: Iterable[Path] = ()) -> None:
     """Raise a `MienError` where the file of results would take the place of a picture, or of an annotated copy."""
     if any(source.data is None and _key(Path(source.name)) == _key(out) for source in sources):
         raise MienError(f"{out} is one of the pictures to be read; write the results to another file")
@@ -184,8 +184,10 @@ def _below(folder: str, apart_from: Path | None) -> Iterator[Source]:
     failed: list[OSError] = []
     left_out = None if apart_from is None else os.path.realpath(apart_from)
     for here, folders, names in os.walk(folder, onerror=failed.append):
-        for why in failed:
-            yield Source(str(why.filename), Path("none"), error=f"{why.filename}: cannot be entered: {why.strerror}")
+        for error in failed:
+            yield Source(
+                str(error.filename), Path("none"), error=f"{error.filename}: cannot be entered: {error.strerror}"
+            )
         failed.clear()
         folders[:] = sorted(
             f for f in folders if not f.startswith(".") and os.path.realpath(os.path.join(here, f)) != left_out
@@ -194,5 +196,5 @@ def _below(folder: str, apart_from: Path | None) -> Iterator[Source]:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
                 path = os.path.join(here, name)
                 yield Source(path, Path(os.path.relpath(path, folder)))
-    for why in failed:
-        yield Source(str(why.filename), Path("none"), error=f"{why.filename}: cannot be entered: {why.strerror}")
+    for error in failed:
+        yield Source(str(error.filename), Path("none"), error=f"{error.filename}: cannot be entered: {error.strerror}")

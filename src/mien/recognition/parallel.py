@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError, PictureError
+from mien.errors import ImageError, MienError
 from mien.imaging.decode import decode
 from mien.imaging.formats import Header
 from mien.imaging.load import encoded, header_of
 from mien.recognition.inputs import STDIN, Source
-from mien.recognition.prefetch import Room
+from mien.recognition.prefetch import ByteSemaphore
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import Analysis
 from mien.threads import threads
@@ -51,13 +51,13 @@ def analyze_sources(
     """
     waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the nets, and the unreadable
 
-    def pictures() -> Iterator[Pixels]:
-        for source, picture in _read_ahead(recognizer, sources, readers):
-            waiting.append((source, picture if isinstance(picture, str) else ""))
-            if not isinstance(picture, str):
-                yield picture
+    def images() -> Iterator[Pixels]:
+        for source, image in _read_ahead(recognizer, sources, readers):
+            waiting.append((source, image if isinstance(image, str) else ""))
+            if not isinstance(image, str):
+                yield image
 
-    for analysis in recognizer.analyze_many(pictures(), order="bgr"):
+    for analysis in recognizer.analyze_many(images(), order="bgr"):
         yield from _unread(recognizer, waiting)
         source, _ = waiting.popleft()
         yield source, replace(analysis, source=source.name)
@@ -70,7 +70,7 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     It is read once more, as keeping thousands of pictures until their batch is done would take the memory.
 
     Raises:
-        PictureError: it has become unreadable.
+        ImageError: it has become unreadable.
         MienError: it cannot be written.
     """
     from concurrent.futures import ThreadPoolExecutor
@@ -78,16 +78,16 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from mien import files
     from mien.recognition.annotation.panels import annotate, enlarged
 
-    picture_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
-    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`ahead`).
+    image_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
+    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
-        drawn_HW3 = pool.submit(annotate, picture_HW3, analysis).result()
+        drawn_HW3 = pool.submit(annotate, image_HW3, analysis).result()
     _, data = cv2.imencode(out.suffix, drawn_HW3, _JPEG if out.suffix.lower() != ".png" else ())
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.write(out, [data.tobytes()])
-    except OSError as why:
-        raise MienError(f"cannot write {out}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot write {out}: {error.strerror}") from None
 
 
 def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Iterator[tuple[Source, Analysis]]:
@@ -103,7 +103,7 @@ def _read_ahead(
     """Each source with its pixels, or with why it has none."""
     from concurrent.futures import ThreadPoolExecutor
 
-    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), Room(AHEAD)
+    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), ByteSemaphore(AHEAD)
     coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
@@ -113,33 +113,33 @@ def _read_ahead(
                 if not coming:
                     return
                 source, future = coming.popleft()
-                picture, taken = future.result()
+                image, taken = future.result()
                 del future  # else it holds the picture until the next one is there
                 room.give(taken)
-                yield source, picture
+                yield source, image
         finally:
             room.close()
             for _, future in coming:
                 future.cancel()
 
 
-def _pixels(recognizer: Recognizer, source: Source, room: Room, turn: int) -> tuple[Pixels | str, int]:
+def _pixels(recognizer: Recognizer, source: Source, room: ByteSemaphore, turn: int) -> tuple[Pixels | str, int]:
     """A picture or why there is none, and for how many bytes there had to be room before it was decoded."""
     taken = None
     try:
         data, header, name = _found(recognizer, source)
         taken = CHANNELS * header.pixels
         return (decode(data, header, name) if room.take(turn, taken) else ""), taken
-    except PictureError as why:
+    except ImageError as error:
         if taken is None:
             room.take(turn, 0)  # else those behind it would wait for ever
-        return str(why), taken or 0
+        return str(error), taken or 0
 
 
 def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
     """A picture's bytes, what they say of it, and what to call it in errors."""
     if source.error:
-        raise PictureError(source.error)
+        raise ImageError(source.error)
     name = "standard input" if source.name == STDIN else source.name
     if source.fetch is not None:
         data = source.fetch(recognizer.max_bytes)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 DEPTH = 3  # items that wait: enough to even out what takes unequal times, and few enough for pictures
 
 
-def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
+def prefetch(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
     """The `items`, in their order, taken in a thread; at most `depth` wait.
 
     What `items` raises is raised here, in its place. The thread ends with the generator, be that closed early.
@@ -33,8 +33,8 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
                 if stop.is_set():
                     return
             put(False, None)
-        except BaseException as why:  # raised again where the items are wanted
-            put(False, why)
+        except BaseException as error:  # raised again where the items are wanted
+            put(False, error)
 
     thread = threading.Thread(target=take, name="mien-ahead", daemon=True)
     try:
@@ -52,7 +52,7 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:
             thread.join()
 
 
-class Room:
+class ByteSemaphore:
     """So many bytes for threads to fill, let in one after another by their turns: 0, 1, 2 and so on.
 
     Who comes next waits until there is room; what is larger than all of it comes in when nobody else is there.
@@ -91,7 +91,7 @@ class Room:
         return self.held == 0 or self.held + amount <= self._most
 
 
-class Behind:
+class BackgroundWorker:
     """Calls made in a thread, in their order, a few behind whoever asks for them.
 
     Python raises what Ctrl-C means in the main thread alone, so what is called here is never torn in two by it. Neither
@@ -137,7 +137,7 @@ class Behind:
             if not broken or closing:
                 try:
                     act()
-                except BaseException as why:  # raised again where it can be caught
-                    broken, self._failed = True, self._failed or why
+                except BaseException as error:  # raised again where it can be caught
+                    broken, self._failed = True, self._failed or error
             if closing:
                 return

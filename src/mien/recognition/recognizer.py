@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detector, find_detector
-from mien.errors import MienError, PictureError
-from mien.imaging.load import MAX_BYTES, MAX_PIXELS, Picture, name_of, read_picture
+from mien.errors import ImageError, MienError
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, name_of, read_image
 from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
@@ -64,13 +64,13 @@ def load(
         MienError: an option is out of its range.
     """
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
-    return assembled(
+    return build_recognizer(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
         min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
 
 
-def assembled(
+def build_recognizer(
     model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
 ) -> Recognizer:
     """Return a recognizer of an open model and all the options of `load` but `prior`, which is the model's."""
@@ -131,7 +131,7 @@ class Recognizer:
     def __repr__(self) -> str:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
 
-    def analyze(self, image: Picture, *, order: str | None = None) -> Analysis:
+    def analyze(self, image: ImageSource, *, order: str | None = None) -> Analysis:
         """The faces in one picture, from left to right; none in a picture without any.
 
         Args:
@@ -139,14 +139,14 @@ class Recognizer:
             order: of an array's colours: `bgr`, `rgb` or `grey`.
 
         Raises:
-            PictureError: the picture cannot be read.
+            ImageError: the picture cannot be read.
             MienError: `image` or `order` is of no known kind.
         """
         detected = self.detect_and_crop(image, order=order)
         return self.pipeline.result(detected, self.probabilities(detected.faces_NHW))
 
     def analyze_many(
-        self, images: Iterable[Picture], *, order: str | None = None, batch: int = BATCH
+        self, images: Iterable[ImageSource], *, order: str | None = None, batch: int = BATCH
     ) -> Iterator[Analysis]:
         """As `analyze` for each picture, in their order; one that cannot be read has its `error` set.
 
@@ -166,7 +166,7 @@ class Recognizer:
         for image in images:
             try:
                 gathered.append(self.detect_and_crop(image, order=order))
-            except PictureError as error:
+            except ImageError as error:
                 gathered.append(self.pipeline.unreadable(name_of(image), str(error)))
             faces += len(gathered[-1].detections)
             if len(gathered) >= batch or faces >= batch:
@@ -227,7 +227,9 @@ class Recognizer:
         """
         return self.pipeline.predict(faces_NHW, tta=tta)
 
-    def detect_and_crop(self, image: Picture, *, order: str | None = None, name: str | None = None) -> DetectedFaces:
+    def detect_and_crop(
+        self, image: ImageSource, *, order: str | None = None, name: str | None = None
+    ) -> DetectedFaces:
         """Return the faces of an image, detected and cropped, before the model predicts their probabilities.
 
         Args:
@@ -236,10 +238,10 @@ class Recognizer:
             name: Name in the result and in errors; by default the path of the image.
 
         Raises:
-            PictureError: The image cannot be read.
+            ImageError: The image cannot be read.
             MienError: `image` or `order` is of no known kind.
         """
-        image_HW3 = read_picture(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
+        image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
         return self.pipeline.detect_and_crop(image_HW3, name_of(image) if name is None else name)
 
     def _predict(self, gathered: list[DetectedFaces]) -> Iterator[Analysis]:

@@ -46,7 +46,7 @@ def create_app(service: Service) -> ASGIApp:
             app, allow_origins=settings.origins, allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"], expose_headers=["X-Request-ID", "Retry-After"],
         )  # fmt: skip
-    return AccessLog(Linger(SafeHeaders(Guard(app, settings))), service.meters)
+    return AccessLog(Linger(SafeHeaders(Guard(app, settings))), service.service_metrics)
 
 
 def _tell_of_token(api: FastAPI) -> None:
@@ -59,9 +59,9 @@ def _tell_of_token(api: FastAPI) -> None:
                 method["security"] = [{"token": []}]
 
 
-async def _invalid(request: Request, why: RequestValidationError) -> JSONResponse:
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """Which option is out of its range, in words."""
-    first = why.errors()[0]
+    first = error.errors()[0]
     name = str(first["loc"][-1])
     return Problem(
         422, "invalid_option", f"{name}: {first['msg']}.", "/docs lists the options and what they take."

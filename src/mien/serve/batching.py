@@ -19,7 +19,7 @@ import numpy as np
 from mien.imaging.formats import read_header
 from mien.imaging.load import MAX_PIXELS
 from mien.model import Model
-from mien.recognition.prefetch import Room
+from mien.recognition.prefetch import ByteSemaphore
 from mien.recognition.recognizer import BATCH, Floats, Pixels, Recognizer
 from mien.recognition.results import Analysis
 from mien.serve.errors import busy
@@ -49,7 +49,7 @@ class Batcher:
     def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
         self.most, self.held, self.on_batch = most, 0, on_batch
         self._model, self._searched = model, 0
-        self._room, self._turns = Room(DECODED), itertools.count()
+        self._room, self._turns = ByteSemaphore(DECODED), itertools.count()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
         self._net = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
         self._waiting: list[_Waiting] = []
@@ -59,22 +59,22 @@ class Batcher:
         """What `recognizer`, whose net must be this batcher's, reads in a picture's bytes, in a place taken before.
 
         Raises:
-            PictureError: it cannot be read.
+            ImageError: it cannot be read.
         """
         detected = await self.see(lambda: recognizer.detect_and_crop(data, name=name), data)
         probs_NK = await self.probabilities(detected.faces_NHW, recognizer.pipeline.tta)
         return recognizer.pipeline.result(detected, probs_NK)
 
     @contextmanager
-    def places(self, pictures: int) -> Iterator[None]:
+    def places(self, images: int) -> Iterator[None]:
         """Take places for so many, until they are read to their end; a `Problem` where they would be too many."""
-        if self.held + pictures > self.most:
+        if self.held + images > self.most:
             raise busy("More pictures are waiting than this service takes at a time.")
-        self.held += pictures
+        self.held += images
         try:
             yield
         finally:
-            self.held -= pictures
+            self.held -= images
 
     async def see(self, look: Callable[[], T], data: bytes = b"") -> T:
         """What `look` gives, called in the pool.
@@ -144,17 +144,17 @@ class Batcher:
         loop, at = asyncio.get_running_loop(), 0
         try:
             faces_NHW = np.concatenate([one.faces_NHW for one in batch])
-            told_NK = await loop.run_in_executor(self._net, lambda: self._model.probabilities(faces_NHW, tta=tta))
-        except Exception as why:  # whatever it is, those who wait must hear of it
+            probs_NK = await loop.run_in_executor(self._net, lambda: self._model.probabilities(faces_NHW, tta=tta))
+        except Exception as error:  # whatever it is, those who wait must hear of it
             for one in batch:
                 if not one.told.done():
-                    one.told.set_exception(why)
+                    one.told.set_exception(error)
             return
         if self.on_batch is not None:
             self.on_batch(len(faces_NHW))
         for one in batch:
             if not one.told.done():
-                one.told.set_result(told_NK[at : at + len(one.faces_NHW)])
+                one.told.set_result(probs_NK[at : at + len(one.faces_NHW)])
             at += len(one.faces_NHW)
 
 

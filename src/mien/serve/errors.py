@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from mien.errors import MienError, MissingExtra, PictureError, VideoError
+from mien.errors import ImageError, MienError, MissingExtra, VideoError
 from mien.imaging.formats import FORMATS
 from mien.imaging.load import MAX_PIXELS
 from mien.serve.schema import ProblemShape
@@ -56,27 +56,27 @@ def too_large(most: int, what: str = "The request") -> Problem:
     )  # fmt: skip
 
 
-def as_problem(why: Exception) -> Problem:
+def as_problem(error: Exception) -> Problem:
     """Any error as what is told to a client; of those that are our own fault, nothing but that."""
-    if isinstance(why, Problem):
-        return why
-    if isinstance(why, PictureError):
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ImageError):
         return Problem(
             422,
-            "unreadable_picture",
-            str(why),
+            "unreadable_image",
+            str(error),
             f"Send one that opens elsewhere, of at most {MAX_PIXELS // 1_000_000} megapixels: {', '.join(FORMATS)}.",
         )
-    if isinstance(why, VideoError):
-        return Problem(422, "unreadable_video", str(why), "Send an MP4, MOV, WebM, MKV or AVI that plays elsewhere.")
-    if isinstance(why, MissingExtra):
-        return Problem(501, "not_installed", str(why), "Ask whoever runs this service.")
-    if isinstance(why, MienError):
-        return Problem(422, "invalid_option", str(why), "/docs lists the options and what they take.")
-    if isinstance(why, ClientDisconnect):
+    if isinstance(error, VideoError):
+        return Problem(422, "unreadable_video", str(error), "Send an MP4, MOV, WebM, MKV or AVI that plays elsewhere.")
+    if isinstance(error, MissingExtra):
+        return Problem(501, "not_installed", str(error), "Ask whoever runs this service.")
+    if isinstance(error, MienError):
+        return Problem(422, "invalid_option", str(error), "/docs lists the options and what they take.")
+    if isinstance(error, ClientDisconnect):
         return Problem(400, "hung_up", "The client left before its request was there.")  # for the log alone
-    if isinstance(why, HTTPException):
-        return _of_routing(why)
+    if isinstance(error, HTTPException):
+        return _of_routing(error)
     return Problem(
         500, "internal", "Something went wrong in the service; it is not your fault.",
         "Try again; if it persists, tell whoever runs this service the request's id.",
@@ -88,20 +88,20 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ProblemShape} for status in statuses}
 
 
-async def answer(request: Request, why: Exception) -> JSONResponse:
+async def answer(request: Request, error: Exception) -> JSONResponse:
     """An exception handler of Starlette's."""
-    return as_problem(why).response()
+    return as_problem(error).response()
 
 
-def _of_routing(why: HTTPException) -> Problem:
-    if why.status_code == 404:
+def _of_routing(error: HTTPException) -> Problem:
+    if error.status_code == 404:
         return Problem(404, "not_found", "There is nothing at this address.", "/docs lists the addresses.")
-    if why.status_code == 405:
+    if error.status_code == 405:
         return Problem(
             405,
             "method_not_allowed",
             "This address does not take this method.",
             "/docs lists the methods.",
-            why.headers,
+            error.headers,
         )
-    return Problem(why.status_code, "refused", str(why.detail), "", why.headers)
+    return Problem(error.status_code, "refused", str(error.detail), "", error.headers)

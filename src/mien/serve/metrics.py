@@ -18,7 +18,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30)
 _FACES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Meters:
+class ServiceMetrics:
     """The meters of one service, in a registry of their own.
 
     Attributes:
@@ -46,7 +46,7 @@ class Meters:
             namespace="mien",
             registry=self._registry,
         )
-        self.pictures = Counter("pictures", "Pictures sent.", ("outcome",), namespace="mien", registry=self._registry)
+        self.images = Counter("images", "Pictures sent.", ("outcome",), namespace="mien", registry=self._registry)
         self.faces = Counter("faces", "Faces read.", namespace="mien", registry=self._registry)
         self.batch_faces = Histogram(
             "batch_faces", "Faces in a batch of the net.", buckets=_FACES, namespace="mien", registry=self._registry
@@ -54,7 +54,7 @@ class Meters:
         self.frames = Counter("frames", "Frames of webcams.", ("outcome",), namespace="mien", registry=self._registry)
         self.streams = Gauge("streams", "Webcams at the moment.", namespace="mien", registry=self._registry)
         self._held = Gauge(
-            "held_pictures", "Pictures that wait or are being searched.", namespace="mien", registry=self._registry
+            "held_images", "Pictures that wait or are being searched.", namespace="mien", registry=self._registry
         )
 
     def watch(self, held: Callable[[], int]) -> None:

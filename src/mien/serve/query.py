@@ -21,7 +21,7 @@ MaxFaces = Annotated[
 ]
 
 
-def refuse_unknown(request: Request) -> None:
+def check_known_options(request: Request) -> None:
     """A `Problem` where the address has an option that its route does not know, such as a misspelt one."""
     known = {option.alias for option in request.scope["route"].dependant.query_params}
     for name in request.query_params:

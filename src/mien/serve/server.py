@@ -109,8 +109,8 @@ def listen(settings: Settings) -> Generator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except (OSError, TypeError, ValueError) as why:  # the last two: what no encoding of names takes
-        said = why.strerror or why if isinstance(why, OSError) else "it is no name"
+    except (OSError, TypeError, ValueError) as error:  # the last two: what no encoding of names takes
+        said = error.strerror or error if isinstance(error, OSError) else "it is no name"
         raise MienError(
             f"cannot listen at {settings.host}, port {settings.port}: {said}; choose another --host or --port"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any
 from mien.recognition import Recognizer, load
 from mien.serve.batching import Batcher
 from mien.serve.config import MAX_FACES, Settings
-from mien.serve.metrics import Meters
+from mien.serve.metrics import ServiceMetrics
 from mien.threads import threads
 
 
@@ -34,7 +34,7 @@ class Service:
     photos: Recognizer
     videos: Recognizer
     batcher: Batcher
-    meters: Meters
+    service_metrics: ServiceMetrics
     films: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-film"))
     waiting_films: int = 0
     held: int = 0
@@ -55,10 +55,12 @@ class Service:
         videos = photos
         if settings.video_model != settings.model:
             videos = load(settings.video_model, **options)
-        meters = Meters()
-        batcher = Batcher(photos.model, threads=threads(), most=settings.queue, on_batch=meters.batch_faces.observe)
-        meters.watch(lambda: batcher.held)
-        return cls(settings, photos, videos, batcher, meters)
+        service_metrics = ServiceMetrics()
+        batcher = Batcher(
+            photos.model, threads=threads(), most=settings.queue, on_batch=service_metrics.batch_faces.observe
+        )
+        service_metrics.watch(lambda: batcher.held)
+        return cls(settings, photos, videos, batcher, service_metrics)
 
     @property
     def ready(self) -> bool:

@@ -112,8 +112,8 @@ async def _form(request: Request, boundary: str, field: str, most: int) -> list[
         parser = MultipartParser(boundary, parts.callbacks(), max_header_count=8)
         async for chunk in request.stream():
             parser.write(chunk)
-    except FormParserError as why:
-        raise Problem(400, "damaged_form", f"The form cannot be read: {why}", "Let a library make it.") from None
+    except FormParserError as error:
+        raise Problem(400, "damaged_form", f"The form cannot be read: {error}", "Let a library make it.") from None
     if not parts.ended:
         raise Problem(400, "damaged_form", "The form breaks off before its end.", "Send it again.")
     return parts.uploads

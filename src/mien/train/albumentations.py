@@ -44,8 +44,8 @@ class Albumentations:
         seed = int(torch.randint(0, 2**31, (1,), generator=rng, device=x_NCHW.device))
         pipeline.set_random_seed(seed)
         pixels_NHWC = x_NCHW.permute(0, 2, 3, 1).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
-        done = [pipeline(image=picture)["image"] for picture in pixels_NHWC]
-        if any(picture.size != pixels_NHWC[0].size for picture in done):
+        done = [pipeline(image=image)["image"] for image in pixels_NHWC]
+        if any(image.size != pixels_NHWC[0].size for image in done):
             raise MienError(f"{self.file} changes the pictures' size or channels; a pipeline must keep [H,W,1]")
         return torch.from_numpy(np.stack(done).reshape(pixels_NHWC.shape)).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
 
@@ -62,8 +62,8 @@ def _load(file: str) -> tuple[Any, str]:
         raise MienError(f"no Albumentations pipeline at {file}; write one with albumentations.save(pipeline, '{file}')")
     try:
         pipeline = albumentations.load(file)
-    except Exception as why:  # whatever a foreign parser raises on a foreign file
-        raise MienError(f"{file} is no Albumentations pipeline: {why}") from None
+    except Exception as error:  # whatever a foreign parser raises on a foreign file
+        raise MienError(f"{file} is no Albumentations pipeline: {error}") from None
     if not isinstance(pipeline, albumentations.Compose):
         pipeline = albumentations.Compose([pipeline])
     return pipeline, Path(file).read_text(encoding="utf-8")

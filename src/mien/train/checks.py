@@ -25,10 +25,10 @@ def memory_in_words(advice: str) -> Iterator[None]:
     """Turn what torch and its libraries say of too little memory into a `RunError` that ends with `advice`."""
     try:
         yield
-    except (RuntimeError, MemoryError) as why:  # torch's own allocators, and Python's with numpy's
-        text = str(why).lower()
-        on_gpu = isinstance(why, torch.OutOfMemoryError) or any(sign in text for sign in ON_GPU)
-        if not (on_gpu or isinstance(why, MemoryError) or any(sign in text for sign in ON_CPU)):
+    except (RuntimeError, MemoryError) as error:  # torch's own allocators, and Python's with numpy's
+        text = str(error).lower()
+        on_gpu = isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in ON_GPU)
+        if not (on_gpu or isinstance(error, MemoryError) or any(sign in text for sign in ON_CPU)):
             raise
         raise RunError(f"{'the GPU' if on_gpu else 'this machine'} is out of memory {advice}") from None
 
@@ -48,13 +48,13 @@ def less_memory(recipe: Recipe, folder: Path) -> str:
     )
 
 
-def refuse_lost_loss(loss_sum: Tensor, step: int, epoch: int, recipe: Recipe, folder: Path) -> None:
+def check_loss(loss_sum: Tensor, step: int, epoch: int, recipe: Recipe, folder: Path) -> None:
     """Every so many steps, so that a night is not spent on weights that have blown up."""
     if step % EVERY == 0:
-        refuse_what_is_no_number({"train_loss": float(loss_sum)}, epoch, recipe, folder)
+        check_finite({"train_loss": float(loss_sum)}, epoch, recipe, folder)
 
 
-def refuse_what_is_no_number(metrics: Mapping[str, float], epoch: int, recipe: Recipe, folder: Path) -> None:
+def check_finite(metrics: Mapping[str, float], epoch: int, recipe: Recipe, folder: Path) -> None:
     """Before anything of this epoch is kept: weights that have blown up must not take the place of good ones."""
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:

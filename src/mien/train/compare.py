@@ -18,7 +18,7 @@ from mien.errors import MissingSplit, RunError
 from mien.evaluation.comparison.compare import Comparison, RunRecord
 from mien.evaluation.comparison.compare import compare as judge
 from mien.evaluation.report.plots import augmentation_strip
-from mien.evaluation.report.style import png, refuse_without_plots
+from mien.evaluation.report.style import png, require_plots
 from mien.evaluation.report.write import write_report
 from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, stream
@@ -79,13 +79,13 @@ def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, fo
 
     Hours of training come before the judging, so what the judge needs is asked for first.
     """
-    refuse_without_plots()
+    require_plots()
     truths = {}
     for recipe in recipes:
         for seed in seeds:
             learned = what_is_learned(recipe, dataset, seed)
             teachers = identity_of_teachers(teachers_of(recipe, learned.dataset.labels.names))
-            _run(recipe, seed, folder).refuse_another(identity_of(recipe, seed, learned, teachers=teachers))
+            _run(recipe, seed, folder).check_same(identity_of(recipe, seed, learned, teachers=teachers))
             truths[recipe.name] = learned.truth
     first, *others = truths
     for other in others:
@@ -119,7 +119,7 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
         seconds=sum(epoch["seconds"] for epoch in history),
         machine=run.machine,
         recipe=recipe.to_dict(),
-        judged_epoch=run.judged_epoch,
+        selected_epoch=run.selected_epoch,
         truth=truth_of(dataset),
     )
 
@@ -129,15 +129,15 @@ def _notes(dataset: Dataset, truth: Dataset, recipes: Sequence[Recipe]) -> list[
     split = [truth.note] if truth.note else []
     # Which training faces are learned from differs from scheme to scheme: twins are looked for among all of them.
     met = replace(truth, splits={**truth.splits, TRAIN: dataset[TRAIN]})
-    twins = {pair: count for pair, count in audit(met).across.items() if count and pair.endswith(f" in {TRAIN}")}
-    ways = {(recipe.scheme, recipe.drop_twins, recipe.doubts and recipe.drop_noisy) for recipe in recipes}
+    duplicates = {pair: count for pair, count in audit(met).across.items() if count and pair.endswith(f" in {TRAIN}")}
+    ways = {(recipe.scheme, recipe.drop_duplicates, recipe.label_noise and recipe.drop_noisy) for recipe in recipes}
     how = "all arms meet them alike" if len(ways) == 1 else "an arm meets those of them that it learns from"
-    if all(recipe.drop_twins for recipe in recipes):
+    if all(recipe.drop_duplicates for recipe in recipes):
         how = "no arm meets them, as their copies were left out"
     return split + [
         f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
         f"label or another; {how}, and all are counted."
-        for pair, count in twins.items()
+        for pair, count in duplicates.items()
     ]
 
 
@@ -154,8 +154,8 @@ def augmentation_sheet(dataset: Dataset, recipes: Iterable[Recipe], path: str | 
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         files.write(place, [drawn])
-    except OSError as why:
-        raise RunError(f"cannot write {place}: {why.strerror or why}") from None
+    except OSError as error:
+        raise RunError(f"cannot write {place}: {error.strerror or error}") from None
     return place
 
 
@@ -169,7 +169,7 @@ def examples(dataset: Dataset, recipes: Iterable[Recipe], count: int = 6) -> lis
             operations[f"{about['name']}({inside})"] = change
     faces_NHW = dataset[TRAIN].pixels_NHW
     # The face with the strongest contrast among the first hundred: a flat one would show nothing.
-    face_HW = max(faces_NHW[:100], key=lambda picture: float(picture.std()))
+    face_HW = max(faces_NHW[:100], key=lambda image: float(image.std()))
     copies_NCHW = torch.from_numpy(face_HW).float().expand(count, 1, -1, -1).clone()
     shown = []
     for name, change in operations.items():

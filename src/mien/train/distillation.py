@@ -55,7 +55,7 @@ def identity_of_teachers(teachers: Sequence[Weights]) -> list[dict[str, str]] | 
 
 
 @dataclass(frozen=True, eq=False)
-class Teaching:
+class Teachers:
     """The nets that teach, ready on the device, and the share of each target that is theirs.
 
     Attributes:
@@ -64,7 +64,7 @@ class Teaching:
         said: what they said of batches that come again, by name; none is kept where none comes.
     """
 
-    nets: tuple[nn.Module, ...]
+    models: tuple[nn.Module, ...]
     shifts: tuple[Tensor | None, ...]
     share: float
     keeps: bool
@@ -72,28 +72,28 @@ class Teaching:
     said: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teaching:
-        asked = teachers if recipe.teach else ()
-        nets = tuple(fabric.to_device(_net(weights)) for weights in asked)
+    def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teachers:
+        asked = teachers if recipe.teacher_weight else ()
+        models = tuple(fabric.to_device(_net(weights)) for weights in asked)
         shifts = tuple(_shift(weights, fabric) for weights in asked)
-        return cls(nets, shifts, recipe.teach, 0 < recipe.views < recipe.epochs, fabric)
+        return cls(models, shifts, recipe.teacher_weight, 0 < recipe.views < recipe.epochs, fabric)
 
     def __call__(self, batch: Batch) -> Tensor:
         """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
-        if not self.nets:
+        if not self.models:
             return batch.target_BK
-        told_BK = self.said.get(batch.name)
-        if told_BK is None:
-            told_BK = self._ask(batch.x_BCHW)
+        probs_BK = self.said.get(batch.name)
+        if probs_BK is None:
+            probs_BK = self._ask(batch.x_BCHW)
             if self.keeps:
-                self.said[batch.name] = told_BK
-        return torch.lerp(batch.target_BK, told_BK, self.share)
+                self.said[batch.name] = probs_BK
+        return torch.lerp(batch.target_BK, probs_BK, self.share)
 
     @torch.no_grad()
     def _ask(self, x_BCHW: Tensor) -> Tensor:
         """The mean of what the teachers say, float32 [B,K]."""
         with self.fabric.autocast():
-            said = [net(x_BCHW).float() for net in self.nets]
+            said = [model(x_BCHW).float() for model in self.models]
         shifted = [p if s is None else with_prior(p, s) for p, s in zip(said, self.shifts, strict=True)]
         return torch.stack(shifted).exp().mean(0)
 
@@ -107,6 +107,6 @@ def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
 
 
 def _net(weights: Weights) -> nn.Module:
-    net = build_model(weights.recipe["model"], len(weights.labels))
-    weights.put_into(net, weights.labels)
-    return net.eval().requires_grad_(False)
+    model = build_model(weights.recipe["model"], len(weights.labels))
+    weights.put_into(model, weights.labels)
+    return model.eval().requires_grad_(False)

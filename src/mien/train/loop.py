@@ -21,26 +21,26 @@ from torch import Tensor, nn
 from mien.data.dataset import TEST, TRAIN, VAL, Dataset
 from mien.errors import MissingSplit, RunError
 from mien.evaluation.selection import LAST
-from mien.evaluation.statistics.metrics import accuracy, confusion, macro_f1, nll
+from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from mien.threads import threads
 from mien.train.batches import NET, PURPOSES, Faces, normalise, steps_per_epoch, stream, training_batches
 from mien.train.best_epoch import is_over
-from mien.train.checks import less_memory, memory_in_words, refuse_lost_loss, refuse_what_is_no_number
-from mien.train.distillation import Teaching, identity_of_teachers, teachers_of
+from mien.train.checks import check_finite, check_loss, less_memory, memory_in_words
+from mien.train.distillation import Teachers, identity_of_teachers, teachers_of
 from mien.train.fabric import available, engine, is_first, machine, precision_of
 from mien.train.imbalance import class_frequencies
 from mien.train.label_noise.filtering import pruned
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.ema import Average
-from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.optimizers import OPTIMIZERS
 from mien.train.optim.schedule import rate
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import after_epoch, restore, save_checkpoint
 from mien.train.runs.folder import Metrics, Run, identity_of
 from mien.train.runs.weights import weights_for
-from mien.train.targets.schemes import SCHEMES, Lesson, lesson
+from mien.train.targets.schemes import SCHEMES, TrainingTargets, training_targets
 
 EVALUATION_BATCH = 512
 # How many training faces are read unaugmented each epoch, to set beside the validation accuracy: a sixteenth of
@@ -109,7 +109,7 @@ def epochs(
     began_from = start.identity if start else run.began_from if resume else None
     teachers = teachers_of(recipe, data.labels.names)
     identity = identity_of(recipe, seed, learned, began_from, identity_of_teachers(teachers))
-    run.refuse_another(identity, resume)
+    run.check_same(identity, resume)
     if run.finished:
         return
     with memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
@@ -124,15 +124,15 @@ def epochs(
         bare = build_model(recipe.model, len(data.labels))
         if start:
             start.put_into(bare, data.labels.names)
-        plain = OPTIMISERS[recipe.optimiser](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
-        net, optimiser = fabric.setup(bare, plain)
+        plain = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
+        model, optimizer = fabric.setup(bare, plain)
         average = Average(bare, recipe.ema) if recipe.ema else None
-        judged = average.net if average else bare
+        judged = average.model if average else bare
         faces = {s: Faces.of(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
         target_NK = learned.target_NK.to(fabric.device)
         faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
         clean = Faces.of(learned.clean, fabric.device).sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        loss_of, taught = Loss.of(recipe, target_NK), Teaching.of(teachers, recipe, fabric)
+        loss_of, taught = Loss.of(recipe, target_NK), Teachers.of(teachers, recipe, fabric)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
         warm, whole = round(recipe.warmup * steps), recipe.epochs * steps
         if kept:
@@ -149,22 +149,22 @@ def epochs(
             while not is_over(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
                 torch.manual_seed(stream(seed, epoch, NET + PURPOSES * part, torch.device("cpu")).initial_seed())
-                net.train()
+                model.train()
                 began, loss_sum, right = time.perf_counter(), _zero(fabric), _zero(fabric)
                 bar.start(epoch)
                 for batch in training_batches(faces[TRAIN], recipe, seed, epoch, part=part, parts=parts):
-                    log_p_BK = net(batch.x_BCHW)
+                    log_p_BK = model(batch.x_BCHW)
                     loss = loss_of(log_p_BK, taught(batch))
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:
                             group["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
-                        optimiser.step()
-                        optimiser.zero_grad()
+                        optimizer.step()
+                        optimizer.zero_grad()
                         if average:
                             average.update(step)
                         step += 1
-                        refuse_lost_loss(loss_sum, step, epoch, recipe, run.folder)
+                        check_loss(loss_sum, step, epoch, recipe, run.folder)
                     if batch.share:
                         loss_sum += loss.detach() * len(batch.target_BK)
                         right += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
@@ -186,7 +186,7 @@ def epochs(
                     for split, p_NK in told.items():
                         metrics |= _figures(split, p_NK, faces[split])
                 metrics = fabric.broadcast(metrics)
-                refuse_what_is_no_number(metrics, epoch, recipe, run.folder)
+                check_finite(metrics, epoch, recipe, run.folder)
                 history.append({**metrics, "precision": precision})
                 if fabric.is_global_zero:
                     state = {
@@ -201,25 +201,25 @@ def epochs(
                 yield history[-1]
 
 
-def probabilities(fabric: Fabric, net: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
+def probabilities(fabric: Fabric, model: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
     """Softmax probabilities [N,K] of each face, unaugmented, in evaluation mode.
 
-    `net` is on the device and not set up by `fabric`, so that one process of several can ask it alone.
+    `model` is on the device and not set up by `fabric`, so that one process of several can ask it alone.
     """
-    net.eval()
+    model.eval()
     with torch.inference_mode(), fabric.autocast():
         parts = [
-            net(normalise(x.float(), recipe)).float().exp() for x in torch.split(faces.pixels_NCHW, EVALUATION_BATCH)
+            model(normalise(x.float(), recipe)).float().exp() for x in torch.split(faces.pixels_NCHW, EVALUATION_BATCH)
         ]
     return torch.cat(parts).cpu().numpy()
 
 
 def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, float]:
-    label_N, told_N = faces.labels_N.cpu().numpy(), p_NK.argmax(1)
+    label_N, predicted_N = faces.labels_N.cpu().numpy(), p_NK.argmax(1)
     return {
-        f"{name}_loss": nll(p_NK, label_N),
-        f"{name}_accuracy": accuracy(label_N, told_N),
-        f"{name}_macro_f1": macro_f1(confusion(label_N, told_N, p_NK.shape[1])),
+        f"{name}_loss": log_loss(p_NK, label_N),
+        f"{name}_accuracy": accuracy(label_N, predicted_N),
+        f"{name}_macro_f1": macro_f1(confusion_matrix(label_N, predicted_N, p_NK.shape[1])),
     }
 
 
@@ -235,12 +235,12 @@ def _precision_change(history: Sequence[Metrics], precision: str) -> str:
     return f"this machine {has} bf16 arithmetic: continuing in {precision} ({epochs} trained in {before})"
 
 
-def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> Lesson:
+def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTargets:
     """The lesson of `recipe`; `MienError` for what would come out only after hours, or in the middle of them."""
     threads()
     if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    learned = pruned(lesson(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset)
+    learned = pruned(training_targets(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset)
     if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
         raise MissingSplit(
             f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"

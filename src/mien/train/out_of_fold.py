@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import TRAIN, VAL, Dataset
-from mien.data.duplicates import near_twins
+from mien.data.duplicates import find_near_duplicates
 from mien.data.votes import cut
 from mien.errors import RunError
 from mien.evaluation.selection import LAST
-from mien.train.label_noise.scores import Doubts
+from mien.train.label_noise.scores import LabelNoise
 from mien.train.loop import train
 from mien.train.recipe import Recipe
 from mien.train.targets.schemes import AUTO, SCHEMES
@@ -30,7 +30,7 @@ def out_of_fold(
     seed: int = 0,
     device: str = "auto",
     progress: bool = False,
-) -> Doubts:
+) -> LabelNoise:
     """Train `recipe` once for each fold of the training faces, on all the others, and ask it for the fold.
 
     Stopped, the same call goes on. The last epoch is the one that answers, as nothing may be chosen by a fold that is
@@ -38,7 +38,7 @@ def out_of_fold(
 
     Args:
         recipe: learns the data's own labels and nothing else; what it would leave out or soften is learned here.
-        out: gets a run for each fold, and `doubts.npz`, which recipes name in their field `doubts`.
+        out: gets a run for each fold, and `label_noise.npz`, which recipes name in their field `label_noise`.
         folds: how many, 2 or more. Near-twins are in one fold, so that no net knows a face from its copy; the classes
             are spread evenly.
         seed: decides the folds, and is that of each run.
@@ -56,9 +56,11 @@ def out_of_fold(
             f"recipe '{recipe.name}' learns from more than the labels that are to be doubted: --set scheme=fer2013 "
             "--set label_set=auto --set teacher="
         )
-    plain = replace(recipe, select=LAST, patience=0, drop_twins=False, doubts="", drop_noisy=0.0, soften_noisy=0.0)
+    plain = replace(
+        recipe, select=LAST, patience=0, drop_duplicates=False, label_noise="", drop_noisy=0.0, soften_noisy=0.0
+    )
     fold_N = folds_of(dataset, folds, seed)
-    told_NK = np.empty((len(faces), len(dataset.labels)), np.float32)
+    probs_NK = np.empty((len(faces), len(dataset.labels)), np.float32)
     for fold in range(folds):
         held_N = fold_N == fold
         splits = {
@@ -67,10 +69,10 @@ def out_of_fold(
         }
         part = replace(dataset, splits=splits, digest=f"{dataset.digest} without fold {fold} of {folds}", known_as=None)
         run = train(plain, part, place / f"fold{fold}", seed=seed, device=device, resume=True, progress=progress)
-        told_NK[held_N] = run.predictions()[VAL]
-    doubts = Doubts(dataset.digest, dataset.labels.names, faces.rows_N, told_NK)
-    doubts.write(place / FILE)
-    return doubts
+        probs_NK[held_N] = run.predictions()[VAL]
+    label_noise = LabelNoise(dataset.digest, dataset.labels.names, faces.rows_N, probs_NK)
+    label_noise.write(place / FILE)
+    return label_noise
 
 
 def folds_of(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
@@ -89,7 +91,7 @@ def folds_of(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
 def _groups(dataset: Dataset) -> NDArray[np.int64]:
     """A number for each training face, [N]: the smallest place among those that a chain of twins joins it with."""
     faces = dataset[TRAIN]
-    pairs = near_twins(dataset).between(faces, faces)
+    pairs = find_near_duplicates(dataset).between(faces, faces)
     order_N = np.argsort(faces.rows_N)
     a_P, b_P = (order_N[np.searchsorted(faces.rows_N, rows_P, sorter=order_N)] for rows_P in (pairs.a_P, pairs.b_P))
     group_N = np.arange(len(faces))

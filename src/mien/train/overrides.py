@@ -82,8 +82,8 @@ def _one_augmentation(part: ast.expr, text: str) -> Augmentation:
             raise ValueError("** is not understood here")
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
         return AUGMENTATIONS[call.func.id.lower()](*places, **named)
-    except (TypeError, ValueError) as why:
-        raise MienError(f"augment: {ast.unparse(call)}: {why}") from None
+    except (TypeError, ValueError) as error:
+        raise MienError(f"augment: {ast.unparse(call)}: {error}") from None
 
 
 def _no_augmentation(text: str) -> MienError:

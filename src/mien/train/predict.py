@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
-from mien.data.votes import judged_as
+from mien.data.votes import relabelled_as
 from mien.errors import RunError
-from mien.evaluation.predictor import Net
+from mien.evaluation.predictor import Predictor
 from mien.model_card import TTAS
 from mien.train.batches import Faces
 from mien.train.checks import memory_in_words
@@ -32,7 +32,7 @@ def predict(
     Args:
         model: the folder of a run or of an exported net, a checkpoint, a released safetensors file, or the name of a
             shipped net.
-        dataset: a net of FER+'s votes is asked only for the faces that it is judged on (`data.judged_as`); where
+        dataset: a net of FER+'s votes is asked only for the faces that it is judged on (`data.relabelled_as`); where
             there are no votes, and its classes are those of the labels, for all.
         tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
 
@@ -41,13 +41,13 @@ def predict(
         DataError: the net's classes are not those of `dataset`, or they are FER+'s, and `dataset` has no votes.
         MissingSplit: `dataset` lacks the split.
     """
-    net = as_net(model, device=device, tta=tta)
-    faces = judged_as(dataset, net.labels, by_votes=net.by_votes)[split]
-    return np.asarray(net.ask(faces.pixels_NHW), np.float32)
+    predictor = as_predictor(model, device=device, tta=tta)
+    faces = relabelled_as(dataset, predictor.labels, by_votes=predictor.by_votes)[split]
+    return np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
 
 
-def as_net(model: str | Path, *, device: str = "auto", tta: str = "none") -> Net:
-    """Open weights once, to be asked many times, and judged as a net (`judge.judge_net`).
+def as_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
+    """Open weights once, to be asked many times, and judged as a net (`judge.evaluate_predictor`).
 
     Args:
         model, tta: as of `predict`.
@@ -58,7 +58,7 @@ def as_net(model: str | Path, *, device: str = "auto", tta: str = "none") -> Net
     if tta not in TTAS:
         raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
     weights = find_weights(model)
-    return Net(
+    return Predictor(
         labels=weights.labels,
         ask=_answering(weights, device, tta),
         trained_on=weights.about["data"],
@@ -71,12 +71,12 @@ def as_net(model: str | Path, *, device: str = "auto", tta: str = "none") -> Net
 def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     trained = weights.recipe
     fabric = engine(device, trained["precision"])
-    net = build_model(trained["model"], len(weights.labels))
-    weights.put_into(net, weights.labels)
+    model = build_model(trained["model"], len(weights.labels))
+    weights.put_into(model, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
     advice = "free some, or ask for --device cpu"
     with memory_in_words(f"for the net; {advice}"):
-        ready = fabric.to_device(net)
+        ready = fabric.to_device(model)
 
     def ask(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
         with memory_in_words(f"for {len(faces_NHW):,} faces; {advice}"):

@@ -93,8 +93,8 @@ def _work(
         train(*what, **options)
         distributed.destroy_process_group()  # else its threads may end in an abort, with words that say nothing
         pipe.send(None)
-    except MienError as why:
-        pipe.send(why)
+    except MienError as error:
+        pipe.send(error)
     except KeyboardInterrupt:  # told by the first process, which all of them share a terminal with
         os._exit(130)
 

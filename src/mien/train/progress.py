@@ -59,9 +59,9 @@ class Progress:
         name = f"{self._recipe.name} seed {self._seed} epoch {epoch}/{self._recipe.epochs}"
         self._rich.update(self._task, description=name, completed=(epoch - 1) * self._faces)
 
-    def step(self, pictures: int, loss_sum: Tensor, right: Tensor) -> None:
-        """A batch of `pictures` is done; the sums are read only when the bar is due."""
-        self._done += pictures
+    def step(self, images: int, loss_sum: Tensor, right: Tensor) -> None:
+        """A batch of `images` is done; the sums are read only when the bar is due."""
+        self._done += images
         now = time.perf_counter()
         if not self._shown or now - self._asked < REFRESH_SECONDS:
             return
@@ -92,10 +92,10 @@ class Progress:
         """Where events cannot be written, training goes on without them."""
         try:
             events.write({k.replace("_", "/", 1): v for k, v in metrics.items() if k != "epoch"}, int(metrics["epoch"]))
-        except OSError as why:
+        except OSError as error:
             self._events = None
             if self._shown:
-                self._console.print(f"no more events for TensorBoard: {why}", highlight=False)
+                self._console.print(f"no more events for TensorBoard: {error}", highlight=False)
 
 
 class _Events:

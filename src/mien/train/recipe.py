@@ -14,7 +14,7 @@ from mien.labels import LABEL_SETS
 from mien.train.augment import Augmentation
 from mien.train.best_epoch import MEASURES
 from mien.train.models import MODELS
-from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.optimizers import OPTIMIZERS
 from mien.train.optim.schedule import SCHEDULES
 from mien.train.targets.schemes import AUTO, SCHEMES
 
@@ -30,7 +30,7 @@ class Recipe:
         batch: pictures that go through the net at once; the last batch of an epoch may be smaller.
         accumulate: batches whose gradients are averaged into one step; `batch` times `accumulate` pictures a step.
         epochs: passes over the training split, reshuffled each time.
-        optimiser: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimisers`).
+        optimiser: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimizers`).
         lr, momentum, weight_decay: what the optimiser goes by; `lr` is the highest rate where it changes.
         schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.rate`).
         warmup: epochs, or a part of one, over which the rate rises from near 0 to `lr`.
@@ -46,11 +46,11 @@ class Recipe:
         teach: the teachers' share in each target, from 0 to 1; `scheme` has the rest.
         views: after so many epochs their shuffled and augmented pictures come round again, so that teachers, who cost
             more than their pupil, are asked once for each (Faghri et al. 2023, arXiv 2303.08983); 0: never.
-        drop_twins: leave out training faces that are pictures of another split, byte for byte or cut, sized, stored,
-            lit or mirrored anew (`data.twins`).
+        drop_duplicates: leave out training faces that are pictures of another split, byte for byte or cut, sized, stored,
+            lit or mirrored anew (`data.duplicates`).
         doubts: the file with what nets say of faces that they did not learn from (`noise.out_of_fold`); empty for none.
-        drop_noisy: the share of the training faces to leave out, those whose labels are least believable by `doubts`.
-        soften_noisy: the share, next in that order, whose target becomes what `doubts` has for them.
+        drop_noisy: the share of the training faces to leave out, those whose labels are least believable by `label_noise`.
+        soften_noisy: the share, next in that order, whose target becomes what `label_noise` has for them.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
         class_weights: from 0 (every face counts the same in the loss) to 1 (every class does, each face weighted by
@@ -77,7 +77,7 @@ class Recipe:
     batch: int = 64
     accumulate: int = 1
     epochs: int = 9
-    optimiser: str = "sgd"
+    optimizer: str = "sgd"
     lr: float = 0.003
     momentum: float = 0.9
     weight_decay: float = 0.0009
@@ -87,10 +87,10 @@ class Recipe:
     label_set: str = AUTO
     mix: float = 0.5
     teacher: str = ""
-    teach: float = 0.5
+    teacher_weight: float = 0.5
     views: int = 0
-    drop_twins: bool = False
-    doubts: str = ""
+    drop_duplicates: bool = False
+    label_noise: str = ""
     drop_noisy: float = 0.0
     soften_noisy: float = 0.0
     label_smoothing: float = 0.0
@@ -126,21 +126,21 @@ class Recipe:
                 raise self._wrong(field, "goes from 0, not at all, to 1, fully")
         if not 0 <= self.mix <= 1:
             raise self._wrong("mix", "goes from 0, the labels alone, to 1, the votes alone")
-        if not 0 <= self.teach <= 1:
-            raise self._wrong("teach", "goes from 0, the labels alone, to 1, the teachers alone")
+        if not 0 <= self.teacher_weight <= 1:
+            raise self._wrong("teacher_weight", "goes from 0, the labels alone, to 1, the teachers alone")
         for field in ("weight_decay", "views", "patience", "warmup", "logit_adjustment"):
             if not 0 <= getattr(self, field) < MOST:
                 raise self._wrong(field, f"must be 0 or more and below {MOST:,}")
         for field, there in CHOICES.items():
             if getattr(self, field) not in there:
                 raise self._wrong(field, f"is one of {', '.join(there)}")
-        if (self.drop_noisy or self.soften_noisy) and not self.doubts:
-            raise self._wrong("doubts", "must name the file that says which labels are noisy")
+        if (self.drop_noisy or self.soften_noisy) and not self.label_noise:
+            raise self._wrong("label_noise", "must name the file that says which labels are noisy")
         if self.drop_noisy + self.soften_noisy > 1:
             raise self._wrong("soften_noisy", f"and drop_noisy, {self.drop_noisy}, make more than all faces")
         if self.warmup >= self.epochs:
             raise self._wrong("warmup", f"must end before the training does, after {self.epochs} epochs")
-        if self.optimiser == "nesterov" and not self.momentum:
+        if self.optimizer == "nesterov" and not self.momentum:
             raise self._wrong("momentum", "must be above 0 with nesterov")
         if self.patience and self.select == LAST:
             raise self._wrong("patience", f"needs a measure to watch: set select to {', '.join(MEASURES)}")
@@ -161,15 +161,15 @@ PRECISIONS = ("auto", "bf16", "float32")
 TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(
         (
-            "model", "optimiser", "schedule", "scheme", "label_set", "teacher", "doubts", "select", "precision",
+            "model", "optimizer", "schedule", "scheme", "label_set", "teacher", "label_noise", "select", "precision",
         ),
         (str, "text"),
     ),
-    "drop_twins": (bool, "true or false"),
+    "drop_duplicates": (bool, "true or false"),
     **dict.fromkeys(("batch", "accumulate", "epochs", "views", "patience"), (int, "a whole number")),
     **dict.fromkeys(
         (
-            "lr", "momentum", "weight_decay", "warmup", "mix", "teach", "drop_noisy", "soften_noisy",
+            "lr", "momentum", "weight_decay", "warmup", "mix", "teacher_weight", "drop_noisy", "soften_noisy",
             "label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling", "ema", "mean", "std",
         ),
         ((int, float), "a number"),
@@ -177,7 +177,7 @@ TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
 }  # fmt: skip
 CHOICES: dict[str, Collection[str]] = {
     "model": MODELS,
-    "optimiser": OPTIMISERS,
+    "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "scheme": SCHEMES,
     "label_set": (AUTO, *LABEL_SETS),

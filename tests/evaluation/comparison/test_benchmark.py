@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from mien.errors import DataError, MienError
-from mien.evaluation.comparison.benchmark import Entry, contest
-from mien.evaluation.contamination import doubts
-from mien.evaluation.protocols import judge_split
-from mien.evaluation.report.benchmark_page import contest_page, sentence
-from mien.evaluation.report.terminal import contest_tables
+from mien.evaluation.comparison.benchmark import Entry, benchmark
+from mien.evaluation.contamination import contamination
+from mien.evaluation.protocols import evaluate_split
+from mien.evaluation.report.benchmark_page import benchmark_page, sentence
+from mien.evaluation.report.terminal import benchmark_tables
 from mien.evaluation.statistics.paired import BETTER
 from mien.labels import FER7, FERPLUS8, LabelSet
 
@@ -34,7 +34,7 @@ def entries(wrong: dict[str, float], y_N: np.ndarray) -> list[Entry]:
 def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
-    found = contest(entries({"a": 0.5, "b": 0.3, "c": 0.42}, y_N), data, "val")
+    found = benchmark(entries({"a": 0.5, "b": 0.3, "c": 0.42}, y_N), data, "val")
     kinds = [(r.evaluations[0].protocol, r.evaluations[0].against) for r in found.rounds]
     assert kinds == [
         ("official", "labels"), ("clean", "labels"), ("official", "raters' majority"), ("clean", "raters' majority"),
@@ -56,35 +56,35 @@ def test_classes_that_the_data_lacks_are_left_out() -> None:
     eight_NK = np.full((300, 8), 0.01, np.float32)
     eight_NK[:, 7] = 0.5  # contempt, which all of them seem to show most
     eight_NK[np.arange(300), np.array(over)[y_N]] = 0.4
-    found = contest([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", FERPLUS8, eight_NK)], data, "val")
+    found = benchmark([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", FERPLUS8, eight_NK)], data, "val")
     assert found.projected == ("eight",)
     assert found.rounds[0].evaluations[1].accuracy == 1
     with pytest.raises(MienError, match="eight does not know angry"):
-        contest([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", LabelSet("x", ("fear", "sad")), y_N)], data, "val")
+        benchmark([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", LabelSet("x", ("fear", "sad")), y_N)], data, "val")
 
 
 @pytest.mark.parametrize("old", [("happiness", "sadness", "anger"), ("Happy", "SAD", "angry")])
 def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> None:
     data = make_voted()
-    told_NK = said(data["val"].labels_N, 0.5)
+    probs_NK = said(data["val"].labels_N, 0.5)
     spelled = dict(zip(("happy", "sad", "angry"), old, strict=True))
     other = LabelSet("the net's", tuple(spelled.get(name, name) for name in FER7.names))
-    found = contest([Entry("a", FER7, told_NK), Entry("b", other, told_NK)], data, "val")
+    found = benchmark([Entry("a", FER7, probs_NK), Entry("b", other, probs_NK)], data, "val")
     assert found.projected == ()
     first, second = found.rounds[0].evaluations
-    assert (first.accuracy, first.nll) == (second.accuracy, pytest.approx(second.nll))
+    assert (first.accuracy, first.log_loss) == (second.accuracy, pytest.approx(second.log_loss))
 
 
 def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> None:
-    data = make_voted(disputed=0.3)
+    data = make_voted(contradicted=0.3)
     y_N = data["val"].labels_N
     honest_N = np.where(np.arange(300) < 90, (y_N + 1) % 7, y_N)  # says what raters see, so it meets 70 % of the labels
-    found = contest([Entry("honest", FER7, said(honest_N, 0.05)), Entry("knows", FER7, said(y_N, 0.02))], data, "val")
-    assert len(found.doubts) == 2
-    seen, heart = found.doubts
-    assert found.doubted == ("knows",)
-    assert found.disputed["honest"] < 0.1
-    assert found.disputed["knows"] > 0.9
+    found = benchmark([Entry("honest", FER7, said(honest_N, 0.05)), Entry("knows", FER7, said(y_N, 0.02))], data, "val")
+    assert len(found.contamination) == 2
+    seen, heart = found.contamination
+    assert found.contaminated == ("knows",)
+    assert found.contradicted["honest"] < 0.1
+    assert found.contradicted["knows"] > 0.9
     assert seen.startswith("knows meets 9")
     assert "300 faces without a twin in Training" in seen
     assert "it has most likely seen these rows" in seen
@@ -94,12 +94,12 @@ def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> N
 def test_doubts_are_about_fer2013_alone() -> None:
     data = make_dataset(name="folder")
     y_N = data["val"].labels_N
-    told_NK = said(y_N, 0.0)
-    judged = judge_split(told_NK, data["val"].rows_N, data, data, "val").evaluations
-    assert doubts(judged, told_NK.argmax(1), data) == ()
-    assert len(doubts(judged, told_NK.argmax(1), replace(data, name="fer2013"))) == 1
+    probs_NK = said(y_N, 0.0)
+    judged = evaluate_split(probs_NK, data["val"].rows_N, data, data, "val").evaluations
+    assert contamination(judged, probs_NK.argmax(1), data) == ()
+    assert len(contamination(judged, probs_NK.argmax(1), replace(data, name="fer2013"))) == 1
     # Somebody's own faces in its format may have honest labels.
-    assert doubts(judged, told_NK.argmax(1), replace(data, name="fer2013", known_as=None)) == ()
+    assert contamination(judged, probs_NK.argmax(1), replace(data, name="fer2013", known_as=None)) == ()
 
 
 def test_what_is_no_contest() -> None:
@@ -108,23 +108,25 @@ def test_what_is_no_contest() -> None:
     one = Entry("a", FER7, said(y_N, 0.5))
     for few, got in (([one], "got a"), ([one, one], "got two called a"), ([], "got none")):
         with pytest.raises(MienError, match=got):
-            contest(few, data, "val")
+            benchmark(few, data, "val")
     blank = make_dataset({"test": 5}, unlabelled=("test",))
     with pytest.raises(DataError, match="5 of 5 faces have no label"):
-        contest([replace(one, told_NK=one.told_NK[:5]), replace(one, name="b", told_NK=one.told_NK[:5])], blank, "test")
+        benchmark(
+            [replace(one, probs_NK=one.probs_NK[:5]), replace(one, name="b", probs_NK=one.probs_NK[:5])], blank, "test"
+        )
 
 
 def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
-    found = contest(entries({"a": 0.5, HOSTILE: 0.0}, y_N), data, "val")
-    outline = Outline(contest_page(found))
+    found = benchmark(entries({"a": 0.5, HOSTILE: 0.0}, y_N), data, "val")
+    outline = Outline(benchmark_page(found))
     seen = outline.seen
     assert sentence(found.rounds[0].pairs[0], found.rounds[0].evaluations[0]) in seen
-    assert all(doubt in seen for doubt in found.doubts)
+    assert all(doubt in seen for doubt in found.contamination)
     assert "FER2013's labels are noisy" in seen
-    assert "FER2013" not in Outline(contest_page(replace(found, data="folder", doubts=()))).seen
-    assert len(found.doubts) == 2
+    assert "FER2013" not in Outline(benchmark_page(replace(found, data="folder", contamination=()))).seen
+    assert len(found.contamination) == 2
     outline.refers_to_nothing_outside()
     assert len(outline.all("img")) == 4  # two intervals, two confusion matrices
     assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
@@ -133,7 +135,7 @@ def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> Non
 def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is_doubted() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
-    seen = Outline(contest_page(contest(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
+    seen = Outline(benchmark_page(benchmark(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
     assert "2 packages held against a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
     assert seen.index("Implausible: knows meets") < seen.index("b has ")
     assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
@@ -145,9 +147,9 @@ def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is
 def test_in_a_narrow_terminal_names_that_begin_alike_are_told_apart() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
-    found = contest(entries({"a": 0.5, "face-emotion-tiny": 0.4, "face-emotion-huge": 0.0}, y_N), data, "val")
+    found = benchmark(entries({"a": 0.5, "face-emotion-tiny": 0.4, "face-emotion-huge": 0.0}, y_N), data, "val")
     console = Console(width=80, file=io.StringIO())
-    console.print(contest_tables(found)[0])
+    console.print(benchmark_tables(found)[0])
     lines = [line.split() for line in console.file.getvalue().splitlines()]
     names = "".join(words[0] for words in lines if words)
     assert "face-emotion-tiny" in names

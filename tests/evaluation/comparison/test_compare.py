@@ -165,11 +165,11 @@ def test_json_round_trip_and_keys(dataset: Dataset) -> None:
     assert "private" not in text  # no folder of the user's
     assert set(told) == {"data", "protocol", "verdicts", "arms"}
     assert set(told["arms"][0]) == {
-        "arm", "seeds", "epochs", "lengths", "selected_by", "judged_epoch", "curves", "validation_peak_epoch", "scores",
+        "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch", "scores",
         "scores_clean", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
     assert (told["protocol"]["judged_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
-    assert (told["arms"][0]["selected_by"], told["arms"][0]["judged_epoch"]) == (None, {"per_seed": [4, 4, 4]})
+    assert (told["arms"][0]["selected_by"], told["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
     assert set(told["verdicts"][0]) == {
         "a", "b", "finding", "sentence", "data", "split", "why_this_split", "seeds", "faces", "accuracy_difference",
         "macro_f1_difference", "accuracy_difference_per_seed",

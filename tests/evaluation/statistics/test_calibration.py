@@ -85,7 +85,7 @@ def test_cross_fitting_never_flatters_the_likelihood() -> None:
         crossed_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
         flattered = calibration.apply(np.exp(log_p_NK), calibration.fit_temperature(log_p_NK, labels_N))
         honest = calibration.apply(np.exp(log_p_NK), crossed_N)
-        assert metrics.nll(flattered, labels_N) < metrics.nll(honest, labels_N)
+        assert metrics.log_loss(flattered, labels_N) < metrics.log_loss(honest, labels_N)
 
 
 def test_the_folds_are_the_same_every_time_and_few_faces_have_fewer() -> None:

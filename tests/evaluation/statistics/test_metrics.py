@@ -18,7 +18,7 @@ def test_accuracy_is_the_share_of_hits() -> None:
 
 
 def test_confusion_has_the_true_class_in_rows() -> None:
-    counts = metrics.confusion(TRUE, SAID, 4)
+    counts = metrics.confusion_matrix(TRUE, SAID, 4)
     assert counts.tolist() == TABLE
     assert counts.dtype == np.int64
 
@@ -50,17 +50,17 @@ def test_macro_f1_by_face_says_what_a_face_more_would_change() -> None:
     rng = np.random.default_rng(0)
     true, said = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
     said[:300] = true[:300]
-    whole = metrics.macro_f1(metrics.confusion(true, said, 3))
+    whole = metrics.macro_f1(metrics.confusion_matrix(true, said, 3))
     by_face = metrics.macro_f1_by_face(true, said, 3)
     for i in (0, 299, 300, 599):
-        twice = metrics.macro_f1(metrics.confusion(np.append(true, true[i]), np.append(said, said[i]), 3))
+        twice = metrics.macro_f1(metrics.confusion_matrix(np.append(true, true[i]), np.append(said, said[i]), 3))
         assert (twice - whole) * 601 == pytest.approx(by_face[i] - whole, rel=0.01)
 
 
 def test_nll_is_the_mean_negative_logarithm_and_finite_for_a_sure_mistake() -> None:
     p = np.array([[0.5, 0.5], [0.25, 0.75]])
-    assert metrics.nll(p, np.array([0, 1])) == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2)
-    assert metrics.nll(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
+    assert metrics.log_loss(p, np.array([0, 1])) == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2)
+    assert metrics.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
 
 
 def test_balanced_ece_of_a_table_worked_out_by_hand() -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mien.evaluation.statistics.metrics import confusion, macro_f1
+from mien.evaluation.statistics.metrics import confusion_matrix, macro_f1
 from mien.evaluation.statistics.paired import BETTER, OPEN, WORSE, mcnemar, pair
 
 
@@ -30,7 +30,7 @@ def test_one_that_is_right_more_often_is_better_and_the_other_worse() -> None:
     assert (told.finding, back.finding) == (BETTER, WORSE)
     assert told.accuracy.mean == pytest.approx((b_N == true_N).mean() - (a_N == true_N).mean())
     assert told.macro_f1.mean == pytest.approx(
-        macro_f1(confusion(true_N, b_N, 3)) - macro_f1(confusion(true_N, a_N, 3))
+        macro_f1(confusion_matrix(true_N, b_N, 3)) - macro_f1(confusion_matrix(true_N, a_N, 3))
     )
     # The bootstrap of a difference of shares has the width that the normal approximation gives.
     by_face_N = (b_N == true_N).astype(float) - (a_N == true_N)
@@ -50,7 +50,7 @@ def test_macro_f1_is_resampled_by_faces() -> None:
     drawn = []
     for _ in range(2000):
         rows = rng.integers(0, 80, 80)
-        f1 = [macro_f1(confusion(true_N[rows], x[rows], 3)) for x in (a_N, b_N)]
+        f1 = [macro_f1(confusion_matrix(true_N[rows], x[rows], 3)) for x in (a_N, b_N)]
         drawn.append(f1[1] - f1[0])
     assert (told.low, told.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=0.02)
 

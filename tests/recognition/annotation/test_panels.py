@@ -8,15 +8,15 @@ import pytest
 
 from found import FLAT, HAPPY, LABELS, SAD, analysis, face
 from mien.errors import MienError
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition import Face, annotate, sample
 from mien.recognition.annotation import text as text_drawing
 from mien.recognition.annotation.layout import overlap, place
-from mien.recognition.annotation.palette import OF_EXPRESSION, colour_of
+from mien.recognition.annotation.palette import OF_EXPRESSION, color_of
 from mien.recognition.annotation.panels import LEGIBLE, enlarged
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 HEAD = face(178, 63, 90, 113)
 SIZES = [(24, 24), (48, 64), (200, 90), (480, 640), (2000, 3000)]
 
@@ -29,19 +29,19 @@ def blank(high: int, wide: int, grey: int = 128) -> np.ndarray:
     return np.full((high, wide, 3), grey, np.uint8)
 
 
-def contains(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
-    return int((picture == colour[::-1]).all(2).sum())
+def contains(image: np.ndarray, color: tuple[int, int, int]) -> int:
+    return int((image == color[::-1]).all(2).sum())
 
 
 @pytest.mark.parametrize(("high", "wide"), SIZES)
 @pytest.mark.parametrize("where", [(0.3, 0.3, 0.3, 0.4), (0, 0, 1, 1), (-0.2, -0.1, 0.5, 0.6), (0.9, 0.95, 0.4, 0.4)])
 def test_a_copy_of_the_same_size_is_drawn_into(high: int, wide: int, where: tuple[float, ...]) -> None:
-    picture = blank(high, wide)
+    image = blank(high, wide)
     one = face(where[0] * wide, where[1] * high, where[2] * wide, where[3] * high)
-    drawn = annotate(picture, [one])
-    assert (drawn.shape, drawn.dtype) == (picture.shape, np.uint8)
-    assert (picture == 128).all()
-    assert changed(picture, drawn).any()
+    drawn = annotate(image, [one])
+    assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
+    assert (image == 128).all()
+    assert changed(image, drawn).any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
@@ -67,7 +67,7 @@ def test_a_crowd_gets_tags_and_a_pair_bars() -> None:
 
 def test_bars_are_as_long_as_classes_are_likely() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, SAD, "uncertain")], bars=True)
-    areas = [contains(drawn, colour_of(name, LABELS)) for name in LABELS]
+    areas = [contains(drawn, color_of(name, LABELS)) for name in LABELS]
     assert areas == pytest.approx([p * sum(areas) for p in SAD], rel=0.1, abs=0.02 * sum(areas))
 
 
@@ -75,7 +75,7 @@ def test_bars_are_as_long_as_classes_are_likely() -> None:
 def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
     drawn = annotate(blank(900, 1400), [face(50, 100, size, 1.2 * size, (0, 0, 0, 1, 0, 0, 0))], bars=True)
     panel = drawn[:, 60 + size :]
-    full_HW = (panel == colour_of("happy", LABELS)[::-1]).all(2)
+    full_HW = (panel == color_of("happy", LABELS)[::-1]).all(2)
     full_HW[full_HW.sum(1) < 20] = False  # the frame's rim
     rows = np.flatnonzero(full_HW.any(1))
     ends = [int(np.flatnonzero(full_HW[row]).max()) for row in rows]
@@ -143,14 +143,14 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
 
 @pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
 def test_no_two_classes_share_a_colour(labels: tuple[str, ...]) -> None:
-    assert len({colour_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
+    assert len({color_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
 
 
 def test_an_expression_has_its_colour_under_every_spelling() -> None:
     assert (
-        colour_of("happiness", FERPLUS_COLUMNS[:8])
-        == colour_of("happy", FERPLUS8.names)
-        == colour_of("happy", FER7.names)
+        color_of("happiness", FERPLUS_COLUMNS[:8])
+        == color_of("happy", FERPLUS8.names)
+        == color_of("happy", FER7.names)
         == OF_EXPRESSION["happy"]
     )
 
@@ -162,7 +162,7 @@ def test_the_colours_are_told_apart_by_the_colour_blind() -> None:
         "protan": np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]]),
         "deutan": np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]]),
     }
-    linear = (np.array([*OF_EXPRESSION.values(), colour_of("uncertain", LABELS)]) / 255) ** 2.2
+    linear = (np.array([*OF_EXPRESSION.values(), color_of("uncertain", LABELS)]) / 255) ** 2.2
     for sees in blind.values():
         seen = linear @ (np.linalg.inv(to_lms) @ sees @ to_lms).T
         srgb = (seen.clip(0, 1) ** (1 / 2.2)).astype(np.float32)
@@ -220,5 +220,5 @@ def test_overlap_by_hand() -> None:
 
 def test_probabilities_that_are_level_are_drawn_level() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, FLAT)], bars=True)
-    assert contains(drawn, colour_of("disgust", LABELS)) == contains(drawn, colour_of("happy", LABELS))
+    assert contains(drawn, color_of("disgust", LABELS)) == contains(drawn, color_of("happy", LABELS))
     assert HAPPY != FLAT

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from mien.errors import MienError
-from mien.recognition.cluster.parquet_input import groups_of, pictures_in
+from mien.recognition.cluster.parquet_input import groups_of, images_in
 
 
 def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
@@ -33,7 +33,7 @@ def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[s
     file = written(tmp_path / "a.parquet", [row])
     (share,) = groups_of([file], 10)
     assert (share["bytes"], share["name"]) == columns
-    (source,) = pictures_in(share)
+    (source,) = images_in(share)
     assert source.data == b"a"
     assert source.name == ("x" if columns[1] else f"{file}#0")
 
@@ -56,7 +56,7 @@ def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
     file = written(tmp_path / "a.parquet", rows)
     shares = list(groups_of([file], 5))
     assert [(s["groups"], s["first"], s["rows"]) for s in shares] == [([0, 1], 0, 4), ([2, 3, 4], 4, 5)]
-    found = [source for share in shares for source in pictures_in(share)]
+    found = [source for share in shares for source in images_in(share)]
     assert [source.data for source in found] == [b"%d" % i for i in range(9)]
     assert [source.name for source in found] == ["0", "1", "2", "3", f"{file}#4", "5", "6", "7", "8"]
     assert [s["rows"] for s in groups_of([file], 1)] == [2, 2, 2, 2, 1]
@@ -65,7 +65,7 @@ def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
 def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     file = written(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
     (share,) = groups_of([file], 10)
-    assert [source.error for source in pictures_in(share)] == ["", "y: has no bytes in column bytes"]
+    assert [source.error for source in images_in(share)] == ["", "y: has no bytes in column bytes"]
 
 
 def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
     whole = bytearray(file.read_bytes())
     whole[start : start + 16] = bytes(16)  # where the header of the second group's first page is
     file.write_bytes(whole)
-    found = list(pictures_in(share))
+    found = list(images_in(share))
     assert len(found) == 40
     assert [source.name for source in found[:20]] == [str(i) for i in range(20)]
     assert found[39].name == f"{file}#39"
     assert found[39].error.startswith(f"{file}#39: cannot be read: ")
     file.unlink()
-    assert [bool(source.error) for source in pictures_in(share)] == [True] * 40
+    assert [bool(source.error) for source in images_in(share)] == [True] * 40

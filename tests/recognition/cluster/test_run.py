@@ -18,13 +18,13 @@ from pyarrow import parquet
 
 from machines import Machines, machines_of
 from mien.errors import MienError
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition import analyze_on_cluster, analyze_sources, find_sources, load, open_writer, sample
 from waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
-PORTRAIT = read_picture(sample())
+PORTRAIT = read_image(sample())
 POISON = Path(__file__).parent / "poison"
 SIZE = 12  # pictures to a partition
 SURE = 0.97  # of some of the portraits the net is less sure
@@ -50,8 +50,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "below" / "further").mkdir(parents=True)
     for i in range(52):
         side = int(rng.integers(110, 170))
-        picture_HW3 = cv2.convertScaleAbs(cv2.resize(PORTRAIT, (side, side)), alpha=rng.uniform(0.6, 1.2))
-        cv2.imwrite(str(folder / ("", "below", "below/further")[i % 3] / f"{i:03}.jpg"), picture_HW3)
+        image_HW3 = cv2.convertScaleAbs(cv2.resize(PORTRAIT, (side, side)), alpha=rng.uniform(0.6, 1.2))
+        cv2.imwrite(str(folder / ("", "below", "below/further")[i % 3] / f"{i:03}.jpg"), image_HW3)
     cv2.imwrite(str(folder / "group.jpg"), np.hstack([cv2.resize(PORTRAIT, (160, 160))] * 3))
     for i in range(3):
         cv2.imwrite(str(folder / f"wall-{i}.png"), np.full((90, 120, 3), 60 * i, np.uint8))
@@ -80,7 +80,7 @@ def left_over(out: Path) -> list[str]:
     return [str(file.relative_to(out)) for file in (out / "_mien").rglob("*") if file.parent.name != "_mien"]
 
 
-def pictures_in(rows: list[dict[str, Any]]) -> Counter[str]:
+def images_in(rows: list[dict[str, Any]]) -> Counter[str]:
     return Counter(row["source"] for row in rows if row["face"] in (None, 1))
 
 
@@ -109,12 +109,12 @@ def test_a_node_that_is_killed_costs_no_picture(machines: Machines, photos: Path
         wait_until(lambda: sum(map(is_alive, at_work)) == 1, "the end of one of them")
         gate.touch()
         done = [first, *(one for _, one in going)]
-    assert (plan.pictures, plan.partitions) == (60, 5)
+    assert (plan.images, plan.partitions) == (60, 5)
     assert sorted(one.number for one in done) == list(range(5))
-    assert sum(one.pictures for one in done) == 60
+    assert sum(one.images for one in done) == 60
     assert sum(one.unread for one in done) == 3
     assert table(out) == expected
-    assert set(pictures_in(table(out)).values()) == {1}
+    assert set(images_in(table(out)).values()) == {1}
     assert left_over(out) == []
 
 
@@ -131,8 +131,8 @@ def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path
     again = [one for _, one in analyze_on_cluster(photos, out, address=machines.address, resume=True, **NANO)]
     assert sorted(one.number for one in again) == list(range(5))
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
-    assert set(pictures_in(table(out)).values()) == {1}
-    assert sum(one.pictures for one in again) == 60
+    assert set(images_in(table(out)).values()) == {1}
+    assert sum(one.images for one in again) == 60
     # With all done, no cluster is asked.
     assert len(list(analyze_on_cluster(photos, out, address="127.0.0.1:1", resume=True, **NANO))) == 5
 
@@ -145,7 +145,7 @@ def test_a_picture_that_ends_the_process_costs_one_row(machines: Machines, tmp_p
     for i in range(2 * SIZE):
         (folder / f"{i:02}.jpg").write_bytes(data + {3: b"poison", 7: b"glutton"}.get(i, b""))
     done = [one for _, one in analyze_on_cluster(folder, out, address=machines.address, **NANO)]
-    assert sorted((one.number, one.pictures, one.unread) for one in done) == [(0, SIZE, 2), (1, SIZE, 0)]
+    assert sorted((one.number, one.images, one.unread) for one in done) == [(0, SIZE, 2), (1, SIZE, 0)]
     rows = table(out)
     assert [row["source"] for row in rows] == [f"{folder}/{i:02}.jpg" for i in range(2 * SIZE)]
     errors = {Path(row["source"]).stem: row["error"] for row in rows if row["error"]}

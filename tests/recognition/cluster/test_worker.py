@@ -12,13 +12,13 @@ from pyarrow import parquet
 import mien
 from mien.errors import MienError
 from mien.recognition import sample
-from mien.recognition.cluster.attempts import Journal
-from mien.recognition.cluster.plan import HEAD, Plan, cut, make_plan, plan_in, refuse_another, shares_left
-from mien.recognition.cluster.snapshot import Packed
+from mien.recognition.cluster.attempts import AttemptLog
+from mien.recognition.cluster.plan import HEAD, Plan, check_same, cut, make_plan, plan_in, shares_left
+from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import Store
-from mien.recognition.cluster.worker import Done, PartReader
+from mien.recognition.cluster.worker import Done, PartitionWorker
 
-NANO = Packed.of("nano")
+NANO = RecognizerSnapshot.of("nano")
 DATA = sample().read_bytes()
 
 
@@ -31,13 +31,13 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def planned(source: object, out: Path, size: int = 10) -> tuple[PartReader, Plan]:
+def planned(source: object, out: Path, size: int = 10) -> tuple[PartitionWorker, Plan]:
     store = Store(str(out))
     NANO.save(store)
     shares = cut(str(source), store, size=size)
     plan = make_plan(store, str(source), shares, size=size, reading=NANO.identity)
     assert plan_in(store) == plan
-    return PartReader(NANO, store, plan), plan
+    return PartitionWorker(NANO, store, plan), plan
 
 
 def notes(out: Path) -> list[Path]:
@@ -49,7 +49,7 @@ def test_who_fails_without_dying_blames_no_picture(photos: Path, tmp_path: Path)
     out = tmp_path / "out"
     reader, plan = planned(photos, out)
     (share,) = shares_left(reader.store, plan, [])
-    Journal(reader.store, 0).begin()  # by one that was killed, so that they are read one by one
+    AttemptLog(reader.store, 0).begin()  # by one that was killed, so that they are read one by one
     in_the_way = out / "part-00000000.parquet"
     in_the_way.mkdir()
     for _ in range(3):
@@ -67,7 +67,7 @@ def test_what_is_there_is_left_as_it_is(photos: Path, tmp_path: Path) -> None:
     (share,) = shares_left(reader.store, plan, [])
     done = reader.read(share)
     before = (out / "part-00000000.parquet").stat()
-    Journal(reader.store, 0).begin()  # by one that died when all was done but the tidying up
+    AttemptLog(reader.store, 0).begin()  # by one that died when all was done but the tidying up
     assert reader.read(share) == done
     assert notes(out) == []
     assert (out / "part-00000000.parquet").stat().st_mtime_ns == before.st_mtime_ns
@@ -86,12 +86,12 @@ def test_two_who_plan_at_once_do_not_mix(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(MienError, match="is being filled by another command, with other options"):
         first.read(share)
     assert list(out.glob("part-*")) == []
-    assert [second.read(one).pictures for one in shares_left(second.store, other, [])] == [2, 1]
+    assert [second.read(one).images for one in shares_left(second.store, other, [])] == [2, 1]
     _, third = planned(photos, out, size=1)
     with pytest.raises(MienError, match="is being filled by another command"):
-        PartReader(NANO, second.store, third).read({"number": 0, "names": [str(photos / "0.jpg")]})
+        PartitionWorker(NANO, second.store, third).read({"number": 0, "names": [str(photos / "0.jpg")]})
     with pytest.raises(MienError, match="is being filled by another command"):
-        PartReader(Packed.of("nano", threshold=0.9), first.store, plan)
+        PartitionWorker(RecognizerSnapshot.of("nano", threshold=0.9), first.store, plan)
 
 
 def test_a_machine_that_does_not_see_the_source_makes_no_rows(photos: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_machine_that_does_not_see_the_source_makes_no_rows(photos: Path, tmp_
         with pytest.raises(MienError, match=r"does not see .*; all must, by the same name"):
             reader.read(share)
         (tmp_path / "away").rename(photos)
-        assert reader.read(share).pictures == plan.pictures > 0
+        assert reader.read(share).images == plan.images > 0
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
@@ -111,7 +111,7 @@ def test_no_process_apart_is_no_fault_of_a_picture(
 ) -> None:
     reader, plan = planned(photos, tmp_path / "out")
     (share,) = shares_left(reader.store, plan, [])
-    Journal(reader.store, 0).begin()
+    AttemptLog(reader.store, 0).begin()
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(MienError, match="no process can be started to read pictures apart: "):
         reader.read(share)
@@ -134,10 +134,10 @@ def test_a_plan_that_is_damaged_or_of_another_place(
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     reader, plan = planned("photos", out, size=1)
-    refuse_another(plan, reader.store, "photos", size=1, reading=NANO.identity)
+    check_same(plan, reader.store, "photos", size=1, reading=NANO.identity)
     monkeypatch.chdir(photos)
     with pytest.raises(MienError, match=f"holds the results of photos in {tmp_path}; go on from there"):
-        refuse_another(plan, reader.store, "photos", size=1, reading=NANO.identity)
+        check_same(plan, reader.store, "photos", size=1, reading=NANO.identity)
     lines = out / plan.lines
     whole = lines.read_bytes()
     for content, said in ((whole[: len(whole) // 2], "is cut off"), (b"x\n", "cannot be read")):
@@ -157,12 +157,12 @@ def test_partition_read_with_a_prior_is_adjusted(photos: Path, tmp_path: Path) -
     rows = {}
     for prior in (None, "joy=0.1", {"happy": 0.1}):
         store = Store(str(tmp_path / str(len(rows))))
-        packed = Packed.of("nano", prior=prior)
+        packed = RecognizerSnapshot.of("nano", prior=prior)
         packed.save(store)
         shares = cut(str(photos), store, size=10)
         plan = make_plan(store, str(photos), shares, size=10, reading=packed.identity)
         (share,) = shares_left(store, plan, [])
-        PartReader(Packed.saved(store), store, plan).read(share)
+        PartitionWorker(RecognizerSnapshot.saved(store), store, plan).read(share)
         rows[str(prior)] = parquet.read_table(f"{store.address}/part-00000000.parquet").to_pylist()
         reader = mien.load("nano", prior=prior)
         for row in (row for row in rows[str(prior)] if row["face"]):
@@ -173,8 +173,14 @@ def test_partition_read_with_a_prior_is_adjusted(photos: Path, tmp_path: Path) -
 
 
 def test_results_of_another_prior_are_not_continued(photos: Path, tmp_path: Path) -> None:
-    store, (plain, adjusting) = Store(str(tmp_path / "out")), (Packed.of("nano", prior=p) for p in (None, "balanced"))
+    store, (plain, adjusting) = (
+        Store(str(tmp_path / "out")),
+        (RecognizerSnapshot.of("nano", prior=p) for p in (None, "balanced")),
+    )
     plan = make_plan(store, str(photos), cut(str(photos), store, size=10), size=10, reading=plain.identity)
     with pytest.raises(MienError):
-        refuse_another(plan, store, str(photos), size=10, reading=adjusting.identity)
-    assert Packed.of("nano", prior="joy=0.1").identity == Packed.of("nano", prior={"happy": 0.1}).identity
+        check_same(plan, store, str(photos), size=10, reading=adjusting.identity)
+    assert (
+        RecognizerSnapshot.of("nano", prior="joy=0.1").identity
+        == RecognizerSnapshot.of("nano", prior={"happy": 0.1}).identity
+    )

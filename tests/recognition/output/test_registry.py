@@ -23,7 +23,7 @@ from mien.recognition import Analysis, open_writer
 from mien.recognition.output.base import format_of
 from mien.recognition.output.formats import ParquetWriter, columns, rows
 from mien.recognition.output.registry import WRITERS, format_for
-from mien.recognition.output.resume import Reading
+from mien.recognition.output.resume import RecordedOptions
 
 GOLDEN = Path(__file__).with_name("golden")
 TEXTS = {"table": ".txt", "json": ".json", "jsonl": ".jsonl", "csv": ".csv"}
@@ -169,7 +169,7 @@ def test_a_line_is_in_the_file_when_write_returns(form: str, tmp_path: Path) -> 
 def test_taken_up_again_it_becomes_the_same_file(form: str, tmp_path: Path) -> None:
     file, whole = tmp_path / f"a.{form}", written(form, ALL, tmp_path / f"b.{form}")
     written(form, [ERROR, MANY], file)
-    with open_writer(form, LABELS, out=file, go_on=True) as writer:
+    with open_writer(form, LABELS, out=file, append=True) as writer:
         assert writer.done == {MANY.source: True, ERROR.source: False}
         writer.write(ONE)
     again = written(form, [ERROR, MANY, ONE], tmp_path / f"c.{form}")
@@ -177,7 +177,7 @@ def test_taken_up_again_it_becomes_the_same_file(form: str, tmp_path: Path) -> N
         assert read_back(file) == read_back(again)
     else:
         assert file.read_bytes() == again.read_bytes()
-    with open_writer(form, LABELS, out=whole, go_on=True) as writer:
+    with open_writer(form, LABELS, out=whole, append=True) as writer:
         assert set(writer.done) == {one.source for one in ALL}
     assert set(os.listdir(tmp_path)) == {f"{n}.{form}" for n in "abc"}
 
@@ -191,7 +191,7 @@ def test_torn_anywhere_it_goes_on_without_loss_or_repeat(form: str, tmp_path: Pa
     for length in range(0, len(whole), 3):
         file = tmp_path / "torn"
         file.write_bytes(whole[:length])
-        with open_writer(form, LABELS, out=file, go_on=True) as writer:
+        with open_writer(form, LABELS, out=file, append=True) as writer:
             for one in analyses:
                 if one.source not in writer.done:
                     writer.write(one)
@@ -204,7 +204,7 @@ def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) 
     before = file.read_bytes()
     with (
         pytest.raises(MienError, match=r"cannot go on in .*angry.*, but this net writes .*bored"),
-        open_writer(form, ("bored", "keen"), out=file, go_on=True),
+        open_writer(form, ("bored", "keen"), out=file, append=True),
     ):
         pass
     assert file.read_bytes() == before
@@ -228,13 +228,13 @@ def test_it_does_not_go_on_where_rows_would_be_others_now(
 ) -> None:
     file = written(form, [NONE, ERROR, MANY], tmp_path / "x")
     before = file.read_bytes()
-    then = Reading("nano", "yunet", threshold=0.65, min_confidence=0.5, max_faces=3)
-    with open_writer(form, LABELS, out=file, go_on=True, reading=then) as writer:
+    then = RecordedOptions("nano", "yunet", threshold=0.65, min_confidence=0.5, max_faces=3)
+    with open_writer(form, LABELS, out=file, append=True, reading=then) as writer:
         assert len(writer.done) == 3
     before = file.read_bytes() if form == "parquet" else before  # which is written anew
     with (
         pytest.raises(MienError, match=f"cannot go on in .*{says} give the options of then, or name another file"),
-        open_writer(form, LABELS, out=file, go_on=True, reading=replace(then, **now)),
+        open_writer(form, LABELS, out=file, append=True, reading=replace(then, **now)),
     ):
         pass
     assert file.read_bytes() == before
@@ -247,7 +247,7 @@ def test_it_does_not_go_on_where_numbers_are_none(form: str, tmp_path: Path) -> 
     file.write_text(file.read_text().replace("0.9316", '"much"' if form == "jsonl" else "much"))
     with (
         pytest.raises(MienError, match=r"a row of photos/one\.jpg is not what mien writes"),
-        open_writer(form, LABELS, out=file, go_on=True, reading=Reading("nano", "yunet")),
+        open_writer(form, LABELS, out=file, append=True, reading=RecordedOptions("nano", "yunet")),
     ):
         pass
 
@@ -259,7 +259,7 @@ def test_it_does_not_go_on_where_numbers_are_none(form: str, tmp_path: Path) -> 
 def test_it_does_not_go_on_in_a_file_of_someone_else(form: str, content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "diary"
     file.write_bytes(content)
-    with pytest.raises(MienError, match=r"go on"), open_writer(form, LABELS, out=file, go_on=True):
+    with pytest.raises(MienError, match=r"go on"), open_writer(form, LABELS, out=file, append=True):
         pass
     assert file.read_bytes() == content
     assert list(tmp_path.iterdir()) == [file]
@@ -269,7 +269,7 @@ def test_it_does_not_go_on_in_a_file_of_someone_else(form: str, content: bytes, 
 def test_a_name_that_is_no_unicode_is_written_and_found_again(form: str, tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
     file = written(form, [analysis(odd, *ONE.faces)], tmp_path / "x")
-    with open_writer(form, LABELS, out=file, go_on=True) as writer:
+    with open_writer(form, LABELS, out=file, append=True) as writer:
         assert list(writer.done) == [r"caf\udce9.jpg"]
     if form == "jsonl":
         assert json.loads(file.read_text())["source"] == odd
@@ -316,7 +316,7 @@ def test_unknown_formats_names_and_clashes_are_refused() -> None:
         format_of("csv")(WRITERS["csv"])
     for form in ("json", "table"):
         with pytest.raises(MienError, match=r"cannot be taken up again.*jsonl, csv, parquet"):
-            open_writer(form, LABELS, go_on=True)
+            open_writer(form, LABELS, append=True)
     with pytest.raises(MienError, match="name a file"), open_writer("parquet", LABELS):
         pass
     assert [format_for(f"a{s}") for s in (".JSON", ".jsonl", ".csv", ".parquet", ".txt")] == [

@@ -56,11 +56,11 @@ def test_two_persons_keep_their_numbers(reader: Recognizer, clip: Path) -> None:
 def test_a_frame_is_told_as_a_picture_is(reader: Recognizer, clip: Path) -> None:
     """Without smoothing, and where all is searched, a frame's face is the one that `analyze` finds."""
     frame = next(analyze_video(reader.pipeline, clip, smooth=0))
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.reader import VideoReader
 
-    with Clip(clip) as open_clip:
+    with VideoReader(clip) as open_clip:
         shot = next(open_clip.shots())
-    (alone,) = reader.analyze(shot.picture_HW3, order="bgr").faces
+    (alone,) = reader.analyze(shot.image_HW3, order="bgr").faces
     (face,) = frame.faces
     assert {k: v for k, v in face.to_dict().items() if k != "person"} == alone.to_dict()
 
@@ -235,9 +235,9 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
     assert not left()
     assert len(out.read_text().splitlines()) == 11
     assert srt.read_text().startswith("1\n00:00:00,000 --> 00:00:00,400\nPerson 1: happy\n")
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.reader import VideoReader
 
-    with Clip(film) as written:
+    with VideoReader(film) as written:
         assert len(list(written.shots())) == 10
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "t.mp4", "t.png", "t.srt"]
 
@@ -254,7 +254,7 @@ def left() -> list[str]:
 def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
     reader: Recognizer, clip: Path, tmp_path: Path
 ) -> None:
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.reader import VideoReader
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -270,7 +270,7 @@ def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
             signal.setitimer(signal.ITIMER_REAL, 0)
             assert not left()
             if film.exists():
-                with Clip(film) as written:
+                with VideoReader(film) as written:
                     assert list(written.shots())
                     assert not written.notes
     finally:
@@ -282,17 +282,17 @@ def test_an_interrupt_at_any_moment_leaves_no_thread_and_a_whole_file(
 def test_the_annotated_video_has_all_frames_and_marks(
     reader: Recognizer, clip: Path, tmp_path: Path, every: int
 ) -> None:
-    from mien.recognition.video.reader import Clip
+    from mien.recognition.video.reader import VideoReader
 
     out = tmp_path / "b.mp4"
     frames = list(reader.analyze_video(clip, annotate=out, every=every))
-    with Clip(clip) as a, Clip(out) as b:
+    with VideoReader(clip) as a, VideoReader(out) as b:
         before, after = list(a.shots()), list(b.shots())
     assert [s.time for s in after] == pytest.approx([s.time for s in before], abs=1e-4)
-    assert {s.picture_HW3.shape for s in after} == {(240, 320, 3)}
+    assert {s.image_HW3.shape for s in after} == {(240, 320, 3)}
     for shot, was in zip(after, before, strict=True):
         box = frames[shot.index // every].faces[0].box
-        changed = np.abs(shot.picture_HW3.astype(int) - was.picture_HW3).max(2) > 60
+        changed = np.abs(shot.image_HW3.astype(int) - was.image_HW3).max(2) > 60
         rim = changed[round(box.top) : round(box.bottom), round(box.left) - 3 : round(box.left) + 4].any(1)
         assert rim.mean() > 0.6, shot.index  # the frame around the face
         assert not changed[:12, :60].any()
@@ -326,6 +326,6 @@ def test_results_are_checked_where_they_are_born() -> None:
 def test_pipeline_with_threads_opens_sessions_of_its_own() -> None:
     recognizer = mien.load("nano", threads=2)
     pipeline = recognizer.pipeline.with_threads(1)
-    sessions = [pipeline.model._session, pipeline.detector.net._session]  # type: ignore[attr-defined]
+    sessions = [pipeline.model._session, pipeline.detector.model._session]  # type: ignore[attr-defined]
     assert [s.get_session_options().intra_op_num_threads for s in sessions] == [1, 1]
     assert recognizer.model._session.get_session_options().intra_op_num_threads == 2

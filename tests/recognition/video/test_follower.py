@@ -97,7 +97,7 @@ def test_two_windows_do_not_take_one_face_for_two() -> None:
     face = Detection(Box(100, 100, 50, 50), 0.9)
     near_calls = []
 
-    def whole(picture_HW3: clips.Pixels) -> tuple[Detection, ...]:
+    def whole(image_HW3: clips.Pixels) -> tuple[Detection, ...]:
         beside = replace(face, box=Box(130, 100, 50, 50))
         return (face, beside) if not near_calls else (face,)
 

@@ -19,12 +19,12 @@ from rich.console import Console
 from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition import PersonFace, VideoFrame
-from mien.recognition.annotation.palette import colour_of
-from mien.recognition.video.frame_table import Timeline, columns
-from mien.recognition.video.people import KEPT, MOST_BINS, Persons
+from mien.recognition.annotation.palette import color_of
+from mien.recognition.video.frame_table import FrameTable, columns
+from mien.recognition.video.people import KEPT, MOST_BINS, People
 from mien.recognition.video.subtitles import SHORTEST, Subtitles
 from mien.recognition.video.summary import clock, persons_table
-from mien.recognition.video.timeline_plot import MOST_PANELS, Chart, draw
+from mien.recognition.video.timeline_plot import MOST_PANELS, TimelinePlot, draw
 
 LABELS = ("angry", "happy", "neutral")
 
@@ -58,7 +58,7 @@ ROWS = [
 
 
 def written(path: Path, frames: Iterable[VideoFrame]) -> Path:
-    with Timeline(path, LABELS) as timeline:
+    with FrameTable(path, LABELS) as timeline:
         for one in frames:
             timeline.write(one)
     return path
@@ -101,7 +101,7 @@ def test_what_was_written_before_an_error_stays(tmp_path: Path, suffix: str) -> 
 
 
 def test_rows_are_in_the_file_at_once(tmp_path: Path) -> None:
-    with Timeline(tmp_path / "t.csv", LABELS) as timeline:
+    with FrameTable(tmp_path / "t.csv", LABELS) as timeline:
         timeline.write(FRAMES[0])
         assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
 
@@ -158,8 +158,8 @@ def test_nobody_has_no_subtitles(tmp_path: Path) -> None:
     assert subtitled(tmp_path, [frame(i, i / 10) for i in range(5)]) == []
 
 
-def gathered(frames: Iterable[VideoFrame]) -> Persons:
-    persons = Persons(LABELS)
+def gathered(frames: Iterable[VideoFrame]) -> People:
+    persons = People(LABELS)
     for one in frames:
         persons.write(one)
     persons.close()
@@ -198,7 +198,7 @@ def test_the_bins_of_a_long_video_stay_few_and_true() -> None:
 def test_of_passers_by_only_those_seen_longest_are_kept() -> None:
     """Three thousand, some seconds each and two at a time, beside one who stays and one who hides for a moment."""
     lengths = [2 + 7 * i % 13 for i in range(3000)]
-    persons, time, most = Persons(LABELS), 0.0, 0
+    persons, time, most = People(LABELS), 0.0, 0
     for number, length in enumerate(lengths, 3):
         for look in range(length):
             hidden = [happy(2)] if look % 2 else []
@@ -217,16 +217,16 @@ def test_of_passers_by_only_those_seen_longest_are_kept() -> None:
 
 
 def test_the_picture_has_a_panel_for_each_and_their_colours(tmp_path: Path) -> None:
-    with Chart(tmp_path / "t.png", LABELS, "film.mp4") as chart:
+    with TimelinePlot(tmp_path / "t.png", LABELS, "film.mp4") as chart:
         for i in range(100):
             chart.write(frame(i, i / 10, *([happy(1)] if i < 50 else []), *([angry(2)] if i >= 30 else [])))
-    picture = cv2.imread(str(tmp_path / "t.png"))
-    assert picture is not None
-    high, wide = picture.shape[:2]
+    image = cv2.imread(str(tmp_path / "t.png"))
+    assert image is not None
+    high, wide = image.shape[:2]
     assert wide == 1800
     for label, column, row in (("happy", 0.3, 0.45), ("angry", 0.8, 0.8)):
-        red, green, blue = colour_of(label, LABELS)
-        part = picture[round((row - 0.12) * high) : round((row + 0.12) * high), round(column * wide)]
+        red, green, blue = color_of(label, LABELS)
+        part = image[round((row - 0.12) * high) : round((row + 0.12) * high), round(column * wide)]
         assert (np.abs(part.astype(int) - (blue, green, red)).max(1) < 12).mean() > 0.2, label
     assert [p.name for p in tmp_path.iterdir()] == ["t.png"]
 
@@ -245,7 +245,7 @@ def test_times_at_which_nobody_was_there_are_blank() -> None:
 
 
 def test_a_picture_of_nobody_says_so(tmp_path: Path) -> None:
-    with Chart(tmp_path / "t.png", LABELS) as chart:
+    with TimelinePlot(tmp_path / "t.png", LABELS) as chart:
         chart.write(frame(0, 0.0))
     (axes,) = draw(chart.persons).axes
     assert [text.get_text() for text in axes.texts] == ["no face was seen"]
@@ -253,7 +253,7 @@ def test_a_picture_of_nobody_says_so(tmp_path: Path) -> None:
 
 
 def test_without_frames_there_is_no_picture(tmp_path: Path) -> None:
-    with Chart(tmp_path / "t.png", LABELS):
+    with TimelinePlot(tmp_path / "t.png", LABELS):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -279,13 +279,13 @@ def test_clock(seconds: float, told: str) -> None:
 def test_files_of_other_kinds_and_in_no_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for make, name, told in [
-        (lambda p: Timeline(p, LABELS), "t.txt", "is written as one of .csv, .jsonl, .parquet, not t.txt"),
+        (lambda p: FrameTable(p, LABELS), "t.txt", "is written as one of .csv, .jsonl, .parquet, not t.txt"),
         (Subtitles, "t.txt", "are written as .srt, not t.txt"),
-        (lambda p: Chart(p, LABELS), "t.jpg", "is a .png, not t.jpg"),
-        (lambda p: Timeline(p, LABELS), "file/t.csv", "cannot write .*t.csv"),
-        (lambda p: Timeline(p, LABELS), "file/t.parquet", "cannot write .*t.parquet"),
+        (lambda p: TimelinePlot(p, LABELS), "t.jpg", "is a .png, not t.jpg"),
+        (lambda p: FrameTable(p, LABELS), "file/t.csv", "cannot write .*t.csv"),
+        (lambda p: FrameTable(p, LABELS), "file/t.parquet", "cannot write .*t.parquet"),
         (Subtitles, "file/t.srt", "cannot write .*t.srt"),
-        (lambda p: Chart(p, LABELS), "file/t.png", "cannot write .*t.png"),
+        (lambda p: TimelinePlot(p, LABELS), "file/t.png", "cannot write .*t.png"),
     ]:
         with pytest.raises(MienError, match=told):
             make(tmp_path / name)

@@ -15,8 +15,8 @@ import pytest
 
 import clips
 from mien.errors import VideoError
-from mien.recognition.prefetch import ahead
-from mien.recognition.video.reader import Clip, Shot
+from mien.recognition.prefetch import prefetch
+from mien.recognition.video.reader import Frame, VideoReader
 
 # What an iPhone that is held upright writes into a track's header: turn clockwise by 90 degrees.
 UPRIGHT = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30))
@@ -32,14 +32,14 @@ def corner(i: int = 0) -> clips.Pixels:
     return frame
 
 
-def read(path: Path, every: int = 1) -> tuple[list[Shot], list[str]]:
-    with Clip(path) as clip:
+def read(path: Path, every: int = 1) -> tuple[list[Frame], list[str]]:
+    with VideoReader(path) as clip:
         return list(clip.shots(every)), clip.notes
 
 
-def where_blue(picture_HW3: clips.Pixels) -> str:
+def where_blue(image_HW3: clips.Pixels) -> str:
     """In which corner the blue lies."""
-    blue_HW = picture_HW3[:, :, 0].astype(int) - picture_HW3[:, :, 2] > 100
+    blue_HW = image_HW3[:, :, 0].astype(int) - image_HW3[:, :, 2] > 100
     down, along = (index.mean() for index in np.nonzero(blue_HW))
     high, wide = blue_HW.shape
     return ("top " if down < high / 2 else "bottom ") + ("left" if along < wide / 2 else "right")
@@ -51,15 +51,15 @@ def test_pictures_and_times_come_as_they_were_written(tmp_path: Path) -> None:
     assert [shot.time for shot in shots] == pytest.approx(clips.even(20), abs=1e-4)
     assert [shot.lasts for shot in shots] == pytest.approx([0.04] * 20, abs=1e-3)
     assert notes == []
-    assert shots[3].picture_HW3.dtype == np.uint8
-    assert np.abs(shots[3].picture_HW3.astype(int) - corner(3)).mean() < 6  # H.264 loses a little
+    assert shots[3].image_HW3.dtype == np.uint8
+    assert np.abs(shots[3].image_HW3.astype(int) - corner(3)).mean() < 6  # H.264 loses a little
 
 
 def test_a_file_may_be_closed_while_a_thread_decodes_it(tmp_path: Path) -> None:
     path = clips.make(tmp_path / "a.mp4", corner, clips.even(60))
     for _ in range(20):
-        with Clip(path) as clip:
-            shots = ahead(clip.shots())
+        with VideoReader(path) as clip:
+            shots = prefetch(clip.shots())
             first = next(shots)
         assert first.index == 0
         assert len(list(shots)) < 59
@@ -68,9 +68,9 @@ def test_a_file_may_be_closed_while_a_thread_decodes_it(tmp_path: Path) -> None:
 
 def test_nothing_more_is_decoded_once_that_is_told(tmp_path: Path) -> None:
     film, stop = clips.make(tmp_path / "a.mp4", lambda i: clips.still(64, 48), clips.even(60), sound=None), Event()
-    with Clip(film, stop=stop) as clip:
+    with VideoReader(film, stop=stop) as clip:
         decoded, shots = [], clip.shots(every=50)
-        clip._decoded = lambda: (decoded.append(frame) or frame for frame in Clip._decoded(clip))  # type: ignore[method-assign,func-returns-value]
+        clip._decoded = lambda: (decoded.append(frame) or frame for frame in VideoReader._decoded(clip))  # type: ignore[method-assign,func-returns-value]
         next(shots)
         stop.set()
         assert list(shots) == []
@@ -104,8 +104,8 @@ def test_a_raw_stream_without_times_has_its_rate(tmp_path: Path) -> None:
 def test_a_display_matrix_turns_the_pictures(tmp_path: Path, turned: int, where: str) -> None:
     """Degrees anticlockwise, as ffmpeg counts."""
     shots, _ = read(clips.make(tmp_path / "a.mp4", corner, clips.even(3), turned=turned))
-    assert where_blue(shots[0].picture_HW3) == where
-    assert shots[0].picture_HW3.shape[:2] == ((96, 128) if turned == 180 else (128, 96))
+    assert where_blue(shots[0].image_HW3) == where
+    assert shots[0].image_HW3.shape[:2] == ((96, 128) if turned == 180 else (128, 96))
 
 
 def test_what_a_telephone_writes_comes_out_upright(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_what_a_telephone_writes_comes_out_upright(tmp_path: Path) -> None:
     at = data.index(AS_IT_IS, data.index(b"tkhd"))
     path.write_bytes(data[:at] + UPRIGHT + data[at + len(UPRIGHT) :])
     shots, _ = read(path)
-    assert where_blue(shots[0].picture_HW3) == "top right"
+    assert where_blue(shots[0].image_HW3) == "top right"
 
 
 def test_pixels_are_made_square(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_pixels_are_made_square(tmp_path: Path) -> None:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(squeezed, np.uint8), format="bgr24")))
         out.mux(stream.encode(None))
     shots, _ = read(path)
-    assert shots[0].picture_HW3.shape == (96, 120, 3)
+    assert shots[0].image_HW3.shape == (96, 120, 3)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -189,10 +189,10 @@ def _sound_alone(path: Path) -> None:
 def test_what_is_no_video_is_told_in_a_sentence(tmp_path: Path, name: str, write: object, told: str) -> None:
     path = tmp_path / name
     write(path)  # type: ignore[operator]
-    with pytest.raises(VideoError, match=told) as why:
+    with pytest.raises(VideoError, match=told) as error:
         read(path)
-    assert str(path) in str(why.value)
-    assert "\n" not in str(why.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_name_that_looks_like_an_address_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,5 +222,5 @@ def test_words_of_another_alphabet_are_no_failure(tmp_path: Path) -> None:
     shots, notes = read(path)
     assert len(shots) == 5
     assert not notes
-    with Clip("it", data=path.read_bytes()) as clip:
+    with VideoReader("it", data=path.read_bytes()) as clip:
         assert len(list(clip.shots())) == 5

@@ -11,8 +11,8 @@ import pytest
 
 import clips
 from mien.errors import VideoError
-from mien.recognition.video.reader import Clip
-from mien.recognition.video.writer import Film
+from mien.recognition.video.reader import VideoReader
+from mien.recognition.video.writer import VideoWriter
 
 
 def scene(i: int = 0, high: int = 96, wide: int = 128) -> clips.Pixels:
@@ -23,20 +23,20 @@ def scene(i: int = 0, high: int = 96, wide: int = 128) -> clips.Pixels:
 
 def copied(source: Path, out: Path, frames: int | None = None) -> Path:
     """The first `frames` frames of `source`, with its sound."""
-    with Clip(source) as clip, Film(out, sound_of=source, rate=clip.rate) as film:
+    with VideoReader(source) as clip, VideoWriter(out, sound_of=source, rate=clip.rate) as film:
         for shot in clip.shots():
             if frames is not None and shot.index >= frames:
                 break
-            film.write(shot.picture_HW3, shot.time, shot.lasts)
+            film.write(shot.image_HW3, shot.time, shot.lasts)
     return out
 
 
 def told(path: Path) -> dict[str, Any]:
     """What PyAV finds in a file."""
     with av.open(str(path)) as file:
-        pictures = file.streams.video[0]
-        found = {"codec": pictures.codec_context.name, "format": pictures.codec_context.pix_fmt}
-        found["times"] = [frame.time for frame in file.decode(pictures)]
+        images = file.streams.video[0]
+        found = {"codec": images.codec_context.name, "format": images.codec_context.pix_fmt}
+        found["times"] = [frame.time for frame in file.decode(images)]
         found["sounds"] = [track.codec_context.name for track in file.streams.audio]
     if found["sounds"]:
         with av.open(str(path)) as file:
@@ -62,7 +62,7 @@ def test_frames_times_and_sound_are_kept(tmp_path: Path, suffix: str) -> None:
 
 def test_the_last_frame_lasts_as_long_as_it_did(tmp_path: Path) -> None:
     source = clips.make(tmp_path / "a.mp4", scene, clips.even(10), sound=None)
-    with Clip(copied(source, tmp_path / "b.mp4")) as clip:
+    with VideoReader(copied(source, tmp_path / "b.mp4")) as clip:
         assert clip.seconds == pytest.approx(0.4, abs=1e-3)
 
 
@@ -96,7 +96,7 @@ def test_what_ends_early_is_whole_and_its_sound_ends_with_it(tmp_path: Path) -> 
 
 def test_an_error_within_leaves_a_whole_file(tmp_path: Path) -> None:
     def broken() -> None:
-        with Film(tmp_path / "b.mp4") as film:
+        with VideoWriter(tmp_path / "b.mp4") as film:
             for i in range(5):
                 film.write(scene(i), i / 25, 0.04)
             raise KeyboardInterrupt
@@ -107,41 +107,41 @@ def test_an_error_within_leaves_a_whole_file(tmp_path: Path) -> None:
 
 
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
-    with Film(tmp_path / "b.mp4"):
+    with VideoWriter(tmp_path / "b.mp4"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_odd_sides_lose_a_row_and_other_sizes_are_scaled(tmp_path: Path) -> None:
-    with Film(tmp_path / "b.mp4") as film:
+    with VideoWriter(tmp_path / "b.mp4") as film:
         film.write(scene(0, 97, 129), 0.0, 0.04)
         film.write(scene(0, 200, 258), 0.04, 0.04)
         film.write(scene(0, 96, 128), 0.04, 0.04)  # and a time that does not rise
-    with Clip(tmp_path / "b.mp4") as clip:
+    with VideoReader(tmp_path / "b.mp4") as clip:
         shots = list(clip.shots())
-    assert [shot.picture_HW3.shape for shot in shots] == [(96, 128, 3)] * 3
+    assert [shot.image_HW3.shape for shot in shots] == [(96, 128, 3)] * 3
     assert shots[1].time < shots[2].time < 0.05
 
 
 def test_colours_stay(tmp_path: Path) -> None:
-    with Film(tmp_path / "b.mp4") as film:
+    with VideoWriter(tmp_path / "b.mp4") as film:
         film.write(scene(30), 0.0, 0.04)
-    with Clip(tmp_path / "b.mp4") as clip:
+    with VideoReader(tmp_path / "b.mp4") as clip:
         (shot,) = clip.shots()
-    assert np.abs(shot.picture_HW3.astype(int) - scene(30)).mean() < 5
+    assert np.abs(shot.image_HW3.astype(int) - scene(30)).mean() < 5
 
 
 def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     source = clips.make(tmp_path / "a.mp4", scene, clips.even(3))
     before = source.read_bytes()
     (tmp_path / "file").touch()
-    for path, why in [
+    for path, error in [
         (tmp_path / "b.gif", "is written as one of .mp4, .m4v, .mov, .mkv, not b.gif"),
         (source, "is the video itself"),
         (tmp_path / "file" / "b.mp4", "cannot write .*b.mp4: "),
     ]:
-        with pytest.raises(VideoError, match=why):
-            Film(path, sound_of=source)
+        with pytest.raises(VideoError, match=error):
+            VideoWriter(path, sound_of=source)
     assert source.read_bytes() == before
 
 
@@ -149,7 +149,7 @@ def test_an_interrupt_before_it_is_entered_leaves_nothing(tmp_path: Path, monkey
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mien.recognition.video.writer.Behind", interrupted)
+    monkeypatch.setattr("mien.recognition.video.writer.BackgroundWorker", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Film(tmp_path / "a.mp4")
+        VideoWriter(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []

@@ -101,7 +101,7 @@ def test_an_answer_that_is_not_ready_in_time(small: Served) -> None:
     go.set()
     held.result()
     got = small.http.post("/v1/analyze", content=b"GIF89a")
-    assert got.json()["error"]["code"] == "unreadable_picture"
+    assert got.json()["error"]["code"] == "unreadable_image"
 
 
 def test_all_bodies_together_are_bounded(small: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,18 +198,18 @@ def test_who_reads_gets_it_all(served: Served) -> None:
 
 @pytest.mark.usefixtures("closes_soon")
 def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> None:
-    picture = sample().read_bytes()
+    image = sample().read_bytes()
     with served.connect() as line, connect(served.ws) as stream:
         stream.send('{"token": null}')
         stream.recv(timeout=LONGEST)
-        line.sendall(HEAD + f"Content-Length: {len(picture)}\r\nConnection: close\r\n\r\n".encode() + picture[:-1])
+        line.sendall(HEAD + f"Content-Length: {len(image)}\r\nConnection: close\r\n\r\n".encode() + image[:-1])
         line.settimeout(0.3)
         with pytest.raises(TimeoutError):
             line.recv(1)
         line.settimeout(10)
-        line.sendall(picture[-1:])
+        line.sendall(image[-1:])
         assert answer(line)[0] == 200
-        stream.send(bytes(4) + picture)
+        stream.send(bytes(4) + image)
         assert '"analysis"' in str(stream.recv(timeout=LONGEST))
 
 

@@ -25,7 +25,11 @@ def breaches(page: Page) -> list[dict[str, Any]]:
     found = page.evaluate("axe.run()")
     assert found["passes"], "axe ran"
     return [
-        {"rule": rule["id"], "at": [node["html"] for node in rule["nodes"]], "why": rule["nodes"][0]["failureSummary"]}
+        {
+            "rule": rule["id"],
+            "at": [node["html"] for node in rule["nodes"]],
+            "error": rule["nodes"][0]["failureSummary"],
+        }
         for rule in found["violations"]
     ]
 

@@ -17,7 +17,7 @@ import pytest
 import browser
 from browser import answered, frames_of, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
-from mien.recognition.annotation.palette import colour_of
+from mien.recognition.annotation.palette import color_of
 from mien.recognition.results import UNCERTAIN
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def test_json_and_picture_are_kept(page: Page, service: browser.Service, tmp_pat
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape == (512, 512, 3)
     changed = np.abs(drawn.astype(int) - browser.portrait()).max(2) > 40
-    yellow = (drawn == colour_of("happy", FER7.names)[::-1]).all(2)
+    yellow = (drawn == color_of("happy", FER7.names)[::-1]).all(2)
     down, along = np.nonzero(yellow)
     sides = along[(down > 100) & (down < 160)]  # above them a label, as wide as the browser's letters make it
     assert (sides.min(), sides.max()) == pytest.approx((178, 268), abs=4)
@@ -261,7 +261,7 @@ def test_colours_are_those_of_the_package(page: Page) -> None:
     ]
     for names in sets:
         for label in (*names, UNCERTAIN, "unheard of"):
-            wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % colour_of(label, names)  # noqa: UP031
+            wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % color_of(label, names)  # noqa: UP031
     asked: dict[str, Any] = {key: list(value) for key, value in wanted.items()}
     given = page.evaluate(
         """async asked => {

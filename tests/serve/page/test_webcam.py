@@ -12,7 +12,7 @@ import pytest
 
 from browser import WEBCAM, Open, frames_of
 from mien.labels import FER7
-from mien.recognition.annotation.palette import colour_of
+from mien.recognition.annotation.palette import color_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -52,7 +52,7 @@ def test_the_face_is_marked_as_in_a_mirror_and_told(watched: Locator) -> None:
 
 
 def test_the_timeline_grows_and_is_told(watched: Locator) -> None:
-    yellow = "[%d, %d, %d]" % colour_of("happy", FER7.names)  # noqa: UP031
+    yellow = "[%d, %d, %d]" % color_of("happy", FER7.names)  # noqa: UP031
     count = f"""chart => {{
       const pen = new OffscreenCanvas(chart.width, chart.height).getContext('2d', {{willReadFrequently: true}});
       pen.drawImage(chart, 0, 0);
@@ -85,7 +85,7 @@ def test_what_was_seen_is_kept_as_json_and_picture(watched: Locator) -> None:
         watched.get_by_role("button", name="Save picture").click()
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape[:2] == WEBCAM[::-1]
-    assert (drawn == colour_of("happy", FER7.names)[::-1]).all(2).any()
+    assert (drawn == color_of("happy", FER7.names)[::-1]).all(2).any()
 
 
 def test_off_is_off(page: Page) -> None:

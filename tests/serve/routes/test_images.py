@@ -58,7 +58,7 @@ def test_one_file_that_cannot_be_read_is_an_error(served: Served) -> None:
     got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no picture")})
     assert got.status_code == 422
     told = error(got)
-    assert told["code"] == "unreadable_picture"
+    assert told["code"] == "unreadable_image"
     assert told["message"].startswith("notes.txt: begins like no picture")
 
 
@@ -142,7 +142,7 @@ def test_a_look_without_the_body(served: Served) -> None:
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data; boundary*=x; boundary*0=y"}}, 400,
          "damaged_form"),
         ({"files": {"files": ("a", b"x")}, "data": {"model": "photo"}}, 422, "unknown_field"),
-        ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_picture"),
+        ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_image"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_taken(served: Served, sent: dict[str, Any], status: int, code: str) -> None:

@@ -22,7 +22,7 @@ from served import Served, connect, running
 from waiting import LONGEST
 
 
-def picture(x: float = 0.5) -> bytes:
+def image(x: float = 0.5) -> bytes:
     return cv2.imencode(".jpg", clips.still(320, 240, (x, 0.5, 0.5, 1.0)))[1].tobytes()
 
 
@@ -64,7 +64,7 @@ def test_the_greeting_tells_net_and_classes(served: Served) -> None:
 def test_a_person_keeps_a_number_and_is_smoothed(served: Served) -> None:
     with webcam(served) as socket:
         for i in range(3):
-            socket.send(frame(i, picture(0.4 + 0.02 * i)))
+            socket.send(frame(i, image(0.4 + 0.02 * i)))
             got = told(socket)
             assert (got["frame"], got["skipped"]) == (i, 0)
             assert {key: got["analysis"][key] for key in ("width", "height", "error")} == {
@@ -80,12 +80,12 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
         # The one thread that reads is taken, so the first frame waits while others come.
         held = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), loop)
         before = skipped(served)
-        socket.send(frame(0, picture()))
+        socket.send(frame(0, image()))
         for _ in range(1000):
             if served.http.get("/healthz") and batcher.held == 1:
                 break
         for number in range(1, 6):
-            socket.send(frame(number, picture()))
+            socket.send(frame(number, image()))
         for _ in range(1000):
             if skipped(served) == before + 4:
                 break
@@ -101,8 +101,8 @@ def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: Serve
         socket.send(frame(7, b"no picture"))
         got = told(socket)
         assert (got["frame"], got["skipped"]) == (7, 0)
-        assert got["error"]["code"] == "unreadable_picture"
-        socket.send(frame(2**32 - 1, picture()))
+        assert got["error"]["code"] == "unreadable_image"
+        socket.send(frame(2**32 - 1, image()))
         assert told(socket)["frame"] == 2**32 - 1
 
 
@@ -137,7 +137,7 @@ def test_a_first_message_is_short(served: Served) -> None:
             socket.send('{"token": "' + "a" * 20_000 + '"}')
         assert why_closed(socket) == 1009
     with webcam(served) as socket:
-        socket.send(frame(1, picture() + bytes(100_000)))  # behind a picture's end there may be anything
+        socket.send(frame(1, image() + bytes(100_000)))  # behind a picture's end there may be anything
         assert told(socket)["frame"] == 1
 
 
@@ -173,7 +173,7 @@ def test_more_webcams_than_are_taken() -> None:
             second.send('{"token": null}')
             assert why_closed(second) == 1013
         with webcam(small) as again:  # the first has left
-            again.send(frame(1, picture()))
+            again.send(frame(1, image()))
             assert told(again)["frame"] == 1
 
 
@@ -186,7 +186,7 @@ def test_who_has_no_token_takes_no_place() -> None:
 def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
     with running(queue=1) as small, webcam(small) as socket:
         with small.service.batcher.places(1):
-            socket.send(frame(3, picture()))
+            socket.send(frame(3, image()))
             got = told(socket)
         assert (got["frame"], got["skipped"], got["error"]["code"]) == (3, 0, "busy")
         assert 'mien_frames_total{outcome="busy"} 1.0' in small.http.get("/metrics").text
@@ -196,11 +196,11 @@ def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: Served) 
     go = threading.Event()
     held = asyncio.run_coroutine_threadsafe(served.service.batcher.see(lambda: go.wait(LONGEST)), served.loop)
     with webcam(served) as socket:
-        socket.send(frame(0, picture()))
+        socket.send(frame(0, image()))
         socket.ping().wait(LONGEST)
     go.set()
     held.result()
     with webcam(served) as socket:
-        socket.send(frame(0, picture()))
+        socket.send(frame(0, image()))
         assert told(socket)["frame"] == 0
     assert served.service.batcher.held == 0

@@ -25,7 +25,7 @@ from mien import files as mien_files
 from mien.data import sketch, write_csv
 from mien.data.dataset import Dataset
 from mien.errors import DataError, MienError, MissingSplit, RunError
-from mien.evaluation.protocols import judge_model
+from mien.evaluation.protocols import evaluate_model
 from mien.evaluation.statistics import calibration, metrics
 from mien.labels import FERPLUS8
 from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, Card
@@ -74,9 +74,9 @@ def run(data: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def net(run: Run, data: Dataset) -> Path:
+def model(run: Run, data: Dataset) -> Path:
     """The folder of the net that was made of `run`."""
-    folder = run.folder.parent / "nets" / "small"
+    folder = run.folder.parent / "models" / "small"
     export(run.folder, folder, data)
     return folder
 
@@ -111,7 +111,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, onnx.ModelProto] = {}
 
     def once(reader: Reader, labels: Sequence[str]) -> onnx.ModelProto:
-        name = digest(reader.net.state_dict(), json.dumps(labels))
+        name = digest(reader.model.state_dict(), json.dumps(labels))
         return made.setdefault(name, made.get(name) or graph_of(reader, labels))
 
     monkeypatch.setattr(sys.modules["mien.train.export.export"], "graph_of", once)
@@ -143,11 +143,11 @@ def made(name: str) -> tuple[Reader, onnx.ModelProto]:
     return reader, graph_of(reader, "abcdefg")
 
 
-def said_by_torch(net: FaceNet, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+def said_by_torch(model: FaceNet, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Of `FACES`, which come in as they do in training."""
     with torch.inference_mode():
         x_NCHW = normalise(torch.from_numpy(FACES).unsqueeze(1).float(), recipe)
-        return torch.softmax(net(x_NCHW) / temperature, 1).numpy(), net.maps(x_NCHW).numpy()
+        return torch.softmax(model(x_NCHW) / temperature, 1).numpy(), model.maps(x_NCHW).numpy()
 
 
 def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
@@ -161,13 +161,13 @@ def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
 def test_every_architecture_says_in_onnx_what_it_says_in_torch(name: str) -> None:
     reader, plain = made(name)
     model = with_temperature(plain, 1.7)
-    p_NK, maps_NCHW = said_by_torch(reader.net, Recipe("any", mean=0.4, std=0.25), 1.7)
+    p_NK, maps_NCHW = said_by_torch(reader.model, Recipe("any", mean=0.4, std=0.25), 1.7)
     assert p_NK.std(0).max() > 0.01  # it says something different of different faces
     for part in (slice(0, 1), slice(1, 8), slice(0, 9)):
-        told_NK, seen_NCHW = said_by_file(as_bytes(model), FACES[part])
-        assert np.abs(told_NK - p_NK[part]).max() < 1e-5
+        probs_NK, seen_NCHW = said_by_file(as_bytes(model), FACES[part])
+        assert np.abs(probs_NK - p_NK[part]).max() < 1e-5
         assert np.allclose(seen_NCHW, maps_NCHW[part], rtol=1e-4, atol=1e-4)
-    assert told_NK.sum(1) == pytest.approx(np.ones(9), abs=1e-5)
+    assert probs_NK.sum(1) == pytest.approx(np.ones(9), abs=1e-5)
 
 
 def loaded(content: bytes, file: Path) -> onnx.GraphProto:
@@ -191,17 +191,17 @@ def test_batchnorm_after_conv_is_fused_when_loaded(
     name: str, store: Callable[[onnx.ModelProto], onnx.ModelProto], tmp_path: Path
 ) -> None:
     plain = made(name)[1]
-    layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in made(name)[0].net.modules())
+    layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in made(name)[0].model.modules())
     assert sum(normalised(plain.graph).values()) == layers
     assert "Conv" not in normalised(loaded(as_bytes(store(plain)), tmp_path / "loaded.onnx"))
-    ahead = [n.op_type for n in plain.graph.node][: [n.op_type for n in plain.graph.node].index("Conv")]
-    assert ahead.count("Mul") + ahead.count("Div") == ahead.count("Add") + ahead.count("Sub") == 1
+    prefetch = [n.op_type for n in plain.graph.node][: [n.op_type for n in plain.graph.node].index("Conv")]
+    assert prefetch.count("Mul") + prefetch.count("Div") == prefetch.count("Add") + prefetch.count("Sub") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_state_of_graph_equals_state_of_network(name: str) -> None:
     reader, plain = made(name)
-    wanted = reader.net.state_dict()
+    wanted = reader.model.state_dict()
     for model, kept in ((plain, wanted), (narrowed(plain), {k: as_half(k, v) for k, v in wanted.items()})):
         labels, state = state_of(model)
         assert state is not None
@@ -225,7 +225,7 @@ def test_as_half_keeps_vectors_that_float16_would_change() -> None:
 def test_class_weights_turn_maps_into_logits(name: str) -> None:
     """What class activation maps stand on: the mean of weights times maps is the logit, but for the head's bias."""
     reader, plain = made(name)
-    built, weights_KC = reader.net, class_weights(reader.net)
+    built, weights_KC = reader.model, class_weights(reader.model)
     assert weights_KC is not None
     p_NK, maps_NCHW = said_by_file(as_bytes(with_temperature(plain, 2.5)), FACES)
     logits_NK = np.einsum("kc,nchw->nkhw", weights_KC, maps_NCHW).mean((2, 3))
@@ -253,19 +253,19 @@ def test_the_temperature_is_a_number_of_its_own() -> None:
     assert np.array_equal(said_by_file(as_bytes(model), FACES)[0], p_NK)  # the copy was changed, not the model
 
 
-def test_the_file_says_what_the_run_said_with_its_logits_divided(run: Run, net: Path, data: Dataset) -> None:
-    model, card = mien.model.load(net), mien.model.load(net).card
-    told_NK = model.probabilities(data["val"].pixels_NHW)
+def test_the_file_says_what_the_run_said_with_its_logits_divided(run: Run, exported: Path, data: Dataset) -> None:
+    model, card = mien.model.load(exported), mien.model.load(exported).card
+    probs_NK = model.probabilities(data["val"].pixels_NHW)
     wanted_NK = calibration.apply(run.predictions()["val"], card.calibration.temperature)
-    assert np.abs(told_NK - wanted_NK).max() < 1e-4
+    assert np.abs(probs_NK - wanted_NK).max() < 1e-4
     assert card.parity <= 1e-5
     for n in (1, 7, 70):
-        assert np.abs(model.probabilities(data["val"].pixels_NHW[:n], batch=n) - told_NK[:n]).max() < 1e-6
+        assert np.abs(model.probabilities(data["val"].pixels_NHW[:n], batch=n) - probs_NK[:n]).max() < 1e-6
     assert model.maps(FACES)[1].shape == (9, 32, 4, 4)
 
 
-def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data: Dataset) -> None:
-    card = Card.from_json((net / "card.json").read_text(), "card.json")
+def test_the_card_tells_what_was_trained_and_how_well(run: Run, model: Path, data: Dataset) -> None:
+    card = Card.from_json((model / "card.json").read_text(), "card.json")
     identity = run.identity
     assert (card.name, card.labels, card.side) == ("seed_augmented", data.labels, 48)
     assert (card.parameters, card.storage, card.test) == (322_724, "float32", ())
@@ -297,10 +297,10 @@ def test_the_card_tells_what_was_trained_and_how_well(run: Run, net: Path, data:
     assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 70, CLEAN: 68}
 
 
-def test_the_card_has_the_very_figures_that_an_evaluation_gives(net: Path, data: Dataset) -> None:
-    model = mien.model.load(net)
+def test_the_card_has_the_very_figures_that_an_evaluation_gives(exported: Path, data: Dataset) -> None:
+    model = mien.model.load(exported)
     for tta in ("none", "flip"):
-        found = judge_model(model, data, "val", tta=tta)[1]
+        found = evaluate_model(model, data, "val", tta=tta)[1]
         assert found is not None
         assert found.scores() == tuple(s for s in model.card.scores if s.tta == tta)
     flipped = np.ascontiguousarray(data["val"].pixels_NHW[:, :, ::-1])
@@ -310,8 +310,8 @@ def test_the_card_has_the_very_figures_that_an_evaluation_gives(net: Path, data:
 
 
 @pytest.mark.usefixtures("quick")
-def test_prior_strength_of_zero_is_the_same_file(skewed: Path, net: Path, data: Dataset, tmp_path: Path) -> None:
-    plain = mien.model.read_card(net).sha256
+def test_prior_strength_of_zero_is_the_same_file(skewed: Path, model: Path, data: Dataset, tmp_path: Path) -> None:
+    plain = mien.model.read_card(model).sha256
     assert export(skewed, tmp_path / "zero", data, prior_strength=0).sha256 == plain
     assert export(skewed, tmp_path / "some", data, prior_strength=0.1).sha256 != plain
 
@@ -322,7 +322,7 @@ def test_prior_strength_is_by_hand_what_the_file_says(
     skewed: Path, run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
 ) -> None:
     monkeypatch.setattr(sys.modules["mien.train.export.export"], "LOSS", 3)  # points; one of 70 faces is 1.4
-    card = export(skewed, tmp_path / "net", data, prior_strength=0.7, storage=storage)
+    card = export(skewed, tmp_path / "model", data, prior_strength=0.7, storage=storage)
     found = card.class_frequencies
     assert found is not None
     assert found.training == pytest.approx(SKEWED)
@@ -333,10 +333,10 @@ def test_prior_strength_is_by_hand_what_the_file_says(
     logits_NK = np.log(raw_NK) - 0.7 * np.log(SKEWED)
     shifted_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
     by_hand_NK = calibration.apply(shifted_NK, card.calibration.temperature)
-    told_NK = mien.model.load(tmp_path / "net").probabilities(data["val"].pixels_NHW)
+    probs_NK = mien.model.load(tmp_path / "model").probabilities(data["val"].pixels_NHW)
     near = {"float32": 1e-4, "float16": 2e-3}[storage]
-    assert np.abs(told_NK - by_hand_NK).max() < near
-    assert np.abs(told_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 5 * near
+    assert np.abs(probs_NK - by_hand_NK).max() < near
+    assert np.abs(probs_NK - calibration.apply(raw_NK, card.calibration.temperature)).max() > 5 * near
     true_N, close = data["val"].labels_N, 10 * near
     assert card.calibration.ece_before == pytest.approx(metrics.ece(shifted_NK, true_N), abs=close)
     assert card.calibration.balanced_ece_before == pytest.approx(metrics.balanced_ece(shifted_NK, true_N), abs=close)
@@ -352,11 +352,11 @@ def test_prior_strength_auto_has_the_best_macro_f1(run: Run, data: Dataset, tmp_
     training_K = twice_K / twice_K.sum()
     about = {**weights.about, "class_frequencies": training_K.tolist()}
     replace(weights, about=about).release(tmp_path / "uneven.safetensors")
-    card = export(tmp_path / "uneven.safetensors", tmp_path / "net", data, prior_strength="auto")
+    card = export(tmp_path / "uneven.safetensors", tmp_path / "model", data, prior_strength="auto")
     true_N, f1 = data["val"].labels_N, {}
     for step in range(21):
         scores_NK = raw_NK - step / 20 * np.log(training_K)
-        f1[step / 20] = metrics.macro_f1(metrics.confusion(true_N, scores_NK.argmax(1), 7))
+        f1[step / 20] = metrics.macro_f1(metrics.confusion_matrix(true_N, scores_NK.argmax(1), 7))
     assert card.class_frequencies is not None
     chosen = card.class_frequencies.export_strength
     assert chosen == min(s for s in f1 if f1[s] == max(f1.values()))
@@ -373,7 +373,7 @@ def test_prior_strength_of_training_is_on_the_card(
     recipe = {**weights.about["recipe"], "logit_adjustment": 0.5, "class_weights": 0.25}
     about = {k: v for k, v in weights.about.items() if k != "class_frequencies"} | {"recipe": recipe}
     replace(weights, about=about).release(tmp_path / "old.safetensors")
-    found = export(tmp_path / "old.safetensors", tmp_path / "net", data, prior_strength=0.2).class_frequencies
+    found = export(tmp_path / "old.safetensors", tmp_path / "model", data, prior_strength=0.2).class_frequencies
     assert found is not None
     counts_K = np.bincount(data["train"].labels_N, minlength=7)
     assert found.training == pytest.approx(counts_K / counts_K.sum())  # counted in the data
@@ -383,15 +383,15 @@ def test_prior_strength_of_training_is_on_the_card(
 @pytest.mark.parametrize("strength", [-0.1, float("nan"), "best", True])
 def test_prior_strength_out_of_range_is_refused(run: Run, data: Dataset, tmp_path: Path, strength: float | str) -> None:
     with pytest.raises(MienError, match="prior_strength is auto or a number from 0 on"):
-        export(run.folder, tmp_path / "net", data, prior_strength=strength)
+        export(run.folder, tmp_path / "model", data, prior_strength=strength)
 
 
-def test_neither_file_knows_where_it_was_made(net: Path, csv: Path) -> None:
+def test_neither_file_knows_where_it_was_made(exported: Path, csv: Path) -> None:
     here = {str(Path.cwd()), str(Path.home()), str(csv.parent), sys.prefix, os.path.dirname(mien.__file__)}
-    for file in (net / "model.onnx", net / "card.json"):
+    for file in (exported / "model.onnx", network / "card.json"):
         content = file.read_bytes()
         assert not [place for place in here if place.encode() in content], file
-    model = onnx.load(net / "model.onnx")
+    model = onnx.load(exported / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
     parts = [model, model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output]
     assert not any(part.doc_string for part in parts)
@@ -401,14 +401,16 @@ def test_neither_file_knows_where_it_was_made(net: Path, csv: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_command_writes_the_same_bytes_and_says_so_shortly(run: Run, net: Path, csv: Path, tmp_path: Path) -> None:
+def test_the_command_writes_the_same_bytes_and_says_so_shortly(
+    run: Run, model: Path, csv: Path, tmp_path: Path
+) -> None:
     words = ["export", str(run.folder), "--data", str(csv), "--out", str(tmp_path / "again"), "--name", "mine"]
     done = subprocess.run(
         [sys.executable, "-m", "mien", *words],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "7"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert (tmp_path / "again" / "model.onnx").read_bytes() == (net / "model.onnx").read_bytes()
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
     card = mien.model.load(tmp_path / "again").card
     lines = done.stdout.splitlines()
     assert len(lines) == 3
@@ -419,31 +421,31 @@ def test_the_command_writes_the_same_bytes_and_says_so_shortly(run: Run, net: Pa
     assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
 
 
-def test_the_file_runs_where_there_is_no_torch(net: Path, data: Dataset) -> None:
+def test_the_file_runs_where_there_is_no_torch(model: Path, data: Dataset) -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx'): sys.modules[name] = None\n"
         "import mien, numpy, json\n"
-        f"p = mien.model.load({str(net)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
+        f"p = mien.model.load({str(model)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
         "print(json.dumps(p.tolist()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    told_NK = mien.model.load(net).probabilities(data["val"].pixels_NHW[:3])
-    assert np.abs(np.array(json.loads(done.stdout)) - told_NK).max() < 1e-6
+    probs_NK = mien.model.load(model).probabilities(data["val"].pixels_NHW[:3])
+    assert np.abs(np.array(json.loads(done.stdout)) - probs_NK).max() < 1e-6
 
 
 def test_float16_is_half_the_size_and_widened_when_it_is_loaded(
-    run: Run, net: Path, data: Dataset, tmp_path: Path
+    run: Run, model: Path, data: Dataset, tmp_path: Path
 ) -> None:
     card = export(run.folder, tmp_path / "half", data, storage="float16")
-    size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", net))
+    size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", model))
     assert (card.storage, size < 0.52 * whole) == ("float16", True)
     assert 1e-6 < card.parity < 1e-2
     graph = loaded((tmp_path / "half" / "model.onnx").read_bytes(), tmp_path / "loaded.onnx")
     assert [n.op_type for n in graph.node].count("Cast") == 1  # that of the pixels
     assert not any(i.data_type == onnx.TensorProto.FLOAT16 for i in graph.initializer)
-    original = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(net / "model.onnx").graph.initializer}
+    original = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model / "model.onnx").graph.initializer}
     for stored in onnx.load(tmp_path / "half" / "model.onnx").graph.initializer:
         if stored.data_type == onnx.TensorProto.FLOAT16:
             assert np.array_equal(
@@ -463,9 +465,9 @@ def test_int8_computes_in_int8(data: Dataset) -> None:
     convolutions = [n for n in small.graph.node if n.op_type == "Conv"]
     from_int8 = [nodes[n.input[1]].op_type == "DequantizeLinear" for n in convolutions if n.input[1] in nodes]
     assert from_int8 == [True] * 9  # the head, which is the tenth, stays as it is
-    p_NK, told_NK = (said_by_file(as_bytes(m), data["val"].pixels_NHW)[0] for m in (plain, small))
-    assert np.abs(p_NK - told_NK).max() > 1e-4
-    assert np.corrcoef(p_NK.ravel(), told_NK.ravel())[0, 1] > 0.95  # no trained net, so its margins are slim
+    p_NK, probs_NK = (said_by_file(as_bytes(m), data["val"].pixels_NHW)[0] for m in (plain, small))
+    assert np.abs(p_NK - probs_NK).max() > 1e-4
+    assert np.corrcoef(p_NK.ravel(), probs_NK.ravel())[0, 1] > 0.95  # no trained net, so its margins are slim
 
 
 def test_eight_classes_are_judged_by_the_raters_majority(
@@ -473,7 +475,7 @@ def test_eight_classes_are_judged_by_the_raters_majority(
 ) -> None:
     voted = make_voted()
     run = train(replace(small, epochs=1, scheme="distribution"), voted, tmp_path / "run")
-    card = export(run.folder, tmp_path / "net", voted)
+    card = export(run.folder, tmp_path / "model", voted)
     assert card.labels == FERPLUS8
     assert {s.against for s in card.scores} == {RATERS}
     assert card.data["votes"] == run.identity["data"]["votes"] != None  # noqa: E711
@@ -494,24 +496,24 @@ def test_seven_classes_are_judged_by_their_labels_and_by_the_raters(
 ) -> None:
     voted = make_voted()
     run = train(replace(small, epochs=2, select="val_accuracy"), voted, tmp_path / "run")
-    card = export(run.folder, tmp_path / "net", voted)
+    card = export(run.folder, tmp_path / "model", voted)
     assert {s.against for s in card.scores} == {OWN_LABELS, RATERS}
     assert all(s.selected_on for s in card.scores)
-    assert (card.origin["select"], card.origin["epoch"]) == ("val_accuracy", run.judged_epoch)
+    assert (card.origin["select"], card.origin["epoch"]) == ("val_accuracy", run.selected_epoch)
 
 
 def test_other_data_than_it_was_trained_on_is_refused(
     run: Run, data: Dataset, make_toy: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     with pytest.raises(RunError, match=rf"'run' was trained on sketch with the digest {data.digest}, and toy\.csv has"):
-        export(run.folder, tmp_path / "net", make_toy())
+        export(run.folder, tmp_path / "model", make_toy())
     for val in ({}, {"val": replace(data["val"], labels_N=np.full(70, -1))}):
         splits = {"train": data["train"], **val}
         with pytest.raises(MissingSplit, match="no labelled split 'val', and the temperature is fitted on that one"):
-            export(run.folder, tmp_path / "net", replace(data, splits=splits))
+            export(run.folder, tmp_path / "model", replace(data, splits=splits))
     with pytest.raises(MienError, match="storage is one of float32, float16, int8, not 'int4'"):
-        export(run.folder, tmp_path / "net", data, storage="int4")
-    assert not (tmp_path / "net").exists()
+        export(run.folder, tmp_path / "model", data, storage="int4")
+    assert not (tmp_path / "model").exists()
 
 
 class Peeking(FaceNet):
@@ -537,8 +539,8 @@ def test_a_net_that_onnx_cannot_repeat_is_refused(
     monkeypatch.setitem(MODELS, "peeking", lambda classes: Peeking(classes, noisy=noisy))
     run = train(replace(small, model="peeking", epochs=1), data, tmp_path / "run")
     with pytest.raises(RunError, match=r"'seed_augmented' disagrees with torch: a probability differs by .*0\.0001 is"):
-        export(run.folder, tmp_path / "net", data)
-    assert not (tmp_path / "net").exists()
+        export(run.folder, tmp_path / "model", data)
+    assert not (tmp_path / "model").exists()
 
 
 class Wordless(Peeking):
@@ -560,8 +562,8 @@ def test_storage_that_loses_too_much_is_refused(
     """Weights too small for float16 become 0, and then every face is the first class; too large ones have no end."""
 
     # Whatever little the net has learned, with its rows in some other order it is better than the first class alone.
-    truth_N, told_N = data["val"].labels_N, run.predictions()["val"].argmax(1)
-    turn = max(range(7), key=lambda t: ((told_N + t) % 7 == truth_N).mean())
+    truth_N, predicted_N = data["val"].labels_N, run.predictions()["val"].argmax(1)
+    turn = max(range(7), key=lambda t: ((predicted_N + t) % 7 == truth_N).mean())
 
     def tiny(tensors: dict[str, Tensor]) -> Tensors:
         last = max(int(k.split(".")[1]) for k in tensors if k.startswith("features."))
@@ -574,7 +576,7 @@ def test_storage_that_loses_too_much_is_refused(
         return {**tensors, "head.weight": tensors["head.weight"] * 1e9}
 
     files = {change.__name__: released(change.__name__, change) for change in (tiny, huge)}
-    told = export(files["tiny"], tmp_path / "net", data).scores[0].accuracy
+    told = export(files["tiny"], tmp_path / "model", data).scores[0].accuracy
     first = (truth_N == 0).mean()
     lost = 100 * (told - first)
     assert lost > 0.2  # else there is nothing to refuse
@@ -607,13 +609,13 @@ def test_only_the_same_net_is_replaced_unasked(
 
 @pytest.mark.usefixtures("quick")
 def test_what_cannot_be_written_leaves_what_was_there(
-    run: Run, net: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, model: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write into .*file/net: Not a directory; what was there is kept"):
-        export(run.folder, tmp_path / "file" / "net", data)
-    export(run.folder, tmp_path / "net", data)
-    before = {f.name: f.read_bytes() for f in (tmp_path / "net").iterdir()}
+        export(run.folder, tmp_path / "file" / "model", data)
+    export(run.folder, tmp_path / "model", data)
+    before = {f.name: f.read_bytes() for f in (tmp_path / "model").iterdir()}
     assert set(before) == {"model.onnx", "card.json"}
     write = mien_files.write
 
@@ -623,10 +625,10 @@ def test_what_cannot_be_written_leaves_what_was_there(
         write(path, chunks)
 
     monkeypatch.setattr(mien_files, "write", full)
-    for folder in ("net", "new"):
+    for folder in ("model", "new"):
         with pytest.raises(RunError, match=r"No space left on device; what was there is kept"):
             export(run.folder, tmp_path / folder, data, name="later")
-    assert {f.name: f.read_bytes() for f in (tmp_path / "net").iterdir()} == before
+    assert {f.name: f.read_bytes() for f in (tmp_path / "model").iterdir()} == before
     assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -649,12 +651,12 @@ def test_a_run_and_its_net_are_judged_alike(
     scheme: str, label_set: str, against: str, small: Recipe, voted: Dataset, tmp_path: Path
 ) -> None:
     run = train(replace(small, scheme=scheme, label_set=label_set, epochs=1), voted, tmp_path / "run")
-    card = export(run.folder, tmp_path / "net", voted)
-    judgement = judge_model(mien.model.load(tmp_path / "net"), voted, "val")[1]
-    assert judgement is not None
-    assert (judgement.official.against, card.data["truth"]) == (against, against)
-    assert judgement.official.n == len(run.predictions()["val"])
-    assert judgement.official.accuracy == pytest.approx(run.history[-1]["val_accuracy"])
+    card = export(run.folder, tmp_path / "model", voted)
+    model_evaluation = evaluate_model(mien.model.load(tmp_path / "model"), voted, "val")[1]
+    assert model_evaluation is not None
+    assert (model_evaluation.official.against, card.data["truth"]) == (against, against)
+    assert model_evaluation.official.n == len(run.predictions()["val"])
+    assert model_evaluation.official.accuracy == pytest.approx(run.history[-1]["val_accuracy"])
 
 
 def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from blurs import fields
 from mien.data import Dataset
 from mien.errors import RunError
 from mien.train import Recipe, Run, train
-from mien.train.label_noise.scores import Doubts
+from mien.train.label_noise.scores import LabelNoise
 from mien.train.loop import what_is_learned
 
 
@@ -30,15 +30,15 @@ def leaky(make_voted: Callable[..., Dataset]) -> Dataset:
 
 
 @pytest.fixture
-def doubts(leaky: Dataset, tmp_path: Path) -> Doubts:
+def label_noise(leaky: Dataset, tmp_path: Path) -> LabelNoise:
     """Faces 10, 11 and 3 are least believable, in this order; the others are as labelled. Written to d.npz."""
     train_split = leaky["train"]
-    told_NK = np.full((40, 7), 0.05, np.float32)
-    told_NK[np.arange(40), train_split.labels_N] = 0.7
+    probs_NK = np.full((40, 7), 0.05, np.float32)
+    probs_NK[np.arange(40), train_split.labels_N] = 0.7
     for face, sure in ((10, 0.9), (11, 0.85), (3, 0.8)):
-        told_NK[face] = (1 - sure) / 6
-        told_NK[face, (train_split.labels_N[face] + 1) % 7] = sure
-    found = Doubts(leaky.digest, leaky.labels.names, train_split.rows_N, told_NK)
+        probs_NK[face] = (1 - sure) / 6
+        probs_NK[face, (train_split.labels_N[face] + 1) % 7] = sure
+    found = LabelNoise(leaky.digest, leaky.labels.names, train_split.rows_N, probs_NK)
     found.write(tmp_path / "d.npz")
     return found
 
@@ -49,11 +49,11 @@ def learned_rows(recipe: Recipe, data: Dataset) -> list[int]:
 
 def test_training_copies_of_judged_faces_are_left_out(leaky: Dataset, small: Recipe) -> None:
     kept = [row for row in range(40) if row not in (3, 5)]
-    lesson = what_is_learned(replace(small, drop_twins=True), leaky, 0)
-    assert lesson.dataset["train"].rows_N.tolist() == kept
-    assert lesson.clean.rows_N.tolist() == kept
-    assert len(lesson.target_NK) == 38
-    assert (lesson.target_NK.argmax(1).numpy() == lesson.dataset["train"].labels_N).all()
+    training_targets = what_is_learned(replace(small, drop_duplicates=True), leaky, 0)
+    assert training_targets.dataset["train"].rows_N.tolist() == kept
+    assert training_targets.clean.rows_N.tolist() == kept
+    assert len(training_targets.target_NK) == 38
+    assert (training_targets.target_NK.argmax(1).numpy() == training_targets.dataset["train"].labels_N).all()
     assert learned_rows(small, leaky) == list(range(40))
 
 
@@ -61,54 +61,56 @@ def test_with_votes_too(leaky: Dataset, small: Recipe) -> None:
     voted = replace(small, scheme="majority")
     rows = learned_rows(voted, leaky)
     assert 3 in rows
-    lesson = what_is_learned(replace(voted, drop_twins=True), leaky, 0)
-    assert lesson.dataset["train"].rows_N.tolist() == [row for row in rows if row not in (3, 5)]
-    assert not {3, 5} & set(lesson.clean.rows_N.tolist())
+    training_targets = what_is_learned(replace(voted, drop_duplicates=True), leaky, 0)
+    assert training_targets.dataset["train"].rows_N.tolist() == [row for row in rows if row not in (3, 5)]
+    assert not {3, 5} & set(training_targets.clean.rows_N.tolist())
 
 
 def test_a_run_says_so_and_does_not_go_on_otherwise(leaky: Dataset, linear: Recipe, tmp_path: Path) -> None:
-    recipe = replace(linear, drop_twins=True, epochs=1)
+    recipe = replace(linear, drop_duplicates=True, epochs=1)
     run = train(recipe, leaky, tmp_path / "run")
-    assert Run(run.folder).identity["recipe"]["drop_twins"] is True
+    assert Run(run.folder).identity["recipe"]["drop_duplicates"] is True
     assert run.identity["data"]["faces"]["train"] == 38
-    with pytest.raises(RunError, match=r"recipe\.drop_twins is true there and false here"):
-        train(replace(recipe, drop_twins=False), leaky, tmp_path / "run", resume=True)
+    with pytest.raises(RunError, match=r"recipe\.drop_duplicates is true there and false here"):
+        train(replace(recipe, drop_duplicates=False), leaky, tmp_path / "run", resume=True)
 
 
 def test_the_least_believable_are_dropped_and_the_next_softened(
-    leaky: Dataset, small: Recipe, doubts: Doubts, tmp_path: Path
+    leaky: Dataset, small: Recipe, label_noise: LabelNoise, tmp_path: Path
 ) -> None:
-    recipe = replace(small, doubts=str(tmp_path / "d.npz"), drop_noisy=0.05, soften_noisy=0.025)
-    lesson = what_is_learned(recipe, leaky, 0)
-    rows = lesson.dataset["train"].rows_N
+    recipe = replace(small, label_noise=str(tmp_path / "d.npz"), drop_noisy=0.05, soften_noisy=0.025)
+    training_targets = what_is_learned(recipe, leaky, 0)
+    rows = training_targets.dataset["train"].rows_N
     assert rows.tolist() == [row for row in range(40) if row not in (10, 11)]
     plain = what_is_learned(small, leaky, 0).target_NK[torch.from_numpy(rows)]
-    changed = (lesson.target_NK != plain).any(1)
+    changed = (training_targets.target_NK != plain).any(1)
     assert rows[changed.numpy()].tolist() == [3]
-    np.testing.assert_allclose(lesson.target_NK[changed][0].numpy(), doubts.told_NK[3])
-    assert lesson.doubts == doubts.digest
-    both = what_is_learned(replace(recipe, drop_twins=True), leaky, 0)
+    np.testing.assert_allclose(training_targets.target_NK[changed][0].numpy(), label_noise.probs_NK[3])
+    assert training_targets.label_noise == label_noise.digest
+    both = what_is_learned(replace(recipe, drop_duplicates=True), leaky, 0)
     assert both.dataset["train"].rows_N.tolist() == [row for row in range(40) if row not in (3, 5, 10, 11)]
 
 
-def test_the_record_has_the_sum_of_the_doubts(leaky: Dataset, linear: Recipe, doubts: Doubts, tmp_path: Path) -> None:
-    recipe = replace(linear, doubts=str(tmp_path / "d.npz"), drop_noisy=0.1, epochs=1)
+def test_the_record_has_the_sum_of_the_doubts(
+    leaky: Dataset, linear: Recipe, label_noise: LabelNoise, tmp_path: Path
+) -> None:
+    recipe = replace(linear, label_noise=str(tmp_path / "d.npz"), drop_noisy=0.1, epochs=1)
     run = train(recipe, leaky, tmp_path / "run")
-    assert run.identity["data"]["doubts"] == doubts.digest
-    replace(doubts, told_NK=doubts.told_NK[::-1]).write(tmp_path / "d.npz")
+    assert run.identity["data"]["label_noise"] == label_noise.digest
+    replace(label_noise, probs_NK=label_noise.probs_NK[::-1]).write(tmp_path / "d.npz")
     with pytest.raises(RunError, match=r"data\.doubts is"):
         train(recipe, leaky, tmp_path / "run", resume=True)
 
 
-def test_doubts_about_something_else(leaky: Dataset, small: Recipe, doubts: Doubts, tmp_path: Path) -> None:
+def test_doubts_about_something_else(leaky: Dataset, small: Recipe, label_noise: LabelNoise, tmp_path: Path) -> None:
     file = tmp_path / "d.npz"
-    recipe = replace(small, doubts=str(file), drop_noisy=0.1)
+    recipe = replace(small, label_noise=str(file), drop_noisy=0.1)
     with pytest.raises(RunError, match=r"are about the labels angry.* by the scheme majority"):
         what_is_learned(replace(recipe, scheme="majority"), leaky, 0)
     with pytest.raises(RunError, match="about other data than"):
         what_is_learned(recipe, replace(leaky, digest="other"), 0)
     with pytest.raises(RunError, match="no file of doubts"):
-        what_is_learned(replace(recipe, doubts=str(tmp_path / "gone")), leaky, 0)
+        what_is_learned(replace(recipe, label_noise=str(tmp_path / "gone")), leaky, 0)
 
 
 def test_something_must_be_left(leaky: Dataset, small: Recipe) -> None:
@@ -116,4 +118,4 @@ def test_something_must_be_left(leaky: Dataset, small: Recipe) -> None:
     only = replace(leaky["train"], **{k: v[:8] for k, v in vars(leaky["train"]).items() if k != "name"})
     data = replace(leaky, splits={"train": only, "val": copies})
     with pytest.raises(RunError, match="leaves out every training face"):
-        what_is_learned(replace(small, drop_twins=True), data, 0)
+        what_is_learned(replace(small, drop_duplicates=True), data, 0)

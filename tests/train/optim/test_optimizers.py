@@ -15,7 +15,7 @@ from crash import Ends, Enough
 from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.train import Recipe, train
-from mien.train.optim.optimizers import OPTIMISERS
+from mien.train.optim.optimizers import OPTIMIZERS
 
 Rule = Callable[[list[np.ndarray], float, float, float, np.ndarray], np.ndarray]
 DECAY, MOMENTUM, LR = 0.1, 0.8, 0.05
@@ -61,17 +61,17 @@ RULES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_three_steps_by_hand(name: str) -> None:
-    net = nn.Linear(3, 2, bias=False)
-    before = net.weight.detach().double().numpy().copy()
+    model = nn.Linear(3, 2, bias=False)
+    before = model.weight.detach().double().numpy().copy()
     gradients = [np.random.default_rng(i).normal(size=(2, 3)) for i in range(3)]
-    optimiser = OPTIMISERS[name](net, LR, MOMENTUM, DECAY)
+    optimizer = OPTIMIZERS[name](model, LR, MOMENTUM, DECAY)
     for gradient in gradients:
-        net.weight.grad = torch.from_numpy(gradient).float()
-        optimiser.step()
+        model.weight.grad = torch.from_numpy(gradient).float()
+        optimizer.step()
     by_hand = RULES[name](gradients, LR, MOMENTUM, DECAY, before)
-    assert np.allclose(net.weight.detach().numpy(), by_hand, atol=1e-5)
+    assert np.allclose(model.weight.detach().numpy(), by_hand, atol=1e-5)
     assert not np.allclose(by_hand, before, atol=1e-3)
 
 
@@ -86,10 +86,10 @@ def test_muon_turns_the_gradient_of_a_convolution(shape: tuple[int, ...]) -> Non
     """Newton and Schulz's five steps leave singular values between 0.6 and 1.3, so the step is near the polar one."""
     conv = nn.Conv2d(shape[1], shape[0], 3, bias=False)
     before = conv.weight.detach().double().numpy().copy()
-    optimiser = OPTIMISERS["muon"](conv, LR, MOMENTUM, DECAY)
+    optimizer = OPTIMIZERS["muon"](conv, LR, MOMENTUM, DECAY)
     gradient = np.random.default_rng(0).normal(size=shape)
     conv.weight.grad = torch.from_numpy(gradient).float()
-    optimiser.step()
+    optimizer.step()
     step = (before * (1 - LR * DECAY) - conv.weight.detach().double().numpy()).reshape(shape[0], -1)
     step /= LR * max(1.0, shape[0] / 18) ** 0.5
     sizes = np.linalg.svd(step, compute_uv=False)
@@ -101,27 +101,27 @@ def test_muon_turns_the_gradient_of_a_convolution(shape: tuple[int, ...]) -> Non
 def test_muon_remembers() -> None:
     """The second step of a convolution follows the memory of both gradients, looked at one step ahead."""
     conv = nn.Conv2d(2, 6, 3, bias=False)
-    optimiser = OPTIMISERS["muon"](conv, LR, MOMENTUM, 0.0)
+    optimizer = OPTIMIZERS["muon"](conv, LR, MOMENTUM, 0.0)
     first, second = np.random.default_rng(1).normal(size=(2, 6, 18))
     for gradient in (first, second):
         before = conv.weight.detach().double().numpy().copy()
         conv.weight.grad = torch.from_numpy(gradient.reshape(6, 2, 3, 3)).float()
-        optimiser.step()
+        optimizer.step()
     memory = MOMENTUM * (1 - MOMENTUM) * first + (1 - MOMENTUM) * second
     wanted = polar((1 - MOMENTUM) * second + MOMENTUM * memory)
     step = (before - conv.weight.detach().double().numpy()).reshape(6, -1) / LR
     assert (step * wanted).sum() / np.linalg.norm(step) / np.linalg.norm(wanted) > 0.97
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
-    recipe = replace(small, optimiser=name, epochs=3, lr=0.002)
+    recipe = replace(small, optimizer=name, epochs=3, lr=0.002)
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
     with pytest.raises(Enough):  # in the third epoch: there are three batches in each
         train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
-    for part in ("net", "optimiser"):
+    for part in ("model", "optimizer"):
         ours, theirs = getattr(resumed, part), getattr(whole, part)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[k], theirs[k]) for k in ours), part
@@ -129,9 +129,9 @@ def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dat
 
 def test_nesterov_without_momentum_is_refused() -> None:
     with pytest.raises(MienError, match="momentum must be above 0 with nesterov"):
-        Recipe("any", optimiser="nesterov", momentum=0.0)
+        Recipe("any", optimizer="nesterov", momentum=0.0)
 
 
 def test_an_unknown_optimiser_lists_what_there_is() -> None:
     with pytest.raises(MienError, match="optimiser is one of sgd, nesterov, adam, adamw, muon"):
-        Recipe("any", optimiser="lion")
+        Recipe("any", optimizer="lion")

@@ -20,17 +20,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.model_card import Card
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.evaluation.protocols import judge_net
+from mien.evaluation.protocols import evaluate_predictor
 from mien.model import load, read_card
+from mien.model_card import Card
 from mien.train import Recipe, Run, export, find_recipe, find_weights, predict, train, with_settings
-from mien.train.predict import as_net
-from mien.train.runs import format
-from mien.train.runs.checkpoint import digest
 from mien.train.models import MODELS
 from mien.train.models.base import FaceNet
+from mien.train.predict import as_predictor
+from mien.train.runs import format
+from mien.train.runs.checkpoint import digest
 from mien.train.runs.format import FORMAT, NewerRunError, converted
 
 OLD = Path(__file__).parent / "run_format_0"
@@ -106,7 +106,7 @@ def test_old_run_resumes_like_an_uninterrupted_one(
     recipe = replace(recipe_of(name), precision="float32")
     new = train(recipe, data[name], tmp_path / "new", seed=1)
     resumed = train(recipe_of(name), data[name], old[name].folder, seed=1, resume=True)
-    for part in ("net", "optimiser", "average"):
+    for part in ("model", "optimizer", "average"):
         wanted = getattr(new.checkpoint(), part)
         for key, tensor in getattr(resumed.checkpoint(), part).items():
             assert torch.allclose(tensor.float(), wanted[key].float(), atol=TOLERANCE[name]), key
@@ -118,9 +118,9 @@ def test_old_run_is_evaluated_as_when_it_was_written(name: str, old: dict[str, R
     for split in ("val", "test"):
         probs_NK = predict(run.folder, data[name], split)
         assert np.allclose(probs_NK, run.predictions()[split], atol=TOLERANCE[name])
-    _, found = judge_net(as_net(run.folder), data[name], "val", name=name)
+    _, found = evaluate_predictor(as_predictor(run.folder), data[name], "val", name=name)
     if name == "fer7":
-        assert found.official.accuracy == pytest.approx(run.history[run.judged_epoch - 1]["val_accuracy"])
+        assert found.official.accuracy == pytest.approx(run.history[run.selected_epoch - 1]["val_accuracy"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,7 +128,7 @@ def test_old_run_is_exported(name: str, old: dict[str, Run], data: dict[str, Dat
     card = export(old[name].folder, tmp_path / "model", data[name])
     assert card.recipe == recipe_of(name).to_dict()
     faces_NHW = data[name]["val"].pixels_NHW
-    logits_NK = np.log(as_net(old[name].folder).ask(faces_NHW)) / card.calibration.temperature
+    logits_NK = np.log(as_predictor(old[name].folder).ask(faces_NHW)) / card.calibration.temperature
     probs_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
     assert np.allclose(load(tmp_path / "model").probabilities(faces_NHW), probs_NK, atol=1e-4)
 
@@ -141,7 +141,7 @@ def test_old_run_starts_a_new_one(name: str, old: dict[str, Run], data: dict[str
     begun = find_weights(old[name].folder)
     assert run.identity["init"] == begun.identity
     for key in ("conv.weight", "head.weight", "head.bias"):
-        assert torch.allclose(run.checkpoint().net[key], begun.tensors[key], atol=1e-6), key
+        assert torch.allclose(run.checkpoint().model[key], begun.tensors[key], atol=1e-6), key
 
 
 def test_released_weights_state_the_run_format(old: dict[str, Run], tmp_path: Path) -> None:

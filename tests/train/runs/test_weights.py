@@ -62,24 +62,24 @@ def test_a_file_of_half_the_size_says_nearly_the_same(run: Run, toy: Dataset, tm
 
 
 def test_all_but_the_head_is_taken_over_and_a_class_of_the_same_name_keeps_its_row(run: Run) -> None:
-    source, net = find_weights(run.folder), build_model("mien_nano", 3)
-    fresh = {k: v.clone() for k, v in net.state_dict().items()}
-    source.put_into(net, ("cross", "happy", "puzzled"))
-    for key, tensor in net.state_dict().items():
+    source, model = find_weights(run.folder), build_model("mien_nano", 3)
+    fresh = {k: v.clone() for k, v in model.state_dict().items()}
+    source.put_into(model, ("cross", "happy", "puzzled"))
+    for key, tensor in model.state_dict().items():
         if not key.startswith("head."):
             assert torch.equal(tensor, source.tensors[key]), key
     for key in ("head.weight", "head.bias"):
-        head = net.state_dict()[key]
+        head = model.state_dict()[key]
         assert torch.equal(head[1], source.tensors[key][3])  # `happy` is FER2013's fourth
         assert torch.equal(head[[0, 2]], fresh[key][[0, 2]])
 
 
 def test_labels_in_another_order_are_the_same_function(run: Run, toy: Dataset) -> None:
-    source, net = find_weights(run.folder), build_model("mien_nano", 7).eval()
-    source.put_into(net, toy.labels.names[::-1])
+    source, model = find_weights(run.folder), build_model("mien_nano", 7).eval()
+    source.put_into(model, toy.labels.names[::-1])
     with torch.no_grad():
-        told_NK = net((torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float() / 255 - 0.5) / 0.5).exp()
-    assert np.allclose(told_NK.numpy()[:, ::-1], run.predictions()["val"], atol=1e-5)
+        probs_NK = model((torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float() / 255 - 0.5) / 0.5).exp()
+    assert np.allclose(probs_NK.numpy()[:, ::-1], run.predictions()["val"], atol=1e-5)
 
 
 def test_a_fine_tuned_run_says_where_it_began(run: Run, three: Dataset, small: Recipe, tmp_path: Path) -> None:

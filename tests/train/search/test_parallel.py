@@ -57,7 +57,7 @@ def test_a_search_on_two_machines_of_which_one_dies(
     assert at_once == 2
     assert [t.number for t in search.trials] == [0, 1, 2, 3]
     # The first five are what others would be measured by, so none is stopped.
-    assert [(t.state, t.why) for t in search.trials] == [(DONE, "")] * 4
+    assert [(t.state, t.error) for t in search.trials] == [(DONE, "")] * 4
     assert search.trials[0].own
     for trial in search.trials:
         run = Run(out / "trials" / f"{trial.number:04d}")
@@ -92,10 +92,10 @@ def test_epochs_that_the_study_has_not_heard_of_are_told(
 
 def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:
     wild = Space({"lr": Choice((90000.0, 80000.0))})
-    recipe = replace(learner, optimiser="sgd", epochs=1)
+    recipe = replace(learner, optimizer="sgd", epochs=1)
     (trial,) = tune(recipe, large, tmp_path / "search", trials=1, space=wild, seed=1, ray=machines.address).trials
     assert trial.state == FAILED
-    assert "no number" in trial.why
+    assert "no number" in trial.error
 
 
 def test_what_is_refused_here_and_there(

@@ -30,7 +30,7 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
     }  # fmt: skip
     assert space.of["batch"].whole
     assert not space.of["lr"].whole
-    space.refuse_what_does_not_fit(find_recipe("seed"))
+    space.check_recipe(find_recipe("seed"))
 
 
 def test_the_default_holds_what_the_student_report_settled_by_hand() -> None:
@@ -84,4 +84,4 @@ def test_no_file(tmp_path: Path) -> None:
 )
 def test_values_that_no_recipe_takes(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(MienError, match=says):
-        find_space(written(tmp_path, text)).refuse_what_does_not_fit(find_recipe("seed"))
+        find_space(written(tmp_path, text)).check_recipe(find_recipe("seed"))

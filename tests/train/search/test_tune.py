@@ -99,10 +99,10 @@ def test_a_search_that_ended_early_goes_on_as_if_it_had_not(
 
 def test_a_trial_that_fails_is_one_of_them(large: Dataset, learner: Recipe, tmp_path: Path) -> None:
     wild = Space({"lr": Choice((0.02, 90000.0))})
-    search = tune(replace(learner, optimiser="sgd"), large, tmp_path / "search", trials=4, space=wild, seed=1)
+    search = tune(replace(learner, optimizer="sgd"), large, tmp_path / "search", trials=4, space=wild, seed=1)
     failed = [t for t in search.trials if t.state == FAILED]
     assert failed
-    assert all(t.values["lr"] == 90000.0 and "no number" in t.why for t in failed)
+    assert all(t.values["lr"] == 90000.0 and "no number" in t.error for t in failed)
     assert search.best is not None
     assert search.best.values["lr"] == 0.02
 

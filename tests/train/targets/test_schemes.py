@@ -23,8 +23,8 @@ from mien.train import Recipe, Run, compare, predict, train
 from mien.train.batches import Faces, training_batches
 from mien.train.loop import what_is_learned
 from mien.train.loss import Loss
-from mien.train.predict import as_net
-from mien.train.targets.schemes import SCHEMES, judged, lesson
+from mien.train.predict import as_predictor
+from mien.train.targets.schemes import SCHEMES, judged, training_targets
 
 ALL = sorted(SCHEMES)
 OF_VOTES = ["distribution", "drawing", "majority", "multi_label"]
@@ -42,7 +42,7 @@ def majority_by_hand(votes_NV: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ALL)
 def test_targets_are_shares_of_the_faces_that_are_learned_from(name: str, voted: Dataset) -> None:
-    found = lesson(voted, name)
+    found = training_targets(voted, name)
     train_split = found.dataset["train"]
     assert found.target_NK.dtype == torch.float32
     assert found.target_NK.shape == (96 * KEPT[name] // 8, len(found.dataset.labels))
@@ -59,7 +59,7 @@ def test_targets_are_shares_of_the_faces_that_are_learned_from(name: str, voted:
 @pytest.mark.parametrize("label_set", ["fer7", "ferplus8"])
 @pytest.mark.parametrize("name", ALL)
 def test_every_scheme_teaches_either_set(name: str, label_set: str, voted: Dataset) -> None:
-    found = lesson(voted, name, label_set)
+    found = training_targets(voted, name, label_set)
     assert found.dataset.labels.name == label_set
     assert torch.allclose(found.target_NK.sum(1), torch.ones(len(found.target_NK)))
     own = label_set == "fer7" and name in OWN
@@ -86,15 +86,15 @@ def test_accuracy_is_against_the_majority_whatever_is_taught(
     run = train(replace(small, scheme=name, epochs=1), voted, tmp_path)
     for split in ("val", "test"):
         true_N = majority_by_hand(voted[split].votes_NV)
-        told_N = run.predictions()[split].argmax(1)
-        assert run.history[0][f"{split}_accuracy"] == pytest.approx((told_N == true_N[true_N >= 0]).mean())
-    clean_N = lesson(voted, name).clean.labels_N
+        predicted_N = run.predictions()[split].argmax(1)
+        assert run.history[0][f"{split}_accuracy"] == pytest.approx((predicted_N == true_N[true_N >= 0]).mean())
+    clean_N = training_targets(voted, name).clean.labels_N
     true_N = majority_by_hand(voted["train"].votes_NV)
     assert clean_N.tolist() == true_N[true_N >= 0].tolist()
 
 
 def test_plain_labels_are_the_data_as_it_is(voted: Dataset) -> None:
-    found = lesson(voted, "fer2013")
+    found = training_targets(voted, "fer2013")
     assert found.dataset["train"] is voted["train"]
     assert found.clean is voted["train"]
     assert found.votes is None
@@ -103,14 +103,14 @@ def test_plain_labels_are_the_data_as_it_is(voted: Dataset) -> None:
 
 def test_plain_labels_teach_any_label_set(toy: Dataset) -> None:
     own = replace(toy, labels=LabelSet("own", ("happy", "happiness", "a", "b", "c", "d", "e")))
-    assert (lesson(own, "fer2013").target_NK.numpy() == np.eye(7)[toy["train"].labels_N]).all()
+    assert (training_targets(own, "fer2013").target_NK.numpy() == np.eye(7)[toy["train"].labels_N]).all()
     for scheme, label_set in (("majority", "auto"), ("fer2013", "fer7"), ("mixed", "ferplus8")):
         with pytest.raises(DataError, match=r"toy.csv is labelled happy, happiness, .*: learn that with --set scheme="):
-            lesson(own, scheme, label_set)
+            training_targets(own, scheme, label_set)
 
 
 def test_plain_labels_in_ferplus_classes_are_judged_by_the_votes(voted: Dataset) -> None:
-    found = lesson(voted, "fer2013", "ferplus8")
+    found = training_targets(voted, "fer2013", "ferplus8")
     assert len(found.target_NK) == 96
     names = [FERPLUS8.names[k] for k in found.target_NK.argmax(1)]
     assert names == [FER7.names[k] for k in voted["train"].labels_N]
@@ -128,7 +128,7 @@ def test_votes_that_are_missing_are_asked_for_before_anything_is_made(
 
 def test_mixed_by_hand(voted: Dataset) -> None:
     label_N = voted["train"].labels_N
-    target_NK = lesson(voted, "mixed", mix=0.25).target_NK.numpy()
+    target_NK = training_targets(voted, "mixed", mix=0.25).target_NK.numpy()
     column = {0: 4, 1: 5, 2: 6, 3: 1, 4: 3, 5: 2, 6: 0}
     seven = {column: k for k, column in column.items()}
     for row, label in enumerate(label_N):
@@ -140,12 +140,12 @@ def test_mixed_by_hand(voted: Dataset) -> None:
             expected[label] += 0.25 * votes[0]
             expected[seven[(column[label] + 1) % 7]] += 0.25 * votes[1]
         assert target_NK[row] == pytest.approx(expected, abs=1e-6)
-    assert (lesson(voted, "mixed", mix=0.0).target_NK.numpy() == np.eye(7)[label_N]).all()
-    assert lesson(voted, "mixed").dataset["train"] is voted["train"]
+    assert (training_targets(voted, "mixed", mix=0.0).target_NK.numpy() == np.eye(7)[label_N]).all()
+    assert training_targets(voted, "mixed").dataset["train"] is voted["train"]
 
 
 def test_mixed_in_ferplus_classes_keeps_contempt(voted: Dataset) -> None:
-    found = lesson(voted, "mixed", "ferplus8", mix=0.5)
+    found = training_targets(voted, "mixed", "ferplus8", mix=0.5)
     assert (found.target_NK[6::8, 7] == 0.5).all()
     assert (found.target_NK[7::8].max(1).values == 1).all()
 
@@ -221,7 +221,7 @@ def test_a_run_of_votes_resumes_bit_for_bit(name: str, voted: Dataset, small: Re
         with pytest.raises(KeyboardInterrupt):
             train(recipe, voted, tmp_path / "part", seed=1)
     resumed = train(recipe, voted, tmp_path / "part", seed=1, resume=True)
-    for part in ("net", "optimiser", "average", "told"):
+    for part in ("model", "optimizer", "average", "told"):
         a, b = (dict(getattr(run.checkpoint(), part)) for run in (straight, resumed))
         assert a.keys() == b.keys()
         assert all(torch.equal(a[k], b[k]) for k in a)
@@ -231,7 +231,7 @@ def test_a_run_of_votes_resumes_bit_for_bit(name: str, voted: Dataset, small: Re
 def test_a_run_of_other_votes_is_another_run(voted: Dataset, small: Recipe, tmp_path: Path) -> None:
     recipe = replace(small, scheme="mixed", epochs=1)
     run = train(recipe, voted, tmp_path)
-    assert run.identity["data"]["votes"] == lesson(voted, "mixed").votes
+    assert run.identity["data"]["votes"] == training_targets(voted, "mixed").votes
     votes_NV = voted["train"].votes_NV.copy()
     votes_NV[0] = votes_NV[0, ::-1]
     other = replace(voted, splits={**voted.splits, "train": replace(voted["train"], votes_NV=votes_NV)})
@@ -274,14 +274,14 @@ def runs(voted: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory
 def test_a_net_is_asked_for_the_faces_that_it_is_judged_on(runs: dict[str, Run], voted: Dataset, toy: Dataset) -> None:
     for name, truth in (("eight", by_majority(voted)), ("seven", by_majority(voted, FER7)), ("labels", voted)):
         run = runs[name]
-        judged = truth_for(as_net(run.folder), voted, "val")
+        judged = truth_for(as_predictor(run.folder), voted, "val")
         assert judged is not None
         assert (judged["val"].labels_N == truth["val"].labels_N).all()
         for dataset in (voted, truth):
             assert np.array_equal(predict(run.folder, dataset, "val"), run.predictions()["val"])
     # Where there are no votes, a net of the seven is judged by the labels, be it FER2013 or other faces.
     for unvoted in (replace(toy, name="fer2013"), toy):
-        assert truth_for(as_net(runs["seven"].folder), unvoted, "val") is unvoted
+        assert truth_for(as_predictor(runs["seven"].folder), unvoted, "val") is unvoted
         assert len(predict(runs["seven"].folder, unvoted, "val")) == len(unvoted["val"])
         with pytest.raises(DataError, match=r"toy.csv has no votes; .* with --votes"):
             predict(runs["eight"].folder, unvoted, "val")

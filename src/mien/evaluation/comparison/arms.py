@@ -112,7 +112,7 @@ class Score:
     accuracy_interval: Interval
     macro_f1: Spread
     macro_f1_interval: Interval
-    nll: Spread
+    log_loss: Spread
     precision: Floats
     recall: Floats
     f1: Floats
@@ -126,12 +126,12 @@ class Score:
             "n": self.n,
             "accuracy": {**self.accuracy.to_dict(), "interval": self.accuracy_interval.to_dict()},
             "macro_f1": {**self.macro_f1.to_dict(), "interval": self.macro_f1_interval.to_dict()},
-            "nll": self.nll.to_dict(),
+            "log_loss": self.log_loss.to_dict(),
             "classes": [
                 {"name": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
                 for name, p, r, f, n in rows
             ],
-            "confusion": self.confusion_KK.tolist(),
+            "confusion_matrix": self.confusion_KK.tolist(),
         }
 
 
@@ -143,7 +143,7 @@ class ArmResult:
         arm: its name.
         seeds: rising.
         lengths: per seed how many epochs its run has; they differ only where the recipe lets a run end early.
-        judged_epochs: per seed the epoch that the scores are of, counted from 1.
+        selected_epochs: per seed the epoch that the scores are of, counted from 1.
         curves: figure -> curve, for those of `records.CURVES` that were measured, and the gaps `gap_clean`
             (clean minus validation accuracy: overfitting) and `gap_running` (running training minus validation
             accuracy, as the student report read it), where there is a validation split.
@@ -159,7 +159,7 @@ class ArmResult:
     arm: str
     seeds: tuple[int, ...]
     lengths: tuple[int, ...]
-    judged_epochs: tuple[int, ...]
+    selected_epochs: tuple[int, ...]
     curves: Mapping[str, Curve]
     scores: Mapping[str, Score]
     clean: Mapping[str, Score]
@@ -197,7 +197,7 @@ class ArmResult:
 
     def judged(self, name: str) -> Spread:
         """The figure `name` of the curves at each run's judged epoch."""
-        return self.curves[name].at(self.judged_epochs)
+        return self.curves[name].at(self.selected_epochs)
 
     def to_dict(self, class_names: Sequence[str]) -> dict[str, Any]:
         return {
@@ -206,7 +206,7 @@ class ArmResult:
             "epochs": self.epochs,
             "lengths": {"per_seed": list(self.lengths)},
             "selected_by": self.selected_by,
-            "judged_epoch": {"per_seed": list(self.judged_epochs)},
+            "selected_epoch": {"per_seed": list(self.selected_epochs)},
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
             "validation_peak_epoch": {"of_mean": self.peak_of_mean, "per_seed": list(self.peaks)},
             "scores": {split: score.to_dict(class_names) for split, score in self.scores.items()},
@@ -245,7 +245,7 @@ def summarise(
         arm=runs[0].arm,
         seeds=tuple(run.seed for run in runs),
         lengths=tuple(len(run.history) for run in runs),
-        judged_epochs=tuple(run.judged for run in runs),
+        selected_epochs=tuple(run.judged for run in runs),
         curves=curves,
         scores={split: score([r.probabilities[split] for r in runs], y, classes) for split, y in truth.items()},
         clean={
@@ -262,7 +262,7 @@ def summarise(
 def score(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes: int) -> Score:
     """The figures of an arm's runs at the judged epoch, `probabilities` [N,K] each, on one split."""
     told = [p.argmax(1) for p in probabilities]
-    counts = [metrics.confusion(labels_N, t, classes) for t in told]
+    counts = [metrics.confusion_matrix(labels_N, t, classes) for t in told]
     tables = [metrics.per_class(c) for c in counts]
     f1_SK = np.array([t.f1 for t in tables])
     right_SN = right(probabilities, labels_N)
@@ -272,7 +272,7 @@ def score(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes:
         accuracy_interval=_accuracy_interval(right_SN),
         macro_f1=Spread(tuple(f1_SK.mean(1).tolist())),
         macro_f1_interval=interval_for(f1_shares(probabilities, labels_N, classes)),
-        nll=Spread(tuple(metrics.nll(p, labels_N) for p in probabilities)),
+        log_loss=Spread(tuple(metrics.log_loss(p, labels_N) for p in probabilities)),
         precision=np.mean([t.precision for t in tables], axis=0),
         recall=np.mean([t.recall for t in tables], axis=0),
         f1=f1_SK.mean(0),

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError
-from mien.evaluation.contamination import disputed_labels_met, doubts
+from mien.evaluation.contamination import contamination, contradicted_labels
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.protocols import Judgement, View, judge_split, places, views
+from mien.evaluation.protocols import ModelEvaluation, View, evaluate_split, places, views
 from mien.evaluation.statistics.paired import Pair, pair
 from mien.labels import LabelSet, projection, same_classes
 
@@ -26,13 +26,13 @@ class Entry:
     Attributes:
         name: of the package.
         labels: its classes.
-        told_NK: probabilities in row order, [N,K].
+        probs_NK: probabilities in row order, [N,K].
         selected_on: what the split chose of it, as `Evaluation` has it.
     """
 
     name: str
     labels: LabelSet
-    told_NK: NDArray[np.floating[Any]]
+    probs_NK: NDArray[np.floating[Any]]
     selected_on: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ class Round:
 
 
 @dataclass(frozen=True, eq=False)
-class Contest:
+class Benchmark:
     """Several packages side by side.
 
     Attributes:
@@ -72,9 +72,9 @@ class Contest:
     data: str
     split: str
     rounds: tuple[Round, ...]
-    doubts: tuple[str, ...]
-    doubted: tuple[str, ...]
-    disputed: Mapping[str, float]
+    contamination: tuple[str, ...]
+    contaminated: tuple[str, ...]
+    contradicted: Mapping[str, float]
     projected: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,19 +82,19 @@ class Contest:
         return {
             "data": self.data,
             "split": self.split,
-            "doubts": list(self.doubts),
-            "doubted": list(self.doubted),
-            "disputed_labels_met": dict(self.disputed),
+            "contamination": list(self.contamination),
+            "contaminated": list(self.contaminated),
+            "contradicted_labels": dict(self.contradicted),
             "projected": list(self.projected),
             "rounds": [r.to_dict() for r in self.rounds],
         }
 
 
-def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: bool = False) -> Contest:
+def benchmark(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: bool = False) -> Benchmark:
     """Judge packages on a split, and hold each against the first, paired by face.
 
     Args:
-        strict: as in `judge_split`.
+        strict: as in `evaluate_split`.
 
     Raises:
         MienError: fewer than two packages, two of one name, predictions that do not fit the split, or classes that the
@@ -109,29 +109,31 @@ def contest(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: b
         raise MienError(f"a contest is between two packages or more, each with a name of its own; got {got}")
     told = [_in_classes_of(dataset.labels, entry) for entry in entries]
     judged = [
-        judge_split(told_NK, rows_N, dataset, dataset, split, model=e.name, selected_on=e.selected_on, strict=strict)
-        for e, told_NK in zip(entries, told, strict=True)
+        evaluate_split(
+            probs_NK, rows_N, dataset, dataset, split, model=e.name, selected_on=e.selected_on, strict=strict
+        )
+        for e, probs_NK in zip(entries, told, strict=True)
     ]
-    said = [told_NK.argmax(1) for told_NK in told]
+    said = [probs_NK.argmax(1) for probs_NK in told]
     suspicions = {
-        e.name: doubts(judgement.evaluations, told_N, dataset)
-        for e, judgement, told_N in zip(entries, judged, said, strict=True)
+        e.name: contamination(model_evaluation.evaluations, predicted_N, dataset)
+        for e, model_evaluation, predicted_N in zip(entries, judged, said, strict=True)
     }
-    doubted = tuple(name for name, found in suspicions.items() if found)
-    disputed = {
+    contaminated = tuple(name for name, found in suspicions.items() if found)
+    contradicted = {
         entry.name: found[0] / found[1]
-        for entry, told_N in zip(entries, said, strict=True)
-        if (found := disputed_labels_met(told_N, dataset, split)) is not None
+        for entry, predicted_N in zip(entries, said, strict=True)
+        if (found := contradicted_labels(predicted_N, dataset, split)) is not None
     }
     projected = tuple(e.name for e in entries if not same_classes(e.labels.names, dataset.labels.names))
     rounds = _rounds(entries, judged, said, rows_N, views(dataset, dataset, split, strict=strict))
     every = tuple(sentence for found in suspicions.values() for sentence in found)
-    return Contest(dataset.title, split, rounds, every, doubted, disputed, projected)
+    return Benchmark(dataset.title, split, rounds, every, contaminated, contradicted, projected)
 
 
 def _rounds(
     entries: Sequence[Entry],
-    judged: Sequence[Judgement],
+    judged: Sequence[ModelEvaluation],
     said: list[NDArray[np.int64]],
     rows_N: NDArray[np.int64],
     ways: Iterable[View],
@@ -139,7 +141,7 @@ def _rounds(
     rounds = []
     for number, view in enumerate(ways):
         at_N = places(rows_N, view.rows_N)
-        first_N, *others = (told_N[at_N] for told_N in said)
+        first_N, *others = (predicted_N[at_N] for predicted_N in said)
         pairs = [
             pair(entries[0].name, entry.name, view.labels_N, first_N, other_N, len(view.labels))
             for entry, other_N in zip(entries[1:], others, strict=True)
@@ -151,12 +153,12 @@ def _rounds(
 def _in_classes_of(labels: LabelSet, entry: Entry) -> NDArray[np.float32]:
     """Probabilities among `labels` alone, float32 [N,K]; where a package gives none of them anything, all alike."""
     if same_classes(entry.labels.names, labels.names):
-        return np.asarray(entry.told_NK, np.float32)
+        return np.asarray(entry.probs_NK, np.float32)
     over = projection(entry.labels, labels)
     lacking = [name for name, faces in zip(labels.names, over.sum(0), strict=True) if not faces]
     if lacking:
         raise MienError(f"{entry.name} does not know {', '.join(lacking)}, so it cannot be judged on {labels.name}")
-    p_NK = np.asarray(entry.told_NK, np.float64) @ over
+    p_NK = np.asarray(entry.probs_NK, np.float64) @ over
     sum_N1 = p_NK.sum(1, keepdims=True)
     whole_NK = np.divide(p_NK, sum_N1, out=np.full_like(p_NK, 1 / len(labels)), where=sum_N1 > 0)
     return np.asarray(whole_NK, np.float32)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.audit import without_twins
+from mien.data.audit import without_duplicates
 from mien.data.dataset import NO_LABEL, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset
 from mien.data.votes import NAME
 from mien.errors import MienError
 from mien.evaluation.comparison.arms import ArmResult, f1_shares, right, summarise
-from mien.evaluation.comparison.runs import RunRecord, judged_splits, paired
+from mien.evaluation.comparison.runs import RunRecord, evaluated_splits, paired
 from mien.evaluation.comparison.verdict import Ground, Verdict, verdict
 from mien.evaluation.selection import SELECTED_ON, Chosen
 from mien.evaluation.statistics.intervals import LEVEL
@@ -133,11 +133,11 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
     arms = paired(records, dataset)
     if len(arms) < 2:
         raise MienError(f"a comparison needs two or more arms, got {', '.join(arms) or 'none'}")
-    truth, facts = judged_splits(records, dataset), data_facts(dataset)
+    truth, facts = evaluated_splits(records, dataset), data_facts(dataset)
     split = TEST if TEST in truth else VAL
-    why = "" if split == TEST else _why_no_test(dataset)
+    error = "" if split == TEST else _why_no_test(dataset)
     labels_N, classes = truth[split], len(dataset.labels)
-    kept = {split: without_twins(dataset, split) for split in truth if TRAIN in dataset}
+    kept = {split: without_duplicates(dataset, split) for split in truth if TRAIN in dataset}
     clean = {split: keep_N for split, keep_N in kept.items() if keep_N.any()}
     results = tuple(summarise(runs, truth, clean, classes) for runs in arms.values())
     predicted = {arm: [run.probabilities[split] for run in runs] for arm, runs in arms.items()}
@@ -147,10 +147,10 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
         a, b = first.arm, other.arm
         chosen = Chosen({a: first.selected_by, b: other.selected_by})
         at = (chosen.when, chosen.aside(split))
-        ground = Ground(facts.name, facts.spoken[split], why, len(first.seeds), len(labels_N), *at)
-        told_right = (right(predicted[a], labels_N), right(predicted[b], labels_N))
+        ground = Ground(facts.name, facts.spoken[split], error, len(first.seeds), len(labels_N), *at)
+        predicted_right = (right(predicted[a], labels_N), right(predicted[b], labels_N))
         f1 = (f1_shares(predicted[a], labels_N, classes), f1_shares(predicted[b], labels_N, classes))
-        verdicts.append(verdict(a, b, told_right, f1, ground))
+        verdicts.append(verdict(a, b, predicted_right, f1, ground))
     return Comparison(facts, results, split, tuple(verdicts))
 
 

@@ -35,7 +35,7 @@ class RunRecord:
         machine: what it ran on.
         recipe: everything that decides what was learned; `select` in it says what chose the judged epoch.
         digest: of the data it was trained on; empty where unknown, else compared with the data set's.
-        judged_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
+        selected_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
         truth: by what it was judged, as `data.votes.truth_of` says it; empty where unknown, else compared likewise.
     """
 
@@ -47,7 +47,7 @@ class RunRecord:
     machine: Mapping[str, object]
     recipe: Mapping[str, object]
     digest: str = ""
-    judged_epoch: int | None = None
+    selected_epoch: int | None = None
     truth: str = ""
 
     @property
@@ -56,8 +56,8 @@ class RunRecord:
 
     @property
     def judged(self) -> int:
-        """`judged_epoch` as a number in every case."""
-        return len(self.history) if self.judged_epoch is None else self.judged_epoch
+        """`selected_epoch` as a number in every case."""
+        return len(self.history) if self.selected_epoch is None else self.selected_epoch
 
 
 def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[RunRecord, ...]]:
@@ -93,7 +93,7 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
     return result
 
 
-def judged_splits(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, NDArray[np.int64]]:
+def evaluated_splits(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, NDArray[np.int64]]:
     """Split -> its labels [N], for those of `val` and `test` that have labels and that every run has predicted.
 
     Raises:
@@ -141,7 +141,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _check_judged(record: RunRecord) -> None:
     """The words on the page follow the recipe, so the record must not hold another epoch than the recipe says."""
-    epochs, by, got = len(record.history), selected_by(record.recipe), record.judged_epoch
+    epochs, by, got = len(record.history), selected_by(record.recipe), record.selected_epoch
     if by is not None and by not in MEASURES:
         raise MienError(f"run {record.title} selects its epoch by '{by}'; known are {', '.join(MEASURES)}")
     if by is not None and got is None:

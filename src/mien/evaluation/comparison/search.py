@@ -35,7 +35,7 @@ class Trial:
     accuracies: tuple[float, ...] = ()
     seconds: float = 0.0
     own: bool = False
-    why: str = ""
+    error: str = ""
 
     @property
     def accuracy(self) -> float | None:

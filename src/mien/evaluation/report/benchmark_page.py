@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 
-from mien.evaluation.comparison.benchmark import Contest, Round
+from mien.evaluation.comparison.benchmark import Benchmark, Round
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.report import curves, plots, sections
-from mien.evaluation.report.html import Markup, bullets, document, element, picture, section, side_by_side, table
+from mien.evaluation.report.html import Markup, bullets, document, element, image, section, side_by_side, table
 from mien.evaluation.report.terminal import (
-    DOUBTED,
+    CONTAMINATED,
     TRUTHS,
     asked_alone,
     held_cells,
@@ -25,28 +25,30 @@ from mien.evaluation.statistics.paired import OPEN, RESAMPLES, Pair
 from mien.model_card import OFFICIAL
 
 
-def contest_page(contest: Contest) -> str:
+def benchmark_page(benchmark: Benchmark) -> str:
     """A whole HTML page that refers to nothing outside itself.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    official = [r for r in contest.rounds if r.evaluations[0].protocol == OFFICIAL]
-    names = ", ".join(e.model for e in contest.rounds[0].evaluations)
+    official = [r for r in benchmark.rounds if r.evaluations[0].protocol == OFFICIAL]
+    names = ", ".join(e.model for e in benchmark.rounds[0].evaluations)
     parts = [
-        _header(contest),
+        _header(benchmark),
         section(
             "On the same faces",
-            _pictures(official),
-            *(_figures(told, contest.doubted) for told in contest.rounds),
+            _images(official),
+            *(_figures(told, benchmark.contaminated) for told in benchmark.rounds),
             id_="figures",
         ),
-        section("Held against the first", *(_pairs(told, contest.doubted) for told in contest.rounds), id_="pairs"),
-        section("What is mistaken for what", _confusions(contest.rounds[0]), id_="confusion"),
+        section(
+            "Held against the first", *(_pairs(told, benchmark.contaminated) for told in benchmark.rounds), id_="pairs"
+        ),
+        section("What is mistaken for what", _confusions(benchmark.rounds[0]), id_="confusion_matrix"),
         section("Class by class", *map(_classes, official), id_="classes"),
-        section("How to read this", _caveats(contest), id_="caveats"),
+        section("How to read this", _caveats(benchmark), id_="caveats"),
     ]
-    return document(f"{names} on {contest.data}", *parts)
+    return document(f"{names} on {benchmark.data}", *parts)
 
 
 def sentence(held: Pair, e: Evaluation) -> str:
@@ -62,22 +64,22 @@ def sentence(held: Pair, e: Evaluation) -> str:
     return f"{held.b} has {size} points of accuracy {way} than {held.a} {where} ({span})."
 
 
-def _header(contest: Contest) -> Markup:
-    first = contest.rounds[0]
+def _header(benchmark: Benchmark) -> Markup:
+    first = benchmark.rounds[0]
     e = first.evaluations[0]
-    kicker = element("p", f"mien judge · {contest.data} · {contest.split}", class_="kicker")
-    banners = [element("p", f"Implausible: {s}.", class_="banner") for s in contest.doubts]
-    if contest.data == "sketch":
-        banners.append(sections.drawn_by_a_program(contest.data))
+    kicker = element("p", f"mien judge · {benchmark.data} · {benchmark.split}", class_="kicker")
+    banners = [element("p", f"Implausible: {s}.", class_="banner") for s in benchmark.contamination]
+    if benchmark.data == "sketch":
+        banners.append(sections.drawn_by_a_program(benchmark.data))
     if len(first.pairs) == 1:
         return element("header", kicker, element("h1", sentence(first.pairs[0], e)), *banners)
     title = f"{len(first.pairs)} packages held against {first.pairs[0].a}: accuracy {_where(e)}."
-    said = [element("p", _brief(held, contest.doubted), class_="verdict") for held in first.pairs]
+    said = [element("p", _brief(held, benchmark.contaminated), class_="verdict") for held in first.pairs]
     # Who is doubted is said before the verdicts, lest the best of them be believed.
     return element("header", kicker, element("h1", title), *banners, *said)
 
 
-def _brief(held: Pair, doubted: Collection[str]) -> str:
+def _brief(held: Pair, contaminated: Collection[str]) -> str:
     """What one of several pairs shows, where the faces and the other package are known already."""
     d = held.accuracy
     span = f"(95 % interval {points(d.low)} to {points(d.high)})"
@@ -85,18 +87,18 @@ def _brief(held: Pair, doubted: Collection[str]) -> str:
         said = f"No difference shown for {held.b}: {points(d.mean)} points {span}."
     else:
         said = f"{held.b} has {abs(100 * d.mean):.1f} points {'more' if d.mean > 0 else 'less'} {span}."
-    return f"{said} Implausible, see above." if held.b in doubted else said
+    return f"{said} Implausible, see above." if held.b in contaminated else said
 
 
 def _where(e: Evaluation) -> str:
     return f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
 
 
-def _pictures(official: list[Round]) -> Markup:
+def _images(official: list[Round]) -> Markup:
     def one(told: Round) -> Markup:
         said = "; ".join(f"{e.model} {percent(e.accuracy)}" for e in told.evaluations)
         truth = TRUTHS[told.evaluations[0].against]
-        return picture(
+        return image(
             partial(curves.accuracies, told.evaluations),
             f"Accuracy in percent by the {truth}: {said}.",
             f"By the {truth}, with 95 % intervals. Whether two differ is read from the paired differences below, not "
@@ -106,7 +108,7 @@ def _pictures(official: list[Round]) -> Markup:
     return side_by_side(*map(one, official))
 
 
-def _figures(told: Round, doubted: Collection[str]) -> Markup:
+def _figures(told: Round, contaminated: Collection[str]) -> Markup:
     head = [
         "package",
         "accuracy %",
@@ -120,13 +122,13 @@ def _figures(told: Round, doubted: Collection[str]) -> Markup:
     ]
     rows = [
         [
-            e.model + marks(e, doubted),
+            e.model + marks(e, contaminated),
             percent(e.accuracy),
             f"{percent(e.low)} to {percent(e.high)}",
             percent(e.balanced_accuracy),
             percent(e.macro_f1),
             percent(e.top2),
-            f"{e.nll:.3f}",
+            f"{e.log_loss:.3f}",
             f"{e.brier:.3f}",
             percent(e.ece),
         ]
@@ -135,7 +137,7 @@ def _figures(told: Round, doubted: Collection[str]) -> Markup:
     return table(sentence_case(_title(told)), head, rows)
 
 
-def _pairs(told: Round, doubted: Collection[str]) -> Markup:
+def _pairs(told: Round, contaminated: Collection[str]) -> Markup:
     head = [
         f"minus {told.pairs[0].a}",
         "finding",
@@ -149,7 +151,7 @@ def _pairs(told: Round, doubted: Collection[str]) -> Markup:
     ]
     rows = [
         [
-            f"{held.b}{DOUBTED if held.b in doubted else ''}",
+            f"{held.b}{CONTAMINATED if held.b in contaminated else ''}",
             held.finding,
             *held_cells(held),
             f"{held.only_a:,}",
@@ -165,7 +167,7 @@ def _pairs(told: Round, doubted: Collection[str]) -> Markup:
 def _confusions(told: Round) -> Markup:
     def one(e: Evaluation) -> Markup:
         said = sections.main_confusions(e.confusion_KK, e.labels.names)
-        return picture(
+        return image(
             lambda theme: plots.confusion_matrix(e.confusion_KK, e.labels.names, e.model, theme, "counts below"),
             f"Confusion matrix of {e.model}. {said}",
             f"{e.model}. {said}",
@@ -184,7 +186,7 @@ def _classes(told: Round) -> Markup:
     return table(f"F1 in percent, {_title(told)}", ["class", *(e.model for e in told.evaluations), "faces"], rows)
 
 
-def _caveats(contest: Contest) -> Markup:
+def _caveats(benchmark: Benchmark) -> Markup:
     said = [
         f"The intervals of the differences are those of {RESAMPLES:,} paired resamples of the faces; p is McNemar's "
         "mid-p. Neither covers another seed, other data or wrong labels, nor are they adjusted for their number.",
@@ -192,17 +194,17 @@ def _caveats(contest: Contest) -> Markup:
         "better on its own ground.",
         "An expression is not a feeling: the figures say how well a package names what raters see.",
     ]
-    if contest.data == "fer2013":
+    if benchmark.data == "fer2013":
         said.insert(
             2,
             "FER2013's labels are noisy: what is wrong by the labels may be right by what most raters see, and the "
             "other way round.",
         )
-    if contest.projected:
-        said.append(f"{sentence_case(asked_alone(contest.projected))}.")
-    said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in contest.rounds])]
-    said += [f"{DOUBTED} {name}: implausible, for the reasons at the top." for name in contest.doubted]
-    marked = [e for e in contest.rounds[0].evaluations if e.selected_on]
+    if benchmark.projected:
+        said.append(f"{sentence_case(asked_alone(benchmark.projected))}.")
+    said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in benchmark.rounds])]
+    said += [f"{CONTAMINATED} {name}: implausible, for the reasons at the top." for name in benchmark.contaminated]
+    marked = [e for e in benchmark.rounds[0].evaluations if e.selected_on]
     said += [f"* {e.model}: {selected_on(e)}." for e in marked]
     return bullets(said)
 

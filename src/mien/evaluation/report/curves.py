@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.evaluation.confidence import Sureness
+from mien.evaluation.confidence import CalibrationMetrics
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.report.plots import interval_row, rows_only
@@ -73,19 +73,19 @@ def accuracies(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figur
     return figure
 
 
-def robustness_curves(nets: Sequence[Robustness], theme: Theme = LIGHT) -> Figure:
+def robustness_curves(models: Sequence[Robustness], theme: Theme = LIGHT) -> Figure:
     """Accuracy against strength, one small plot a corruption, all on one scale; dotted, the faces as they are."""
-    names = list(nets[0].accuracy)
+    names = list(models[0].accuracy)
     rows = -(-len(names) // COLUMNS)
     with styled(theme):
         figure, panels = new_figure(0.5 + 1.62 * rows, rows, COLUMNS, sharey=True)
         handles = []
         for axes, name in zip(panels, names, strict=False):
             at = np.arange(1, len(CORRUPTIONS[name].strengths) + 1)
-            for number, net in enumerate(nets):
+            for number, model in enumerate(models):
                 style = arm_style(number, theme)
-                axes.axhline(100 * net.clean, color=style["color"], linewidth=0.9, linestyle=":")
-                (line,) = axes.plot(at, [100 * a for a in net.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
+                axes.axhline(100 * model.clean, color=style["color"], linewidth=0.9, linestyle=":")
+                (line,) = axes.plot(at, [100 * a for a in model.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
                 handles += [line] if name == names[0] else []
             axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].strengths])
             axes.tick_params(axis="x", labelsize=7.5)
@@ -94,20 +94,20 @@ def robustness_curves(nets: Sequence[Robustness], theme: Theme = LIGHT) -> Figur
             axes.set_axis_off()
         panels[0].set_ylim(0, 100)
         figure.supylabel("accuracy, percent", fontsize=9, color=theme.faint)
-        if len(nets) > 1:
-            legend(figure, handles, [net.net for net in nets])
+        if len(models) > 1:
+            legend(figure, handles, [model.model for model in models])
     return figure
 
 
-def _reliability(upper: Axes, lower: Axes, told: Sureness, theme: Theme) -> None:
+def _reliability(upper: Axes, lower: Axes, told: CalibrationMetrics, theme: Theme) -> None:
     r = told.reliability
     bins = len(r.faces)
     width, left_B, there_B = 1 / bins, np.arange(bins) / bins, r.faces > 0
-    colour = theme.arms[0]
+    color = theme.arms[0]
     upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=0.9, linestyle="--")
-    upper.bar(left_B[there_B], r.hits[there_B], width=width, align="edge", color=colour, alpha=0.28, linewidth=0)
-    upper.plot(r.sure[there_B], r.hits[there_B], color=colour, marker="o", markersize=4, linewidth=1.2)
+    upper.bar(left_B[there_B], r.hits[there_B], width=width, align="edge", color=color, alpha=0.28, linewidth=0)
+    upper.plot(r.sure[there_B], r.hits[there_B], color=color, marker="o", markersize=4, linewidth=1.2)
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1.02)
-    lower.bar(left_B, 100 * r.faces / r.faces.sum(), width=width, align="edge", color=colour, linewidth=0)
+    lower.bar(left_B, 100 * r.faces / r.faces.sum(), width=width, align="edge", color=color, linewidth=0)
     lower.grid(visible=False, axis="x")

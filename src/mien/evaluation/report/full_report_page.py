@@ -7,44 +7,52 @@ from functools import partial
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.confidence import KEPT, OWN
 from mien.evaluation.corruptions import CORRUPTIONS
-from mien.evaluation.detector_loop import Looped
+from mien.evaluation.detector_loop import DetectorLoop
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.full_report import Examination
+from mien.evaluation.full_report import EvaluationReport
 from mien.evaluation.report import curves, plots, sections
 from mien.evaluation.report.html import (
     Markup,
     bullets,
     document,
     element,
+    image,
     paragraphs,
-    picture,
     section,
     side_by_side,
     table,
 )
-from mien.evaluation.report.terminal import TRUTHS, left_out, looped_rows, percent, selected_on, sentence_case, span
+from mien.evaluation.report.terminal import (
+    TRUTHS,
+    detector_loop_rows,
+    left_out,
+    percent,
+    selected_on,
+    sentence_case,
+    span,
+)
 from mien.evaluation.robustness import Robustness, difference
 from mien.model_card import OFFICIAL, RATERS
 
 
-def examination_page(examination: Examination) -> str:
+def full_report_page(evaluation_report: EvaluationReport) -> str:
     """A whole HTML page that refers to nothing outside itself.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    judged = examination.judgement.evaluations
+    judged = evaluation_report.model_evaluation.evaluations
     official = [e for e in judged if e.protocol == OFFICIAL]
-    robust = examination.robustness
+    robust = evaluation_report.robustness
     parts = [
         _header(judged[0]),
         section("Every way to judge it", _protocols(judged), id_="protocols"),
-        section("How sure it is, and how sure it may be", _sureness(official), id_="sureness"),
+        section("How sure it is, and how sure it may be", _calibration_metrics(official), id_="sureness"),
         section("What refusing buys", _refusing(official, judged), id_="refusing"),
-        section("What is mistaken for what", _confusions(official), id_="confusion"),
+        section("What is mistaken for what", _confusions(official), id_="confusion_matrix"),
         section("Class by class", side_by_side(*map(_classes, official)), id_="classes"),
         section("When the picture is worse", _robustness(robust) if robust else Markup(""), id_="robustness"),
-        section("When a detector draws the box", _looped(examination.looped), id_="detector"),
+        section("When a detector draws the box", _looped(evaluation_report.detector_loop), id_="detector"),
         section("How to read this", _caveats(judged), id_="caveats"),
     ]
     return document(f"{judged[0].model} on {judged[0].data}", *parts)
@@ -52,7 +60,7 @@ def examination_page(examination: Examination) -> str:
 
 def _header(e: Evaluation) -> Markup:
     told = (
-        f"{e.model or 'The net'} is right about {percent(e.accuracy)} % of {e.n:,} faces by the {TRUTHS[e.against]} "
+        f"{e.model or 'The model'} is right about {percent(e.accuracy)} % of {e.n:,} faces by the {TRUTHS[e.against]} "
         f"(95 % interval {percent(e.low)} to {percent(e.high)}); macro-F1 {percent(e.macro_f1)} %."
     )
     mirrored = " · with the mirror image" if e.tta == "flip" else ""
@@ -78,7 +86,7 @@ def _protocols(judged: tuple[Evaluation, ...]) -> Markup:
             percent(e.balanced_accuracy),
             percent(e.macro_f1),
             percent(e.top2),
-            f"{e.nll:.3f}",
+            f"{e.log_loss:.3f}",
             f"{e.brier:.3f}",
             percent(e.ece),
             percent(e.balanced_ece),
@@ -89,9 +97,9 @@ def _protocols(judged: tuple[Evaluation, ...]) -> Markup:
     return table(caption, head, rows, words=2)
 
 
-def _sureness(official: list[Evaluation]) -> Markup:
+def _calibration_metrics(official: list[Evaluation]) -> Markup:
     figures = [
-        picture(
+        image(
             partial(curves.reliability_diagram, e),
             f"Reliability diagrams, judged by the {TRUTHS[e.against]}: calibration error "
             f"{percent(e.trust.before.ece)} percent before the temperature, {percent(e.trust.after.ece)} after it.",
@@ -105,7 +113,7 @@ def _sureness(official: list[Evaluation]) -> Markup:
             e.against,
             f"{e.trust.temperature:.3f}, {e.trust.fitted}",
             *(percent(t.ece) for t in (e.trust.before, e.trust.after)),
-            *(f"{t.nll:.3f}" for t in (e.trust.before, e.trust.after)),
+            *(f"{t.log_loss:.3f}" for t in (e.trust.before, e.trust.after)),
             *(f"{t.brier:.3f}" for t in (e.trust.before, e.trust.after)),
         ]
         for e in official
@@ -123,7 +131,7 @@ def _sureness(official: list[Evaluation]) -> Markup:
 
 def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Markup:
     said = "; ".join(f"{e.against}: {percent(e.trust.accuracy_of(0.8))}" for e in official)
-    figure = picture(
+    figure = image(
         partial(curves.risk_coverage, official),
         f"Mistakes against the share of faces answered. Accuracy on the surest four fifths in percent, by {said}.",
         "Read from the right: the more of the least sure faces are refused, the fewer mistakes are left. AURC, the "
@@ -140,7 +148,7 @@ def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Mar
 def _confusions(official: list[Evaluation]) -> Markup:
     def one(e: Evaluation) -> Markup:
         said = sections.main_confusions(e.confusion_KK, e.labels.names)
-        return picture(
+        return image(
             lambda theme: plots.confusion_matrix(
                 e.confusion_KK, e.labels.names, f"By the {TRUTHS[e.against]}", theme, "counts below"
             ),
@@ -158,28 +166,28 @@ def _classes(e: Evaluation) -> Markup:
     return table(f"By the {TRUTHS[e.against]}", ["class", "precision %", "recall %", "F1 %", "faces"], rows)
 
 
-def _robustness(nets: tuple[Robustness, ...]) -> Markup:
-    first = nets[0]
-    said = "; ".join(f"{r.net} {percent(r.clean)} as they are, {percent(r.mean.mean)} altered" for r in nets)
-    figure = picture(
-        partial(curves.robustness_curves, nets),
+def _robustness(models: tuple[Robustness, ...]) -> Markup:
+    first = models[0]
+    said = "; ".join(f"{r.model} {percent(r.clean)} as they are, {percent(r.mean.mean)} altered" for r in models)
+    figure = image(
+        partial(curves.robustness_curves, models),
         f"Accuracy against the strength of each corruption. Mean accuracy in percent: {said}.",
         "From mild to strong; dotted, the faces as they are. The figures below each curve are the strengths.",
     )
-    head = ["net", "faces", "as they are %", "altered, mean %", "95 % interval"]
-    rows = [[r.net, f"{len(r.clean_N):,}", percent(r.clean), percent(r.mean.mean), span(r.mean)] for r in nets]
-    if len(nets) > 1:
-        head.append(f"minus {first.net}, points")
-        rows = [[*row, sections.NONE if r is first else _apart(r, first)] for row, r in zip(rows, nets, strict=True)]
+    head = ["model", "faces", "as they are %", "altered, mean %", "95 % interval"]
+    rows = [[r.model, f"{len(r.clean_N):,}", percent(r.clean), percent(r.mean.mean), span(r.mean)] for r in models]
+    if len(models) > 1:
+        head.append(f"minus {first.model}, points")
+        rows = [[*row, sections.NONE if r is first else _apart(r, first)] for row, r in zip(rows, models, strict=True)]
     means = table("The mean over all corruptions and strengths; intervals cover the draw of faces", head, rows)
     each = table(
         "Accuracy in percent at the five strengths",
-        ["corruption", "strengths", *(r.net for r in nets)],
+        ["corruption", "strengths", *(r.model for r in models)],
         [
             [
                 name,
                 f"{', '.join(f'{s:g}' for s in CORRUPTIONS[name].strengths)} ({CORRUPTIONS[name].unit})",
-                *(" / ".join(percent(a) for a in r.accuracy[name]) for r in nets),
+                *(" / ".join(percent(a) for a in r.accuracy[name]) for r in models),
             ]
             for name in first.accuracy
         ],
@@ -193,14 +201,17 @@ def _apart(one: Robustness, first: Robustness) -> str:
     return f"{points(d.mean)} ({points(d.low)} to {points(d.high)})"
 
 
-def _looped(looped: Looped | None) -> Markup:
-    if looped is None:
+def _looped(detector_loop: DetectorLoop | None) -> Markup:
+    if detector_loop is None:
         return Markup("")
     said = (
-        f"Each face was enlarged three to six times, turned by up to {looped.turned:g} degrees and laid on a canvas; "
+        f"Each face was enlarged three to six times, turned by up to {detector_loop.turned:g} degrees and laid on a canvas; "
         "the detector found it there and it was cut out anew. The canvas is kinder than a photo."
     )
-    return Markup(paragraphs(said) + table(f"{looped.n:,} faces in the loop", ["what", "figure"], looped_rows(looped)))
+    return Markup(
+        paragraphs(said)
+        + table(f"{detector_loop.n:,} faces in the loop", ["what", "figure"], detector_loop_rows(detector_loop))
+    )
 
 
 def _caveats(judged: tuple[Evaluation, ...]) -> Markup:

@@ -72,7 +72,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *
     return element("div", seen, element("div", whole, class_="scroll", role="region", tabindex="0", aria_label=caption))
 
 
-def picture(draw: Callable[[Theme], Figure], alt: str, caption: object, *, pixels: bool = False) -> Markup:
+def image(draw: Callable[[Theme], Figure], alt: str, caption: object, *, pixels: bool = False) -> Markup:
     """A plot in light and dark, of which the browser shows the one that fits.
 
     Args:

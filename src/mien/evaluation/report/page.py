@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mien.evaluation.comparison.arms import ArmResult
 from mien.evaluation.comparison.compare import Comparison
 from mien.evaluation.report import plots, sections
-from mien.evaluation.report.html import Markup, document, element, paragraphs, picture, section, side_by_side
+from mien.evaluation.report.html import Markup, document, element, image, paragraphs, section, side_by_side
 from mien.evaluation.report.plots import Example
 from mien.evaluation.report.style import Theme
 from mien.evaluation.report.terminal import percent, sentence_case
@@ -37,7 +37,7 @@ def comparison_page(comparison: Comparison, *, examples: Sequence[Example] = (),
         section(sentence_case(c.chosen.when), _scores(c), id_="scores"),
         section("Over the epochs", _curves(c), id_="curves"),
         section("Overfitting", _overfitting(c), id_="overfitting"),
-        section("What is mistaken for what", _confusions(c), id_="confusion"),
+        section("What is mistaken for what", _confusions(c), id_="confusion_matrix"),
         section("Class by class", _classes(c), id_="classes"),
         section("What augmentation does to a face", _strip(examples), id_="augmentation"),
         section("How the classes are spread", _histogram(c), id_="histogram"),
@@ -62,14 +62,14 @@ def _scores(c: Comparison) -> Markup:
     said = "; ".join(f"{a.arm} {percent(a.scores[c.split].accuracy.mean)} percent" for a in c.arms)
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
     rings = "" if len(c.arms[0].seeds) < 2 else " Rings are single seeds."
-    figure = picture(
+    figure = image(
         partial(plots.scores, c),
         f"Accuracy {c.chosen.when} with intervals, on {c.spoken(c.split)}: {said}.",
         f"Mean accuracy and its 95 % interval ({covers}).{rings} Whether two arms differ is read from the paired "
         "differences, not from whether these intervals overlap.",
     )
     held = "; ".join(v.sentence for v in c.verdicts)
-    apart = picture(
+    apart = image(
         partial(plots.differences, c),
         f"Differences in accuracy with intervals. {held}",
         f"Each arm minus {c.arms[0].arm}, paired by seed, with its 95 % interval ({c.verdicts[0].accuracy.covers}). "
@@ -83,7 +83,7 @@ def _curves(c: Comparison) -> Markup:
     band += DIAMONDS * c.chosen.selects
     band += " Where runs have ended, mean and band are of those left." * any(len(set(a.lengths)) > 1 for a in c.arms)
     figures = [
-        picture(
+        image(
             partial(plots.training_loss, c),
             f"Training loss per epoch. {_judged(c, 'train_loss', 1, 2)}.",
             f"Running loss in training mode, on the pictures as trained, augmented where the arm augments.{band}",
@@ -91,7 +91,7 @@ def _curves(c: Comparison) -> Markup:
     ]
     if plots.has_curve(c, "val_accuracy"):
         figures.append(
-            picture(
+            image(
                 partial(plots.validation_accuracy, c),
                 f"Validation accuracy in percent per epoch. {_judged(c, 'val_accuracy')}.",
                 f"A ring marks the peak of the mean.{band}",
@@ -108,7 +108,7 @@ def _overfitting(c: Comparison) -> Markup:
         "student report looked at. Augmentation lowers it by making training harder, whether or not it helps.",
     }
     figures = [
-        picture(
+        image(
             _gap(c, which),
             f"Gap between training and validation accuracy per epoch, in points. {_judged(c, which)}.",
             caption + DIAMONDS * c.chosen.selects,
@@ -131,7 +131,7 @@ def _confusions(c: Comparison) -> Markup:
 
     def one(arm: ArmResult) -> Markup:
         counts_KK, spoken = arm.scores[c.split].confusion_KK, c.spoken(c.split, arm)
-        return picture(
+        return image(
             lambda theme: plots.confusion_matrix(counts_KK, c.data.classes, arm.arm, theme, note),
             f"Confusion matrix of {arm.arm} on {spoken}. {sections.main_confusions(counts_KK, c.data.classes)}",
             f"{arm.arm}, {spoken}, {arm.chosen.at}. {sections.main_confusions(counts_KK, c.data.classes)}",
@@ -142,7 +142,7 @@ def _confusions(c: Comparison) -> Markup:
 
 def _classes(c: Comparison) -> Markup:
     said = "; ".join(f"{a.arm} {percent(a.scores[c.split].macro_f1.mean)} percent" for a in c.arms)
-    figure = picture(
+    figure = image(
         lambda theme: plots.per_class_f1(c, c.split, theme),
         f"F1 of each class by arm; the tables beside it hold the numbers. Macro-F1: {said}.",
         "Mean over seeds"
@@ -156,7 +156,7 @@ def _strip(examples: Sequence[Example]) -> Markup:
         return Markup("")
     names = ", ".join(name for name, _, _ in examples)
     return side_by_side(
-        picture(
+        image(
             lambda theme: plots.augmentation_strip(examples, theme),
             f"One training face and, beside it, the same face after each operation: {names}.",
             "Left the regular face, then draws of the operation, each applied with its own probability: some stay as "
@@ -169,7 +169,7 @@ def _strip(examples: Sequence[Example]) -> Markup:
 def _histogram(c: Comparison) -> Markup:
     if not any(sum(counts) for counts in c.data.counts.values()):
         return Markup("")
-    figure = picture(
+    figure = image(
         lambda theme: plots.class_histogram(c.data, theme),
         "Faces per class in each split; the table beside it holds the numbers.",
         "Faces per class and split.",

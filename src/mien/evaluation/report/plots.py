@@ -141,8 +141,8 @@ def confusion_matrix(
         shades = LinearSegmentedColormap.from_list("shades", [theme.paper, theme.deep])
         axes.imshow(share_KK, cmap=shades, vmin=0, vmax=1, aspect="equal")
         for row, column in np.ndindex(k, k):
-            colour = theme.paper if share_KK[row, column] > 0.5 else theme.ink
-            put: dict[str, Any] = {"ha": "center", "color": colour}
+            color = theme.paper if share_KK[row, column] > 0.5 else theme.ink
+            put: dict[str, Any] = {"ha": "center", "color": color}
             axes.text(column, row - 0.04, f"{100 * share_KK[row, column]:.0f}", va="bottom", fontsize=size, **put)
             if k <= 10:
                 axes.text(column, row + 0.08, f"{counts_KK[row, column]:,}", va="top", fontsize=0.72 * size, **put)
@@ -172,8 +172,8 @@ def per_class_f1(comparison: Comparison, split: str, theme: Theme = LIGHT) -> Fi
             s = arm.scores[split]
             means = np.append(s.f1, s.macro_f1.mean)
             stds = np.zeros(len(means)) if s.f1_std is None else np.append(s.f1_std, s.macro_f1.std or 0.0)
-            colour, at = arm_style(number, theme)["color"], y + thick * (number - (len(arms) - 1) / 2)
-            handles.append(axes.barh(at, means, height=0.88 * thick, color=colour))
+            color, at = arm_style(number, theme)["color"], y + thick * (number - (len(arms) - 1) / 2)
+            handles.append(axes.barh(at, means, height=0.88 * thick, color=color))
             axes.errorbar(means, at, xerr=stds, fmt="none", ecolor=theme.ink, elinewidth=0.9)
             for x, std, row in zip(means, stds, at, strict=True):
                 put: dict[str, Any] = {
@@ -251,7 +251,7 @@ def _curves(
                 # Hollow, so that they stand off from the markers of the means.
                 put: dict[str, Any] = {"marker": "d", "linestyle": "none", "color": style["color"], "zorder": 4}
                 put |= {"markerfacecolor": theme.paper, "markersize": 6, "markeredgewidth": 1.2}
-                axes.plot(arm.judged_epochs, curve.at(arm.judged_epochs).per_seed, **put)
+                axes.plot(arm.selected_epochs, curve.at(arm.selected_epochs).per_seed, **put)
         if zero:
             axes.axhline(0, color=theme.faint, linewidth=0.9)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -265,15 +265,15 @@ def _curves(
 def _curve(axes: Axes, curve: Curve, style: dict[str, Any], *, peak: bool) -> object:
     """Draw mean, mean ± std and thin seeds of one arm; return the mean's line."""
     mean_E, seeds = curve.mean_E, len(curve.values_SE)
-    epochs, colour = np.arange(1, len(mean_E) + 1), style["color"]
+    epochs, color = np.arange(1, len(mean_E) + 1), style["color"]
     for values_E in curve.values_SE if seeds > 1 else ():
-        axes.plot(epochs, values_E, color=str(colour), linewidth=0.7, alpha=0.45)
+        axes.plot(epochs, values_E, color=str(color), linewidth=0.7, alpha=0.45)
     if seeds > 1:
         std_E = curve.std_E
-        axes.fill_between(epochs, mean_E - std_E, mean_E + std_E, color=str(colour), alpha=0.14, linewidth=0)
+        axes.fill_between(epochs, mean_E - std_E, mean_E + std_E, color=str(color), alpha=0.14, linewidth=0)
     if peak:
         at = curve.peak_of_mean
-        axes.plot([at], [mean_E[at - 1]], marker="o", markersize=12, markerfacecolor="none", color=str(colour))
+        axes.plot([at], [mean_E[at - 1]], marker="o", markersize=12, markerfacecolor="none", color=str(color))
     (line,) = axes.plot(epochs, mean_E, linewidth=1.9, markersize=4.5, **style)
     return line
 
@@ -288,16 +288,16 @@ def interval_row(
     theme: Theme,
 ) -> None:
     """The name above, the interval with its mean, and below it the seeds as rings."""
-    colour = style["color"]
-    axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=2.2, zorder=2)
-    axes.plot([100 * interval.mean], [row], marker=style["marker"], markersize=8, color=colour, zorder=3)
+    color = style["color"]
+    axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=color, linewidth=2.2, zorder=2)
+    axes.plot([100 * interval.mean], [row], marker=style["marker"], markersize=8, color=color, zorder=3)
     ring: dict[str, Any] = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 0.9}
     if len(per_seed) > 1:
         rings = 100 * np.array(per_seed)
         axes.plot(rings, np.full(len(rings), row + 0.22), marker="o", markersize=4.5, color=theme.ink, zorder=4, **ring)
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
     under = {"facecolor": theme.paper, "linewidth": 0, "pad": 1.5}  # so that no line runs through the name
-    axes.text(0.0, row - 0.31, name, color=colour, bbox=under, **place)
+    axes.text(0.0, row - 0.31, name, color=color, bbox=under, **place)
 
 
 def rows_only(axes: Axes, rows: int) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien.evaluation.comparison.search import DONE, FAILED, STATES, STOPPED, Search, Trial, in_words
-from mien.evaluation.report.html import Markup, document, element, paragraphs, picture, section, side_by_side, table
+from mien.evaluation.report.html import Markup, document, element, image, paragraphs, section, side_by_side, table
 from mien.evaluation.report.style import LIGHT, Theme, new_figure, styled
 from mien.evaluation.report.write import write
 
@@ -130,17 +130,17 @@ def _points(axes: Axes, search: Search, theme: Theme, where: Callable[[Trial], A
     for trial in search.trials:
         if trial.accuracy is None or trial.state == FAILED:
             continue
-        colour = theme.arms[1] if trial.own else theme.arms[0]
-        face = colour if trial.state == DONE else "none"
+        color = theme.arms[1] if trial.own else theme.arms[0]
+        face = color if trial.state == DONE else "none"
         axes.plot(
             [where(trial)], [100 * trial.accuracy], marker="D" if trial.own else "o", markersize=6 + 2 * trial.own,
-            color=colour, markerfacecolor=face, linestyle="none", zorder=3,
+            color=color, markerfacecolor=face, linestyle="none", zorder=3,
         )  # fmt: skip
 
 
 def _history(search: Search) -> Markup:
     return side_by_side(
-        picture(
+        image(
             lambda theme: history(search, theme),
             f"Validation accuracy of {len(search.trials)} trials. {search.sentence}",
             "Full points were trained to their end, hollow ones stopped early, at what they had reached by then. The "
@@ -154,7 +154,7 @@ def _importances(search: Search) -> Markup:
         return paragraphs("There are too few trials, or too many equally good ones, to tell what matters.")
     said = ", ".join(f"{field} {100 * share:.0f} percent" for field, share in search.importances.items())
     return side_by_side(
-        picture(
+        image(
             lambda theme: importances(search, theme),
             f"Importances: {said}.",
             "How much each field tells the best fourth of the trials from all of them, as shares of the whole "
@@ -165,7 +165,7 @@ def _importances(search: Search) -> Markup:
 
 def _slices(search: Search) -> Markup:
     def one(field: str) -> Markup:
-        return picture(
+        return image(
             lambda theme: values(search, field, theme),
             f"Validation accuracy of each trial by its {field}; the table below holds the numbers.",
             f"Each trial at its {field}, whatever else was varied with it.",
@@ -177,7 +177,7 @@ def _slices(search: Search) -> Markup:
 def _trials(search: Search) -> Markup:
     rows = [
         [
-            f"{trial.number}{' (own)' * trial.own}", trial.why or trial.state,
+            f"{trial.number}{' (own)' * trial.own}", trial.error or trial.state,
             *_cells(trial, search),
             len(trial.accuracies), f"{trial.seconds / 60:.1f}", _percent(trial),
         ]

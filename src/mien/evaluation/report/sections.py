@@ -39,10 +39,10 @@ def setting(c: Comparison) -> Markup:
     judged = ["judged at epoch"] * c.chosen.selects
     rows = [
         [a.arm, value(a.recipe.get("model", NONE)), value(a.recipe.get("augment", NONE)), _each(a.lengths)]
-        + [_each(a.judged_epochs) for _ in judged]
+        + [_each(a.selected_epochs) for _ in judged]
         for a in c.arms
     ]
-    head = ["arm", "net", "augmentation", "epochs", *judged]
+    head = ["arm", "model", "augmentation", "epochs", *judged]
     arms = table("The arms; the first is what the others are held against", head, rows, words=3)
     if TEST in c.splits:
         told = "test is measured every epoch and nothing is chosen by it"
@@ -71,7 +71,7 @@ def scores(c: Comparison) -> Markup:
             spread(a.clean[split].accuracy) if split in a.clean else NONE,
             spread(s.macro_f1),
             span(s.macro_f1_interval),
-            spread(s.nll, scale=1, digits=2),
+            spread(s.log_loss, scale=1, digits=2),
             f"{a.judged('train_loss').mean:.2f}",
         ]
         for split in c.splits
@@ -192,7 +192,7 @@ def student_report(c: Comparison) -> Markup:
         if arm.chosen.on(VAL) and VAL in arm.scores:
             told[VAL] += f", {SELECTED_ON}"
         loss = f"{arm.judged('train_loss').mean:.2f}"
-        rows.append([f"here: {arm.arm}", loss, told[VAL], told[TEST], _each(arm.judged_epochs)])
+        rows.append([f"here: {arm.arm}", loss, told[VAL], told[TEST], _each(arm.selected_epochs)])
     return Markup(
         paragraphs(
             "The study that this one repeats gives 62.19 % for regular pictures at a training loss of 0.30, and 61.97 "
@@ -268,7 +268,7 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
     if c.split == VAL:
         before = "that is the epoch" if c.chosen.selects else "nothing was"
         said.append(
-            f"The verdict is about {c.data.spoken[VAL]}, {first.ground.why}. A figure on validation flatters whatever "
+            f"The verdict is about {c.data.spoken[VAL]}, {first.ground.error}. A figure on validation flatters whatever "
             f"was chosen by it before; here {before}."
         )
     if len(c.verdicts) > 1:

@@ -98,8 +98,8 @@ def save_png(figure: Figure, path: Path, theme: Theme = LIGHT) -> None:
     """Write the figure at twice the resolution of a common screen; `MienError` where that cannot be written."""
     try:
         path.write_bytes(png(figure, theme))
-    except OSError as why:
-        raise MienError(f"cannot write the plot {path}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot write the plot {path}: {error.strerror}") from None
 
 
 def png(figure: Figure, theme: Theme = LIGHT, *, dpi: int = 200) -> bytes:
@@ -123,7 +123,7 @@ def png_uri(figure: Figure, theme: Theme = LIGHT) -> str:
     return "data:image/png;base64," + base64.b64encode(png(figure, theme)).decode()
 
 
-def refuse_without_plots() -> None:
+def require_plots() -> None:
     """`MissingExtra` where plots and pages cannot be drawn; for whoever has long work to do before them."""
     _matplotlib()
 

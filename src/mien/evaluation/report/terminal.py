@@ -10,13 +10,13 @@ from rich.table import Table
 
 from mien.data.dataset import VAL
 from mien.evaluation.comparison.arms import ArmResult, Spread
-from mien.evaluation.comparison.benchmark import Contest, Round
+from mien.evaluation.comparison.benchmark import Benchmark, Round
 from mien.evaluation.comparison.compare import Comparison
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.confidence import KEPT
-from mien.evaluation.detector_loop import Looped
+from mien.evaluation.detector_loop import DetectorLoop
 from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation
-from mien.evaluation.protocols import Judgement
+from mien.evaluation.protocols import ModelEvaluation
 from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
 from mien.evaluation.statistics.intervals import Interval
@@ -24,7 +24,7 @@ from mien.evaluation.statistics.paired import Pair
 from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card
 
 TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
-DOUBTED = "†"  # behind the name of a package whose figures are implausible
+CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
 LEFT_OUT = {
     CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
@@ -40,7 +40,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{against}",
         caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.nll:.3f}, calibration error {percent(e.ece)} %, "
+        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.log_loss:.3f}, calibration error {percent(e.ece)} %, "
         f"class-balanced {percent(e.balanced_ece)} %" + (f"\n{selected_on(e)}" if e.selected_on else ""),
         title_justify="left",
         caption_justify="left",
@@ -53,10 +53,10 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def judgement_table(judgement: Judgement) -> Table:
+def judgement_table(model_evaluation: ModelEvaluation) -> Table:
     """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
-    e = judgement.official
-    notes = left_out(judgement.evaluations)
+    e = model_evaluation.official
+    notes = left_out(model_evaluation.evaluations)
     notes += [f"* {selected_on(e)}"] * bool(e.selected_on)
     table = Table(
         title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
@@ -66,19 +66,19 @@ def judgement_table(judgement: Judgement) -> Table:
         table.add_column(heading, no_wrap=True, vertical="bottom")
     for heading in ("n", "accuracy\n%", "95 %\ninterval", "macro-F1\n%", "NLL", "ECE\n%"):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-    for e in judgement.evaluations:
+    for e in model_evaluation.evaluations:
         mark, span = "*" * bool(e.selected_on), f"{percent(e.low)} to {percent(e.high)}"
-        figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.nll:.3f}", percent(e.ece))
+        figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.log_loss:.3f}", percent(e.ece))
         table.add_row(e.protocol + mark, e.against, f"{e.n:,}", *figures)
     return table
 
 
-def contest_tables(found: Contest) -> list[Table]:
+def benchmark_tables(found: Benchmark) -> list[Table]:
     """For each protocol and truth the packages side by side; narrow enough for a terminal of 80 columns."""
     return [_round_table(one, found) for one in found.rounds]
 
 
-def _round_table(one: Round, found: Contest) -> Table:
+def _round_table(one: Round, found: Benchmark) -> Table:
     first = one.evaluations[0]
     truth = TRUTHS[first.against]
     table = Table(
@@ -99,15 +99,17 @@ def _round_table(one: Round, found: Contest) -> Table:
     for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
         figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
         table.add_row(
-            escape(e.model) + marks(e, found.doubted), *figures, *(("", "", "") if held is None else held_cells(held))
+            escape(e.model) + marks(e, found.contaminated),
+            *figures,
+            *(("", "", "") if held is None else held_cells(held)),
         )
     notes = left_out(one.evaluations)
     if any(e.selected_on for e in one.evaluations):
         notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
     if found.projected:
         notes.append(escape(asked_alone(found.projected)))
-    if found.doubted:
-        notes.append(f"{DOUBTED} implausible, as is said below")
+    if found.contaminated:
+        notes.append(f"{CONTAMINATED} implausible, as is said below")
     table.caption = "\n".join(notes) or None
     return table
 
@@ -124,50 +126,53 @@ def held_cells(held: Pair) -> tuple[str, str, str]:
     return points(d.mean), f"{points(d.low)} to {points(d.high)}", p
 
 
-def refusal_table(judgement: Judgement) -> Table:
+def refusal_table(model_evaluation: ModelEvaluation) -> Table:
     """Accuracy on the surest faces, one row per protocol and truth."""
     table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("faces", "judged by"):
         table.add_column(heading, no_wrap=True)
     for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for e in judgement.evaluations:
+    for e in model_evaluation.evaluations:
         kept = (percent(e.trust.accuracy_of(share)) for share in KEPT)
         table.add_row(e.protocol, e.against, *kept, percent(e.trust.aurc))
     return table
 
 
-def robustness_table(nets: Sequence[Robustness]) -> Table:
+def robustness_table(models: Sequence[Robustness]) -> Table:
     """One row per corruption, accuracy of each net at its five strengths; the mean over all of them below."""
     table = Table(title="accuracy % on altered faces, from mild to strong", title_justify="left")
     table.add_column("what", no_wrap=True)
-    for net in nets:
-        table.add_column(escape(net.net), justify="right")
-    table.add_row("as they are", *(percent(net.clean) for net in nets), end_section=True)
-    for name in nets[0].accuracy:
-        table.add_row(name, *(" ".join(percent(a) for a in net.accuracy[name]) for net in nets))
+    for model in models:
+        table.add_column(escape(model.model), justify="right")
+    table.add_row("as they are", *(percent(model.clean) for model in models), end_section=True)
+    for name in models[0].accuracy:
+        table.add_row(name, *(" ".join(percent(a) for a in model.accuracy[name]) for model in models))
     table.add_section()
-    table.add_row("mean of all", *(f"{percent(net.mean.mean)} ({span(net.mean)})" for net in nets))
+    table.add_row("mean of all", *(f"{percent(model.mean.mean)} ({span(model.mean)})" for model in models))
     return table
 
 
-def detector_table(looped: Looped) -> Table:
+def detector_table(detector_loop: DetectorLoop) -> Table:
     """What the detector's box costs."""
-    table = Table(title=f"{looped.n:,} faces laid into pictures", title_justify="left", show_header=False)
-    for name, told in looped_rows(looped):
+    table = Table(title=f"{detector_loop.n:,} faces laid into pictures", title_justify="left", show_header=False)
+    for name, told in detector_loop_rows(detector_loop):
         table.add_row(name, told)
     return table
 
 
-def looped_rows(looped: Looped) -> list[tuple[str, str]]:
+def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
     """Each figure of the detector in the loop, in words and in numbers."""
-    lost = looped.lost
+    lost = detector_loop.lost
     return [
-        (f"found by {looped.detector}", f"{looped.found:,} ({percent(looped.found / looped.n)} %)"),
-        ("accuracy on these, as the data set cut them out", f"{percent(looped.original)} %"),
-        ("accuracy on these, at the detector's box", f"{percent(looped.accuracy)} %"),
+        (
+            f"found by {detector_loop.detector}",
+            f"{detector_loop.found:,} ({percent(detector_loop.found / detector_loop.n)} %)",
+        ),
+        ("accuracy on these, as the data set cut them out", f"{percent(detector_loop.original)} %"),
+        ("accuracy on these, at the detector's box", f"{percent(detector_loop.accuracy)} %"),
         ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
-        ("accuracy on all, a face not found being a mistake", f"{percent(looped.through)} %"),
+        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.through)} %"),
     ]
 
 
@@ -219,9 +224,9 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
     return table
 
 
-def marks(one: Evaluation, doubted: Collection[str]) -> str:
+def marks(one: Evaluation, contaminated: Collection[str]) -> str:
     """Behind the name of a package: a star where the split chose something of it, a dagger where it is doubted."""
-    return "*" * bool(one.selected_on) + DOUBTED * (one.model in doubted)
+    return "*" * bool(one.selected_on) + CONTAMINATED * (one.model in contaminated)
 
 
 def left_out(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -75,14 +75,14 @@ def write(path: Path, content: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, [content.encode()])
-    except OSError as why:
-        raise MienError(f"cannot write {path}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _save(figures: Mapping[str, Figure], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as why:
-        raise MienError(f"cannot make the folder {folder}: {why.strerror}") from None
+    except OSError as error:
+        raise MienError(f"cannot make the folder {folder}: {error.strerror}") from None
     for stem, figure in figures.items():
         save_png(figure, folder / f"{stem}.png")

@@ -61,7 +61,7 @@ def accuracy(labels_N: Ints, predicted_N: Ints) -> float:
     return float((labels_N == predicted_N).mean())
 
 
-def confusion(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
+def confusion_matrix(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
     """Counts int64 [K,K]: row the true class, column the class predicted."""
     cells = labels_N * classes + predicted_N
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
@@ -70,11 +70,11 @@ def confusion(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
 def per_class(confusion_KK: Ints) -> PerClass:
     """Precision, recall and F1 of each class, from counts with the true class in rows."""
     hits_K = np.diag(confusion_KK).astype(np.float64)
-    faces_K, told_K = confusion_KK.sum(1), confusion_KK.sum(0)
+    faces_K, probs_K = confusion_KK.sum(1), confusion_KK.sum(0)
     return PerClass(
-        precision=_ratio(hits_K, told_K),
+        precision=_ratio(hits_K, probs_K),
         recall=_ratio(hits_K, faces_K),
-        f1=_ratio(2 * hits_K, faces_K + told_K),
+        f1=_ratio(2 * hits_K, faces_K + probs_K),
         support=faces_K.astype(np.int64),
     )
 
@@ -99,16 +99,16 @@ def macro_f1_by_face(labels_N: Ints, predicted_N: Ints, classes: int) -> Floats:
     Macro-F1 plus N times each face's influence on it (its derivative by the face's weight; Hampel 1974, J. Am. Stat.
     Assoc. 69:383), so that an interval made for means serves macro-F1 too.
     """
-    counts = per_class(confusion(labels_N, predicted_N, classes))
-    told_K = np.bincount(predicted_N, minlength=classes)
-    weight_K = _ratio(np.ones(classes), counts.support + told_K)
+    counts = per_class(confusion_matrix(labels_N, predicted_N, classes))
+    probs_K = np.bincount(predicted_N, minlength=classes)
+    weight_K = _ratio(np.ones(classes), counts.support + probs_K)
     influence_N = 2 * weight_K[labels_N] * (labels_N == predicted_N)
     influence_N -= (counts.f1 * weight_K)[labels_N] + (counts.f1 * weight_K)[predicted_N]
     by_face_N: Floats = counts.f1.mean() + influence_N * len(labels_N) / classes
     return by_face_N
 
 
-def nll(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> float:
+def log_loss(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> float:
     """Mean negative logarithm (natural) of the true class's probability, lifted to at least `LEAST`."""
     own_N = probabilities_NK[np.arange(len(labels_N)), labels_N].astype(np.float64)
     return float(-np.log(np.maximum(own_N, LEAST)).mean())
@@ -174,8 +174,8 @@ def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints
     wrong_N = (probabilities_NK.argmax(1) != labels_N).astype(np.float64)
     _, group_N, faces_G = np.unique(-sure_N, return_inverse=True, return_counts=True)
     wrong_G = np.bincount(group_N, wrong_N) / faces_G
-    told_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
-    return told_N
+    predicted_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
+    return predicted_N
 
 
 def _binned(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int) -> tuple[Floats, Floats, Ints]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation.statistics.intervals import LEVEL
-from mien.evaluation.statistics.metrics import Floats, Ints, confusion, macro_f1
+from mien.evaluation.statistics.metrics import Floats, Ints, confusion_matrix, macro_f1
 
 RESAMPLES = 10_000
 BETTER, WORSE, OPEN = "better", "worse", "no difference shown"
@@ -60,12 +60,14 @@ class Pair:
         return asdict(self) | {"level": LEVEL, "resamples": RESAMPLES, "finding": self.finding}
 
 
-def pair(a: str, b: str, labels_N: Ints, told_a_N: Ints, told_b_N: Ints, classes: int) -> Pair:
+def pair(a: str, b: str, labels_N: Ints, predicted_a_N: Ints, predicted_b_N: Ints, classes: int) -> Pair:
     """Hold the classes that `b` tells against those that `a` tells, both int64 [N]."""
-    right_a_N, right_b_N = told_a_N == labels_N, told_b_N == labels_N
+    right_a_N, right_b_N = predicted_a_N == labels_N, predicted_b_N == labels_N
     only_a, only_b = int((right_a_N & ~right_b_N).sum()), int((right_b_N & ~right_a_N).sum())
-    accuracy_R, macro_f1_R = _resampled(labels_N, told_a_N, told_b_N, classes)
-    f1_a, f1_b = (macro_f1(confusion(labels_N, told_N, classes)) for told_N in (told_a_N, told_b_N))
+    accuracy_R, macro_f1_R = _resampled(labels_N, predicted_a_N, predicted_b_N, classes)
+    f1_a, f1_b = (
+        macro_f1(confusion_matrix(labels_N, predicted_N, classes)) for predicted_N in (predicted_a_N, predicted_b_N)
+    )
     n = len(labels_N)
     return Pair(
         a=a,
@@ -96,26 +98,26 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * math.fsum(chances) - chances[-1])
 
 
-def _resampled(labels_N: Ints, told_a_N: Ints, told_b_N: Ints, k: int) -> tuple[Floats, Floats]:
+def _resampled(labels_N: Ints, predicted_a_N: Ints, predicted_b_N: Ints, k: int) -> tuple[Floats, Floats]:
     """Differences in accuracy and macro-F1, float64 [R] each, were the faces drawn anew from those that there are.
 
     Faces of one true class that both tell alike are interchangeable, so it is their counts that are drawn.
     """
-    cell_N = (labels_N * k + told_a_N) * k + told_b_N
+    cell_N = (labels_N * k + predicted_a_N) * k + predicted_b_N
     cells_M, faces_M = np.unique(cell_N, return_counts=True)
     n = len(labels_N)
-    true_M, told_MA, told_MB = cells_M // (k * k), cells_M // k % k, cells_M % k
+    true_M, predicted_MA, predicted_MB = cells_M // (k * k), cells_M // k % k, cells_M % k
     rng = np.random.RandomState(0)  # its stream is frozen by numpy's policy, that of newer generators is not
     counts_RM = rng.multinomial(n, faces_M / n, size=RESAMPLES)
-    accuracy_R = counts_RM @ ((told_MB == true_M).astype(int) - (told_MA == true_M)) / n
-    f1_R = _macro_f1(counts_RM, true_M, told_MB, k) - _macro_f1(counts_RM, true_M, told_MA, k)
+    accuracy_R = counts_RM @ ((predicted_MB == true_M).astype(int) - (predicted_MA == true_M)) / n
+    f1_R = _macro_f1(counts_RM, true_M, predicted_MB, k) - _macro_f1(counts_RM, true_M, predicted_MA, k)
     return accuracy_R, f1_R
 
 
-def _macro_f1(counts_RM: Ints, true_M: Ints, told_M: Ints, k: int) -> Floats:
+def _macro_f1(counts_RM: Ints, true_M: Ints, predicted_M: Ints, k: int) -> Floats:
     """Macro-F1 of each resample, float64 [R]."""
-    faces_RK, said_RK = counts_RM @ np.eye(k)[true_M], counts_RM @ np.eye(k)[told_M]
-    hits_RK = counts_RM @ (np.eye(k)[true_M] * (true_M == told_M)[:, None])
+    faces_RK, said_RK = counts_RM @ np.eye(k)[true_M], counts_RM @ np.eye(k)[predicted_M]
+    hits_RK = counts_RM @ (np.eye(k)[true_M] * (true_M == predicted_M)[:, None])
     both_RK = faces_RK + said_RK
     f1_R: Floats = np.divide(2 * hits_RK, both_RK, out=np.zeros_like(both_RK), where=both_RK > 0).mean(1)
     return f1_R

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from mien.labels import usual_name
 from mien.recognition.results import UNCERTAIN
 
-Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
+Color = tuple[int, int, int]  # red, green, blue, 0 to 255
 
 _ORANGE, _SKY, _GREEN, _YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)
 _BLUE, _VERMILLION, _PURPLE, _GREY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (200, 200, 200)
 _WHITE = (255, 255, 255)
 
-OF_EXPRESSION: dict[str, Colour] = {
+OF_EXPRESSION: dict[str, Color] = {
     "angry": _VERMILLION,
     "disgust": _GREEN,
     "fear": _PURPLE,
@@ -30,7 +30,7 @@ OF_EXPRESSION: dict[str, Colour] = {
 _IN_ORDER = tuple(OF_EXPRESSION.values())
 
 
-def colour_of(label: str, labels: Sequence[str]) -> Colour:
+def color_of(label: str, labels: Sequence[str]) -> Color:
     """The colour of `label` among `labels`, as red, green, blue from 0 to 255.
 
     The usual expressions have theirs under every spelling; `uncertain` is white. Where a net tells other classes apart,

@@ -18,10 +18,10 @@ from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition.annotation import text as text_drawing
 from mien.recognition.annotation.layout import Rectangle, place
-from mien.recognition.annotation.palette import Colour, colour_of
+from mien.recognition.annotation.palette import Color, color_of
 from mien.recognition.results import Analysis, Face
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 LEGIBLE = 320  # pixels of the longer side, below which `enlarged` makes room for letters
 _INK, _FAINT, _PANEL, _TRACK = (255, 255, 255), (205, 210, 216), (20, 23, 28), (58, 63, 71)
@@ -49,16 +49,16 @@ class _Panel:
 
 
 def annotate(
-    picture_HW3: Picture,
+    image_HW3: Pixels,
     found: Analysis | Sequence[Face],
     *,
     captions: Sequence[str] = (),
     bars: bool | None = None,
-) -> Picture:
+) -> Pixels:
     """The picture with a frame and a panel for each face; a copy, the picture itself is left as it is.
 
     Args:
-        picture_HW3: BGR, uint8 [H,W,3].
+        image_HW3: BGR, uint8 [H,W,3].
         found: what was read in it.
         captions: what goes before each face's label, such as a person's number; none, or one for each face.
         bars: whether each face gets a bar for every class; by default where they hide no face.
@@ -66,12 +66,12 @@ def annotate(
     Raises:
         MienError: a picture of another type or shape, or captions that are not as many as the faces.
     """
-    if not isinstance(picture_HW3, np.ndarray) or picture_HW3.dtype != np.uint8 or picture_HW3.shape[2:] != (3,):
-        raise MienError(f"annotate takes a picture as uint8 [H,W,3], blue, green, red, got {_in_words(picture_HW3)}")
+    if not isinstance(image_HW3, np.ndarray) or image_HW3.dtype != np.uint8 or image_HW3.shape[2:] != (3,):
+        raise MienError(f"annotate takes a picture as uint8 [H,W,3], blue, green, red, got {_in_words(image_HW3)}")
     faces = found.faces if isinstance(found, Analysis) else tuple(found)
     if captions and len(captions) != len(faces):
         raise MienError(f"annotate takes a caption for each face: got {len(captions)} for {len(faces)}")
-    drawn_HW3 = np.array(picture_HW3, order="C")
+    drawn_HW3 = np.array(image_HW3, order="C")
     if not faces:
         return drawn_HW3
     panels, places = _laid_out(faces, captions or [""] * len(faces), drawn_HW3.shape[:2], bars)
@@ -82,16 +82,16 @@ def annotate(
     return drawn_HW3
 
 
-def enlarged(picture_HW3: Picture, found: Analysis, least: int = LEGIBLE) -> tuple[Picture, Analysis]:
+def enlarged(image_HW3: Pixels, found: Analysis, least: int = LEGIBLE) -> tuple[Pixels, Analysis]:
     """The picture, and what was found in it, a whole number of times larger if its longer side is below `least`.
 
     So that letters find room in a picture of a stamp's size; others come back as they are.
     """
-    times = math.ceil(least / max(*picture_HW3.shape[:2], 1))
+    times = math.ceil(least / max(*image_HW3.shape[:2], 1))
     if times <= 1:
-        return picture_HW3, found
-    high, wide = picture_HW3.shape[0] * times, picture_HW3.shape[1] * times
-    larger_HW3 = cv2.resize(picture_HW3, (wide, high), interpolation=cv2.INTER_CUBIC)
+        return image_HW3, found
+    high, wide = image_HW3.shape[0] * times, image_HW3.shape[1] * times
+    larger_HW3 = cv2.resize(image_HW3, (wide, high), interpolation=cv2.INTER_CUBIC)
     faces = tuple(
         replace(
             face,
@@ -139,43 +139,43 @@ def _inside(box: Box, high: int, wide: int) -> Rectangle:
     return left, top, max(min(box.right, wide) - left, 1), max(min(box.bottom, high) - top, 1)
 
 
-def _frame(picture_HW3: Picture, panel: _Panel) -> None:
+def _frame(image_HW3: Pixels, panel: _Panel) -> None:
     """The face's frame in its label's colour, with a dark rim, so that it stands out on light and on dark."""
     thick = max(1, round(panel.line))
     inset = thick / 2
     left, top, wide, high = panel.box
     at = (left + inset, top + inset, max(wide - thick, 1), max(high - thick, 1))
     outline = _rounded(at, 0.06 * min(wide, high))
-    colour = colour_of(panel.face.label, panel.face.labels)
-    rim = 0 if min(picture_HW3.shape[:2]) < _STAMP else max(1, thick // 2)
-    for width, shade in ((thick + 2 * rim, _PANEL), (thick, colour)):
-        cv2.polylines(picture_HW3, [outline], True, shade[::-1], width, cv2.LINE_AA, _SHIFT)
+    color = color_of(panel.face.label, panel.face.labels)
+    rim = 0 if min(image_HW3.shape[:2]) < _STAMP else max(1, thick // 2)
+    for width, shade in ((thick + 2 * rim, _PANEL), (thick, color)):
+        cv2.polylines(image_HW3, [outline], True, shade[::-1], width, cv2.LINE_AA, _SHIFT)
 
 
-def _draw(picture_HW3: Picture, panel: _Panel, at: Rectangle) -> None:
+def _draw(image_HW3: Pixels, panel: _Panel, at: Rectangle) -> None:
     face, text = panel.face, panel.text
-    if panel.wide > picture_HW3.shape[1] or panel.high > picture_HW3.shape[0]:
+    if panel.wide > image_HW3.shape[1] or panel.high > image_HW3.shape[0]:
         left, top, wide, high = panel.box  # no room for letters: the strip alone, at the foot of the frame
-        _strip(picture_HW3, face, (left, top + 0.88 * high, wide, 0.12 * high))
+        _strip(image_HW3, face, (left, top + 0.88 * high, wide, 0.12 * high))
         return
-    _sheet(picture_HW3, at, 0.35 * text)
+    _sheet(image_HW3, at, 0.35 * text)
     left, top, wide, _ = at
     x, row = left + 0.6 * text, top + (1.15 if panel.bars else 0.95) * text
-    text_drawing.write(picture_HW3, panel.title, x, row, 1.1 * text, _INK, bold=True)
+    text_drawing.write(image_HW3, panel.title, x, row, 1.1 * text, _INK, bold=True)
     if not panel.bars:
-        _strip(picture_HW3, face, (x, top + 1.65 * text, wide - 1.2 * text, 0.3 * text))
+        _strip(image_HW3, face, (x, top + 1.65 * text, wide - 1.2 * text, 0.3 * text))
         return
     start, end = x + panel.names + 0.6 * text, left + wide - 1.0 * text - _figures(text)
     for number, (name, likely) in enumerate(zip(face.labels, face.probabilities, strict=True)):
         row = top + (2.55 + 1.3 * number) * text
         ink, bold = (_INK, True) if likely == face.confidence else (_FAINT, False)
-        text_drawing.write(picture_HW3, name, x, row, text, ink)
+        text_drawing.write(image_HW3, name, x, row, text, ink)
         lane = (start, row - 0.36 * text, end - start, 0.72 * text)
-        _bar(picture_HW3, lane, _TRACK)
-        _bar(picture_HW3, (lane[0], lane[1], likely * lane[2], lane[3]), colour_of(name, face.labels))
+        _bar(image_HW3, lane, _TRACK)
+        _bar(image_HW3, (lane[0], lane[1], likely * lane[2], lane[3]), color_of(name, face.labels))
         figure = f"{100 * likely:.0f} %"
         told = text_drawing.width(figure, text, bold=bold)
-        text_drawing.write(picture_HW3, figure, left + wide - 0.6 * text - told, row, text, ink, bold=bold)
+        text_drawing.write(image_HW3, figure, left + wide - 0.6 * text - told, row, text, ink, bold=bold)
 
 
 def _figures(text: float) -> int:
@@ -183,28 +183,28 @@ def _figures(text: float) -> int:
     return text_drawing.width("100 %", text, bold=True)
 
 
-def _strip(picture_HW3: Picture, face: Face, at: Rectangle) -> None:
+def _strip(image_HW3: Pixels, face: Face, at: Rectangle) -> None:
     """One bar, divided as the probabilities are."""
     left, top, wide, high = at
-    _bar(picture_HW3, at, _TRACK)
+    _bar(image_HW3, at, _TRACK)
     for name, likely in zip(face.labels, face.probabilities, strict=True):
-        _bar(picture_HW3, (left, top, likely * wide, high), colour_of(name, face.labels))
+        _bar(image_HW3, (left, top, likely * wide, high), color_of(name, face.labels))
         left += likely * wide
 
 
-def _bar(picture_HW3: Picture, at: Rectangle, colour: Colour) -> None:
+def _bar(image_HW3: Pixels, at: Rectangle, color: Color) -> None:
     left, top, wide, high = at
     x, y = round(left), round(top)
     right, bottom = round(left + wide), max(round(top + high), y + 1)
     if right > x:
-        picture_HW3[max(y, 0) : bottom, max(x, 0) : right] = colour[::-1]
+        image_HW3[max(y, 0) : bottom, max(x, 0) : right] = color[::-1]
 
 
-def _sheet(picture_HW3: Picture, at: Rectangle, radius: float) -> None:
+def _sheet(image_HW3: Pixels, at: Rectangle, radius: float) -> None:
     """A dark panel with round corners, through which the picture still shines."""
     left, top, wide, high = at
     x, y = max(math.floor(left), 0), max(math.floor(top), 0)
-    under_HW3 = picture_HW3[y : math.ceil(top + high) + 1, x : math.ceil(left + wide) + 1]
+    under_HW3 = image_HW3[y : math.ceil(top + high) + 1, x : math.ceil(left + wide) + 1]
     over_HW3 = under_HW3.copy()
     cv2.fillPoly(over_HW3, [_rounded((left - x, top - y, wide, high), radius)], _PANEL[::-1], cv2.LINE_AA, _SHIFT)
     cv2.addWeighted(over_HW3, _OPAQUE, under_HW3, 1 - _OPAQUE, 0, dst=over_HW3)

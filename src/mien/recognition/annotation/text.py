@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.recognition.annotation.palette import Colour
+from mien.recognition.annotation.palette import Color
 
 _FONT = "sans"
 _REGULAR, _BOLD = 400, 650  # weights of a TrueType font; OpenCV's letters are thinnest at 100 and fattest at 1000
@@ -29,17 +29,17 @@ def width(text: str, size: float, *, bold: bool = False) -> int:
 
 
 def write(
-    picture_HW3: NDArray[np.uint8], text: str, x: float, middle: float, size: float, colour: Colour, *,
+    image_HW3: NDArray[np.uint8], text: str, x: float, middle: float, size: float, color: Color, *,
     bold: bool = False,
 ) -> None:  # fmt: skip
-    """Write `text` into `picture_HW3`, BGR, from `x` rightwards, its small letters centred on the row `middle`."""
+    """Write `text` into `image_HW3`, BGR, from `x` rightwards, its small letters centred on the row `middle`."""
     # Capitals are 0.7 of a size high, small letters 0.52; halfway between, both look centred.
-    at, bgr = (round(x), round(middle + 0.32 * size)), colour[::-1]
+    at, bgr = (round(x), round(middle + 0.32 * size)), color[::-1]
     if _has_truetype():
-        cv2.putText(picture_HW3, _printable(text), at, bgr, cv2.FontFace(_FONT), round(size), _weight(bold))
+        cv2.putText(image_HW3, _printable(text), at, bgr, cv2.FontFace(_FONT), round(size), _weight(bold))
         return
     scale = size / _STROKES_HEIGHT
-    cv2.putText(picture_HW3, _ascii(text), at, cv2.FONT_HERSHEY_SIMPLEX, scale, bgr, _stroke(size, bold), cv2.LINE_AA)
+    cv2.putText(image_HW3, _ascii(text), at, cv2.FONT_HERSHEY_SIMPLEX, scale, bgr, _stroke(size, bold), cv2.LINE_AA)
 
 
 def _has_truetype() -> bool:

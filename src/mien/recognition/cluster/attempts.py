@@ -11,7 +11,7 @@ from mien.recognition.cluster.storage import Store
 TWICE = 2  # processes that ended at one picture while nothing else was read, before it is not tried again
 
 
-class Journal:
+class AttemptLog:
     """Who began with a partition, and where they were; it is gone once the partition is done."""
 
     def __init__(self, store: Store, number: int) -> None:
@@ -33,7 +33,7 @@ class Journal:
         """Note which picture is about to be read, while they are read one by one."""
         self._store.write(self._own, str(index).encode())
 
-    def deadly(self) -> set[int]:
+    def crashing_indices(self) -> set[int]:
         """The pictures at which all who read one by one were ended."""
         counts = Counter(int(note) for note in self._notes if note)
         return {index for index, count in counts.items() if count >= TWICE}

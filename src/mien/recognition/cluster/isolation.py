@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mien.errors import MienError, PictureError
-from mien.recognition.cluster.snapshot import Packed
+from mien.errors import ImageError, MienError
+from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.inputs import Source
 from mien.recognition.parallel import analyze_sources
 from mien.recognition.results import Analysis
@@ -25,10 +25,10 @@ from mien.recognition.results import Analysis
 PATIENCE = 300.0  # seconds that a picture may take
 
 
-class Apart:
+class IsolatedReader:
     """A process that reads pictures, started when there is one to read, and again after one has ended it."""
 
-    def __init__(self, packed: Packed, *, threads: int | None = None, patience: float = PATIENCE) -> None:
+    def __init__(self, packed: RecognizerSnapshot, *, threads: int | None = None, patience: float = PATIENCE) -> None:
         self._packed, self._threads, self._patience = packed, threads, patience
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,17 +36,17 @@ class Apart:
         """What is in the picture of these bytes.
 
         Raises:
-            PictureError: its reading ended the process, or took too long, or failed.
+            ImageError: its reading ended the process, or took too long, or failed.
             MienError: there can be no such process, for which the picture is not to blame.
         """
         self.start()
         try:
             told = self._asked((name, data))
         except (OSError, EOFError, pickle.UnpicklingError):
-            raise PictureError(f"{name}: the process that read it {self._end()}; it may be made to do harm") from None
+            raise ImageError(f"{name}: the process that read it {self._end()}; it may be made to do harm") from None
         if isinstance(told, Analysis):
             return told
-        raise PictureError(f"{name}: cannot be read: {told}")
+        raise ImageError(f"{name}: cannot be read: {told}")
 
     def start(self) -> None:
         """Have a process that is ready, so that what happens next is a picture's doing; `MienError` if none starts."""
@@ -59,8 +59,8 @@ class Apart:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ways
             )
             self._asked((self._packed, self._threads))
-        except (OSError, EOFError, pickle.UnpicklingError) as why:
-            how = str(why) if self._process is None else f"it {self._end()}"
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            how = str(error) if self._process is None else f"it {self._end()}"
             raise MienError(f"no process can be started to read pictures apart: {how}") from None
 
     def close(self) -> None:
@@ -113,8 +113,8 @@ def main() -> None:
         try:
             source = Source(name, Path(name), data=data)
             told: object = next(analysis for _, analysis in analyze_sources(recognizer, [source]))
-        except Exception as why:
-            told = f"{type(why).__name__}: {why}"
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
         pickle.dump(told, answers)
         answers.flush()
 

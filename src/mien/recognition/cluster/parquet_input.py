@@ -35,8 +35,8 @@ def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> 
                 meta = parquet.ParquetFile(opened)
                 columns = _columns(meta.schema_arrow, file)
                 rows = [meta.metadata.row_group(i).num_rows for i in range(meta.metadata.num_row_groups)]
-        except (OSError, ArrowException) as why:
-            raise MienError(f"{file} cannot be read as parquet: {why}") from None
+        except (OSError, ArrowException) as error:
+            raise MienError(f"{file} cannot be read as parquet: {error}") from None
         first = 0
         for groups in _joined(rows, size):
             held = [rows[i] for i in groups]
@@ -44,7 +44,7 @@ def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> 
             first += sum(held)
 
 
-def pictures_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator[Source]:
+def images_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator[Source]:
     """The pictures of what `groups_of` gave; a few are held at a time.
 
     What cannot be read of a row group, at the second try either, are pictures with an error, so that there are always
@@ -57,7 +57,7 @@ def pictures_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator
 
     row = share["first"]
     for group, rows in zip(share["groups"], share["rows_of"], strict=True):
-        end, why = row + rows, ""
+        end, error = row + rows, ""
         for _ in range(2):
             try:
                 for name, data in islice(_rows(share, where, group), rows - (end - row), None):
@@ -67,10 +67,10 @@ def pictures_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator
                     row += 1
                 break
             except (OSError, ArrowException) as damage:
-                why = str(damage).splitlines()[0]
+                error = str(damage).splitlines()[0]
         for lost in range(row, end):
             name = f"{share['file']}#{lost}"
-            yield Source(name, Path(name), error=f"{name}: cannot be read: {why}")
+            yield Source(name, Path(name), error=f"{name}: cannot be read: {error}")
         row = end
 
 
@@ -109,14 +109,14 @@ def _columns(schema: Any, file: str) -> dict[str, str | None]:
         leaves += [(f"{field.name}.{one.name}", one.type) for one in inner] or [(field.name, field.type)]
     held = [name for name, kind in leaves if types.is_binary(kind) or types.is_large_binary(kind)]
     texts = [name for name, kind in leaves if types.is_string(kind) or types.is_large_string(kind)]
-    pictures, names = _chosen(held, BYTES), _chosen(texts, NAMES)
-    if pictures is None or (names is None and texts):
-        what, found = ("bytes", held) if pictures is None else ("names", texts)
+    images, names = _chosen(held, BYTES), _chosen(texts, NAMES)
+    if images is None or (names is None and texts):
+        what, found = ("bytes", held) if images is None else ("names", texts)
         raise MienError(
             f"{file} does not tell which column holds the {what} of its pictures: it has {', '.join(found) or 'none'}; "
             "call them bytes and path"
         )
-    return {"bytes": pictures, "name": names}
+    return {"bytes": images, "name": names}
 
 
 def _chosen(found: list[str], called: tuple[str, ...]) -> str | None:

@@ -25,7 +25,9 @@ from mien.recognition.inputs import STDIN, SUFFIXES, Source, each_source, is_mat
 FORMAT = "mien plan 2"
 HEAD = "_mien/plan.json"
 
-Share = dict[str, Any]  # what one partition holds, as JSON types: `number` and `names`, or `number` and rows of a table
+Partition = dict[
+    str, Any
+]  # what one partition holds, as JSON types: `number` and `names`, or `number` and rows of a table
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Plan:
         place: the folder in which relative names are meant.
         pictures, partitions: how many there are.
         size: pictures to a partition; of tables row groups are joined up to it, and never cut.
-        reading: what reads them, `Packed.identity`.
+        reading: what reads them, `RecognizerSnapshot.identity`.
         lines: the file with the partitions; called by its content, so that two who plan at once cannot mix theirs.
     """
 
     source: str
     place: str
-    pictures: int
+    images: int
     partitions: int
     size: int
     reading: Mapping[str, Any]
@@ -55,7 +57,7 @@ class Plan:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def cut(source: str, store: Store, *, size: int) -> Iterator[Share]:
+def cut(source: str, store: Store, *, size: int) -> Iterator[Partition]:
     """The partitions of `source`, whose results will lie in `store`, where nothing is written yet; one is held.
 
     Raises:
@@ -72,24 +74,24 @@ def cut(source: str, store: Store, *, size: int) -> Iterator[Share]:
     return chain([first], shares)
 
 
-def make_plan(store: Store, source: str, shares: Iterable[Share], *, size: int, reading: Mapping[str, Any]) -> Plan:
+def make_plan(store: Store, source: str, shares: Iterable[Partition], *, size: int, reading: Mapping[str, Any]) -> Plan:
     """Write down in `store` how `source` has been cut into `shares` of `size` pictures.
 
     Raises:
         MienError: as of `cut`, of later partitions.
         OSError: the store cannot be written.
     """
-    pictures = partitions = 0
+    images = partitions = 0
     content, draft = hashlib.sha256(), f"{UNFINISHED}/{uuid.uuid4().hex}"
     with store.writing(draft) as file:
         for share in shares:
             line = (json.dumps({"number": partitions, **share}) + "\n").encode()
             file.write(line)
             content.update(line)
-            pictures, partitions = pictures + count_of(share), partitions + 1
+            images, partitions = images + count_of(share), partitions + 1
     lines = f"_mien/pictures-{content.hexdigest()[:16]}.jsonl"
     store.move(draft, lines)
-    plan = Plan(source, os.getcwd(), pictures, partitions, size, reading, lines)
+    plan = Plan(source, os.getcwd(), images, partitions, size, reading, lines)
     store.write(HEAD, json.dumps({"format": FORMAT, **asdict(plan)}, indent=1).encode())
     return plan
 
@@ -112,7 +114,7 @@ def plan_in(store: Store) -> Plan | None:
     raise MienError(f"{store.address}/{HEAD} is damaged, or of another mien; name another folder")
 
 
-def refuse_another(plan: Plan, store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> None:
+def check_same(plan: Plan, store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> None:
     """`MienError` where the folder holds results of something else, or was read otherwise."""
     if plan.source != source:
         raise MienError(f"{store.address} holds the results of {plan.source}; name another folder")
@@ -123,13 +125,15 @@ def refuse_another(plan: Plan, store: Store, source: str, *, size: int, reading:
     differ = [name for name in reading if reading[name] != plan.reading.get(name)]
     if differ:
         name = differ[0]
-        now = "another one now" if name in ("net", "card") else f"{reading[name]} now, and was {plan.reading.get(name)}"
+        now = (
+            "another one now" if name in ("model", "card") else f"{reading[name]} now, and was {plan.reading.get(name)}"
+        )
         raise MienError(
             f"cannot go on in {store.address}: {name} is {now}; give the options of then, or name another folder"
         )
 
 
-def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Share]:
+def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Partition]:
     """The partitions without results, in their order; one at a time is held.
 
     Raises:
@@ -145,30 +149,30 @@ def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Share
                     count += 1
                     if share["number"] not in there:
                         yield share
-    except (OSError, ValueError) as why:
-        raise MienError(f"{store.address}/{plan.lines} cannot be read: {why}; name another folder") from None
+    except (OSError, ValueError) as error:
+        raise MienError(f"{store.address}/{plan.lines} cannot be read: {error}; name another folder") from None
     if count != plan.partitions:
         raise MienError(f"{store.address}/{plan.lines} is cut off; name another folder")
 
 
-def count_of(share: Share) -> int:
+def count_of(share: Partition) -> int:
     """The pictures in a partition."""
     return len(share["names"]) if "names" in share else int(share["rows"])
 
 
-def _shares(source: str, size: int, store: Store) -> Iterator[Share]:
+def _shares(source: str, size: int, store: Store) -> Iterator[Partition]:
     if source == STDIN:
         raise MienError("standard input cannot be read on a cluster; name a folder, a pattern or a table")
     where = located(source, os.getcwd())
     if source.lower().endswith(TABLES):
         yield from groups_of(_tables(source), size, where)
         return
-    pictures = _pictures(source, store)
-    first = next(pictures, None)
+    images = _images(source, store)
+    first = next(images, None)
     if first is None:
         yield from groups_of(_tables(source), size, where)
         return
-    rest = chain([first], pictures)
+    rest = chain([first], images)
     while some := list(islice(rest, size)):
         yield {"names": [[one.name, one.error] if one.error else one.name for one in some]}
 
@@ -178,7 +182,7 @@ def _matches(pattern: str) -> bool:
     return pattern.lower().endswith(TABLES) or is_matched(pattern)
 
 
-def _pictures(source: str, store: Store) -> Iterator[Source]:
+def _images(source: str, store: Store) -> Iterator[Source]:
     """The pictures of a folder, in the order of `find_sources`."""
     if not is_remote(source):
         yield from each_source(source, apart_from=None if is_remote(store.address) else Path(store.root))
@@ -210,8 +214,8 @@ def _matching(pattern: str) -> list[str]:
 def _below(folder: Store) -> Iterator[str]:
     try:
         yield from folder.below()
-    except OSError as why:
-        raise MienError(f"{folder.address} cannot be listed: {why}") from None
+    except OSError as error:
+        raise MienError(f"{folder.address} cannot be listed: {error}") from None
 
 
 def _is_file(address: str) -> bool:
@@ -220,5 +224,5 @@ def _is_file(address: str) -> bool:
     system, path = filesystem_of(address)
     try:
         return bool(system.get_file_info(path).type == fs.FileType.File)
-    except OSError as why:
-        raise MienError(f"{address} cannot be reached: {why}") from None
+    except OSError as error:
+        raise MienError(f"{address} cannot be reached: {error}") from None

@@ -18,10 +18,10 @@ from typing import Any
 
 from mien.errors import MienError, MissingExtra
 from mien.ray import LOCAL, connected, ray_for
-from mien.recognition.cluster.plan import HEAD, Plan, Share, cut, make_plan, plan_in, refuse_another, shares_left
-from mien.recognition.cluster.snapshot import Packed
+from mien.recognition.cluster.plan import HEAD, Partition, Plan, check_same, cut, make_plan, plan_in, shares_left
+from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import UNFINISHED, Store
-from mien.recognition.cluster.worker import Done, PartReader, parts_in, read_counts
+from mien.recognition.cluster.worker import Done, PartitionWorker, parts_in, read_counts
 
 SIZE = 1000  # pictures to a partition: a minute of one core, which is what a machine that dies costs
 # Partitions that are dealt out, at least and to a core, before more of the plan is read: few, as the driver holds them,
@@ -63,7 +63,7 @@ def analyze_on_cluster(
     _ray_data()
     if size < 1:
         raise MienError(f"a partition has one picture or more, got {size}")
-    packed, store = Packed.of(name_or_path, **options), Store(str(out))
+    packed, store = RecognizerSnapshot.of(name_or_path, **options), Store(str(out))
     plan, finished = _planned(store, str(source), size, packed, resume)
     with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:
         for at in range(0, len(finished), WINDOW):  # as the pool would begin with all of them at once
@@ -80,7 +80,7 @@ def analyze_on_cluster(
         store.delete(UNFINISHED)
 
 
-def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool) -> tuple[Plan, list[int]]:
+def _planned(store: Store, source: str, size: int, packed: RecognizerSnapshot, resume: bool) -> tuple[Plan, list[int]]:
     """The plan, made now or earlier, and the numbers of the partitions that are done."""
     try:
         plan, finished = plan_in(store), parts_in(store)
@@ -90,11 +90,11 @@ def _planned(store: Store, source: str, size: int, packed: Packed, resume: bool)
             shares = cut(source, store, size=size)
             packed.save(store)
             return make_plan(store, source, shares, size=size, reading=packed.identity), []
-    except OSError as why:
-        raise MienError(f"{store.address} cannot be written: {why}") from None
+    except OSError as error:
+        raise MienError(f"{store.address} cannot be written: {error}") from None
     if not resume:
         raise MienError(f"{store.address} holds results already; say --resume to go on, or name another folder")
-    refuse_another(plan, store, source, size=size, reading=packed.identity)
+    check_same(plan, store, source, size=size, reading=packed.identity)
     return plan, finished
 
 
@@ -108,7 +108,7 @@ def _ray_data() -> Any:
     return ray.data
 
 
-def _read(ray: Any, plan: Plan, out: str, shares: list[Share], cores: int) -> Iterator[Done]:
+def _read(ray: Any, plan: Plan, out: str, shares: list[Partition], cores: int) -> Iterator[Done]:
     """Deal `shares` out; gives each as it is done, in no order."""
     data = _ray_data()
     context = data.DataContext.get_current()
@@ -127,20 +127,20 @@ def _read(ray: Any, plan: Plan, out: str, shares: list[Share], cores: int) -> It
     try:
         rows = told.iter_batches(batch_size=1, prefetch_batches=0)
         yield from _said(rows)
-    except ray.exceptions.RayError as why:
-        raise MienError(f"the cluster could not go on: {_cause(why)}; what is done is kept in {out}") from None
+    except ray.exceptions.RayError as error:
+        raise MienError(f"the cluster could not go on: {_cause(error)}; what is done is kept in {out}") from None
 
 
 def _said(rows: Iterable[dict[str, Any]]) -> Iterator[Done]:
     for row in rows:
         if row[_FAILED][0]:
             raise MienError(str(row[_FAILED][0]))
-        yield Done(*(int(row[name][0]) for name in ("number", "pictures", "unread", "faces")))
+        yield Done(*(int(row[name][0]) for name in ("number", "images", "unread", "faces")))
 
 
-def _cause(why: BaseException) -> str:
-    lines = [line.strip() for line in str(why).strip().splitlines() if line.strip()]
-    return lines[-1] if lines else type(why).__name__
+def _cause(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 class _Actor:
@@ -151,12 +151,12 @@ class _Actor:
 
         cv2.setNumThreads(1)  # a core each
         store = Store(out)
-        self._reader = PartReader(Packed.saved(store), store, plan)
+        self._reader = PartitionWorker(RecognizerSnapshot.saved(store), store, plan)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         share = json.loads(str(batch[_PART][0]))
         try:
             told = {**asdict(self._reader.read(share)), _FAILED: ""}
-        except MienError as why:
-            told = {"number": share["number"], "pictures": 0, "unread": 0, "faces": 0, _FAILED: str(why)}
+        except MienError as error:
+            told = {"number": share["number"], "images": 0, "unread": 0, "faces": 0, _FAILED: str(error)}
         return {name: [value] for name, value in told.items()}

@@ -13,13 +13,13 @@ from typing import Any
 from mien.model import Model, find
 from mien.model_card import Card
 from mien.recognition.cluster.storage import Store
-from mien.recognition.recognizer import DEFAULT, Recognizer, assembled, load
+from mien.recognition.recognizer import DEFAULT, Recognizer, build_recognizer, load
 
 GRAPH, REST = "_mien/model.onnx", "_mien/reader.json"
 
 
 @dataclass(frozen=True)
-class Packed:
+class RecognizerSnapshot:
     """What `open` makes a `Recognizer` of, anywhere; so all read with the same net, whatever is installed there.
 
     Attributes:
@@ -36,7 +36,7 @@ class Packed:
     labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, name_or_path: str | Path | None = None, **options: Any) -> Packed:
+    def of(cls, name_or_path: str | Path | None = None, **options: Any) -> RecognizerSnapshot:
         """The recognizer that `load` would open; raises as `load`."""
         opened = load(name_or_path, **options)
         bound = inspect.signature(load).bind(name_or_path, **options)
@@ -51,7 +51,7 @@ class Packed:
         options = dict(self.options)
         card, prior = Card.from_json(self.card, self.source), options.pop("prior")
         model = Model(card, self.graph, source=self.source, threads=threads, prior=prior)
-        return assembled(model, threads=threads, **options)
+        return build_recognizer(model, threads=threads, **options)
 
     def save(self, store: Store) -> None:
         """Put it beside the results, which then also tell for good what made them; `OSError` where that fails."""
@@ -60,7 +60,7 @@ class Packed:
         store.write(REST, json.dumps(rest).encode())
 
     @classmethod
-    def saved(cls, store: Store) -> Packed:
+    def saved(cls, store: Store) -> RecognizerSnapshot:
         """What `save` put there; `OSError` where it cannot be read."""
         rest = json.loads(store.read(REST))
         return cls(store.read(GRAPH), rest["card"], rest["source"], rest["options"], tuple(rest["labels"]))
@@ -69,7 +69,7 @@ class Packed:
     def identity(self) -> dict[str, Any]:
         """What makes two of them read alike, as JSON types."""
         return {
-            "net": hashlib.sha256(self.graph).hexdigest(),
+            "model": hashlib.sha256(self.graph).hexdigest(),
             "card": hashlib.sha256(self.card.encode()).hexdigest(),
             **json.loads(json.dumps(dict(self.options))),
         }

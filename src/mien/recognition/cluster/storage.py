@@ -35,8 +35,8 @@ def filesystem_of(address: str) -> tuple[Any, str]:
         found, path = fs.FileSystem.from_uri(address)
     except (ArrowException, ValueError):  # one that pyarrow does not know
         found, path = _by_fsspec(address)
-    except OSError as why:  # one that it knows, and does not reach
-        raise MienError(f"{address} cannot be reached: {why}") from None
+    except OSError as error:  # one that it knows, and does not reach
+        raise MienError(f"{address} cannot be reached: {error}") from None
     return found, path.rstrip("/")
 
 
@@ -64,8 +64,8 @@ def _by_fsspec(address: str) -> tuple[Any, str]:
         import fsspec
 
         found, path = fsspec.core.url_to_fs(address)
-    except (ImportError, OSError, ValueError) as why:
-        raise MienError(f"{address} cannot be reached by pyarrow, nor by fsspec: {why}") from None
+    except (ImportError, OSError, ValueError) as error:
+        raise MienError(f"{address} cannot be reached by pyarrow, nor by fsspec: {error}") from None
     return fs.PyFileSystem(fs.FSSpecHandler(found)), path
 
 

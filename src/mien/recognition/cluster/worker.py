@@ -17,13 +17,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from mien.errors import MienError, PictureError
+from mien.errors import ImageError, MienError
 from mien.imaging.load import encoded
-from mien.recognition.cluster.attempts import Journal
-from mien.recognition.cluster.isolation import Apart
-from mien.recognition.cluster.parquet_input import pictures_in
-from mien.recognition.cluster.plan import Plan, Share, plan_in
-from mien.recognition.cluster.snapshot import Packed
+from mien.recognition.cluster.attempts import AttemptLog
+from mien.recognition.cluster.isolation import IsolatedReader
+from mien.recognition.cluster.parquet_input import images_in
+from mien.recognition.cluster.plan import Partition, Plan, plan_in
+from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import Store, is_remote, located
 from mien.recognition.inputs import Source
 from mien.recognition.output.formats import ROW_GROUP, columns, rows
@@ -41,19 +41,19 @@ class Done:
     """A partition that has its file: how many pictures it holds, how many of these could not be read, and faces."""
 
     number: int
-    pictures: int
+    images: int
     unread: int
     faces: int
 
 
-class PartReader:
+class PartitionWorker:
     """Reads partitions, one after another.
 
     Attributes:
         store: where the results go.
     """
 
-    def __init__(self, packed: Packed, store: Store, plan: Plan, *, threads: int = 1) -> None:
+    def __init__(self, packed: RecognizerSnapshot, store: Store, plan: Plan, *, threads: int = 1) -> None:
         """
         Args:
             threads: of one forward.
@@ -67,7 +67,7 @@ class PartReader:
         self._recognizer: Recognizer = packed.open(threads=threads)
         self._remote, self._where = is_remote(plan.source), located(plan.source, plan.place)
 
-    def read(self, share: Share) -> Done:
+    def read(self, share: Partition) -> Done:
         """Read a partition and put its file in place, or leave it as it is where someone else has.
 
         Raises:
@@ -77,10 +77,10 @@ class PartReader:
         from pyarrow import ArrowException
 
         number = share["number"]
-        journal = Journal(self.store, number)
+        journal = AttemptLog(self.store, number)
         try:
-            self._refuse_another_plan()
-            self._refuse_blindness()
+            self._check_plan()
+            self._check_detector()
             if self.store.has(name_of(number)):
                 done = read_counts(self.store, number, self._plan)
                 journal.end()  # of one that died between the two
@@ -89,11 +89,11 @@ class PartReader:
             told = self._one_by_one(share, journal) if earlier else self._together(share, journal)
             done = write_part(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
             journal.end()
-        except (OSError, ArrowException) as why:
+        except (OSError, ArrowException) as error:
             journal.withdraw()
             if self.store.has(name_of(number)):  # by someone else, whose tidying up was in our way
                 return read_counts(self.store, number, self._plan)
-            raise MienError(f"partition {number} of {self.store.address} cannot be done: {why}") from None
+            raise MienError(f"partition {number} of {self.store.address} cannot be done: {error}") from None
         except Exception:
             journal.withdraw()
             raise
@@ -102,14 +102,14 @@ class PartReader:
     def _still_planned(self, told: Iterable[Analysis]) -> Iterator[Analysis]:
         """As they are; looks once more before the file is written, as reading takes a while."""
         yield from told
-        self._refuse_another_plan()
+        self._check_plan()
 
-    def _refuse_another_plan(self) -> None:
+    def _check_plan(self) -> None:
         """`MienError` where someone else has cut the source otherwise, and begun at the same time as we."""
         if plan_in(self.store) != self._plan:
             raise _other_plan(self.store)
 
-    def _refuse_blindness(self) -> None:
+    def _check_detector(self) -> None:
         """`MienError` where this machine does not see the source, or all its rows would be errors."""
         source = self._plan.source
         if self._remote or os.path.lexists(self._where(source)[1]):
@@ -118,7 +118,7 @@ class PartReader:
         if not glob.has_magic(source) or not os.path.lexists(self._where(os.path.join("", *fixed))[1]):
             raise MienError(f"the machine {socket.gethostname()} does not see {source}; all must, by the same name")
 
-    def _together(self, share: Share, journal: Journal) -> Iterable[Analysis]:
+    def _together(self, share: Partition, journal: AttemptLog) -> Iterable[Analysis]:
         """All of it, faces batched; of what no picture ought to bring about, one by one."""
         told: list[Analysis] = []
         faulthandler.dump_traceback_later(STUCK, exit=True)
@@ -136,29 +136,29 @@ class PartReader:
             faulthandler.cancel_dump_traceback_later()
         return told
 
-    def _one_by_one(self, share: Share, journal: Journal) -> Iterator[Analysis]:
-        apart = Apart(self._packed, threads=self._threads)
-        limit, deadly = self._recognizer.max_bytes, journal.deadly()
+    def _one_by_one(self, share: Partition, journal: AttemptLog) -> Iterator[Analysis]:
+        apart = IsolatedReader(self._packed, threads=self._threads)
+        limit, crashing_indices = self._recognizer.max_bytes, journal.crashing_indices()
         unread = self._recognizer.pipeline.unreadable("", "").analysis
         try:
             for index, source in enumerate(self._sources(share)):
                 try:
-                    if index in deadly:
-                        raise PictureError(f"{source.name}: the processes that read it were ended, each time")
+                    if index in crashing_indices:
+                        raise ImageError(f"{source.name}: the processes that read it were ended, each time")
                     if source.error:
-                        raise PictureError(source.error)
+                        raise ImageError(source.error)
                     data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
                     apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the picture
                     journal.at(index)
                     yield apart.analyze(source.name, data)
-                except PictureError as why:
-                    yield replace(unread, source=source.name, error=str(why))
+                except ImageError as error:
+                    yield replace(unread, source=source.name, error=str(error))
         finally:
             apart.close()
 
-    def _sources(self, share: Share) -> Iterator[Source]:
+    def _sources(self, share: Partition) -> Iterator[Source]:
         if "file" in share:
-            yield from pictures_in(share, self._where)
+            yield from images_in(share, self._where)
             return
         for told in share["names"]:
             name, error = (told, "") if isinstance(told, str) else told
@@ -176,9 +176,9 @@ class PartReader:
             with system.open_input_stream(path) as file:
                 data = bytes(file.read(most + 1))
         except FileNotFoundError:
-            raise PictureError(f"{name}: there is no such file") from None
-        except OSError as why:
-            raise PictureError(f"{name}: cannot be read: {why}") from None
+            raise ImageError(f"{name}: there is no such file") from None
+        except OSError as error:
+            raise ImageError(f"{name}: cannot be read: {error}") from None
         return encoded(data, name, most)
 
 
@@ -196,13 +196,13 @@ def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tupl
     import pyarrow
     from pyarrow import parquet
 
-    schema, pictures, unread, faces = schema_of(columns(labels)), 0, 0, 0
+    schema, images, unread, faces = schema_of(columns(labels)), 0, 0, 0
     waiting: list[dict[str, Any]] = []
     for analysis in told:
         waiting += rows_of_text(rows(analysis, labels))
-        pictures, unread, faces = pictures + 1, unread + bool(analysis.error), faces + len(analysis.faces)
-    done = Done(number, pictures, unread, faces)
-    counts = {"pictures": pictures, "unread": unread, "faces": faces, "plan": plan.digest}
+        images, unread, faces = images + 1, unread + bool(analysis.error), faces + len(analysis.faces)
+    done = Done(number, images, unread, faces)
+    counts = {"images": images, "unread": unread, "faces": faces, "plan": plan.digest}
     table = pyarrow.Table.from_pylist(waiting, schema).replace_schema_metadata({NOTE: json.dumps(counts).encode()})
     with store.writing(name_of(number)) as file:
         parquet.write_table(table, file, row_group_size=ROW_GROUP)

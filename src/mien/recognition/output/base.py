@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.files import Replacement
-    from mien.recognition.output.resume import Reading
-    from mien.recognition.output.text_file import Replaced
+    from mien.recognition.output.resume import RecordedOptions
+    from mien.recognition.output.text_file import AtomicTextFile
 
 
 class Writer:
@@ -42,15 +42,15 @@ class Writer:
         labels: Sequence[str],
         *,
         out: Path | None = None,
-        go_on: bool = False,
+        append: bool = False,
         brief: bool = False,
-        reading: Reading | None = None,
+        reading: RecordedOptions | None = None,
     ) -> None:
         """
         Args:
             labels: the classes that the net tells apart.
             out: the file to write; None is stdout.
-            go_on: go on in the file, if it is there.
+            append: go on in the file, if it is there.
             brief: a line a face, where the format has a longer way to tell it.
             reading: how pictures are read; a file whose rows were read otherwise is not gone on with.
         """
@@ -59,8 +59,8 @@ class Writer:
         self.console: Console | None = None
         self._whole: Replacement | None = None
         self._file: Any = None  # a binary file
-        self._lines: Replaced | None = None  # instead of it, where each picture is to be in the file at once
-        self._go_on, self._pictures, self._broken = go_on, 0, False
+        self._lines: AtomicTextFile | None = None  # instead of it, where each picture is to be in the file at once
+        self._go_on, self._images, self._broken = append, 0, False
 
     def __enter__(self) -> Writer:
         """Open the file, so that one that cannot be written is told before the work.
@@ -70,22 +70,22 @@ class Writer:
         """
         try:
             self._open()
-        except BaseException as why:
+        except BaseException as error:
             self._abandon()
-            if isinstance(why, OSError):
-                raise self._unwritable(why) from None
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from None
             raise
         return self
 
     def write(self, analysis: Analysis) -> None:
         """Add one picture; `MienError` where the disk is full or the file gone, `BrokenPipeError` as it is."""
-        self._told(self._picture, analysis)
-        self._pictures += 1
+        self._told(self._image, analysis)
+        self._images += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._broken:
             return
-        if error is not None and self.out is not None and not self._pictures and not self.done:
+        if error is not None and self.out is not None and not self._images and not self.done:
             self._abandon()  # nothing was done, so an older file stays
             return
         self._told(self._close)
@@ -97,10 +97,10 @@ class Writer:
         self.out.parent.mkdir(parents=True, exist_ok=True)
         if self.lines:
             if self._go_on and self.out.exists():
-                self.done = self._taken_up(self.out)
-            from mien.recognition.output.text_file import Replaced
+                self.done = self._resume(self.out)
+            from mien.recognition.output.text_file import AtomicTextFile
 
-            self._lines = Replaced(self.out, go_on=bool(self.done))
+            self._lines = AtomicTextFile(self.out, append=bool(self.done))
         elif self.out.exists() and not self.out.is_file():  # what is no file cannot be replaced whole
             self._file = self.out.open("wb")
         else:
@@ -109,11 +109,11 @@ class Writer:
             self._whole = Replacement(self.out)
             self._file = self._whole.file
 
-    def _taken_up(self, out: Path) -> dict[str, bool]:
+    def _resume(self, out: Path) -> dict[str, bool]:
         """The pictures that `out` holds, and whether each could be read; what was torn off at its end is cut away."""
         raise NotImplementedError
 
-    def _picture(self, analysis: Analysis) -> None:
+    def _image(self, analysis: Analysis) -> None:
         raise NotImplementedError
 
     def _finish(self) -> None:
@@ -150,15 +150,15 @@ class Writer:
     def _told(self, act: Callable[..., None], *about: Any) -> None:
         try:
             act(*about)
-        except OSError as why:
+        except OSError as error:
             self._broken = True
             self._abandon()
-            if isinstance(why, BrokenPipeError):
+            if isinstance(error, BrokenPipeError):
                 raise
-            raise self._unwritable(why) from None
+            raise self._unwritable(error) from None
 
-    def _unwritable(self, why: OSError) -> MienError:
-        return MienError(f"cannot write {self.out or 'to stdout'}: {why.strerror or why}")
+    def _unwritable(self, error: OSError) -> MienError:
+        return MienError(f"cannot write {self.out or 'to stdout'}: {error.strerror or error}")
 
 
 WRITERS: dict[str, type[Writer]] = {}

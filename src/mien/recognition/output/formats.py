@@ -26,12 +26,12 @@ class JsonWriter(Writer):
         self._put("[")
         self._before = "\n"
 
-    def _picture(self, analysis: Analysis) -> None:
+    def _image(self, analysis: Analysis) -> None:
         self._put(self._before + json.dumps(analysis.to_dict(), ensure_ascii=False, indent=1))
         self._before = ",\n"
 
     def _finish(self) -> None:
-        self._put("\n]\n" if self._pictures else "]\n")
+        self._put("\n]\n" if self._images else "]\n")
 
 
 @format_of("jsonl", ".jsonl", ".ndjson")
@@ -40,13 +40,13 @@ class JsonLinesWriter(Writer):
 
     lines = resumable = True
 
-    def _picture(self, analysis: Analysis) -> None:
+    def _image(self, analysis: Analysis) -> None:
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
     def _finish(self) -> None:
         self._put("")  # of no picture at all nothing is told, in the place of what was there
 
-    def _taken_up(self, out: Path) -> dict[str, bool]:
+    def _resume(self, out: Path) -> dict[str, bool]:
         from mien.recognition.output import resume
 
         return resume.lines(out, self.labels, self.reading)
@@ -60,7 +60,7 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score", "picture_width", "picture_height", "model", "detector", "error",
+        "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector", "error",
     )  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
     shared = {
         "source": analysis.source,
         "faces": len(analysis.faces),
-        "picture_width": analysis.width,
-        "picture_height": analysis.height,
+        "image_width": analysis.width,
+        "image_height": analysis.height,
         "model": analysis.model,
         "detector": analysis.detector,
         "error": analysis.error or None,
@@ -94,14 +94,14 @@ class CsvWriter(Writer):
         super()._open()
         self._header = "" if self.done else as_csv([columns(self.labels)])
 
-    def _picture(self, analysis: Analysis) -> None:
+    def _image(self, analysis: Analysis) -> None:
         self._put(self._header + as_csv([row.values() for row in rows(analysis, self.labels)]))
         self._header = ""
 
     def _finish(self) -> None:
         self._put(self._header)
 
-    def _taken_up(self, out: Path) -> dict[str, bool]:
+    def _resume(self, out: Path) -> dict[str, bool]:
         from mien.recognition.output import resume
 
         return resume.table(out, columns(self.labels), self.reading)
@@ -139,9 +139,9 @@ class ParquetWriter(Writer):
         super()._open()
         self._table = self._arrow.parquet.ParquetWriter(self._file, self._schema)
         if self._go_on and self.out is not None and self.out.exists():
-            self.done = self._taken_up(self.out)
+            self.done = self._resume(self.out)
 
-    def _taken_up(self, out: Path) -> dict[str, bool]:
+    def _resume(self, out: Path) -> dict[str, bool]:
         """Parquet cannot be appended to, so what is there is copied into the new file, a row group at a time."""
         from mien.recognition.output import resume
 
@@ -161,7 +161,7 @@ class ParquetWriter(Writer):
             raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None
         return done
 
-    def _picture(self, analysis: Analysis) -> None:
+    def _image(self, analysis: Analysis) -> None:
         self._waiting += self._rowgroups.rows_of_text(rows(analysis, self.labels))
         if len(self._waiting) >= ROW_GROUP:
             self._flush()

@@ -8,7 +8,7 @@ from typing import Any
 from mien.recognition.results import as_text
 
 _TEXTS = ("source", "label", "model", "detector", "error")
-_WHOLE = ("faces", "face", "picture_width", "picture_height")
+_WHOLE = ("faces", "face", "image_width", "image_height")
 
 
 def schema_of(columns: Sequence[str]) -> Any:

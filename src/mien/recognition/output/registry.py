@@ -16,7 +16,7 @@ from mien.recognition.output import formats, table  # noqa: F401  formats and te
 from mien.recognition.output.base import SUFFIXES, WRITERS, Writer
 
 if TYPE_CHECKING:
-    from mien.recognition.output.resume import Reading
+    from mien.recognition.output.resume import RecordedOptions
 
 __all__ = ["WRITERS", "format_for", "open_writer"]
 
@@ -26,9 +26,9 @@ def open_writer(
     labels: Sequence[str],
     *,
     out: str | Path | None = None,
-    go_on: bool = False,
+    append: bool = False,
     brief: bool = False,
-    reading: Reading | None = None,
+    reading: RecordedOptions | None = None,
 ) -> Writer:
     """The writer called `name`, to be used in a `with`; arguments as of `Writer`.
 
@@ -39,10 +39,10 @@ def open_writer(
     if name not in WRITERS:
         raise MienError(f"no format is called '{name}'; there are: {', '.join(WRITERS)}")
     kind = WRITERS[name]
-    if go_on and not kind.resumable:
+    if append and not kind.resumable:
         able = ", ".join(n for n, k in WRITERS.items() if k.resumable)
         raise MienError(f"a {name} file cannot be taken up again, as it is one whole; --resume goes with {able}")
-    return kind(labels, out=None if out is None else Path(out), go_on=go_on, brief=brief, reading=reading)
+    return kind(labels, out=None if out is None else Path(out), append=append, brief=brief, reading=reading)
 
 
 def format_for(out: str | Path) -> str:

@@ -17,7 +17,7 @@ _ROUNDED = 6e-5  # how far a number that was written may be from what it was
 
 
 @dataclass(frozen=True)
-class Reading:
+class RecordedOptions:
     """How pictures are read now, to be held against rows that were written before.
 
     Rows say more of some options than of others: of two nets of one name and of the longest side they say nothing.
@@ -65,7 +65,7 @@ class Reading:
             yield f"{source} has a face there that is {label} at {confidence:.2f}, and now {now} {UNCERTAIN}"
 
 
-def lines(out: Path, labels: Sequence[str], reading: Reading | None = None) -> dict[str, bool]:
+def lines(out: Path, labels: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
     """The pictures in a file of JSON lines, and whether each could be read; a last line without an end is cut off.
 
     Raises:
@@ -97,12 +97,12 @@ def lines(out: Path, labels: Sequence[str], reading: Reading | None = None) -> d
 
 
 def _row(told: Mapping[str, Any], face: Mapping[str, Any]) -> dict[str, Any]:
-    """What `Reading` asks of a row, of an object in JSON and one of its faces."""
+    """What `RecordedOptions` asks of a row, of an object in JSON and one of its faces."""
     of_face = {name: face.get(name) for name in ("label", "score", "confidence")}
     return {name: told[name] for name in ("source", "model", "detector")} | {"faces": len(told["faces"])} | of_face
 
 
-def table(out: Path, columns: Sequence[str], reading: Reading | None = None) -> dict[str, bool]:
+def table(out: Path, columns: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
     """The pictures in a csv, and whether each could be read; a last picture that has not all its rows is cut off.
 
     Raises:
@@ -111,14 +111,16 @@ def table(out: Path, columns: Sequence[str], reading: Reading | None = None) -> 
     """
     with out.open("rb") as file:
         try:
-            done, end = _pictures(_Whole(file), columns, out, reading)
+            done, end = _images(_Whole(file), columns, out, reading)
         except csv.Error:
             raise _foreign(out, 1) from None
     _cut(out, end, columns[0].encode())
     return done
 
 
-def _pictures(whole: _Whole, columns: Sequence[str], out: Path, reading: Reading | None) -> tuple[dict[str, bool], int]:
+def _images(
+    whole: _Whole, columns: Sequence[str], out: Path, reading: RecordedOptions | None
+) -> tuple[dict[str, bool], int]:
     """The pictures that have all their rows, and after how many bytes the last of them ends."""
     reader = csv.reader(whole)
     header = next(reader, [])

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotation.palette import colour_of
+from mien.recognition.annotation.palette import color_of
 from mien.recognition.output.base import Writer, format_of
 from mien.recognition.results import UNCERTAIN, Analysis, Face, as_text
 
@@ -29,8 +29,8 @@ class TableWriter(Writer):
         else:
             super()._open()
 
-    def _picture(self, analysis: Analysis) -> None:
-        told = _lines(analysis) if self.brief else _bars(analysis, gap=self._pictures > 0)
+    def _image(self, analysis: Analysis) -> None:
+        told = _lines(analysis) if self.brief else _bars(analysis, gap=self._images > 0)
         if self.console is not None:
             self.console.print(told, soft_wrap=self.brief)
             return
@@ -100,7 +100,7 @@ def _bar(likely: float, cells: int, style: str) -> Text:
 
 
 def _rgb(label: str, face: Face) -> str:
-    red, green, blue = colour_of(label, face.labels)
+    red, green, blue = color_of(label, face.labels)
     return f"rgb({red},{green},{blue})"
 
 
@@ -110,4 +110,4 @@ def _error(analysis: Analysis) -> str:
 
 
 def _name(analysis: Analysis) -> str:
-    return as_text(analysis.source) or "picture"
+    return as_text(analysis.source) or "image"

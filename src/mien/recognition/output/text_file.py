@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 
-class Replaced:
+class AtomicTextFile:
     """An open file, UTF-8; what is written is in it at once.
 
     It is opened before the work, so that one that cannot be written is told then. Where nothing is ever written, an
@@ -15,14 +15,14 @@ class Replaced:
 
     Args:
         path: of the file.
-        go_on: keep what is there, and write behind it.
+        append: keep what is there, and write behind it.
 
     Raises:
         OSError: it cannot be written.
     """
 
-    def __init__(self, path: Path, *, go_on: bool = False) -> None:
-        self._path, self._new, self._begun = path, not path.exists(), go_on
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        self._path, self._new, self._begun = path, not path.exists(), append
         self._file = path.open("ab", buffering=0)  # which empties nothing
 
     def write(self, text: str) -> None:

@@ -12,16 +12,16 @@ from mien.errors import MienError
 from mien.imaging.load import MAX_PIXELS
 from mien.recognition.annotation import panels
 from mien.recognition.pipeline import Pipeline
-from mien.recognition.prefetch import ahead
+from mien.recognition.prefetch import prefetch
 from mien.recognition.results import SMOOTH, VideoFrame
-from mien.recognition.video.audio import refuse_same
-from mien.recognition.video.frame_table import Timeline
-from mien.recognition.video.reader import Clip, Picture, Shot
-from mien.recognition.video.stream import Watcher
-from mien.recognition.video.subtitles import Subtitles, refuse_ending
-from mien.recognition.video.timeline_plot import Chart
+from mien.recognition.video.audio import check_different
+from mien.recognition.video.frame_table import FrameTable
+from mien.recognition.video.reader import Frame, Pixels, VideoReader
+from mien.recognition.video.stream import FaceStream
+from mien.recognition.video.subtitles import Subtitles, check_suffix
+from mien.recognition.video.timeline_plot import TimelinePlot
 from mien.recognition.video.tracker import Smoother
-from mien.recognition.video.writer import Film
+from mien.recognition.video.writer import VideoWriter
 
 
 def analyze_video(
@@ -45,10 +45,10 @@ def analyze_video(
 
     def frames() -> Generator[VideoFrame]:
         with ExitStack() as stack:
-            clip = stack.enter_context(Clip(path, max_pixels=max_pixels))
+            clip = stack.enter_context(VideoReader(path, max_pixels=max_pixels))
             sinks, film = [], None
             if annotate is not None:
-                film = stack.enter_context(Film(annotate, sound_of=path, rate=clip.rate))
+                film = stack.enter_context(VideoWriter(annotate, sound_of=path, rate=clip.rate))
             for sink in _sinks(pipeline, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
@@ -64,28 +64,28 @@ def analyze_video(
 
 
 def _sinks(
-    pipeline: Pipeline, clip: Clip, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
-) -> Iterator[Timeline | Subtitles | Chart]:
+    pipeline: Pipeline, clip: VideoReader, out: str | Path | None, srt: str | Path | None, timeline: str | Path | None
+) -> Iterator[FrameTable | Subtitles | TimelinePlot]:
     """What could be refused comes first, so that nothing is made for nothing."""
     for path in (out, srt, timeline):
         if path is not None:
-            refuse_same(clip.path, Path(path))
+            check_different(clip.path, Path(path))
     labels = pipeline.labels.names
     if timeline is not None:
-        yield Chart(timeline, labels, clip.path.name)
+        yield TimelinePlot(timeline, labels, clip.path.name)
     if srt is not None:
-        refuse_ending(Path(srt))
+        check_suffix(Path(srt))
     if out is not None:
-        yield Timeline(out, labels)
+        yield FrameTable(out, labels)
     if srt is not None:
         yield Subtitles(srt)
 
 
 def watch(
     pipeline: Pipeline,
-    clip: Clip,
+    clip: VideoReader,
     *,
-    film: Film | None = None,
+    film: VideoWriter | None = None,
     every: int = 1,
     smooth: float = SMOOTH,
     longest_side: int = LONGEST_OF_VIDEO,
@@ -98,34 +98,34 @@ def watch(
     _check(every=every, smooth=smooth, longest_side=longest_side)
     # One thread each: decoding goes on beside the model and the detector, and with more threads each look would be done
     # sooner and the whole video later.
-    watcher = Watcher(pipeline.with_threads(1), smooth=smooth, longest_side=longest_side)
+    watcher = FaceStream(pipeline.with_threads(1), smooth=smooth, longest_side=longest_side)
     frame: VideoFrame | None = None
-    shots = ahead(clip.shots(1 if film is not None else every))
+    shots = prefetch(clip.shots(1 if film is not None else every))
     try:
         for shot in shots:
             read = shot.index % every == 0
             if read or frame is None:
                 frame = _read(watcher, shot)
             if film is not None:
-                film.write(shot.picture_HW3, shot.time, shot.lasts, _drawing(frame))
+                film.write(shot.image_HW3, shot.time, shot.lasts, _drawing(frame))
             if read:
                 yield frame
     finally:
         shots.close()
 
 
-def _read(watcher: Watcher, shot: Shot) -> VideoFrame:
+def _read(watcher: FaceStream, shot: Frame) -> VideoFrame:
     """What is to be told of one frame."""
-    glance = watcher.look(shot.picture_HW3, shot.time)
+    glance = watcher.look(shot.image_HW3, shot.time)
     faces = watcher.tell(glance, watcher.pipeline.predict(glance.faces_NHW))
-    high, wide = shot.picture_HW3.shape[:2]
+    high, wide = shot.image_HW3.shape[:2]
     return VideoFrame(shot.index, shot.time, wide, high, faces)
 
 
-def _drawing(frame: VideoFrame) -> Callable[[Picture], Picture]:
+def _drawing(frame: VideoFrame) -> Callable[[Pixels], Pixels]:
     """What draws a frame's faces into its picture, and into those after it that are not read."""
     captions = [f"#{face.person}" for face in frame.faces]
-    return lambda picture_HW3: panels.annotate(picture_HW3, frame.faces, captions=captions)
+    return lambda image_HW3: panels.annotate(image_HW3, frame.faces, captions=captions)
 
 
 def _check_path(path: object) -> None:

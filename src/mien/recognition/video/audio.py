@@ -117,7 +117,7 @@ class _Encoder:
         return left + list(self._to.encode(None))
 
 
-def refuse_same(source: Path, path: Path) -> None:
+def check_different(source: Path, path: Path) -> None:
     """`VideoError` where the file to write is the one to read."""
     if path.exists() and path.samefile(source):
         raise VideoError(f"{path} is the video itself; write to another file")

@@ -54,48 +54,48 @@ class Follower:
         """Who is there or may come back."""
         return frozenset(track.person for track in self._tracker.tracks)
 
-    def look(self, picture_HW3: Pixels, time: float) -> tuple[tuple[int, Detection], ...]:
+    def look(self, image_HW3: Pixels, time: float) -> tuple[tuple[int, Detection], ...]:
         """Each face in a BGR frame that is shown at `time`, from left to right, with the number of its person."""
         self.looks += 1
-        if self._is_cut(picture_HW3):
+        if self._is_cut(image_HW3):
             self._tracker.cut()
             self._searched = -np.inf
-        found = self._nearby(picture_HW3, time)
+        found = self._nearby(image_HW3, time)
         if found is None:
-            found = self._whole(picture_HW3)
+            found = self._whole(image_HW3)
             self._searched = time
             self.searches += 1
         found = tuple(sorted(found, key=lambda one: (one.box.left, one.box.top)))
         return tuple(zip(self._tracker.update([one.box for one in found], time), found, strict=True))
 
-    def _nearby(self, picture_HW3: Pixels, time: float) -> tuple[Detection, ...] | None:
+    def _nearby(self, image_HW3: Pixels, time: float) -> tuple[Detection, ...] | None:
         """Everyone, found near where they were; None where the whole frame must be searched."""
         tracks = self._tracker.tracks
         if self._near is None or time - self._searched >= SEARCH or any(track.missed for track in tracks):
             return None
         found: list[Detection] = []
         for track in tracks:
-            one = self._in_window(picture_HW3, track.at(time))
+            one = self._in_window(image_HW3, track.at(time))
             if one is None or any(iou(one.box, other.box) >= _TWICE for other in found):
                 return None
             found.append(one)
         return tuple(found)
 
-    def _in_window(self, picture_HW3: Pixels, expected: Box) -> Detection | None:
+    def _in_window(self, image_HW3: Pixels, expected: Box) -> Detection | None:
         """The face that is expected there; None where it is not."""
         assert self._near is not None
-        left, top, right, bottom = _window(picture_HW3, expected)
+        left, top, right, bottom = _window(image_HW3, expected)
         if right - left < 2 or bottom - top < 2:
             return None
-        small_HW3, times = _shrunk(picture_HW3[top:bottom, left:right])
+        small_HW3, times = _shrunk(image_HW3[top:bottom, left:right])
         there = [_moved(one, left, top, times) for one in self._near(small_HW3)]
         best = max(there, key=lambda one: iou(one.box, expected), default=None)
         return best if best is not None and iou(best.box, expected) >= _KEEP else None
 
-    def _is_cut(self, picture_HW3: Pixels) -> bool:
+    def _is_cut(self, image_HW3: Pixels) -> bool:
         """Whether this frame shows another scene than the one before."""
-        step = max(1, min(picture_HW3.shape[:2]) // 45)
-        rough = np.ascontiguousarray(picture_HW3[::step, ::step])
+        step = max(1, min(image_HW3.shape[:2]) // 45)
+        rough = np.ascontiguousarray(image_HW3[::step, ::step])
         small = cv2.cvtColor(cv2.resize(rough, _SMALL, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
         before, self._small = self._small, np.asarray(small, np.uint8)
         if before is None:
@@ -107,9 +107,9 @@ class Follower:
         return bool((a * b).sum() < _ALIKE * np.sqrt((a * a).sum() * (b * b).sum()))
 
 
-def _window(picture_HW3: Pixels, box: Box) -> tuple[int, int, int, int]:
+def _window(image_HW3: Pixels, box: Box) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of a square around `box`, moved into the picture; smaller where that is."""
-    high, wide = picture_HW3.shape[:2]
+    high, wide = image_HW3.shape[:2]
     side = round(WINDOW * max(box.width, box.height))
     left = round(min(max(box.left + box.width / 2 - side / 2, 0), max(wide - side, 0)))
     top = round(min(max(box.top + box.height / 2 - side / 2, 0), max(high - side, 0)))

@@ -12,7 +12,7 @@ from mien import files
 from mien.errors import MienError, MissingExtra
 from mien.recognition.output.formats import as_csv
 from mien.recognition.output.parquet_rows import write_group
-from mien.recognition.output.text_file import Replaced
+from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
 ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
@@ -37,7 +37,7 @@ def rows(frame: VideoFrame) -> list[dict[str, Any]]:
     return made
 
 
-class Timeline:
+class FrameTable:
     """A table that is being written; a context manager.
 
     Rows of csv and jsonl are in the file at once. Parquet takes its name when it is closed, whatever ended it. A file
@@ -60,27 +60,27 @@ class Timeline:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._table = kinds[self.path.suffix.lower()](self.path, columns(self.labels))
-        except OSError as why:
-            raise self._unwritable(why) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
 
-    def __enter__(self) -> Timeline:
+    def __enter__(self) -> FrameTable:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self._table.close()
-        except OSError as why:
-            raise self._unwritable(why) from None
+        except OSError as exc:
+            raise self._unwritable(exc) from None
 
     def write(self, frame: VideoFrame) -> None:
         """Add a frame's rows; `MienError` where that cannot be done."""
         try:
             self._table.add(rows(frame))
-        except OSError as why:
-            raise self._unwritable(why) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
 
-    def _unwritable(self, why: OSError) -> MienError:
-        return MienError(f"cannot write {self.path}: {why.strerror or why}")
+    def _unwritable(self, error: OSError) -> MienError:
+        return MienError(f"cannot write {self.path}: {error.strerror or error}")
 
 
 class _Table:
@@ -95,7 +95,7 @@ class _Table:
 
 class _Csv(_Table):
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
-        self._file, self._header = Replaced(path), as_csv([names])
+        self._file, self._header = AtomicTextFile(path), as_csv([names])
         self._names = names
 
     def add(self, rows: list[dict[str, Any]]) -> None:
@@ -108,7 +108,7 @@ class _Csv(_Table):
 
 class _Lines(_Table):
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
-        self._file, self._names = Replaced(path), names
+        self._file, self._names = AtomicTextFile(path), names
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         lines = [json.dumps({name: row[name] for name in self._names}, ensure_ascii=False) + "\n" for row in rows]

@@ -50,7 +50,7 @@ class Person:
         return self.sum_K / self.seen
 
 
-class Persons:
+class People:
     """Everyone in a video; add one frame after another, then `close`.
 
     Of those who are gone for good only `KEPT` are kept, so that a street's passers-by do not fill the memory; whoever

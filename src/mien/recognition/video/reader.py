@@ -25,11 +25,11 @@ from mien.threads import threads
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame as Frame
+    from av.video.frame import VideoFrame as AvFrame
     from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 LACKING = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
 USUAL_RATE = Fraction(25)  # frames a second, of a file that does not tell
@@ -48,23 +48,23 @@ def pyav() -> Any:
 
 
 @dataclass(frozen=True)
-class Shot:
+class Frame:
     """One frame.
 
     Attributes:
         index: its number in the file, from 0 on.
         time: when it is shown, in seconds from the beginning.
         lasts: seconds that it is shown, as far as the file tells.
-        picture_HW3: uint8, BGR, as it is seen.
+        image_HW3: uint8, BGR, as it is seen.
     """
 
     index: int
     time: float
     lasts: float
-    picture_HW3: Picture
+    image_HW3: Pixels
 
 
-class Clip:
+class VideoReader:
     """An open video file; a context manager that closes it.
 
     Attributes:
@@ -100,7 +100,7 @@ class Clip:
         self._busy, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()
         self._container = open_input(self.path) if data is None else _open_sent(data, self.path)
         try:
-            self._stream = _pictures_of(self._container, self.path)
+            self._stream = _images_of(self._container, self.path)
             if max_pixels is not None:
                 _limit(self._stream, self.path, max_pixels)
         except MienError:
@@ -111,9 +111,9 @@ class Clip:
         self._start = (self._container.start_time or 0) / 1_000_000
         rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
         self.rate = float(rate if rate > 0 else USUAL_RATE)
-        self.seconds = _told_seconds(self._stream, self._container)
+        self.seconds = _stated_seconds(self._stream, self._container)
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -126,7 +126,7 @@ class Clip:
         """How many there are, as far as the file tells: for a progress bar, not to be relied upon."""
         return None if self.seconds is None else max(1, round(self.seconds * self.rate))
 
-    def shots(self, every: int = 1) -> Iterator[Shot]:
+    def shots(self, every: int = 1) -> Iterator[Frame]:
         """Every `every`-th frame from the first on; the others are decoded and left out.
 
         Raises:
@@ -148,14 +148,14 @@ class Clip:
                 lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
                 end, count = time + lasts, count + 1
                 wanted = (count - 1) % every == 0
-                picture_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colours) if wanted else None
-            if picture_HW3 is not None:
-                yield Shot(count - 1, time, lasts, picture_HW3)
+                image_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colours) if wanted else None
+            if image_HW3 is not None:
+                yield Frame(count - 1, time, lasts, image_HW3)
         if not count:
             raise VideoError(f"{self.path} holds no frame that can be decoded; it is damaged or cut off")
         self._judge_end(end)
 
-    def _decoded(self) -> Iterator[Frame]:
+    def _decoded(self) -> Iterator[AvFrame]:
         """What can be decoded: a damaged packet is left out, a file that breaks off ends there."""
         av, faults = pyav(), 0
         packets = self._container.demux(self._stream)
@@ -199,8 +199,8 @@ def open_input(path: Path) -> InputContainer:
             raise VideoError(f"there is no file {path}")
         with path.open("rb") as file:
             empty = not file.read(1)
-    except OSError as why:
-        raise VideoError(f"cannot read {path}: {why.strerror or why}") from None
+    except OSError as error:
+        raise VideoError(f"cannot read {path}: {error.strerror or error}") from None
     if empty:
         raise VideoError(f"{path} is empty")
     # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
@@ -238,7 +238,7 @@ def _limit(stream: VideoStream, path: Path, max_pixels: int) -> None:
     stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(max_pixels)}
 
 
-def _pictures_of(container: InputContainer, path: Path) -> VideoStream:
+def _images_of(container: InputContainer, path: Path) -> VideoStream:
     """The first stream that moves: not the cover of a piece of music."""
     av = pyav()
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -253,7 +253,7 @@ def _pictures_of(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _told_seconds(stream: VideoStream, container: InputContainer) -> float | None:
+def _stated_seconds(stream: VideoStream, container: InputContainer) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     clock = stream.metadata.get("DURATION", "").split(":")  # Matroska's, as hours:minutes:seconds
@@ -264,9 +264,9 @@ def _told_seconds(stream: VideoStream, container: InputContainer) -> float | Non
         return container.duration / 1_000_000 if container.duration else None
 
 
-def _as_seen(frame: Frame, aspect: Fraction | None, colours: VideoReformatter) -> Picture:
+def _as_seen(frame: AvFrame, aspect: Fraction | None, colors: VideoReformatter) -> Pixels:
     """Square pixels where the file's are of a shape that occurs, BGR, turned: uint8 [H,W,3]."""
     wide = aspect if aspect and Fraction(1, 2) <= aspect <= 2 else 1
-    picture_HW3 = colours.reformat(frame, round(frame.width * wide), format="bgr24", threads=1).to_ndarray()
+    image_HW3 = colors.reformat(frame, round(frame.width * wide), format="bgr24", threads=1).to_ndarray()
     turn = _TURNS.get(round(frame.rotation / 90) % 4)
-    return np.asarray(picture_HW3 if turn is None else cv2.rotate(picture_HW3, turn), np.uint8)
+    return np.asarray(image_HW3 if turn is None else cv2.rotate(image_HW3, turn), np.uint8)

@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Glance:
+class FrameFaces:
     """What was seen in one frame, before the net is asked.
 
     Attributes:
@@ -36,7 +36,7 @@ class Glance:
     faces_NHW: Pixels
 
 
-class Watcher:
+class FaceStream:
     """Follows the people in one frame after another.
 
     Attributes:
@@ -63,16 +63,16 @@ class Watcher:
         self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
         self._smoother = Smoother(smooth)
 
-    def look(self, picture_HW3: Pixels, time: float) -> Glance:
+    def look(self, image_HW3: Pixels, time: float) -> FrameFaces:
         """The faces in a BGR frame that is shown at `time`, in seconds; times never fall."""
-        found = self._follower.look(picture_HW3, time)
-        return Glance(time, found, self.pipeline.crop_faces(picture_HW3, [one for _, one in found]))
+        found = self._follower.look(image_HW3, time)
+        return FrameFaces(time, found, self.pipeline.crop_faces(image_HW3, [one for _, one in found]))
 
-    def tell(self, glance: Glance, told_NK: Floats) -> tuple[PersonFace, ...]:
+    def tell(self, glance: FrameFaces, probs_NK: Floats) -> tuple[PersonFace, ...]:
         """The faces of `look` with what the net tells of them, float32 [N,K]; glances come in their order."""
         faces = []
-        for (person, one), told_K in zip(glance.found, told_NK, strict=True):
-            smoothed_K = self._smoother.update(person, told_K.tolist(), glance.time)
+        for (person, one), probs_K in zip(glance.found, probs_NK, strict=True):
+            smoothed_K = self._smoother.update(person, probs_K.tolist(), glance.time)
             face = self.pipeline.face(one, np.asarray(smoothed_K, np.float32))
             faces.append(PersonFace(**vars(face), person=person))
         self._smoother.keep(self._follower.persons)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 
 from mien.errors import MienError
-from mien.recognition.output.text_file import Replaced
+from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
 SHORTEST = 0.6  # seconds that a subtitle stays, so that it can be read
@@ -27,12 +27,12 @@ class Subtitles:
             MienError: another ending than .srt, or it cannot be written.
         """
         self.path = Path(path)
-        refuse_ending(self.path)
+        check_suffix(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = Replaced(self.path)
-        except OSError as why:
-            raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
+            self._file = AtomicTextFile(self.path)
+        except OSError as error:
+            raise MienError(f"cannot write {self.path}: {error.strerror or error}") from None
         self._number, self._shown, self._since = 0, "", 0.0
         self._time, self._step = 0.0, 0.0
 
@@ -64,8 +64,8 @@ class Subtitles:
     def _put(self, text: str) -> None:
         try:
             self._file.write(text)
-        except OSError as why:
-            raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
+        except OSError as error:
+            raise MienError(f"cannot write {self.path}: {error.strerror or error}") from None
 
 
 def caption(frame: VideoFrame) -> str:
@@ -81,7 +81,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
 
 
-def refuse_ending(path: Path) -> None:
+def check_suffix(path: Path) -> None:
     """`MienError` where subtitles cannot be written as such a file."""
     if path.suffix.lower() != ".srt":
         raise MienError(f"subtitles are written as .srt, not {path.name}")

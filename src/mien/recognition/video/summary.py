@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotation.palette import colour_of
-from mien.recognition.video.people import Person, Persons
+from mien.recognition.annotation.palette import color_of
+from mien.recognition.video.people import People, Person
 
 MOST_ROWS = 20  # those who were seen longest
 _LEADING = 3  # expressions that are named
@@ -15,7 +15,7 @@ _CELLS = 24  # of the strip
 _FAINT = "bright_black"
 
 
-def persons_table(persons: Persons) -> Table:
+def persons_table(persons: People) -> Table:
     """A row for each person: seconds seen, from when to when, the likeliest expressions, and a strip of all of them."""
     shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MOST_ROWS], key=lambda one: one.number)
     more = persons.met - len(shown)
@@ -42,7 +42,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 10:02}.{rest % 10}"
 
 
-def _leading(persons: Persons, one: Person) -> Text:
+def _leading(persons: People, one: Person) -> Text:
     """The likeliest expressions, as text."""
     likely = sorted(zip(one.mean_K.tolist(), persons.labels, strict=True), key=lambda pair: -pair[0])
     told = [f"{name} {100 * p:.0f} %" for i, (p, name) in enumerate(likely[:_LEADING]) if i == 0 or p >= _LEAST]
@@ -52,14 +52,14 @@ def _leading(persons: Persons, one: Person) -> Text:
     return text
 
 
-def _strip(persons: Persons, one: Person) -> Text:
+def _strip(persons: People, one: Person) -> Text:
     """One line, divided as the mean probabilities are, the likeliest first."""
     strip = Text()
     edge, before = 0.0, 0
     for k in sorted(range(len(persons.labels)), key=lambda k: -one.mean_K[k]):
         edge += float(one.mean_K[k])
         cells = round(edge * _CELLS)
-        red, green, blue = colour_of(persons.labels[k], persons.labels)
+        red, green, blue = color_of(persons.labels[k], persons.labels)
         strip.append("█" * (cells - before), style=f"rgb({red},{green},{blue})")
         before = cells
     return strip

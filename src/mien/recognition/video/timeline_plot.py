@@ -14,9 +14,9 @@ import numpy as np
 
 from mien import files
 from mien.errors import MienError, MissingExtra
-from mien.recognition.annotation.palette import colour_of
+from mien.recognition.annotation.palette import color_of
 from mien.recognition.results import VideoFrame
-from mien.recognition.video.people import Floats, Person, Persons
+from mien.recognition.video.people import Floats, People, Person
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ _SETTINGS = {
 }
 
 
-class Chart:
+class TimelinePlot:
     """Gathers frames and draws them when it is closed, whatever ended it; a context manager.
 
     Attributes:
@@ -63,11 +63,11 @@ class Chart:
         _matplotlib()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as why:
-            raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
-        self.persons = Persons(labels)
+        except OSError as error:
+            raise MienError(f"cannot write {self.path}: {error.strerror or error}") from None
+        self.persons = People(labels)
 
-    def __enter__(self) -> Chart:
+    def __enter__(self) -> TimelinePlot:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -76,16 +76,16 @@ class Chart:
             return
         try:
             files.write(self.path, [png(draw(self.persons, self._title))])
-        except OSError as why:
-            raise MienError(f"cannot write {self.path}: {why.strerror or why}") from None
+        except OSError as exc:
+            raise MienError(f"cannot write {self.path}: {exc.strerror or exc}") from None
 
     def write(self, frame: VideoFrame) -> None:
         """Add a frame; times do not fall."""
         self.persons.write(frame)
 
 
-def draw(persons: Persons, title: str = "") -> Figure:
-    """A panel for each person, those seen longest, with one time below all; call `Persons.close` first."""
+def draw(persons: People, title: str = "") -> Figure:
+    """A panel for each person, those seen longest, with one time below all; call `People.close` first."""
     from matplotlib.figure import Figure
 
     shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MOST_PANELS], key=lambda one: one.number)
@@ -118,15 +118,15 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(axes: Axes, persons: Persons, one: Person, order: list[int]) -> None:
+def _panel(axes: Axes, persons: People, one: Person, order: list[int]) -> None:
     """Stacked probabilities, blank where the person was not seen."""
     middle_T, mean_TK = persons.over_time(one)
     wide = persons.bin_seconds
     breaks = np.flatnonzero(np.diff(middle_T) > 1.5 * wide) + 1
     for times, means in zip(np.split(middle_T, breaks), np.split(mean_TK, breaks), strict=True):
         times, means = _closed(times, means, wide)
-        colours = [_colour(persons.labels[k], persons) for k in order]
-        axes.stackplot(times, *(means[:, k] for k in order), colors=colours, linewidth=0.3, edgecolor=_PAPER)
+        colors = [_color(persons.labels[k], persons) for k in order]
+        axes.stackplot(times, *(means[:, k] for k in order), colors=colors, linewidth=0.3, edgecolor=_PAPER)
     axes.text(
         -0.012, 0.60, f"Person {one.number}", transform=axes.transAxes, ha="right", va="center", fontweight="bold"
     )
@@ -161,7 +161,7 @@ def _time_below(axes: Axes, seconds: float) -> None:
     axes.tick_params(axis="x", length=3, color=_FAINT, labelbottom=True, labelsize=8, pad=3)
 
 
-def _heading(figure: Figure, persons: Persons, shown: list[Person], order: list[int], title: str) -> None:
+def _heading(figure: Figure, persons: People, shown: list[Person], order: list[int], title: str) -> None:
     from matplotlib.patches import Patch
 
     high = float(figure.get_figheight())
@@ -173,7 +173,7 @@ def _heading(figure: Figure, persons: Persons, shown: list[Person], order: list[
     figure.text(RIGHT, 1 - 0.27 / high, told, fontsize=8, color=_FAINT, va="center", ha="right")
     if shown:
         names = [persons.labels[k] for k in order]
-        handles: list[Any] = [Patch(color=_colour(name, persons)) for name in names]
+        handles: list[Any] = [Patch(color=_color(name, persons)) for name in names]
         figure.legend(
             handles, names, loc="center left", bbox_to_anchor=(LEFT, 1 - 0.54 / high), ncols=len(names),
             frameon=False, fontsize=8.5, handlelength=1.0, handleheight=1.0, columnspacing=1.5, handletextpad=0.5,
@@ -181,8 +181,8 @@ def _heading(figure: Figure, persons: Persons, shown: list[Person], order: list[
         )  # fmt: skip
 
 
-def _colour(label: str, persons: Persons) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour_of(label, persons.labels))
+def _color(label: str, persons: People) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color_of(label, persons.labels))
 
 
 def _seconds(seconds: float) -> str:

@@ -42,8 +42,10 @@ class Track:
 
     def at(self, time: float) -> Box:
         """Where the face is expected: moved on at its speed, for at most `GAP` seconds."""
-        ahead = min(max(time - self.seen, 0.0), GAP)
-        return replace(self.box, left=self.box.left + self.speed[0] * ahead, top=self.box.top + self.speed[1] * ahead)
+        prefetch = min(max(time - self.seen, 0.0), GAP)
+        return replace(
+            self.box, left=self.box.left + self.speed[0] * prefetch, top=self.box.top + self.speed[1] * prefetch
+        )
 
     def met(self, box: Box, time: float) -> Track:
         """This person seen again in `box`; the speed is the mean of what it was and of the last step."""

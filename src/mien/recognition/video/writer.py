@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from mien.errors import VideoError
-from mien.recognition.prefetch import Behind
-from mien.recognition.video.audio import Sound, refuse_same
-from mien.recognition.video.reader import Picture, pyav
+from mien.recognition.prefetch import BackgroundWorker
+from mien.recognition.video.audio import Sound, check_different
+from mien.recognition.video.reader import Pixels, pyav
 from mien.threads import threads
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ QUALITY = {"crf": "20", "preset": "veryfast"}
 TICKS = 90_000  # to a second; all usual frame rates are whole numbers of them
 
 
-class Film:
+class VideoWriter:
     """A video that is being written; a context manager.
 
     It takes its name when it is closed. Whatever ended it, the frames written until then make a whole file; without a
@@ -53,7 +53,7 @@ class Film:
         pyav()
         self._sound_of = None if sound_of is None else Path(sound_of)
         if self._sound_of is not None:
-            refuse_same(self._sound_of, self.path)
+            check_different(self._sound_of, self.path)
         self._rate = Fraction(rate).limit_denominator(1001)
         self._part = self.path.with_name(f".{os.getpid()}-{self.path.name}")
         self._out: OutputContainer | None = None
@@ -65,19 +65,19 @@ class Film:
                 self._part.touch()
             finally:
                 self._part.unlink(missing_ok=True)
-        except OSError as why:
-            raise VideoError(f"cannot write {self.path}: {why.strerror or why}") from None
+        except OSError as error:
+            raise VideoError(f"cannot write {self.path}: {error.strerror or error}") from None
         self._last, self._end = -1, 0.0
-        self._behind = Behind()
+        self._behind = BackgroundWorker()
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> VideoWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def write(
-        self, picture_HW3: Picture, time: float, lasts: float, draw: Callable[[Picture], Picture] | None = None
+        self, image_HW3: Pixels, time: float, lasts: float, draw: Callable[[Pixels], Pixels] | None = None
     ) -> None:
         """Add a frame that is shown at `time` for `lasts` seconds; times rise. It is drawn and encoded in a thread.
 
@@ -90,9 +90,7 @@ class Film:
         Raises:
             VideoError: the disk is full, or the encoder refuses: this picture, or one before it.
         """
-        self._behind.do(
-            lambda: self._told(lambda: self._write(draw(picture_HW3) if draw else picture_HW3, time, lasts))
-        )
+        self._behind.do(lambda: self._told(lambda: self._write(draw(image_HW3) if draw else image_HW3, time, lasts)))
 
     def close(self) -> None:
         """Finish the file; what was written is kept. Closing twice is closing once."""
@@ -101,16 +99,16 @@ class Film:
     def _told(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except (pyav().error.FFmpegError, OSError, ValueError) as why:
-            raise VideoError(f"cannot write {self.path}: {getattr(why, 'strerror', None) or why}") from None
+        except (pyav().error.FFmpegError, OSError, ValueError) as error:
+            raise VideoError(f"cannot write {self.path}: {getattr(error, 'strerror', None) or error}") from None
 
-    def _write(self, picture_HW3: Picture, time: float, lasts: float) -> None:
+    def _write(self, image_HW3: Pixels, time: float, lasts: float) -> None:
         if self._out is None:
-            self._begin(picture_HW3)
+            self._begin(image_HW3)
         assert self._out is not None
-        if picture_HW3.shape[:2] != self._size:
-            picture_HW3 = np.asarray(cv2.resize(picture_HW3, self._size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-        even_HW3 = np.ascontiguousarray(picture_HW3[: self._height, : self._width])
+        if image_HW3.shape[:2] != self._size:
+            image_HW3 = np.asarray(cv2.resize(image_HW3, self._size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        even_HW3 = np.ascontiguousarray(image_HW3[: self._height, : self._width])
         frame = pyav().VideoFrame.from_ndarray(even_HW3, format="bgr24")
         frame.pts = self._last = max(round(time * TICKS), self._last + 1)
         frame.time_base, frame.duration = Fraction(1, TICKS), max(1, round(lasts * TICKS))
@@ -132,9 +130,9 @@ class Film:
         finally:
             self._part.unlink(missing_ok=True)
 
-    def _begin(self, picture_HW3: Picture) -> None:
+    def _begin(self, image_HW3: Pixels) -> None:
         """Open the file, now that the size is known."""
-        self._size = picture_HW3.shape[:2]
+        self._size = image_HW3.shape[:2]
         self._height, self._width = (max(2, side // 2 * 2) for side in self._size)
         out = pyav().open(f"file:{self._part.absolute()}", "w", format=KINDS[self.path.suffix.lower()])
         with ExitStack() as unless_whole:

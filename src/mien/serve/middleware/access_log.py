@@ -10,7 +10,7 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.metrics import Meters
+from mien.serve.metrics import ServiceMetrics
 
 LOG = logging.getLogger("mien.serve")
 _ID = "X-Request-ID"
@@ -20,8 +20,8 @@ _METHODS = ("GET", "HEAD", "POST", "OPTIONS")  # any other counts as one, so tha
 class AccessLog:
     """Gives each request its id, and tells how it went."""
 
-    def __init__(self, app: ASGIApp, meters: Meters) -> None:
-        self._app, self._meters = app, meters
+    def __init__(self, app: ASGIApp, service_metrics: ServiceMetrics) -> None:
+        self._app, self._meters = app, service_metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

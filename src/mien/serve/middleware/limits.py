@@ -46,11 +46,11 @@ class Limits:
 
         try:
             async with due:
-                body.refuse_told(Headers(scope=scope).get("content-length"))
+                body.check_length(Headers(scope=scope).get("content-length"))
                 await self._app(scope, body.receive, watched)
-        except Problem as why:  # raised where no route could
+        except Problem as error:  # raised where no route could
             if not started:
-                await why.response()(scope, receive, send)
+                await error.response()(scope, receive, send)
         except TimeoutError:
             if not started:  # else it is a client that hardly reads its answer: uvicorn closes the connection
                 await _overdue(seconds).response()(scope, receive, send)
@@ -69,7 +69,7 @@ class _Body:
         self._bytes = 0
         self._ended = False
 
-    def refuse_told(self, length: str | None) -> None:
+    def check_length(self, length: str | None) -> None:
         """Refuse a body that says itself that it is too large."""
         if length is not None and length.isdigit() and int(length) > self._most:
             raise too_large(self._most)

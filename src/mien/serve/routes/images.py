@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from mien.detection.detectors import THRESHOLD
-from mien.errors import PictureError
+from mien.errors import ImageError
 from mien.recognition.results import Analysis
 from mien.serve import schema
 from mien.serve.errors import busy, problems
-from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
+from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, chosen
 from mien.serve.state import Service
 from mien.serve.uploads import Upload, read_uploads, takes
 
@@ -23,7 +23,7 @@ router = APIRouter()
 @router.post(
     "/v1/analyze",
     responses={200: {"model": schema.ResultsShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
-    dependencies=[Depends(refuse_unknown)],
+    dependencies=[Depends(check_known_options)],
     openapi_extra=takes("files", True, "application/octet-stream", "image/*"),
 )
 async def analyze(
@@ -45,13 +45,13 @@ async def analyze(
     async def read(upload: Upload) -> Analysis:
         try:
             told = await service.batcher.analyze(reader, upload.data, upload.name)
-        except PictureError as why:
-            service.meters.pictures.labels("unreadable").inc()
+        except ImageError as error:
+            service.service_metrics.images.labels("unreadable").inc()
             if len(uploads) == 1:
                 raise
-            return reader.pipeline.unreadable(upload.name, str(why)).analysis
-        service.meters.pictures.labels("read").inc()
-        service.meters.faces.inc(len(told.faces))
+            return reader.pipeline.unreadable(upload.name, str(error)).analysis
+        service.service_metrics.images.labels("read").inc()
+        service.service_metrics.faces.inc(len(told.faces))
         return told
 
     with service.batcher.places(len(uploads)):
@@ -97,4 +97,4 @@ async def readyz(request: Request) -> JSONResponse:
 async def metrics(request: Request) -> Response:
     """Counts for Prometheus."""
     service: Service = request.app.state.service
-    return Response(service.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.service_metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

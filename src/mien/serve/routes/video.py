@@ -14,10 +14,10 @@ from mien.detection.detectors import THRESHOLD
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import SMOOTH
 from mien.recognition.video.analyze import watch
-from mien.recognition.video.reader import Clip
+from mien.recognition.video.reader import VideoReader
 from mien.serve import schema
 from mien.serve.errors import Problem, busy, problems
-from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, chosen, refuse_unknown
+from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, chosen
 from mien.serve.state import Service
 from mien.serve.uploads import Upload, read_uploads, takes
 
@@ -31,7 +31,7 @@ router = APIRouter()
 @router.post(
     "/v1/video",
     responses={200: {"model": schema.VideoShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
-    dependencies=[Depends(refuse_unknown)],
+    dependencies=[Depends(check_known_options)],
     openapi_extra=takes("file", False, "application/octet-stream", "video/*"),
 )
 async def video(
@@ -72,7 +72,7 @@ def _read(
     frames, end = [], 0.0
     if stop.is_set():
         return {}
-    with Clip(upload.name or "the video", upload.data, max_pixels=PIXELS, stop=stop) as clip:
+    with VideoReader(upload.name or "the video", upload.data, max_pixels=PIXELS, stop=stop) as clip:
         if clip.seconds is not None and clip.seconds > seconds:
             raise _too_long(seconds)
         with closing(watch(reader.pipeline, clip, every=every, smooth=smooth)) as told:

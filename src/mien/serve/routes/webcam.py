@@ -17,9 +17,9 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from mien.errors import MienError
-from mien.imaging.load import read_picture
+from mien.imaging.load import read_image
 from mien.recognition.results import Analysis
-from mien.recognition.video.stream import Glance, Watcher
+from mien.recognition.video.stream import FaceStream, FrameFaces
 from mien.serve.errors import BUSY, as_problem
 from mien.serve.middleware.security import bearer, is_token
 from mien.serve.state import Service
@@ -45,14 +45,14 @@ async def stream(socket: WebSocket) -> None:
             await socket.close(FULL, "as many webcams as this service takes are being watched; try again later")
             return
         service.streams += 1
-        service.meters.streams.set(service.streams)
+        service.service_metrics.streams.set(service.streams)
         try:
             model = service.photos.model
             await socket.send_json({"ready": True, "model": model.card.name, "labels": list(model.labels.names)})
             await _Stream(socket, service).run()
         finally:
             service.streams -= 1
-            service.meters.streams.set(service.streams)
+            service.service_metrics.streams.set(service.streams)
 
 
 async def _knocked(socket: WebSocket, service: Service) -> bool:
@@ -83,7 +83,7 @@ class _Stream:
 
     def __init__(self, socket: WebSocket, service: Service) -> None:
         self._socket, self._service = socket, service
-        self._watcher = Watcher(service.photos.pipeline)
+        self._watcher = FaceStream(service.photos.pipeline)
         self._newest: tuple[int, bytes, float] | None = None
         self._skipped = 0
         self._came = asyncio.Event()
@@ -117,7 +117,7 @@ class _Stream:
                 return
             if self._newest is not None:
                 self._skipped += 1
-                self._service.meters.frames.labels("skipped").inc()
+                self._service.service_metrics.frames.labels("skipped").inc()
             self._newest = (struct.unpack_from(">I", data)[0], data[4:], time.monotonic())
             self._came.set()
 
@@ -132,10 +132,10 @@ class _Stream:
             try:
                 told: dict[str, Any] = {"analysis": (await self._read(data, at)).to_dict()}
                 outcome = "read"
-            except MienError as why:
-                problem = as_problem(why)
+            except MienError as error:
+                problem = as_problem(error)
                 told, outcome = problem.to_dict(), "busy" if problem.status == BUSY else "unreadable"
-            self._service.meters.frames.labels(outcome).inc()
+            self._service.service_metrics.frames.labels(outcome).inc()
             with suppress(WebSocketDisconnect, RuntimeError):  # it left while its frame was read
                 await self._socket.send_json({"frame": number, "skipped": skipped, **told})
 
@@ -143,15 +143,15 @@ class _Stream:
         watcher, batcher = self._watcher, self._service.batcher
         size = [0, 0]
 
-        def look() -> Glance:
-            picture_HW3 = read_picture(data, max_pixels=PIXELS, name="the frame")
-            size[:] = picture_HW3.shape[:2]
-            return watcher.look(picture_HW3, at)
+        def look() -> FrameFaces:
+            image_HW3 = read_image(data, max_pixels=PIXELS, name="the frame")
+            size[:] = image_HW3.shape[:2]
+            return watcher.look(image_HW3, at)
 
         with batcher.places(1):
             glance = await batcher.see(look, data)
             faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.pipeline.tta))
-        self._service.meters.faces.inc(len(faces))
+        self._service.service_metrics.faces.inc(len(faces))
         high, wide = size
         pipeline = watcher.pipeline
         return Analysis("", wide, high, faces, pipeline.model_name, pipeline.detector.name)

@@ -27,7 +27,7 @@ from mien import files
 from mien.data.dataset import SIDE, TRAIN, VAL, Dataset, Split
 from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
-from mien.evaluation.protocols import judge_model
+from mien.evaluation.protocols import evaluate_model
 from mien.evaluation.statistics import calibration, metrics
 from mien.imaging.crop import MEASURED
 from mien.labels import same_classes
@@ -43,7 +43,7 @@ from mien.train.models import build_model
 from mien.train.models.base import FaceNet
 from mien.train.recipe import Recipe
 from mien.train.runs.weights import Weights, find_weights
-from mien.train.targets.schemes import judged, lesson
+from mien.train.targets.schemes import judged, training_targets
 
 PARITY = 1e-4  # how far a probability may lie from torch's
 LOSS = 0.2  # points of accuracy that a smaller file must not lose
@@ -115,9 +115,9 @@ def _built(
 ) -> tuple[bytes, Card]:
     """Return the content of the graph's file and the card with all that is measured on it; raises as `export`."""
     recipe = weights.recipe
-    net = build_model(recipe["model"], len(weights.labels))
-    weights.put_into(net, weights.labels)
-    reader = Reader(net, recipe["mean"], recipe["std"])
+    network = build_model(recipe["model"], len(weights.labels))
+    weights.put_into(network, weights.labels)
+    reader = Reader(network, recipe["mean"], recipe["std"])
     draft = _draft(name, storage, weights, reader, dataset, truth)
     plain = graph_of(reader, truth.labels.names)
     stored = _stored(plain, storage, dataset)
@@ -130,13 +130,13 @@ def _built(
         plain = shifted
         probs_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
     if stored is not plain:
-        _refuse_loss(_opened(as_bytes(plain), draft), probs_NK, truth[VAL])
+        _check_loss(_opened(as_bytes(plain), draft), probs_NK, truth[VAL])
     fitted = _calibrated(probs_NK, truth[VAL])
     draft = replace(draft, calibration=fitted)
     content = as_bytes(with_temperature(stored, fitted.temperature))
     model = _opened(content, draft)
     exact = model if stored is plain else _opened(as_bytes(with_temperature(plain, fitted.temperature)), draft)
-    parity = _parity(net, exact, model, truth[VAL].pixels_NHW)
+    parity = _parity(network, exact, model, truth[VAL].pixels_NHW)
     return content, replace(model.card, parity=parity, scores=_scores(model, dataset))
 
 
@@ -163,10 +163,10 @@ def _truth(weights: Weights, dataset: Dataset) -> Dataset:
 def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
     """The card of the net that lies in `folder`, if any; `RunError` where that is another net than `weights`."""
     try:
-        _refuse_unwritable(folder)  # before the work, not after it
+        _check_writable(folder)  # before the work, not after it
         there = [file.name for file in (folder / GRAPH, folder / CARD) if file.exists()]
-    except OSError as why:
-        raise _unwritable(folder, why) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     if not there:
         return None
     before = None
@@ -190,7 +190,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         labels=truth.labels,
         sha256=64 * "0",
         side=SIDE,
-        parameters=sum(p.numel() for p in reader.net.parameters()),
+        parameters=sum(p.numel() for p in reader.model.parameters()),
         flops=int(counter.get_total_flops()),
         storage=storage,
         parity=0.0,
@@ -200,7 +200,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         # `truth`: by what the run was judged, and the net is.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
-            **{key: data[key] for key in ("doubts",) if key in data},
+            **{key: data[key] for key in ("label_noise",) if key in data},
             "known_as": dataset.known_as,
             "scheme": recipe["scheme"],
             "truth": RATERS if truth.name == NAME else OWN_LABELS,
@@ -240,27 +240,27 @@ def _is_strength(value: float | str) -> bool:
 
 
 def _frequencies(
-    strength: float | str, weights: Weights, dataset: Dataset, told_NK: NDArray[np.float32], val: Split
+    strength: float | str, weights: Weights, dataset: Dataset, probs_NK: NDArray[np.float32], val: Split
 ) -> ClassFrequencies:
-    """The class frequencies of the model to be exported, whose unshifted graph gives `told_NK` on validation.
+    """The class frequencies of the model to be exported, whose unshifted graph gives `probs_NK` on validation.
 
     Checkpoints that lack the class frequencies of training get those of all faces that their label scheme learns from.
     """
     recipe, known = weights.recipe, weights.about.get("class_frequencies")
     if known is None:
-        targets = lesson(dataset, recipe["scheme"], recipe["label_set"], recipe["mix"]).target_NK
+        targets = training_targets(dataset, recipe["scheme"], recipe["label_set"], recipe["mix"]).target_NK
         known = class_frequencies(targets).tolist()
-    chosen = _best_strength(told_NK, val.labels_N, known) if isinstance(strength, str) else strength
+    chosen = _best_strength(probs_NK, val.labels_N, known) if isinstance(strength, str) else strength
     trained = sum(recipe[field] for field in ("logit_adjustment", "class_weights", "balanced_sampling"))
     return ClassFrequencies.of(known, trained, chosen)
 
 
-def _best_strength(told_NK: NDArray[np.float32], labels_N: NDArray[np.int64], training: Sequence[float]) -> float:
+def _best_strength(probs_NK: NDArray[np.float32], labels_N: NDArray[np.int64], training: Sequence[float]) -> float:
     """The strength of `STRENGTHS` with the best macro-F1, the smallest of equals."""
 
     def score(strength: float) -> float:
-        predicted_N = adjusted(told_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
-        return metrics.macro_f1(metrics.confusion(labels_N, predicted_N, len(training)))
+        predicted_N = adjusted(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
+        return metrics.macro_f1(metrics.confusion_matrix(labels_N, predicted_N, len(training)))
 
     return max(STRENGTHS, key=score)  # the first of equals
 
@@ -271,22 +271,22 @@ def _shift(frequencies: ClassFrequencies) -> NDArray[np.float32]:
     return shift_K
 
 
-def _calibrated(told_NK: NDArray[np.float32], val: Split) -> Calibration:
-    """The temperature that validation wants for a graph whose own is 1 and which says `told_NK`."""
-    log_p_NK = calibration.log_of(told_NK)
+def _calibrated(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
+    """The temperature that validation wants for a graph whose own is 1 and which says `probs_NK`."""
+    log_p_NK = calibration.log_of(probs_NK)
     return Calibration(
         temperature=float(np.float32(calibration.fit_temperature(log_p_NK, val.labels_N))),  # as the graph has it
         split=VAL,
         n=len(val),
-        ece_before=metrics.ece(told_NK, val.labels_N),
+        ece_before=metrics.ece(probs_NK, val.labels_N),
         ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N),
-        balanced_ece_before=metrics.balanced_ece(told_NK, val.labels_N),
+        balanced_ece_before=metrics.balanced_ece(probs_NK, val.labels_N),
         balanced_ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N, error=metrics.balanced_ece),
     )
 
 
-def _parity(net: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.uint8]) -> float:
-    """The largest difference of a probability between `model` and `net`, fed and normalised as in training.
+def _parity(network: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.uint8]) -> float:
+    """The largest difference of a probability between `network` and `model`, fed and normalised as in training.
 
     Raises:
         RunError: `exact`, the float32 graph, differs by more than `PARITY`, or by what is no number.
@@ -298,7 +298,7 @@ def _parity(net: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.uint
     numbers = Recipe(**{k: exact.card.recipe[k] for k in ("name", "model", "mean", "std")})
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(held_NHW).unsqueeze(1), BATCH)
-        log_p_NK = torch.cat([net(normalise(part.float(), numbers)) for part in parts])
+        log_p_NK = torch.cat([network(normalise(part.float(), numbers)) for part in parts])
         if exact.card.class_frequencies is not None:
             log_p_NK = log_p_NK + torch.from_numpy(_shift(exact.card.class_frequencies))
         said_NK = torch.softmax(log_p_NK / exact.card.calibration.temperature, dim=1).numpy()
@@ -318,9 +318,9 @@ def _furthest(model: Model, faces_NHW: NDArray[np.uint8], said_NK: NDArray[np.fl
     return max(float(np.abs(p_NK - said_NK[: len(p_NK)]).max()) for p_NK in told)
 
 
-def _refuse_loss(exact: Model, told_NK: NDArray[np.float32], val: Split) -> None:
+def _check_loss(exact: Model, probs_NK: NDArray[np.float32], val: Split) -> None:
     """`RunError` where what a smaller file says is `LOSS` points of accuracy or more below `exact` on validation."""
-    right = [metrics.accuracy(val.labels_N, p.argmax(1)) for p in (exact.probabilities(val.pixels_NHW), told_NK)]
+    right = [metrics.accuracy(val.labels_N, p.argmax(1)) for p in (exact.probabilities(val.pixels_NHW), probs_NK)]
     lost, card = 100 * (right[0] - right[1]), exact.card
     if lost >= LOSS:
         raise RunError(
@@ -331,7 +331,7 @@ def _refuse_loss(exact: Model, told_NK: NDArray[np.float32], val: Split) -> None
 
 def _scores(model: Model, dataset: Dataset) -> tuple[Score, ...]:
     """What the net is worth on validation, in every way that the data allows."""
-    judgements = [judge_model(model, dataset, VAL, tta=tta)[1] for tta in TTAS]
+    judgements = [evaluate_model(model, dataset, VAL, tta=tta)[1] for tta in TTAS]
     return tuple(score for found in judgements if found for score in found.scores())
 
 
@@ -347,11 +347,11 @@ def _write(folder: Path, content: bytes, card: Card) -> None:
                 os.replace(aside / name, folder / name)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-    except OSError as why:
-        raise _unwritable(folder, why) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
 
 
-def _refuse_unwritable(folder: Path) -> None:
+def _check_writable(folder: Path) -> None:
     """`OSError` where `folder` is a file, or neither it nor the folder that it would be made in can be written."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     code = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
@@ -359,9 +359,9 @@ def _refuse_unwritable(folder: Path) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def _unwritable(folder: Path, why: OSError) -> RunError:
+def _unwritable(folder: Path, error: OSError) -> RunError:
     return RunError(
-        f"cannot write into {folder}: {why.strerror or why}; what was there is kept. Mend that (free some space, say), "
+        f"cannot write into {folder}: {error.strerror or error}; what was there is kept. Mend that (free some space, say), "
         "or choose another --out"
     )
 

@@ -43,18 +43,18 @@ EXPORTER = "torch.onnx._internal.exporter._registration"  # whose log speaks of 
 
 
 class Reader(nn.Module):
-    """`net` between pixels and probabilities, in evaluation mode: what a graph is made from."""
+    """`model` between pixels and probabilities, in evaluation mode: what a graph is made from."""
 
-    def __init__(self, net: FaceNet, mean: float, std: float) -> None:
+    def __init__(self, model: FaceNet, mean: float, std: float) -> None:
         super().__init__()
-        self.net = net
+        self.model = model
         self.scale, self.shift = 1 / (255 * std), mean / std
         self.eval()
 
     def forward(self, faces_NHW: Tensor) -> tuple[Tensor, Tensor]:
         """Faces uint8 [N,48,48] -> probabilities [N,K], maps [N,C,h,w]."""
-        maps_NCHW = self.net.maps(faces_NHW.unsqueeze(1).float() * self.scale - self.shift)
-        logits_NK = self.net.logits(maps_NCHW).float()
+        maps_NCHW = self.model.maps(faces_NHW.unsqueeze(1).float() * self.scale - self.shift)
+        logits_NK = self.model.logits(maps_NCHW).float()
         return torch.softmax(logits_NK, dim=1), maps_NCHW.float()
 
 
@@ -66,7 +66,7 @@ class _WithState(nn.Module):
 
     def __init__(self, reader: Reader) -> None:
         super().__init__()
-        self.parts = (reader, [STATE + name for name in reader.net.state_dict()])  # in a tuple it is no submodule
+        self.parts = (reader, [STATE + name for name in reader.model.state_dict()])  # in a tuple it is no submodule
 
     def forward(self, faces_NHW: Tensor, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
         reader, names = self.parts
@@ -80,7 +80,7 @@ def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
     Raises:
         RunError: the net does something that ONNX has no word for.
     """
-    example, state = torch.zeros((2, SIDE, SIDE), dtype=torch.uint8), reader.net.state_dict()
+    example, state = torch.zeros((2, SIDE, SIDE), dtype=torch.uint8), reader.model.state_dict()
     try:
         with _quietly(), torch.no_grad():
             program = torch.onnx.export(
@@ -93,16 +93,16 @@ def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
                 dynamic_shapes=({0: torch.export.Dim("N")}, [None] * len(state)),
                 opset_version=OPSET,
             )
-    except Exception as why:  # the exporter's own errors share no base, and print pages
+    except Exception as error:  # the exporter's own errors share no base, and print pages
         raise RunError(
-            f"{type(reader.net).__name__} cannot be written as ONNX: {str(why).strip().splitlines()[0]}"
+            f"{type(reader.model).__name__} cannot be written as ONNX: {str(error).strip().splitlines()[0]}"
         ) from None
     assert program is not None, "with dynamo=True there is one"
     model = program.model_proto
     _forget(model)
     unused = _fill(model, state)
     notes = {"mien.format": FORMAT, "mien.labels": json.dumps(list(labels)), UNUSED: json.dumps(unused)}
-    weights_KC = class_weights(reader.net)
+    weights_KC = class_weights(reader.model)
     if weights_KC is not None:
         notes["mien.class_weights"] = base64.b64encode(weights_KC.astype("<f4").tobytes()).decode()
     helper.set_model_props(model, notes)
@@ -130,11 +130,11 @@ def _fill(model: ModelProto, state: Mapping[str, Tensor]) -> dict[str, Any]:
     return unused
 
 
-def class_weights(net: FaceNet) -> NDArray[np.float32] | None:
+def class_weights(model: FaceNet) -> NDArray[np.float32] | None:
     """What each map adds to each class's logit, float32 [K,C]; None where maps and logits are not so related."""
-    if not net.pooled:
+    if not model.pooled:
         return None
-    weight = net.head.weight
+    weight = model.head.weight
     assert isinstance(weight, Tensor), "the head of a pooled net is a Linear or a 1x1 Conv2d"
     weights_KC: NDArray[np.float32] = weight.detach().float().cpu().contiguous().numpy()
     return weights_KC.reshape(len(weights_KC), -1)

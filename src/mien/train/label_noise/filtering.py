@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 
 from mien.data import votes
-from mien.data.audit import copies_of_judged
+from mien.data.audit import copies_of_evaluated
 from mien.data.dataset import TRAIN, Dataset
 from mien.errors import RunError
 from mien.labels import same_classes
-from mien.train.label_noise.scores import find_doubts, most_doubtful
+from mien.train.label_noise.scores import find_label_noise, least_self_confidence
 from mien.train.recipe import Recipe
-from mien.train.targets.schemes import SCHEMES, Lesson
+from mien.train.targets.schemes import SCHEMES, TrainingTargets
 
 
-def pruned(learned: Lesson, recipe: Recipe, dataset: Dataset) -> Lesson:
+def pruned(learned: TrainingTargets, recipe: Recipe, dataset: Dataset) -> TrainingTargets:
     """`learned` without what `recipe` leaves out, and with softer targets where it asks for those.
 
     Args:
@@ -31,8 +31,8 @@ def pruned(learned: Lesson, recipe: Recipe, dataset: Dataset) -> Lesson:
     dropped_N = np.zeros(len(train), bool)
     if recipe.drop_noisy or recipe.soften_noisy:
         dropped_N, target_NK, digest = _by_doubts(learned, recipe)
-    if recipe.drop_twins:
-        dropped_N |= np.isin(train.rows_N, dataset[TRAIN].rows_N[copies_of_judged(dataset)])
+    if recipe.drop_duplicates:
+        dropped_N |= np.isin(train.rows_N, dataset[TRAIN].rows_N[copies_of_evaluated(dataset)])
     if dropped_N.all():
         raise RunError(f"recipe '{recipe.name}' leaves out every training face of {dataset.source}: drop fewer")
     clean_N = ~np.isin(learned.clean.rows_N, train.rows_N[dropped_N])
@@ -42,26 +42,26 @@ def pruned(learned: Lesson, recipe: Recipe, dataset: Dataset) -> Lesson:
         dataset=replace(learned.dataset, splits={**learned.dataset.splits, TRAIN: kept}),
         target_NK=target_NK[torch.from_numpy(~dropped_N)],
         clean=votes.cut(learned.clean, clean_N, learned.clean.labels_N),
-        doubts=digest,
+        label_noise=digest,
     )
 
 
-def _by_doubts(learned: Lesson, recipe: Recipe) -> tuple[NDArray[np.bool_], torch.Tensor, str]:
+def _by_doubts(learned: TrainingTargets, recipe: Recipe) -> tuple[NDArray[np.bool_], torch.Tensor, str]:
     """Which faces are dropped, bool [N]; the targets, softer where asked; and the sum of the doubts gone by."""
-    doubts, data, train = find_doubts(recipe.doubts), learned.dataset, learned.dataset[TRAIN]
-    if not same_classes(doubts.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
+    label_noise, data, train = find_label_noise(recipe.label_noise), learned.dataset, learned.dataset[TRAIN]
+    if not same_classes(label_noise.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
         raise RunError(
-            f"the doubts in {recipe.doubts} are about the labels {', '.join(doubts.labels)} of the data itself, and "
+            f"the doubts in {recipe.label_noise} are about the labels {', '.join(label_noise.labels)} of the data itself, and "
             f"recipe '{recipe.name}' learns {', '.join(data.labels.names)} by the scheme {recipe.scheme}"
         )
-    if doubts.data != data.digest:
-        raise RunError(f"the doubts in {recipe.doubts} are about other data than {data.source}: make them anew")
-    told_NK = doubts.of(train.rows_N)
-    order = most_doubtful(train.labels_N, told_NK)
+    if label_noise.data != data.digest:
+        raise RunError(f"the doubts in {recipe.label_noise} are about other data than {data.source}: make them anew")
+    probs_NK = label_noise.of(train.rows_N)
+    order = least_self_confidence(train.labels_N, probs_NK)
     first = round(recipe.drop_noisy * len(train))
     soft = order[first : first + round(recipe.soften_noisy * len(train))]
     dropped_N = np.zeros(len(train), bool)
     dropped_N[order[:first]] = True
     target_NK = learned.target_NK.clone()
-    target_NK[torch.from_numpy(soft)] = torch.from_numpy(told_NK[soft])
-    return dropped_N, target_NK, doubts.digest
+    target_NK[torch.from_numpy(soft)] = torch.from_numpy(probs_NK[soft])
+    return dropped_N, target_NK, label_noise.digest

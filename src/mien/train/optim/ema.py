@@ -15,10 +15,10 @@ class Average:
     are soon forgotten; it is what TensorFlow's ExponentialMovingAverage does with `num_updates`.
     """
 
-    def __init__(self, net: nn.Module, keep: float) -> None:
-        self.net = copy.deepcopy(net).requires_grad_(False)
+    def __init__(self, model: nn.Module, keep: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
         self._keep = keep
-        self._pairs = list(zip(self.net.state_dict().values(), net.state_dict().values(), strict=True))
+        self._pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
 
     @torch.no_grad()
     def update(self, step: int) -> None:

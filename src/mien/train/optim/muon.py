@@ -22,8 +22,8 @@ class Muon(Optimizer):
     Weights decay beside their gradient (Loshchilov & Hutter 2017): by `weight_decay` times the rate, at each step.
     """
 
-    def __init__(self, net: nn.Module, lr: float, momentum: float, weight_decay: float) -> None:
-        held = list(net.parameters())
+    def __init__(self, model: nn.Module, lr: float, momentum: float, weight_decay: float) -> None:
+        held = list(model.parameters())
         wide = [p for p in held if p.ndim == 4 and p.shape[1] > 1]
         rest = [p for p in held if not any(p is w for w in wide)]
         groups = [{"params": ps, "turned": turned} for ps, turned in ((wide, True), (rest, False)) if ps]
@@ -44,9 +44,9 @@ class Muon(Optimizer):
                 weight.mul_(1 - rate * group["weight_decay"])
                 if group["turned"]:
                     memory.lerp_(weight.grad, 1 - keep)
-                    ahead = weight.grad.lerp(memory, keep).flatten(1)
-                    high, wide = ahead.shape
-                    weight.add_(orthogonal(ahead).view_as(weight), alpha=-rate * max(1.0, high / wide) ** 0.5)
+                    prefetch = weight.grad.lerp(memory, keep).flatten(1)
+                    high, wide = prefetch.shape
+                    weight.add_(orthogonal(prefetch).view_as(weight), alpha=-rate * max(1.0, high / wide) ** 0.5)
                 else:
                     memory.mul_(keep).add_(weight.grad)
                     weight.add_(weight.grad.add(memory, alpha=keep), alpha=-rate)

@@ -23,7 +23,7 @@ def deep_emotion() -> Recipe:
         augment=(Flip(), Affine(degrees=10.0, shift=0.04, scale=0.05, skew=0.05)),
         batch=128,
         epochs=500,
-        optimiser="adam",
+        optimizer="adam",
         lr=0.005,
         weight_decay=0.001,
     )

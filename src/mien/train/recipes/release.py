@@ -23,7 +23,7 @@ def release_base() -> Recipe:
         augment=(Flip(), Affine(degrees=12.0, shift=0.06, scale=0.12), Cutout(holes=1, size=12)),
         batch=256,
         epochs=40,
-        optimiser="muon",
+        optimizer="muon",
         lr=0.03,
         momentum=0.95,
         weight_decay=0.02,
@@ -76,7 +76,7 @@ def release_nano() -> Recipe:
         model="mien_nano",
         augment=(Flip(), Affine(degrees=10.0, shift=0.05, scale=0.1)),
         teacher="base",
-        teach=0.7,
+        teacher_weight=0.7,
         views=24,
         epochs=160,
     )
@@ -85,7 +85,7 @@ def release_nano() -> Recipe:
 @recipe
 def release_base_2() -> Recipe:
     """Second stage of `base`, for `--init base`: 40 more epochs under the first stage as a teacher."""
-    return replace(release_base(), name="release_base_2", teacher="base", teach=0.5, views=20)
+    return replace(release_base(), name="release_base_2", teacher="base", teacher_weight=0.5, views=20)
 
 
 @recipe
@@ -103,7 +103,7 @@ def release_photo_nano() -> Recipe:
         model="mien_nano",
         augment=(Flip(), Affine(degrees=10.0, shift=0.08, scale=0.2), Light(), Blur(p=0.2), Jpeg(p=0.3)),
         teacher="photo",
-        teach=0.9,
+        teacher_weight=0.9,
         views=24,
         logit_adjustment=0.5,
         epochs=120,
@@ -122,7 +122,7 @@ def release_photo_2() -> Recipe:
         release_photo(),
         name="release_photo_2",
         teacher="photo+base",
-        teach=0.5,
+        teacher_weight=0.5,
         views=6,
         logit_adjustment=0.5,
         epochs=12,

@@ -23,9 +23,9 @@ from torch.optim import Optimizer
 
 from mien import files
 from mien.errors import RunError
-from mien.train.optim.ema import Average
-from mien.train.runs.format import converted, refuse_newer
 from mien.train.best_epoch import chosen_epoch
+from mien.train.optim.ema import Average
+from mien.train.runs.format import check_format, converted
 
 FORMAT = "mien checkpoint 2"
 Tensors = Mapping[str, Tensor]
@@ -44,8 +44,8 @@ class Checkpoint:
         state: the record of the run (`run_format`), with `history`, the figures and the precision of the epochs done.
     """
 
-    net: Tensors
-    optimiser: Tensors
+    model: Tensors
+    optimizer: Tensors
     average: Tensors
     selected: Tensors
     told: Tensors
@@ -54,16 +54,16 @@ class Checkpoint:
     @property
     def judged(self) -> Tensors:
         """The weights that the run is judged by."""
-        return self.selected or self.average or self.net
+        return self.selected or self.average or self.model
 
 
-PARTS = ("net", "optimiser", "average", "selected", "told")
+PARTS = ("model", "optimizer", "average", "selected", "told")
 
 
 def after_epoch(
     kept: Checkpoint | None,
-    net: nn.Module,
-    optimiser: Optimizer,
+    model: nn.Module,
+    optimizer: Optimizer,
     average: Average | None,
     told: Mapping[str, NDArray[np.float32]],
     state: Mapping[str, Any],
@@ -73,14 +73,14 @@ def after_epoch(
     better = kept is None or chosen_epoch(history, select) == len(history)
     memory = {
         f"{number}.{what}": tensor
-        for number, entry in optimiser.state_dict()["state"].items()
+        for number, entry in optimizer.state_dict()["state"].items()
         for what, tensor in entry.items()
         if isinstance(tensor, Tensor)
     }
     return Checkpoint(
-        net=_copied(net.state_dict()),
-        optimiser=_copied(memory),
-        average=_copied(average.net.state_dict()) if average else {},
+        model=_copied(model.state_dict()),
+        optimizer=_copied(memory),
+        average=_copied(average.model.state_dict()) if average else {},
         selected={} if kept is None or better else kept.judged,
         told=kept.told if kept and not better else {s: torch.from_numpy(p_NK) for s, p_NK in told.items()},
         state={**state, "history": list(history)},
@@ -92,29 +92,29 @@ def _copied(tensors: Tensors) -> Tensors:
     return {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
-def restore(checkpoint: Checkpoint, net: nn.Module, optimiser: Optimizer, average: Average | None) -> None:
+def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, average: Average | None) -> None:
     """Put weights and memory back where they came from.
 
     Raises:
         RunError: they do not fit.
     """
-    whole = optimiser.state_dict()
+    whole = optimizer.state_dict()
     whole["state"] = {}
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
-        for key, tensor in checkpoint.optimiser.items():
+        for key, tensor in checkpoint.optimizer.items():
             number, _, what = key.partition(".")
             parameter = parameters[int(number)]
             if tensor.shape == parameter.shape:  # Adam also counts its steps, in a tensor of no dimension
                 # In the memory order of its parameter, channels last, or every later step would be slower.
                 tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
             whole["state"].setdefault(int(number), {})[what] = tensor
-        net.load_state_dict(dict(checkpoint.net))
+        model.load_state_dict(dict(checkpoint.model))
         if average:
-            average.net.load_state_dict(dict(checkpoint.average))
-        optimiser.load_state_dict(whole)
-    except (RuntimeError, ValueError, IndexError) as why:
-        raise RunError(f"the checkpoint's weights do not fit the net: {why}") from None
+            average.model.load_state_dict(dict(checkpoint.average))
+        optimizer.load_state_dict(whole)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise RunError(f"the checkpoint's weights do not fit the net: {error}") from None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -131,8 +131,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             os.replace(path, before(path))
         os.replace(following, path)
         _sync(path.parent)
-    except OSError as why:
-        raise _not_written(path, why) from None
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
 def _sync(folder: Path) -> None:
@@ -182,11 +182,11 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
         with safe_open(path, framework="pt", device="cpu") as file:
             about = file.metadata() or {}
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  no iterator there
-    except (OSError, SafetensorError) as why:
-        raise RunError(f"{path} is damaged, or no safetensors file ({why})") from None
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{path} is damaged, or no safetensors file ({error})") from None
     form = about.get("format", "nothing")
     for known in formats:
-        refuse_newer(path, form, known)
+        check_format(path, form, known)
     if form not in formats and form.startswith("mien "):
         raise RunError(f"{path} is a {form} of another version of mien, and this one reads {' or '.join(formats)}")
     if form not in formats:
@@ -214,12 +214,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         files.write(path, [content])
-    except OSError as why:
-        raise _not_written(path, why) from None
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
-def _not_written(path: Path, why: OSError) -> RunError:
+def _not_written(path: Path, error: OSError) -> RunError:
     return RunError(
-        f"cannot write {path}: {why.strerror or why}; what was there before is kept. "
+        f"cannot write {path}: {error.strerror or error}; what was there before is kept. "
         "Mend that (free some space, say); the same command then goes on (mien train: with --resume)"
     )

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from mien.data.dataset import TEST, VAL
 from mien.errors import RunError
 from mien.labels import same_classes
-from mien.train.runs.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
-from mien.train.recipe import Recipe
-from mien.train.runs.format import FORMAT, NewerRunError, converted
-from mien.train.targets.schemes import Lesson
 from mien.train.best_epoch import chosen_epoch, is_over
+from mien.train.recipe import Recipe
+from mien.train.runs.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
+from mien.train.runs.format import FORMAT, NewerRunError, converted
+from mien.train.targets.schemes import TrainingTargets
 
 Metrics = Mapping[str, Any]  # name -> number; `precision` alone is text
 OWN_FILES = (".checkpoint", ".metrics", ".predictions", ".recipe", ".machine")
@@ -61,8 +61,8 @@ class Run:
             return ()
         try:
             epochs = tuple(json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
-        except (OSError, ValueError) as why:
-            raise _damaged(file, why) from None
+        except (OSError, ValueError) as error:
+            raise _damaged(file, error) from None
         if not all(isinstance(epoch, dict) and "seconds" in epoch for epoch in epochs):
             raise _damaged(file, "a line that is no epoch's figures")
         return tuple(self._record(history=epochs)["history"]) if self._recorded else epochs
@@ -84,7 +84,7 @@ class Run:
         return whole and all((self.folder / name).exists() for name in ("machine.json", *told))
 
     @property
-    def judged_epoch(self) -> int:
+    def selected_epoch(self) -> int:
         """The epoch, counted from 1, whose weights and predictions are kept; 0 before the first."""
         return chosen_epoch(self.history, self.identity["recipe"]["select"])
 
@@ -93,7 +93,7 @@ class Run:
         """The identity of the weights that a run with a checkpoint began from; it needs them no more."""
         return self.identity.get("init") if self._recorded and self._checkpoints() else None
 
-    def refuse_another(self, identity: Mapping[str, Any], resume: bool = True) -> None:
+    def check_same(self, identity: Mapping[str, Any], resume: bool = True) -> None:
         """`RunError` where the folder holds a run of something else, or any run and `resume` is false."""
         if self._recorded:
             differ = differences(self.identity, identity)
@@ -122,8 +122,8 @@ class Run:
             raise RunError(
                 f"another process is training the run in {self.folder}; wait for it, stop it, or choose another --out"
             ) from None
-        except OSError as why:
-            raise RunError(f"cannot write into the run's folder {self.folder}: {why.strerror or why}") from None
+        except OSError as error:
+            raise RunError(f"cannot write into the run's folder {self.folder}: {error.strerror or error}") from None
         try:
             for left in self.folder.glob(".*-*.part"):  # by a process that was killed while it wrote
                 if left.name.startswith(OWN_FILES):
@@ -146,8 +146,8 @@ class Run:
             return load_checkpoint(there[0])
         except NewerRunError:
             raise  # it is whole: to delete it would lose its epochs
-        except RunError as why:
-            raise RunError(f"{why}. {_way_out(there, 'Move it away, or train in another --out')}") from None
+        except RunError as error:
+            raise RunError(f"{error}. {_way_out(there, 'Move it away, or train in another --out')}") from None
 
     def _record(self, **more: object) -> dict[str, Any]:
         """Read `recipe.json`, which states the format of all text files in the folder, and convert it and `more`."""
@@ -162,8 +162,8 @@ class Run:
         """Whether a run began here; asked before all else, so it is what meets a folder that may not be entered."""
         try:
             return (self.folder / "recipe.json").exists()
-        except OSError as why:
-            raise RunError(f"cannot read the run's folder {self.folder}: {why.strerror or why}") from None
+        except OSError as error:
+            raise RunError(f"cannot read the run's folder {self.folder}: {error.strerror or error}") from None
 
     def _checkpoints(self) -> list[Path]:
         return [file for file in (self.checkpoint_file, before(self.checkpoint_file)) if file.exists()]
@@ -186,8 +186,8 @@ class Run:
         for file in sorted(self.folder.glob("predictions-*.npy")):
             try:
                 found[file.stem.removeprefix("predictions-")] = np.load(file, allow_pickle=False)
-            except (OSError, ValueError, EOFError) as why:
-                raise _damaged(file, why) from None
+            except (OSError, ValueError, EOFError) as error:
+                raise _damaged(file, error) from None
         return found
 
     def begin(self, identity: Mapping[str, Any], machine: Mapping[str, Any], kept: Checkpoint | None) -> None:
@@ -206,9 +206,9 @@ class Run:
 
     def write_views(self, checkpoint: Checkpoint) -> None:
         """Write beside the checkpoint what can be read without torch; the figures last, as they say what is done."""
-        for split, told_NK in checkpoint.told.items():
+        for split, probs_NK in checkpoint.told.items():
             buffer = io.BytesIO()
-            np.save(buffer, told_NK.numpy())
+            np.save(buffer, probs_NK.numpy())
             write_atomically(self.folder / f"predictions-{split}.npy", buffer.getvalue())
         self.write_history(checkpoint.state["history"])
 
@@ -223,7 +223,7 @@ class Run:
 def identity_of(
     recipe: Recipe,
     seed: int,
-    learned: Lesson,
+    learned: TrainingTargets,
     init: Mapping[str, str] | None = None,
     teachers: Sequence[Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def identity_of(
             "name": dataset.name,
             "digest": dataset.digest,
             **({"votes": learned.votes} if learned.votes else {}),
-            **({"doubts": learned.doubts} if learned.doubts else {}),
+            **({"label_noise": learned.label_noise} if learned.label_noise else {}),
             "labels": list(dataset.labels.names),
             "label_set": dataset.labels.name,
             "faces": {name: len(split) for name, split in dataset.splits.items()},
@@ -292,14 +292,14 @@ def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{file.parent} is no whole run of mien's: it has no {file.name}") from None
-    except (OSError, ValueError) as why:
-        raise _damaged(file, why) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from None
     if not isinstance(content, dict) or not set(keys) <= set(content):
         raise _damaged(file, f"expected an object with {', '.join(keys)}")
     return content
 
 
-def _damaged(file: Path, why: object) -> RunError:
+def _damaged(file: Path, error: object) -> RunError:
     return RunError(
-        f"{file} is damaged ({why}); delete it and train with --resume, which writes it from the checkpoint"
+        f"{file} is damaged ({error}); delete it and train with --resume, which writes it from the checkpoint"
     )

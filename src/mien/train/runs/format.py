@@ -50,7 +50,7 @@ def converted(record: Mapping[str, Any], source: object) -> Record:
         RunError: Its format is none of a run.
     """
     found = record.get("format", f"{KIND} 0")
-    refuse_newer(source, found, FORMAT)
+    check_format(source, found, FORMAT)
     known = [f"{KIND} {version}" for version in range(len(CONVERTERS) + 1)]
     if found not in known:
         raise RunError(f"{source} is no record of a run: its format is {found!r}, expected '{FORMAT}'")
@@ -60,7 +60,7 @@ def converted(record: Mapping[str, Any], source: object) -> Record:
     return {**new, "recipe": {**Recipe("any").to_dict(), **new["recipe"]}}
 
 
-def refuse_newer(source: object, found: object, newest: str) -> None:
+def check_format(source: object, found: object, newest: str) -> None:
     """Raise `NewerRunError` if `found`, the format of the file `source`, is a later version of `newest`."""
     says = newer_format(source, found, newest)
     if says:

@@ -12,17 +12,17 @@ from onnx import ModelProto
 from safetensors.torch import save
 from torch import nn
 
-from mien.model_card import Card
 from mien.errors import MienError, RunError
 from mien.labels import counterpart
-from mien.model import CARD, GRAPH, SHIPPED, read_net, shipped_models
+from mien.model import CARD, GRAPH, SHIPPED, read_model, shipped_models
+from mien.model_card import Card
+from mien.train.best_epoch import chosen_epoch
+from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import FORMAT as CHECKPOINT
 from mien.train.runs.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
-from mien.train.runs.graph_state import as_half, state_of
-from mien.train.recipe import Recipe
-from mien.train.runs.format import converted
 from mien.train.runs.folder import Run
-from mien.train.best_epoch import chosen_epoch
+from mien.train.runs.format import converted
+from mien.train.runs.graph_state import as_half, state_of
 
 FORMAT = "mien weights 1"
 RECORDED = ("format", "recipe", "seed", "data", "init", "teachers", "class_frequencies")  # of a checkpoint's state
@@ -58,17 +58,17 @@ class Weights:
         """For the record of a run that starts from them; of the two the sum is what counts."""
         return {"name": self.name, "sha256": digest(self.tensors, "")}
 
-    def put_into(self, net: nn.Module, labels: Sequence[str]) -> None:
+    def put_into(self, model: nn.Module, labels: Sequence[str]) -> None:
         """Load into a net of this architecture; of its `head`, a class that both have, in any spelling, keeps its row.
 
-        Other rows stay as they are in `net`: fresh. Where the labels are the same, that is all of the head.
+        Other rows stay as they are in `model`: fresh. Where the labels are the same, that is all of the head.
 
         Raises:
             RunError: the tensors do not fit the net.
         """
         state = dict(self.tensors)
         if tuple(labels) != self.labels:
-            own = net.state_dict()
+            own = model.state_dict()
             for key in [k for k in state if k.startswith("head.") and len(state[k]) == len(self.labels)]:
                 rows = own[key].clone()
                 for row, label in enumerate(labels):
@@ -77,9 +77,9 @@ class Weights:
                         rows[row] = state[key][place]
                 state[key] = rows
         try:
-            net.load_state_dict(state)
-        except RuntimeError as why:
-            raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {why}") from None
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {error}") from None
 
     def release(self, file: str | Path, *, half: bool = False) -> None:
         """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
@@ -121,8 +121,8 @@ def find_weights(source: str | Path) -> Weights:
                 return _exported(path, path.resolve().name)
             return _of(Run(path).checkpoint(), path.resolve().name)
         there = path.exists()
-    except OSError as why:
-        raise RunError(f"cannot read {source}: {why.strerror or why}") from None
+    except OSError as error:
+        raise RunError(f"cannot read {source}: {error.strerror or error}") from None
     if not there:
         raise RunError(f"no run, no file and no shipped net is called {source}; shipped are: {', '.join(shipped())}")
     if path.suffix in (".onnx", ".json"):
@@ -153,9 +153,9 @@ def _read(file: Path, name: str) -> Weights:
 def _exported(source: Path, name: str) -> Weights:
     """The weights in an exported net: tensors from its graph, all else from its card."""
     try:
-        card, graph = read_net(source)
-    except MienError as why:
-        raise RunError(str(why)) from None
+        card, graph = read_model(source)
+    except MienError as error:
+        raise RunError(str(error)) from None
     labels, state = state_of(ModelProto.FromString(graph))
     if labels != card.labels.names:
         raise RunError(f"{source} does not fit its card: its labels are {labels}, the card says {card.labels.names}")
@@ -170,7 +170,7 @@ def _exported(source: Path, name: str) -> Weights:
 
 def _about(card: Card, source: Path) -> dict[str, Any]:
     """Return the record of the run that a model was exported from, out of its card."""
-    data = {key: card.data.get(key) for key in ("name", "digest", "votes", "doubts", "faces")}
+    data = {key: card.data.get(key) for key in ("name", "digest", "votes", "label_noise", "faces")}
     known = {key: value for key, value in data.items() if value is not None}
     record = {
         "format": card.origin["run_format"],

@@ -83,9 +83,9 @@ def side_by_side(
                 kind, told = ray.get(ready)
             except ray.exceptions.RayTaskError:  # an error of what we run there, which another machine has too
                 raise
-            except ray.exceptions.RayError as why:  # the actor, its machine or their memory
+            except ray.exceptions.RayError as error:  # the actor, its machine or their memory
                 ray.kill(one.actor)  # it may only have been out of reach
-                if _ends_with(one, why):
+                if _ends_with(one, error):
                     yield one.attempt
                 else:
                     one.actor = start(one.attempt)
@@ -100,11 +100,11 @@ def side_by_side(
                 yield None
 
 
-def _ends_with(one: _AtWork, why: Exception) -> bool:
+def _ends_with(one: _AtWork, error: Exception) -> bool:
     """Whether an attempt is over as its process ended; if not, it is to be begun anew, which waits a little longer."""
     before, one.deaths = one.attempt.reached, one.deaths + 1
     if one.deaths >= TRIES:
-        one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(why)}")
+        one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(error)}")
         return True
     if _caught_up(one.attempt):
         return True
@@ -129,8 +129,8 @@ def _caught_up(attempt: Attempt) -> bool:
                 attempt.tell(metrics)
                 if attempt.lags():
                     return True
-    except RunError as why:  # the run is damaged, which is the end of this trial alone
-        attempt.fail(str(why))
+    except RunError as error:  # the run is damaged, which is the end of this trial alone
+        attempt.fail(str(error))
         return True
     return False
 
@@ -159,10 +159,10 @@ class _Trainer:
         """Train an epoch; its figures, or how the run is over."""
         try:
             metrics = next(self._going, None)
-        except RunError as why:
-            return _FAILED, str(why)
-        except MienError as why:
-            return _WRONG, str(why)
+        except RunError as error:
+            return _FAILED, str(error)
+        except MienError as error:
+            return _WRONG, str(error)
         return (_ENDED, "") if metrics is None else (_EPOCH, metrics)
 
 

@@ -63,7 +63,7 @@ class Space:
     def to_dict(self) -> dict[str, Any]:
         return {field: part.to_dict() for field, part in self.of.items()}
 
-    def refuse_what_does_not_fit(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: Recipe) -> None:
         """`MienError` where an end of a range, or a value, is none that `recipe` could have."""
         for field, part in self.of.items():
             for end in part.ends:
@@ -75,10 +75,12 @@ class Space:
         for field, part in self.of.items():
             value = getattr(recipe, field)
             if isinstance(part, Choice):
-                alike = [v for v in part.values if getattr(with_settings(recipe, [f"{field}={v}"]), field) == value]
-                if not alike:
+                near_duplicate_pairs = [
+                    v for v in part.values if getattr(with_settings(recipe, [f"{field}={v}"]), field) == value
+                ]
+                if not near_duplicate_pairs:
                     return None
-                own[field] = alike[0]
+                own[field] = near_duplicate_pairs[0]
             elif not part.low <= value <= part.high:
                 return None
             else:
@@ -110,8 +112,8 @@ def find_space(name_or_path: str | Path) -> Space:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MienError(f"there is no space called {path}: it is '{DEFAULT}' or a TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
-        raise MienError(f"{path} is no TOML file that can be read: {why}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MienError(f"{path} is no TOML file that can be read: {error}") from None
     if not told:
         raise MienError(f"{path} names no field of a recipe, so there is nothing to search")
     return Space({field: _part(field, value, path) for field, value in told.items()})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial as Asked
 
 MEASURE = "val_accuracy"
-OWN, WHY, SECONDS = "own", "why", "seconds"  # what is noted of a trial beside what Optuna keeps
+OWN, WHY, SECONDS = "own", "error", "seconds"  # what is noted of a trial beside what Optuna keeps
 
 
 class Attempt:
@@ -45,11 +45,11 @@ class Attempt:
         self._study.tell(self._trial, state=TrialState.PRUNED)
         return True
 
-    def fail(self, why: str) -> None:
+    def fail(self, error: str) -> None:
         """It cannot be trained."""
         from optuna.trial import TrialState
 
-        self._trial.set_user_attr(WHY, why)
+        self._trial.set_user_attr(WHY, error)
         self._study.tell(self._trial, state=TrialState.FAIL)
 
     def end(self) -> None:

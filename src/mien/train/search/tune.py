@@ -94,9 +94,9 @@ def searching(
         raise RunError(f"a search has one trial or more, got {trials}")
     if VAL not in dataset or not dataset[VAL].labelled:
         raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', by which trials are judged")
-    space.refuse_what_does_not_fit(recipe)
+    space.check_recipe(recipe)
     place, about = Path(out), _about(recipe, dataset, space, seed)
-    _refuse_another(place, about)
+    _check_same(place, about)
     with Run(place).alone(), _silent(optuna):
         study = optuna.create_study(
             storage=f"sqlite:///{place / 'search.sqlite'}", study_name="search", load_if_exists=True,
@@ -145,8 +145,8 @@ def _trained(one: Attempt, dataset: Dataset, seed: int, device: str) -> Iterator
                 yield
                 if one.lags():
                     return
-    except RunError as why:
-        one.fail(str(why))
+    except RunError as error:
+        one.fail(str(error))
         return
     one.end()
 
@@ -191,7 +191,7 @@ def _told(study: Study) -> list[Trial]:
             accuracies=tuple(one.intermediate_values[epoch] for epoch in sorted(one.intermediate_values)),
             seconds=float(one.user_attrs.get(SECONDS, 0.0)),
             own=bool(one.user_attrs.get(OWN, False)),
-            why=str(one.user_attrs.get(WHY, "")),
+            error=str(one.user_attrs.get(WHY, "")),
         )
         for one in study.get_trials(deepcopy=False)
         if one.state.name in _STATES
@@ -219,15 +219,15 @@ def _about(recipe: Recipe, dataset: Dataset, space: Space, seed: int) -> dict[st
     return {**{key: identity[key] for key in ("recipe", "seed", "data")}, "space": space.to_dict()}
 
 
-def _refuse_another(place: Path, about: Mapping[str, Any]) -> None:
+def _check_same(place: Path, about: Mapping[str, Any]) -> None:
     """`RunError` where the folder holds a search of something else."""
     file = place / SEARCH
     if not file.exists():
         return
     try:
         there = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as why:
-        raise RunError(f"{file} is damaged ({why}); choose another --out") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} is damaged ({error}); choose another --out") from None
     differ = differences({key: there.get(key) for key in about}, json.loads(json.dumps(about)))
     if differ:
         raise RunError(f"{place} holds a search of something else: {'; '.join(differ)}. Choose another --out")

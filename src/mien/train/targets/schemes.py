@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from mien.data import votes
 from mien.data.dataset import TRAIN, Dataset, Split
-from mien.data.votes import Rule, by_majority, refuse_without_votes, votes_digest
+from mien.data.votes import Rule, by_majority, require_votes, votes_digest
 from mien.errors import DataError
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
 from mien.train.targets.vote_model import expected
@@ -86,7 +86,7 @@ SCHEMES: dict[str, Scheme] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainingTargets:
     """What a recipe learns from a data set.
 
     Attributes:
@@ -104,10 +104,10 @@ class Lesson:
     clean: Split
     truth: str
     votes: str | None
-    doubts: str | None = None
+    label_noise: str | None = None
 
 
-def lesson(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: float = 0.5) -> Lesson:
+def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: float = 0.5) -> TrainingTargets:
     """What is learned from `dataset`, whose training faces have labels where `scheme` needs them.
 
     Args:
@@ -123,12 +123,12 @@ def lesson(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: float = 0.
     own = truth is dataset
     asked = about.rule is not None or not own
     if asked:
-        refuse_without_votes(dataset)
+        require_votes(dataset)
     share_NK, keep_N = _shares(about, dataset, truth, mix)
     train = dataset[TRAIN]
     if not own:
         train = votes.cut(train, keep_N, share_NK.argmax(1))
-    return Lesson(
+    return TrainingTargets(
         dataset=replace(truth, splits={**truth.splits, TRAIN: train}),
         target_NK=torch.from_numpy(share_NK[keep_N].astype(np.float32)),
         clean=truth[TRAIN],
@@ -144,7 +144,7 @@ def judged(dataset: Dataset, scheme: str, label_set: str = AUTO) -> Dataset:
     net that tells FER+'s classes apart is judged by the majority of the votes, and so is every scheme of votes alone.
 
     Raises:
-        DataError: as `lesson`.
+        DataError: as `training_targets`.
     """
     own = SCHEMES[scheme].own_labels
     if own and label_set in (AUTO, dataset.labels.name):
@@ -162,16 +162,16 @@ def _shares(about: Scheme, dataset: Dataset, truth: Dataset, mix: float) -> vote
     train, labels = dataset[TRAIN], truth.labels
     if about.rule is None:
         return _own(dataset, labels)
-    assert train.votes_NV is not None, "refuse_without_votes comes first"
+    assert train.votes_NV is not None, "require_votes comes first"
     own_NK, own_N = _own(dataset, labels)
     if about.fitted:
-        told_NK, clear_N = expected(train.votes_NV, own_NK), train.votes_NV.sum(1) > 0
+        probs_NK, clear_N = expected(train.votes_NV, own_NK), train.votes_NV.sum(1) > 0
     else:
-        told_NK, clear_N = votes.taught(about.rule, train.votes_NV, labels)
+        probs_NK, clear_N = votes.taught(about.rule, train.votes_NV, labels)
     if not about.own_labels:
-        return told_NK, clear_N
+        return probs_NK, clear_N
     mix_N1 = np.where(clear_N, np.where(own_N, mix, 1.0), 0.0)[:, None]
-    return (1 - mix_N1) * own_NK + mix_N1 * told_NK, own_N | clear_N
+    return (1 - mix_N1) * own_NK + mix_N1 * probs_NK, own_N | clear_N
 
 
 def _own(dataset: Dataset, labels: LabelSet) -> votes.Cleaned:

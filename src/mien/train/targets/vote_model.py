@@ -39,8 +39,8 @@ def expected(votes_NV: NDArray[np.uint8], labels_NK: NDArray[np.float64]) -> NDA
 
     with torch.enable_grad():
         solver.step(loss)  # type: ignore[no-untyped-call]
-    told_NK: NDArray[np.float64] = torch.softmax(seen_NF @ weights_FK.detach(), dim=1).numpy()
-    return told_NK
+    probs_NK: NDArray[np.float64] = torch.softmax(seen_NF @ weights_FK.detach(), dim=1).numpy()
+    return probs_NK
 
 
 def _features(votes_NV: NDArray[np.uint8]) -> NDArray[np.float64]:
