@@ -2,7 +2,7 @@
 # make test    checks, and the tests that take six minutes on two cores
 # make test-all    checks, all tests, and the share of branches that they take
 # make check-records    tables, cards and figures in the documents against the committed records
-# make reproduce CSV=fer2013.csv VOTES=fer2013new.csv    the nets that ship, from the csv to src/mien/assets
+# make reproduce CSV=fer2013.csv VOTES=fer2013new.csv    the models that ship, from the csv to src/mien/assets
 # All make .venv first, if need be, and work again when run again.
 
 VENV := .venv
@@ -63,11 +63,11 @@ reproduce: $(VENV)/.dev
 # 12 minutes, from photo; 87.8 % by the raters' majority of eight classes
 	$(TRAIN) release_ferplus $(DATA) --init photo --out runs/ferplus --resume
 	$(RELEASE) ferplus runs/ferplus $(CSV) $(VOTES)
-# 5 minutes: the nets where boxes are off and faces small; 40 minutes: what each part of the recipes brings
+# 5 minutes: the models where boxes are off and faces small; 40 minutes: what each part of the recipes brings
 	$(RUN)/python experiments/shipped.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/ablation.py $(CSV) $(VOTES) runs/ablation
-# an hour, most of it for altered faces; each net is kept when it is done
-	$(RUN)/python experiments/examination.py $(CSV) $(VOTES)
+# an hour, most of it for altered faces; each model is kept when it is done
+	$(RUN)/python experiments/evaluation_reports.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/model_card.py
 	$(RUN)/python experiments/tables.py
 

@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 FLOOR = (
     "import numpy, cv2, onnxruntime as o, sys\n"
     "options = o.SessionOptions(); options.intra_op_num_threads = int(sys.argv[1])\n"
-    "nets = [o.InferenceSession(file, options, providers=['CPUExecutionProvider']) for file in sys.argv[2:]]"
+    "models = [o.InferenceSession(file, options, providers=['CPUExecutionProvider']) for file in sys.argv[2:]]"
 )
 API = "import sys, mien; print(mien.load().analyze(sys.argv[1]).faces[0].label)"
 BOUNDS = {"api beside floor, times": 2.0, "api, MB": 170, "12 megapixels, MB": 320}

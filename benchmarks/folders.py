@@ -4,7 +4,7 @@ usage: python benchmarks/folders.py [--photos 2000] [--rounds 5] [--note TEXT] [
 
 The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
 brightened, set side by side, from 400 to 2400 pixels wide, as JPEG of quality 60 to 95. The floor is a loop over the
-files: their bytes, `cv2.imdecode`, one shrinking to 1280 pixels and the detector's bare session on it, one picture
+files: their bytes, `cv2.imdecode`, one shrinking to 1280 pixels and the detector's bare session on it, one image
 after another. Ours is `mien.recognition.analyze_sources` with `nano`, and lines of JSON written to a file: safe
 decoding, non-maximum suppression, face crops and predictions included.
 

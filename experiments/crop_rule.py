@@ -4,15 +4,15 @@ Run:   python experiments/crop_rule.py fer2013.csv --votes fer2013new.csv
 
 Faces of PublicTest are enlarged three to six times, turned by up to 15 degrees and laid somewhere on a larger canvas:
 half of them on flat grey, half before their own blurred rim. The detector finds them, each rule cuts them out again,
-and what counts is how much of a net's accuracy on the original crops is lost. A rule is built part by part, margin,
-shift_y, shift_x. Of a part's values the one with the highest accuracy, all nets together, is tried, and the part is
+and what counts is how much of a model's accuracy on the original crops is lost. A rule is built part by part, margin,
+shift_y, shift_x. Of a part's values the one with the highest accuracy, all models together, is tried, and the part is
 kept only if the gain over the rule without it is above 1.96 of its standard errors, paired by face. Turning upright
 by the eyes must gain as much over these faces and the same faces not turned, together, as photos hold both. Beside it
-stand the crop by true place and turn, which no detector can beat, and what is lost at a picture's rim when what lies
+stand the crop by true place and turn, which no detector can beat, and what is lost at an image's rim when what lies
 outside is its rim repeated, or black.
 
 Labels are FER2013's, or, with `--votes`, the raters' majority. PrivateTest is not opened. About six minutes of one core
-for two nets; `--faces 1000` for a
+for two models; `--faces 1000` for a
 glance.
 """
 
@@ -36,7 +36,7 @@ from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, paste_and
 from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import Model
-from mien.model import load as load_net
+from mien.model import load as load_model
 from mien.model_card import OWN_LABELS, RATERS
 
 HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
 
 
 def right(models: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Whether each net tells each face rightly, [nets,N]."""
+    """Whether each model tells each face rightly, [models,N]."""
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
@@ -57,7 +57,9 @@ def cut(found: Sequence[Found], rule: CropRule) -> Grey:
 
 
 def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> dict[str, float]:
-    """Accuracy of one minus that of the other, in points, mean over the nets, and its standard error over the faces."""
+    """Accuracy of one minus that of the other, in points, mean over the models, and its standard error over the
+    faces.
+    """
     by_face_N = (one_MN - other_MN).mean(0)
     error = by_face_N.std(ddof=1) / np.sqrt(len(by_face_N))
     return {"points": round(100 * float(by_face_N.mean()), 2), "standard_error": round(100 * float(error), 2)}
@@ -110,7 +112,7 @@ def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float6
 def losses(
     models: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """What each net loses against the original crops, in points."""
+    """What each model loses against the original crops, in points."""
     return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(models)}
 
 
@@ -166,7 +168,7 @@ def geometry(found: Sequence[Found]) -> dict[str, Any]:
     slope, _ = np.polyfit(turned_N, eyes_N, 1)
     return {
         "quartiles": {k: np.percentile(v, [25, 50, 75]).round(3).tolist() for k, v in ratios.items()},
-        "degrees_told_by_the_eyes_per_degree_turned": round(float(slope), 3),
+        "eye_angle_per_degree": round(float(slope), 3),
         "correlation": round(float(np.corrcoef(turned_N, eyes_N)[0, 1]), 3),
     }
 
@@ -175,7 +177,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     val = load(csv)[VAL] if votes is None else by_majority(load(csv, votes=votes), FER7)[VAL]
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
-    models = {name: load_net(name) for name in names}
+    models = {name: load_model(name) for name in names}
     sets = {
         name: list(paste_and_detect(val.pixels_NHW, rows_N, seed, by))
         for name, by in (("turned", TURNED), ("level", 0.0))
@@ -197,7 +199,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: model.card.sha256 for name, model in models.items()},
         "split": VAL,
-        "judged_by": OWN_LABELS if votes is None else RATERS,
+        "truth": OWN_LABELS if votes is None else RATERS,
         "faces": len(rows_N),
         "found": {name: len(of_one) for name, of_one in sets.items()},
         "seed": seed,

@@ -1,12 +1,12 @@
-"""Do the maps of `mien explain` show what a net has learned? Writes results/explain_sanity.json and .jpg.
+"""Do the maps of `mien explain` show what a model has learned? Writes results/explain_sanity.json and .jpg.
 
 Run:   python experiments/explain_sanity.py     (a few seconds)
 
 The test of Adebayo et al. 2018, "Sanity Checks for Saliency Maps", arXiv 1810.03292: a map that stays as it was when
-the weights are gone shows the picture and not what the net looks at. The values of every kernel of `nano`, and of its
+the weights are gone shows the image and not what the model looks at. The values of every kernel of `nano`, and of its
 class weights, are put into another order, twenty times; the figure is Spearman's rank correlation of each map with the
-one of the net as it is, on the portrait that comes with the package. The picture has the net as it is above, and three
-of the shuffled ones below it.
+one of the model as it is, on the portrait that comes with the package. The image has the model as it is above, and
+three of the shuffled ones below it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KINDS = ("activation_HW", "occlusion_HW")
 
 
 def shuffled(seed: int) -> Model:
-    """The net with the values of every kernel and of its class weights in another order."""
+    """The model with the values of every kernel and of its class weights in another order."""
     rng, model = np.random.default_rng(seed), load(NET)
     graph = onnx.load(find(NET)[0])
     for tensor in graph.graph.initializer:
@@ -68,7 +68,7 @@ def main() -> None:
     trained, others = explained(model), [explained(shuffled(seed)) for seed in range(TIMES)]
     kept = {kind: [round(near_duplicate_pairs(trained, other, kind), 4) for other in others] for kind in KINDS}
     record = {
-        "question": "do the maps of an explanation go when what the net has learned goes",
+        "question": "do the maps of an explanation go when what the model has learned goes",
         "model": NET,
         "sha256": model.card.sha256,
         "label": LABEL,

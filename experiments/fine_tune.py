@@ -3,10 +3,10 @@
 Run:   python experiments/fine_tune.py            (about four minutes on two cores)
 
 A folder of 300 sketch faces is made, as a user would have it: PNG and JPEG of many sizes under three made-up labels, 60
-of each label to train and 40 to validate. The quarter-width net learns them from nothing, from the shipped net (trained
-on FER2013's photos) and from a run of its own on 1,400 other sketch faces with the usual seven labels; five seeds each,
-the same recipe. Figures are of sketch faces: they say that `--init` and a folder's own labels work, not how much
-fine-tuning brings on photos.
+of each label to train and 40 to validate. The quarter-width model learns them from nothing, from the shipped model
+(trained on FER2013's photos) and from a run of its own on 1,400 other sketch faces with the usual seven labels; five
+seeds each, the same recipe. Figures are of sketch faces: they say that `--init` and a folder's own labels work, not how
+much fine-tuning brings on photos.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEEDS = 5
 
 
 def make_folder(folder: Path) -> None:
-    """Pictures SPLIT/LABEL/N.png or .jpg, 32 to 200 pixels a side, drawn from faces that no other data here has."""
+    """Images SPLIT/LABEL/N.png or .jpg, 32 to 200 pixels a side, drawn from faces that no other data here has."""
     rng = np.random.default_rng(0)
     faces = sketch(train=1400, val=900, test=0, seed=7)
     for split, wanted in PER_LABEL.items():

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write the figures of docs/model-card.md and of the nets' cards from the committed examinations.
+"""Write the figures of docs/model-card.md and of the models' cards from the committed examinations.
 
     python experiments/model_card.py [--check]
 
-Between `<!-- card:NET -->` and `<!-- /card -->` stands what is known of that net. The figures are those of
-results/examination/NET.json, which python experiments/examination.py writes; they become the scores of its card.json
-too. What a net is and what it must not be used for are those of its card. A net that was examined with another file
-than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
+Between `<!-- card:NET -->` and `<!-- /card -->` stands what is known of that model. The figures are those of
+results/evaluation_report/NET.json, which python experiments/evaluation_reports.py writes; they become the scores of its
+card.json too. What a model is and what it must not be used for are those of its card. A model that was examined with
+another file than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
 
 Between `<!-- card:away -->` and `<!-- /card -->` are the figures of results/away.json, which experiments/away.py
 writes. If that record lacks a shipped model or is of another file of it, the section says so, and `--check` fails.
@@ -65,7 +65,7 @@ def protocols(record: dict[str, Any]) -> str:
 
 
 def classes(record: dict[str, Any]) -> str:
-    """Recall, precision and the commonest mistake of each class, by what the net is judged by."""
+    """Recall, precision and the commonest mistake of each class, by what the model is judged by."""
     names = [c["name"] for c in record["classes"]]
     rows = []
     for k, c in enumerate(record["classes"]):
@@ -79,11 +79,11 @@ def classes(record: dict[str, Any]) -> str:
     return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most often taken for"], rows) + said
 
 
-def sureness(record: dict[str, Any]) -> str:
+def confidence(record: dict[str, Any]) -> str:
     """Calibration before and after, and what refusing buys, in a sentence each."""
-    trust = record["trust"]
-    kept = {row["share"]: row["accuracy"] for row in trust["accuracy_of_the_surest"]}
-    before, after = trust["before"], trust["after"]
+    calibration = record["calibration"]
+    kept = {row["share"]: row["accuracy"] for row in calibration["accuracy_of_most_confident"]}
+    before, after = calibration["before"], calibration["after"]
     return (
         f"Its calibration error is {percent(before['ece'])} % without its temperature and {percent(after['ece'])} % "
         f"with it. Answering only the surest 80 % of the faces, it is right about {percent(kept[0.8])} % of them; of "
@@ -98,7 +98,7 @@ def worse(record: dict[str, Any]) -> str:
         d = record["detector"]
         lost = d["lost"]
         said += (
-            f"\nLaid into larger pictures, {d['found']:,} of {d['n']:,} faces are found by {d['detector']}; "
+            f"\nLaid into larger images, {d['found']:,} of {d['n']:,} faces are found by {d['detector']}; "
             f"at its box it is right about {percent(d['accuracy'])} % of them, on the data set's own crops of the same "
             f"faces about {percent(d['original'])} %: {percent(lost['mean'])} points less "
             f"({percent(lost['low'])} to {percent(lost['high'])}).\n"
@@ -120,7 +120,7 @@ def worse(record: dict[str, Any]) -> str:
 
 
 def model(card: Card, record: dict[str, Any]) -> str:
-    """The section of one net."""
+    """The section of one model."""
     faces, seed, degree = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
     all_faces = PUBLISHED[TRAIN]
     left = "" if faces == all_faces else f" (of {all_faces:,}: those that the recipe's rule for votes keeps)"
@@ -129,14 +129,14 @@ def model(card: Card, record: dict[str, Any]) -> str:
         f"{card.flops / 1e9:.3f} GFLOP a face, licence {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} faces "
         f"of FER2013's Training{left}, seed {seed}; temperature {degree:.3f}.\n\n"
         f"{protocols(record)}\nClass by class, judged by {record['against']}, all faces:\n\n"
-        f"{classes(record)}\n{sureness(record)}{worse(record)}"
+        f"{classes(record)}\n{confidence(record)}{worse(record)}"
     )
 
 
 def scored(card: Card, record: dict[str, Any]) -> Card:
     """`card` with the scores of its examination alone, and what it is not for; ends if that was of another file."""
     if record["sha256"] != card.sha256:
-        sys.exit(f"{card.name} has another file than the one examined; run: python experiments/examination.py")
+        sys.exit(f"{card.name} has another file than the one examined; run: python experiments/evaluation_reports.py")
     told = (record, *([record["mirrored"]] if "mirrored" in record else []))
     return replace(card, scores=tuple(as_score(e) for one in told for e in ways(one)), not_for=NOT_FOR)
 
@@ -233,13 +233,13 @@ def recorded_away() -> dict[str, Any] | None:
 
 
 def examined(name: str) -> dict[str, Any] | None:
-    """The examination of a net; None where there is none yet."""
+    """The examination of a model; None where there is none yet."""
     file = HERE / "results" / "evaluation_report" / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def filled(text: str) -> str:
-    """`text` with what is known of every net put in anew."""
+    """`text` with what is known of every model put in anew."""
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "not_for":

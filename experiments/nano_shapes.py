@@ -1,8 +1,8 @@
-"""Which shape should the fast net have? Writes results/nano_shapes.json and prints its figures.
+"""Which shape should the fast model have? Writes results/nano_shapes.json and prints its figures.
 
 Run:   python experiments/nano_shapes.py fer2013.csv        (about ten minutes on one core)
 
-Three nets that answer about equally fast, trained alike for eight epochs, one seed: the one that became `mien_nano`,
+Three models that answer about equally fast, trained alike for eight epochs, one seed: the one that became `mien_nano`,
 one that spends more on its stem and has a residual block less, and one of separable convolutions (MobileNet's; Howard
 et al. 2017, arXiv 1704.04861). The milliseconds are onnxruntime's on one thread, 256 faces at once, median of 15
 forwards.
@@ -126,7 +126,7 @@ def main(csv: str) -> None:
         )
         print(rows[-1], flush=True)
     record = {
-        "question": "which of three equally fast nets learns best in eight epochs",
+        "question": "which of three equally fast models learns best in eight epochs",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "threads": torch.get_num_threads(),
         "recipe": RECIPE.to_dict(),

@@ -2,11 +2,12 @@
 
 Run:   python experiments/noise.py fer2013.csv fer2013new.csv FOLDER [--folds 5] [--epochs 8] [--seeds 3] [--json FILE]
 
-Nets like `release_nano`, taught by FER2013's labels alone, are trained on all folds but one and asked for that one. By
-what they say the training faces are ranked, the least believable label first. The truth is what ten raters saw: a face
-is mislabelled where their majority is another class than its label, contempt included; faces without a majority are
-left out of the count. Told is how many of the first 500 and 2,000 are mislabelled: by confident learning, by the loss
-of nets that did not learn the label, by the loss of a net that did, and at random, which is the share in all of them.
+Models like `release_nano`, taught by FER2013's labels alone, are trained on all folds but one and asked for that one.
+By what they say the training faces are ranked, the least believable label first. The truth is what ten raters saw: a
+face is mislabelled where their majority is another class than its label, contempt included; faces without a majority
+are left out of the count. Told is how many of the first 500 and 2,000 are mislabelled: by confident learning, by the
+loss of models that did not learn the label, by the loss of a model that did, and at random, which is the share in all
+of them.
 
 The second part trains with and without the worst, or with softer targets for them, and judges on PublicTest. FOLDER
 keeps the runs and the doubts, so that the same command goes on where it was stopped.
@@ -102,7 +103,7 @@ def main(options: argparse.Namespace) -> None:
     data, recipe = load(options.csv, votes=options.votes), recipe_of(options.epochs)
     place = options.folder / f"folds{options.folds}-epochs{options.epochs}"
     out_of_fold(recipe, data, place, folds=options.folds, device="cpu")
-    label_noise = find_label_noise(place / "doubts.npz")
+    label_noise = find_label_noise(place / "label_noise.npz")
     record: dict[str, Any] = {
         "question": "are mislabelled training faces found without the raters, and does it help to leave them out",
         "digest": data.digest,
@@ -115,7 +116,7 @@ def main(options: argparse.Namespace) -> None:
         "changes": [],
     }
     for name, settings in CHANGES.items():
-        about = [f"doubts={place / 'label_noise.npz'}"] if settings else []
+        about = [f"label_noise={place / 'label_noise.npz'}"] if settings else []
         changed = with_settings(recipe, [*about, *settings])
         folder = place / "".join(c if c.isalnum() else "_" for c in name)
         runs = [judged(changed, data, folder / f"seed{seed}", seed) for seed in range(options.seeds)]

@@ -1,4 +1,4 @@
-"""What two papers' nets reach here, beside what the papers claim. Writes results/papers.json.
+"""What two papers' models reach here, beside what the papers claim. Writes results/papers.json.
 
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 
@@ -41,8 +41,8 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
         "recipe": recipe,
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
-        "judged": judged.official.to_dict(),
-        "judged_clean": next(e for e in judged.evaluations if e.protocol == CLEAN).to_dict(),
+        "evaluation": judged.official.to_dict(),
+        "evaluation_clean": next(e for e in judged.evaluations if e.protocol == CLEAN).to_dict(),
         "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
         "claim": CLAIMS[recipe["name"]],
     }
@@ -51,7 +51,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
 def main(csv: str, votes: str, folders: list[str]) -> None:
     rows = {one["recipe"]["name"]: one for one in json.loads(RESULT.read_text())["papers"]} if RESULT.exists() else {}
     rows |= {one["recipe"]["name"]: one for one in (row(Path(folder), csv, votes) for folder in folders)}
-    record = {"question": "what do two papers' nets reach here", "papers": list(rows.values())}
+    record = {"question": "what do two papers' models reach here", "papers": list(rows.values())}
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -9,7 +9,7 @@ or against the first by name where it is not there; `mien judge base FOLDER/*.np
 them against another.
 
 Authors train on FER2013's Training rows, and some have seen more of it: what is implausible is said in the record's
-`contamination`. Half a minute on one core, and another one where near-twins have not been sought before.
+`contamination`. Half a minute on one core, and another one where near-duplicates have not been sought before.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mien.evaluation.comparison.benchmark import Entry
 from mien.evaluation.predictions_file import predict_by_file
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import chosen_of
-from mien.model import load as load_net
+from mien.model import load as load_model
 
 HERE = Path(__file__).parent
 FIRST = "fer"
@@ -35,8 +35,8 @@ OURS = ("base", "nano", "photo")
 
 
 def ours(name: str, data: Dataset) -> Entry:
-    """What a net of ours says, as one of a contest."""
-    model = Predictor.of(load_net(name))
+    """What a model of ours says, as one of a contest."""
+    model = Predictor.of(load_model(name))
     return Entry(name, data.labels, model.ask(data[VAL].pixels_NHW), chosen_of(model, data, VAL))
 
 

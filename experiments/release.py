@@ -1,4 +1,4 @@
-"""Put a trained run among the nets that ship: a graph that training can go on from, and a card.
+"""Put a trained run among the models that ship: a graph that training can go on from, and a card.
 
 Run:   python experiments/release.py NAME RUN fer2013.csv fer2013new.csv [STRENGTH]
 

@@ -1,10 +1,10 @@
-"""The pictures of `mien video` in README: a frame of an annotated video, and its timeline.
+"""The images of `mien video` in README: a frame of an annotated video, and its timeline.
 
     python experiments/sample_film.py docs
 
 The video is made here of the portrait that comes with the package: a camera moves along a wall on which it hangs three
 times: as it is, mirrored while its lamp goes out and on again, and small while the camera finds its focus. What is read
-is what the net says of these prints, nothing is touched up. Needs the extras `video` and `plot`.
+is what the model says of these prints, nothing is touched up. Needs the extras `video` and `plot`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def film(path: Path) -> None:
 
 
 def shoot(folder: Path) -> None:
-    """Write `video.jpg` and `timeline.png`, by `mien video`'s own net and options."""
+    """Write `video.jpg` and `timeline.png`, by `mien video`'s own model and options."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         plain, seen = Path(work) / "prints.mp4", Path(work) / "seen.mp4"

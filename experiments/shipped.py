@@ -1,11 +1,12 @@
-"""What the shipped nets are worth on faces as a detector would give them. Writes results/shipped.json.
+"""What the shipped models are worth on faces as a detector would give them. Writes results/shipped.json.
 
 Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [NET...]     (about five minutes on two cores)
 
-On PublicTest, by FER2013's labels and by the raters' majority, all faces and those without a twin in Training, single
+On PublicTest, by FER2013's labels and by the raters' majority, all faces and those without a duplicate in Training,
+single
 forwards: as the faces are; with a margin around the face, that is, smaller in its square; shifted, the mean of four
 directions; and brought to fewer pixels and back. FER2013's faces have nothing around them, so their rim is repeated,
-which is harder than a photo's own surroundings. A net of FER+'s eight classes is asked for the likeliest of the seven
+which is harder than a photo's own surroundings. A model of FER+'s eight classes is asked for the likeliest of the seven
 where labels are FER2013's, and for one of the eight where they are the raters'.
 """
 
@@ -38,7 +39,7 @@ SIZES = (32, 24, 16)  # pixels a side
 
 
 def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:
-    """Name and the pictures whose accuracies are averaged."""
+    """Name and the images whose accuracies are averaged."""
     yield "as they are", [faces_NHW]
     for margin in MARGINS:
         yield f"margin {100 * margin:.0f} %", [moved(faces_NHW, size=1 / (1 + 2 * margin))]
@@ -89,7 +90,7 @@ def main(csv: str, votes: str, names: list[str]) -> None:
     raters = by_majority(data, FER7)[VAL]
     own_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
     record = {
-        "question": "what are the shipped nets worth where the box is off or the face is small",
+        "question": "what are the shipped models worth where the box is off or the face is small",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels_meet_the_raters_majority": round(accuracy(raters.labels_N, own_N), 6),
         "models": results,

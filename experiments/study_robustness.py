@@ -1,8 +1,8 @@
-"""What does augmentation buy where pictures are worse than the data? Writes results/NAME_robustness.json and .png.
+"""What does augmentation buy where images are worse than the data? Writes results/NAME_robustness.json and .png.
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
-FOLDER is what `mien compare` wrote. The net of each run is asked for PublicTest's faces under twelve corruptions of
+FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
 five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
 first arm are paired by seed and face. With three seeds or more their intervals cover the draw of both, as those of the
 comparison do, else that of faces alone. FOLDER keeps what each seed has told, so that the same command goes on where it
@@ -62,7 +62,7 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
 
 
 def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
-    """One arm's figures over its seeds; `keep_N` are the faces without a twin in Training."""
+    """One arm's figures over its seeds; `keep_N` are the faces without a duplicate in Training."""
     each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
     clean = [r.clean for r in runs]
     return {
@@ -128,14 +128,14 @@ def main(csv: Path, folder: Path, name: str) -> None:
             )
     keep_N = without_duplicates(data, VAL)
     record = {
-        "question": "what does augmentation buy where pictures are worse than the data",
+        "question": "what does augmentation buy where images are worse than the data",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
         "split": VAL,
         "faces": len(data[VAL]),
         "model": compared["arms"][0]["recipe"]["model"],
         "seeds": seeds,
-        "faces_without_twins": int(keep_N.sum()),
+        "faces_without_duplicates": int(keep_N.sum()),
         "altered_arms": [of_arm(each, keep_N) for each in runs.values()],
         "pairs": [apart(runs[arm], runs[arms[0]]) for arm in arms[1:]],
     }

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tables_of_nets import (
+from tables_of_models import (
     ablation,
     comparison,
     coverage,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # pictures; of docs/scale.md's example; a core-hour
+BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # images; of docs/scale.md's example; a core-hour
 
 
 def speeds(result: dict[str, Any]) -> str:
-    """One row a net: how long a face takes, alone and among many, on one thread and two."""
+    """One row a model: how long a face takes, alone and among many, on one thread and two."""
     rows = [
-        f"| net | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
+        f"| model | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
         "in batches | share of a convolution's rate, in batches |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -38,7 +38,7 @@ def _milliseconds(figure: dict[str, Any] | None) -> str:
 
 
 def crop_rule(result: dict[str, Any]) -> str:
-    """One row a way of cutting faces out: what each net loses by it, against the original crops."""
+    """One row a way of cutting faces out: what each model loses by it, against the original crops."""
     models = list(result["models"])
     rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
     told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
@@ -64,7 +64,7 @@ def crop_rule(result: dict[str, Any]) -> str:
         + f"\n\n± is one standard error. Of {result['faces']:,} faces, turned by up to 15 degrees, the detector finds "
         f"{result['found']['turned']:,}. What each part gains, points: {steps}; upright: {_gain(upright['turned'])} on "
         f"these, {_gain(upright['level'])} on the same not turned, {_gain(upright['both'])} on both, "
-        f"{'kept' if upright['kept'] else 'not kept'}. At a picture's rim, the rim repeated instead of black: "
+        f"{'kept' if upright['kept'] else 'not kept'}. At an image's rim, the rim repeated instead of black: "
         f"{_gain(result['at_the_rim']['repeated_minus_black'])}.\n"
     )
 
@@ -72,7 +72,7 @@ def crop_rule(result: dict[str, Any]) -> str:
 def stages(result: dict[str, Any]) -> str:
     """One row a size of photo: where its time goes, and what a billion of them take."""
     rows = [
-        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | pictures a core-second | "
+        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | images a core-second | "
         f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
         f"at {PRICE} a core-hour |",
         "|---" * 11 + "|",
@@ -88,19 +88,19 @@ def stages(result: dict[str, Any]) -> str:
             f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
             f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
         )
-    return "\n".join(rows) + f"\n\nOne face a photo, the net `{result['model']}`, one thread.{_noted(result)}\n"
+    return "\n".join(rows) + f"\n\nOne face a photo, the model `{result['model']}`, one thread.{_noted(result)}\n"
 
 
 def cluster(result: dict[str, Any]) -> str:
     """One row a side of `benchmarks/scale.py`."""
     rows = [
-        "| side | pictures | seconds | pictures a second | faces a core-second | processor seconds | driver, MB | "
-        "actor, MB | rows as the loop's, each picture once |",
+        "| side | images | seconds | images a second | faces a core-second | processor seconds | driver, MB | "
+        "actor, MB | rows as the loop's, each image once |",
         "|---" * 9 + "|",
     ]
     names = {
         "plain": "a plain loop, all cores", "side_by_side": "a plain loop a core, side by side",
-        "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the pictures",
+        "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the images",
         "one_node_killed": "a cluster of one node more, one killed",
     }  # fmt: skip
     for side, name in names.items():
@@ -119,7 +119,7 @@ def cluster(result: dict[str, Any]) -> str:
         f"{result['cores']} cores ({beside['plain_at_least']} is wanted) and {beside['side_by_side']:.2f} of that of "
         "the loops side by side; its first partition is done after "
         f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. Four "
-        f"times the pictures take {driver} MB in the driver and {actor} MB in an actor "
+        f"times the images take {driver} MB in the driver and {actor} MB in an actor "
         f"(+{growth['at_most']} at most).{_noted(result)}\n"
     )
 
@@ -131,11 +131,11 @@ def service(result: dict[str, Any]) -> str:
     rows = [
         "| what | measured | bound |",
         "|---|---|---|",
-        f"| {load['clients']} clients, {load['images']:,} photos in a minute | {load['pictures_per_second']:.0f} a "
+        f"| {load['clients']} clients, {load['images']:,} photos in a minute | {load['images_per_second']:.0f} a "
         f"second, {len(load['errors'])} errors | no error |",
         f"| their answers | half within {load['seconds']['p50']:.2f} s, 99 in 100 within "
         f"{load['seconds']['p99']:.2f} s | 2 s |",
-        f"| processor time of a photo | {load['cpu_ms_per_picture']:.0f} ms, {result['cpu_beside_the_library']:.2f} "
+        f"| processor time of a photo | {load['cpu_ms_per_image']:.0f} ms, {result['cpu_beside_the_library']:.2f} "
         "times the library's | 1.25 |",
         f"| memory after {memory['requests']:,} requests | {memory['late_mb']:.0f} MB, {growth:+.0f} MB since a tenth "
         "of them | +50 MB |",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tables_of_nets import ablation, points, spread
+from tables_of_models import ablation, points, spread
 
 
 def noise(result: dict[str, Any]) -> str:
@@ -26,8 +26,9 @@ def altered(result: dict[str, Any]) -> str:
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | without twins | altered, mean, % | "
-        f"without twins | more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | without duplicates | altered, mean, % "
+        "| "
+        f"without duplicates | more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
@@ -40,5 +41,6 @@ def altered(result: dict[str, Any]) -> str:
     return (
         "\n".join(rows)
         + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions of five strengths; "
-        f"without twins {result['faces_without_twins']:,}. Intervals cover {result['pairs'][0]['altered']['covers']}.\n"
+        f"without duplicates {result['faces_without_duplicates']:,}. Intervals cover "
+        f"{result['pairs'][0]['altered']['covers']}.\n"
     )

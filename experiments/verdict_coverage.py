@@ -2,13 +2,13 @@
 
 Run:   python experiments/verdict_coverage.py            (about 12 minutes on one core)
 
-A study is simulated: S seeds train two arms that judge the same N faces. Net a of seed s is right on face i when
+A study is simulated: S seeds train two arms that judge the same N faces. Model a of seed s is right on face i when
 
     m_a + face_i + taste_ai + seed_as + class_as,c(i) + noise_asi > 0
 
 with all terms normal: how hard the face is (`hardness`), how differently the arms take it (`taste`), how good this
 seed's run came out (`seed_points`, in points of accuracy), the classes that it favours (`favour`), and what only this
-net does on this face (standard deviation 1). The truth is the difference in accuracy over all seeds and all faces,
+model does on this face (standard deviation 1). The truth is the difference in accuracy over all seeds and all faces,
 which is known exactly: arm a's accuracy is Phi(m_a / sd of the sum). A replicate draws 10 seeds and N faces anew; the
 first 3, 5 and 10 of the seeds are judged. Each interval says 95 %: ours
 (`mien.evaluation.statistics.intervals.two_way_interval`), the sum of both variances with Satterthwaite's degrees of

@@ -1,4 +1,4 @@
-"""Pictures that vary from place to place as faces do, and have nothing to do with each other."""
+"""Images that vary from place to place as faces do, and have nothing to do with each other."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def make_film(file: Path) -> Path:
 
 
 def as_film(file: Path, frames: Iterable[np.ndarray]) -> Path:
-    """BGR pictures as an MJPEG: one JPEG after another."""
+    """BGR images as an MJPEG: one JPEG after another."""
     file.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
     return file
 
@@ -103,7 +103,7 @@ class Service:
             self.process = None
 
     def analyze(self, file: Path) -> dict[str, Any]:
-        """What it says of a picture, past the browser."""
+        """What it says of an image, past the browser."""
         asked = urllib.request.Request(f"{self.url}v1/analyze", file.read_bytes(), {"Content-Type": "image/jpeg"})
         with urllib.request.urlopen(asked) as answer:
             (analysis,) = json.load(answer)["results"]
@@ -111,7 +111,7 @@ class Service:
 
 
 def jpeg(file: Path, image_HW3: np.ndarray) -> Path:
-    """The picture as a file."""
+    """The image as a file."""
     assert cv2.imwrite(str(file), image_HW3)
     return file
 
@@ -141,7 +141,7 @@ def answered(page: Page, count: int = 1) -> Locator:
 
 
 def frames_of(card: Locator) -> list[tuple[float, float, float, float]]:
-    """The boxes over a card's picture: left, top, width, height in shares of it, as they lie on the screen."""
+    """The boxes over a card's image: left, top, width, height in shares of it, as they lie on the screen."""
     return card.locator(".shown").evaluate(
         """shown => {
           const all = shown.querySelector('img, video').getBoundingClientRect();

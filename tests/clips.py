@@ -106,6 +106,6 @@ def even(frames: int, rate: float = 25) -> list[float]:
 
 
 def crowd() -> bytes:
-    """A picture of 81 faces, as PNG."""
+    """An image of 81 faces, as PNG."""
     face_HW3 = still(128, 128, (0.5, 0.5, 1.0, 1.0))
     return cv2.imencode(".png", np.tile(face_HW3, (9, 9, 1)))[1].tobytes()

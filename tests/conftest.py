@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import models
 import pytest
 from filelock import FileLock
 
+import models
 from mien.__main__ import main
 from mien.data import load, sketch, write_csv
 from mien.labels import FERPLUS_COLUMNS
@@ -115,6 +115,6 @@ def votes(csv: Path) -> Path:
 
 @pytest.fixture
 def model(csv: Path, tmp_path: Path) -> Path:
-    """The folder of a net that learned from the csv, its epoch and temperature chosen on validation."""
+    """The folder of a model that learned from the csv, its epoch and temperature chosen on validation."""
     about = {"name": "sketch", "digest": load(csv).digest, "faces": {"train": 70, "val": 35, "test": 35}}
-    return models.write_net(tmp_path / "model", data=about)
+    return models.write_model(tmp_path / "model", data=about)

@@ -96,7 +96,7 @@ def huge(rng: random.Random) -> Request:
 
 
 def disguised(rng: random.Random) -> Request:
-    """Another thing under a picture's name and type."""
+    """Another thing under an image's name and type."""
     body = rng.choice(_OTHERS) + rng.randbytes(rng.randrange(100))
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return Request(
@@ -108,7 +108,7 @@ def names(rng: random.Random) -> Request:
     """A name that would be a path, a command or an address elsewhere."""
     name = rng.choice(_NAMES).encode("utf-8", "replace")
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\n'
-    return Request("names", headers={"Content-Type": FORM}, body=head + b"no picture\r\n--X--\r\n", statuses=(400, 422))
+    return Request("names", headers={"Content-Type": FORM}, body=head + b"no image\r\n--X--\r\n", statuses=(400, 422))
 
 
 def forms(rng: random.Random) -> Request:

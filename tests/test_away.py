@@ -206,7 +206,7 @@ def copied(tmp_path: Path) -> Path:
     for name in ("experiments/model_card.py", "experiments/results/away.json", "docs/model-card.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    shutil.copytree(ROOT / "experiments/results/examination", tmp_path / "experiments/results/examination")
+    shutil.copytree(ROOT / "experiments/results/evaluation_report", tmp_path / "experiments/results/evaluation_report")
     return tmp_path
 
 

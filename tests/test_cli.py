@@ -39,7 +39,7 @@ def test_version_and_help(mien: Command) -> None:
     assert all(command in out for command in ("data", "train", "compare", "evaluate", "models"))
 
 
-def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_path: Path) -> None:
+def test_data_shows_counts_defects_and_images(mien: Command, csv: Path, tmp_path: Path) -> None:
     code, out, err = mien("data", csv, "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
     assert (code, err) == (0, "")
     assert all(word in out for word in ("disgust", "train", "val", "test", "70", "35"))
@@ -50,7 +50,7 @@ def test_data_shows_counts_defects_and_pictures(mien: Command, csv: Path, tmp_pa
         assert image.std() > 5
 
 
-def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) -> None:
+def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Path) -> None:
     """Of the one data set: shown, left out of training, and left out of the judging."""
     drawn = sketch(train=21, val=14, test=0)
     val_NHW = drawn["val"].pixels_NHW.copy()
@@ -62,10 +62,10 @@ def test_near_twins_are_looked_for_where_asked(mien: Command, tmp_path: Path) ->
     copies = int(duplicates.hit(data["train"], data["val"]).sum())
     assert copies
     shown = ("data", tmp_path / "leaky.csv", "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
-    assert "near-twin" not in mien(*shown)[1]
+    assert "near-duplicate" not in mien(*shown)[1]
     code, out, err = mien(*shown, "--audit")
     assert (code, err) == (0, "")
-    assert "near-twin" in out
+    assert "near-duplicate" in out
     near = json.loads((tmp_path / "audit.json").read_text())["near"]
     assert sum(near["faces"]["val in train"].values()) == int(duplicates.hit(data["val"], data["train"]).sum())
     words = ("train", "seed", "--data", tmp_path / "leaky.csv", "--out", tmp_path / "run", *SHORT)
@@ -148,7 +148,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
         (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
         (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
-        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no file, no folder and no shipped net"),
+        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no file, no folder and no shipped model"),
         (("evaluate", tmp_path, "--data", csv, "--split", "val"), "holds no checkpoint.safetensors"),
     ]
     for words, says in cases:
@@ -210,7 +210,7 @@ def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["labels"] == ["bored", "keen"]
     code, _, err = mien("evaluate", tmp_path / "run", "--data", "sketch", "--split", "val")
     assert code == 2
-    assert "the net tells bored, keen apart, but sketch is labelled angry" in err
+    assert "the model tells bored, keen apart, but sketch is labelled angry" in err
 
 
 def test_what_was_chosen_and_why_it_stopped_is_told(mien: Command, csv: Path, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_what_was_chosen_and_why_it_stopped_is_told(mien: Command, csv: Path, tm
     assert "stopped after epoch 3 of 9: no better val_accuracy in 2 epochs" in said
 
 
-def test_training_starts_from_a_shipped_net_by_name(mien: Command, csv: Path, tmp_path: Path) -> None:
+def test_training_starts_from_a_shipped_model_by_name(mien: Command, csv: Path, tmp_path: Path) -> None:
     short = [*SHORT[2:], "--set", "model=seed_cnn_quarter"]
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", "--init", "seed_quarter"]
     assert "to train what it is: --set model=seed_cnn_quarter" in mien(*words, *short[:-2])[2]
@@ -232,7 +232,7 @@ def test_training_starts_from_a_shipped_net_by_name(mien: Command, csv: Path, tm
     assert recorded["init"]["name"] == "seed_quarter"
 
 
-# Nets as files: the runtime alone
+# Models as files: the runtime alone
 
 
 def test_letters_that_a_terminal_does_not_have_are_no_failure(tmp_path: Path) -> None:

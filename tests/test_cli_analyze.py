@@ -54,12 +54,12 @@ def on_a_terminal(*words: object, at: Path) -> tuple[int, str]:
     os.close(theirs)
     screen = everything_on(ours)
     os.close(ours)
-    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)  # without colours and bold
+    return process.wait(), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)  # without colors and bold
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two portraits, one of them in a folder below, a group, a picture without a face, and one that is cut off."""
+    """Two portraits, one of them in a folder below, a group, an image without a face, and one that is cut off."""
     folder = tmp_path / "photos"
     (folder / "below").mkdir(parents=True)
     shutil.copy(sample(), folder / "a.jpg")
@@ -91,8 +91,8 @@ def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> 
     assert code == 1
     assert screen.count("happy") == 4
     assert "photos/wall.png  no face" in screen
-    assert "5 of 5 pictures, 4 faces" in screen
-    assert "mien: 1 of 5 pictures could not be read; their rows say why" in screen
+    assert "5 of 5 images, 4 faces" in screen
+    assert "mien: 1 of 5 images could not be read; their rows say why" in screen
 
 
 def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
         screen = shown.result()
     os.close(ours)
     assert len([json.loads(line) for line in lines]) == 5
-    assert "pictures/s" in screen
+    assert "images/s" in screen
 
 
 @pytest.mark.parametrize(("named", "code"), [("a.jpg", 0), ("wall.png", 0), ("cut.jpg", 1), ("gone.jpg", 1), (".", 1)])
@@ -154,7 +154,7 @@ def test_options_reach_the_recognizer(photos: Path) -> None:
     assert faces("--threshold", 0.999) == []
     assert len(faces("--max-faces", 1)) == 1
     assert faces("--detector", "whole")[0]["box"] == {"left": 200, "top": 0, "width": 400, "height": 400}
-    # Of the whole picture, as of the smile alone the net is so sure that four digits tell no difference.
+    # Of the whole image, as of the smile alone the model is so sure that four digits tell no difference.
     told = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
     assert told[0] != told[1]
     assert faces("--longest-side", 320)[0]["box"] != faces()[0]["box"]
@@ -174,10 +174,10 @@ def test_defaults_are_those_of_the_api() -> None:
     assert {n: ours[n] for n in theirs} == theirs
 
 
-# ---- annotated pictures
+# ---- annotated images
 
 
-def test_annotated_pictures_lie_as_the_pictures_do(photos: Path) -> None:
+def test_annotated_images_lie_as_the_images_do(photos: Path) -> None:
     before = {f: f.read_bytes() for f in photos.rglob("*.*")}
     seen = photos / "seen"
     for _ in range(2):  # the second time the copies are there, and are neither read nor in the way
@@ -189,13 +189,13 @@ def test_annotated_pictures_lie_as_the_pictures_do(photos: Path) -> None:
     assert (drawn != cv2.resize(PORTRAIT, (400, 400))).any()
 
 
-def test_annotated_pictures_do_not_take_the_place_of_pictures(photos: Path) -> None:
+def test_annotated_images_do_not_take_the_place_of_images(photos: Path) -> None:
     done = run("photos", "--annotate", "photos", at=photos.parent)
     assert done.returncode == 2
     assert done.stderr.startswith("mien: photos/a.jpg would be overwritten")
 
 
-def test_the_sample_beside_a_picture_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_beside_a_image_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results and annotated copies of both are told apart."""
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("sample.jpg", np.full((90, 120, 3), 128, np.uint8))
@@ -230,7 +230,7 @@ def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("other", ["--model base", "--tta flip", "--threshold 0.999", "--prior balanced"])
 def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
-    """Those that show in rows: else a file would hold what two nets say, side by side."""
+    """Those that show in rows: else a file would hold what two models say, side by side."""
     out = photos.parent / "faces.csv"
     assert run(photos / "a.jpg", "--out", out).returncode == 0
     before = out.read_bytes()
@@ -262,7 +262,7 @@ def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, nu
     command = [*MIEN, "analyze", "photos", "--out", str(out), "--annotate", "seen"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     # A batch and some are written.
-    wait_until(lambda: process.poll() is not None or len(list((tmp_path / "seen").glob("*"))) >= 70, "70 pictures")
+    wait_until(lambda: process.poll() is not None or len(list((tmp_path / "seen").glob("*"))) >= 70, "70 images")
     process.send_signal(number)
     _, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 128 + number
@@ -307,12 +307,12 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name pictures, folders or patterns"),
+        ([], "name images, folders or patterns"),
         (["--sample", "--resume"], "--resume goes on in a file: say which one with --out"),
         (["--sample", "--out", "a.json", "--resume"], "a json file cannot be taken up again"),
         (["--sample", "--out", "a.xls"], "the name a.xls does not tell its format"),
         (["--sample", "--format", "xml"], "no format is called 'xml'"),
-        (["--sample", "--model", "nono"], "no shipped net is called nono"),
+        (["--sample", "--model", "nono"], "no shipped model is called nono"),
         (["--sample", "--detector", "eyes"], "yunet, whole"),
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
@@ -322,7 +322,7 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
         (["--sample", "--format", "parquet"], "name a file"),
         (["--sample", "--partition", "5"], "--partition is of --ray"),
         (["--nonsense"], "No such option"),
-        (["."], "no pictures in ."),
+        (["."], "no images in ."),
     ],
 )
 def test_a_mistake_is_a_sentence_and_exit_2(words: list[str], said: str, tmp_path: Path) -> None:

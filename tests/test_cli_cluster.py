@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
     folder.mkdir()
     for i in range(5):
         cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(read_image(sample()), (120 + i, 120)))
-    (folder / "no.jpg").write_text("no picture")
+    (folder / "no.jpg").write_text("no image")
     return folder
 
 
@@ -46,7 +46,7 @@ def test_a_ray_of_its_own(photos: Path) -> None:
     """Started, used, ended; results as one process writes them, and gone on with."""
     words = ["photos", "--model", "nano"]
     done = run(*words, "--ray", "local", "--out", "out", "--partition", 2, at=photos.parent)
-    told = "mien: 1 of 6 pictures could not be read; their rows say why\n"
+    told = "mien: 1 of 6 images could not be read; their rows say why\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
     assert run(*words, "--out", "alone.parquet", at=photos.parent).returncode == 1
     rows = [row for f in sorted((photos.parent / "out").glob("*.parquet")) for row in parquet.read_table(f).to_pylist()]
@@ -74,7 +74,7 @@ def test_without_ray_it_says_what_to_install(photos: Path) -> None:
         (["photos", "--format", "csv", "--ray", "local", "--out", "out"], "--format and --ray do not go together"),
         (["photos", "--annotate", "a", "--ray", "local", "--out", "out"], "--annotate and --ray do not go together"),
         (["photos", "--ray", "127.0.0.1:1", "--out", "out"], "no Ray cluster answers at 127.0.0.1:1 ("),
-        (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "no file, no folder and no shipped net"),
+        (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "no file, no folder and no shipped model"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(photos: Path, words: list[str], said: str) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import models
 import numpy as np
 import pytest
 
+import models
 from mien.cli.target import find_subject
 from mien.data import load
 from mien.labels import FER7, FERPLUS8, projection
-from mien.model import load as load_net
+from mien.model import load as load_model
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -34,7 +34,7 @@ def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tmp_path: Path) -> None:
+def test_a_model_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tmp_path: Path) -> None:
     words = ["mien", "evaluate", model, "--data", csv, "--split", "val",
              "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy"]  # fmt: skip
     code = (
@@ -59,7 +59,7 @@ def test_a_net_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tmp_
     assert f"{100 * figures['accuracy']:.1f}" in done.stdout
 
 
-def test_flip_of_a_net(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
+def test_flip_of_a_model(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
     words = ("evaluate", model / "model.onnx", "--data", csv, "--split", "test", "--tta", "flip")
     code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
     assert (code, err) == (0, "")
@@ -111,7 +111,7 @@ def test_votes_add_the_agreement_with_the_raters(
 
 
 def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_path: Path) -> None:
-    eight = models.write_net(tmp_path / "eight", FERPLUS8)
+    eight = models.write_model(tmp_path / "eight", FERPLUS8)
     words = ("evaluate", eight, "--data", csv, "--split", "test")
     code, out, err = mien(*words)
     assert (code, out) == (2, "")
@@ -127,7 +127,7 @@ def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
+def test_a_model_is_examined_and_its_predictions_get_the_same_figures(
     mien: Command, csv: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ("evaluate", model, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
@@ -139,7 +139,7 @@ def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
     assert "accuracy % on the surest faces" in out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert [r["model"] for r in figures["robustness"]] == [str(model), "nano"]
-    assert "When the picture is worse" in (tmp_path / "r.html").read_text()
+    assert "When the image is worse" in (tmp_path / "r.html").read_text()
     order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
     names = load(csv).labels.names
     np.save(tmp_path / "q.npy", np.load(tmp_path / "p.npy")[:, [names.index(n) for n in order]])
@@ -153,14 +153,14 @@ def test_a_net_is_examined_and_its_predictions_get_the_same_figures(
 
 
 def weights_of(name: str, folder: Path) -> Path:
-    """The weights of a shipped net as a file."""
+    """The weights of a shipped model as a file."""
     from mien.train import find_weights
 
     find_weights(name).release(folder / f"{name}.safetensors")
     return folder / f"{name}.safetensors"
 
 
-@pytest.mark.parametrize("what", ["a net as a file", "weights"])
+@pytest.mark.parametrize("what", ["a model as a file", "weights"])
 def test_other_faces_are_asked_about_as_those_of_the_split_were(
     csv: Path, model: Path, what: str, tmp_path: Path
 ) -> None:
@@ -208,7 +208,7 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, model: Path,
 def test_what_a_split_chose_is_told_of_each_package(
     mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a net and of a run; and paths that have a `=` of their own are found."""
+    """Of a model and of a run; and paths that have a `=` of their own are found."""
     words = ("judge", "nano", model, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
     chosen = {"val": [[], ["epoch", "temperature"], ["epoch"]], "test": [[], [], []]}
     for split, of_each in chosen.items():
@@ -223,12 +223,12 @@ def test_what_a_split_chose_is_told_of_each_package(
     assert mien(*words)[0] == 0
 
 
-def test_nets_of_other_classes_are_judged_by_the_labels_without_votes(
+def test_models_of_other_classes_are_judged_by_the_labels_without_votes(
     mien: Command, csv: Path, model: Path, tmp_path: Path
 ) -> None:
-    """FER+'s eight, from a file too, and a net that votes taught: they are asked for the likeliest of the seven."""
+    """FER+'s eight, from a file too, and a model that votes taught: they are asked for the likeliest of the seven."""
     data = load(csv)
-    probs_NK = load_net("ferplus").probabilities(data["test"].pixels_NHW)
+    probs_NK = load_model("ferplus").probabilities(data["test"].pixels_NHW)
     np.save(tmp_path / "eight.npy", probs_NK)
     weights = weights_of("ferplus", tmp_path)
     words = ("judge", model, "ferplus", tmp_path / "eight.npy", "photo", weights)
@@ -250,13 +250,13 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, model: P
     blank.write_text("pixels\n" + csv.read_text().splitlines()[1].split(",")[1] + "\n")
     p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
     cases: list[tuple[tuple[object, ...], str]] = [
-        (("evaluate", p, *on, "--robustness"), "says nothing of other pictures"),
-        (("evaluate", model, *on, "--robustness", "--beside", p), "says nothing of other pictures"),
+        (("evaluate", p, *on, "--robustness"), "says nothing of other images"),
+        (("evaluate", model, *on, "--robustness", "--beside", p), "says nothing of other images"),
         (("evaluate", model, *on, "--beside", "nano"), "so it needs --robustness"),
         (("evaluate", "nano", *on, "--robustness", "--beside", "nano"), "nano is named twice"),
         (("evaluate", p, *on, "--card"), "has no card to write to"),
         (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
-        (("evaluate", model, *on, "--labels", "fer7"), "is a net"),
+        (("evaluate", model, *on, "--labels", "fer7"), "is a model"),
         (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
         (("evaluate", model, *on, "--json", model), "cannot write .*: it is a folder"),
         (("evaluate", model, *on, "--json", csv), f"{csv.name}: it is read by this same command; name another file"),
@@ -273,7 +273,7 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, model: P
         (("judge", p, model, *on, "--html", p / "r.html"), "p.npy is no folder"),
         (("judge", p, *on), "two packages or more"),
         (("judge", p, p, *on), "got two called p"),
-        (("judge", p, model, *on, "--labels", f"{model}=fer7"), "is a net"),
+        (("judge", p, model, *on, "--labels", f"{model}=fer7"), "is a model"),
         (("judge", p, model, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
         (("judge", p, model, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
     ]
@@ -327,10 +327,10 @@ def test_models_are_listed_and_found_by_name(
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path)
     code, out, _ = mien("models", "--json", tmp_path / "none.json")
     assert code == 0
-    assert "no nets are shipped yet" in out
+    assert "no models are shipped yet" in out
     assert json.loads((tmp_path / "none.json").read_text()) == {"models": {}}
-    models.write_net(tmp_path / "small", name="small")
-    models.write_net(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
+    models.write_model(tmp_path / "small", name="small")
+    models.write_model(tmp_path / "seed_quarter", name="seed_quarter")  # a name that weights are shipped under, too
     (tmp_path / "seed_quarter.safetensors").write_bytes(b"")
     code, out, err = mien("models", "--json", tmp_path / "m.json")
     assert (code, err) == (0, "")
@@ -345,19 +345,19 @@ def test_models_are_listed_and_found_by_name(
     code, _, err = mien("evaluate", "small", "--data", csv, "--split", "test", "--card")
     assert code == 2
     assert "came with mien" in err
-    assert "shipped are: seed_quarter, small; a net of your own" in mien("evaluate", "smal", *words_for(csv))[2]
+    assert "shipped are: seed_quarter, small; a model of your own" in mien("evaluate", "smal", *words_for(csv))[2]
 
 
 def words_for(csv: Path) -> tuple[object, ...]:
     return ("--data", csv, "--split", "test")
 
 
-def test_mistakes_with_nets(mien: Command, csv: Path, model: Path) -> None:
+def test_mistakes_with_models(mien: Command, csv: Path, model: Path) -> None:
     assert "auto or cpu, not cuda" in mien("evaluate", model, *words_for(csv), "--device", "cuda")[2]
     (model / "model.onnx").write_bytes(b"")
     code, _, err = mien("evaluate", model, *words_for(csv))
     assert code == 2
-    assert "is damaged or not the net of its card" in err
+    assert "is damaged or not the model of its card" in err
     (model / "model.onnx").unlink()
     assert "holds no model.onnx" in mien("evaluate", model, *words_for(csv))[2]
     assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]

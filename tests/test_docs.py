@@ -38,7 +38,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader has it: a small fer2013.csv, pictures of their own, and what earlier commands made."""
+    """A folder as a reader has it: a small fer2013.csv, images of their own, and what earlier commands made."""
     folder = tmp_path_factory.mktemp("reader")
     data = sketch(train=70, val=35, test=35)
     write_csv(folder / "fer2013.csv", data)
@@ -130,7 +130,7 @@ def test_figures_are_the_committed_results(script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_picture_in_the_documents_is_there() -> None:
+def test_every_image_in_the_documents_is_there() -> None:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
             assert cv2.imread(str(page.parent / name)) is not None, f"{page.name}: {name}"
@@ -171,14 +171,16 @@ def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
 
 @pytest.mark.records
 def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations() -> None:
-    """Of a net's first row the calibration error alone; log loss and Brier score would be the same to three digits."""
+    """Of a model's first row the calibration error alone; log loss and Brier score would be the same to three
+    digits.
+    """
     files = sorted((ROOT / "experiments" / "results" / "evaluation_report").glob("*.json"))
     assert files
     assert "the calibration error is cross-fitted" in (ROOT / "docs" / "model-card.md").read_text()
     for file in files:
         told = json.loads(file.read_text())
-        after = told["trust"]["after"]
-        assert told["trust"]["fitted"].startswith("cross-fitted")
+        after = told["calibration"]["after"]
+        assert told["calibration"]["fitted"].startswith("cross-fitted")
         assert told["ece"] == pytest.approx(after["ece"])
         for figure in ("log_loss", "brier"):
             assert told[figure] < after[figure], file.name  # fitted on all, it flatters

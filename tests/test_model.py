@@ -1,4 +1,4 @@
-"""A net as a file: what it says, and every way in which the file can be wrong."""
+"""A model as a file: what it says, and every way in which the file can be wrong."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import models
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import mien.model
+import models
 from mien import model as room
 from mien.errors import MienError, ModelError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
@@ -27,7 +27,7 @@ FACES = np.random.RandomState(0).randint(0, 256, (9, 48, 48)).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return models.write_net(tmp_path_factory.mktemp("model") / "toy")
+    return models.write_model(tmp_path_factory.mktemp("model") / "toy")
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +131,8 @@ def test_threads_are_those_allowed_or_asked_for(folder: Path, monkeypatch: pytes
     assert of(threads=2) == 2
 
 
-def test_the_same_net_with_other_threads(tmp_path: Path) -> None:
-    folder = models.write_net(tmp_path / "model")
+def test_the_same_model_with_other_threads(tmp_path: Path) -> None:
+    folder = models.write_model(tmp_path / "model")
     two = mien.model.load(folder, threads=2)
     one = two.with_threads(1)
     assert one._session.get_session_options().intra_op_num_threads == 1
@@ -148,7 +148,7 @@ BALANCED = [1 / 7] * 7
 
 def test_prior_adjusts_all_that_a_model_is_asked_for(tmp_path: Path) -> None:
     """Also with the mirror image, after averaging; and with other threads."""
-    folder = models.write_net(tmp_path / "model", class_frequencies=FREQUENCIES)
+    folder = models.write_model(tmp_path / "model", class_frequencies=FREQUENCIES)
     plain, balanced = mien.model.load(folder), mien.model.load(folder, prior="balanced")
     for tta in ("none", "flip"):
         wanted_NK = adjusted(plain.probabilities(FACES, tta=tta), FREQUENCIES.assumed, BALANCED)
@@ -168,12 +168,12 @@ def test_prior_that_cannot_be_applied_is_refused(folder: Path, tmp_path: Path) -
         ModelError, match=r"the card 'toy' has no class frequencies; export the model again with: mien "
     ):
         mien.model.load(folder, prior="balanced")
-    known = models.write_net(tmp_path / "model", class_frequencies=FREQUENCIES)
+    known = models.write_model(tmp_path / "model", class_frequencies=FREQUENCIES)
     with pytest.raises(MienError, match="in the prior, 'bored' is no class of fer7"):
         mien.model.load(known, prior="bored=0.5")
 
 
-def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -> None:
+def test_folder_and_either_file_are_the_same_model(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "model.onnx").rename(other / "called_otherwise.onnx")
     for place in (folder, str(folder), folder / "model.onnx", folder / "card.json", other / "called_otherwise.onnx"):
@@ -183,24 +183,24 @@ def test_folder_and_either_file_are_the_same_net(folder: Path, tmp_path: Path) -
 
 
 def test_a_shipped_name_goes_before_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    models.write_net(tmp_path / "assets" / "small", name="shipped")
-    models.write_net(tmp_path / "assets" / "another", FERPLUS8)
+    models.write_model(tmp_path / "assets" / "small", name="shipped")
+    models.write_model(tmp_path / "assets" / "another", FERPLUS8)
     (tmp_path / "assets" / "empty").mkdir()
-    (models.write_net(tmp_path / "assets" / "half") / "model.onnx").unlink()
-    models.write_net(tmp_path / "here" / "small", name="own")
+    (models.write_model(tmp_path / "assets" / "half") / "model.onnx").unlink()
+    models.write_model(tmp_path / "here" / "small", name="own")
     monkeypatch.setattr(room, "SHIPPED", tmp_path / "assets")
     monkeypatch.chdir(tmp_path / "here")
     assert room.shipped_models() == ("another", "small")
     assert mien.model.load("small").card.name == "shipped"
     assert mien.model.load("./small").card.name == "own"
-    assert_refused("smal", "no file, no folder and no shipped net is called smal", "shipped are: another, small",
+    assert_refused("smal", "no file, no folder and no shipped model is called smal", "shipped are: another, small",
                    "a folder that holds model.onnx and card.json")  # fmt: skip
     assert [room.is_model(n) for n in ("small", "./small", "smal")] == [True, True, True]
-    (tmp_path / "here" / "another").mkdir()  # no net, as a run would be
+    (tmp_path / "here" / "another").mkdir()  # no model, as a run would be
     assert [room.is_model(n) for n in ("another", "./another")] == [True, False]
 
 
-def test_what_torch_reads_is_no_net(tmp_path: Path) -> None:
+def test_what_torch_reads_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "w.safetensors").write_bytes(b"")
     assert not room.is_model(tmp_path / "run")
@@ -210,7 +210,7 @@ def test_what_torch_reads_is_no_net(tmp_path: Path) -> None:
     assert room.is_model("x" * 5000)
 
 
-def test_a_card_is_read_without_the_net(folder: Path) -> None:
+def test_a_card_is_read_without_the_model(folder: Path) -> None:
     code = (
         f"import sys; from mien.model import read_card; assert read_card({str(folder)!r}).name == 'toy'; "
         "print('onnxruntime' in sys.modules)"
@@ -236,15 +236,15 @@ def damaged(folder: Path, tmp_path: Path, change: object) -> Path:
 )
 def test_a_damaged_graph(folder: Path, tmp_path: Path, change: object) -> None:
     assert_refused(
-        damaged(folder, tmp_path, change), f"{tmp_path / 'model' / 'model.onnx'} is damaged or not the net of its card",
+        damaged(folder, tmp_path, change), f"{tmp_path / 'model' / 'model.onnx'} is damaged or not the model of its card",
         "'toy'", "sha256", "get both files anew",
     )  # fmt: skip
 
 
-def test_the_card_of_another_net(folder: Path, tmp_path: Path) -> None:
-    other = models.write_net(tmp_path / "other", FERPLUS8, name="eight")
+def test_the_card_of_another_model(folder: Path, tmp_path: Path) -> None:
+    other = models.write_model(tmp_path / "other", FERPLUS8, name="eight")
     (other / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
-    assert_refused(other, "not the net of its card 'eight'")
+    assert_refused(other, "not the model of its card 'eight'")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", models.graph(FER7.names)[:3000]], ids=["empty", "text", "cut"])
@@ -252,7 +252,7 @@ def test_a_card_whose_sum_fits_what_is_no_graph(
     tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert_refused(
-        models.write_net(tmp_path / "model", content=content), "model.onnx is no ONNX file that onnxruntime can"
+        models.write_model(tmp_path / "model", content=content), "model.onnx is no ONNX file that onnxruntime can"
     )
     assert capfd.readouterr() == ("", "")
 
@@ -261,14 +261,14 @@ def test_a_graph_that_onnxruntime_cannot_run(tmp_path: Path) -> None:
     made = onnx.load_from_string(models.graph(FER7.names))
     made.graph.node[1].op_type = "NoSuchThing"
     assert_refused(
-        models.write_net(tmp_path / "model", content=made.SerializeToString()), "no ONNX file that onnxruntime"
+        models.write_model(tmp_path / "model", content=made.SerializeToString()), "no ONNX file that onnxruntime"
     )
 
 
 def test_onnxruntime_says_nothing_on_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     made = onnx.load_from_string(models.graph(FER7.names))
     made.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "of_no_use"))  # worth a warning
-    mien.model.load(models.write_net(tmp_path / "model", content=made.SerializeToString())).probabilities(FACES)
+    mien.model.load(models.write_model(tmp_path / "model", content=made.SerializeToString())).probabilities(FACES)
     assert capfd.readouterr() == ("", "")
 
 
@@ -290,8 +290,8 @@ CLASS_WEIGHTS = "mien.class_weights"
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (foreign(), "is no net of this mien: its format is None, expected 'mien net 1'"),
-        (models.graph(FER7.names, notes={"mien.format": "mien net 2"}), "its format is 'mien net 2'"),
+        (foreign(), "is no model of this mien: its format is None, expected 'mien model 1'"),
+        (models.graph(FER7.names, notes={"mien.format": "mien model 2"}), "its format is 'mien model 2'"),
         (models.graph(FER7.names, input_type=TensorProto.FLOAT), "its faces are tensor(float)"),
         (models.graph(FER7.names, side=96), "are tensor(uint8) ['N', 96, 96], expected tensor(uint8) ['N', 48, 48]"),
         (models.graph(FER7.names, batch=4), "its faces are tensor(uint8) [4, 48, 48]"),
@@ -302,28 +302,30 @@ CLASS_WEIGHTS = "mien.class_weights"
         (models.graph(FER7.names, notes={"mien.labels": None}), "it tells None apart"),
         (models.graph(FER7.names, notes={CLASS_WEIGHTS: "?"}), "its class weights are no 7 rows of numbers"),
         (models.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(4)).decode()}), "no 7 rows"),
-        (models.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(56)).decode()}), "for 2 maps, and 6 maps"),
+        (models.graph(FER7.names, notes={CLASS_WEIGHTS: base64.b64encode(bytes(56)).decode()}), "for 2 maps, and 6"),
     ],
 )  # fmt: skip
 def test_a_graph_that_is_not_what_its_card_says(tmp_path: Path, content: bytes, says: str) -> None:
-    assert_refused(models.write_net(tmp_path / "model", content=content), says, str(tmp_path / "model" / "model.onnx"))
+    assert_refused(
+        models.write_model(tmp_path / "model", content=content), says, str(tmp_path / "model" / "model.onnx")
+    )
 
 
 def test_no_class_weights_are_none(tmp_path: Path) -> None:
     content = models.graph(FER7.names, notes={CLASS_WEIGHTS: None})
-    assert mien.model.load(models.write_net(tmp_path / "model", content=content)).class_weights_KC is None
+    assert mien.model.load(models.write_model(tmp_path / "model", content=content)).class_weights_KC is None
 
 
 def test_own_labels(tmp_path: Path) -> None:
     labels = LabelSet("custom", ("bored", "keen", "café"))
-    model = mien.model.load(models.write_net(tmp_path / "model", labels))
+    model = mien.model.load(models.write_model(tmp_path / "model", labels))
     assert model.labels == labels
     assert model.probabilities(FACES).shape == (9, 3)
 
 
 @pytest.mark.parametrize("names", [FERPLUS8.names, FERPLUS_COLUMNS[:8]], ids=["new", "old"])
 def test_load_keeps_the_names_of_the_card(tmp_path: Path, names: tuple[str, ...]) -> None:
-    model = mien.model.load(models.write_net(tmp_path / "model", LabelSet("ferplus8", names)))
+    model = mien.model.load(models.write_model(tmp_path / "model", LabelSet("ferplus8", names)))
     assert model.labels.names == model.card.labels.names == names
     assert model.labels.index("happiness") == model.labels.index("happy") == 1
 
@@ -334,7 +336,7 @@ def test_one_of_the_two_files_lacks(folder: Path, tmp_path: Path, name: str) -> 
     (copy / name).unlink()
     left = copy / ({"card.json", "model.onnx"} - {name}).pop()
     for place in (copy, left):
-        assert_refused(place, f"{copy} holds no {name}; a net is model.onnx and card.json side by side")
+        assert_refused(place, f"{copy} holds no {name}; a model is model.onnx and card.json side by side")
     with pytest.raises(ModelError, match=f"holds no {name}"):
         room.read_card(copy)
 
@@ -376,11 +378,11 @@ def test_a_folder_that_may_not_be_entered(folder: Path, tmp_path: Path) -> None:
 
 def test_names_that_no_disk_takes() -> None:
     assert_refused("x" * 5000, "cannot read xxx", "too long")
-    assert_refused("a\0b", "no file, no folder and no shipped net")
+    assert_refused("a\0b", "no file, no folder and no shipped model")
 
 
-def test_every_shipped_net_opens_and_answers() -> None:
-    """Nothing to do until nets are shipped."""
+def test_every_shipped_model_opens_and_answers() -> None:
+    """Nothing to do until models are shipped."""
     for name in room.shipped_models():
         model = mien.model.load(name)
         assert model.card.name == name

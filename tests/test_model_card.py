@@ -1,4 +1,4 @@
-"""The card of a net and the crop rule on it: round trips, and what is refused."""
+"""The card of a model and the crop rule on it: round trips, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import models
 import pytest
 
+import models
 from mien.errors import MienError
 from mien.imaging.load import CropRule
 from mien.labels import FER7, FERPLUS8, LabelSet
@@ -121,8 +121,8 @@ def without(name: str) -> str:
         (changed(class_frequencies=replaced(assumed=[0.5, 0.5])), "7 training class frequencies and 2 assumed"),
         (changed(class_frequencies=replaced(assumed=[0.5, 0.5], training=[0.5, 0.5])), "has 2 class frequencies"),
         (changed(extra=1), "has an unknown extra"),
-        (changed(name="a/b"), "a net's name has letters, digits"),
-        (changed(name="../up"), "a net's name has letters, digits"),
+        (changed(name="a/b"), "a model's name has letters, digits"),
+        (changed(name="../up"), "a model's name has letters, digits"),
         (changed(sha256="abc"), "64 hex digits"),
         (changed(side=0), "a card's side is a whole number above 0, got 0"),
         (changed(parameters=True), "a card's parameters is a whole number above 0"),

@@ -147,7 +147,7 @@ def test_the_verdict_is_told(cells: Cells, folder: Path) -> None:
 
 @pytest.mark.docs
 def test_tables_are_shown(cells: Cells) -> None:
-    assert "flat pictures" in shown(cells["audit"], "text/plain")[0]
+    assert "flat images" in shown(cells["audit"], "text/plain")[0]
     table = shown(cells["scores"], "text/plain")[0]
     assert "95 %" in table
     assert all(arm in table for arm in TINY["ARMS"])
@@ -162,7 +162,7 @@ def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
 
 
 @pytest.mark.docs
-def test_pictures_are_shown(cells: Cells) -> None:
+def test_images_are_shown(cells: Cells) -> None:
     found = {name: shown(cell, "image/png") for name, cell in cells.items() if "outputs" in cell}
     assert {name: len(images) for name, images in found.items() if images} == PICTURES
     for name in PICTURES:

@@ -1,4 +1,4 @@
-"""Records of benchmarks and experiments are of the nets that are shipped, not of earlier ones."""
+"""Records of benchmarks and experiments are of the models that are shipped, not of earlier ones."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def all_named() -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_records_that_name_nets_are_found() -> None:
+def test_the_records_that_name_models_are_found() -> None:
     files = {file for file, _, _ in all_named()}
     benchmarks = {f"benchmarks/results/{name}.json" for name in ("recognition", "runtime", "video")}
     experiments = {f"experiments/results/{name}.json" for name in ("crop_rule", "explain_sanity", "shipped")}
-    assert files >= benchmarks | experiments | {f"experiments/results/examination/{model}.json" for model in NETS}
+    assert files >= benchmarks | experiments | {f"experiments/results/evaluation_report/{model}.json" for model in NETS}
     assert {of for _, of, _ in all_named()} == NETS.keys() | OTHERS  # nothing that nobody knows
 
 
 @pytest.mark.parametrize("model", sorted(NETS))
-def test_a_record_of_a_shipped_net_is_of_the_one_that_ships(model: str) -> None:
-    """After a net is trained anew, the scripts that made these records are run anew."""
+def test_a_record_of_a_shipped_model_is_of_the_one_that_ships(model: str) -> None:
+    """After a model is trained anew, the scripts that made these records are run anew."""
     assert [(file, sha256) for file, of, sha256 in all_named() if of == model and sha256 != NETS[model]] == []

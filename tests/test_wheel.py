@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pytest
 
 import clips
+import models
 from mien.data import load
 from mien.recognition import sample
 from waiting import LONGEST
@@ -133,13 +133,13 @@ def test_it_runs_without_torch_and_away_from_the_checkout(stranger: Stranger) ->
     assert told[1:] == ["None"] * 3
 
 
-def test_shipped_nets_open_and_are_judged(stranger: Stranger, tmp_path: Path) -> None:
+def test_shipped_models_open_and_are_judged(stranger: Stranger, tmp_path: Path) -> None:
     code = (
         "import mien, numpy, mien.model\n"
         "for name in mien.model.shipped_models():\n"
-        "    net = mien.load(name)\n"
-        "    told = net.probabilities(numpy.zeros((2, 48, 48), 'uint8'))\n"
-        "    print(name, *told.shape, len(net.labels))\n"
+        "    model = mien.load(name)\n"
+        "    told = model.probabilities(numpy.zeros((2, 48, 48), 'uint8'))\n"
+        "    print(name, *told.shape, len(model.labels))\n"
     )
     lines = [line.split() for line in stranger.run("python", "-c", code).splitlines()]
     told = stranger.run("mien", "models", "--json", tmp_path / "models.json")
@@ -159,9 +159,9 @@ def test_the_sample_is_read(stranger: Stranger) -> None:
     assert stranger.run("python", "-c", code) == "happy\n"
 
 
-def test_a_net_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: Path) -> None:
-    models.write_net(tmp_path / "own")
-    code = "import mien; net = mien.load('own'); print(*net.labels.names, net.model.card.name)"
+def test_a_model_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: Path) -> None:
+    models.write_model(tmp_path / "own")
+    code = "import mien; model = mien.load('own'); print(*model.labels.names, model.model.card.name)"
     assert stranger.run("python", "-c", code, at=tmp_path) == "angry disgust fear happy sad surprise neutral toy\n"
     words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
     told = stranger.run("mien", *words, at=tmp_path)

@@ -32,11 +32,11 @@ class MissingExtra(MienError):
 
 
 class ImageError(MienError):
-    """A picture that cannot be read: damaged, too large, of an unknown kind, or not there."""
+    """An image that cannot be read: damaged, too large, of an unknown kind, or not there."""
 
 
 class ModelError(MienError):
-    """A net that cannot be found, read or trusted as a file, or is asked for what it cannot take."""
+    """A model that cannot be found, read or trusted as a file, or is asked for what it cannot take."""
 
 
 class RunError(MienError):

@@ -1,6 +1,6 @@
 """An ONNX model: find it, verify it against its card, predict probabilities.
 
-A net is a folder with `model.onnx` and `card.json`. N faces, K classes, C maps of h by w.
+A model is a folder with `model.onnx` and `card.json`. N faces, K classes, C maps of h by w.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from mien.model_card import TTAS, Card
 from mien.prior import Prior, adjusted, prior_of
 from mien.threads import of_one
 
-FORMAT = "mien net 1"  # in the graph, under `mien.format`
+FORMAT = "mien model 1"  # in the graph, under `mien.format`
 GRAPH, CARD = "model.onnx", "card.json"
 FACES, PROBABILITIES, MAPS = "faces", "probabilities", "maps"
 SHIPPED = Path(__file__).parent / "assets"
-BATCH = 256  # faces that go through a net at once
+BATCH = 256  # faces that go through a model at once
 _FATAL = 4  # onnxruntime's level of what it logs; what goes wrong, its exceptions tell
 
 Pixels = NDArray[np.uint8]
@@ -34,15 +34,15 @@ Floats = NDArray[np.float32]
 
 
 class Model:
-    """A net that is open. Several threads may ask one at the same time.
+    """A model that is open. Several threads may ask one at the same time.
 
     Attributes:
         card: what is to be known of it.
         source: the file that its graph was read from.
         labels: its classes, in the order of the probabilities.
         prior: the class frequencies that all probabilities are adjusted to; None for those that the graph gives.
-        class_weights_KC: what each of the last maps adds to each class, float32 [K,C]; None where the net's logits are
-            no linear function of the maps' means.
+        class_weights_KC: what each of the last maps adds to each class, float32 [K,C]; None where the model's logits
+            are no linear function of the maps' means.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Model:
         threads: int | None = None,
         prior: str | Mapping[str, float] | None = None,
     ) -> None:
-        """Open the net in `graph`, the content of an ONNX file.
+        """Open the model in `graph`, the content of an ONNX file.
 
         Args:
             card: of that file.
@@ -64,7 +64,7 @@ class Model:
                 probabilities as the graph gives them.
 
         Raises:
-            ModelError: the bytes are not those that the card is of, or no net of mien's, or their inputs, outputs or
+            ModelError: the bytes are not those that the card is of, or no model of mien's, or their inputs, outputs or
                 labels are not as the card says; or a prior is given and the card has no class frequencies.
             MienError: `prior` is not valid for these classes.
         """
@@ -75,7 +75,7 @@ class Model:
         self.prior = _prior(prior, card, source)
 
     def with_threads(self, threads: int) -> Model:
-        """The same net, opened anew to use so many threads; itself where its file is not there any more."""
+        """The same model, opened anew to use so many threads; itself where its file is not there any more."""
         file = Path(self.source)
         graph = file.read_bytes() if file.is_file() else b""
         whole = hashlib.sha256(graph).hexdigest() == self.card.sha256
@@ -92,7 +92,7 @@ class Model:
             faces_NHW: grey faces, uint8 [N,48,48].
             tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image. A prior is applied
                 once, to the mean.
-            batch: faces that go through the net at once.
+            batch: faces that go through the model at once.
 
         Raises:
             ModelError: faces of another type or shape, an unknown `tta`, or no batch.
@@ -137,11 +137,11 @@ class Model:
 def load(
     name_or_path: str | Path, *, threads: int | None = None, prior: str | Mapping[str, float] | None = None
 ) -> Model:
-    """Open the net called `name_or_path`, once its files are proven to be whole and to belong together.
+    """Open the model called `name_or_path`, once its files are proven to be whole and to belong together.
 
     Args:
-        name_or_path: a shipped net's name; or a folder with `model.onnx` and `card.json`; or one of these two files. A
-            folder that is called like a shipped net is `./NAME`, or a `Path`.
+        name_or_path: a shipped model's name; or a folder with `model.onnx` and `card.json`; or one of these two files.
+            A folder that is called like a shipped model is `./NAME`, or a `Path`.
         threads: of one forward; default `mien.threads.threads()`.
         prior: as of `Model`.
 
@@ -155,7 +155,7 @@ def load(
 
 
 def read_card(name_or_path: str | Path) -> Card:
-    """The card of what `load` would open; the net itself is left closed and unproven.
+    """The card of what `load` would open; the model itself is left closed and unproven.
 
     Raises:
         ModelError: as `load`, for what concerns the card.
@@ -176,14 +176,14 @@ def read_model(name_or_path: str | Path) -> tuple[Card, bytes]:
 
 
 def shipped_models() -> tuple[str, ...]:
-    """The names of the nets that come with the package."""
+    """The names of the models that come with the package."""
     return tuple(sorted(f.parent.name for f in SHIPPED.glob(f"*/{CARD}") if (f.parent / GRAPH).is_file()))
 
 
 def is_model(name_or_path: str | Path) -> bool:
     """Whether `load` is the one to ask: for all but what torch reads, runs and files of weights.
 
-    So a name that stands for nothing at all is told by `load`; a folder with a card is a net whatever else it holds.
+    So a name that stands for nothing at all is told by `load`; a folder with a card is a model whatever else it holds.
     """
     if name_or_path in shipped_models():
         return True
@@ -212,9 +212,9 @@ def find(name_or_path: str | Path) -> tuple[Path, Path]:
         raise ModelError(f"cannot read {name_or_path}: {error.strerror or error}") from None
     names, weights = ", ".join(shipped_models()) or "none yet", ", ".join(_weights())
     raise ModelError(
-        f"no file, no folder and no shipped net is called {name_or_path}; shipped are: {names}"
+        f"no file, no folder and no shipped model is called {name_or_path}; shipped are: {names}"
         f"{'; as weights, to be trained further: ' if weights else ''}{weights}; "
-        f"a net of your own is a folder that holds {GRAPH} and {CARD}"
+        f"a model of your own is a folder that holds {GRAPH} and {CARD}"
     )
 
 
@@ -226,7 +226,9 @@ def _weights() -> list[str]:
 def _both(graph: Path, card: Path) -> tuple[Path, Path]:
     lacking = [file.name for file in (graph, card) if not file.is_file()]
     if lacking:
-        raise ModelError(f"{card.parent} holds no {' and no '.join(lacking)}; a net is {GRAPH} and {CARD} side by side")
+        raise ModelError(
+            f"{card.parent} holds no {' and no '.join(lacking)}; a model is {GRAPH} and {CARD} side by side"
+        )
     return graph, card
 
 
@@ -254,13 +256,13 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
     Args:
         source: what to call the file in errors.
         threads: of one forward; default `mien.threads.threads()`.
-        shapes_vary: whether pictures of many sizes go in, for each of which a plan of its memory would be kept.
+        shapes_vary: whether images of many sizes go in, for each of which a plan of its memory would be kept.
 
     Raises:
         ModelError: onnxruntime cannot open it.
         MienError: `threads` is no number of threads.
     """
-    # From 1.29 on it would number this machine, write that into the home, and tell its maker which nets run here.
+    # From 1.29 on it would number this machine, write that into the home, and tell its maker which models run here.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # here, as it takes longer than all else that `import mien` brings
 
@@ -281,7 +283,7 @@ def _fit(session: Any, card: Card, source: str) -> Floats | None:
     notes, k = session.get_modelmeta().custom_metadata_map, len(card.labels)
     if notes.get("mien.format") != FORMAT:
         raise ModelError(
-            f"{source} is no net of this mien: its format is {notes.get('mien.format')!r}, expected '{FORMAT}'; "
+            f"{source} is no model of this mien: its format is {notes.get('mien.format')!r}, expected '{FORMAT}'; "
             "export it with: mien export"
         )
     inputs = {p.name: (p.type, list(p.shape)) for p in session.get_inputs()}
@@ -318,7 +320,7 @@ def _check_sha256(card: Card, graph: bytes, source: str) -> None:
     found = hashlib.sha256(graph).hexdigest()
     if found != card.sha256:
         raise ModelError(
-            f"{source} is damaged or not the net of its card '{card.name}': its sha256 begins with {found[:12]}, "
+            f"{source} is damaged or not the model of its card '{card.name}': its sha256 begins with {found[:12]}, "
             f"the card's with {card.sha256[:12]}; get both files anew"
         )
 
@@ -343,7 +345,7 @@ def _class_weights(text: str | None, classes: int, maps: int | str, card: Card, 
 
 
 def _unfit(source: str, card: Card, what: str) -> ModelError:
-    return ModelError(f"{source} does not fit its card '{card.name}': {what}; export the net anew")
+    return ModelError(f"{source} does not fit its card '{card.name}': {what}; export the model anew")
 
 
 def _in_words(value: object) -> str:

@@ -15,8 +15,9 @@ from mien.imaging.load import CropRule
 from mien.labels import LabelSet
 from mien.prior import ClassFrequencies
 
-FORMAT = "mien card 2"
-FIRST_FORMAT = "mien card 1"  # still read; it lacks the class frequencies
+FORMAT = "mien card 3"
+# Formats that are still read. Both call the log loss `nll`; the first lacks the class frequencies.
+FIRST_FORMAT, SECOND_FORMAT = "mien card 1", "mien card 2"
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
 OFFICIAL, CLEAN, STRICT = "official", "clean", "strict"
@@ -27,9 +28,9 @@ AGAINST = (OWN_LABELS, RATERS)
 TEST = "test"  # as `data.split` calls it, a row above
 
 LICENCE = "MIT"
-# A card says this of every net; who exports a net of their own may add to it, and cannot take away.
+# A card says this of every model; who exports a model of their own may add to it, and cannot take away.
 NOT_FOR = (
-    "Finding out what a person feels: it tells which expression raters would name on a picture of a face.",
+    "Finding out what a person feels: it tells which expression raters would name on an image of a face.",
     "Decisions about people: hiring, schooling, credit, policing, insurance, health, or the detection of lies.",
     "Emotion recognition at work or in education, which the European Union's AI Act, article 5(1)(f), prohibits except "
     "for medical or safety reasons.",
@@ -38,12 +39,12 @@ NOT_FOR = (
 
 @dataclass(frozen=True)
 class Score:
-    """How well the net did on one split, one protocol and one kind of label.
+    """How well the model did on one split, one protocol and one kind of label.
 
     Attributes:
         split: name of the split.
-        protocol: `official`, all faces, `clean`, without those that have a byte-identical twin in training, or
-            `strict`, without those that have a near-twin there either.
+        protocol: `official`, all faces, `clean`, without those that have a byte-identical duplicate in training, or
+            `strict`, without those that have a near-duplicate there either.
         against: `labels`, the data's own, or `raters' majority`, that of the FER+ votes.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
         n: faces.
@@ -90,7 +91,7 @@ class Calibration:
     """The temperature that the logits are divided by, and what it did.
 
     Attributes:
-        temperature: above 1 makes the net less sure of itself (Guo et al. 2017, arXiv 1706.04599).
+        temperature: above 1 makes the model less sure of itself (Guo et al. 2017, arXiv 1706.04599).
         split, n: the faces that it was fitted on.
         ece_before: expected calibration error there without it.
         ece_after: with it, each fifth of the faces judged by a temperature fitted on the other four.
@@ -121,13 +122,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Card:
-    """What a person and a program must know of a net beside its graph.
+    """What a person and a program must know of a model beside its graph.
 
     Attributes:
         name: letters, digits, `_`, `-` and `.`; what `mien.load` calls it.
         labels: the classes in the order of the probabilities.
         sha256: of the ONNX file, hex.
-        side: the net takes uint8 faces [N,side,side].
+        side: the model takes uint8 faces [N,side,side].
         parameters, flops: of one face's forward; a multiply-add counts as two.
         storage: how the weights lie in the file; they are widened when it is loaded.
         parity: the largest difference of a probability between the file and torch, when it was exported.
@@ -165,7 +166,7 @@ class Card:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
-            raise MienError(f"a net's name has letters, digits, '_', '-' and '.', got '{self.name}'")
+            raise MienError(f"a model's name has letters, digits, '_', '-' and '.', got '{self.name}'")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise MienError(f"the sha256 of a card is 64 hex digits, got '{self.sha256}'")
         if self.storage not in STORAGES:
@@ -211,7 +212,7 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Card:
-        """Return the card that `to_json` wrote, in this format or in the one before it.
+        """Return the card that `to_json` wrote, in this format or in an earlier one.
 
         Raises:
             MienError: no card, or one that lacks a field, has an unknown one or a value of the wrong kind; the text
@@ -221,11 +222,12 @@ class Card:
             told = json.loads(text)
         except (ValueError, RecursionError):
             raise MienError(f"{source}: is no card: not JSON") from None
-        if not isinstance(told, dict) or told.get("format") not in (FORMAT, FIRST_FORMAT):
+        if not isinstance(told, dict) or told.get("format") not in (FORMAT, SECOND_FORMAT, FIRST_FORMAT):
             form = told.get("format") if isinstance(told, dict) else None
             unknown = f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'"
             raise MienError(newer_format(source, form, FORMAT) or unknown)
         wanted = {f.name for f in fields(cls)} - ({"class_frequencies"} if told["format"] == FIRST_FORMAT else set())
+        scores = _scores if told["format"] == FORMAT else _old_scores
         del told["format"]
         if set(told) != wanted:
             odd = [f"lacks {n}" for n in sorted(wanted - set(told))] + [
@@ -239,13 +241,21 @@ class Card:
                 "crop": CropRule.from_dict(told["crop"]),
                 "calibration": Calibration(**told["calibration"]),
                 "class_frequencies": _frequencies(told.get("class_frequencies")),
-                "scores": tuple(Score(**s) for s in told["scores"]),
-                "test": tuple(Score(**s) for s in told["test"]),
+                "scores": scores(told["scores"]),
+                "test": scores(told["test"]),
                 "not_for": tuple(told["not_for"]) if isinstance(told["not_for"], list) else ("",),
             }
             return cls(**{**told, **parts})
         except (MienError, KeyError, TypeError, ValueError) as error:
             raise MienError(f"{source}: {error}") from None
+
+
+def _scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
+    return tuple(Score(**score) for score in listed)
+
+
+def _old_scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
+    return _scores([{"log_loss" if key == "nll" else key: value for key, value in score.items()} for score in listed])
 
 
 def _frequencies(told: Any) -> ClassFrequencies | None:

@@ -45,7 +45,7 @@ def threads() -> int:
 
 
 def of_one(forward: int | None) -> int:
-    """The threads that someone asks for one forward of a net, None as `threads`.
+    """The threads that someone asks for one forward of a model, None as `threads`.
 
     Raises:
         MienError: `forward` is no whole number from 1 to 9999.

@@ -79,7 +79,7 @@ def nothing_left(tmp_path: Path, cache_dir: Path) -> Callable[[Path], None]:
 
 @pytest.fixture
 def put(tmp_path: Path) -> Put:
-    """Writes a picture of one grey (or of the given pixels) at a path below the folder `faces`."""
+    """Writes an image of one grey (or of the given pixels) at a path below the folder `faces`."""
 
     def write(name: str, pixels: int | np.ndarray = 90) -> Path:
         path = tmp_path / "faces" / name

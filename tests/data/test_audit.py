@@ -16,7 +16,7 @@ def test_known_defects_are_found(tiny) -> None:
     faces, emotions = tiny.faces_NHW, tiny.emotions
     faces[10] = faces[11] = faces[12] = faces[5]  # three redundant copies in train, of differing labels
     faces[20], emotions[20] = faces[6], emotions[6]  # one more, of the same label
-    faces[130] = faces[131] = faces[5]  # two val faces with a twin in train
+    faces[130] = faces[131] = faces[5]  # two val faces with a duplicate in train
     faces[180] = faces[130]  # a test face with one in both
     faces[199] = 7  # flat, beside rows 0, 1 and 2 of the fixture
     found = audit(load(tiny.write(tiny.lines()), cache=False))
@@ -43,10 +43,10 @@ def test_faces_without_labels_are_counted(tiny) -> None:
     assert found.contradicted == {"test": ()}
 
 
-def test_faces_without_twins_in_training(tiny) -> None:
+def test_faces_without_duplicates_in_training(tiny) -> None:
     faces = tiny.faces_NHW
-    faces[130] = faces[131] = faces[5]  # two val faces with a twin in train
-    faces[140] = faces[141]  # twins of each other, and not of training
+    faces[130] = faces[131] = faces[5]  # two val faces with a duplicate in train
+    faces[140] = faces[141]  # duplicates of each other, and not of training
     faces[180] = faces[132]  # a test face with one in val
     data = load(tiny.write(tiny.lines()), cache=False)
     keep_N = without_duplicates(data, "val")

@@ -59,8 +59,8 @@ def test_pairs_between_and_within_splits(copied: Dataset) -> None:
     assert duplicates.between(val, train).correlation_P.max() == pytest.approx(1, abs=1e-5)
 
 
-def test_faces_that_a_net_may_know_and_training_faces_that_judge_it(copied: Dataset) -> None:
-    """By bytes the white faces are twins, and whoever leaves out near-twins leaves those out too."""
+def test_faces_that_a_model_may_know_and_training_faces_that_judge_it(copied: Dataset) -> None:
+    """By bytes the white faces are duplicates, and whoever leaves out near-duplicates leaves those out too."""
     val = copied["val"]
     assert rows(val, ~without_duplicates(copied, "val")) == [5, 10, 11]
     assert rows(val, ~without_duplicates(copied, "val", near=True)) == [3, 4, 5, 10, 11]

@@ -1,4 +1,4 @@
-"""Folders of pictures: any size, any usual spelling, and Kaggle's names."""
+"""Folders of images: any size, any usual spelling, and Kaggle's names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_folder_of_three_splits(put: Put, tmp_path: Path) -> None:
     put("train/angry/c.PNG", faces[2])
     put("validation/sad/d.png", faces[3])
     put("test/angry/e.jpg", 200)
-    (tmp_path / "faces/train/happy/notes.txt").write_text("not a picture")
+    (tmp_path / "faces/train/happy/notes.txt").write_text("not an image")
     (tmp_path / "faces/train/happy/._a.png").write_bytes(b"what macOS leaves behind")
     data = load(tmp_path / "faces")
     assert (data.name, data.labels, data.known_as) == ("folder", FER7, None)
@@ -77,7 +77,7 @@ def test_a_label_that_train_lacks(put: Put, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(tmp_path / "faces")
     assert str(caught.value).endswith(
-        "faces: train has no pictures labelled 'happy', 'tired', so no net can learn to tell them; "
+        "faces: train has no images labelled 'happy', 'tired', so no model can learn to tell them; "
         "expected in val and test only labels of train, which are 'awake', 'bored'"
     )
 
@@ -91,7 +91,7 @@ def test_train_may_lack_some_of_the_seven(put: Put, tmp_path: Path) -> None:
     assert data["val"].labels_N.tolist() == [2]
 
 
-def test_pictures_to_test_on_may_come_alone(put: Put, tmp_path: Path) -> None:
+def test_images_to_test_on_may_come_alone(put: Put, tmp_path: Path) -> None:
     put("test/bored/a.png")
     put("test/awake/a.png")
     data = load(tmp_path / "faces")
@@ -167,7 +167,7 @@ def test_any_size_becomes_the_middle_square(put: Put, tmp_path: Path) -> None:
 
 
 def _modes() -> dict[str, tuple[Image.Image, str]]:
-    """A picture of each kind that is grey 100 all over, and its file's ending."""
+    """An image of each kind that is grey 100 all over, and its file's ending."""
     size = (60, 50)
     rgb = Image.new("RGB", size, (100, 100, 100))
     palette = Image.new("P", size, 3)
@@ -177,16 +177,16 @@ def _modes() -> dict[str, tuple[Image.Image, str]]:
         "grey with alpha": (Image.new("LA", size, (100, 128)), "png"),
         "grey of 16 bits": (Image.fromarray(np.full(size[::-1], 100 * 256 + 7, np.uint16)), "png"),
         "color": (rgb, "png"),
-        "colour with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
+        "color with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
         "palette": (palette, "png"),
         "grey JPEG": (Image.new("L", size, 100), "jpg"),
-        "colour JPEG": (rgb, "jpeg"),
+        "color JPEG": (rgb, "jpeg"),
         "ink JPEG": (rgb.convert("CMYK"), "JPG"),
     }
 
 
 @pytest.mark.parametrize("mode", sorted(_modes()))
-def test_every_kind_of_picture_becomes_grey(put: Put, tmp_path: Path, mode: str) -> None:
+def test_every_kind_of_image_becomes_grey(put: Put, tmp_path: Path, mode: str) -> None:
     put("train/sad/a.png")
     image, ending = _modes()[mode]
     (tmp_path / "faces/train/happy").mkdir()
@@ -196,7 +196,7 @@ def test_every_kind_of_picture_becomes_grey(put: Put, tmp_path: Path, mode: str)
     assert abs(pixels_NHW[0].astype(int) - 100).max() <= 1
 
 
-def test_colour_of_16_bits(put: Put, tmp_path: Path) -> None:
+def test_color_of_16_bits(put: Put, tmp_path: Path) -> None:
     put("train/sad/a.png")
     (tmp_path / "faces/train/happy").mkdir()
     deep = np.full((50, 60, 3), 100 * 256 + 7, np.uint16)
@@ -241,37 +241,37 @@ def test_the_digest_is_of_names_and_bytes(put: Put, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("made", [["train"], ["train/happy"], ["train/happy", "test/sad"]])
-def test_no_pictures(tmp_path: Path, nothing_left, made: list[str]) -> None:
+def test_no_images(tmp_path: Path, nothing_left, made: list[str]) -> None:
     root = tmp_path / "faces"
     for name in made:
         (root / name).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(DataError, match=r"faces: has no pictures; expected faces/train/<label>/\*.png"):
+    with pytest.raises(DataError, match=r"faces: has no images; expected faces/train/<label>/\*.png"):
         load(root)
     nothing_left(root)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has neither pictures as .* nor one of the files fer2013.csv, icml"):
+    with pytest.raises(DataError, match=r"has neither images as .* nor one of the files fer2013.csv, icml"):
         load(tmp_path)
 
 
 def test_one_label_is_too_few(put: Put, tmp_path: Path) -> None:
     put("train/bored/a.png")
-    with pytest.raises(DataError, match="faces: has pictures of one label only"):
+    with pytest.raises(DataError, match="faces: has images of one label only"):
         load(tmp_path / "faces")
 
 
-def test_pictures_that_do_not_decode(put: Put, tmp_path: Path, nothing_left, capfd) -> None:
+def test_images_that_do_not_decode(put: Put, tmp_path: Path, nothing_left, capfd) -> None:
     good = put("train/happy/a.png", np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)).read_bytes()
     for i in range(7):
-        put(f"train/sad/{i}.png").write_bytes([b"", b"no picture", good[:40]][i % 3])
+        put(f"train/sad/{i}.png").write_bytes([b"", b"no image", good[:40]][i % 3])
     root = tmp_path / "faces"
     with pytest.raises(DataError) as caught:
         load(root)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{root}: 7 pictures cannot be read:"
-    assert lines[1] == "  train/sad/0.png: 0 bytes that do not decode, expected a PNG or JPEG picture"
-    assert lines[2] == "  train/sad/1.png: 10 bytes that do not decode, expected a PNG or JPEG picture"
+    assert lines[0] == f"{root}: 7 images cannot be read:"
+    assert lines[1] == "  train/sad/0.png: 0 bytes that do not decode, expected a PNG or JPEG image"
+    assert lines[2] == "  train/sad/1.png: 10 bytes that do not decode, expected a PNG or JPEG image"
     assert lines[6:] == ["  ... and 2 more"]
     nothing_left(root)
 
@@ -285,6 +285,6 @@ def test_a_name_that_leads_nowhere(put: Put, tmp_path: Path) -> None:
 
 
 def test_what_opencv_reads_is_what_pillow_wrote(put: Put) -> None:
-    """The fixture's truth: a lossless grey picture survives the way through both libraries."""
+    """The fixture's truth: a lossless grey image survives the way through both libraries."""
     face = np.random.default_rng(5).integers(0, 256, (48, 48), dtype=np.uint8)
     assert (cv2.imread(str(put("train/happy/a.png", face)), cv2.IMREAD_GRAYSCALE) == face).all()

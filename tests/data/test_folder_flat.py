@@ -1,4 +1,4 @@
-"""Folders of labels without splits: a fifth is held out, and what lies beside the pictures does no harm."""
+"""Folders of labels without splits: a fifth is held out, and what lies beside the images does no harm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noise(seed: int) -> np.ndarray:
 
 @pytest.fixture
 def flat(put, tmp_path: Path) -> Path:
-    """23 pictures that are bored, ten that are keen, one that is odd."""
+    """23 images that are bored, ten that are keen, one that is odd."""
     for label, first, count in (("bored", 0, 23), ("keen", 100, 10), ("odd", 200, 1)):
         for k in range(first, first + count):
             put(f"{label}/{k}.png", noise(k))
@@ -61,18 +61,18 @@ def test_every_ending_and_usual_spelling(put, tmp_path: Path) -> None:
 
 def test_names_have_no_say(flat: Path, tmp_path: Path) -> None:
     for k, file in enumerate(sorted(flat.rglob("*.png"), reverse=True)):
-        # Kaggle's names say which split a picture is of, but only where the folder has splits.
+        # Kaggle's names say which split an image is of, but only where the folder has splits.
         new = tmp_path / "renamed" / f"my {file.parent.name}" / f"{('PublicTest', 'Training')[k % 2]}_{k}.png"
         new.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, new)
     assert faces(load(tmp_path / "renamed"), "val") == faces(load(flat), "val")
 
 
-def test_twins_stay_together_however_they_are_encoded(flat: Path) -> None:
+def test_duplicates_stay_together_however_they_are_encoded(flat: Path) -> None:
     held = faces(load(flat), "val")
     for file in sorted(flat.glob("*/*.png")):
         shutil.copyfile(file, file.with_name(f"copy of {file.name}"))
-        Image.open(file).convert("RGB").save(file.with_name(f"colour {file.name}"))
+        Image.open(file).convert("RGB").save(file.with_name(f"color {file.name}"))
     data = load(flat)
     assert audit(data).across == {"val in train": 0}
     assert sum(map(sum, (c.values() for c in counts(data).values()))) == 3 * 34
@@ -86,7 +86,7 @@ def test_a_copy_moves_nothing(flat: Path) -> None:
     assert faces(load(flat), "val") == before
 
 
-def test_twins_under_two_labels_train(flat: Path) -> None:
+def test_duplicates_under_two_labels_train(flat: Path) -> None:
     for k in range(100, 105):
         shutil.copyfile(flat / f"keen/{k}.png", flat / f"bored/{k}.png")
     data = load(flat)
@@ -98,7 +98,7 @@ def test_twins_under_two_labels_train(flat: Path) -> None:
 
 
 def test_the_files_bytes_decide(flat: Path) -> None:
-    """A pin: another order would turn pictures that were trained on into pictures to validate on."""
+    """A pin: another order would turn images that were trained on into images to validate on."""
     wanted = set()
     for label, count in (("bored", 5), ("keen", 2)):
         files = sorted((f.read_bytes() for f in flat.glob(f"{label}/*.png")), key=lambda b: hashlib.sha256(b).digest())
@@ -112,7 +112,7 @@ def test_splits_and_labels_side_by_side(flat: Path, put, split: str) -> None:
     with pytest.raises(DataError) as caught:
         load(flat)
     assert str(caught.value) == (
-        f"{flat}: has the split {split} beside folders with pictures of their own (bored, keen, odd); "
+        f"{flat}: has the split {split} beside folders with images of their own (bored, keen, odd); "
         "expected either faces/train/<label>/*.png or faces/<label>/*.png, not both"
     )
 
@@ -122,20 +122,20 @@ def test_train_alone_is_not_divided(put, tmp_path: Path) -> None:
         put(f"train/keen/{k}.png", noise(k))
         put(f"train/bored/{k}.png", noise(10 + k))
     (tmp_path / "faces/notes").mkdir()
-    (tmp_path / "faces/notes/readme.txt").write_text("no pictures here, so no label")
+    (tmp_path / "faces/notes/readme.txt").write_text("no images here, so no label")
     put(".thumbnails/1.png")
     data = load(tmp_path / "faces")
     assert {s: len(data[s]) for s in data.splits} == {"train": 20}
     assert data.note is None
 
 
-def test_what_is_no_picture_is_passed_over(flat: Path, put) -> None:
+def test_what_is_no_image_is_passed_over(flat: Path, put) -> None:
     before = load(flat)
     for name in ("keen/.DS_Store", "keen/Thumbs.db", "keen/notes.txt", "keen/._1.png", "notes.txt", ".DS_Store"):
-        (flat / name).write_bytes(b"not a picture")
+        (flat / name).write_bytes(b"not an image")
     for name in ("empty", "texts", ".hidden"):
         (flat / name).mkdir()
-    (flat / "texts/a.txt").write_text("not a picture")
+    (flat / "texts/a.txt").write_text("not an image")
     put(".hidden/a.png")
     put("cover.png")  # stands under no label
     after = load(flat)
@@ -145,22 +145,22 @@ def test_what_is_no_picture_is_passed_over(flat: Path, put) -> None:
 
 
 @pytest.mark.parametrize("made", ["keen/a.txt", "keen/.DS_Store", "keen/deep/a.png", ".keen/a.png", "a.png"])
-def test_no_label_has_pictures(put, tmp_path: Path, nothing_left, made: str) -> None:
+def test_no_label_has_images(put, tmp_path: Path, nothing_left, made: str) -> None:
     file = tmp_path / "faces" / made
     file.parent.mkdir(parents=True)
     file.write_bytes(b"anything")
-    with pytest.raises(DataError, match=r"faces: has neither pictures as train/<label>/\*.png or <label>/\*.png"):
+    with pytest.raises(DataError, match=r"faces: has neither images as train/<label>/\*.png or <label>/\*.png"):
         load(tmp_path / "faces")
     nothing_left(tmp_path / "faces")
 
 
 def test_one_label(put, tmp_path: Path) -> None:
     put("keen/a.png")
-    with pytest.raises(DataError, match="faces: has pictures of one label only, 'keen'"):
+    with pytest.raises(DataError, match="faces: has images of one label only, 'keen'"):
         load(tmp_path / "faces")
 
 
-def test_one_picture_each_is_no_validation(put, tmp_path: Path) -> None:
+def test_one_image_each_is_no_validation(put, tmp_path: Path) -> None:
     put("keen/a.png", 1)
     put("bored/a.png", 2)
     assert {s: len(split) for s, split in load(tmp_path / "faces").splits.items()} == {"train": 2}
@@ -193,6 +193,6 @@ def test_the_command_shows_it(flat: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert left.value.code == 0
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "all 27 7" in told
-    assert "val is a fifth of each label's pictures" in told
+    assert "val is a fifth of each label's images" in told
     assert json.loads((tmp_path / "figures.json").read_text())["counts"]["val"] == {"bored": 5, "keen": 2, "odd": 0}
     assert sorted(f.name for f in (tmp_path / "shown").iterdir()) == ["classes.png", "faces.png"]

@@ -1,4 +1,4 @@
-"""Which pictures are held out: a fifth of each label, twins together, and hardly ever another one than before."""
+"""Which images are held out: a fifth of each label, duplicates together, and hardly ever another one than before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_fifth_rounded_up(n: int, held: int) -> None:
     ("labels", "faces", "keys", "held"),
     [
         pytest.param([0, 0, 1, 1], [1, 2, 3, 4], [9, 8, 7, 6], [1, 3], id="each label by itself"),
-        pytest.param([0, 0, 0], [1, 2, 1], [3, 5, 3], [0, 2], id="byte-identical pictures together"),
+        pytest.param([0, 0, 0], [1, 2, 1], [3, 5, 3], [0, 2], id="byte-identical images together"),
         pytest.param([0, 0, 0], [1, 2, 1], [9, 5, 3], [0, 2], id="equal faces together, by their smallest key"),
         pytest.param([0, 0, 0], [1, 1, 1], [3, 4, 5], [], id="one face is not divided"),
         pytest.param([0] * 9, [1, 2, 3, 4, 5, 5, 5, 5, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9], [0], id="copies count once"),
@@ -39,7 +39,7 @@ def test_a_fifth_rounded_up(n: int, held: int) -> None:
         pytest.param([], [], [], [], id="none"),
     ],
 )  # fmt: skip
-def test_twins(labels: list[int], faces: list[int], keys: list[int], held: list[int]) -> None:
+def test_duplicates(labels: list[int], faces: list[int], keys: list[int], held: list[int]) -> None:
     assert hold(labels, faces, keys) == held
 
 

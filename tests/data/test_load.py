@@ -111,7 +111,7 @@ def test_only_train_csv(tiny) -> None:
 @pytest.mark.parametrize("source", ["nowhere.csv", "no/such/folder", "", "sketches"])
 def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"has neither pictures|there is no such file or folder; the embedded data set"):
+    with pytest.raises(DataError, match=r"has neither images|there is no such file or folder; the embedded data set"):
         load(source)
     assert list(tmp_path.iterdir()) == []
 

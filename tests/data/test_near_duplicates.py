@@ -1,4 +1,4 @@
-"""One picture in two forms is found, two pictures are not; a portrait and smooth random fields stand for faces."""
+"""One image in two forms is found, two images are not; a portrait and smooth random fields stand for faces."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def portrait() -> Faces:
     return cv2.resize(whole[:side, :side], (64, 64), interpolation=cv2.INTER_AREA)
 
 
-def cut(picture_HW: Faces, right: int = 0, down: int = 0) -> Faces:
-    return picture_HW[8 + down : 56 + down, 8 + right : 56 + right]
+def cut(image_HW: Faces, right: int = 0, down: int = 0) -> Faces:
+    return image_HW[8 + down : 56 + down, 8 + right : 56 + right]
 
 
 def pairs_of(*faces: Faces) -> list[tuple[int, int, bool]]:
@@ -57,7 +57,7 @@ def test_stored_lit_and_mirrored_anew(portrait: Faces) -> None:
     assert pairs_of(face, cut(portrait, 2, -1)[:, ::-1]) == [(0, 1, True)]
 
 
-def test_different_pictures_are_no_pairs(portrait: Faces) -> None:
+def test_different_images_are_no_pairs(portrait: Faces) -> None:
     assert pairs_of(*fields(60), cut(portrait)) == []
 
 
@@ -71,7 +71,7 @@ def test_pairs_across_blocks_are_found_once_and_in_order(monkeypatch: pytest.Mon
     assert pairs_of(*faces) == whole
 
 
-def test_pictures_that_show_nothing_are_no_pairs() -> None:
+def test_images_that_show_nothing_are_no_pairs() -> None:
     flat = np.full((48, 48), 200, np.uint8)
     grain = flat + np.random.default_rng(0).integers(0, 2, (48, 48), dtype=np.uint8)
     assert pairs_of(flat, flat, flat // 2, grain, grain, *fields(5)) == []

@@ -1,4 +1,4 @@
-"""The two pictures of a data set."""
+"""The two images of a data set."""
 
 from __future__ import annotations
 

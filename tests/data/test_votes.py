@@ -155,7 +155,7 @@ def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
         by_majority(torn_set)
 
 
-def test_a_data_set_as_a_net_is_judged_on_it(voted: Dataset) -> None:
+def test_a_data_set_as_a_model_is_judged_on_it(voted: Dataset) -> None:
     assert relabelled_as(voted, FER7.names) is voted
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
         assert relabelled_as(voted, names).labels == FERPLUS8

@@ -1,4 +1,4 @@
-"""The detectors: what each must do, and what YuNet finds of real and altered pictures."""
+"""The detectors: what each must do, and what YuNet finds of real and altered images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mien.recognition import sample
 PORTRAIT = read_image(sample())
 EYES = (200.2, 101.7), (246.8, 102.4)  # of the portrait, right and left
 GALLERY = Path(skimage.__file__).parent / "data"
-# Pictures without a face. Of the rest, astronaut and camera show people; in motorcycle_left YuNet takes a headlamp for
+# Images without a face. Of the rest, astronaut and camera show people; in motorcycle_left YuNet takes a headlamp for
 # a face (0.76), in OpenCV as here.
 FACELESS = (
     "brick.png", "cell.png", "chelsea.png", "chessboard_GRAY.png", "clock_motion.png", "coffee.png", "coins.png",
@@ -89,7 +89,7 @@ def test_unknown_names_and_options_are_told() -> None:
 
 
 @pytest.mark.parametrize("name", FACELESS)
-def test_pictures_without_a_face_give_none(name: str) -> None:
+def test_images_without_a_face_give_none(name: str) -> None:
     assert found(read_image(GALLERY / name)) == ()
 
 
@@ -102,14 +102,14 @@ def test_the_eyes_are_where_they_are() -> None:
 
 @pytest.mark.parametrize("scale", [0.15, 0.3, 2.0, 6.0])
 def test_a_face_of_any_size(scale: float) -> None:
-    """At 0.15 it is 13 pixels wide; at 6 the picture is looked at in a smaller copy."""
+    """At 0.15 it is 13 pixels wide; at 6 the image is looked at in a smaller copy."""
     (one,) = found(cv2.resize(PORTRAIT, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     right, left = ((x * scale, y * scale) for x, y in EYES)
     assert_eyes(one, right, left)
 
 
 def test_sides_are_scaled_each_by_itself() -> None:
-    """A picture that is a little wider than high after rounding keeps its face in place."""
+    """An image that is a little wider than high after rounding keeps its face in place."""
     tall = np.full((3001, 512, 3), 128, np.uint8)
     tall[2000:2512] = PORTRAIT
     (one,) = found(tall, longest_side=1280)

@@ -69,7 +69,7 @@ def test_it_says_what_opencv_says(model: YuNet, name: str, threshold: float) -> 
     np.testing.assert_allclose(ours[:, 14], theirs[:, 14], atol=1e-5)
 
 
-def test_the_pictures_are_worth_comparing(model: YuNet) -> None:
+def test_the_images_are_worth_comparing(model: YuNet) -> None:
     found = {name: len(model(image, 0.65)) for name, image in PICTURES.items()}
     assert found == {**dict.fromkeys(PICTURES, 1), "four faces": 4, "faces that touch": 3, "no face": 0}
     assert sum(len(model(image, 0.1)) for image in PICTURES.values()) > sum(found.values())
@@ -117,7 +117,7 @@ def script() -> ModuleType:
 
 
 def fixed(content: bytes, side: int = 640) -> bytes:
-    """The shipped graph with the shapes of one size of picture declared, as its authors published it."""
+    """The shipped graph with the shapes of one size of image declared, as its authors published it."""
     model = onnx.load_from_string(content)
     shape = model.graph.input[0].type.tensor_type.shape.dim
     shape[2].dim_value = shape[3].dim_value = side

@@ -1,4 +1,4 @@
-"""Made-up data and runs: nets whose accuracy is what the test asks for."""
+"""Made-up data and runs: models whose accuracy is what the test asks for."""
 
 from __future__ import annotations
 

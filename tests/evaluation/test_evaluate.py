@@ -1,4 +1,4 @@
-"""One net on one split, and what is refused."""
+"""One model on one split, and what is refused."""
 
 import io
 import json
@@ -36,8 +36,9 @@ def test_the_figures() -> None:
 def test_json_round_trip() -> None:
     told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
     assert set(told) == {
-        "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss", "brier",
-        "ece", "balanced_ece", "trust", "classes", "confusion_matrix", "tta", "protocol", "against", "selected_on",
+        "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss",
+        "brier",
+        "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against", "selected_on",
     }  # fmt: skip
     assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 

@@ -34,7 +34,7 @@ FEW = {name: CORRUPTIONS[name] for name in ("contrast", "brightness")}
 
 
 def by_light(faces_NHW: np.ndarray) -> np.ndarray:
-    """A net that knows dark faces from bright ones."""
+    """A model that knows dark faces from bright ones."""
     bright_N = faces_NHW.mean((1, 2)) / 255
     return np.column_stack([1 - bright_N, bright_N])
 
@@ -46,7 +46,7 @@ def lights() -> tuple[np.ndarray, np.ndarray]:
     return (60 + 130 * y_N[:, None, None] + rng.integers(0, 9, (12, 48, 48))).astype(np.uint8), y_N
 
 
-def test_a_net_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
+def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
     faces, y_N = lights
     done: list[int] = []
     models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
@@ -145,7 +145,7 @@ def test_what_was_not_asked_for_is_not_told() -> None:
     found = examined(make_dataset(), robust=False)
     assert not {"robustness", "detector"} & set(found.to_dict())
     seen = Outline(full_report_page(found)).seen
-    assert "When the picture is worse" not in seen
+    assert "When the image is worse" not in seen
     assert "What refusing buys" in seen
     assert "raters' majority" not in seen.split("How to read this")[0]
 
@@ -184,7 +184,7 @@ def test_the_page_says_whose_faces_and_labels_they_are() -> None:
         assert "without faces that have none" not in without
 
 
-def test_what_was_averaged_is_not_called_a_net_without_its_temperature() -> None:
+def test_what_was_averaged_is_not_called_a_model_without_its_temperature() -> None:
     data = make_dataset()
     (e, *_) = examined(data, robust=False).model_evaluation.evaluations
     for tta, titles in (("none", ["without temperature", "with temperature"]),

@@ -1,4 +1,4 @@
-"""Predictions of any package: which columns they have, what is refused, and that they are judged like a net's."""
+"""Predictions of any package: which columns they have, what is refused, and that they are judged like a model's."""
 
 from __future__ import annotations
 

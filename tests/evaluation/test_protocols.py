@@ -1,4 +1,4 @@
-"""One net on one split in every way that the data allows, and what goes onto its card."""
+"""One model on one split in every way that the data allows, and what goes onto its card."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import pytest
 from rich.console import Console
 
 import mien
+import models
 from mien.data import Dataset, Split, by_majority, sketch
 from mien.data.audit import without_duplicates
 from mien.data.dataset import PUBLISHED
@@ -64,14 +64,14 @@ def data() -> Dataset:
 
 @pytest.fixture
 def model(tmp_path: Path) -> mien.model.Model:
-    return mien.model.load(models.write_net(tmp_path / "model"))
+    return mien.model.load(models.write_model(tmp_path / "model"))
 
 
 def kinds(model_evaluation: object) -> list[tuple[str, str, int]]:
     return [(e.protocol, e.against, e.n) for e in model_evaluation.evaluations]  # type: ignore[attr-defined]
 
 
-def test_all_faces_and_those_without_twins(model: mien.model.Model, data: Dataset) -> None:
+def test_all_faces_and_those_without_duplicates(model: mien.model.Model, data: Dataset) -> None:
     probs_NK, found = evaluate_model(model, data, "val")
     assert found is not None
     assert kinds(found) == [("official", "labels", 35), ("clean", "labels", 32)]
@@ -112,7 +112,7 @@ def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Da
 
 def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside(tmp_path: Path, data: Dataset) -> None:
     learned = {"name": "fer2013", "digest": data.digest, "faces": {}, "truth": "raters' majority"}
-    model, voted = mien.model.load(models.write_net(tmp_path / "model", data=learned)), with_votes(data)
+    model, voted = mien.model.load(models.write_model(tmp_path / "model", data=learned)), with_votes(data)
     probs_NK, found = evaluate_model(model, voted, "val")
     assert found is not None
     assert kinds(found) == [
@@ -137,8 +137,8 @@ def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside
     assert kinds(part) == kinds(found)[:2]
 
 
-def test_strictly_without_near_twins_where_asked(model: mien.model.Model, data: Dataset) -> None:
-    """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a net has never met."""
+def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, data: Dataset) -> None:
+    """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a model has never met."""
     pixels_NHW = data["val"].pixels_NHW.copy()
     pixels_NHW[20] = data["train"].pixels_NHW[9] * 0.6 + 50
     leaky = with_votes(replace(data, splits={**data.splits, "val": replace(data["val"], pixels_NHW=pixels_NHW)}))
@@ -166,7 +166,7 @@ def test_strictly_without_near_twins_where_asked(model: mien.model.Model, data: 
 def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: Dataset) -> None:
     voted, found = with_votes(data), []
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
-        model = mien.model.load(models.write_net(tmp_path / names[1], LabelSet("ferplus8", names)))
+        model = mien.model.load(models.write_model(tmp_path / names[1], LabelSet("ferplus8", names)))
         probs_NK, model_evaluation = evaluate_model(model, voted, "val", name="model")
         assert model_evaluation is not None
         found.append((probs_NK.tolist(), model_evaluation.to_dict(), chosen_of(Predictor.of(model), voted, "val")))
@@ -175,7 +175,7 @@ def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: D
 
 
 def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
-    eight = mien.model.load(models.write_net(tmp_path / "model", FERPLUS8))
+    eight = mien.model.load(models.write_model(tmp_path / "model", FERPLUS8))
     with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
         evaluate_model(eight, data, "val")
     probs_NK, found = evaluate_model(eight, with_votes(data), "val")
@@ -199,9 +199,9 @@ def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model
     mixed = np.random.RandomState(0).permutation(len(faces))
     again = evaluate_split(probs_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
     assert [e.accuracy for e in again.evaluations] == [e.accuracy for e in few.evaluations]
-    with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
+    with pytest.raises(MienError, match="faces to be judged that the model was not asked for"):
         evaluate_split(probs_NK[1:], faces.rows_N[1:], voted, truth, "val")
-    with pytest.raises(MienError, match="faces to be judged that the net was not asked for"):
+    with pytest.raises(MienError, match="faces to be judged that the model was not asked for"):
         evaluate_split(probs_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
 
 
@@ -260,7 +260,7 @@ def test_what_a_split_chose(data: Dataset) -> None:
     assert chose("val", replace(mine, splits={"val": faces}), voted) == "epoch"
 
 
-def test_what_a_split_chose_of_a_net_that_votes_taught_on_a_copy_saved_anew(data: Dataset) -> None:
+def test_what_a_split_chose_of_a_model_that_votes_taught_on_a_copy_saved_anew(data: Dataset) -> None:
     """Its record counts the faces that the votes left it."""
     voted = with_votes(data)
     for labels in (FER7, FERPLUS8):
@@ -276,7 +276,7 @@ def test_what_a_split_chose_of_a_net_that_votes_taught_on_a_copy_saved_anew(data
 
 def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:
     about = {"name": "fer2013", "digest": data.digest, "faces": {}}
-    model = mien.model.load(models.write_net(tmp_path / "model", data=about))
+    model = mien.model.load(models.write_model(tmp_path / "model", data=about))
     for split, marked in (("val", ("epoch", "temperature")), ("test", ())):
         found = evaluate_model(model, data, split)[1]
         assert found is not None
@@ -284,7 +284,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         shown = told(judgement_table(found))
         assert ("official*" in shown) is bool(marked)
         assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
-        assert "clean: without faces that have a byte-identical twin in training" in shown
+        assert "clean: without faces that have a byte-identical duplicate in training" in shown
 
 
 def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_path: Path, data: Dataset) -> None:
@@ -292,7 +292,7 @@ def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_
     about, voted = {"name": "fer2013", "digest": data.digest, "faces": {}}, with_votes(data)
     for fitted_on, kind in ((35, ("official", "labels")), (33, ("official", "raters' majority"))):
         calibrated = Calibration(1.5, "val", fitted_on, 0.1, 0.05)
-        model = mien.model.load(models.write_net(tmp_path / str(fitted_on), data=about, calibration=calibrated))
+        model = mien.model.load(models.write_model(tmp_path / str(fitted_on), data=about, calibration=calibrated))
         for split in ("val", "test"):
             p_NK, found = evaluate_model(model, voted, split)
             assert found is not None
@@ -336,7 +336,7 @@ def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) 
 
 
 def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
-    folder = models.write_net(tmp_path / "model", data={"name": "fer2013", "digest": data.digest})
+    folder = models.write_model(tmp_path / "model", data={"name": "fer2013", "digest": data.digest})
     before = Card.from_json((folder / "card.json").read_text(), "card")
     found = evaluate_model(mien.model.load(folder), data, "test")[1]
     assert found is not None
@@ -354,7 +354,7 @@ def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
 
 
 def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = models.write_net(tmp_path / "assets" / "model", data={"name": "fer2013", "digest": data.digest})
+    folder = models.write_model(tmp_path / "assets" / "model", data={"name": "fer2013", "digest": data.digest})
     for split in ("val", "train"):
         with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
             check_card(folder, data, split)
@@ -362,12 +362,12 @@ def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch:
         check_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
     with pytest.raises(ModelError, match="have no place on its card"):
         check_card(folder, replace(data, digest="of another file"), "test")
-    of_votes = models.write_net(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
+    of_votes = models.write_model(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
     check_card(of_votes, data, "test")
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
     with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):
         check_card(folder, data, "test")
-    with pytest.raises(ModelError, match="no file, no folder and no shipped net"):
+    with pytest.raises(ModelError, match="no file, no folder and no shipped model"):
         check_card(tmp_path / "no", data, "test")
 
 
@@ -386,7 +386,7 @@ def test_models_table() -> None:
     for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0", "n=3,589)", "MIT", "* selected on", "–"):
         assert wanted in shown, shown
     assert "10.0" not in shown
-    assert "no nets are shipped yet" in told(models_table({}, {}))
+    assert "no models are shipped yet" in told(models_table({}, {}))
 
 
 def test_evaluate_alone_has_the_defaults() -> None:

@@ -86,14 +86,14 @@ def test_figures_are_those_of_the_judged_epoch(dataset: Dataset) -> None:
 def test_json_says_what_chose_and_which(dataset: Dataset) -> None:
     told = _compared(dataset, BOTH_BY_ACCURACY).to_dict()
     json.dumps(told, allow_nan=False)
-    assert told["protocol"]["judged_at"] == "epoch that validation accuracy chose"
+    assert told["protocol"]["evaluated_at"] == "epoch that validation accuracy chose"
     assert told["protocol"]["selected_by"] == "val_accuracy"
     arm = told["arms"][1]
     assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
     assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
     mixed = _compared(dataset, {"plain": "val_loss"}).to_dict()
-    assert mixed["protocol"]["judged_at"] == "each arm's chosen epoch"
+    assert mixed["protocol"]["evaluated_at"] == "each arm's chosen epoch"
     assert mixed["protocol"]["selected_by"] == {"plain": "val_loss", "better": None}
     assert [arm["selected_by"] for arm in mixed["arms"]] == ["val_loss", None]
 

@@ -1,4 +1,4 @@
-"""Pictures in: every kind against Pillow, and a sentence for everything that is none."""
+"""Images in: every kind against Pillow, and a sentence for everything that is none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import images
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import images
 from mien.errors import ImageError, MienError
 from mien.imaging.decode import STRIP, _straight, as_bgr, decode
 from mien.imaging.formats import FORMATS, format_of, read_header
@@ -89,7 +89,7 @@ def test_exif_in_either_byte_order_and_damaged() -> None:
             assert (wide > high) != turned
 
 
-def test_a_path_bytes_and_arrays_are_the_same_picture(tmp_path: Path) -> None:
+def test_a_path_bytes_and_arrays_are_the_same_image(tmp_path: Path) -> None:
     data = sample().read_bytes()
     bgr = read_image(sample())
     assert bgr.shape == (512, 512, 3)
@@ -112,7 +112,7 @@ def test_grey_arrays_need_no_order() -> None:
         np.testing.assert_array_equal(read_image(source, order=order), shown)
 
 
-def test_the_picture_given_is_not_written() -> None:
+def test_the_image_given_is_not_written() -> None:
     rgb = np.asarray(images.color()).copy()
     before = rgb.copy()
     read_image(rgb, order="rgb")[:] = 0
@@ -129,7 +129,7 @@ def test_alpha_is_laid_over_white() -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
-    """A picture of several strips, the last a part of one; in numbers of the whole."""
+    """An image of several strips, the last a part of one; in numbers of the whole."""
     high, wide = 2 * STRIP // 500 + 7, 500
     rng = np.random.default_rng(depth)
     stored = rng.integers(0, 1 << depth, (high, wide, 4)).astype(np.uint8 if depth == 8 else np.uint16)
@@ -142,12 +142,12 @@ def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["alpha", "premultiplied", "16 bits"])
-def test_alpha_takes_little_more_memory_than_the_picture(kind: str) -> None:
+def test_alpha_takes_little_more_memory_than_the_image(kind: str) -> None:
     """Of a photo with 50 megapixels it would else be more than a gigabyte."""
     stored = np.full((1500, 2000, 4), 127, np.uint16 if kind == "16 bits" else np.uint8)
     tracemalloc.start()
     try:
-        shown = as_bgr(_straight(stored) if kind == "premultiplied" else stored, "the picture")
+        shown = as_bgr(_straight(stored) if kind == "premultiplied" else stored, "the image")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -166,13 +166,13 @@ def test_pil_images_of_every_mode(mode: str) -> None:
 
 
 def test_a_pil_image_that_is_cut_off_is_told_so() -> None:
-    for kind in ("jpeg colour", "png colour", "gif"):
+    for kind in ("jpeg color", "png color", "gif"):
         data = images.every_kind()[kind]
         with Image.open(io.BytesIO(data[: len(data) // 2])) as image:
-            assert_refused(image, "the picture: cannot be read")
+            assert_refused(image, "the image: cannot be read")
 
 
-def test_arrays_that_are_no_pictures() -> None:
+def test_arrays_that_are_no_images() -> None:
     colors = np.zeros((5, 6, 3), np.uint8)
     assert_refused(colors.astype(np.float32) / 255, "float32", "expected uint8", order="rgb")
     assert_refused(np.zeros((5, 6, 5), np.uint8), "[5, 6, 5]", order="rgb")
@@ -190,24 +190,24 @@ def test_arrays_that_are_no_pictures() -> None:
         assert not isinstance(error.value, ImageError)
 
 
-def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+def test_files_that_are_no_images(tmp_path: Path) -> None:
     empty = tmp_path / "empty.jpg"
     empty.touch()
     assert_refused(empty, str(empty), "is empty")
-    assert_refused(b"", "the picture: is empty")
+    assert_refused(b"", "the image: is empty")
     assert_refused(b"", "stdin: is empty", name="stdin")
     assert_refused(tmp_path, "is a folder")
     assert_refused(tmp_path / "none.jpg", "there is no such file")
     assert_refused(tmp_path / ("n" * 300), "cannot be read")
     assert_refused("nul\0byte.jpg", "is no path")
     assert_refused(empty / "below", "cannot be read")
-    assert_refused("/dev/zero" if os.path.exists("/dev/zero") else tmp_path, "expected a picture")
+    assert_refused("/dev/zero" if os.path.exists("/dev/zero") else tmp_path, "expected an image")
 
 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"just text, called a picture", "begins like no picture"),
+        (b"just text, called an image", "begins like no image"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "HEIC"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf" + bytes(99), "save it as JPEG"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(99), "is a video, which `mien video` reads; expected JPEG"),
@@ -215,31 +215,31 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
         (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG"),
         (b"<!DOCTYPE html><html>", "is HTML"),
         (b"PK\x03\x04" + bytes(40), "is zip"),
-        (b"\xff\xd8\xff", "JPEG picture that is damaged or cut off"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(40), "JPEG picture that is damaged"),
-        (b"\x89PNG\r\n\x1a\n", "PNG picture that is damaged or cut off"),
-        (b"P6 a b 255\n", "PNM picture that is damaged"),
-        (b"GIF89a\0\0\0\0", "GIF picture that is damaged"),
-        (b"II*\0\xff\xff\xff\x7f", "TIFF picture that is damaged"),
-        (b"II+\0\x08\0\0\0" + b"\xff" * 40, "TIFF picture that is damaged"),
+        (b"\xff\xd8\xff", "JPEG image that is damaged or cut off"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(40), "JPEG image that is damaged"),
+        (b"\x89PNG\r\n\x1a\n", "PNG image that is damaged or cut off"),
+        (b"P6 a b 255\n", "PNM image that is damaged"),
+        (b"GIF89a\0\0\0\0", "GIF image that is damaged"),
+        (b"II*\0\xff\xff\xff\x7f", "TIFF image that is damaged"),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 40, "TIFF image that is damaged"),
     ],
 )  # fmt: skip
-def test_bytes_that_are_no_picture(data: bytes, says: str) -> None:
+def test_bytes_that_are_no_image(data: bytes, says: str) -> None:
     assert_refused(data, says)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_image_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = images.every_kind()[kind]
     for share in (0.02, 0.1, 0.3, 0.9):
         if (kind, share) != ("tiff of two pages", 0.9):  # its first page is whole
-            assert_refused(data[: int(len(data) * share)], "the picture: ")
+            assert_refused(data[: int(len(data) * share)], "the image: ")
     assert capfd.readouterr().err == ""
 
 
 def test_what_is_called_wrongly_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    file.write_bytes(images.every_kind()["png colour"])
+    file.write_bytes(images.every_kind()["png color"])
     assert read_image(file).shape == (images.HIGH, images.WIDE, 3)
 
 
@@ -291,7 +291,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def two_sizes(form: str) -> bytes:
-    """A picture of 3,000 by 3,000 pixels that says before, or after, that it is a small one."""
+    """An image of 3,000 by 3,000 pixels that says before, or after, that it is a small one."""
     side = 3_000
     if form.startswith("PNG"):
         head, rows = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), zlib.compress(bytes(side * (side + 1)))
@@ -320,7 +320,7 @@ def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("form", images.of_tiny_parts(1))
-def test_a_picture_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
+def test_a_image_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
     few, many = images.of_tiny_parts(1000)[form], images.of_tiny_parts(150_000)[form]
     assert read_header(few) == replace(read_header(sample().read_bytes()), format=form, width=8, height=8)
     assert read_header(many) is None
@@ -350,23 +350,23 @@ def test_what_has_more_pixels_than_it_says_is_refused() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(KINDS), st.data())
-def test_whatever_is_damaged_is_a_picture_or_a_sentence(kind: str, draw: st.DataObject) -> None:
+def test_whatever_is_damaged_is_a_image_or_a_sentence(kind: str, draw: st.DataObject) -> None:
     data = bytearray(images.every_kind()[kind])
     for _ in range(draw.draw(st.integers(1, 8))):  # more often where headers are
         early = draw.draw(st.booleans())
         at = draw.draw(st.integers(0, min(len(data), 200) - 1 if early else len(data) - 1))
         data[at] ^= 1 << draw.draw(st.integers(0, 7))
     end = draw.draw(st.integers(0, len(data))) if draw.draw(st.booleans()) else len(data)
-    assert_picture_or_sentence(bytes(data[:end]))
+    assert_image_or_sentence(bytes(data[:end]))
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from([data[:16] for data in images.every_kind().values()] + [b""]), st.binary(max_size=300))
-def test_rubbish_behind_any_beginning_is_a_picture_or_a_sentence(begins: bytes, rubbish: bytes) -> None:
-    assert_picture_or_sentence(begins + rubbish)
+def test_rubbish_behind_any_beginning_is_a_image_or_a_sentence(begins: bytes, rubbish: bytes) -> None:
+    assert_image_or_sentence(begins + rubbish)
 
 
-def assert_picture_or_sentence(data: bytes) -> None:
+def assert_image_or_sentence(data: bytes) -> None:
     try:
         image = read_image(data, max_pixels=1_000_000)
     except ImageError as error:

@@ -1,4 +1,4 @@
-"""Why a net tells a class: maps against the net itself, and their picture by its pixels."""
+"""Why a model tells a class: maps against the model itself, and their image by its pixels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import models
 import numpy as np
 import pytest
 
 import mien
+import models
 from mien.errors import ImageError, MienError
 from mien.imaging.load import read_image
 from mien.labels import FERPLUS_COLUMNS, LabelSet
@@ -44,13 +44,13 @@ def test_covering_the_mouth_takes_most_of_a_smile(recognizer: Recognizer) -> Non
     assert one.occlusion_HW.max() > 3 * one.occlusion_HW[:16].max()  # the forehead
 
 
-def test_the_picture_has_a_row_a_face_and_both_colours(recognizer: Recognizer) -> None:
+def test_the_image_has_a_row_a_face_and_both_colors(recognizer: Recognizer) -> None:
     portrait = read_image(sample())[:400, :400]
     found = explain(recognizer, np.hstack([portrait, portrait]), order="bgr")
     drawn = draw(found)
     assert drawn.shape == (2 * (HEAD + SIDE + GAP), 3 * (SIDE + GAP) + GAP, 3)
     first = drawn[HEAD : HEAD + SIDE, GAP : GAP + SIDE]
-    assert (first.min(2) == first.max(2)).all()  # as the net sees it: grey
+    assert (first.min(2) == first.max(2)).all()  # as the model sees it: grey
     maps = drawn[HEAD : HEAD + SIDE, GAP + SIDE + GAP :].astype(int)
     assert ((maps[:, :, 2] - maps[:, :, 0]) > 40).any()  # orange
     assert ((maps[:, :, 0] - maps[:, :, 2]) > 40).any()  # blue
@@ -75,7 +75,7 @@ def test_explain_any_spelling_is_the_models_class(recognizer: Recognizer, label:
 
 @pytest.mark.parametrize("label", ["happiness", "happy"])
 def test_explain_a_model_of_old_names_uses_its_own(tmp_path: Path, label: str) -> None:
-    old = mien.load(models.write_net(tmp_path / "model", LabelSet("ferplus8", FERPLUS_COLUMNS[:8])), detector="whole")
+    old = mien.load(models.write_model(tmp_path / "model", LabelSet("ferplus8", FERPLUS_COLUMNS[:8])), detector="whole")
     (one,) = explain(old, sample(), label=label)
     assert one.label == "happiness"
 
@@ -92,7 +92,7 @@ def test_prior_adjusts_what_is_explained(recognizer: Recognizer) -> None:
 
 
 def test_mistakes_are_told(recognizer: Recognizer, tmp_path: Path) -> None:
-    with pytest.raises(MienError, match="the net nano knows no class 'bored'; it knows angry"):
+    with pytest.raises(MienError, match="the model nano knows no class 'bored'; it knows angry"):
         explain(recognizer, sample(), label="bored")
     with pytest.raises(ImageError, match="there is no such file"):
         explain(recognizer, tmp_path / "gone.jpg")
@@ -107,7 +107,7 @@ def test_command_with_a_prior_explains_by_it(tmp_path: Path) -> None:
     assert not done.stdout.startswith("face 1: happy ")
 
 
-def test_the_command_writes_the_picture(tmp_path: Path) -> None:
+def test_the_command_writes_the_image(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mien", "explain", "--sample", "--model", "nano"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -130,8 +130,8 @@ def test_the_command_writes_the_picture(tmp_path: Path) -> None:
         (["wall.png", "--out", "./wall.png"], "mien: wall.png would take the place of the photo"),
         (["wall.png", "--max-pixels", "9"], "mien: wall.png: has 60 x 60 pixels"),
         (["wall.png", "--max-bytes", "9"], "mien: wall.png: has 0.0 MB, above the limit"),
-        ([], "mien: name one picture, or say --sample\n"),
-        (["wall.png", "--sample"], "mien: name one picture, or say --sample\n"),
+        ([], "mien: name one image, or say --sample\n"),
+        (["wall.png", "--sample"], "mien: name one image, or say --sample\n"),
         (["wall.png"], "mien: wall.png shows no face that could be explained"),
     ],
 )

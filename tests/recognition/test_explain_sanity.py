@@ -1,4 +1,4 @@
-"""Explanations explain the net: shuffle what it has learned, and the maps change."""
+"""Explanations explain the model: shuffle what it has learned, and the maps change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleTyp
         assert sanity.near_duplicate_pairs(trained, again, kind) > 0.999
 
 
-def test_the_record_is_of_the_net_that_ships(sanity: ModuleType) -> None:
+def test_the_record_is_of_the_model_that_ships(sanity: ModuleType) -> None:
     record = json.loads((EXPERIMENTS / "results" / "explain_sanity.json").read_text())
     assert record["sha256"] == load(sanity.NET).card.sha256
     assert all(k["mean_size"] < 0.5 for k in record["rank_correlation"].values())

@@ -1,4 +1,4 @@
-"""Which pictures are meant by files, folders and patterns, and where their annotated copies go."""
+"""Which images are meant by files, folders and patterns, and where their annotated copies go."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def test_what_is_not_there_is_a_source_that_says_so_when_read(photos: Path) -> N
 
 
 def test_nothing_named_and_nothing_found_are_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(MienError, match="name pictures, folders or patterns"):
+    with pytest.raises(MienError, match="name images, folders or patterns"):
         find_sources([])
-    with pytest.raises(MienError, match=f"no pictures in {tmp_path}: none ends with .jpg"):
+    with pytest.raises(MienError, match=f"no images in {tmp_path}: none ends with .jpg"):
         find_sources([tmp_path])
 
 
@@ -122,14 +122,14 @@ def test_links_in_a_circle_do_not_turn_it_in_one(photos: Path) -> None:
     assert len(names(photos)) == 5
 
 
-def test_the_folder_of_annotated_pictures_is_not_read_again(photos: Path) -> None:
+def test_the_folder_of_annotated_images_is_not_read_again(photos: Path) -> None:
     (photos / "seen").mkdir()
     (photos / "seen" / "b.jpg").touch()
     assert len(names(photos)) == 6
     assert len(names(photos, apart_from=photos / "seen")) == 5
 
 
-def test_standard_input_is_one_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_standard_input_is_one_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"bytes")
     with (tmp_path / "x").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -168,12 +168,12 @@ def test_what_is_read_is_never_overwritten(photos: Path, folder: str) -> None:
         places(find_sources([photos]), Path(folder))
 
 
-def test_results_do_not_take_the_place_of_a_picture(photos: Path) -> None:
+def test_results_do_not_take_the_place_of_a_image(photos: Path) -> None:
     sources = find_sources([photos])
-    with pytest.raises(MienError, match="is one of the pictures to be read"):
+    with pytest.raises(MienError, match="is one of the images to be read"):
         check_not_overwriting(sources, Path("photos/2024/../b.jpg"))
     check_not_overwriting(sources, Path("photos/faces.csv"))
-    with pytest.raises(MienError, match=r"marked/b.jpg is where an annotated picture goes"):
+    with pytest.raises(MienError, match=r"marked/b.jpg is where an annotated image goes"):
         check_not_overwriting(sources, Path("marked/b.jpg"), [Path("marked/2024/../b.jpg")])
 
 

@@ -1,4 +1,4 @@
-"""Many pictures in a row: their order, their errors, how far is read ahead, and their annotated copies."""
+"""Many images in a row: their order, their errors, how far is read ahead, and their annotated copies."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Portraits of several sizes, a picture without a face, and three that cannot be read, mixed."""
+    """Portraits of several sizes, an image without a face, and three that cannot be read, mixed."""
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"{2 * i}.jpg"), cv2.resize(PORTRAIT, (300 + 60 * i, 300 + 60 * i)))
     (tmp_path / "1.jpg").write_bytes(sample().read_bytes()[:5000])
-    (tmp_path / "3.jpg").write_text("no picture")
+    (tmp_path / "3.jpg").write_text("no image")
     (tmp_path / "7.jpg").touch()
     cv2.imwrite(str(tmp_path / "5.png"), np.full((90, 120, 3), 128, np.uint8))
     return tmp_path
 
 
-def test_each_picture_has_its_result_in_its_place(recognizer: Recognizer, folder: Path) -> None:
+def test_each_image_has_its_result_in_its_place(recognizer: Recognizer, folder: Path) -> None:
     sources = find_sources([folder])
     told = list(analyze_sources(recognizer, sources))
     assert [source for source, _ in told] == sources
@@ -100,7 +100,7 @@ def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path) -> None
     reading.close()
 
 
-def test_pictures_have_room_before_they_are_decoded(
+def test_images_have_room_before_they_are_decoded(
     recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the size that their headers tell, in their order, and however many threads decode."""

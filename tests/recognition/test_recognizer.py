@@ -1,4 +1,4 @@
-"""From a picture to what its faces express, with the shipped nets and with one whose answers are known by hand."""
+"""From an image to what its faces express, with the shipped models and with one whose answers are known by hand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import models
 import numpy as np
 import pytest
 from PIL import Image
 
 import mien
+import models
 from mien.detection.detectors import find_detector
 from mien.errors import ImageError, MienError, ModelError
 from mien.imaging.crop import CropRule
@@ -37,7 +37,7 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return models.write_net(tmp_path_factory.mktemp("model") / "toy", crop=CropRule(margin=0.25, shift_y=-0.1))
+    return models.write_model(tmp_path_factory.mktemp("model") / "toy", crop=CropRule(margin=0.25, shift_y=-0.1))
 
 
 def group(count: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_without_a_name_it_is_the_default() -> None:
     assert mien.load().model.card.name == DEFAULT
 
 
-def test_a_face_goes_through_the_cards_crop_rule_and_the_net(toy: Path) -> None:
+def test_a_face_goes_through_the_cards_crop_rule_and_the_model(toy: Path) -> None:
     recognizer = mien.load(toy)
     (found,) = find_detector("yunet")(PORTRAIT)
     longer = max(found.box.width, found.box.height)
@@ -83,7 +83,7 @@ def test_a_face_goes_through_the_cards_crop_rule_and_the_net(toy: Path) -> None:
     np.testing.assert_allclose(face.probabilities, models.by_hand(cut_NHW, 7)[0], atol=2e-5)
 
 
-def test_whole_takes_the_picture_as_it_is(toy: Path) -> None:
+def test_whole_takes_the_image_as_it_is(toy: Path) -> None:
     """The card's crop rule is about a detector's boxes, and here there is none."""
     pixels = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
     (face,) = mien.load(toy, detector="whole").analyze(pixels).faces
@@ -96,7 +96,7 @@ def test_no_face_is_no_error(recognizer: Recognizer) -> None:
 
 
 @pytest.mark.parametrize("order", ["bgr", "rgb"])
-def test_colours_in_either_order(recognizer: Recognizer, order: str) -> None:
+def test_colors_in_either_order(recognizer: Recognizer, order: str) -> None:
     array = PORTRAIT if order == "bgr" else PORTRAIT[:, :, ::-1]
     assert recognizer.analyze(array, order=order).faces == recognizer.analyze(sample()).faces
 
@@ -136,7 +136,7 @@ def test_below_min_confidence_the_label_is_uncertain() -> None:
     assert exact == sure
 
 
-def test_tta_is_the_nets(recognizer: Recognizer) -> None:
+def test_tta_is_the_models(recognizer: Recognizer) -> None:
     analysis = mien.load("nano", tta="flip").analyze(sample())
     assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
     (flipped,) = analysis.faces
@@ -168,7 +168,7 @@ def test_prior_adjusts_each_analysis(tta: str) -> None:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 64])
 def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Path) -> None:
-    images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"no picture", sample().read_bytes(), group(2)]
+    images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"no image", sample().read_bytes(), group(2)]
     images.append(tmp_path / "none.jpg")
     told = list(recognizer.analyze_many(images, order="bgr", batch=batch))
     assert [len(a.faces) for a in told] == [1, 0, 3, 0, 1, 2, 0]
@@ -190,7 +190,7 @@ def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Pa
 
 
 def test_many_holds_no_more_than_a_batch(recognizer: Recognizer) -> None:
-    """An analysis comes as soon as a batch is full, and no picture is taken before it is wanted."""
+    """An analysis comes as soon as a batch is full, and no image is taken before it is wanted."""
     taken = 0
 
     def endless() -> Iterator[np.ndarray]:
@@ -214,7 +214,7 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
             ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch is a whole number above 0, got {batch}")
             for batch in (0, 2.5, True)
         ),
-        ("a.jpg", {}, "a list of pictures, got one str; put it in a list"),
+        ("a.jpg", {}, "a list of images, got one str; put it in a list"),
         (b"GIF89a", {}, "got one bytes"),
         (7, {}, "got one int"),
     ):
@@ -244,9 +244,9 @@ def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
         mien.load("nano", **options)
 
 
-def test_unknown_nets_are_told() -> None:
+def test_unknown_models_are_told() -> None:
     with pytest.raises(ModelError, match="shipped are: "):
-        mien.load("no_such_net")
+        mien.load("no_such_model")
 
 
 def test_limits_are_options() -> None:

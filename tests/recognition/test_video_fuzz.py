@@ -30,7 +30,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 HANGS = 60  # seconds after which one video of half a second counts as endless
-KINDS = {  # of file: what its pictures and its sound are, and ticks of a second
+KINDS = {  # of file: what its images and its sound are, and ticks of a second
     ".mp4": ("libx264", "aac", 90_000),
     ".mov": ("mpeg4", "aac", 1000),
     ".mkv": ("libx264", "aac", 90_000),

@@ -94,7 +94,7 @@ def test_more_than_fit_are_turned_away_and_the_rest_goes_on(batcher: Batcher) ->
     assert asyncio.run(look_at(batcher, lambda: 1)) == 1
 
 
-def test_all_pictures_of_a_request_have_their_places_or_none() -> None:
+def test_all_images_of_a_request_have_their_places_or_none() -> None:
     """Of two requests that fit one after the other, but not together, one is turned away before it begins."""
     go, image = threading.Event(), sample().read_bytes()
     two = [("files", ("a.jpg", image))] * 2
@@ -135,9 +135,7 @@ def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher)
     asyncio.run(ask())
 
 
-def test_pictures_that_are_large_when_decoded_wait_for_each_other(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_that_are_large_when_decoded_wait_for_each_other(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.serve.batching.DECODED", 2 * DEEPEST * 8 * 8)
     batcher, lock, inside, most = Batcher(model, threads=3, most=9), threading.Lock(), 0, 0
     both = threading.Barrier(2)
@@ -176,7 +174,7 @@ def test_what_is_too_large_keeps_nobody_waiting(model: Model) -> None:
     batcher.close()
 
 
-def test_what_breaks_in_the_net_is_told_to_all_who_wait(batcher: Batcher) -> None:
+def test_what_breaks_in_the_model_is_told_to_all_who_wait(batcher: Batcher) -> None:
     async def ask(*sides: int) -> list[object]:
         async with asyncio.timeout(10):
             wrong = [batcher.probabilities(np.zeros((1, side, side), np.uint8), "none") for side in sides]

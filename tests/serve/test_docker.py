@@ -19,7 +19,7 @@ from waiting import LONGEST
 ROOT = Path(__file__).parents[2]
 LINES = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
 STEPS = [line.split(" ", 1) for line in LINES if line and not line.startswith("#")]
-LAST = STEPS[max(i for i, (word, _) in enumerate(STEPS) if word == "FROM") :]  # of the picture that is shipped
+LAST = STEPS[max(i for i, (word, _) in enumerate(STEPS) if word == "FROM") :]  # of the image that is shipped
 
 
 def said(word: str) -> list[str]:

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import images
 import pytest
 
 import hostile
+import images
 from command import MIEN
 from mien.recognition import sample
 from waiting import LONGEST

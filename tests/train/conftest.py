@@ -1,4 +1,4 @@
-"""A toy data set that a net can learn in seconds."""
+"""A toy data set that a model can learn in seconds."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def make_voted() -> Callable[..., Dataset]:
 
 @pytest.fixture(scope="session")
 def small() -> Recipe:
-    """Two quick epochs of the quickest net, all augmentations on, in float32 so that every machine agrees."""
+    """Two quick epochs of the quickest model, all augmentations on, in float32 so that every machine agrees."""
     return with_settings(
         find_recipe("seed_augmented"), ["model=mien_nano", "epochs=2", "batch=32", "precision=float32"]
     )
@@ -99,7 +99,7 @@ def one_epoch(toy: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFact
 
 
 class Linear(nn.Module):
-    """A net without batch norm, so that what a batch holds shows in the gradient alone."""
+    """A model without batch norm, so that what a batch holds shows in the gradient alone."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Linear(nn.Module):
 
 @pytest.fixture
 def linear(small: Recipe) -> Iterator[Recipe]:
-    """A recipe for that net, on plain pictures."""
+    """A recipe for that model, on plain images."""
     MODELS["linear"] = Linear
     yield replace(small, model="linear", augment=(), lr=0.01, epochs=2)
     del MODELS["linear"]

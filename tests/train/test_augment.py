@@ -71,7 +71,7 @@ def test_p_zero_is_identity(make: Callable[[float], Augmentation], faces: torch.
     assert torch.equal(make(0.0)(faces, rng()), faces)
 
 
-def test_p_one_changes_every_picture(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
+def test_p_one_changes_every_image(make: Callable[[float], Augmentation], faces: torch.Tensor) -> None:
     after = make(1.0)(faces, rng())
     assert (after != faces).flatten(1).any(1).all()
 
@@ -92,13 +92,13 @@ def test_impossible_parameters_are_refused(bad: dict[str, float]) -> None:
         Cutout(**bad)
 
 
-def test_half_of_the_pictures_are_hit() -> None:
+def test_half_of_the_images_are_hit() -> None:
     many = torch.rand(4000, 1, 8, 8, generator=rng()) * 255
     share = (Flip(p=0.5)(many, rng(3)) != many).flatten(1).any(1).float().mean()
     assert abs(share - 0.5) < 4 * (0.25 / 4000) ** 0.5
 
 
-def test_blanked_by_noise_is_one_constant_picture() -> None:
+def test_blanked_by_noise_is_one_constant_image() -> None:
     after = BlankedByNoise(p=1.0)(torch.full((3, 1, 4, 4), 77.0), rng())
     assert torch.equal(after, torch.ones(3, 1, 4, 4))
 
@@ -117,7 +117,7 @@ def ours(change: Augmentation, faces: torch.Tensor) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def grey() -> torch.Tensor:
-    """Mid-grey pictures with a gradient, so that nothing clips and mirroring shows."""
+    """Mid-grey images with a gradient, so that nothing clips and mirroring shows."""
     return torch.linspace(90, 160, 48).expand(600, 1, 48, 48).round()
 
 
@@ -147,7 +147,7 @@ def test_cutout_is_albumentations_coarse_dropout(grey: torch.Tensor) -> None:
 def test_noise_is_albumentations_noise(grey: torch.Tensor, variance: float) -> None:
     std = variance**0.5 / 255
     a = ours(GaussianNoise(p=1, low=variance, high=variance), grey) - grey[:, 0].numpy()
-    # On float pictures, rounded afterwards: on 8-bit ones it cuts every draw towards zero, which takes 0.4 levels off
+    # On float images, rounded afterwards: on 8-bit ones it cuts every draw towards zero, which takes 0.4 levels off
     # the spread; we round, so that the variance is the one that was asked for.
     pipeline = albumentations.Compose([albumentations.GaussNoise(std_range=(std, std), p=1)], seed=5)
     noisy = np.stack([pipeline(image=f.numpy()[..., None] / np.float32(255))["image"] for f in grey[:, 0]])[..., 0]
@@ -161,10 +161,10 @@ def test_noise_is_albumentations_noise(grey: torch.Tensor, variance: float) -> N
 
 
 def test_noise_variance_is_drawn_from_its_range(grey: torch.Tensor) -> None:
-    per_picture = (ours(GaussianNoise(p=1, low=10, high=50), grey) - grey[:, 0].numpy()).var((1, 2)) - 1 / 12
-    assert 8 < per_picture.min() < 12
-    assert 47 < per_picture.max() < 54
-    assert per_picture.mean() == pytest.approx(30, abs=2)
+    per_image = (ours(GaussianNoise(p=1, low=10, high=50), grey) - grey[:, 0].numpy()).var((1, 2)) - 1 / 12
+    assert 8 < per_image.min() < 12
+    assert 47 < per_image.max() < 54
+    assert per_image.mean() == pytest.approx(30, abs=2)
 
 
 def test_adapter_names_what_is_wrong(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_affine_refuses_a_negative_range() -> None:
 
 @pytest.fixture(scope="module")
 def smooth() -> torch.Tensor:
-    """Twelve pictures of soft blobs, as faces are soft: JPEG of pure noise would be all rounding."""
+    """Twelve images of soft blobs, as faces are soft: JPEG of pure noise would be all rounding."""
     noise = np.random.default_rng(3).normal(size=(12, 48, 48)).astype(np.float32)
     blobs = np.stack([cv2.GaussianBlur(n, (0, 0), 3) for n in noise])
     return torch.from_numpy((128 + 700 * blobs).clip(0, 255).round())[:, None]

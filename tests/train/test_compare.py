@@ -91,7 +91,7 @@ def test_an_unfinished_run_is_finished(toy: Dataset, arms: list[Recipe], folder:
     assert (out / "plain-seed0" / "metrics.jsonl").read_text() == (folder / "plain-seed0" / "metrics.jsonl").read_text()
 
 
-def test_the_sheet_of_augmentations_is_a_picture(toy: Dataset, tmp_path: Path) -> None:
+def test_the_sheet_of_augmentations_is_a_image(toy: Dataset, tmp_path: Path) -> None:
     recipes = [find_recipe(n) for n in ("seed", "seed_augmented")]
     sheet = augmentation_sheet(toy, recipes, tmp_path / "new" / "sheet.png")
     high, wide, _ = cv2.imread(str(sheet)).shape

@@ -29,7 +29,7 @@ def large(make_toy: Callable[..., Dataset]) -> Dataset:
 
 @pytest.fixture(scope="module")
 def teacher(large: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A net that has learned the toy wrongly on purpose: each class for the next one."""
+    """A model that has learned the toy wrongly on purpose: each class for the next one."""
     shifted = {name: replace(split, labels_N=(split.labels_N + 1) % 7) for name, split in large.splits.items()}
     recipe = replace(small, epochs=5, lr=0.02, schedule="cosine", augment=())
     return train(recipe, replace(large, splits=shifted), tmp_path_factory.mktemp("teacher") / "run")
@@ -97,7 +97,7 @@ def test_a_taught_run_resumes_bit_for_bit(
     assert all(torch.equal(resumed.model[k], whole.model[k]) for k in whole.model)
 
 
-def test_of_pictures_that_come_again_teachers_are_asked_once(teacher: Run, toy: Dataset, small: Recipe) -> None:
+def test_of_images_that_come_again_teachers_are_asked_once(teacher: Run, toy: Dataset, small: Recipe) -> None:
     recipe = replace(small, teacher=str(teacher.folder), views=2, epochs=4)
     teaching = Teachers.of(teachers_of(recipe, toy.labels.names), recipe, engine("cpu", "float32"))
     asked: list[int] = []
@@ -116,7 +116,7 @@ def test_of_pictures_that_come_again_teachers_are_asked_once(teacher: Run, toy: 
 def test_what_cannot_teach_is_told_before_a_folder_is_made(
     teacher: Run, toy: Dataset, small: Recipe, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match="no run, no file and no shipped net is called nobody"):
+    with pytest.raises(RunError, match="no run, no file and no shipped model is called nobody"):
         train(replace(small, teacher="nobody"), toy, tmp_path / "a")
     splits = {name: replace(split, labels_N=split.labels_N % 3) for name, split in toy.splits.items()}
     three = replace(toy, labels=LabelSet("custom", ("a", "b", "c")), splits=splits)

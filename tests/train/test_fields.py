@@ -111,7 +111,7 @@ def test_an_averaged_run_is_judged_by_its_average(small: Recipe, toy: Dataset, t
 
 @pytest.fixture
 def hopeless(toy: Dataset) -> Dataset:
-    """Validation labels that have nothing to do with the faces: the more a net learns, the higher its loss there."""
+    """Validation labels that have nothing to do with the faces: the more a model learns, the higher its loss there."""
     val = replace(toy["val"], labels_N=np.random.default_rng(0).permutation(toy["val"].labels_N))
     return replace(toy, splits={**toy.splits, "val": val})
 
@@ -173,7 +173,7 @@ def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, to
                 train(recipe, toy, tmp_path / "part", seed=1, resume=True)
     resumed = train(recipe, toy, tmp_path / "part", seed=1, resume=True)
     a, b = straight.checkpoint(), resumed.checkpoint()
-    for part in ("model", "optimizer", "average", "selected", "told"):
+    for part in ("model", "optimizer", "average", "selected", "probs"):
         assert equal(dict(getattr(a, part)), dict(getattr(b, part))), part
     assert [e["val_loss"] for e in a.state["history"]] == [e["val_loss"] for e in b.state["history"]]
 

@@ -283,7 +283,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "all but one byte": lambda content: content[:-1],
     "a byte more": lambda content: content + b"x",
     "zeros": lambda content: bytes(len(content)),
-    "text": lambda content: b"Dear diary, today I trained a net.\n" * 99,
+    "text": lambda content: b"Dear diary, today I trained a model.\n" * 99,
     "a pickle": lambda content: b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94K\x01s.",
     "another program's": lambda content: save({"w": torch.ones(2)}, {"format": "pt"}),
     "without metadata": lambda content: save({"w": torch.ones(2)}),
@@ -425,7 +425,7 @@ def wait_for_epochs(epochs: int, run: Run, command: Command) -> None:
 
 
 class Fragile(nn.Module):
-    """A small net that does `harm` in a training step of one's choice."""
+    """A small model that does `harm` in a training step of one's choice."""
 
     step, harm_at = 0, 0
     harm: Callable[[torch.Tensor], torch.Tensor]
@@ -497,7 +497,7 @@ def test_too_little_memory(
 
 
 def test_a_machine_whose_memory_is_really_short(csv: Path, tmp_path: Path) -> None:
-    """The full net's weights, gradients and memory are 80 MB each, and this process gets 200 more than it has."""
+    """The full model's weights, gradients and memory are 80 MB each, and this process gets 200 more than it has."""
     limited = (
         "import resource; now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 200_000_000,) * 2)"

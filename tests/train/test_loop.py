@@ -211,7 +211,7 @@ def test_damaged_and_foreign_checkpoints(whole: Run, toy: Dataset, small: Recipe
     save_file({"w": torch.ones(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(RunError, match=r"is a safetensors file but no mien .*: its header says 'nothing'"):
         predict(tmp_path / "foreign.safetensors", toy, "val")
-    with pytest.raises(RunError, match="no run, no file and no shipped net is called"):
+    with pytest.raises(RunError, match="no run, no file and no shipped model is called"):
         predict(tmp_path / "nothing", toy, "val")
 
 

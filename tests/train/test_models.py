@@ -32,7 +32,7 @@ def test_every_parameter_learns(name: str) -> None:
     model = build_model(name, 7)
     sgd = torch.optim.SGD(
         model.parameters(), lr=0.0001
-    )  # a larger step may leave a net so sure that no gradient is left
+    )  # a larger step may leave a model so sure that no gradient is left
     for _step in range(2):
         sgd.zero_grad()
         torch.nn.functional.nll_loss(model(torch.rand(2, 1, 48, 48)), torch.tensor([1, 2])).backward()
@@ -55,7 +55,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_are_those_of_the_docstring(name: str) -> None:
-    """Parameters to the last one, operations to the digits that are given; and the caps of our own nets."""
+    """Parameters to the last one, operations to the digits that are given; and the caps of our own models."""
     classes, parameters, operations = COUNTS[name]
     model = build_model(name, classes).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -70,7 +70,7 @@ def test_counts_are_those_of_the_docstring(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "parameters", "gflop"), [("mien_base", 6e6, 0.45), ("mien_nano", 0.5e6, 0.05)])
-def test_our_own_nets_stay_below_their_caps(name: str, parameters: float, gflop: float) -> None:
+def test_our_own_models_stay_below_their_caps(name: str, parameters: float, gflop: float) -> None:
     for classes in (7, 8):
         model = build_model(name, classes).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -80,8 +80,8 @@ def test_our_own_nets_stay_below_their_caps(name: str, parameters: float, gflop:
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "seed_cnn"])
-def test_maps_lie_between_the_pictures_and_the_logits(name: str) -> None:
-    """Where a net says that it is `pooled`, its head on the mean of each map gives the logits."""
+def test_maps_lie_between_the_images_and_the_logits(name: str) -> None:
+    """Where a model says that it is `pooled`, its head on the mean of each map gives the logits."""
     torch.manual_seed(0)
     model = build_model(name, 5).eval()
     faces = torch.rand(2, 1, 48, 48)
@@ -108,7 +108,7 @@ def test_the_transformer_of_deep_emotion_begins_by_changing_nothing_and_then_mov
         assert torch.allclose(model.attend(face)[..., :36], face[..., 12:], atol=1e-5)
 
 
-def test_seed_cnn_is_the_reports_net_written_out() -> None:
+def test_seed_cnn_is_the_reports_model_written_out() -> None:
     """The same weights in the plain list of layers that the report gives compute the same function."""
     torch.manual_seed(0)
     ours = build_model("seed_cnn_eighth", 7).eval()

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions find labels spoiled on purpose; twins share a fold; the experiment runs on a toy."""
+"""Out-of-fold predictions find labels spoiled on purpose; duplicates share a fold; the experiment runs on a toy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_spoiled_labels_come_first_and_the_same_call_goes_on(spoiled: Dataset, q
     label_noise = out_of_fold(quick, spoiled, tmp_path, folds=2)
     first = least_self_confidence(spoiled["train"].labels_N, label_noise.of(spoiled["train"].rows_N))[:14]
     assert (first < 14).mean() > 0.8
-    assert find_label_noise(tmp_path / "doubts.npz").digest == label_noise.digest
+    assert find_label_noise(tmp_path / "label_noise.npz").digest == label_noise.digest
     fold_N = folds_of(spoiled, 2, seed=0)
     for fold in (0, 1):
         run = Run(tmp_path / f"fold{fold}")
@@ -55,7 +55,7 @@ def test_spoiled_labels_come_first_and_the_same_call_goes_on(spoiled: Dataset, q
         out_of_fold(quick, spoiled, tmp_path, folds=3)
 
 
-def test_twins_share_a_fold_and_classes_are_spread(make_toy: Callable[..., Dataset]) -> None:
+def test_duplicates_share_a_fold_and_classes_are_spread(make_toy: Callable[..., Dataset]) -> None:
     toy = make_toy(train=84, val=0, test=0)
     train = toy["train"]
     pixels_NHW = train.pixels_NHW.copy()

@@ -47,7 +47,7 @@ def pair(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
 
 
 def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
-    """The weights after an epoch of one process, which puts the two halves of each batch through the net by turns."""
+    """The weights after an epoch of one process, which puts the two halves of each batch through the model by turns."""
     torch.manual_seed(seed)
     model = build_model(recipe.model, 7)
     optimizer = OPTIMIZERS[recipe.optimizer](model, recipe.lr, recipe.momentum, recipe.weight_decay)
@@ -71,7 +71,7 @@ def test_two_processes_are_one_that_normalises_halves(pair: Run, faces: Dataset,
     alone = train(recipe, faces, pair.folder.parent / "alone", seed=5, device="cpu").checkpoint().model
     assert (
         max(float((found[name] - alone[name]).abs().max()) for name in wanted) > 1e-4
-    )  # whole batches are another net
+    )  # whole batches are another model
 
 
 def test_the_record_is_that_of_one_run(pair: Run, faces: Dataset) -> None:

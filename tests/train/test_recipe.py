@@ -114,7 +114,7 @@ def test_bad_settings_say_what_there_is(setting: str, says: str) -> None:
         ("lr", "0.1", "lr must be a number, got '0.1'"),
         ("lr", np.float32(0.1), "lr must be a number"),
         ("patience", np.int64(3), "patience must be a whole number"),
-        ("optimizer", ["sgd"], "optimiser must be text"),
+        ("optimizer", ["sgd"], "optimizer must be text"),
         ("drop_duplicates", 1, "drop_duplicates must be true or false, got 1"),
         ("augment", None, "augment must be a tuple of augmentations"),
         ("augment", [Flip()], "augment must be a tuple of augmentations"),

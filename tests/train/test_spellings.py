@@ -54,7 +54,7 @@ def runs(voted: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
 
 
 def source(runs: dict[str, Run], kind: str) -> Path:
-    """The old net as the folder of its run, as its checkpoint or as released weights."""
+    """The old model as the folder of its run, as its checkpoint or as released weights."""
     old = runs["old"]
     return {"run": old.folder, "checkpoint": old.checkpoint_file, "weights": old.folder.with_suffix(".safetensors")}[
         kind
@@ -85,7 +85,7 @@ def test_resume_with_other_labels_is_refused(runs: dict[str, Run], voted: Datase
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_predict_of_an_old_net_says_the_same(runs: dict[str, Run], voted: Dataset, kind: str) -> None:
+def test_predict_of_an_old_model_says_the_same(runs: dict[str, Run], voted: Dataset, kind: str) -> None:
     probs_NK = predict(source(runs, kind), voted, "val", device="cpu")
     assert np.array_equal(probs_NK, predict(runs["new"].folder, voted, "val", device="cpu"))
 

@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from mien.recognition.output.resume import RecordedOptions
     from mien.recognition.recognizer import Recognizer
 
-FEW = 3  # pictures that are told at length
+FEW = 3  # images that are told at length
 
 
 def analyze(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help="Pictures, folders, patterns, or - for a picture on standard input."),
+        typer.Argument(metavar="PATH", help="Images, folders, patterns, or - for an image on standard input."),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Read the portrait that comes with the package.")] = False,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model's name, or a model's folder.")
+    ] = DEFAULT,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each image is a face already.")] = DETECTOR,
     threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
         int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
@@ -42,8 +44,8 @@ def analyze(
     ] = 0.0,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
     prior: ClassPrior = None,
-    max_faces: Annotated[int | None, typer.Option(help="Of a picture, the largest; default all.")] = None,
-    max_pixels: Annotated[int, typer.Option(help="Of a picture; one with more is not read.")] = MAX_PIXELS,
+    max_faces: Annotated[int | None, typer.Option(help="Of an image, the largest; default all.")] = None,
+    max_pixels: Annotated[int, typer.Option(help="Of an image; one with more is not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Of a file; one with more is not read.")] = MAX_BYTES,
     format_name: Annotated[
         str | None,
@@ -58,7 +60,7 @@ def analyze(
         str | None, typer.Option(metavar="FILE", help="Write there, not to stdout. With --ray, a folder or an address.")
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each picture there, with its faces marked.")
+        Path | None, typer.Option(metavar="DIR", help="Write each image there, with its faces marked.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the jsonl, csv or parquet file of --out.")] = False,
     ray: Annotated[
@@ -68,7 +70,7 @@ def analyze(
             help="Read a folder, pattern or parquet, here or at an address such as s3://, on a Ray cluster; or local.",
         ),
     ] = None,
-    partition: Annotated[int | None, typer.Option(min=1, help="With --ray, pictures to a file; default 1,000.")] = None,
+    partition: Annotated[int | None, typer.Option(min=1, help="With --ray, images to a file; default 1,000.")] = None,
 ) -> None:
     """Read the faces in photos: where they are and what they express."""
     options: dict[str, Any] = {
@@ -122,7 +124,7 @@ def _only_here(sample: bool, annotate: Path | None, format_name: str | None) -> 
 
 
 def _sample(*, beside: list[Source]) -> Source:
-    """The portrait, called by its path beside a picture that has its name: results are told apart by names."""
+    """The portrait, called by its path beside an image that has its name: results are told apart by names."""
     from mien.recognition import sample
     from mien.recognition.inputs import Source
 
@@ -170,7 +172,7 @@ def _kept(writer: Writer, resume: bool) -> str:
 
 
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
-    """Read all that is not done; gives how many pictures could not be read, now or before."""
+    """Read all that is not done; gives how many images could not be read, now or before."""
     from mien.cli.progress import ReadingBar
     from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated

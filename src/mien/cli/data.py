@@ -14,7 +14,7 @@ from mien.errors import MienError
 
 
 def data(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv, a folder of pictures, or 'sketch'.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv, a folder of images, or 'sketch'.")],
     write: Annotated[
         Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': write it there as a fer2013.csv.")
     ] = None,
@@ -22,7 +22,7 @@ def data(
     out: Annotated[Path, typer.Option(help="Folder for the histogram and the sheet of faces.")] = Path("runs/data"),
     json_file: Json = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Look for near-twins too: half a minute for FER2013, the first time.")
+        bool, typer.Option("--audit", help="Look for near-duplicates too: half a minute for FER2013, the first time.")
     ] = False,
 ) -> None:
     """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
@@ -46,4 +46,4 @@ def data(
     if json_file is not None:
         write_json(json_file, found.to_dict())
     made = [class_histogram_png(dataset, out / "classes.png"), sample_sheet(dataset, out / "faces.png")]
-    typer.echo(f"pictures: {', '.join(map(str, made))}")
+    typer.echo(f"images: {', '.join(map(str, made))}")

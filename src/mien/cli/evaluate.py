@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Evaluated = Annotated[
     str,
     typer.Argument(
-        help="A shipped net's name, a net's folder or file, the folder of a run, a file of weights, or predictions "
+        help="A shipped model's name, a model's folder or file, the folder of a run, a file of weights, or predictions "
         "[N,K] in row order, FILE.npy."
     ),
 ]
@@ -49,10 +49,10 @@ def evaluate(
     ] = False,
     beside: Annotated[
         list[str] | None,
-        typer.Option(metavar="NET", help="With --robustness: a further net on the same faces; may be given again."),
+        typer.Option(metavar="NET", help="With --robustness: a further model on the same faces; may be given again."),
     ] = None,
     detector: Annotated[
-        bool, typer.Option("--detector", help="Also on faces laid into pictures and found by the detector.")
+        bool, typer.Option("--detector", help="Also on faces laid into images and found by the detector.")
     ] = False,
     device: Device = "auto",
     strict: Strict = False,
@@ -62,10 +62,10 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order.")
     ] = None,
     card: Annotated[
-        bool, typer.Option("--card", help="Write the figures of a test split into the net's card.json.")
+        bool, typer.Option("--card", help="Write the figures of a test split into the model's card.json.")
     ] = False,
 ) -> None:
-    """Judge a trained net, or the predictions of any package, on one split."""
+    """Judge a trained model, or the predictions of any package, on one split."""
     from mien.data import load
     from mien.evaluation import EvaluationReport, update_card
 
@@ -117,14 +117,14 @@ def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], c
     from mien.model import is_model
 
     if beside and not robustness:
-        raise MienError("--beside names nets whose robustness is measured too, so it needs --robustness")
+        raise MienError("--beside names models whose robustness is measured too, so it needs --robustness")
     twice = [name for name, count in Counter([model, *beside]).items() if count > 1]
     if twice:
-        raise MienError(f"--beside names other nets than the one examined, each once; {twice[0]} is named twice")
+        raise MienError(f"--beside names other models than the one examined, each once; {twice[0]} is named twice")
     for name in [model] * (robustness or detector) + beside:
         if is_predictions(name):
             raise MienError(
-                f"{name} says nothing of other pictures, which --robustness and --detector need; give a net"
+                f"{name} says nothing of other images, which --robustness and --detector need; give a model"
             )
     if card and (is_predictions(model) or not is_model(model)):
         raise ModelError(f"{model} has no card to write to; a run gets one by: mien export")
@@ -149,7 +149,7 @@ def _full_report(
     from mien.evaluation import examine
     from mien.evaluation.full_report import steps
 
-    assert subject.truth is not None, "a net with a judgement has a truth"
+    assert subject.truth is not None, "a model with a judgement has a truth"
     assert subject.ask is not None, "and can be asked"
     for name, model in others.items():
         if not same_classes(model.labels, subject.truth.labels.names):

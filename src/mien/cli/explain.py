@@ -16,16 +16,18 @@ from mien.recognition.recognizer import DEFAULT, DETECTOR
 
 
 def explain(
-    photo: Annotated[Path | None, typer.Argument(metavar="PHOTO", help="A picture.")] = None,
+    photo: Annotated[Path | None, typer.Argument(metavar="PHOTO", help="An image.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="The portrait that comes with the package.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write the picture there; default PHOTO-explained.png here.")
+        Path | None, typer.Option(metavar="FILE.png", help="Write the image there; default PHOTO-explained.png here.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="The class to be explained; default each face's likeliest.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = DEFAULT,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model's name, or a model's folder.")
+    ] = DEFAULT,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each image is a face already.")] = DETECTOR,
     prior: ClassPrior = None,
-    max_pixels: Annotated[int, typer.Option(help="Of the picture; one with more is not read.")] = MAX_PIXELS,
+    max_pixels: Annotated[int, typer.Option(help="Of the image; one with more is not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Of its file; one with more is not read.")] = MAX_BYTES,
 ) -> None:
     """Show which parts of each face speak for an expression, and which against it."""
@@ -37,7 +39,7 @@ def explain(
     from mien.recognition.explain import explain as explained
 
     if sample == (photo is not None):
-        raise MienError("name one picture, or say --sample")
+        raise MienError("name one image, or say --sample")
     photo = photo or portrait()
     if out is None:
         out = Path(f"{photo.stem}-explained.png")

@@ -15,13 +15,14 @@ def export(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="The folder of a run or an exported net, a file of weights, or a shipped net's name."
+            metavar="RUN",
+            help="The folder of a run or an exported model, a file of weights, or a shipped model's name.",
         ),
     ],
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json.")],
     votes: Votes = None,
-    name: Annotated[str | None, typer.Option(help="The net's name; default that of its recipe.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; default that of its recipe.")] = None,
     storage: Annotated[
         str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8, not to train on.")
     ] = "float32",
@@ -33,9 +34,9 @@ def export(
             "predicted more often; auto: the best macro-F1 on validation.",
         ),
     ] = "0",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another net in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model in the folder.")] = False,
 ) -> None:
-    """Write a trained net as ONNX with a card beside it: pixels in, calibrated probabilities out."""
+    """Write a trained model as ONNX with a card beside it: pixels in, calibrated probabilities out."""
     from mien import train as room
     from mien.data import load
     from mien.evaluation.report.terminal import percent
@@ -54,7 +55,7 @@ def export(
             + ", ".join(f"{label} {percent(share)} %" for label, share in shares)
         )
     typer.echo(
-        f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the net '{card.name}'\n"
+        f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the model '{card.name}'\n"
         f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
         f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "

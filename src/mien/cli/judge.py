@@ -20,7 +20,7 @@ def judge(
         list[str],
         typer.Argument(
             metavar="[NAME=]FILE.npy|NET...",
-            help="Predictions [N,K] in row order, or nets; the first is the one compared with.",
+            help="Predictions [N,K] in row order, or models; the first is the one compared with.",
         ),
     ],
     data: Data,
@@ -68,7 +68,9 @@ def judge(
 
 
 def _named(word: str) -> tuple[str, str]:
-    """`NAME=FILE` as name and file; without a name, a file's stem and a net's own. A path may have a `=` of its own."""
+    """`NAME=FILE` as name and file; without a name, a file's stem and a model's own. A path may have a `=` of its
+    own.
+    """
     name, given, model = word.partition("=")
     if given and name and model and "/" not in name and not os.path.exists(word):
         return name, model

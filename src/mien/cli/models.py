@@ -11,7 +11,7 @@ from mien.cli.output import write_json
 
 
 def models(json_file: Json = None) -> None:
-    """List the shipped nets with what is on their cards."""
+    """List the shipped models with what is on their cards."""
     from mien.evaluation.report.terminal import models_table
     from mien.model import find, read_card, shipped_models
 

@@ -9,7 +9,7 @@ import typer
 
 Data = Annotated[
     str,
-    typer.Option("--data", metavar="FILE", help="fer2013.csv, one of Kaggle's csv, a folder of pictures, or 'sketch'."),
+    typer.Option("--data", metavar="FILE", help="fer2013.csv, one of Kaggle's csv, a folder of images, or 'sketch'."),
 ]
 Votes = Annotated[Path | None, typer.Option("--votes", metavar="CSV", help="FER+ votes, fer2013new.csv.")]
 Settings = Annotated[
@@ -29,5 +29,5 @@ ClassPrior = Annotated[
     ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Judge also without near-twins of training faces, which are looked for.")
+    bool, typer.Option("--strict", help="Judge also without near-duplicates of training faces, which are looked for.")
 ]

@@ -37,7 +37,7 @@ def check_writable(*files: Path | None, read: Iterable[str | Path | None] = ()) 
 
     Args:
         files: to be written; those of None are not.
-        read: what the command reads, none of which may be written over; names of nets and data sets may be among it.
+        read: what the command reads, none of which may be written over; names of models and data sets may be among it.
     """
     taken = {os.path.realpath(name): "is read by this same command" for name in read if name and os.path.exists(name)}
     for file in files:
@@ -96,4 +96,4 @@ def stoppable(kept: str) -> Iterator[None]:
 
 def tell_unread(unread: int, images: int) -> None:
     """Say on stderr how many could not be read."""
-    typer.echo(f"mien: {unread:,} of {images:,} pictures could not be read; their rows say why", err=True)
+    typer.echo(f"mien: {unread:,} of {images:,} images could not be read; their rows say why", err=True)

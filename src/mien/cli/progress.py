@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ReadingBar:
-    """A bar over pictures while they are read, and a lasting line at the end; silent where nobody would see it.
+    """A bar over images while they are read, and a lasting line at the end; silent where nobody would see it.
 
     It is shown on stderr if that is a terminal, unless the results go to the terminal too: lines and bar would run into
     each other. A table is printed by a console of its own, which then draws the bar too.
@@ -20,7 +20,7 @@ class ReadingBar:
     def __init__(self, total: int, console: Console | None, *, shown: bool) -> None:
         """
         Args:
-            total: pictures.
+            total: images.
             console: what prints the results, if anything does.
             shown: whether there is enough to do for a bar.
         """
@@ -48,16 +48,16 @@ class ReadingBar:
         return self
 
     def step(self, faces: int, *, images: int = 1, of: int | None = None) -> None:
-        """A picture is read, or several; `of` how many there are, where that was not known at first."""
+        """An image is read, or several; `of` how many there are, where that was not known at first."""
         self._images, self._faces = self._images + images, self._faces + faces
         self._total = self._total if of is None else of
-        self._bar.update(self._task, advance=images, total=self._total, rate=f"{self._rate():.0f} pictures/s")
+        self._bar.update(self._task, advance=images, total=self._total, rate=f"{self._rate():.0f} images/s")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
         if self._shown:
-            told = f"{self._images:,} of {self._total:,} pictures, {self._faces:,} faces"
-            self._console.print(f"{told}, {self._rate():.0f} pictures/s", highlight=False)
+            told = f"{self._images:,} of {self._total:,} images, {self._faces:,} faces"
+            self._console.print(f"{told}, {self._rate():.0f} images/s", highlight=False)
 
     def _rate(self) -> float:
         return self._images / max(time.perf_counter() - self._began, 1e-9)

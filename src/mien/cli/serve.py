@@ -16,10 +16,11 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine's.")] = HOST,
     port: Annotated[int, typer.Option(help="0 for one that is free.")] = PORT,
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="For photos and webcams: a shipped net's name, or a net's folder.")
+        str,
+        typer.Option(metavar="NAME|PATH", help="For photos and webcams: a shipped model's name, or a model's folder."),
     ] = DEFAULT,
     video_model: Annotated[str, typer.Option(metavar="NAME|PATH", help="The same for videos.")] = NANO,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each picture is a face already.")] = DETECTOR,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, where each image is a face already.")] = DETECTOR,
     prior: ClassPrior = None,
     allow_host: Annotated[
         list[str] | None,
@@ -29,12 +30,12 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="A site whose pages may ask too, https://example.org; may be given again."),
     ] = None,
-    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Of a request with pictures.")] = MAX_BODY,
+    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Of a request with images.")] = MAX_BODY,
     max_video: Annotated[int, typer.Option(metavar="BYTES", help="Of a video.")] = MAX_VIDEO,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="For a request's body to arrive, and as many for its answer.")
     ] = TIMEOUT,
-    queue: Annotated[int, typer.Option(metavar="N", help="Pictures at one time; more are turned away.")] = QUEUE,
+    queue: Annotated[int, typer.Option(metavar="N", help="Images at one time; more are turned away.")] = QUEUE,
 ) -> None:
     """Serve a page and an API that read faces; with MIEN_TOKEN set, only to those who have the token."""
     from mien.serve.server import serve as run

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One net, or one file of predictions, and what it says of a split.
+    """One model, or one file of predictions, and what it says of a split.
 
     Attributes:
         name: for titles.
         probs_NK: probabilities of all faces that it was asked for, float32 [N,K].
         judgement: what they are worth; None where nothing is known of the faces.
-        truth: the data as a net is judged on it; None likewise, and for a file.
+        truth: the data as a model is judged on it; None likewise, and for a file.
         rule: how faces are cut out for it.
         ask: asks it for other faces, in the same way; None for a file.
     """
@@ -54,7 +54,7 @@ def find_subject(
     """Ask what `model` names for the faces of a split, and judge it.
 
     Args:
-        model: a net, as `mien.load` finds it, weights, as `mien.train` does, or a file of predictions.
+        model: a model, as `mien.load` finds it, weights, as `mien.train` does, or a file of predictions.
         columns: what the columns of predictions are; None for the data's own classes.
         strict: whether to judge by the protocol `strict` too.
 
@@ -77,7 +77,7 @@ def find_entry(
 ) -> Entry:
     """Ask what `model` names for all faces of a split, in its own classes, to hold it against others.
 
-    Nothing is judged yet, so a net of FER+'s classes, or one that votes have taught, needs no votes here.
+    Nothing is judged yet, so a model of FER+'s classes, or one that votes have taught, needs no votes here.
 
     Args:
         model, columns: as of `find_subject`.
@@ -99,7 +99,7 @@ def find_entry(
 
 
 def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Predictor:
-    """A net as a file, or weights; raises as `find_subject`."""
+    """A model as a file, or weights; raises as `find_subject`."""
     from mien import model as files
     from mien.evaluation.predictor import Predictor
 
@@ -108,7 +108,7 @@ def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Pr
 
         return as_predictor(model, device=device, tta=tta)
     if device not in ("auto", "cpu"):
-        raise MienError(f"a net that was exported runs on the CPU, so --device is auto or cpu, not {device}")
+        raise MienError(f"a model that was exported runs on the CPU, so --device is auto or cpu, not {device}")
     return Predictor.of(files.load(model), tta)
 
 
@@ -116,7 +116,7 @@ def _check(model: str, columns: str | None) -> None:
     from mien.evaluation.predictions_file import is_predictions
 
     if columns is not None and not is_predictions(model):
-        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a net")
+        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a model")
 
 
 def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> Subject:
@@ -130,7 +130,7 @@ def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None
 
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
-    """A net's classes, and those of the data themselves where they are the same."""
+    """A model's classes, and those of the data themselves where they are the same."""
     from mien.labels import LabelSet, same_classes
 
-    return dataset.labels if same_classes(names, dataset.labels.names) else LabelSet("the net's", names)
+    return dataset.labels if same_classes(names, dataset.labels.names) else LabelSet("the model's", names)

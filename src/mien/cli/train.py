@@ -20,7 +20,7 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|NAME|FILE", help="Start from these weights: a run, an exported or shipped net, or a file."
+            metavar="RUN|NAME|FILE", help="Start from these weights: a run, an exported or shipped model, or a file."
         ),
     ] = None,
     votes: Votes = None,
@@ -30,11 +30,16 @@ def train(
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     drop_duplicates: Annotated[
-        bool, typer.Option("--drop-twins", help="Leave out training faces that are near-twins of faces judged.")
+        bool,
+        typer.Option(
+            "--drop-duplicates",
+            "--drop-twins",
+            help="Leave out training faces that are near-duplicates of faces judged.",
+        ),
     ] = False,
     settings: Settings = None,
 ) -> None:
-    """Train one net by a recipe."""
+    """Train one model by a recipe."""
     from mien import train as room
     from mien.data import load
     from mien.train.processes import train_on

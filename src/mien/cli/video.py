@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 def video(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video, such as an .mp4.")],
-    model: Annotated[str, typer.Option(metavar="NAME|PATH", help="A shipped net's name, or a net's folder.")] = NANO,
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="A shipped model's name, or a model's folder.")
+    ] = NANO,
     every: Annotated[int, typer.Option(metavar="N", help="Read every N-th frame.")] = 1,
     annotate: Annotated[
         Path | None, typer.Option(metavar="OUT.mp4", help="Write the video there with its faces marked; sound is kept.")
@@ -62,7 +64,7 @@ def video(
     notes: list[str] = []
     with VideoReader(
         file, max_pixels=max_pixels
-    ) as clip:  # before the nets are loaded: what is no video is told at once
+    ) as clip:  # before the models are loaded: what is no video is told at once
         bar = VideoBar(clip)
     reader = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,

@@ -15,10 +15,10 @@ from mien.data.duplicates import find_near_duplicates
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Faces that are one picture, bytes apart: counts by pair of splits, `val in train`, or `val in val` within one.
+    """Faces that are one image, bytes apart: counts by pair of splits, `val in train`, or `val in val` within one.
 
     Attributes:
-        faces: per pair and class, how many faces of the first have such a twin in the second.
+        faces: per pair and class, how many faces of the first have such a duplicate in the second.
         mirrored: per pair, how many pairs of faces are mirror images of each other.
         disputed: per pair, how many pairs of faces are under two labels.
     """
@@ -35,11 +35,11 @@ class Audit:
     Attributes:
         name, source, digest, known_as, note, labels: of the data set (`labels` are the class names in order).
         counts: faces per split and class; a class `(no label)` where a split came without.
-        flat: rows of pictures that are one constant value, ascending.
+        flat: rows of images that are one constant value, ascending.
         redundant: per split, how many faces repeat an earlier one of the same split byte for byte.
-        across: per pair of splits (`val in train`), how many faces of the first have a twin in the second.
+        across: per pair of splits (`val in train`), how many faces of the first have a duplicate in the second.
         disputed: per split, groups of identical faces that do not all carry one label: their rows, ascending.
-        near: twins whose bytes may differ; None where they were not looked for.
+        near: duplicates whose bytes may differ; None where they were not looked for.
     """
 
     name: str
@@ -77,7 +77,8 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
     """Look through all faces of `dataset`.
 
     Args:
-        near: look for near-twins too: half a minute for FER2013, the first time (`duplicates.find_near_duplicates`).
+        near: look for near-duplicates too: half a minute for FER2013, the first time
+            (`duplicates.find_near_duplicates`).
     """
     there = [dataset[s] for s in SPLITS if s in dataset]
     groups = {split.name: _groups(split) for split in there}
@@ -105,7 +106,7 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
 
 
 def without_duplicates(dataset: Dataset, split: str, *, near: bool = False) -> NDArray[np.bool_]:
-    """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a net cannot know by heart.
+    """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a model cannot know by heart.
 
     Args:
         near: nor cut, sized, stored, lit or mirrored anew; to look for that takes half a minute the first time.
@@ -120,7 +121,7 @@ def without_duplicates(dataset: Dataset, split: str, *, near: bool = False) -> N
 
 
 def copies_of_evaluated(dataset: Dataset) -> NDArray[np.bool_]:
-    """Which training faces have a twin, byte-identical or near, in another split, bool [N].
+    """Which training faces have a duplicate, byte-identical or near, in another split, bool [N].
 
     Raises:
         MissingSplit: `dataset` lacks a training split.

@@ -47,22 +47,22 @@ def _findings(found: Audit) -> Table:
     table.add_column("finding")
     table.add_column("count", justify="right")
     table.add_column("rows, counted from 0", overflow="fold")
-    table.add_row("flat pictures (one grey all over)", f"{len(found.flat):,}", _some(found.flat))
+    table.add_row("flat images (one grey all over)", f"{len(found.flat):,}", _some(found.flat))
     for pair, count in found.across.items():
         inner, _, outer = pair.partition(" in ")
-        table.add_row(f"{inner} faces with a byte-identical twin in {outer}", f"{count:,}", "")
+        table.add_row(f"{inner} faces with a byte-identical duplicate in {outer}", f"{count:,}", "")
     for split, count in found.redundant.items():
         table.add_row(f"redundant copies within {split}", f"{count:,}", "")
     for split, groups in found.contradicted.items():
         firsts = tuple(rows[0] for rows in groups)
-        table.add_row(f"groups of twins with different labels in {split}", f"{len(groups):,}", _some(firsts))
+        table.add_row(f"groups of duplicates with different labels in {split}", f"{len(groups):,}", _some(firsts))
     return table
 
 
 def _near(near: NearDuplicates) -> Table:
     """Columns for pairs of splits, a row for each class of the first."""
     table = Table(
-        title="Faces with a near-twin: one picture, cut, sized, stored, lit or mirrored anew, or byte-identical",
+        title="Faces with a near-duplicate: one image, cut, sized, stored, lit or mirrored anew, or byte-identical",
         title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
     )  # fmt: skip
     table.add_column("class", no_wrap=True, vertical="bottom")

@@ -5,7 +5,7 @@ Three kinds of file lie in it:
 
     <hash of a path>.json       that file's key (path, size, mtime_ns, inode) and its MD5 when it was read
     <size>-<MD5>.faces          the arrays, under the size and MD5 of the csv that they came from
-    <hash of faces>.twins       the near-twins among these faces (`data.duplicates`)
+    <hash of faces>.twins       the near-duplicates among these faces (`data.duplicates`)
 
 A file whose key is unchanged is taken to be unchanged. When the key differs, the file's MD5 is taken anew: a copied,
 moved or touched file finds its arrays again, a changed one does not. Whatever goes wrong here (a folder that cannot be

@@ -21,12 +21,12 @@ from mien.data.dataset import SPLITS, Dataset, Split
 from mien.data.near_duplicates import COARSE, LEAST, MIDDLE, MOVED, SIZES, near_duplicate_pairs
 
 # Under which pairs are kept; another way of looking finds others.
-_KIND = f"twins 1 {LEAST} {COARSE} {MIDDLE} {MOVED} {SIZES}"
+_KIND = f"duplicates 1 {LEAST} {COARSE} {MIDDLE} {MOVED} {SIZES}"
 
 
 @dataclass(frozen=True, eq=False)
 class NearDuplicateTable:
-    """Pairs of faces of one data set that are one picture.
+    """Pairs of faces of one data set that are one image.
 
     Attributes:
         a_P, b_P: rows of the two in their source, int64 [P]; `a` is in the earlier split of train, val and test, or
@@ -50,13 +50,13 @@ class NearDuplicateTable:
         return NearDuplicateTable(self.a_P[hit_P], self.b_P[hit_P], self.mirrored_P[hit_P], self.correlation_P[hit_P])
 
     def hit(self, one: Split, other: Split) -> NDArray[np.bool_]:
-        """Which faces of `one` have a twin in `other`, bool [N]."""
+        """Which faces of `one` have a duplicate in `other`, bool [N]."""
         pairs = self.between(one, other)
         return np.isin(one.rows_N, np.concatenate([pairs.a_P, pairs.b_P]))
 
 
 def find_near_duplicates(dataset: Dataset, *, keep: bool = True) -> NearDuplicateTable:
-    """All near-twins in `dataset`, byte-identical ones among them, but for pictures of one grey.
+    """All near-duplicates in `dataset`, byte-identical ones among them, but for images of one grey.
 
     Args:
         keep: look in the cache first, and keep there what is found.
@@ -76,7 +76,7 @@ def find_near_duplicates(dataset: Dataset, *, keep: bool = True) -> NearDuplicat
 
 
 def _file(faces_NHW: NDArray[np.uint8]) -> Path | None:
-    """Where the twins of these faces are kept; None where there is no cache."""
+    """Where the duplicates of these faces are kept; None where there is no cache."""
     home = cache.folder()
     if home is None:
         return None

@@ -1,6 +1,6 @@
 """Reader of image folders: `train/<label>/*.png` beside `val` and `test`, or `<label>/*.png`.
 
-Pictures may be of any size and colour. They become grey, the middle square is cut out, and that is brought to 48x48 (by
+Images may be of any size and color. They become grey, the middle square is cut out, and that is brought to 48x48 (by
 area when it shrinks). Their order is that of their paths, sorted, so that a copy of the folder is the same data set.
 
 Where there are labels without splits, a fifth of each label is held out as `val`; `data.holdout` says which.
@@ -8,8 +8,8 @@ Where there are labels without splits, a fifth of each label is held out as `val
 Label folders that differ only in case, surrounding spaces or Unicode form are one label, spelled as in `train`. FER7's
 seven are also known by their usual other names, so `train/happy` may go with `test/happiness`.
 
-Kaggle's copy of FER2013 as pictures has only `train` and `test`, and its `test` mixes two splits; its files are called
-`PublicTest_123.jpg` and the like, and that name, where a picture in a split folder has it, says which split it is of.
+Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits; its files are called
+`PublicTest_123.jpg` and the like, and that name, where an image in a split folder has it, says which split it is of.
 """
 
 from __future__ import annotations
@@ -33,25 +33,23 @@ from mien.threads import asked
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
-HELD_OUT = (
-    "There are no split folders, so val is a fifth of each label's pictures, chosen by content; the rest is train."
-)
+HELD_OUT = "There are no split folders, so val is a fifth of each label's images, chosen by content; the rest is train."
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
 
 def is_image_folder(path: Path) -> bool:
-    """Whether `path` has a folder inside that is named like a split or has pictures of its own."""
+    """Whether `path` has a folder inside that is named like a split or has images of its own."""
     return path.is_dir() and any(f.name in SPLIT_FOLDERS or _has_images(f) for f in _folders(path))
 
 
 def read_folder(path: Path) -> Dataset:
-    """The pictures under `path` as grey faces of 48x48.
+    """The images under `path` as grey faces of 48x48.
 
     The labels are the folders' names: FER7 when they are usual spellings of those seven, else a set of their own.
 
     Raises:
-        DataError: no pictures there, folders that contradict each other, a label that only `val` or `test` has, or
-            pictures that do not decode; names the first few of them.
+        DataError: no images there, folders that contradict each other, a label that only `val` or `test` has, or
+            images that do not decode; names the first few of them.
     """
     cv2.setNumThreads(asked() or cv2.getNumThreads())
     try:
@@ -59,7 +57,7 @@ def read_folder(path: Path) -> Dataset:
         found = _list_labels(path) if flat else _list_splits(path)
         if not found:
             raise DataError(
-                f"{path}: has no pictures; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), and beside "
+                f"{path}: has no images; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), and beside "
                 f"train, if there are any, val (or validation) and test; or only {path.name}/<label>/*.png"
             )
         images = _in_one_spelling(path, found)
@@ -90,12 +88,12 @@ class _Image:
 
 
 def _list_splits(root: Path) -> list[_Image]:
-    """All pictures under the split folders of `root`, sorted by split folder, label and name."""
+    """All images under the split folders of `root`, sorted by split folder, label and name."""
     splits = [f for f in _folders(root) if f.name in SPLIT_FOLDERS]
     beside = [f for f in _folders(root) if f.name not in SPLIT_FOLDERS and _has_images(f)]
     if beside:
         raise DataError(
-            f"{root}: has the split {_names(splits)} beside folders with pictures of their own ({_names(beside)}); "
+            f"{root}: has the split {_names(splits)} beside folders with images of their own ({_names(beside)}); "
             f"expected either {root.name}/train/<label>/*.png or {root.name}/<label>/*.png, not both"
         )
     found = []
@@ -109,7 +107,7 @@ def _list_splits(root: Path) -> list[_Image]:
 
 
 def _list_labels(root: Path) -> list[_Image]:
-    """All pictures under the label folders of `root`, sorted by label and name; all to train on, as yet."""
+    """All images under the label folders of `root`, sorted by label and name; all to train on, as yet."""
     return [_Image(file, TRAIN, label.name) for label in _folders(root) for file in _images(label)]
 
 
@@ -133,7 +131,7 @@ def _names(folders: list[Path]) -> str:
 
 
 def _in_one_spelling(root: Path, images: list[_Image]) -> list[_Image]:
-    """The pictures with each label spelled as in the first split that has it."""
+    """The images with each label spelled as in the first split that has it."""
     near_duplicate_pairs: dict[tuple[Path, str], Path] = {}
     for folder in dict.fromkeys(p.path.parent for p in images):
         other = near_duplicate_pairs.setdefault((folder.parent, _plain(folder.name)), folder)
@@ -154,18 +152,18 @@ def _plain(label: str) -> str:
 
 
 def _labels(root: Path, images: list[_Image]) -> LabelSet:
-    """FER7 when each split spells the seven in its own way, consistently; else the names of the training pictures."""
+    """FER7 when each split spells the seven in its own way, consistently; else the names of the training images."""
     names = {split: {p.label for p in images if p.split == split} for split in SPLITS}
     if all(_spells_fer7(mine) for mine in names.values()):
         return FER7
     everywhere = sorted(set().union(*names.values()))
     if len(everywhere) < 2:
-        raise DataError(f"{root}: has pictures of one label only, '{everywhere[0]}'; expected two or more")
-    # Pictures to test on may come alone; where there are some to train on, a net learns no label but theirs.
+        raise DataError(f"{root}: has images of one label only, '{everywhere[0]}'; expected two or more")
+    # Images to test on may come alone; where there are some to train on, a model learns no label but theirs.
     unseen = [name for name in everywhere if name not in names[TRAIN]] if names[TRAIN] else []
     if unseen:
         raise DataError(
-            f"{root}: train has no pictures labelled {_quoted(unseen)}, so no net can learn to tell them; expected in "
+            f"{root}: train has no images labelled {_quoted(unseen)}, so no model can learn to tell them; expected in "
             f"val and test only labels of train, which are {_quoted(sorted(names[TRAIN]))}"
         )
     return label_set_for(everywhere)
@@ -182,7 +180,7 @@ def _spells_fer7(names: set[str]) -> bool:
 
 
 def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, list[bytes]]:
-    """Faces uint8 [N,48,48], the MD5 of all names and bytes, and the SHA-256 of each picture's bytes."""
+    """Faces uint8 [N,48,48], the MD5 of all names and bytes, and the SHA-256 of each image's bytes."""
     digest = hashlib.md5(usedforsecurity=False)
     faces_NHW = np.empty((len(images), SIDE, SIDE), np.uint8)
     keys = []
@@ -198,7 +196,7 @@ def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, l
         keys.append(hashlib.sha256(data).digest())
         face = to_face(data)
         if face is None:
-            faults.add_named(i, f"{name}: {len(data):,} bytes that do not decode, expected a PNG or JPEG picture")
+            faults.add_named(i, f"{name}: {len(data):,} bytes that do not decode, expected a PNG or JPEG image")
         else:
             faces_NHW[i] = face
     faults.raise_if_any()
@@ -206,7 +204,7 @@ def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, l
 
 
 def to_face(data: bytes) -> NDArray[np.uint8] | None:
-    """The middle square of an encoded picture, grey, uint8 [48,48]; None when it does not decode."""
+    """The middle square of an encoded image, grey, uint8 [48,48]; None when it does not decode."""
     if not data:
         return None
     try:

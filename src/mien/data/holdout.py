@@ -15,16 +15,16 @@ ONE_IN = 5
 
 
 def held_out(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Which pictures validate, bool [N]: of each label's different faces, sorted by key, the first fifth, rounded up.
+    """Which images validate, bool [N]: of each label's different faces, sorted by key, the first fifth, rounded up.
 
-    Equal faces, and so byte-identical pictures, count once and stay together. A face that stands under two labels
+    Equal faces, and so byte-identical images, count once and stay together. A face that stands under two labels
     trains: no answer to it could be judged. A label with one face trains; every other label is on both sides, unless
     all its faces stand under another label too. So a new face moves at most one other across.
 
     Args:
-        faces_NHW: what the net will see; pictures that look alike here are twins, however they are encoded.
+        faces_NHW: what the model will see; images that look alike here are duplicates, however they are encoded.
         labels_N: the class of each.
-        keys: a hash of each picture's bytes. They make the order, as decoders round differently and bytes stay.
+        keys: a hash of each image's bytes. They make the order, as decoders round differently and bytes stay.
     """
     duplicates: dict[bytes, list[int]] = defaultdict(list)
     for place, face in enumerate(faces_NHW):

@@ -57,7 +57,7 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
 
     Args:
         source: a csv file in one of FER2013's forms; a folder that holds one (`train.csv` and `test.csv` are read
-            together); a folder of pictures `train/<label>/*.png`, with `val` or `validation` and `test` beside it, or
+            together); a folder of images `train/<label>/*.png`, with `val` or `validation` and `test` beside it, or
             `<label>/*.png`, of which a fifth is held out as `val`; or the name of an embedded data set: `sketch` (a
             file or folder of that name is `./sketch`).
         votes: FER+'s fer2013new.csv, to be joined by row; only for a csv that has a Usage column.
@@ -83,7 +83,7 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
 def _nothing_at(path: Path) -> DataError:
     if path.is_dir():
         return DataError(
-            f"{path}: has neither pictures as train/<label>/*.png or <label>/*.png (or .jpg, .jpeg) "
+            f"{path}: has neither images as train/<label>/*.png or <label>/*.png (or .jpg, .jpeg) "
             f"nor one of the files {', '.join(CSV_NAMES)}"
         )
     words = " or ".join(f"'{name}'" for name in EMBEDDED)
@@ -114,7 +114,7 @@ def fer2013(source: Path, cache: bool) -> Dataset:
 
 @dataset(claims=lambda source: is_image_folder(Path(source)))
 def folder(source: Path, cache: bool) -> Dataset:
-    """Pictures in folders named after labels, within folders named after splits where there are any."""
+    """Images in folders named after labels, within folders named after splits where there are any."""
     return read_folder(source)
 
 

@@ -23,13 +23,13 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Faces = NDArray[np.uint8]
 
-LEAST = 0.95  # the correlation from which on two faces are one picture
+LEAST = 0.95  # the correlation from which on two faces are one image
 COARSE = 0.85  # that of thumbnails below which a pair is not looked at closely
 THUMB = 8  # pixels of a thumbnail's side
 MOVED = 1.2  # pixels, so that faces up to 2 apart in both directions are within 1 of each other
 MIDDLE = 40  # pixels of the square that is laid over the other face, so that it may move by 4 each way
 SIZES = (SIDE, 46, 50)  # what a face is brought to: as it is, about 5 % smaller and larger
-HOPELESS = 0.8  # below this as it is, another size makes no twin of it
+HOPELESS = 0.8  # below this as it is, another size makes no duplicate of it
 FEW = 100  # faces: of fewer the mean is too much their own to be taken away in full
 FAINT = 2.0  # grey levels: thumbnails that vary by less are noise, or one grey all over
 ROWS, COLUMNS = 512, 2048  # of the table of all pairs that thumbnails are compared in at once

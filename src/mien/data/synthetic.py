@@ -1,9 +1,10 @@
 """The synthetic data set `sketch`: faces drawn from random parameters.
 
 Each face is an expression of one of the seven classes, more or less strong and mixed with a little of another, on a
-head whose owner, pose, light and lens are drawn at random. Weak expressions overlap, so no net reads all of them. What
-says nothing about the class is lopsided (turned heads, light from one side, a parting, one brow higher than the other):
-two thousand faces do not cover it, a net that sees them as they are learns them by heart, and mirroring helps.
+head whose owner, pose, light and lens are drawn at random. Weak expressions overlap, so no model reads all of them.
+What says nothing about the class is lopsided (turned heads, light from one side, a parting, one brow higher than the
+other): two thousand faces do not cover it, a model that sees them as they are learns them by heart, and mirroring
+helps.
 
 It is always called sketch, and figures on it are never put beside figures on FER2013.
 """

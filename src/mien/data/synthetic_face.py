@@ -2,7 +2,7 @@
 
 A face is drawn flat at four times its final size, lit as an egg, and brought down by area. Its own coordinates have the
 bridge of the nose at (0, 0), the temples at x = -1 and 1, the crown at y = -1.3 and the chin at y = 1.3, y downwards.
-Left and right are those of the picture.
+Left and right are those of the image.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Numbers = NDArray[np.float64]
 Points = NDArray[np.complexfloating[Any, Any]]
 Canvas = NDArray[np.uint8]
 
-_FINE = 4  # how much larger the drawing is than the picture
+_FINE = 4  # how much larger the drawing is than the image
 _CANVAS = SIDE * _FINE
 _SHIFT = 4  # binary places of the coordinates that OpenCV draws with
 _ROUND = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -62,11 +62,11 @@ class Mood:
 
 @dataclass(frozen=True)
 class Look:
-    """Who is drawn and how the picture was taken: all that says nothing about the mood. Tones are 0 to 255.
+    """Who is drawn and how the image was taken: all that says nothing about the mood. Tones are 0 to 255.
 
     Attributes:
         yaw, pitch, roll: pose of the head in radians.
-        size: half-width of the head in pixels of the picture; centre: its place there, x and y.
+        size: half-width of the head in pixels of the image; centre: its place there, x and y.
         jaw, tall: width of the chin and height of the head, 1 is usual.
         skin, hair, back, cloth: tones; eye, brow, lip: strength of these features, 1 is usual.
         parting: where the hair parts, -1 to 1; fringe: how far it hangs on the wider side, 0 to 1;
@@ -74,7 +74,7 @@ class Look:
         glasses, moustache, beard: worn or not.
         gaze: where the eyes look, -1 to 1.
         light: direction of the light, x and y, and its share of all light, 0 to 1.
-        blur: of the lens, in pixels of the picture; contrast; grain: standard deviation of the noise.
+        blur: of the lens, in pixels of the image; contrast; grain: standard deviation of the noise.
     """
 
     yaw: float
@@ -105,7 +105,7 @@ class Look:
 
 
 def draw(mood: Mood, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The face as a picture, uint8 [48,48]; `rng` gives the grain."""
+    """The face as an image, uint8 [48,48]; `rng` gives the grain."""
     at = _Place(look)
     canvas = _backdrop(look)
     _head(canvas, at, look)

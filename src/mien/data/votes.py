@@ -107,11 +107,11 @@ def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
 
 
 def relabelled_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
-    """`dataset` as a net with the classes `names` is judged on it: as it is, or by the majority of its FER+ votes.
+    """`dataset` as a model with the classes `names` is judged on it: as it is, or by the majority of its FER+ votes.
 
     Args:
-        by_votes: whether votes alone taught the net. Then it is judged by them in FER2013's classes too, if all splits
-            have votes; without them there are the labels.
+        by_votes: whether votes alone taught the model. Then it is judged by them in FER2013's classes too, if all
+            splits have votes; without them there are the labels.
 
     Raises:
         DataError: the classes are neither those of `dataset` nor FER+'s, or they are FER+'s and a split has no votes.
@@ -123,16 +123,16 @@ def relabelled_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = Fa
         if all(split.votes_NV is None for split in dataset.splits.values()):
             raise DataError(
                 f"FER+'s eight classes are judged by its raters, and {dataset.source} has no votes; give the file that "
-                "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another net: mien judge"
+                "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another model: mien judge"
             )
         return by_majority(dataset)
     raise DataError(
-        f"the net tells {', '.join(names)} apart, but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
+        f"the model tells {', '.join(names)} apart, but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
     )
 
 
 def truth_of(dataset: Dataset) -> str:
-    """By what nets are judged on `dataset`, in words; only nets that are judged by the same are ever compared."""
+    """By what models are judged on `dataset`, in words; only models that are judged by the same are ever compared."""
     return f"{dataset.labels.name} by {'the majority of FER+ votes' if dataset.name == NAME else 'its own labels'}"
 
 

@@ -30,7 +30,7 @@ class Detector(Protocol):
 
     Attributes:
         name: as in `DETECTORS`.
-        crops: whether its boxes are crops as nets were trained on, so that no crop rule is applied to them.
+        crops: whether its boxes are crops as models were trained on, so that no crop rule is applied to them.
     """
 
     @property
@@ -39,20 +39,20 @@ class Detector(Protocol):
     def crops(self) -> bool: ...
 
     def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
-        """The faces in a BGR uint8 picture [H,W,3], from left to right."""
+        """The faces in a BGR uint8 image [H,W,3], from left to right."""
         ...
 
 
 @runtime_checkable
 class Adjustable(Detector, Protocol):
-    """A detector that can be had for pictures of another size, with other threads, or more or less sure."""
+    """A detector that can be had for images of another size, with other threads, or more or less sure."""
 
     def looking_at(self, longest_side: int) -> Adjustable:
         """The same detector, which looks at copies whose longer side is at most `longest_side` pixels."""
         ...
 
     def with_threads(self, threads: int) -> Adjustable:
-        """The same detector, with a net that uses so many threads."""
+        """The same detector, with a model that uses so many threads."""
         ...
 
     def with_threshold(self, threshold: float) -> Adjustable:
@@ -85,9 +85,9 @@ def find_detector(
     """The detector called `name`, ready to be asked.
 
     Args:
-        name: one of `DETECTORS`: `yunet`, or `whole`, for pictures that are each a face already.
+        name: one of `DETECTORS`: `yunet`, or `whole`, for images that are each a face already.
         threshold: the score that a face needs, 0 to 1.
-        longest_side: in pixels; a picture whose longer side is above it is looked at in a smaller copy.
+        longest_side: in pixels; an image whose longer side is above it is looked at in a smaller copy.
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
@@ -112,13 +112,13 @@ def yunet(*, threshold: float, longest_side: int, threads: int | None) -> Detect
 
 @detector
 def whole(*, threshold: float, longest_side: int, threads: int | None) -> Detector:
-    """The picture is the face: its middle square, as in folders that nets learn from."""
+    """The image is the face: its middle square, as in folders that models learn from."""
     return _Whole()
 
 
 @dataclass(frozen=True)
 class _Scaled:
-    """A net that finds faces in pictures of a bearable size."""
+    """A model that finds faces in images of a bearable size."""
 
     name: str
     model: YuNet
@@ -150,7 +150,7 @@ class _Scaled:
 
 
 def _detection(row_15: NDArray[np.float64], scale_2: NDArray[np.float64]) -> Detection | None:
-    """A row of YuNet's brought to the whole picture's pixels; None for numbers that are none."""
+    """A row of YuNet's brought to the whole image's pixels; None for numbers that are none."""
     left, top, width, height = (row_15[:4].reshape(2, 2) * scale_2).ravel().tolist()
     if not np.isfinite(row_15).all() or not (width > 0 and height > 0):
         return None
@@ -159,7 +159,7 @@ def _detection(row_15: NDArray[np.float64], scale_2: NDArray[np.float64]) -> Det
 
 
 def _middle_is_inside(box: Box, wide: int, high: int) -> bool:
-    """A face whose middle lies outside, in what was added around the picture, was seen in nothing."""
+    """A face whose middle lies outside, in what was added around the image, was seen in nothing."""
     return 0 <= box.left + box.width / 2 <= wide and 0 <= box.top + box.height / 2 <= high
 
 

@@ -1,7 +1,7 @@
 """YuNet face detector in onnxruntime: decoding and non-maximum suppression.
 
 Wu, Peng & Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector", doi 10.1007/s11633-023-1423-y. What comes out is
-what cv2.FaceDetectorYN gives for the same picture, to a thousandth of a pixel; a test holds that.
+what cv2.FaceDetectorYN gives for the same image, to a thousandth of a pixel; a test holds that.
 
 H rows, W columns, N faces, M cells.
 """
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 
 class YuNet:
-    """The open net. Several threads may ask it at the same time.
+    """The open model. Several threads may ask it at the same time.
 
     Args:
         threads: of one forward; default `mien.threads.threads()`.
@@ -51,11 +51,11 @@ class YuNet:
         self._session = open_graph(graph, str(FILE), threads, shapes_vary=True)
 
     def with_threads(self, threads: int) -> YuNet:
-        """The same net, opened anew to use so many threads."""
+        """The same model, opened anew to use so many threads."""
         return YuNet(threads=threads)
 
     def __call__(self, image_HW3: Pixels, threshold: float) -> Floats:
-        """The faces in a BGR picture, the surest first, float32 [N,15].
+        """The faces in a BGR image, the surest first, float32 [N,15].
 
         A row is left, top, width and height of the box, then x and y of right eye, left eye, nose tip, right and left
         corner of the mouth (the person's own right and left), then the score from 0 to 1; all in pixels.
@@ -77,7 +77,7 @@ def _decode(told: list[Floats], wide: int, threshold: float) -> Floats:
 
     Args:
         told: for each grid how likely it is a face, [1,M,1] twice, and boxes [1,M,4] and points [1,M,10].
-        wide: columns of the picture.
+        wide: columns of the image.
         threshold: the score that a face needs.
     """
     found, least = [np.empty((0, 15), np.float32)], 0.999 * threshold * threshold

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.evaluation.statistics import calibration, metrics
 
-OWN = "the net's own"  # whose temperature made the figures after it
+OWN = "the model's own"  # whose temperature made the figures after it
 CROSS_FITTED = f"cross-fitted in {calibration.FOLDS} folds"
 KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the faces, when the others are refused; what tables show
 
@@ -37,19 +37,19 @@ class CalibrationMetrics:
         """All of it as JSON types."""
         r = self.reliability
         bins = [
-            {"sure": round(s, 6), "hits": round(h, 6), "faces": n}
+            {"confidence": round(s, 6), "accuracy": round(h, 6), "faces": n}
             for s, h, n in zip(r.sure.tolist(), r.hits.tolist(), r.faces.tolist(), strict=True)
         ]
         return {"ece": self.ece, "log_loss": self.log_loss, "brier": self.brier, "bins": bins}
 
 
 @dataclass(frozen=True, eq=False)
-class ConfidenceReport:
-    """How far one may go by a net's own sureness.
+class CalibrationReport:
+    """How far one may go by a model's own confidence.
 
     Attributes:
         before, after: without a temperature and with one.
-        temperature: what the logits are divided by: the net's own, or the mean over the folds.
+        temperature: what the logits are divided by: the model's own, or the mean over the folds.
         fitted: `OWN`, found before and elsewhere; or `CROSS_FITTED`, found here, where each fold's faces are judged by
             what the others ask for.
         risk_N: share of mistakes among the 1, 2, ..., N surest faces, float64 [N] (`metrics.risk_at_coverage`).
@@ -67,7 +67,7 @@ class ConfidenceReport:
         return float(self.risk_N.mean())
 
     def accuracy_of(self, share: float) -> float:
-        """Accuracy on that share of the faces which the net is surest of, above 0 and at most 1."""
+        """Accuracy on that share of the faces which the model is surest of, above 0 and at most 1."""
         return 1 - float(self.risk_N[max(1, round(share * len(self.risk_N))) - 1])
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,23 +78,23 @@ class ConfidenceReport:
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
             "aurc": self.aurc,
-            "accuracy_of_the_surest": [
+            "accuracy_of_most_confident": [
                 {"share": round(k / 20, 2), "accuracy": self.accuracy_of(k / 20)} for k in range(20, 0, -1)
             ],
         }
 
 
-def trust(
+def calibration_report(
     probabilities_NK: NDArray[np.floating[Any]],
     labels_N: metrics.Ints,
     *,
     temperature: float | None = None,
     cross_fit: bool = False,
-) -> ConfidenceReport:
-    """Hold a net's sureness against the truth.
+) -> CalibrationReport:
+    """Hold a model's confidence against the truth.
 
     Args:
-        probabilities_NK: as the net tells them, [N,K].
+        probabilities_NK: as the model tells them, [N,K].
         labels_N: the true classes.
         temperature: what the logits have been divided by already; None where nobody knows of any.
         cross_fit: whether that temperature was fitted on these very faces.
@@ -106,7 +106,7 @@ def trust(
         divided, fitted = float(found_N.mean()), CROSS_FITTED
     else:
         after_NK, divided, fitted = probabilities_NK, temperature, OWN
-    return ConfidenceReport(
+    return CalibrationReport(
         before=_calibration_metrics(before_NK, labels_N),
         after=_calibration_metrics(after_NK, labels_N),
         temperature=divided,

@@ -14,7 +14,7 @@ from mien.evaluation.statistics.intervals import wilson_interval
 from mien.labels import FER7
 from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, STRICT
 
-# People meet 65 % of FER2013's labels, give or take 5 (Goodfellow et al. 2013, arXiv 1307.0414); single nets that
+# People meet 65 % of FER2013's labels, give or take 5 (Goodfellow et al. 2013, arXiv 1307.0414); single models that
 # learned from its Training rows about 73 % (Khaireddin and Chen 2021, arXiv 2105.03588).
 PLAUSIBLE = 0.80
 DISPUTED = 0.50  # of the labels that ten raters contradict: to meet more of them than not is to know them
@@ -36,12 +36,12 @@ def contamination(
     own = {e.protocol: e for e in evaluations if e.against == OWN_LABELS}
     e = own.get(STRICT) or own.get(CLEAN) or own.get(OFFICIAL)
     if e is not None and e.low > PLAUSIBLE:
-        faces = {OFFICIAL: f"of {e.split}", CLEAN: "without a twin in Training"}.get(
-            e.protocol, "without a twin or near-twin in Training"
+        faces = {OFFICIAL: f"of {e.split}", CLEAN: "without a duplicate in Training"}.get(
+            e.protocol, "without a duplicate or near-duplicate in Training"
         )
         found.append(
             f"{e.model} meets {100 * e.accuracy:.1f} % of the labels of the {e.n:,} faces {faces}, where people meet "
-            f"about 65 % and honest nets no more than {100 * PLAUSIBLE:.0f} %: FER2013's labels are too noisy for "
+            f"about 65 % and honest models no more than {100 * PLAUSIBLE:.0f} %: FER2013's labels are too noisy for "
             "that, so it has most likely seen these rows"
         )
     contradicted = contradicted_labels(predicted_N, dataset, evaluations[0].split)

@@ -1,6 +1,6 @@
 """Accuracy when faces are detected and cropped again from larger images.
 
-A data set's faces are crops already, cut by its own rule. What a net is worth on photos it is worth at the detector's
+A data set's faces are crops already, cut by its own rule. What a model is worth on photos it is worth at the detector's
 box, so each face is enlarged three to six times, turned a little and laid somewhere on a canvas, half of them on flat
 grey and half before their own blurred rim. That is easier than a photo for the detector and leaves out whatever else a
 photo brings; it measures what the box alone costs.
@@ -84,11 +84,11 @@ def paste_and_detect(
 
 @dataclass(frozen=True)
 class DetectorLoop:
-    """What the detector's box costs a net.
+    """What the detector's box costs a model.
 
     Attributes:
         detector: its name.
-        n: faces that were laid into pictures.
+        n: faces that were laid into images.
         found: how many the detector found.
         turned: by up to how many degrees they were turned.
         original: accuracy of the data set's own crops, on the faces that were found, 0 to 1.
@@ -121,13 +121,13 @@ def run_detector_loop(
     seed: int = 0,
     step: Callable[[], None] = lambda: None,
 ) -> DetectorLoop:
-    """Judge a net on faces as the detector finds them, beside the same faces as the data set cut them out.
+    """Judge a model on faces as the detector finds them, beside the same faces as the data set cut them out.
 
     Args:
-        ask: what asks the net.
+        ask: what asks the model.
         rule: how faces are cut out for it.
         faces_NHW: uint8 [N,48,48].
-        labels_N: the true classes, as the net tells them.
+        labels_N: the true classes, as the model tells them.
         turned: degrees to either side, at most.
         seed: of places, sizes, turns and grounds.
         step: called after each face that was found.
@@ -141,7 +141,7 @@ def run_detector_loop(
         rows.append(one.row)
         step()
     if len(rows) < 2:
-        raise MienError(f"the detector found {len(rows)} of {len(faces_NHW)} faces, too few to judge a net by")
+        raise MienError(f"the detector found {len(rows)} of {len(faces_NHW)} faces, too few to judge a model by")
     true_M = np.asarray(labels_N)[rows]
     before_M, after_M = (ask(of).argmax(1) == true_M for of in (faces_NHW[rows], np.stack(crops)))
     return DetectorLoop(

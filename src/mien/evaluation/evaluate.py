@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import NO_LABEL
 from mien.errors import DataError, MienError
-from mien.evaluation.confidence import ConfidenceReport, trust
+from mien.evaluation.confidence import CalibrationReport, calibration_report
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
 from mien.evaluation.statistics.intervals import FACES, LEVEL, wilson_interval
 from mien.labels import LabelSet
 from mien.model_card import OFFICIAL, OWN_LABELS, Score
 
-# What a split may have chosen of a net that is then judged on it.
+# What a split may have chosen of a model that is then judged on it.
 EPOCH, TEMPERATURE = "epoch", "temperature"
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The figures of one net on one split.
+    """The figures of one model on one split.
 
     Attributes:
         split: name of the split.
@@ -39,15 +39,15 @@ class Evaluation:
         brier: mean squared distance between probabilities and truth, summed over the classes, 0 to 2.
         ece: expected calibration error, 0 to 1 (`metrics.ece`); on what fitted the temperature, cross-fitted.
         balanced_ece: the same with every true class of equal weight (`metrics.balanced_ece`), cross-fitted alike.
-        trust: sureness before and after a temperature, and what refusing the least sure faces buys.
+        trust: confidence before and after a temperature, and what refusing the least sure faces buys.
         per_class: precision, recall, F1 and support of each class, [K] each.
         confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
         data, model: what was judged on what, for titles; may be empty.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
-        protocol: `official`, all faces, `clean`, those without a byte-identical twin in training, or `strict`, those
-            without a near-twin there either.
+        protocol: `official`, all faces, `clean`, those without a byte-identical duplicate in training, or `strict`,
+            those without a near-duplicate there either.
         against: `labels`, the data's own, or `raters' majority`, that of FER+'s votes.
-        selected_on: what this split chose of the net, `epoch`, `temperature` or both, so that the figures flatter.
+        selected_on: what this split chose of the model, `epoch`, `temperature` or both, so that the figures flatter.
     """
 
     split: str
@@ -63,7 +63,7 @@ class Evaluation:
     brier: float
     ece: float
     balanced_ece: float
-    trust: ConfidenceReport
+    calibration: CalibrationReport
     per_class: metrics.PerClass
     confusion_KK: metrics.Ints
     data: str = ""
@@ -112,7 +112,7 @@ class Evaluation:
             "brier": self.brier,
             "ece": self.ece,
             "balanced_ece": self.balanced_ece,
-            "trust": self.trust.to_dict(),
+            "calibration": self.calibration.to_dict(),
             "classes": [
                 {"name": name, "precision": p, "recall": r, "f1": f, "support": n}
                 for name, p, r, f, n in zip(
@@ -152,15 +152,15 @@ def evaluate(
         split: name of the split, for the record and for messages.
         data, model: names for the record.
         tta, protocol, against, selected_on: as `Evaluation` has them.
-        temperature: what the net's logits have been divided by, where that is known.
-        cross_fit: whether the net's temperature was fitted to these probabilities and labels, so that their plain
+        temperature: what the model's logits have been divided by, where that is known.
+        cross_fit: whether the model's temperature was fitted to these probabilities and labels, so that their plain
             calibration error would be too good: each fifth of the faces is then judged by what the others ask for.
 
     Raises:
         MienError: shapes that do not match each other or the label set, or a probability that is no number.
         DataError: the split is empty or has faces without a label.
     """
-    predicted_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the net")
+    predicted_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the model")
     counts_KK = metrics.confusion_matrix(true_N, predicted_N, len(labels))
     hits = int(np.trace(counts_KK))
     low, high = wilson_interval(hits, len(true_N))
@@ -178,7 +178,7 @@ def evaluate(
         brier=metrics.brier(probabilities_NK, true_N),
         ece=_error(metrics.ece, probabilities_NK, true_N, cross_fit),
         balanced_ece=_error(metrics.balanced_ece, probabilities_NK, true_N, cross_fit),
-        trust=trust(probabilities_NK, true_N, temperature=temperature, cross_fit=cross_fit),
+        calibration=calibration_report(probabilities_NK, true_N, temperature=temperature, cross_fit=cross_fit),
         per_class=metrics.per_class(counts_KK),
         confusion_KK=counts_KK,
         data=data,

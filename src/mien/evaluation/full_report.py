@@ -16,11 +16,11 @@ from mien.imaging.crop import CropRule
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """What one net is worth, and where it fails.
+    """What one model is worth, and where it fails.
 
     Attributes:
         judgement: on the split as it is, in every protocol.
-        robustness: under corruptions, of the net itself first and then of those beside it; empty where not measured.
+        robustness: under corruptions, of the model itself first and then of those beside it; empty where not measured.
         looped: at the detector's box; None where not measured.
     """
 
@@ -58,15 +58,15 @@ def examine(
     detector: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> EvaluationReport:
-    """Add to an examination what only the net itself can answer.
+    """Add to an examination what only the model itself can answer.
 
     Args:
         examination: as far as it has come.
-        nets: name -> what asks it: the net itself first, then those beside it, which tell the same classes apart.
-        faces: those that the net is judged by, with the labels that it is judged by.
+        models: name -> what asks it: the model itself first, then those beside it, which tell the same classes apart.
+        faces: those that the model is judged by, with the labels that it is judged by.
         rule: how faces are cut out for it.
-        robustness: whether the nets are asked for altered faces.
-        detector: whether the net is asked for faces as the detector finds them.
+        robustness: whether the models are asked for altered faces.
+        detector: whether the model is asked for faces as the detector finds them.
         step: called after each face found and each altered set of faces.
 
     Raises:

@@ -17,11 +17,11 @@ from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
 
 SUFFIX = ".npy"
-OFF = 0.02  # by so much a row's sum may miss 1: nets of eight bits round that coarsely
+OFF = 0.02  # by so much a row's sum may miss 1: models of eight bits round that coarsely
 
 
 def is_predictions(name: str | Path) -> bool:
-    """Whether `name` is a file of predictions and no net."""
+    """Whether `name` is a file of predictions and no model."""
     return Path(name).suffix == SUFFIX
 
 

@@ -42,7 +42,7 @@ class Predictor:
 
     @classmethod
     def of(cls, model: Model, tta: str = "none") -> Predictor:
-        """A net as a file; `tta` is `none`, or `flip`, averaged with the mirror image."""
+        """A model as a file; `tta` is `none`, or `flip`, averaged with the mirror image."""
         card = model.card
         return cls(
             labels=card.labels.names,

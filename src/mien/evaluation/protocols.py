@@ -31,11 +31,12 @@ BESIDE = {RATERS: "raters", OWN_LABELS: "own_labels"}
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """What one net is worth on one split.
+    """What one model is worth on one split.
 
     Attributes:
-        evaluations: by all faces and what the net is judged by first; then without the twins, and, where that was
-            asked for, without near-twins; then, for a net of the seven classes and where both are known, all again
+        evaluations: by all faces and what the model is judged by first; then without the duplicates, and, where that
+            was asked for, without near-duplicates; then, for a model of the seven classes and where both are known, all
+            again
             by the other truth: the raters' majority after the data's own labels, or these after the majority.
     """
 
@@ -63,23 +64,26 @@ class ModelEvaluation:
 def evaluate_model(
     model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
-    """`evaluate_predictor` of a net as a file; `name`, for titles, is its card's by default, and `tta` as of `Predictor.of`."""
+    """`evaluate_predictor` of a model as a file; `name`, for titles, is its card's by default, and `tta` as of
+    `Predictor.of`.
+    """
     return evaluate_predictor(Predictor.of(model, tta), dataset, split, name=name or model.card.name, strict=strict)
 
 
 def evaluate_predictor(
     predictor: Predictor, dataset: Dataset, split: str, *, name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
-    """What a net says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is known.
+    """What a model says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is
+    known.
 
     Args:
-        dataset: as it was loaded. A net of FER+'s classes is judged by the majority of the votes, and so is first one
+        dataset: as it was loaded. A model of FER+'s classes is judged by the majority of the votes, and so is first one
             of the seven that votes alone have taught, where there are votes.
-        name: of the net, for titles.
+        name: of the model, for titles.
         strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.duplicates`).
 
     Raises:
-        DataError: the data's labels are not the net's, or votes are needed and not there.
+        DataError: the data's labels are not the model's, or votes are needed and not there.
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
@@ -104,7 +108,9 @@ def evaluate_predictor(
 
 
 def truth_for(model: Predictor, dataset: Dataset, split: str) -> Dataset | None:
-    """`dataset` as a net is judged on `split`; None where nothing is known of its faces. Raises as `evaluate_predictor`."""
+    """`dataset` as a model is judged on `split`; None where nothing is known of its faces. Raises as
+    `evaluate_predictor`.
+    """
     return relabelled_as(dataset, model.labels, by_votes=model.by_votes) if dataset[split].has_truth else None
 
 
@@ -127,11 +133,11 @@ def evaluate_split(
     Args:
         probabilities_NK: one row per face, [N,K].
         rows_N: where each of these faces stood in its source; they hold at least all faces of `truth`. By what `truth`
-            is not, the net is judged only where they hold all faces.
+            is not, the model is judged only where they hold all faces.
         dataset: as it was loaded.
-        truth: as the net is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
+        truth: as the model is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
         model, tta, selected_on: as `Evaluation` has them.
-        temperature: what the net's logits have been divided by, where that is known.
+        temperature: what the model's logits have been divided by, where that is known.
         fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
             the two truths: it is all faces, or those alone on which raters agree.
         strict: as `evaluate_model` has it.
@@ -203,7 +209,7 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
 
 
 def chosen_of(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
-    """What `split` of `dataset` chose of a net: its epoch, its temperature; nothing if it learned from other data."""
+    """What `split` of `dataset` chose of a model: its epoch, its temperature; nothing if it learned from other data."""
     if not _same_faces(model, dataset, split):
         return ()
     fitted_on = "" if model.calibration is None else model.calibration.split
@@ -212,13 +218,13 @@ def chosen_of(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]
 
 
 def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
-    """Whether a net learned from this very file, or both are known copies of FER2013."""
+    """Whether a model learned from this very file, or both are known copies of FER2013."""
     digest = str(trained_on.get("digest"))
     return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
 
 
 def _same_faces(model: Predictor, dataset: Dataset, split: str) -> bool:
-    """Whether `split` is that of the data that a net learned from: the same file, or another copy of FER2013."""
+    """Whether `split` is that of the data that a model learned from: the same file, or another copy of FER2013."""
     learned = model.trained_on
     if of_one_source(learned, dataset):
         return True
@@ -248,6 +254,6 @@ def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np
     order_N = np.argsort(rows_N)
     places = np.searchsorted(rows_N, wanted_M, sorter=order_N)
     if len(wanted_M) and (places.max() >= len(rows_N) or (rows_N[order_N[places]] != wanted_M).any()):
-        raise MienError("there are faces to be judged that the net was not asked for")
+        raise MienError("there are faces to be judged that the model was not asked for")
     result: NDArray[np.int64] = order_N[places]
     return result

@@ -13,16 +13,16 @@ from mien.errors import MienError
 from mien.evaluation.corruptions import CORRUPTIONS, Corruption, Faces
 from mien.evaluation.statistics.intervals import Interval, faces_interval
 
-# What a net says of grey faces uint8 [N,48,48]: probabilities [N,K].
+# What a model says of grey faces uint8 [N,48,48]: probabilities [N,K].
 Ask = Callable[[Faces], NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """One net under every corruption, all of them judged on the same faces.
+    """One model under every corruption, all of them judged on the same faces.
 
     Attributes:
-        net: its name.
+        model: its name.
         clean_N: whether each face is told right as it is, bool [N].
         accuracy: corruption -> accuracy at each of its strengths, 0 to 1.
         kept_N: of all corruptions and strengths, the share under which each face is told right, float64 [N].
@@ -70,12 +70,12 @@ def measure_robustness(
     corruptions: Mapping[str, Corruption] = CORRUPTIONS,
     step: Callable[[], None] = lambda: None,
 ) -> tuple[Robustness, ...]:
-    """Ask each net for the same faces, as they are and altered in every way; one `Robustness` a net.
+    """Ask each model for the same faces, as they are and altered in every way; one `Robustness` a model.
 
     Args:
-        nets: name -> what asks it.
+        models: name -> what asks it.
         faces_NHW: uint8 [N,48,48], N >= 2.
-        labels_N: the true classes, as the nets tell them.
+        labels_N: the true classes, as the models tell them.
         corruptions: those of `CORRUPTIONS` that are wanted.
         step: called after each altered set of faces, of which there are five a corruption.
 
@@ -106,5 +106,5 @@ def measure_robustness(
 
 
 def difference(one: Robustness, other: Robustness) -> Interval:
-    """Mean accuracy under corruption of one net minus that of the other on the same faces, and its 95 % interval."""
+    """Mean accuracy under corruption of one model minus that of the other on the same faces, and its 95 % interval."""
     return faces_interval((one.kept_N - other.kept_N)[None])

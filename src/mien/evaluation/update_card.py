@@ -13,9 +13,9 @@ from mien.model_card import Card
 
 
 def check_card(model: str | Path, dataset: Dataset, split: str) -> None:
-    """`ModelError` where figures of this split have no place on the card of `model`; asked before the net is.
+    """`ModelError` where figures of this split have no place on the card of `model`; asked before the model is.
 
-    They have none of another split, of other data than the net learned from, and on the card of a shipped net.
+    They have none of another split, of other data than the model learned from, and on the card of a shipped model.
     """
     if split != TEST:
         raise ModelError(f"a card takes the figures of a test split, not of '{split}': leave --card out")

@@ -1,6 +1,6 @@
 """Face crops: the crop rule of a model, and cropping.
 
-H rows, W columns; (0, 0) is a picture's upper left corner, so a pixel's middle lies at a half.
+H rows, W columns; (0, 0) is an image's upper left corner, so a pixel's middle lies at a half.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FINEST = 32  # samples a side of one pixel, at most, that a large face is avera
 
 @dataclass(frozen=True)
 class CropRule:
-    """The square that is cut around a face's box and brought to the net's input size.
+    """The square that is cut around a face's box and brought to the model's input size.
 
     Attributes:
         margin: of the box's longer side, added on each side; 0 cuts at the box.
@@ -63,12 +63,12 @@ class CropRule:
         return cls(**told)
 
 
-# YuNet's box as it is: in the nets that ship no margin, shift or turn lost less (experiments/crop_rule.py).
+# YuNet's box as it is: in the models that ship no margin, shift or turn lost less (experiments/crop_rule.py).
 MEASURED = CropRule(provisional=False)
 
 
 class Rectangle(Protocol):
-    """What `crop` wants to know of a box: pixels of the picture."""
+    """What `crop` wants to know of a box: pixels of the image."""
 
     @property
     def left(self) -> float: ...
@@ -83,7 +83,7 @@ class Rectangle(Protocol):
 def crop(
     image_HW3: Pixels, box: Rectangle, landmarks: Sequence[tuple[float, float]], rule: CropRule, side: int
 ) -> Pixels:
-    """The face in `box` as its net wants it, grey uint8 [side,side]; what lies outside the picture repeats its rim.
+    """The face in `box` as its model wants it, grey uint8 [side,side]; what lies outside the image repeats its rim.
 
     Shrunk by averaging all that a pixel covers, enlarged by linear interpolation.
 
@@ -130,7 +130,7 @@ def _roll(landmarks: Sequence[tuple[float, float]]) -> float:
 
 
 def _surroundings(image_HW3: Pixels, middle: NDArray[np.float64], reach: float) -> tuple[Pixels, NDArray[np.float64]]:
-    """The part of the picture within `reach` of `middle`, up and down and to the sides, grey, and its corner."""
+    """The part of the image within `reach` of `middle`, up and down and to the sides, grey, and its corner."""
     high, broad = image_HW3.shape[:2]
     reach += 2  # pixels for the interpolation
     left, top = (
@@ -145,9 +145,9 @@ def _surroundings(image_HW3: Pixels, middle: NDArray[np.float64], reach: float) 
 
 
 def _grey(part: Pixels) -> Pixels:
-    """Part of a BGR picture [H,W,3], or of a grey one, as grey [H,W]."""
+    """Part of a BGR image [H,W,3], or of a grey one, as grey [H,W]."""
     if part.ndim == 2:
         return part
-    if part.strides[1:] != (3, 1):  # else OpenCV takes the part as it lies in the picture
+    if part.strides[1:] != (3, 1):  # else OpenCV takes the part as it lies in the image
         part = np.ascontiguousarray(part)
     return np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)

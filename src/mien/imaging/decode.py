@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8]
 _OPAQUE = (JPEG, BMP, PNM)  # formats without alpha
 _WHITE = 255
 STRIP = 1 << 18  # pixels that are brought to 8 bits and laid over white at once
-# EXIF's orientations as what brings the stored picture upright: transposed, then mirrored about these axes.
+# EXIF's orientations as what brings the stored image upright: transposed, then mirrored about these axes.
 _TURNS: dict[int, tuple[bool, int | None]] = {
     1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
     5: (True, None), 6: (True, 1), 7: (True, -1), 8: (True, 0),
@@ -29,7 +29,7 @@ _TURNS: dict[int, tuple[bool, int | None]] = {
 
 
 def decode(data: bytes, header: Header, name: str) -> Pixels:
-    """The picture in `data`, BGR uint8 [H,W,3]; of an animated one the first frame.
+    """The image in `data`, BGR uint8 [H,W,3]; of an animated one the first frame.
 
     Args:
         data: a whole file.
@@ -67,9 +67,9 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
     """Pixels of any usual kind as BGR uint8 [H,W,3], contiguous; alpha is laid over white.
 
     Args:
-        stored: [H,W] or [H,W,C] with 1 grey, 2 grey and alpha, 3 colour or 4 colour and alpha, of 8 or 16 bits.
+        stored: [H,W] or [H,W,C] with 1 grey, 2 grey and alpha, 3 color or 4 color and alpha, of 8 or 16 bits.
         name: what to call it in errors.
-        rgb: whether colours are stored red first.
+        rgb: whether colors are stored red first.
 
     Raises:
         ImageError: another shape or type.
@@ -77,7 +77,7 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
     channels = 1 if stored.ndim == 2 else stored.shape[2] if stored.ndim == 3 else 0
     if channels not in (1, 2, 3, 4) or 0 in stored.shape:
         raise ImageError(
-            f"{name}: a picture has the shape [H,W] or [H,W,C] with 1 to 4 channels, got {list(stored.shape)}"
+            f"{name}: an image has the shape [H,W] or [H,W,C] with 1 to 4 channels, got {list(stored.shape)}"
         )
     if stored.dtype not in (np.uint8, np.uint16):
         raise ImageError(
@@ -96,7 +96,7 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
 
 
 def _strip_as_bgr(stored_HWC: NDArray[np.generic], rgb: bool) -> Pixels:
-    """As `as_bgr`, of some rows: alpha takes twenty times a picture's own memory, and more with 16 bits."""
+    """As `as_bgr`, of some rows: alpha takes twenty times an image's own memory, and more with 16 bits."""
     pixels = np.ascontiguousarray(stored_HWC)
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(pixels.shape)  # 65535 is 255
@@ -114,7 +114,7 @@ def _strip_as_bgr(stored_HWC: NDArray[np.generic], rgb: bool) -> Pixels:
 
 
 def upright(stored: Pixels, orientation: int) -> Pixels:
-    """The picture as it is seen, of one that is stored with EXIF's `orientation`, 1 to 8."""
+    """The image as it is seen, of one that is stored with EXIF's `orientation`, 1 to 8."""
     transposed, mirrored = _TURNS[orientation]
     turned = cv2.transpose(stored) if transposed else stored
     return np.asarray(turned if mirrored is None else cv2.flip(turned, mirrored), np.uint8)
@@ -129,7 +129,7 @@ def _imdecode(data: bytes, how: int) -> NDArray[np.generic] | None:
 
 
 def _straight(stored_HW4: Pixels) -> Pixels:
-    """Colours of a TIFF as they were before libtiff multiplied them by alpha."""
+    """Colors of a TIFF as they were before libtiff multiplied them by alpha."""
     straight_HW4 = stored_HW4.copy()
     rows = max(1, STRIP // stored_HW4.shape[1])
     for top in range(0, len(stored_HW4), rows):

@@ -24,7 +24,7 @@ JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF = (
 FORMATS = (JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF)
 HEIC, VIDEO = "HEIC", "video"
 
-_UPRIGHT = 1  # EXIF's number of a picture that is stored as it is seen
+_UPRIGHT = 1  # EXIF's number of an image that is stored as it is seen
 _ORIENTATION = 274  # the tag, in EXIF and in TIFF
 _WIDTH, _HEIGHT = 256, 257  # tags of TIFF
 _PARTS = 100_000  # segments, chunks or boxes that are looked at; what has more means to take time
@@ -33,7 +33,7 @@ _NO_FILL = re.compile(rb"[^\xff]")
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG, with a length behind it; what ends coded pixels
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_OTHERS = (  # what people take for pictures, and how its bytes begin
+_OTHERS = (  # what people take for images, and how its bytes begin
     ("PDF", rb"%PDF-"),
     ("Photoshop", rb"8BPS"),
     ("icon", rb"\x00\x00[\x01\x02]\x00[^\x00]\x00"),
@@ -50,12 +50,12 @@ _OTHERS = (  # what people take for pictures, and how its bytes begin
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture says of itself.
+    """What an image says of itself.
 
     Attributes:
         format: one of `FORMATS`.
         width, height: in pixels as stored, before it is turned.
-        orientation: EXIF's number, 1 to 8; 1 for a picture that is stored as it is seen.
+        orientation: EXIF's number, 1 to 8; 1 for an image that is stored as it is seen.
     """
 
     format: str
@@ -102,7 +102,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def read_header(data: bytes) -> Header | None:
-    """What the picture in `data` says of itself; None where that is damaged, or no picture of `FORMATS`."""
+    """What the image in `data` says of itself; None where that is damaged, or no image of `FORMATS`."""
     kind = format_of(data)
     if kind not in _READERS:
         return None
@@ -170,7 +170,7 @@ def _png(data: bytes) -> Told:
 def png_pixels(data: bytes) -> bytes:
     """A PNG that `read_header` could read without all that does not bear on its first frame's pixels.
 
-    So no colour profile or comment, however odd, comes before a decoder, which would write its doubts to stderr.
+    So no color profile or comment, however odd, comes before a decoder, which would write its doubts to stderr.
     """
     return data[:8] + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in _PNG_PIXELS)
 
@@ -237,7 +237,7 @@ def _pnm(data: bytes) -> Told:
 
 
 def _jp2(data: bytes) -> Told:
-    """The codestream's SIZ says how far the picture reaches and where it begins; boxes stand before it."""
+    """The codestream's SIZ says how far the image reaches and where it begins; boxes stand before it."""
     at = 0
     for _ in range(_PARTS):
         if data.startswith(b"\xff\x4f\xff\x51", at):

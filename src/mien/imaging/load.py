@@ -1,6 +1,6 @@
 """`read_image`: a path, bytes, a PIL image or an array as BGR pixels, within limits.
 
-H rows, W columns, C channels. Pixels are those of the picture as it is seen, EXIF turned.
+H rows, W columns, C channels. Pixels are those of the image as it is seen, EXIF turned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mien.imaging.formats import FORMATS, HEIC, VIDEO, Header, format_of, read_h
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "ImageSource", "crop", "name_of", "read_image"]
 
-MAX_PIXELS = 50_000_000  # of a picture, as its header tells before anything is decoded
+MAX_PIXELS = 50_000_000  # of an image, as its header tells before anything is decoded
 MAX_BYTES = 100_000_000  # of its file
 ORDERS = ("bgr", "rgb", "grey")
 
@@ -36,24 +36,24 @@ def read_image(
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
 ) -> Pixels:
-    """A picture as it is seen, BGR uint8 [H,W,3].
+    """An image as it is seen, BGR uint8 [H,W,3].
 
     EXIF's orientation is applied, alpha laid over white, 16 bits brought to 8; of an animated file the first frame is
-    read. An array that is a BGR picture already is given back as it is, not copied.
+    read. An array that is a BGR image already is given back as it is, not copied.
 
     Args:
         source: a path; the bytes of a file; a PIL image; or an array [H,W] or [H,W,C] of uint8 or uint16.
-        order: of an array's colours: `bgr`, as OpenCV has them, `rgb`, as Pillow and most others, or `grey`. Colours
+        order: of an array's colors: `bgr`, as OpenCV has them, `rgb`, as Pillow and most others, or `grey`. Colors
             need it, as nothing in them tells; alpha may come last. Not looked at for other sources.
         max_pixels: width times height; what has more is refused, a file before it is decoded.
         max_bytes: of a file.
-        name: what to call it in errors; default its path, or "the picture".
+        name: what to call it in errors; default its path, or "the image".
 
     Raises:
         ImageError: it cannot be read; one sentence says what it is and what to do.
         MienError: `source` or `order` is of no known kind.
     """
-    name = name or name_of(source) or "the picture"
+    name = name or name_of(source) or "the image"
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
         data = encoded(source, name, max_bytes)
         return decode(data, header_of(data, name, max_pixels), name)
@@ -62,17 +62,17 @@ def read_image(
     if _is_pil(source):
         return _from_pil(source, name, max_pixels)
     raise MienError(
-        f"a picture is a path, the bytes of a file, a PIL image or a numpy array, got {type(source).__name__}"
+        f"an image is a path, the bytes of a file, a PIL image or a numpy array, got {type(source).__name__}"
     )
 
 
 def name_of(source: ImageSource) -> str:
-    """What a picture is called: its path, or nothing where it has none."""
+    """What an image is called: its path, or nothing where it has none."""
     return str(source) if isinstance(source, str | Path) else ""
 
 
 def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a picture's file; `ImageError` where it cannot be read or is too long."""
+    """The bytes of an image's file; `ImageError` where it cannot be read or is too long."""
     if isinstance(source, str | Path):
         return _read(Path(source), name, max_bytes)
     data = bytes(source)
@@ -82,22 +82,22 @@ def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_
 
 
 def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """What a picture's bytes tell before they are decoded; `ImageError` where they are none or it is too large."""
+    """What an image's bytes tell before they are decoded; `ImageError` where they are none or it is too large."""
     if not data:
         raise ImageError(f"{name}: is empty, 0 bytes; get the file anew")
     kind = format_of(data)
     if kind == HEIC:
         raise ImageError(
-            f"{name}: is a HEIC picture, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
+            f"{name}: is a HEIC image, which mien does not read; save it as JPEG (on an iPhone: Settings, Camera, "
             "Formats, Most Compatible), or give its pixels as an array"
         )
     if kind not in FORMATS:
-        what = f"is {kind}" if kind else f"begins like no picture ({data[:8].hex(' ')})"
+        what = f"is {kind}" if kind else f"begins like no image ({data[:8].hex(' ')})"
         what = "is a video, which `mien video` reads" if kind == VIDEO else what
         raise ImageError(f"{name}: {what}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     header = read_header(data)
     if header is None:
-        raise ImageError(f"{name}: is a {kind} picture that is damaged or cut off; get the file anew")
+        raise ImageError(f"{name}: is a {kind} image that is damaged or cut off; get the file anew")
     if header.pixels > max_pixels:
         raise _too_large(name, header.width, header.height, max_pixels)
     return header
@@ -108,9 +108,9 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         there = path.stat()
         if stat.S_ISDIR(there.st_mode):
-            raise ImageError(f"{name}: is a folder, expected a picture")
+            raise ImageError(f"{name}: is a folder, expected an image")
         if not stat.S_ISREG(there.st_mode):
-            raise ImageError(f"{name}: is no file but a device or a pipe, expected a picture")
+            raise ImageError(f"{name}: is no file but a device or a pipe, expected an image")
         if there.st_size > max_bytes:
             raise _too_long(name, there.st_size, max_bytes)
         return path.read_bytes()
@@ -130,11 +130,11 @@ def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: 
     coloured = pixels.ndim == 3 and pixels.shape[2] > 2
     if coloured and order is None:
         raise MienError(
-            "an array does not tell how its colours are ordered: say order='bgr' (OpenCV's) or order='rgb' (Pillow's "
+            "an array does not tell how its colors are ordered: say order='bgr' (OpenCV's) or order='rgb' (Pillow's "
             "and most others')"
         )
     if coloured and order == "grey":
-        raise MienError(f"a grey picture is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
+        raise MienError(f"a grey image is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
     if pixels.ndim > 1 and pixels.shape[0] * pixels.shape[1] > max_pixels:
         raise _too_large(name, pixels.shape[1], pixels.shape[0], max_pixels)
     return as_bgr(pixels, name, rgb=order == "rgb")

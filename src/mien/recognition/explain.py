@@ -1,7 +1,7 @@
 """Explanations of a prediction: class activation maps and occlusion.
 
 Sources: Zhou et al. 2016, arXiv 1512.04150 (class activation); Zeiler and Fergus 2014, arXiv 1311.2901 (occlusion).
-Both tell what the net looks at, not what a person feels. H rows, W columns, C maps, K classes, P patches.
+Both tell what the model looks at, not what a person feels. H rows, W columns, C maps, K classes, P patches.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mien.recognition.results import Face
 PATCH, STEP = 12, 4  # pixels of the cut-out face: a patch that is covered, and from one to the next
 SIDE, GAP, HEAD = 288, 12, 34  # pixels of the drawing: a panel, what lies between two, and the line above
 _INK, _FAINT, _PAPER = (255, 255, 255), (190, 196, 204), (20, 23, 28)
-_FOR, _AGAINST = (230, 159, 0), (0, 114, 178)  # as red, green, blue: two that the colour-blind tell apart
-_COVER = 0.75  # how much of the face the strongest colour hides
+_FOR, _AGAINST = (230, 159, 0), (0, 114, 178)  # as red, green, blue: two that the color-blind tell apart
+_COVER = 0.75  # how much of the face the strongest color hides
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -38,9 +38,9 @@ class Explanation:
     Attributes:
         face: what was read.
         label: the class that is explained.
-        cut_HW: the face as the net sees it, uint8.
-        activation_HW: what each place adds to the class's logit beyond the mean class; None where the net's logits are
-            no linear function of its maps.
+        cut_HW: the face as the model sees it, uint8.
+        activation_HW: what each place adds to the class's logit beyond the mean class; None where the model's logits
+            are no linear function of its maps.
         occlusion_HW: how far the class's log-odds fall, in nats, when a patch there is covered.
     """
 
@@ -54,7 +54,7 @@ class Explanation:
 def explain(
     recognizer: Recognizer, image: ImageSource, *, order: str | None = None, label: str | None = None
 ) -> tuple[Explanation, ...]:
-    """For each face in a picture, from left to right, why it is told to be what it is.
+    """For each face in an image, from left to right, why it is told to be what it is.
 
     Args:
         recognizer: what reads it; the mirror image is not asked.
@@ -62,13 +62,13 @@ def explain(
         label: the class to be explained, in any usual spelling; by default each face's likeliest.
 
     Raises:
-        ImageError: the picture cannot be read.
-        MienError: the net tells no class `label` apart.
+        ImageError: the image cannot be read.
+        MienError: the model tells no class `label` apart.
     """
     names = recognizer.labels.names
     asked = None if label is None else counterpart(label, names)
     if label is not None and asked is None:
-        raise MienError(f"the net {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
+        raise MienError(f"the model {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
     found = recognizer.pipeline.detect(image_HW3)
     cut_NHW = recognizer.pipeline.crop_faces(image_HW3, found)
@@ -117,7 +117,7 @@ def _log_odds(likely: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def draw(explanations: Sequence[Explanation]) -> Pixels:
-    """A row for each face: as the net sees it, then its maps laid over it; BGR, uint8 [H,W,3].
+    """A row for each face: as the model sees it, then its maps laid over it; BGR, uint8 [H,W,3].
 
     Orange speaks for the class and blue against it; each map is drawn to its own scale. Where no face has a class
     activation there is no panel for it.
@@ -148,6 +148,6 @@ def _enlarged(image: NDArray[Any]) -> NDArray[Any]:
 
 def _laid_over(grey_HW3: NDArray[Any], map_HW: Floats) -> Pixels:
     share_HW = np.asarray(_enlarged(map_HW), np.float32) / max(float(np.abs(map_HW).max()), 1e-9)
-    colour_HW3 = np.where(share_HW[..., None] > 0, np.array(_FOR[::-1]), np.array(_AGAINST[::-1]))
+    color_HW3 = np.where(share_HW[..., None] > 0, np.array(_FOR[::-1]), np.array(_AGAINST[::-1]))
     cover_HW1 = _COVER * np.clip(np.abs(share_HW), 0, 1)[..., None]
-    return np.asarray(np.rint(grey_HW3 * (1 - cover_HW1) + colour_HW3 * cover_HW1), np.uint8)
+    return np.asarray(np.rint(grey_HW3 * (1 - cover_HW1) + color_HW3 * cover_HW1), np.uint8)

@@ -13,17 +13,17 @@ from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES
 
 STDIN = "-"
-# What is taken for a picture within a folder; HEIC too, so that a row says what to do about it.
+# What is taken for an image within a folder; HEIC too, so that a row says what to do about it.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm",
     ".jp2", ".avif", ".heic", ".heif",
 )  # fmt: skip
-_SAME_FORMAT = (".jpg", ".jpeg", ".png")  # annotated pictures are written as these, others as PNG
+_SAME_FORMAT = (".jpg", ".jpeg", ".png")  # annotated images are written as these, others as PNG
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture to be read.
+    """One image to be read.
 
     Attributes:
         name: what it is called in results: its path, as it was named or found.
@@ -44,45 +44,45 @@ class Source:
 def find_sources(
     named: Iterable[str | Path], *, apart_from: Path | None = None, max_bytes: int = MAX_BYTES
 ) -> list[Source]:
-    """All pictures meant by `named`, in its order; of a folder those in it and below it, by name.
+    """All images meant by `named`, in its order; of a folder those in it and below it, by name.
 
-    A picture that is meant twice is there once. Hidden files and folders are left out; links to folders are followed
+    An image that is meant twice is there once. Hidden files and folders are left out; links to folders are followed
     where they are named or matched by `*`, and neither below a folder nor by `**`. What is not there is a source with
     an error, as is a folder that may not be entered.
 
     Args:
-        named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one picture on
+        named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one image on
             standard input.
         apart_from: a folder that is left out where it lies below a folder that is named or is matched by a pattern.
         max_bytes: of standard input; of more, only enough is taken to tell that it is too much.
 
     Raises:
-        MienError: nothing is named, or there is no picture in all that is named.
+        MienError: nothing is named, or there is no image in all that is named.
     """
     words = [os.fspath(word) for word in named]
     if not words:
-        raise MienError("name pictures, folders or patterns to be read, or - for a picture on standard input")
+        raise MienError("name images, folders or patterns to be read, or - for an image on standard input")
     found: dict[str, Source] = {}
     for word in words:
         for source in _meant(word, apart_from, max_bytes):
             found.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not found:
-        raise MienError(f"no pictures in {', '.join(words)}: none ends with {', '.join(SUFFIXES)}")
+        raise MienError(f"no images in {', '.join(words)}: none ends with {', '.join(SUFFIXES)}")
     return list(found.values())
 
 
 def each_source(named: str, *, apart_from: Path | None = None) -> Iterator[Source]:
-    """The pictures of one folder, file or pattern, in the order of `find_sources`, of which none is held."""
+    """The images of one folder, file or pattern, in the order of `find_sources`, of which none is held."""
     return _meant(named, apart_from, 0)
 
 
 def is_matched(pattern: str) -> bool:
-    """Whether a pattern matches anything, be it a folder without a picture."""
+    """Whether a pattern matches anything, be it a folder without an image."""
     return next(_expanded(pattern), None) is not None
 
 
 def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
-    """Where each source's annotated picture goes, by its name: laid out in `folder` as the sources are, no two alike.
+    """Where each source's annotated image goes, by its name: laid out in `folder` as the sources are, no two alike.
 
     Raises:
         MienError: a source itself would be overwritten.
@@ -109,11 +109,11 @@ def places(sources: Iterable[Source], folder: Path) -> dict[str, Path]:
 
 
 def check_not_overwriting(sources: Iterable[Source], out: Path, annotated: Iterable[Path] = ()) -> None:
-    """Raise a `MienError` where the file of results would take the place of a picture, or of an annotated copy."""
+    """Raise a `MienError` where the file of results would take the place of an image, or of an annotated copy."""
     if any(source.data is None and _key(Path(source.name)) == _key(out) for source in sources):
-        raise MienError(f"{out} is one of the pictures to be read; write the results to another file")
+        raise MienError(f"{out} is one of the images to be read; write the results to another file")
     if any(_key(place) == _key(out) for place in annotated):
-        raise MienError(f"{out} is where an annotated picture goes; write the results to another file")
+        raise MienError(f"{out} is where an annotated image goes; write the results to another file")
 
 
 def _key(path: Path) -> str:

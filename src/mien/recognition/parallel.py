@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 READERS = 4  # threads that decode, at most
-AHEAD = 192 << 20  # bytes of pictures that are being decoded or wait; a larger one has no other beside it
+AHEAD = 192 << 20  # bytes of images that are being decoded or wait; a larger one has no other beside it
 CHANNELS = 3
-_JPEG = (  # colours as fine as brightness, else thin coloured lines fade
+_JPEG = (  # colors as fine as brightness, else thin colored lines fade
     cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ def analyze_sources(
         sources: as `find_sources` gives them.
         readers: threads that fetch and decode; default `mien.threads.threads()`, and 4 at most.
     """
-    waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the nets, and the unreadable
+    waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the models, and the unreadable
 
     def images() -> Iterator[Pixels]:
         for source, image in _read_ahead(recognizer, sources, readers):
@@ -65,9 +65,9 @@ def analyze_sources(
 
 
 def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, out: Path) -> None:
-    """Write the picture with what was read in it, as JPEG or PNG by the name of `out`; whole or not at all.
+    """Write the image with what was read in it, as JPEG or PNG by the name of `out`; whole or not at all.
 
-    It is read once more, as keeping thousands of pictures until their batch is done would take the memory.
+    It is read once more, as keeping thousands of images until their batch is done would take the memory.
 
     Raises:
         ImageError: it has become unreadable.
@@ -79,7 +79,8 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from mien.recognition.annotation.panels import annotate, enlarged
 
     image_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
-    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters (`prefetch`).
+    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters
+    # (`prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
         drawn_HW3 = pool.submit(annotate, image_HW3, analysis).result()
     _, data = cv2.imencode(out.suffix, drawn_HW3, _JPEG if out.suffix.lower() != ".png" else ())
@@ -114,7 +115,7 @@ def _read_ahead(
                     return
                 source, future = coming.popleft()
                 image, taken = future.result()
-                del future  # else it holds the picture until the next one is there
+                del future  # else it holds the image until the next one is there
                 room.give(taken)
                 yield source, image
         finally:
@@ -124,7 +125,7 @@ def _read_ahead(
 
 
 def _pixels(recognizer: Recognizer, source: Source, room: ByteSemaphore, turn: int) -> tuple[Pixels | str, int]:
-    """A picture or why there is none, and for how many bytes there had to be room before it was decoded."""
+    """An image or why there is none, and for how many bytes there had to be room before it was decoded."""
     taken = None
     try:
         data, header, name = _found(recognizer, source)
@@ -137,7 +138,7 @@ def _pixels(recognizer: Recognizer, source: Source, room: ByteSemaphore, turn: i
 
 
 def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
-    """A picture's bytes, what they say of it, and what to call it in errors."""
+    """An image's bytes, what they say of it, and what to call it in errors."""
     if source.error:
         raise ImageError(source.error)
     name = "standard input" if source.name == STDIN else source.name

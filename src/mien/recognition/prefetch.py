@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
-DEPTH = 3  # items that wait: enough to even out what takes unequal times, and few enough for pictures
+DEPTH = 3  # items that wait: enough to even out what takes unequal times, and few enough for images
 
 
 def prefetch(items: Iterable[T], depth: int = DEPTH) -> Generator[T]:

@@ -18,10 +18,10 @@ from mien.model import load as load_model
 from mien.recognition.pipeline import DetectedFaces, Pipeline
 from mien.recognition.results import SMOOTH, Analysis, VideoFrame
 
-DEFAULT = "photo"  # the shipped net that `mien.load()` opens
+DEFAULT = "photo"  # the shipped model that `mien.load()` opens
 NANO = "nano"  # the one that keeps up with a video
 DETECTOR = "yunet"
-BATCH = 64  # faces that `analyze_many` gathers, and at most as many pictures
+BATCH = 64  # faces that `analyze_many` gathers, and at most as many images
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -41,12 +41,12 @@ def load(
     max_bytes: int = MAX_BYTES,
     threads: int | None = None,
 ) -> Recognizer:
-    """Open a net and a detector, to read faces with.
+    """Open a model and a detector, to read faces with.
 
     Args:
-        name_or_path: a shipped net's name, or a folder with `model.onnx` and `card.json`, or one of these two files;
-            default the shipped net for photos.
-        detector: `yunet`, or `whole` for pictures that are each a face already.
+        name_or_path: a shipped model's name, or a folder with `model.onnx` and `card.json`, or one of these two files;
+            default the shipped model for photos.
+        detector: `yunet`, or `whole` for images that are each a face already.
         min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
         tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
         prior: class frequencies of the faces, which the probabilities are adjusted to: `training`, those of the
@@ -54,13 +54,14 @@ def load(
             of all classes are divided by their sum; classes that are not named divide what the others leave in the
             proportions of the training data. Default the probabilities as the model gives them.
         threshold: the score that the detector wants of a face, 0 to 1.
-        longest_side: pixels of a picture's longer side, above which faces are looked for in a smaller copy.
-        max_faces: of a picture, the largest; default all.
-        max_pixels, max_bytes: of a picture; what has more is refused.
+        longest_side: pixels of an image's longer side, above which faces are looked for in a smaller copy.
+        max_faces: of an image, the largest; default all.
+        max_pixels, max_bytes: of an image; what has more is refused.
         threads: of one forward; default `mien.threads.threads()`.
 
     Raises:
-        ModelError: the net cannot be found, read or trusted, or `prior` is given and its card lacks class frequencies.
+        ModelError: the model cannot be found, read or trusted, or `prior` is given and its card lacks class
+            frequencies.
         MienError: an option is out of its range.
     """
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
@@ -85,7 +86,7 @@ def sample() -> Path:
 
 
 class Recognizer:
-    """Finds the faces in pictures and tells what they express. Several threads may use one at the same time.
+    """Finds the faces in images and tells what they express. Several threads may use one at the same time.
 
     Attributes:
         pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
@@ -132,14 +133,14 @@ class Recognizer:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
 
     def analyze(self, image: ImageSource, *, order: str | None = None) -> Analysis:
-        """The faces in one picture, from left to right; none in a picture without any.
+        """The faces in one image, from left to right; none in an image without any.
 
         Args:
             image: a path, the bytes of a file, a PIL image, or an array [H,W] or [H,W,C] of uint8 or uint16.
-            order: of an array's colours: `bgr`, `rgb` or `grey`.
+            order: of an array's colors: `bgr`, `rgb` or `grey`.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the image cannot be read.
             MienError: `image` or `order` is of no known kind.
         """
         detected = self.detect_and_crop(image, order=order)
@@ -148,17 +149,17 @@ class Recognizer:
     def analyze_many(
         self, images: Iterable[ImageSource], *, order: str | None = None, batch: int = BATCH
     ) -> Iterator[Analysis]:
-        """As `analyze` for each picture, in their order; one that cannot be read has its `error` set.
+        """As `analyze` for each image, in their order; one that cannot be read has its `error` set.
 
-        Faces of several pictures go through the net together, so an analysis comes once `batch` faces or pictures are
-        gathered, or none are left. No more pictures than the one at hand are held.
+        Faces of several images go through the model together, so an analysis comes once `batch` faces or images are
+        gathered, or none are left. No more images than the one at hand are held.
 
         Raises:
-            MienError: an image or `order` is of no known kind, `images` is one picture instead of several, or `batch`
+            MienError: an image or `order` is of no known kind, `images` is one image instead of several, or `batch`
                 is no whole number above 0.
         """
         if isinstance(images, str | Path | bytes | bytearray | memoryview) or not isinstance(images, Iterable):
-            raise MienError(f"analyze_many reads a list of pictures, got one {type(images).__name__}; put it in a list")
+            raise MienError(f"analyze_many reads a list of images, got one {type(images).__name__}; put it in a list")
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
             raise MienError(f"batch is a whole number above 0, got {batch!r}")
         gathered: list[DetectedFaces] = []
@@ -234,7 +235,7 @@ class Recognizer:
 
         Args:
             image: Image as of `analyze`.
-            order: Order of an array's colours as of `analyze`.
+            order: Order of an array's colors as of `analyze`.
             name: Name in the result and in errors; by default the path of the image.
 
         Raises:

@@ -1,6 +1,6 @@
 """Results as plain data: `Face`, `Analysis`, `PersonFace`, `VideoFrame`.
 
-Pixels are those of the picture as it is seen, EXIF turned; (0, 0) is its upper left corner, x goes right, y down.
+Pixels are those of the image as it is seen, EXIF turned; (0, 0) is its upper left corner, x goes right, y down.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class Face:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was read in one picture.
+    """What was read in one image.
 
     Attributes:
-        source: the picture's name, empty where it has none.
-        width, height: of the picture in pixels; 0 where it could not be read.
+        source: the image's name, empty where it has none.
+        width, height: of the image in pixels; 0 where it could not be read.
         faces: from left to right; empty where there is none.
-        model, detector: what read it; a net that was asked about the mirror image too is NAME+flip.
+        model, detector: what read it; a model that was asked about the mirror image too is NAME+flip.
         error: why it could not be read, empty where it could.
     """
 
@@ -112,7 +112,7 @@ class VideoFrame:
     Attributes:
         index: the frame's number in the file, from 0 on.
         time: when it is shown, in seconds from the beginning.
-        width, height: of the picture as it is seen, in pixels.
+        width, height: of the image as it is seen, in pixels.
         faces: from left to right; empty where there is none.
     """
 

@@ -20,7 +20,7 @@ from mien.serve.routes import docs, images, page, video, webcam
 from mien.serve.state import Service
 
 _ABOUT = (
-    "Reads facial expressions in pictures. An expression is not a feeling: an answer says what a face looks like, not "
+    "Reads facial expressions in images. An expression is not a feeling: an answer says what a face looks like, not "
     "what a person feels. Not for decisions about people, nor for work or schools."
 )
 

@@ -1,6 +1,6 @@
 """Batches faces of concurrent requests for the model.
 
-The event loop never computes: a picture is one job of the pool, and the net has a thread of its own.
+The event loop never computes: an image is one job of the pool, and the model has a thread of its own.
 N faces, K classes.
 """
 
@@ -25,23 +25,23 @@ from mien.recognition.results import Analysis
 from mien.serve.errors import busy
 
 T = TypeVar("T")
-DECODED = 600_000_000  # bytes that pictures may take at one time while they are decoded
+DECODED = 600_000_000  # bytes that images may take at one time while they are decoded
 DEEPEST = 12  # bytes a pixel: 16 bits of four channels, the 8 of three that become of them, and what decoders keep
-WAIT = 0.004  # seconds that faces wait for those of other pictures, while any are being searched
+WAIT = 0.004  # seconds that faces wait for those of other images, while any are being searched
 
 
 @dataclass(frozen=True)
 class _Waiting:
     faces_NHW: Pixels
     tta: str
-    told: asyncio.Future[Floats]
+    result: asyncio.Future[Floats]
 
 
 class Batcher:
-    """Reads pictures for many requests at a time.
+    """Reads images for many requests at a time.
 
     Attributes:
-        most: pictures that wait or are read at one time.
+        most: images that wait or are read at one time.
         held: places that are taken now.
         on_batch: is told the number of faces of each batch.
     """
@@ -51,12 +51,12 @@ class Batcher:
         self._model, self._searched = model, 0
         self._room, self._turns = ByteSemaphore(DECODED), itertools.count()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
-        self._net = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
 
     async def analyze(self, recognizer: Recognizer, data: bytes, name: str) -> Analysis:
-        """What `recognizer`, whose net must be this batcher's, reads in a picture's bytes, in a place taken before.
+        """What `recognizer`, whose model must be this batcher's, reads in an image's bytes, in a place taken before.
 
         Raises:
             ImageError: it cannot be read.
@@ -69,7 +69,7 @@ class Batcher:
     def places(self, images: int) -> Iterator[None]:
         """Take places for so many, until they are read to their end; a `Problem` where they would be too many."""
         if self.held + images > self.most:
-            raise busy("More pictures are waiting than this service takes at a time.")
+            raise busy("More images are waiting than this service takes at a time.")
         self.held += images
         try:
             yield
@@ -80,7 +80,7 @@ class Batcher:
         """What `look` gives, called in the pool.
 
         Args:
-            data: of the picture that it decodes, for which it waits until there is room.
+            data: of the image that it decodes, for which it waits until there is room.
         """
         loop = asyncio.get_running_loop()
         job = self._pool.submit(self._in_room, look, data)
@@ -106,7 +106,7 @@ class Batcher:
     def close(self) -> None:
         """End the threads; what waits is dropped."""
         self._pool.shutdown(cancel_futures=True)
-        self._net.shutdown(cancel_futures=True)
+        self._executor.shutdown(cancel_futures=True)
 
     def _found(self) -> None:
         self._searched -= 1
@@ -115,7 +115,7 @@ class Batcher:
         self.held -= 1
 
     def _in_room(self, look: Callable[[], T], data: bytes) -> T:
-        """In a thread of the pool: a few megabytes, well compressed, can be a picture of hundreds."""
+        """In a thread of the pool: a few megabytes, well compressed, can be an image of hundreds."""
         header = read_header(data)
         # One that is too large is refused unread, and keeps nobody waiting.
         amount = DEEPEST * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
@@ -136,7 +136,7 @@ class Batcher:
                 batch.append(self._waiting.pop(0))
                 faces += len(batch[-1].faces_NHW)
             for tta in sorted({one.tta for one in batch}):
-                await self._ask([one for one in batch if one.tta == tta and not one.told.cancelled()], tta)
+                await self._ask([one for one in batch if one.tta == tta and not one.result.cancelled()], tta)
 
     async def _ask(self, batch: list[_Waiting], tta: str) -> None:
         if not batch:
@@ -144,17 +144,17 @@ class Batcher:
         loop, at = asyncio.get_running_loop(), 0
         try:
             faces_NHW = np.concatenate([one.faces_NHW for one in batch])
-            probs_NK = await loop.run_in_executor(self._net, lambda: self._model.probabilities(faces_NHW, tta=tta))
+            probs_NK = await loop.run_in_executor(self._executor, lambda: self._model.probabilities(faces_NHW, tta=tta))
         except Exception as error:  # whatever it is, those who wait must hear of it
             for one in batch:
-                if not one.told.done():
-                    one.told.set_exception(error)
+                if not one.result.done():
+                    one.result.set_exception(error)
             return
         if self.on_batch is not None:
             self.on_batch(len(faces_NHW))
         for one in batch:
-            if not one.told.done():
-                one.told.set_result(probs_NK[at : at + len(one.faces_NHW)])
+            if not one.result.done():
+                one.result.set_result(probs_NK[at : at + len(one.faces_NHW)])
             at += len(one.faces_NHW)
 
 

@@ -14,11 +14,11 @@ HOST, PORT = "127.0.0.1", 8000
 LOCAL = ("localhost", "127.0.0.1", "[::1]")  # names that a service may always be called by
 ANY = "*"
 EVERYWHERE = ("0.0.0.0", "[::]")  # to listen on, and no names
-MAX_BODY = 32_000_000  # bytes of a request with pictures
+MAX_BODY = 32_000_000  # bytes of a request with images
 MAX_VIDEO = 64_000_000  # bytes of a video; longer ones are for `mien video`
 TIMEOUT = 30  # seconds that a request's body may take to arrive, and again as many for its answer
-QUEUE = 256  # pictures that wait or are read at one time
-MAX_FACES = 64  # of a picture, the largest
+QUEUE = 256  # images that wait or are read at one time
+MAX_FACES = 64  # of an image, the largest
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Settings:
 
     Attributes:
         host, port: where it listens; port 0 takes one that is free.
-        model: reads photos and webcams; a shipped net's name or a net's folder.
+        model: reads photos and webcams; a shipped model's name or a model's folder.
         video_model: reads videos.
         detector: what finds faces.
         prior: class frequencies that the probabilities of both models are adjusted to, as of `mien.load`.
         token: what every `/v1` route wants as a bearer token; None wants none.
         hosts: names that it may be called by, besides those of this machine; `*` for any.
         origins: of other sites whose pages may ask, such as `https://example.org`.
-        max_body, max_video: bytes of a request with pictures, and of a video.
+        max_body, max_video: bytes of a request with images, and of a video.
         timeout: seconds that a request's body may take to arrive, and again as many for its answer.
-        queue: pictures that wait or are read at one time; more are turned away.
+        queue: images that wait or are read at one time; more are turned away.
         streams: webcams at one time.
         video_seconds: length of a video, and how many seconds more its answer may take.
 

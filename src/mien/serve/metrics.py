@@ -24,9 +24,9 @@ class ServiceMetrics:
     Attributes:
         requests: by route, method and status.
         seconds: from a request's headers to its answer's end, by route.
-        pictures: by outcome, `read` or `unreadable`.
-        faces: found in pictures and frames.
-        batch_faces: that went through the net together.
+        images: by outcome, `read` or `unreadable`.
+        faces: found in images and frames.
+        batch_faces: that went through the model together.
         frames: of webcams, by outcome, `read`, `unreadable`, `skipped` or `busy`.
         streams: webcams at the moment.
     """
@@ -46,19 +46,19 @@ class ServiceMetrics:
             namespace="mien",
             registry=self._registry,
         )
-        self.images = Counter("images", "Pictures sent.", ("outcome",), namespace="mien", registry=self._registry)
+        self.images = Counter("images", "Images sent.", ("outcome",), namespace="mien", registry=self._registry)
         self.faces = Counter("faces", "Faces read.", namespace="mien", registry=self._registry)
         self.batch_faces = Histogram(
-            "batch_faces", "Faces in a batch of the net.", buckets=_FACES, namespace="mien", registry=self._registry
+            "batch_faces", "Faces in a batch of the model.", buckets=_FACES, namespace="mien", registry=self._registry
         )
         self.frames = Counter("frames", "Frames of webcams.", ("outcome",), namespace="mien", registry=self._registry)
         self.streams = Gauge("streams", "Webcams at the moment.", namespace="mien", registry=self._registry)
         self._held = Gauge(
-            "held_images", "Pictures that wait or are being searched.", namespace="mien", registry=self._registry
+            "held_images", "Images that wait or are being searched.", namespace="mien", registry=self._registry
         )
 
     def watch(self, held: Callable[[], int]) -> None:
-        """Say where the number of pictures that wait is to be had."""
+        """Say where the number of images that wait is to be had."""
         self._held.set_function(held)
 
     def text(self) -> bytes:

@@ -17,7 +17,7 @@ MinConfidence = Annotated[
 Tta = Annotated[Literal["none", "flip"], Query(description="`flip` averages with the mirror image, at twice the time.")]
 Threshold = Annotated[float, Query(gt=0, le=1, description="How sure the detector must be of a face.")]
 MaxFaces = Annotated[
-    int | None, Query(ge=1, le=MAX_FACES, description=f"Of a picture, the largest; default {MAX_FACES}.")
+    int | None, Query(ge=1, le=MAX_FACES, description=f"Of an image, the largest; default {MAX_FACES}.")
 ]
 
 
@@ -41,7 +41,7 @@ def chosen(
     threshold: float,
     max_faces: int | None,
 ) -> Recognizer:
-    """The same net and detector with the options of one request.
+    """The same model and detector with the options of one request.
 
     Raises:
         MienError: an option is out of its range.

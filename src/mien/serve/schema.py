@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class BoxShape(BaseModel):
-    """A rectangle in pixels of the picture as it is seen."""
+    """A rectangle in pixels of the image as it is seen."""
 
     left: float
     top: float
@@ -32,7 +32,7 @@ class PersonShape(FaceShape):
 
 
 class AnalysisShape(BaseModel):
-    """What was read in one picture."""
+    """What was read in one image."""
 
     source: str
     width: int
@@ -44,7 +44,7 @@ class AnalysisShape(BaseModel):
 
 
 class ResultsShape(BaseModel):
-    """What was read in the pictures of a request, in their order."""
+    """What was read in the images of a request, in their order."""
 
     results: list[AnalysisShape]
 
@@ -71,7 +71,7 @@ class VideoShape(BaseModel):
 
 
 class ModelShape(BaseModel):
-    """A net that is served."""
+    """A model that is served."""
 
     name: str
     routes: list[str]
@@ -80,7 +80,7 @@ class ModelShape(BaseModel):
 
 
 class ModelsShape(BaseModel):
-    """The nets that are served."""
+    """The models that are served."""
 
     models: list[ModelShape]
 

@@ -42,13 +42,13 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
         on_start: is told the address once it listens.
 
     Raises:
-        MienError: the address cannot be listened at, or a net is not there.
+        MienError: the address cannot be listened at, or a model is not there.
     """
     with listen(settings) as listener:
         service = Service.open(settings)
         try:
             Connection.most = room_for_connections()
-            cv2.setNumThreads(1)  # pictures are read side by side; threads within each would only fight
+            cv2.setNumThreads(1)  # images are read side by side; threads within each would only fight
             _log_to_stderr()
             server = server_of(service)
             if on_start is not None:

@@ -21,7 +21,7 @@ class Service:
         settings: what it was told.
         photos: reads photos and webcams.
         videos: reads videos.
-        batcher: of the net of `photos`.
+        batcher: of the model of `photos`.
         meters: what is counted.
         films: the thread in which videos are read, one after another.
         waiting_films: videos that are read or wait.
@@ -43,10 +43,10 @@ class Service:
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
-        """Load the nets. Each forward takes one thread, as many pictures at a time are read as there are threads.
+        """Load the models. Each forward takes one thread, as many images at a time are read as there are threads.
 
         Raises:
-            MienError: a net or a detector is not there, or an option is out of its range.
+            MienError: a model or a detector is not there, or an option is out of its range.
         """
         options: dict[str, Any] = {
             "detector": settings.detector, "prior": settings.prior, "max_faces": MAX_FACES, "threads": 1,

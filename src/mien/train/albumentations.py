@@ -22,7 +22,7 @@ from mien.train.augment import augmentation
 @augmentation
 @dataclass(frozen=True)
 class Albumentations:
-    """Run the pipeline in `file`, a JSON that `albumentations.save` wrote, on each picture as uint8 [H,W,1].
+    """Run the pipeline in `file`, a JSON that `albumentations.save` wrote, on each image as uint8 [H,W,1].
 
     Raises:
         MienError: Albumentations is not installed, or `file` holds no pipeline that it can read.
@@ -46,7 +46,7 @@ class Albumentations:
         pixels_NHWC = x_NCHW.permute(0, 2, 3, 1).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
         done = [pipeline(image=image)["image"] for image in pixels_NHWC]
         if any(image.size != pixels_NHWC[0].size for image in done):
-            raise MienError(f"{self.file} changes the pictures' size or channels; a pipeline must keep [H,W,1]")
+            raise MienError(f"{self.file} changes the images' size or channels; a pipeline must keep [H,W,1]")
         return torch.from_numpy(np.stack(done).reshape(pixels_NHWC.shape)).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
 
 

@@ -61,14 +61,14 @@ class _Value:
         return {"name": type(self).__name__.lower(), **asdict(self)}
 
     def _hit(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
-        """Which pictures are changed, bool [N,1,1,1]."""
+        """Which images are changed, bool [N,1,1,1]."""
         return torch.rand(len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device) < self.p
 
 
 @augmentation
 @dataclass(frozen=True)
 class Flip(_Value):
-    """Mirror each picture left-right with probability `p`."""
+    """Mirror each image left-right with probability `p`."""
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
         return torch.where(self._hit(x_NCHW, rng), x_NCHW.flip(-1), x_NCHW)
@@ -77,7 +77,7 @@ class Flip(_Value):
 @augmentation
 @dataclass(frozen=True)
 class Cutout(_Value):
-    """Blacken `holes` squares of `size` pixels, anywhere inside, with probability `p` a picture.
+    """Blacken `holes` squares of `size` pixels, anywhere inside, with probability `p` an image.
 
     Source: DeVries & Taylor 2017, arXiv 1708.04552; the holes lie wholly inside, as in Albumentations' CoarseDropout.
     """
@@ -97,7 +97,7 @@ class Cutout(_Value):
         return x_NCHW.masked_fill((hole_NHW.any(1) & hit_N11)[:, None], 0.0)
 
     def _inside(self, n: int, extent: int, rng: Generator, like: Tensor) -> Tensor:
-        """For each picture and hole, which of `extent` positions along one axis it covers, bool [N,holes,extent]."""
+        """For each image and hole, which of `extent` positions along one axis it covers, bool [N,holes,extent]."""
         last = max(extent - self.size, 0)
         start = torch.randint(0, last + 1, (n, self.holes, 1), generator=rng, device=like.device)
         place = torch.arange(extent, device=like.device)
@@ -107,7 +107,7 @@ class Cutout(_Value):
 @augmentation
 @dataclass(frozen=True)
 class Affine(_Value):
-    """Turn, shift, scale and skew each picture with probability `p`, all in one bilinear sample.
+    """Turn, shift, scale and skew each image with probability `p`, all in one bilinear sample.
 
     Source: the distortions of Barsoum et al. 2016, arXiv 1608.01041, section 3.2; the defaults are those of the
     reference code. What comes in from outside repeats the rim.
@@ -155,9 +155,9 @@ class Affine(_Value):
 @augmentation
 @dataclass(frozen=True)
 class GaussianNoise(_Value):
-    """Add pixel-wise normal noise with probability `p`; its variance is drawn per picture from `low` to `high`.
+    """Add pixel-wise normal noise with probability `p`; its variance is drawn per image from `low` to `high`.
 
-    The variance is on the 0-255 scale; the result is rounded and clipped, as it is for 8-bit pictures.
+    The variance is on the 0-255 scale; the result is rounded and clipped, as it is for 8-bit images.
     """
 
     low: float = 10.0
@@ -179,11 +179,11 @@ class GaussianNoise(_Value):
 @augmentation
 @dataclass(frozen=True)
 class Light(_Value):
-    """Change gamma, contrast and brightness of each picture with probability `p`, in this order; cut at 0 and 255.
+    """Change gamma, contrast and brightness of each image with probability `p`, in this order; cut at 0 and 255.
 
     Attributes:
         gamma: levels, as shares of 255, are raised to a power of up to 1 + `gamma`, or to that power's inverse.
-        contrast: distances from the picture's mean grow or shrink by a factor of up to 1 + `contrast`.
+        contrast: distances from the image's mean grow or shrink by a factor of up to 1 + `contrast`.
         brightness: up to this share of 255 is added or taken away.
     """
 
@@ -209,9 +209,9 @@ class Light(_Value):
 @augmentation
 @dataclass(frozen=True)
 class Blur(_Value):
-    """Blur each picture with probability `p` by a Gaussian whose sigma, in pixels, is drawn from 0 to `sigma`.
+    """Blur each image with probability `p` by a Gaussian whose sigma, in pixels, is drawn from 0 to `sigma`.
 
-    Beyond its rim a picture goes on as the rim; the Gaussian is cut at three of the largest sigma.
+    Beyond its rim an image goes on as the rim; the Gaussian is cut at three of the largest sigma.
     """
 
     sigma: float = 1.5
@@ -241,7 +241,7 @@ class Blur(_Value):
 @augmentation
 @dataclass(frozen=True)
 class Jpeg(_Value):
-    """Store each picture as a JPEG with probability `p`, at a quality drawn from `low` to `high`, and read it again.
+    """Store each image as a JPEG with probability `p`, at a quality drawn from `low` to `high`, and read it again.
 
     Source: ITU-T T.81, annexes A.3.3 and A.3.4, with the table K.1 scaled by quality as libjpeg does; the part of the
     format that loses nothing is left out. Sides are multiples of 8, as those of faces are.
@@ -290,7 +290,7 @@ _LUMINANCE = torch.tensor(
 @augmentation
 @dataclass(frozen=True)
 class BlankedByNoise(_Value):
-    """What the report's notebook did in place of noise: a hit picture becomes the constant 1 of 255.
+    """What the report's notebook did in place of noise: a hit image becomes the constant 1 of 255.
 
     It handed int64 pixels to an Albumentations of its day, whose noise clips types that it does not know to 1.0.
     """

@@ -44,7 +44,7 @@ def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generat
     """The random numbers of one epoch for one purpose.
 
     They depend on nothing that came before, so a resumed run draws what the uninterrupted one would have, and two arms
-    with one seed see the pictures in one order.
+    with one seed see the images in one order.
     """
     return Generator(device=device).manual_seed(((seed * 10_007 + epoch) * 101 + purpose) & (2**63 - 1))
 
@@ -54,14 +54,14 @@ PURPOSES = 4  # from one process to the next, of those that train together
 
 
 class Batch(NamedTuple):
-    """What goes through the net at once.
+    """What goes through the model at once.
 
     Attributes:
         x_BCHW: pixels, augmented and normalised, float32 [B,1,48,48].
         target_BK: shares of the classes, float32 [B,K], rows sum to 1.
         share: of the faces of its step, 1.0 where a step is one batch; times the processes, where several average.
         last: whether the step is taken after this batch.
-        name: the same for the same pictures altered in the same way, in whatever epoch.
+        name: the same for the same images altered in the same way, in whatever epoch.
     """
 
     x_BCHW: Tensor
@@ -115,5 +115,5 @@ def steps_per_epoch(faces: int, recipe: Recipe) -> int:
 
 
 def normalise(x_NCHW: Tensor, recipe: Recipe) -> Tensor:
-    """Pixels on the 0-255 scale -> what the net takes."""
+    """Pixels on the 0-255 scale -> what the model takes."""
     return (x_NCHW / 255 - recipe.mean) / recipe.std

@@ -40,7 +40,7 @@ def less_memory(recipe: Recipe, folder: Path) -> str:
     smaller = (
         f"half the batch and {same} step: --set batch={less} --set accumulate={recipe.accumulate * 2}"
         if less
-        else "a smaller net: --set model=..."
+        else "a smaller model: --set model=..."
     )
     return (
         f"with batches of {recipe.batch} of {recipe.model}; the epochs done are kept in {folder}. Free some, and the "

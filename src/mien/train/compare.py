@@ -127,7 +127,7 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
 def _notes(dataset: Dataset, truth: Dataset, recipes: Sequence[Recipe]) -> list[str]:
     """What the reader must know of the data: how it was split, and faces met in training before they were judged."""
     split = [truth.note] if truth.note else []
-    # Which training faces are learned from differs from scheme to scheme: twins are looked for among all of them.
+    # Which training faces are learned from differs from scheme to scheme: duplicates are looked for among all of them.
     met = replace(truth, splits={**truth.splits, TRAIN: dataset[TRAIN]})
     duplicates = {pair: count for pair, count in audit(met).across.items() if count and pair.endswith(f" in {TRAIN}")}
     ways = {(recipe.scheme, recipe.drop_duplicates, recipe.label_noise and recipe.drop_noisy) for recipe in recipes}
@@ -135,7 +135,7 @@ def _notes(dataset: Dataset, truth: Dataset, recipes: Sequence[Recipe]) -> list[
     if all(recipe.drop_duplicates for recipe in recipes):
         how = "no arm meets them, as their copies were left out"
     return split + [
-        f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical twin in '{TRAIN}', with the same "
+        f"{count:,} faces of the split '{pair.split()[0]}' have a byte-identical duplicate in '{TRAIN}', with the same "
         f"label or another; {how}, and all are counted."
         for pair, count in duplicates.items()
     ]

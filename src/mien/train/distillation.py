@@ -1,6 +1,6 @@
 """Knowledge distillation from one or several teachers.
 
-Source: Hinton et al. 2015, arXiv 1503.02531; that teacher and pupil should look at the same altered picture, Beyer et
+Source: Hinton et al. 2015, arXiv 1503.02531; that teacher and pupil should look at the same altered image, Beyer et
 al. 2022, arXiv 2106.05237. Their opinions are mixed into the targets, without a temperature.
 """
 
@@ -26,7 +26,7 @@ JOIN = "+"  # between the names of several teachers
 
 
 def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
-    """The weights of the nets that teach `recipe`, none where it has no teacher.
+    """The weights of the models that teach `recipe`, none where it has no teacher.
 
     Raises:
         RunError: nothing is called so, or it tells other classes apart, or sees pixels normalised otherwise.
@@ -56,7 +56,7 @@ def identity_of_teachers(teachers: Sequence[Weights]) -> list[dict[str, str]] | 
 
 @dataclass(frozen=True, eq=False)
 class Teachers:
-    """The nets that teach, ready on the device, and the share of each target that is theirs.
+    """The models that teach, ready on the device, and the share of each target that is theirs.
 
     Attributes:
         shifts: Logit adjustment of each teacher, float32 [K], which its probabilities are brought back with to the
@@ -74,7 +74,7 @@ class Teachers:
     @classmethod
     def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teachers:
         asked = teachers if recipe.teacher_weight else ()
-        models = tuple(fabric.to_device(_net(weights)) for weights in asked)
+        models = tuple(fabric.to_device(_model(weights)) for weights in asked)
         shifts = tuple(_shift(weights, fabric) for weights in asked)
         return cls(models, shifts, recipe.teacher_weight, 0 < recipe.views < recipe.epochs, fabric)
 
@@ -106,7 +106,7 @@ def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
     return shift_K
 
 
-def _net(weights: Weights) -> nn.Module:
+def _model(weights: Weights) -> nn.Module:
     model = build_model(weights.recipe["model"], len(weights.labels))
     weights.put_into(model, weights.labels)
     return model.eval().requires_grad_(False)

@@ -64,9 +64,9 @@ def train(
     Stopped at any moment, by any means, a run loses the epoch at hand and no more.
 
     Args:
-        seed: decides the first weights, the order of the pictures and their augmentation.
-        init: weights to start from (fine-tuning): the folder of a run or of an exported net, a safetensors file of
-            mien's or the name of a shipped net. Where the labels differ, those that it did not know get fresh rows in
+        seed: decides the first weights, the order of the images and their augmentation.
+        init: weights to start from (fine-tuning): the folder of a run or of an exported model, a safetensors file of
+            mien's or the name of a shipped model. Where the labels differ, those that it did not know get fresh rows in
             the head. A run that has a checkpoint goes on without it.
         device: `auto`, `cpu`, `cuda` or `mps`.
         resume: go on after the last finished epoch of the run in `out`, or begin where there is none. With precision

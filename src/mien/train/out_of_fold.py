@@ -18,7 +18,7 @@ from mien.train.loop import train
 from mien.train.recipe import Recipe
 from mien.train.targets.schemes import AUTO, SCHEMES
 
-FILE = "doubts.npz"
+FILE = "label_noise.npz"
 
 
 def out_of_fold(
@@ -39,7 +39,7 @@ def out_of_fold(
     Args:
         recipe: learns the data's own labels and nothing else; what it would leave out or soften is learned here.
         out: gets a run for each fold, and `label_noise.npz`, which recipes name in their field `label_noise`.
-        folds: how many, 2 or more. Near-twins are in one fold, so that no net knows a face from its copy; the classes
+        folds: how many, 2 or more. Near-twins are in one fold, so that no model knows a face from its copy; the classes
             are spread evenly.
         seed: decides the folds, and is that of each run.
 
@@ -76,7 +76,7 @@ def out_of_fold(
 
 
 def folds_of(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each training face, int64 [N], from 0; faces that are twins of each other share one."""
+    """The fold of each training face, int64 [N], from 0; faces that are duplicates of each other share one."""
     faces = dataset[TRAIN]
     group_N = _groups(dataset)
     first_G, inverse_N = np.unique(group_N, return_index=True, return_inverse=True)[1:]
@@ -89,7 +89,7 @@ def folds_of(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
 
 
 def _groups(dataset: Dataset) -> NDArray[np.int64]:
-    """A number for each training face, [N]: the smallest place among those that a chain of twins joins it with."""
+    """A number for each training face, [N]: the smallest place among those that a chain of duplicates joins it with."""
     faces = dataset[TRAIN]
     pairs = find_near_duplicates(dataset).between(faces, faces)
     order_N = np.argsort(faces.rows_N)

@@ -27,18 +27,18 @@ from mien.train.targets.schemes import SCHEMES
 def predict(
     model: str | Path, dataset: Dataset, split: str, *, device: str = "auto", tta: str = "none"
 ) -> NDArray[np.float32]:
-    """What a net says of each face of a split: probabilities float32 [N,K] in row order.
+    """What a model says of each face of a split: probabilities float32 [N,K] in row order.
 
     Args:
-        model: the folder of a run or of an exported net, a checkpoint, a released safetensors file, or the name of a
-            shipped net.
-        dataset: a net of FER+'s votes is asked only for the faces that it is judged on (`data.relabelled_as`); where
+        model: the folder of a run or of an exported model, a checkpoint, a released safetensors file, or the name of a
+            shipped model.
+        dataset: a model of FER+'s votes is asked only for the faces that it is judged on (`data.relabelled_as`); where
             there are no votes, and its classes are those of the labels, for all.
         tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
 
     Raises:
         RunError: none of these, or a damaged one; an unknown `tta`.
-        DataError: the net's classes are not those of `dataset`, or they are FER+'s, and `dataset` has no votes.
+        DataError: the model's classes are not those of `dataset`, or they are FER+'s, and `dataset` has no votes.
         MissingSplit: `dataset` lacks the split.
     """
     predictor = as_predictor(model, device=device, tta=tta)
@@ -47,13 +47,13 @@ def predict(
 
 
 def as_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
-    """Open weights once, to be asked many times, and judged as a net (`judge.evaluate_predictor`).
+    """Open weights once, to be asked many times, and judged as a model (`judge.evaluate_predictor`).
 
     Args:
         model, tta: as of `predict`.
 
     Raises:
-        RunError: as `predict`, for what concerns the net.
+        RunError: as `predict`, for what concerns the model.
     """
     if tta not in TTAS:
         raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
@@ -75,7 +75,7 @@ def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.
     weights.put_into(model, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
     advice = "free some, or ask for --device cpu"
-    with memory_in_words(f"for the net; {advice}"):
+    with memory_in_words(f"for the model; {advice}"):
         ready = fabric.to_device(model)
 
     def ask(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:

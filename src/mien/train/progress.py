@@ -71,7 +71,7 @@ class Progress:
         self._rich.update(
             self._task,
             completed=(self._epoch - 1) * self._faces + self._done,
-            figures=f"loss {loss:.3f}  accuracy {accuracy:.1%}  {rate:.0f} pictures/s",
+            figures=f"loss {loss:.3f}  accuracy {accuracy:.1%}  {rate:.0f} images/s",
         )
 
     def finish(self, metrics: Mapping[str, float]) -> None:
@@ -83,7 +83,7 @@ class Progress:
             accuracies = "  ".join(f"{name} {value:.2%}" for name, value in named)
             self._console.print(
                 f"{self._recipe.name} seed {self._seed} epoch {self._epoch}/{self._recipe.epochs}  "
-                f"loss {metrics['train_loss']:.3f}  {accuracies}  {metrics['images_per_second']:.0f} pictures/s",
+                f"loss {metrics['train_loss']:.3f}  {accuracies}  {metrics['images_per_second']:.0f} images/s",
                 highlight=False,
                 soft_wrap=True,
             )

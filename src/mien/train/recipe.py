@@ -26,30 +26,32 @@ class Recipe:
     Attributes:
         name: the arm's name in reports and folders.
         model: a name in `MODELS`.
-        augment: augmentations in the order in which they are applied to the training pictures.
-        batch: pictures that go through the net at once; the last batch of an epoch may be smaller.
-        accumulate: batches whose gradients are averaged into one step; `batch` times `accumulate` pictures a step.
+        augment: augmentations in the order in which they are applied to the training images.
+        batch: images that go through the model at once; the last batch of an epoch may be smaller.
+        accumulate: batches whose gradients are averaged into one step; `batch` times `accumulate` images a step.
         epochs: passes over the training split, reshuffled each time.
-        optimiser: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimizers`).
-        lr, momentum, weight_decay: what the optimiser goes by; `lr` is the highest rate where it changes.
+        optimizer: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimizers`).
+        lr, momentum, weight_decay: what the optimizer goes by; `lr` is the highest rate where it changes.
         schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.rate`).
         warmup: epochs, or a part of one, over which the rate rises from near 0 to `lr`.
         scheme: what labels the training faces: `fer2013`, the data's own labels, whatever the data set; `majority`,
             `multi_label`, `drawing` or `distribution`, FER+'s votes in the four ways of Barsoum et al. 2016; `mixed`,
             both; `expected`, the labels and what the votes make one expect of them (`schemes.SCHEMES`).
-        label_set: the classes that the net tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013`,
-            `mixed` and `expected` and FER+'s for the rest. What a net is judged by follows from both fields
+        label_set: the classes that the model tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013`,
+            `mixed` and `expected` and FER+'s for the rest. What a model is judged by follows from both fields
             (`schemes.judged`).
         mix: of `mixed` and `expected`, the votes' share in each target, from 0 to 1; the label has the rest.
-        teacher: a trained net that tells the same classes apart, or several joined by `+`: runs, files or shipped names
-            (`teacher`); empty for none.
+        teacher: a trained model that tells the same classes apart, or several joined by `+`: runs, files or shipped
+            names (`teacher`); empty for none.
         teach: the teachers' share in each target, from 0 to 1; `scheme` has the rest.
-        views: after so many epochs their shuffled and augmented pictures come round again, so that teachers, who cost
+        views: after so many epochs their shuffled and augmented images come round again, so that teachers, who cost
             more than their pupil, are asked once for each (Faghri et al. 2023, arXiv 2303.08983); 0: never.
-        drop_duplicates: leave out training faces that are pictures of another split, byte for byte or cut, sized, stored,
+        drop_duplicates: leave out training faces that are images of another split, byte for byte or cut, sized, stored,
             lit or mirrored anew (`data.duplicates`).
-        doubts: the file with what nets say of faces that they did not learn from (`noise.out_of_fold`); empty for none.
-        drop_noisy: the share of the training faces to leave out, those whose labels are least believable by `label_noise`.
+        doubts: the file with what models say of faces that they did not learn from (`noise.out_of_fold`); empty for
+            none.
+        drop_noisy: the share of the training faces to leave out, those whose labels are least believable by
+            `label_noise`.
         soften_noisy: the share, next in that order, whose target becomes what `label_noise` has for them.
         label_smoothing: the share of each target that is spread evenly over all classes (Szegedy et al. 2016, section
             7, arXiv 1512.00567).
@@ -61,9 +63,10 @@ class Recipe:
         balanced_sampling: from 0 (every face once an epoch) to 1 (every class equally often); 0.5 goes by square roots.
         ema: the share that the running average of the weights keeps at each step, such as 0.999; that average is then
             what is judged and kept; 0 for none (`ema.Average`).
-        select: which epoch's net a run is judged by: `last`, or the best by `val_accuracy`, `val_macro_f1`, `val_loss`.
+        select: which epoch's model a run is judged by: `last`, or the best by `val_accuracy`, `val_macro_f1`,
+            `val_loss`.
         patience: end the run after this many epochs without a better `select`; 0 never does.
-        mean, std: pixels enter the net as (x/255 - mean)/std.
+        mean, std: pixels enter the model as (x/255 - mean)/std.
         precision: `auto` (bf16 where the machine at hand computes it in hardware, else float32; a run that is resumed
             on another machine follows that one), `bf16` or `float32`.
 

@@ -68,7 +68,7 @@ def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> No
     data = make_voted()
     probs_NK = said(data["val"].labels_N, 0.5)
     spelled = dict(zip(("happy", "sad", "angry"), old, strict=True))
-    other = LabelSet("the net's", tuple(spelled.get(name, name) for name in FER7.names))
+    other = LabelSet("the model's", tuple(spelled.get(name, name) for name in FER7.names))
     found = benchmark([Entry("a", FER7, probs_NK), Entry("b", other, probs_NK)], data, "val")
     assert found.projected == ()
     first, second = found.rounds[0].evaluations
@@ -86,7 +86,7 @@ def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> N
     assert found.contradicted["honest"] < 0.1
     assert found.contradicted["knows"] > 0.9
     assert seen.startswith("knows meets 9")
-    assert "300 faces without a twin in Training" in seen
+    assert "300 faces without a duplicate in Training" in seen
     assert "it has most likely seen these rows" in seen
     assert "of the 90 faces whose label most raters contradict" in heart
 
@@ -141,7 +141,7 @@ def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is
     assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
     assert "knows†" in seen
     assert "b†" not in seen
-    assert "clean: without faces that have a byte-identical twin in training." in seen
+    assert "clean: without faces that have a byte-identical duplicate in training." in seen
 
 
 def test_in_a_narrow_terminal_names_that_begin_alike_are_told_apart() -> None:

@@ -129,7 +129,7 @@ def test_scores_come_from_the_predictions(dataset: Dataset) -> None:
     assert score.f1.mean() == pytest.approx(score.macro_f1.mean)
 
 
-def test_faces_with_a_twin_in_training_are_left_out_of_the_clean_scores(dataset: Dataset) -> None:
+def test_faces_with_a_duplicate_in_training_are_left_out_of_the_clean_scores(dataset: Dataset) -> None:
     train, val = dataset["train"], dataset["val"]
     known_NHW = val.pixels_NHW.copy()
     known_NHW[:120] = train.pixels_NHW[:120]
@@ -165,13 +165,14 @@ def test_json_round_trip_and_keys(dataset: Dataset) -> None:
     assert "private" not in text  # no folder of the user's
     assert set(told) == {"data", "protocol", "verdicts", "arms"}
     assert set(told["arms"][0]) == {
-        "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch", "scores",
+        "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch",
+        "scores",
         "scores_clean", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
-    assert (told["protocol"]["judged_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
+    assert (told["protocol"]["evaluated_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
     assert (told["arms"][0]["selected_by"], told["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
     assert set(told["verdicts"][0]) == {
-        "a", "b", "finding", "sentence", "data", "split", "why_this_split", "seeds", "faces", "accuracy_difference",
+        "a", "b", "finding", "sentence", "data", "split", "reason", "seeds", "faces", "accuracy_difference",
         "macro_f1_difference", "accuracy_difference_per_seed",
     }  # fmt: skip
     assert told["protocol"]["splits"].startswith("official")

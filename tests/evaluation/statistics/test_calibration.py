@@ -11,7 +11,7 @@ from mien.evaluation.statistics import calibration, metrics
 
 
 def drawn(n: int, too_sure: float, seed: int = 0, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities of a net that is `too_sure` times surer than it may be, and labels drawn as it should say."""
+    """Log-probabilities of a model that is `too_sure` times surer than it may be, and labels drawn as it should say."""
     rng = np.random.default_rng(seed)
     logits_NK = rng.normal(0, 1.5, (n, classes))
     fair_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
@@ -21,7 +21,7 @@ def drawn(n: int, too_sure: float, seed: int = 0, classes: int = 7) -> tuple[np.
 
 
 def test_the_temperature_of_a_table_worked_out_by_hand() -> None:
-    # Three of four are right where the net says 9 to 1: it is fair at 3 to 1, the square root.
+    # Three of four are right where the model says 9 to 1: it is fair at 3 to 1, the square root.
     log_p_NK = np.log(np.array([[0.9, 0.1]] * 4))
     labels_N = np.array([0, 0, 0, 1])
     assert calibration.fit_temperature(log_p_NK, labels_N) == pytest.approx(2, abs=1e-6)
@@ -39,7 +39,7 @@ def test_logits_and_log_probabilities_have_one_temperature() -> None:
     )
 
 
-def test_a_net_without_a_best_temperature_gets_the_end_of_the_range() -> None:
+def test_a_model_without_a_best_temperature_gets_the_end_of_the_range() -> None:
     log_p_NK = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
     assert calibration.fit_temperature(log_p_NK, np.array([0, 1])) == pytest.approx(calibration.COOLEST)
     assert calibration.fit_temperature(log_p_NK, np.array([1, 0])) == pytest.approx(calibration.HOTTEST)
@@ -54,7 +54,7 @@ def test_a_temperature_of_two_takes_square_roots() -> None:
     assert calibration.apply(np.array([[1.0, 0.0]]), 2.0).tolist() == [[pytest.approx(1), pytest.approx(1e-6)]]
 
 
-def test_a_net_that_is_too_sure_is_cooled_and_errs_less() -> None:
+def test_a_model_that_is_too_sure_is_cooled_and_errs_less() -> None:
     log_p_NK, labels_N = drawn(4000, 3.0)
     assert calibration.fit_temperature(log_p_NK, labels_N) == pytest.approx(3, rel=0.05)
     before = metrics.ece(np.exp(log_p_NK), labels_N)

@@ -89,7 +89,7 @@ def test_ece_of_a_table_worked_out_by_hand() -> None:
     assert metrics.ece(p, true, bins=10) == pytest.approx(sum(by_bin) / 4)
 
 
-def test_ece_has_fifteen_bins_and_is_0_for_a_net_that_knows_itself() -> None:
+def test_ece_has_fifteen_bins_and_is_0_for_a_model_that_knows_itself() -> None:
     p = np.repeat([[0.75, 0.25]], 400, axis=0)
     true = np.array([0, 0, 0, 1] * 100)
     assert metrics.ece(p, true) == pytest.approx(0)

@@ -1,4 +1,4 @@
-"""What is drawn into a picture, by its pixels: where, how large, in which colour, and that nothing else is touched."""
+"""What is drawn into an image, by its pixels: where, how large, in which color, and that nothing else is touched."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_copy_of_the_same_size_is_drawn_into(high: int, wide: int, where: tupl
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 @pytest.mark.parametrize(("high", "wide"), [(300, 400), (1200, 1600)])
 def test_panels_hide_no_face(count: int, high: int, wide: int) -> None:
-    """Within each frame the picture is as it was, but for the frame."""
+    """Within each frame the image is as it was, but for the frame."""
     side = 0.1 * high
     spots = [((i % 4 + 0.6) * wide / 4 - side / 2, (i // 4 + 0.6) * high / 3 - side / 2) for i in range(count)]
     drawn = annotate(blank(high, wide), [face(x, y, side, side, SAD) for x, y in spots])
@@ -94,7 +94,7 @@ def test_frame_and_letters_stand_out_on_black_and_on_white(grey: int) -> None:
     assert frame.max() - frame.min() > 120
 
 
-def test_all_is_drawn_to_the_pictures_scale() -> None:
+def test_all_is_drawn_to_the_images_scale() -> None:
     small = annotate(blank(600, 800), [face(200, 150, 120, 150)])
     large = annotate(blank(1800, 2400), [face(600, 450, 360, 450)])
     shrunk = cv2.resize(large, (800, 600), interpolation=cv2.INTER_AREA)
@@ -115,12 +115,12 @@ def test_an_analysis_is_drawn_as_its_faces() -> None:
 
 
 @pytest.mark.parametrize("wrong", [PORTRAIT[:, :, 0], PORTRAIT.astype(float), None, np.zeros((2, 2, 4), np.uint8)])
-def test_what_is_no_picture_is_refused(wrong: object) -> None:
+def test_what_is_no_image_is_refused(wrong: object) -> None:
     with pytest.raises(MienError, match=r"as uint8 \[H,W,3\]"):
         annotate(wrong, [HEAD])  # type: ignore[arg-type]
 
 
-def test_views_of_pictures_are_drawn_as_their_copies_are() -> None:
+def test_views_of_images_are_drawn_as_their_copies_are() -> None:
     mirrored = PORTRAIT[:, ::-1]
     assert np.array_equal(annotate(mirrored, [HEAD]), annotate(mirrored.copy(), [HEAD]))
 
@@ -138,15 +138,15 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
     assert found.faces == (HEAD,)
 
 
-# ---- colours
+# ---- colors
 
 
 @pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
-def test_no_two_classes_share_a_colour(labels: tuple[str, ...]) -> None:
+def test_no_two_classes_share_a_color(labels: tuple[str, ...]) -> None:
     assert len({color_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
 
 
-def test_an_expression_has_its_colour_under_every_spelling() -> None:
+def test_an_expression_has_its_color_under_every_spelling() -> None:
     assert (
         color_of("happiness", FERPLUS_COLUMNS[:8])
         == color_of("happy", FERPLUS8.names)
@@ -155,7 +155,7 @@ def test_an_expression_has_its_colour_under_every_spelling() -> None:
     )
 
 
-def test_the_colours_are_told_apart_by_the_colour_blind() -> None:
+def test_the_colors_are_told_apart_by_the_color_blind() -> None:
     """As deuteranopes and protanopes see them, by Viénot, Brettel and Mollon (1999), in steps of CIE Lab."""
     to_lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
     blind = {
@@ -200,7 +200,7 @@ def test_letters_of_any_script_do_no_harm(truetype: bool, monkeypatch: pytest.Mo
     assert annotate(PORTRAIT, [told]).shape == PORTRAIT.shape
 
 
-def test_panels_lie_inside_the_picture_and_apart() -> None:
+def test_panels_lie_inside_the_image_and_apart() -> None:
     boxes = [(10.0, 10, 80, 90), (300, 10, 80, 90), (150, 200, 80, 90), (560, 380, 80, 90)]
     places, hidden = place(boxes, [(120.0, 110.0)] * 4, [4.0] * 4, 640, 480)
     assert hidden == pytest.approx(0, abs=1e-6)

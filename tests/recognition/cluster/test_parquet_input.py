@@ -1,4 +1,4 @@
-"""Pictures in parquet: which columns hold them, how row groups are joined, and what damage costs."""
+"""Images in parquet: which columns hold them, how row groups are joined, and what damage costs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[s
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"a": b"1", "b": b"2"}, "which column holds the bytes of its pictures: it has a, b; call them bytes and path"),
-        ({"path": "x"}, "which column holds the bytes of its pictures: it has none"),
-        ({"bytes": b"1", "a": "x", "b": "y"}, "which column holds the names of its pictures: it has a, b"),
+        ({"a": b"1", "b": b"2"}, "which column holds the bytes of its images: it has a, b; call them bytes and path"),
+        ({"path": "x"}, "which column holds the bytes of its images: it has none"),
+        ({"bytes": b"1", "a": "x", "b": "y"}, "which column holds the names of its images: it has a, b"),
     ],
 )
 def test_columns_are_not_guessed(tmp_path: Path, row: dict[str, Any], said: str) -> None:
@@ -69,7 +69,7 @@ def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
 
 
 def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
-    """There are as many pictures as were counted, whatever has become of the file."""
+    """There are as many images as were counted, whatever has become of the file."""
     file = tmp_path / "a.parquet"
     written(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
     (share,) = groups_of([str(file)], 40)

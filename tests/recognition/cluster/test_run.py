@@ -1,4 +1,4 @@
-"""Pictures read on a real cluster: every one of them once, whatever dies meanwhile, and as one process reads them."""
+"""Images read on a real cluster: every one of them once, whatever dies meanwhile, and as one process reads them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.cluster
 
 PORTRAIT = read_image(sample())
 POISON = Path(__file__).parent / "poison"
-SIZE = 12  # pictures to a partition
-SURE = 0.97  # of some of the portraits the net is less sure
+SIZE = 12  # images to a partition
+SURE = 0.97  # of some of the portraits the model is less sure
 NANO: dict[str, Any] = {"name_or_path": "nano", "size": SIZE}
 
 
@@ -45,7 +45,7 @@ def machines(cluster: Machines) -> Machines:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Portraits that differ, a group, walls, files that are no pictures, and names of every kind; 60 in all."""
+    """Portraits that differ, a group, walls, files that are no images, and names of every kind; 60 in all."""
     folder, rng = tmp_path_factory.mktemp("spread") / "photos", np.random.default_rng(0)
     (folder / "below" / "further").mkdir(parents=True)
     for i in range(52):
@@ -56,7 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         cv2.imwrite(str(folder / f"wall-{i}.png"), np.full((90, 120, 3), 60 * i, np.uint8))
     (folder / "cut.jpg").write_bytes(sample().read_bytes()[:5000])
-    (folder / "no.jpg").write_text("no picture")
+    (folder / "no.jpg").write_text("no image")
     (folder / "empty.jpg").touch()
     shutil.copy(folder / "000.jpg", os.fsencode(folder) + b"/\xff.jpg")
     return folder
@@ -91,12 +91,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_node_that_is_killed_costs_no_picture(machines: Machines, photos: Path, tmp_path: Path) -> None:
-    """Each picture once, all rows those of one process, though one is killed in the middle of a partition."""
+def test_a_node_that_is_killed_costs_no_image(machines: Machines, photos: Path, tmp_path: Path) -> None:
+    """Each image once, all rows those of one process, though one is killed in the middle of a partition."""
     here, gate = tmp_path / "photos", tmp_path / "gate"
     shutil.copytree(photos, here)
     order = [Path(source.name) for source in find_sources([here])]
-    for number in range(1, 5):  # all partitions but the first are held where a few pictures have been read
+    for number in range(1, 5):  # all partitions but the first are held where a few images have been read
         held = next(one for one in order[number * SIZE + 4 :] if len(one.stem) == 3)
         held.write_bytes(held.read_bytes() + b"held until there is " + os.fsencode(gate))
     expected = alone(here, tmp_path / "alone.parquet")
@@ -137,7 +137,7 @@ def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path
     assert len(list(analyze_on_cluster(photos, out, address="127.0.0.1:1", resume=True, **NANO))) == 5
 
 
-def test_a_picture_that_ends_the_process_costs_one_row(machines: Machines, tmp_path: Path) -> None:
+def test_a_image_that_ends_the_process_costs_one_row(machines: Machines, tmp_path: Path) -> None:
     """Also where one ends it as the kernel does when memory is out."""
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
@@ -159,8 +159,8 @@ def test_a_picture_that_ends_the_process_costs_one_row(machines: Machines, tmp_p
 
 
 @pytest.mark.parametrize("form", ["flat", "struct"])
-def test_pictures_in_parquet(machines: Machines, photos: Path, tmp_path: Path, form: str) -> None:
-    """Behind an address, in and out: rows are those of the same pictures in a folder."""
+def test_images_in_parquet(machines: Machines, photos: Path, tmp_path: Path, form: str) -> None:
+    """Behind an address, in and out: rows are those of the same images in a folder."""
     expected = alone(photos, tmp_path / "alone.parquet", min_confidence=SURE)
     assert len({row["label"] == "uncertain" for row in expected if row["face"]}) == 2
     held = [{"bytes": Path(s.name).read_bytes(), "path": s.name} for s in find_sources([photos]) if s.name.isascii()]
@@ -200,8 +200,8 @@ def _refused(*words: Any, **options: Any) -> str:
 
 def test_what_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert _refused(tmp_path / "empty", tmp_path / "a").startswith(f"no pictures in {tmp_path}/empty: none ends with")
-    assert _refused(tmp_path / "emp*", tmp_path / "a").startswith(f"no pictures in {tmp_path}/emp*: none ends with")
+    assert _refused(tmp_path / "empty", tmp_path / "a").startswith(f"no images in {tmp_path}/empty: none ends with")
+    assert _refused(tmp_path / "emp*", tmp_path / "a").startswith(f"no images in {tmp_path}/emp*: none ends with")
     assert "standard input" in _refused("-", tmp_path / "a")
     (tmp_path / "torn.parquet").write_bytes(b"torn")
     assert "cannot be read as parquet" in _refused(tmp_path / "torn.parquet", tmp_path / "a")
@@ -210,10 +210,10 @@ def test_what_cannot_be_read(photos: Path, tmp_path: Path) -> None:
             _refused(tmp_path / gone, tmp_path / "a") == f"this machine sees nothing that is called {tmp_path / gone}"
         )
     assert "nor by fsspec" in _refused("nothing://bucket", tmp_path / "a")
-    assert "one picture or more" in _refused(photos, tmp_path / "a", size=0)
+    assert "one image or more" in _refused(photos, tmp_path / "a", size=0)
     one = pyarrow.table({"a": [b"1"], "b": [b"2"]})
     parquet.write_table(one, tmp_path / "two.parquet")
-    assert "which column holds the bytes of its pictures: it has a, b" in _refused(
+    assert "which column holds the bytes of its images: it has a, b" in _refused(
         tmp_path / "two.parquet", tmp_path / "a"
     )
     assert not (tmp_path / "a").exists()
@@ -224,9 +224,9 @@ def test_what_cannot_be_gone_on_with(photos: Path, tmp_path: Path) -> None:
     assert "no Ray cluster answers at 127.0.0.1:1" in _refused(photos, out)
     assert "say --resume to go on" in _refused(photos, out)
     assert "holds the results of" in _refused(photos / "below", out, resume=True)
-    assert "pictures to a partition; give the options of then" in _refused(photos, out, resume=True, size=5)
+    assert "images to a partition; give the options of then" in _refused(photos, out, resume=True, size=5)
     assert "threshold is 0.9 now, and was 0.65" in _refused(photos, out, resume=True, threshold=0.9)
-    assert "net is another one now" in _refused(photos, out, resume=True, name_or_path="base")
+    assert "model is another one now" in _refused(photos, out, resume=True, name_or_path="base")
     (out / "part-00000001.parquet").write_bytes(b"torn")
     assert "part-00000001.parquet is damaged" in _refused(photos, out, resume=True)
     (out / "_mien" / "plan.json").unlink()

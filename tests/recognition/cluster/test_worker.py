@@ -44,8 +44,8 @@ def notes(out: Path) -> list[Path]:
     return [file for file in (out / "_mien" / "begun").rglob("*") if file.is_file()]
 
 
-def test_who_fails_without_dying_blames_no_picture(photos: Path, tmp_path: Path) -> None:
-    """However often the disk is full, all pictures are read when it no longer is."""
+def test_who_fails_without_dying_blames_no_image(photos: Path, tmp_path: Path) -> None:
+    """However often the disk is full, all images are read when it no longer is."""
     out = tmp_path / "out"
     reader, plan = planned(photos, out)
     (share,) = shares_left(reader.store, plan, [])
@@ -106,14 +106,14 @@ def test_a_machine_that_does_not_see_the_source_makes_no_rows(photos: Path, tmp_
 
 
 @pytest.mark.parametrize("python", ["/bin/false", "/nowhere/python"])
-def test_no_process_apart_is_no_fault_of_a_picture(
+def test_no_process_apart_is_no_fault_of_a_image(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
 ) -> None:
     reader, plan = planned(photos, tmp_path / "out")
     (share,) = shares_left(reader.store, plan, [])
     AttemptLog(reader.store, 0).begin()
     monkeypatch.setattr(sys, "executable", python)
-    with pytest.raises(MienError, match="no process can be started to read pictures apart: "):
+    with pytest.raises(MienError, match="no process can be started to read images apart: "):
         reader.read(share)
     assert list((tmp_path / "out").glob("part-*")) == []
 

@@ -115,7 +115,7 @@ def test_stopped_it_keeps_what_was_done(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", sorted(WRITERS))
-def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_path: Path) -> None:
+def test_stopped_before_the_first_image_an_older_file_stays(form: str, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_text("precious")
     with pytest.raises(KeyboardInterrupt), open_writer(form, LABELS, out=file):
@@ -125,7 +125,7 @@ def test_stopped_before_the_first_picture_an_older_file_stays(form: str, tmp_pat
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == [file]
     written(form, [], file)
-    assert b"precious" not in file.read_bytes()  # of no picture at all there is a file that says so
+    assert b"precious" not in file.read_bytes()  # of no image at all there is a file that says so
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -199,11 +199,11 @@ def test_torn_anywhere_it_goes_on_without_loss_or_repeat(form: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("form", RESUMABLE)
-def test_it_does_not_go_on_in_what_another_net_wrote(form: str, tmp_path: Path) -> None:
+def test_it_does_not_go_on_in_what_another_model_wrote(form: str, tmp_path: Path) -> None:
     file = written(form, [ONE], tmp_path / "x")
     before = file.read_bytes()
     with (
-        pytest.raises(MienError, match=r"cannot go on in .*angry.*, but this net writes .*bored"),
+        pytest.raises(MienError, match=r"cannot go on in .*angry.*, but this model writes .*bored"),
         open_writer(form, ("bored", "keen"), out=file, append=True),
     ):
         pass

@@ -53,7 +53,7 @@ def test_two_persons_keep_their_numbers(reader: Recognizer, clip: Path) -> None:
         assert len(face.landmarks) == 5
 
 
-def test_a_frame_is_told_as_a_picture_is(reader: Recognizer, clip: Path) -> None:
+def test_a_frame_is_told_as_a_image_is(reader: Recognizer, clip: Path) -> None:
     """Without smoothing, and where all is searched, a frame's face is the one that `analyze` finds."""
     frame = next(analyze_video(reader.pipeline, clip, smooth=0))
     from mien.recognition.video.reader import VideoReader
@@ -122,7 +122,7 @@ def test_an_uneven_frame_rate_changes_the_times_alone(reader: Recognizer, tmp_pa
 
 
 def test_a_turned_video_is_read_upright(reader: Recognizer, tmp_path: Path) -> None:
-    """Lying pictures with a flag that raises them."""
+    """Lying images with a flag that raises them."""
 
     def lying(i: int) -> clips.Pixels:
         return np.ascontiguousarray(np.rot90(clips.still(240, 320, (0.5, 0.5, 0.6, 1.0)), -1))

@@ -1,4 +1,4 @@
-"""What a video comes to: tables, subtitles, a picture and a summary, from frames made by hand."""
+"""What a video comes to: tables, subtitles, an image and a summary, from frames made by hand."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_of_passers_by_only_those_seen_longest_are_kept() -> None:
     assert any("2,994 more" in text.get_text() for text in draw(persons).texts)
 
 
-def test_the_picture_has_a_panel_for_each_and_their_colours(tmp_path: Path) -> None:
+def test_the_image_has_a_panel_for_each_and_their_colors(tmp_path: Path) -> None:
     with TimelinePlot(tmp_path / "t.png", LABELS, "film.mp4") as chart:
         for i in range(100):
             chart.write(frame(i, i / 10, *([happy(1)] if i < 50 else []), *([angry(2)] if i >= 30 else [])))
@@ -231,7 +231,7 @@ def test_the_picture_has_a_panel_for_each_and_their_colours(tmp_path: Path) -> N
     assert [p.name for p in tmp_path.iterdir()] == ["t.png"]
 
 
-def test_the_picture_shows_the_longest_seen_and_says_so() -> None:
+def test_the_image_shows_the_longest_seen_and_says_so() -> None:
     figure = draw(gathered(frame(i, i / 2, happy(1 + i // 4)) for i in range(4 * (MOST_PANELS + 3))))
     assert len(figure.axes) == MOST_PANELS
     assert any("; 3 more seen for a shorter time" in text.get_text() for text in figure.texts)
@@ -244,7 +244,7 @@ def test_times_at_which_nobody_was_there_are_blank() -> None:
     assert [tuple(span) for span in spans] == [pytest.approx((0, 2), abs=0.06), pytest.approx((4, 6), abs=0.06)]
 
 
-def test_a_picture_of_nobody_says_so(tmp_path: Path) -> None:
+def test_a_image_of_nobody_says_so(tmp_path: Path) -> None:
     with TimelinePlot(tmp_path / "t.png", LABELS) as chart:
         chart.write(frame(0, 0.0))
     (axes,) = draw(chart.persons).axes
@@ -252,7 +252,7 @@ def test_a_picture_of_nobody_says_so(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "t.png")) is not None
 
 
-def test_without_frames_there_is_no_picture(tmp_path: Path) -> None:
+def test_without_frames_there_is_no_image(tmp_path: Path) -> None:
     with TimelinePlot(tmp_path / "t.png", LABELS):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Videos as pictures and times: turned, at any frame rate, cut off, damaged, or no videos at all."""
+"""Videos as images and times: turned, at any frame rate, cut off, damaged, or no videos at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.recognition.video.reader import Frame, VideoReader
 # What an iPhone that is held upright writes into a track's header: turn clockwise by 90 degrees.
 UPRIGHT = b"".join(n.to_bytes(4, "big", signed=True) for n in (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30))
 AS_IT_IS = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
-NOISE = np.random.default_rng(0).bytes(3000)  # always the same: of other noise FFmpeg may make a film of no pictures
+NOISE = np.random.default_rng(0).bytes(3000)  # always the same: of other noise FFmpeg may make a film of no images
 
 
 def corner(i: int = 0) -> clips.Pixels:
@@ -45,7 +45,7 @@ def where_blue(image_HW3: clips.Pixels) -> str:
     return ("top " if down < high / 2 else "bottom ") + ("left" if along < wide / 2 else "right")
 
 
-def test_pictures_and_times_come_as_they_were_written(tmp_path: Path) -> None:
+def test_images_and_times_come_as_they_were_written(tmp_path: Path) -> None:
     shots, notes = read(clips.make(tmp_path / "a.mp4", corner, clips.even(20)))
     assert [shot.index for shot in shots] == list(range(20))
     assert [shot.time for shot in shots] == pytest.approx(clips.even(20), abs=1e-4)
@@ -101,7 +101,7 @@ def test_a_raw_stream_without_times_has_its_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("turned", "where"), [(90, "bottom left"), (180, "bottom right"), (-90, "top right")])
-def test_a_display_matrix_turns_the_pictures(tmp_path: Path, turned: int, where: str) -> None:
+def test_a_display_matrix_turns_the_images(tmp_path: Path, turned: int, where: str) -> None:
     """Degrees anticlockwise, as ffmpeg counts."""
     shots, _ = read(clips.make(tmp_path / "a.mp4", corner, clips.even(3), turned=turned))
     assert where_blue(shots[0].image_HW3) == where

@@ -123,7 +123,7 @@ def test_odd_sides_lose_a_row_and_other_sizes_are_scaled(tmp_path: Path) -> None
     assert shots[1].time < shots[2].time < 0.05
 
 
-def test_colours_stay(tmp_path: Path) -> None:
+def test_colors_stay(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "b.mp4") as film:
         film.write(scene(30), 0.0, 0.04)
     with VideoReader(tmp_path / "b.mp4") as clip:

@@ -39,7 +39,7 @@ def started(page: Page, folder: Path) -> None:
 
 
 def with_photos(page: Page, folder: Path) -> None:
-    """A face, no face, and a file that is no picture; the pointer rests on a face."""
+    """A face, no face, and a file that is no image; the pointer rests on a face."""
     portrait = browser.portrait()
     (folder / "letter.txt").write_text("Dear reader")
     files = browser.jpeg(folder / "face.png", portrait), browser.jpeg(folder / "wall.png", portrait[:50, 300:])
@@ -101,7 +101,7 @@ def test_the_keyboard_does_all(page: Page) -> None:
     assert tab(4) == ["For programs", "Choose photos", "Switch the webcam on", "Try a portrait"]
     page.keyboard.press("Enter")
     answered(page)
-    assert tab(3) == ["Save JSON of portrait.jpg", "Save picture of portrait.jpg", "Remove portrait.jpg"]
+    assert tab(3) == ["Save JSON of portrait.jpg", "Save image of portrait.jpg", "Remove portrait.jpg"]
     (face,) = tab()
     assert face.startswith("Face 1happy")
     bars = page.locator("article .bars")

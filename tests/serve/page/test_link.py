@@ -161,7 +161,7 @@ def test_all_comes_from_the_server_and_what_was_read_stays_with_the_network_cut(
     assert len([url for url in asked if url.endswith((".js", ".css"))]) > 10, "requests are seen at all"
 
     page.context.set_offline(True)
-    for button in ("Save JSON", "Save picture"):
+    for button in ("Save JSON", "Save image"):
         with page.expect_download() as download:
             card.get_by_role("button", name=button).click()
         assert download.value.path().stat().st_size > 500

@@ -170,14 +170,14 @@ def test_a_name_is_shown_and_not_run(page: Page, tmp_path: Path) -> None:
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_json_and_picture_are_kept(page: Page, service: browser.Service, tmp_path: Path, portrait_file: Path) -> None:
+def test_json_and_image_are_kept(page: Page, service: browser.Service, tmp_path: Path, portrait_file: Path) -> None:
     card = show(page, portrait_file)
     with page.expect_download() as download:
         card.get_by_role("button", name="Save JSON").click()
     assert download.value.suggested_filename == "astronaut-faces.json"
     assert json.loads(download.value.path().read_text()) == service.analyze(portrait_file) | {"source": "astronaut.png"}
     with page.expect_download() as download:
-        card.get_by_role("button", name="Save picture").click()
+        card.get_by_role("button", name="Save image").click()
     assert download.value.suggested_filename == "astronaut-faces.png"
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape == (512, 512, 3)
@@ -226,7 +226,7 @@ def test_a_photo_removed_on_its_way_is_called_back(
         page.set_input_files("#files", files)
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/analyze")) as failed:
         page.get_by_role("button", name=button).click()
-    assert failed.value.failure == "net::ERR_ABORTED"
+    assert failed.value.failure == "model::ERR_ABORTED"
     if button != "Remove all":
         page.get_by_role("button", name="Remove removed1.png").click()
     page.unroute_all()
@@ -236,7 +236,7 @@ def test_a_photo_removed_on_its_way_is_called_back(
 
 def test_a_photo_removed_while_the_server_is_busy_is_not_sent_again(page: Page, portrait_file: Path) -> None:
     page.clock.install()
-    busy = {"error": {"code": "busy", "message": "too many pictures wait", "hint": ""}}
+    busy = {"error": {"code": "busy", "message": "too many images wait", "hint": ""}}
     page.route("**/v1/analyze", lambda route: route.fulfill(status=503, headers={"Retry-After": "10"}, json=busy))
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
@@ -249,7 +249,7 @@ def test_a_photo_removed_while_the_server_is_busy_is_not_sent_again(page: Page, 
     assert sent.count("POST") == 2, "one before it was removed, one of the photo that came after it"
 
 
-def test_colours_are_those_of_the_package(page: Page) -> None:
+def test_colors_are_those_of_the_package(page: Page) -> None:
     wanted: dict[str, dict[str, str]] = {}
     sets = [
         FER7.names,

@@ -1,4 +1,4 @@
-"""What the page looks like: the pictures that README shows, taken anew; a person looks at them after a change.
+"""What the page looks like: the images that README shows, taken anew; a person looks at them after a change.
 
 With MIEN_SCREENSHOTS=docs they are written there, after the webcam has run for a while; else they are only taken.
 """
@@ -18,7 +18,7 @@ from browser import DESKTOP, PHONE, WEBCAM, Open, answered
 pytestmark = pytest.mark.browser
 
 FOLDER = os.environ.get("MIEN_SCREENSHOTS")
-SECONDS = 12  # that the webcam runs for a picture that is kept, so that its timeline has something to show
+SECONDS = 12  # that the webcam runs for an image that is kept, so that its timeline has something to show
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
-def test_pictures_of_the_page(open_page: Open, tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+def test_images_of_the_page(open_page: Open, tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     folder = Path(FOLDER) if FOLDER else tmp_path
     page = open_page(size=size, reduced_motion="reduce")
 

@@ -71,7 +71,7 @@ def test_the_timeline_grows_and_is_told(watched: Locator) -> None:
     watched.locator("#timeline[aria-label^='In the last 30 seconds: person 1 mostly happy']").wait_for()
 
 
-def test_what_was_seen_is_kept_as_json_and_picture(watched: Locator) -> None:
+def test_what_was_seen_is_kept_as_json_and_image(watched: Locator) -> None:
     page = watched.page
     with page.expect_download() as download:
         watched.get_by_role("button", name="Save JSON").click()
@@ -82,7 +82,7 @@ def test_what_was_seen_is_kept_as_json_and_picture(watched: Locator) -> None:
     assert (seen[0]["width"], seen[0]["height"]) == WEBCAM
     assert [look["time"] for look in kept["looks"]] == sorted(look["time"] for look in kept["looks"])
     with page.expect_download() as download:
-        watched.get_by_role("button", name="Save picture").click()
+        watched.get_by_role("button", name="Save image").click()
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape[:2] == WEBCAM[::-1]
     assert (drawn == color_of("happy", FER7.names)[::-1]).all(2).any()

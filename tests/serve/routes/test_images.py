@@ -39,27 +39,27 @@ def error(got: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", None])
-def test_one_raw_picture(served: Served, expected: dict[str, Any], kind: str | None) -> None:
+def test_one_raw_image(served: Served, expected: dict[str, Any], kind: str | None) -> None:
     got = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
     assert got.status_code == 200
     assert got.json() == {"results": [expected]}
 
 
 def test_many_files_in_their_order_with_one_that_cannot_be_read(served: Served, expected: dict[str, Any]) -> None:
-    files = [FORM, ("files", ("../etc/\\notes.txt", b"no picture")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
+    files = [FORM, ("files", ("../etc/\\notes.txt", b"no image")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
     got = served.http.post("/v1/analyze", files=files).json()["results"]
     assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
     assert [len(one["faces"]) for one in got] == [1, 0, 1]
     assert got[0] == {**expected, "source": "portrait.jpg"}
-    assert got[1]["error"].startswith("notes.txt: begins like no picture")
+    assert got[1]["error"].startswith("notes.txt: begins like no image")
 
 
 def test_one_file_that_cannot_be_read_is_an_error(served: Served) -> None:
-    got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no picture")})
+    got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
     assert got.status_code == 422
     told = error(got)
     assert told["code"] == "unreadable_image"
-    assert told["message"].startswith("notes.txt: begins like no picture")
+    assert told["message"].startswith("notes.txt: begins like no image")
 
 
 def test_options_are_those_of_the_library(served: Served) -> None:
@@ -99,7 +99,7 @@ def test_service_with_a_prior_adjusts_each_face(served: Served, tta: str) -> Non
     assert np.abs(wanted_NK - p_NK).max() > 0.01
 
 
-def test_a_request_never_gets_more_than_64_faces_a_picture(served: Served) -> None:
+def test_a_request_never_gets_more_than_64_faces_a_image(served: Served) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
         assert chosen(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
     (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
@@ -232,7 +232,7 @@ def test_health_readiness_and_metrics(served: Served) -> None:
     assert served.http.get("/readyz").json() == {"status": "ready"}
     served.http.post("/v1/analyze", content=PORTRAIT)
     text = served.http.get("/metrics").text
-    for line in ('mien_pictures_total{outcome="read"}', "mien_batch_faces_bucket", "process_resident_memory_bytes"):
+    for line in ('mien_images_total{outcome="read"}', "mien_batch_faces_bucket", "process_resident_memory_bytes"):
         assert line in text
     assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
 

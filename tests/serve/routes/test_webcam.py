@@ -54,7 +54,7 @@ def why_closed(socket: ClientConnection) -> int:
     return closed.value.rcvd.code
 
 
-def test_the_greeting_tells_net_and_classes(served: Served) -> None:
+def test_the_greeting_tells_model_and_classes(served: Served) -> None:
     with connect(served.ws) as socket:
         socket.send('{"token": "of no use here"}')
         ready = told(socket)
@@ -98,7 +98,7 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
 
 def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: Served) -> None:
     with webcam(served) as socket:
-        socket.send(frame(7, b"no picture"))
+        socket.send(frame(7, b"no image"))
         got = told(socket)
         assert (got["frame"], got["skipped"]) == (7, 0)
         assert got["error"]["code"] == "unreadable_image"
@@ -137,7 +137,7 @@ def test_a_first_message_is_short(served: Served) -> None:
             socket.send('{"token": "' + "a" * 20_000 + '"}')
         assert why_closed(socket) == 1009
     with webcam(served) as socket:
-        socket.send(frame(1, image() + bytes(100_000)))  # behind a picture's end there may be anything
+        socket.send(frame(1, image() + bytes(100_000)))  # behind an image's end there may be anything
         assert told(socket)["frame"] == 1
 
 

@@ -1,4 +1,4 @@
-"""A trained net as a file: it says what torch says, from pixels on; its card tells how well; and what is refused."""
+"""A trained model as a file: it says what torch says, from pixels on; its card tells how well; and what is refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(data: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def model(run: Run, data: Dataset) -> Path:
-    """The folder of the net that was made of `run`."""
+    """The folder of the model that was made of `run`."""
     folder = run.folder.parent / "models" / "small"
     export(run.folder, folder, data)
     return folder
@@ -118,7 +118,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def alive(name: str, classes: int = 7) -> FaceNet:
-    """A net with fresh weights whose normalisation has seen faces and whose head is strong enough to part them."""
+    """A model with fresh weights whose normalisation has seen faces and whose head is strong enough to part them."""
     torch.manual_seed(0)
     built, x_NCHW = build_model(name, classes), torch.from_numpy(FACES).unsqueeze(1).float() / 64 - 2
     for layer in built.modules():
@@ -138,7 +138,7 @@ def as_is(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @functools.cache
 def made(name: str) -> tuple[Reader, onnx.ModelProto]:
-    """The net of `name` in torch and as a graph, at temperature 1."""
+    """The model of `name` in torch and as a graph, at temperature 1."""
     reader = Reader(alive(name), mean=0.4, std=0.25)
     return reader, graph_of(reader, "abcdefg")
 
@@ -236,7 +236,7 @@ def test_class_weights_turn_maps_into_logits(name: str) -> None:
     assert np.ptp(logits_NK, 1).max() > 1e-2
 
 
-def test_a_net_without_such_a_head_has_no_class_weights() -> None:
+def test_a_model_without_such_a_head_has_no_class_weights() -> None:
     assert class_weights(build_model("vgg13", 7)) is None
     model = made("deep_emotion")[1]
     assert {p.key for p in model.metadata_props} == {"mien.format", "mien.labels", "mien.unused_state"}
@@ -388,7 +388,7 @@ def test_prior_strength_out_of_range_is_refused(run: Run, data: Dataset, tmp_pat
 
 def test_neither_file_knows_where_it_was_made(exported: Path, csv: Path) -> None:
     here = {str(Path.cwd()), str(Path.home()), str(csv.parent), sys.prefix, os.path.dirname(mien.__file__)}
-    for file in (exported / "model.onnx", network / "card.json"):
+    for file in (exported / "model.onnx", exported / "card.json"):
         content = file.read_bytes()
         assert not [place for place in here if place.encode() in content], file
     model = onnx.load(exported / "model.onnx")
@@ -415,7 +415,7 @@ def test_the_command_writes_the_same_bytes_and_says_so_shortly(
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(f"wrote {tmp_path / 'again' / 'model.onnx'} (1.30 MB, float32)")
-    assert lines[0].endswith("the net 'mine'")
+    assert lines[0].endswith("the model 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
     assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
@@ -426,7 +426,8 @@ def test_the_file_runs_where_there_is_no_torch(model: Path, data: Dataset) -> No
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx'): sys.modules[name] = None\n"
         "import mien, numpy, json\n"
-        f"p = mien.model.load({str(model)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
+        f"p = "
+        f"mien.model.load({str(model)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
         "print(json.dumps(p.tolist()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -467,7 +468,7 @@ def test_int8_computes_in_int8(data: Dataset) -> None:
     assert from_int8 == [True] * 9  # the head, which is the tenth, stays as it is
     p_NK, probs_NK = (said_by_file(as_bytes(m), data["val"].pixels_NHW)[0] for m in (plain, small))
     assert np.abs(p_NK - probs_NK).max() > 1e-4
-    assert np.corrcoef(p_NK.ravel(), probs_NK.ravel())[0, 1] > 0.95  # no trained net, so its margins are slim
+    assert np.corrcoef(p_NK.ravel(), probs_NK.ravel())[0, 1] > 0.95  # no trained model, so its margins are slim
 
 
 def test_eight_classes_are_judged_by_the_raters_majority(
@@ -517,7 +518,7 @@ def test_other_data_than_it_was_trained_on_is_refused(
 
 
 class Peeking(FaceNet):
-    """A net that centres each face on its batch, so that what it says hangs on the others."""
+    """A model that centres each face on its batch, so that what it says hangs on the others."""
 
     def __init__(self, num_classes: int, *, noisy: bool = False) -> None:
         super().__init__()
@@ -533,7 +534,7 @@ class Peeking(FaceNet):
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-def test_a_net_that_onnx_cannot_repeat_is_refused(
+def test_a_model_that_onnx_cannot_repeat_is_refused(
     noisy: bool, data: Dataset, small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(MODELS, "peeking", lambda classes: Peeking(classes, noisy=noisy))
@@ -544,13 +545,13 @@ def test_a_net_that_onnx_cannot_repeat_is_refused(
 
 
 class Wordless(Peeking):
-    """A net with a step that ONNX has no word for."""
+    """A model with a step that ONNX has no word for."""
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
         return torch.linalg.svd(x_NCHW)[0]
 
 
-def test_a_net_that_onnx_has_no_word_for_is_refused() -> None:
+def test_a_model_that_onnx_has_no_word_for_is_refused() -> None:
     with pytest.raises(RunError, match="Wordless cannot be written as ONNX: "):
         graph_of(Reader(Wordless(7), 0.5, 0.5), "abcdefg")
 
@@ -561,7 +562,7 @@ def test_storage_that_loses_too_much_is_refused(
 ) -> None:
     """Weights too small for float16 become 0, and then every face is the first class; too large ones have no end."""
 
-    # Whatever little the net has learned, with its rows in some other order it is better than the first class alone.
+    # Whatever little the model has learned, with its rows in some other order it is better than the first class alone.
     truth_N, predicted_N = data["val"].labels_N, run.predictions()["val"].argmax(1)
     turn = max(range(7), key=lambda t: ((predicted_N + t) % 7 == truth_N).mean())
 
@@ -582,13 +583,13 @@ def test_storage_that_loses_too_much_is_refused(
     assert lost > 0.2  # else there is nothing to refuse
     with pytest.raises(RunError, match=rf"stored as float16, .* loses {lost:.2f} points of accuracy on 'val'"):
         export(files["tiny"], tmp_path / "half", data, storage="float16")
-    with pytest.raises(RunError, match=r"net\.head\.weight reach .*, and float16 ends at 65504"):
+    with pytest.raises(RunError, match=r"model\.head\.weight reach .*, and float16 ends at 65504"):
         export(files["huge"], tmp_path / "half", data, storage="float16")
     assert not (tmp_path / "half").exists()
 
 
 @pytest.mark.usefixtures("quick")
-def test_only_the_same_net_is_replaced_unasked(
+def test_only_the_same_model_is_replaced_unasked(
     run: Run, released: Callable[..., Path], data: Dataset, tmp_path: Path
 ) -> None:
     first = export(run.folder, tmp_path, data)
@@ -598,12 +599,14 @@ def test_only_the_same_net_is_replaced_unasked(
     half = export(run.folder, tmp_path, data, storage="float16")
     assert half.test == ()
     other = released("other", lambda t: {**t, "head.weight": t["head.weight"] * 2})
-    with pytest.raises(RunError, match=r"holds the net 'seed_augmented' of other weights; replace it with --overwrite"):
+    with pytest.raises(
+        RunError, match=r"holds the model 'seed_augmented' of other weights; replace it with --overwrite"
+    ):
         export(other, tmp_path, data)
     assert mien.model.load(tmp_path).card == half
     assert mien.model.load(tmp_path).card.sha256 != export(other, tmp_path, data, overwrite=True).sha256
     (tmp_path / "card.json").write_text("{}")
-    with pytest.raises(RunError, match=r"holds a model\.onnx that is no whole net"):
+    with pytest.raises(RunError, match=r"holds a model\.onnx that is no whole model"):
         export(run.folder, tmp_path, data)
 
 
@@ -638,7 +641,7 @@ def test_narrowing_leaves_vectors_and_the_model_as_they_are() -> None:
     half = narrowed(plain)
     assert as_bytes(plain) == content
     for tensor in half.graph.initializer:
-        if tensor.name.startswith("net."):
+        if tensor.name.startswith("model."):
             assert (tensor.data_type == onnx.TensorProto.FLOAT16) == (len(tensor.dims) > 1), tensor.name
     assert np.abs(said_by_file(as_bytes(half), FACES)[0] - said_by_file(content, FACES)[0]).max() < 1e-2
 
@@ -647,7 +650,7 @@ def test_narrowing_leaves_vectors_and_the_model_as_they_are() -> None:
     ("scheme", "label_set", "against"),
     [("mixed", "auto", OWN_LABELS), ("majority", "fer7", RATERS), ("distribution", "auto", RATERS)],
 )
-def test_a_run_and_its_net_are_judged_alike(
+def test_a_run_and_its_model_are_judged_alike(
     scheme: str, label_set: str, against: str, small: Recipe, voted: Dataset, tmp_path: Path
 ) -> None:
     run = train(replace(small, scheme=scheme, label_set=label_set, epochs=1), voted, tmp_path / "run")
@@ -660,7 +663,7 @@ def test_a_run_and_its_net_are_judged_alike(
 
 
 def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
-    """On bars that a net tells apart with ease, so that eight bits lose no face."""
+    """On bars that a model tells apart with ease, so that eight bits lose no face."""
     run = train(replace(small, model="mien_nano", augment=(), epochs=20, lr=0.02), toy, tmp_path / "run")
     plain, card = (export(run.folder, tmp_path / kind, toy, storage=kind) for kind in ("float32", "int8"))
     assert card.storage == "int8"
@@ -671,7 +674,7 @@ def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_folder_called_like_a_shipped_net_is_the_folder(
+def test_a_folder_called_like_a_shipped_model_is_the_folder(
     run: Run, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

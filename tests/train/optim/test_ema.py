@@ -22,7 +22,7 @@ def test_the_average_by_hand() -> None:
     first = 0.1 * 1 + 0.9 * 2
     second = 2 / 11 * first + 9 / 11 * 4
     assert told == pytest.approx([first, second, 0.2 * second])
-    assert model.weight.item() == 0.0  # the net itself is left alone
+    assert model.weight.item() == 0.0  # the model itself is left alone
 
 
 def test_statistics_of_batch_norm_are_averaged_and_counts_copied() -> None:

@@ -1,4 +1,4 @@
-"""Each optimiser follows the rule of its paper, written out here; and a run with it resumes bit for bit."""
+"""Each optimizer follows the rule of its paper, written out here; and a run with it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -132,6 +132,6 @@ def test_nesterov_without_momentum_is_refused() -> None:
         Recipe("any", optimizer="nesterov", momentum=0.0)
 
 
-def test_an_unknown_optimiser_lists_what_there_is() -> None:
-    with pytest.raises(MienError, match="optimiser is one of sgd, nesterov, adam, adamw, muon"):
+def test_an_unknown_optimizer_lists_what_there_is() -> None:
+    with pytest.raises(MienError, match="optimizer is one of sgd, nesterov, adam, adamw, muon"):
         Recipe("any", optimizer="lion")

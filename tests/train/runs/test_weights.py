@@ -1,4 +1,4 @@
-"""Weights to start from: a run, a file, a shipped net; the head where labels differ; released files."""
+"""Weights to start from: a run, a file, a shipped model; the head where labels differ; released files."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_another_architecture_is_refused_with_what_would_fit(
 
 
 def test_what_is_nothing_to_start_from(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no run, no file and no shipped net is called nothing; shipped are: "):
+    with pytest.raises(RunError, match=r"no run, no file and no shipped model is called nothing; shipped are: "):
         find_weights("nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=r"empty holds no checkpoint\.safetensors; is it the folder of a run\?"):
@@ -196,7 +196,7 @@ def test_damaged_model_is_refused(exported: dict[str, Path], tmp_path: Path) -> 
     content = bytearray((flipped / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (flipped / "model.onnx").write_bytes(content)
-    with pytest.raises(RunError, match=r"flipped/model\.onnx is damaged or not the net of its card"):
+    with pytest.raises(RunError, match=r"flipped/model\.onnx is damaged or not the model of its card"):
         find_weights(flipped)
     relabelled = shutil.copytree(exported["float16"], tmp_path / "relabelled")
     text = (relabelled / "card.json").read_text()
@@ -209,7 +209,7 @@ def test_damaged_model_is_refused(exported: dict[str, Path], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_net_loads_by_name_and_says_what_it_is(name: str) -> None:
+def test_every_shipped_model_loads_by_name_and_says_what_it_is(name: str) -> None:
     weights = find_weights(name)
     weights.put_into(build_model(weights.recipe["model"], len(weights.labels)), weights.labels)
     assert {"recipe", "seed", "data", "figures"} <= set(weights.about)

@@ -1,4 +1,4 @@
-"""Label schemes: what is taught, what is drawn, what pulls, and by what a net is judged."""
+"""Label schemes: what is taught, what is drawn, what pulls, and by what a model is judged."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_loss_falls(name: str, make_voted: Callable[..., Dataset], small: Re
     losses = [epoch["train_loss"] for epoch in run.history]
     assert losses[-1] < 0.8 * losses[0]
     assert run.history[-1]["val_accuracy"] > 0.6
-    assert [len(p) for p in run.checkpoint().told.values()] == [32 if name in OWN else 24] * 2
+    assert [len(p) for p in run.checkpoint().probs.values()] == [32 if name in OWN else 24] * 2
 
 
 @pytest.mark.parametrize("name", OF_VOTES)
@@ -221,7 +221,7 @@ def test_a_run_of_votes_resumes_bit_for_bit(name: str, voted: Dataset, small: Re
         with pytest.raises(KeyboardInterrupt):
             train(recipe, voted, tmp_path / "part", seed=1)
     resumed = train(recipe, voted, tmp_path / "part", seed=1, resume=True)
-    for part in ("model", "optimizer", "average", "told"):
+    for part in ("model", "optimizer", "average", "probs"):
         a, b = (dict(getattr(run.checkpoint(), part)) for run in (straight, resumed))
         assert a.keys() == b.keys()
         assert all(torch.equal(a[k], b[k]) for k in a)
@@ -262,7 +262,7 @@ def test_votes_alone_need_no_labels_but_a_validation_split_to_select_by(
 
 @pytest.fixture(scope="module")
 def runs(voted: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """A net for each kind of truth."""
+    """A model for each kind of truth."""
     folder, recipe = tmp_path_factory.mktemp("runs"), replace(small, epochs=1)
     return {
         "eight": train(replace(recipe, scheme="distribution"), voted, folder / "eight"),
@@ -271,7 +271,9 @@ def runs(voted: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory
     }
 
 
-def test_a_net_is_asked_for_the_faces_that_it_is_judged_on(runs: dict[str, Run], voted: Dataset, toy: Dataset) -> None:
+def test_a_model_is_asked_for_the_faces_that_it_is_judged_on(
+    runs: dict[str, Run], voted: Dataset, toy: Dataset
+) -> None:
     for name, truth in (("eight", by_majority(voted)), ("seven", by_majority(voted, FER7)), ("labels", voted)):
         run = runs[name]
         judged = truth_for(as_predictor(run.folder), voted, "val")
@@ -279,13 +281,13 @@ def test_a_net_is_asked_for_the_faces_that_it_is_judged_on(runs: dict[str, Run],
         assert (judged["val"].labels_N == truth["val"].labels_N).all()
         for dataset in (voted, truth):
             assert np.array_equal(predict(run.folder, dataset, "val"), run.predictions()["val"])
-    # Where there are no votes, a net of the seven is judged by the labels, be it FER2013 or other faces.
+    # Where there are no votes, a model of the seven is judged by the labels, be it FER2013 or other faces.
     for unvoted in (replace(toy, name="fer2013"), toy):
         assert truth_for(as_predictor(runs["seven"].folder), unvoted, "val") is unvoted
         assert len(predict(runs["seven"].folder, unvoted, "val")) == len(unvoted["val"])
         with pytest.raises(DataError, match=r"toy.csv has no votes; .* with --votes"):
             predict(runs["eight"].folder, unvoted, "val")
-    with pytest.raises(DataError, match=r"the net tells angry, .* apart, but toy.csv is labelled neutral, happy"):
+    with pytest.raises(DataError, match=r"the model tells angry, .* apart, but toy.csv is labelled neutral, happy"):
         predict(runs["seven"].folder, by_majority(voted), "val")
 
 

@@ -52,7 +52,7 @@ def test_a_face_without_votes_keeps_its_label(voted: Dataset) -> None:
 
 
 def test_on_fer2013_votes_tell_two_labels_of_three(fer2013_dir: Path) -> None:
-    """PublicTest's labels from its votes by what Training taught: about as often as a good net of the pictures."""
+    """PublicTest's labels from its votes by what Training taught: about as often as a good model of the images."""
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     train, val = data["train"], data["val"]
     votes_NV = np.concatenate([train.votes_NV, val.votes_NV])

@@ -17,7 +17,7 @@ from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.intervals import FACES, Interval, faces_interval, wilson_interval
 from mien.evaluation.statistics.metrics import Floats, Ints
 
-# Two gaps, because the running training accuracy is measured on augmented pictures while the net still learns.
+# Two gaps, because the running training accuracy is measured on augmented images while the model still learns.
 GAPS = {"gap_clean": "clean_accuracy", "gap_running": "train_accuracy"}
 
 
@@ -148,10 +148,10 @@ class ArmResult:
             (clean minus validation accuracy: overfitting) and `gap_running` (running training minus validation
             accuracy, as the student report read it), where there is a validation split.
         scores: split -> score at the judged epoch.
-        clean: split -> the same of the faces without a byte-identical twin in training; lacks a split where that is
-            not known, or leaves none.
+        clean: split -> the same of the faces without a byte-identical duplicate in training; lacks a split where that
+            is not known, or leaves none.
         seconds: training time of a run.
-        images_per_second: training pictures a second, mean over a run's epochs.
+        images_per_second: training images a second, mean over a run's epochs.
         machines: the different machines that the runs ran on.
         recipe: what was trained.
     """

@@ -107,7 +107,7 @@ class Comparison:
                 "splits": "official: Training trains, PublicTest validates, PrivateTest tests"
                 if self.data.kind == "fer2013"
                 else "the data set's own",
-                "judged_at": self.chosen.at,
+                "evaluated_at": self.chosen.at,
                 "selected_by": self.chosen.selected_by,
                 "verdict_split": self.split,
                 "paired_by": "seed",
@@ -135,7 +135,7 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
         raise MienError(f"a comparison needs two or more arms, got {', '.join(arms) or 'none'}")
     truth, facts = evaluated_splits(records, dataset), data_facts(dataset)
     split = TEST if TEST in truth else VAL
-    error = "" if split == TEST else _why_no_test(dataset)
+    reason = "" if split == TEST else _why_no_test(dataset)
     labels_N, classes = truth[split], len(dataset.labels)
     kept = {split: without_duplicates(dataset, split) for split in truth if TRAIN in dataset}
     clean = {split: keep_N for split, keep_N in kept.items() if keep_N.any()}
@@ -147,7 +147,7 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
         a, b = first.arm, other.arm
         chosen = Chosen({a: first.selected_by, b: other.selected_by})
         at = (chosen.when, chosen.aside(split))
-        ground = Ground(facts.name, facts.spoken[split], error, len(first.seeds), len(labels_N), *at)
+        ground = Ground(facts.name, facts.spoken[split], reason, len(first.seeds), len(labels_N), *at)
         predicted_right = (right(predicted[a], labels_N), right(predicted[b], labels_N))
         f1 = (f1_shares(predicted[a], labels_N, classes), f1_shares(predicted[b], labels_N, classes))
         verdicts.append(verdict(a, b, predicted_right, f1, ground))

@@ -26,7 +26,7 @@ class RunRecord:
     Attributes:
         arm: what was trained; runs of one arm differ in the seed alone.
         seed: what the run was started from; arms are paired by it.
-        history: one mapping per epoch: epoch, train_loss, train_accuracy (running, on the pictures as trained, in
+        history: one mapping per epoch: epoch, train_loss, train_accuracy (running, on the images as trained, in
             training mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in
             evaluation mode), val_loss, val_accuracy, test_loss, test_accuracy (where the split exists), lr, seconds,
             images_per_second; and `precision`, which is text and missing from older runs.

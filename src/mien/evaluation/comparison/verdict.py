@@ -22,13 +22,13 @@ class Ground:
         why: why it is this split where it is not the test split, else empty.
         seeds: seeds per arm.
         faces: faces in the split.
-        when: which epoch's nets are judged (`Chosen.when`).
+        when: which epoch's models are judged (`Chosen.when`).
         aside: the clause that says that the split also chose that epoch, or empty (`Chosen.aside`).
     """
 
     data: str
     split: str
-    error: str
+    reason: str
     seeds: int
     faces: int
     when: str
@@ -61,7 +61,7 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one sentence, in points of accuracy (hundredths)."""
         g, d = self.ground, self.accuracy
-        besides = " and stands in ".join(text for text in (g.aside, g.error) if text)
+        besides = " and stands in ".join(text for text in (g.aside, g.reason) if text)
         where = f"{g.data}, {g.split}{', ' + besides if besides else ''}"
         drawn = f"{_count(g.seeds, 'seed')} per arm, {g.faces:,} faces"
         # A bound that is not 0 must not be printed as 0: it is what the finding hangs on.
@@ -94,7 +94,7 @@ class Verdict:
             "sentence": self.sentence,
             "data": g.data,
             "split": g.split,
-            "why_this_split": g.error,
+            "reason": g.reason,
             "seeds": g.seeds,
             "faces": g.faces,
             "accuracy_difference": self.accuracy.to_dict(),

@@ -190,7 +190,7 @@ def _caveats(benchmark: Benchmark) -> Markup:
     said = [
         f"The intervals of the differences are those of {RESAMPLES:,} paired resamples of the faces; p is McNemar's "
         "mid-p. Neither covers another seed, other data or wrong labels, nor are they adjusted for their number.",
-        "All packages were asked for the same crops. A package that was made for other crops, colours or sizes may do "
+        "All packages were asked for the same crops. A package that was made for other crops, colors or sizes may do "
         "better on its own ground.",
         "An expression is not a feeling: the figures say how well a package names what raters see.",
     ]

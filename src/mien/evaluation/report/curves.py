@@ -24,10 +24,13 @@ COLUMNS = 3  # small plots beside each other
 
 
 def reliability_diagram(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
-    """Share of hits against sureness, before the temperature and after it; below, where the faces are."""
-    t, titles = evaluation.trust, ("without temperature", "with temperature")
+    """Share of hits against confidence, before the temperature and after it; below, where the faces are."""
+    t, titles = evaluation.calibration, ("without temperature", "with temperature")
     if evaluation.tta == "flip":
-        titles = ("as it says", "with a further temperature")  # each of the two that are averaged has had the net's own
+        titles = (
+            "as it says",
+            "with a further temperature",
+        )  # each of the two that are averaged has had the model's own
     with styled(theme):
         figure, axes = new_figure(4.0, 2, 2, sharex=True, sharey="row", height_ratios=(4, 1))
         for column, (name, told) in enumerate(zip(titles, (t.before, t.after), strict=True)):
@@ -47,7 +50,7 @@ def risk_coverage(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Fi
         for number, e in enumerate(evaluations):
             style = arm_style(number, theme)
             del style["marker"]
-            risk_N = e.trust.risk_N
+            risk_N = e.calibration.risk_N
             first = min(len(risk_N), max(1, len(risk_N) // 100))  # a handful of faces tells nothing
             share_N = 100 * np.arange(1, len(risk_N) + 1) / len(risk_N)
             (line,) = axes.plot(share_N[first - 1 :], 100 * risk_N[first - 1 :], linewidth=1.9, **style)
@@ -56,7 +59,7 @@ def risk_coverage(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Fi
         axes.set_ylim(bottom=0)
         axes.set_xlabel("percent of faces answered, the surest first")
         axes.set_ylabel("mistakes among them, percent")
-        legend(figure, handles, [f"judged by {e.against}, AURC {percent(e.trust.aurc)} %" for e in evaluations])
+        legend(figure, handles, [f"judged by {e.against}, AURC {percent(e.calibration.aurc)} %" for e in evaluations])
     return figure
 
 

@@ -47,11 +47,11 @@ def full_report_page(evaluation_report: EvaluationReport) -> str:
     parts = [
         _header(judged[0]),
         section("Every way to judge it", _protocols(judged), id_="protocols"),
-        section("How sure it is, and how sure it may be", _calibration_metrics(official), id_="sureness"),
+        section("How sure it is, and how sure it may be", _calibration_metrics(official), id_="confidence"),
         section("What refusing buys", _refusing(official, judged), id_="refusing"),
         section("What is mistaken for what", _confusions(official), id_="confusion_matrix"),
         section("Class by class", side_by_side(*map(_classes, official)), id_="classes"),
-        section("When the picture is worse", _robustness(robust) if robust else Markup(""), id_="robustness"),
+        section("When the image is worse", _robustness(robust) if robust else Markup(""), id_="robustness"),
         section("When a detector draws the box", _looped(evaluation_report.detector_loop), id_="detector"),
         section("How to read this", _caveats(judged), id_="caveats"),
     ]
@@ -102,8 +102,9 @@ def _calibration_metrics(official: list[Evaluation]) -> Markup:
         image(
             partial(curves.reliability_diagram, e),
             f"Reliability diagrams, judged by the {TRUTHS[e.against]}: calibration error "
-            f"{percent(e.trust.before.ece)} percent before the temperature, {percent(e.trust.after.ece)} after it.",
-            f"By the {TRUTHS[e.against]}. On the dashed line sureness is what it says; below it the net is too sure, "
+            f"{percent(e.calibration.before.ece)} percent before the temperature, {percent(e.calibration.after.ece)} after it.",
+            f"By the {TRUTHS[e.against]}. On the dashed line confidence is what it says; below it the model is too "
+            "sure, "
             "above it too modest. The bars below show where the faces are.",
         )
         for e in official
@@ -111,34 +112,39 @@ def _calibration_metrics(official: list[Evaluation]) -> Markup:
     rows = [
         [
             e.against,
-            f"{e.trust.temperature:.3f}, {e.trust.fitted}",
-            *(percent(t.ece) for t in (e.trust.before, e.trust.after)),
-            *(f"{t.log_loss:.3f}" for t in (e.trust.before, e.trust.after)),
-            *(f"{t.brier:.3f}" for t in (e.trust.before, e.trust.after)),
+            f"{e.calibration.temperature:.3f}, {e.calibration.fitted}",
+            *(percent(t.ece) for t in (e.calibration.before, e.calibration.after)),
+            *(f"{t.log_loss:.3f}" for t in (e.calibration.before, e.calibration.after)),
+            *(f"{t.brier:.3f}" for t in (e.calibration.before, e.calibration.after)),
         ]
         for e in official
     ]
     head = ["judged by", "temperature", "ECE % before", "after", "log loss before", "after", "Brier before", "after"]
     caption = (
-        f"Before and after the temperature that logits are divided by: {OWN}, or one {official[0].trust.fitted}"
-        if all(e.trust.fitted != OWN for e in official)
+        f"Before and after the temperature that logits are divided by: {OWN}, or one {official[0].calibration.fitted}"
+        if all(e.calibration.fitted != OWN for e in official)
         else "Before and after the temperature that logits are divided by"
     )
     if official[0].tta == "flip":
-        caption += "; before it stands the mean of two answers, each at the temperature that the net has, if any"
+        caption += "; before it stands the mean of two answers, each at the temperature that the model has, if any"
     return Markup(side_by_side(*figures) + table(caption, head, rows, words=2))
 
 
 def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Markup:
-    said = "; ".join(f"{e.against}: {percent(e.trust.accuracy_of(0.8))}" for e in official)
+    said = "; ".join(f"{e.against}: {percent(e.calibration.accuracy_of(0.8))}" for e in official)
     figure = image(
         partial(curves.risk_coverage, official),
         f"Mistakes against the share of faces answered. Accuracy on the surest four fifths in percent, by {said}.",
         "Read from the right: the more of the least sure faces are refused, the fewer mistakes are left. AURC, the "
-        "area under the curve, is small where a net knows when it is wrong.",
+        "area under the curve, is small where a model knows when it is wrong.",
     )
     rows = [
-        [e.protocol, e.against, *(percent(e.trust.accuracy_of(share)) for share in KEPT), percent(e.trust.aurc)]
+        [
+            e.protocol,
+            e.against,
+            *(percent(e.calibration.accuracy_of(share)) for share in KEPT),
+            percent(e.calibration.aurc),
+        ]
         for e in judged
     ]
     head = ["faces", "judged by", *(f"of {100 * share:.0f} %" for share in KEPT), "AURC %"]
@@ -205,7 +211,8 @@ def _looped(detector_loop: DetectorLoop | None) -> Markup:
     if detector_loop is None:
         return Markup("")
     said = (
-        f"Each face was enlarged three to six times, turned by up to {detector_loop.turned:g} degrees and laid on a canvas; "
+        f"Each face was enlarged three to six times, turned by up to {detector_loop.turned:g} degrees and laid on a "
+        "canvas; "
         "the detector found it there and it was cut out anew. The canvas is kinder than a photo."
     )
     return Markup(
@@ -221,11 +228,13 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
         "Balanced accuracy and macro-F1 count each class alike; accuracy follows the frequent ones.",
         "A temperature that is fitted and judged on the same faces looks better than it is; where that would be so, "
         "the calibration error of all faces, and the figures after the temperature, judge each fifth of them by what "
-        "the other four ask for. Log loss and Brier score in the first table, and its rows without twins, do not: they "
-        "are of the probabilities as the net tells them.",
-        "No label says how old the people are, of what sex or of what skin, so whether the net treats all alike is not "
+        "the other four ask for. Log loss and Brier score in the first table, and its rows without duplicates, do "
+        "not: they "
+        "are of the probabilities as the model tells them.",
+        "No label says how old the people are, of what sex or of what skin, so whether the model treats all alike is "
+        "not "
         "measured.",
-        "An expression is not a feeling: the figures say how well a net names what raters see, not what a person "
+        "An expression is not a feeling: the figures say how well a model names what raters see, not what a person "
         "feels.",
     ]
     if any(e.against == RATERS for e in judged):
@@ -244,6 +253,7 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
         said.insert(3, "A class without faces is 0 in macro-F1 and macro means; balanced accuracy leaves it out.")
     if any(e.selected_on for e in judged):
         said.insert(
-            1, "A split that chose a net's epoch or temperature flatters it; a test split that chose nothing does not."
+            1,
+            "A split that chose a model's epoch or temperature flatters it; a test split that chose nothing does not.",
         )
     return bullets(said)

@@ -78,14 +78,14 @@ def image(draw: Callable[[Theme], Figure], alt: str, caption: object, *, pixels:
     Args:
         draw: makes the figure in a theme.
         alt: what the plot says, for those who do not see it.
-        pixels: whether the plot is made of pictures; then it is put in as PNG, else as SVG.
+        pixels: whether the plot is made of images; then it is put in as PNG, else as SVG.
     """
     light, dark = draw(LIGHT), draw(DARK)
     uri = png_uri if pixels else svg_uri
     width, height = (round(96 * inches) for inches in light.get_size_inches())
     source = f'<source media="(prefers-color-scheme: dark)" srcset="{uri(dark, DARK)}">'
     img = f'<img src="{uri(light, LIGHT)}" alt="{escape(alt)}" width="{width}" height="{height}">'
-    return element("figure", Markup(f"<picture>{source}{img}</picture>"), element("figcaption", caption))
+    return element("figure", Markup(f"<image>{source}{img}</picture>"), element("figcaption", caption))
 
 
 def side_by_side(*figures: Markup) -> Markup:

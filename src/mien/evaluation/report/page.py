@@ -86,7 +86,7 @@ def _curves(c: Comparison) -> Markup:
         image(
             partial(plots.training_loss, c),
             f"Training loss per epoch. {_judged(c, 'train_loss', 1, 2)}.",
-            f"Running loss in training mode, on the pictures as trained, augmented where the arm augments.{band}",
+            f"Running loss in training mode, on the images as trained, augmented where the arm augments.{band}",
         )
     ]
     if plots.has_curve(c, "val_accuracy"):
@@ -103,8 +103,8 @@ def _curves(c: Comparison) -> Markup:
 def _overfitting(c: Comparison) -> Markup:
     told = {
         "gap_clean": "Accuracy on a fixed sample of training faces, unaugmented and in evaluation mode, minus "
-        "accuracy on validation: what the net knows by heart.",
-        "gap_running": "Accuracy while training, on the pictures as trained, minus accuracy on validation: what the "
+        "accuracy on validation: what the model knows by heart.",
+        "gap_running": "Accuracy while training, on the images as trained, minus accuracy on validation: what the "
         "student report looked at. Augmentation lowers it by making training harder, whether or not it helps.",
     }
     figures = [

@@ -61,10 +61,8 @@ def class_histogram(data: DataFacts, theme: Theme = LIGHT) -> Figure:
 
 
 def training_loss(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """Running training loss per epoch, on the pictures as trained: mean, spread and each seed."""
-    return _curves(
-        comparison, "train_loss", "Training loss on the pictures as trained", "cross-entropy", theme, scale=1
-    )
+    """Running training loss per epoch, on the images as trained: mean, spread and each seed."""
+    return _curves(comparison, "train_loss", "Training loss on the images as trained", "cross-entropy", theme, scale=1)
 
 
 def validation_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
@@ -76,7 +74,7 @@ def gap(comparison: Comparison, which: str = "gap_clean", theme: Theme = LIGHT) 
     """Training minus validation accuracy per epoch.
 
     Args:
-        which: `gap_clean`, of training faces as they are in evaluation mode, or `gap_running`, of pictures as trained.
+        which: `gap_clean`, of training faces as they are in evaluation mode, or `gap_running`, of images as trained.
     """
     title = {
         "gap_clean": "Unaugmented training − validation",

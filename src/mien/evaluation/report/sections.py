@@ -60,7 +60,7 @@ def setting(c: Comparison) -> Markup:
 
 def scores(c: Comparison) -> Markup:
     """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the clean protocol too."""
-    head = ["arm", "split", "accuracy %", "95 % interval", "without twins", "macro-F1 %", "95 % interval"]
+    head = ["arm", "split", "accuracy %", "95 % interval", "without duplicates", "macro-F1 %", "95 % interval"]
     head += ["log loss", "train loss"]
     rows = [
         [
@@ -84,7 +84,9 @@ def scores(c: Comparison) -> Markup:
     note = f". “{SELECTED_ON.capitalize()}”: the split also chose the epoch, so its figures are optimistic"
     marked = note if any(c.chosen.on(split) for split in c.splits) else ""
     left = ", ".join(f"{s.n:,} of {c.data.spoken[split]}" for split, s in c.arms[0].clean.items())
-    apart = f". “Without twins”: accuracy on the faces that are not in training byte for byte, {left}" if left else ""
+    apart = (
+        f". “Without duplicates”: accuracy on the faces that are not in training byte for byte, {left}" if left else ""
+    )
     caption = f"{sentence_case(c.chosen.at)}, {over}; the intervals cover {covers}{apart}{marked}"
     return table(caption, head, rows, words=2)
 
@@ -195,7 +197,7 @@ def student_report(c: Comparison) -> Markup:
         rows.append([f"here: {arm.arm}", loss, told[VAL], told[TEST], _each(arm.selected_epochs)])
     return Markup(
         paragraphs(
-            "The study that this one repeats gives 62.19 % for regular pictures at a training loss of 0.30, and 61.97 "
+            "The study that this one repeats gives 62.19 % for regular images at a training loss of 0.30, and 61.97 "
             "% for augmented ones at a loss of 1.40, one run each, after 9 epochs. Both were measured on PrivateTest, "
             "which the notebook used to validate; they are never differenced with PublicTest.",
         )
@@ -209,7 +211,7 @@ def student_report(c: Comparison) -> Markup:
 
 def cost(c: Comparison) -> Markup:
     """Training time per run, pace, and the machines."""
-    head = ["arm", "minutes a run", "minutes, all runs", "pictures a second"]
+    head = ["arm", "minutes a run", "minutes, all runs", "images a second"]
     rows = [
         [
             a.arm,
@@ -268,7 +270,8 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
     if c.split == VAL:
         before = "that is the epoch" if c.chosen.selects else "nothing was"
         said.append(
-            f"The verdict is about {c.data.spoken[VAL]}, {first.ground.error}. A figure on validation flatters whatever "
+            f"The verdict is about {c.data.spoken[VAL]}, {first.ground.reason}. A figure on validation flatters "
+            "whatever "
             f"was chosen by it before; here {before}."
         )
     if len(c.verdicts) > 1:

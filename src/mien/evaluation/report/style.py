@@ -24,7 +24,7 @@ WIDTH = 5.2  # inches; at a phone's 380 pixels a 9-point letter is then still ab
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a plot; `arms` are told apart in all common forms of colour blindness.
+    """Colors of a plot; `arms` are told apart in all common forms of color blindness.
 
     Source of the hues: Okabe and Ito (2008), jfly.uni-koeln.de/color; lightened for the dark page.
     """
@@ -76,7 +76,7 @@ def blank_figure(height: float) -> Figure:
 
 
 def arm_style(number: int, theme: Theme) -> dict[str, Any]:
-    """Colour, marker and dash of the arm with this number, for `Axes.plot`."""
+    """Color, marker and dash of the arm with this number, for `Axes.plot`."""
     i = number % len(MARKERS)
     return {"color": theme.arms[i], "marker": MARKERS[i], "linestyle": DASHES[i]}
 
@@ -119,7 +119,7 @@ def svg_uri(figure: Figure, theme: Theme = LIGHT) -> str:
 
 
 def png_uri(figure: Figure, theme: Theme = LIGHT) -> str:
-    """The figure as a `data:` address of a PNG, for plots that are made of pictures."""
+    """The figure as a `data:` address of a PNG, for plots that are made of images."""
     return "data:image/png;base64," + base64.b64encode(png(figure, theme)).decode()
 
 

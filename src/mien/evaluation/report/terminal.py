@@ -26,7 +26,7 @@ from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card
 TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
 CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
 LEFT_OUT = {
-    CLEAN: f"{CLEAN}: without faces that have a byte-identical twin in training",
+    CLEAN: f"{CLEAN}: without faces that have a byte-identical duplicate in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
 }
 NO_MAJORITY = f"{RATERS}: without faces that have none among these classes"
@@ -40,7 +40,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{against}",
         caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.log_loss:.3f}, calibration error {percent(e.ece)} %, "
+        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.log_loss:.3f}, calibration error "
+        f"{percent(e.ece)} %, "
         f"class-balanced {percent(e.balanced_ece)} %" + (f"\n{selected_on(e)}" if e.selected_on else ""),
         title_justify="left",
         caption_justify="left",
@@ -134,13 +135,13 @@ def refusal_table(model_evaluation: ModelEvaluation) -> Table:
     for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in model_evaluation.evaluations:
-        kept = (percent(e.trust.accuracy_of(share)) for share in KEPT)
-        table.add_row(e.protocol, e.against, *kept, percent(e.trust.aurc))
+        kept = (percent(e.calibration.accuracy_of(share)) for share in KEPT)
+        table.add_row(e.protocol, e.against, *kept, percent(e.calibration.aurc))
     return table
 
 
 def robustness_table(models: Sequence[Robustness]) -> Table:
-    """One row per corruption, accuracy of each net at its five strengths; the mean over all of them below."""
+    """One row per corruption, accuracy of each model at its five strengths; the mean over all of them below."""
     table = Table(title="accuracy % on altered faces, from mild to strong", title_justify="left")
     table.add_column("what", no_wrap=True)
     for model in models:
@@ -155,7 +156,7 @@ def robustness_table(models: Sequence[Robustness]) -> Table:
 
 def detector_table(detector_loop: DetectorLoop) -> Table:
     """What the detector's box costs."""
-    table = Table(title=f"{detector_loop.n:,} faces laid into pictures", title_justify="left", show_header=False)
+    table = Table(title=f"{detector_loop.n:,} faces laid into images", title_justify="left", show_header=False)
     for name, told in detector_loop_rows(detector_loop):
         table.add_row(name, told)
     return table
@@ -204,8 +205,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
-    """One row per net, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
-    table = Table(title="shipped nets" if cards else "no nets are shipped yet", title_justify="left")
+    """One row per model, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
+    table = Table(title="shipped models" if cards else "no models are shipped yet", title_justify="left")
     table.caption_justify = "left"
     table.add_column("name", no_wrap=True)
     for heading in ("classes", "parameters", "GFLOP", "MB", "accuracy on validation, %"):
@@ -263,7 +264,7 @@ def _title(e: Evaluation) -> str:
 
 
 def selected_on(e: Evaluation) -> str:
-    """What the split chose of the net, in words."""
+    """What the split chose of the model, in words."""
     return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
 
 

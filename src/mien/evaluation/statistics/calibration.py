@@ -1,7 +1,7 @@
 """Temperature scaling.
 
-A net's logits are divided by a temperature before the softmax: above 1 it becomes less sure, below 1 surer, and what it
-tells stays the same. N faces, K classes; `log_p` are logarithms of probabilities, or logits, which are those up to a
+A model's logits are divided by a temperature before the softmax: above 1 it becomes less sure, below 1 surer, and what
+it tells stays the same. N faces, K classes; `log_p` are logarithms of probabilities, or logits, which are those up to a
 constant per face.
 
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599.
@@ -28,8 +28,8 @@ def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.in
     """The temperature at which the true classes are likeliest, to 1e-6.
 
     The mean negative log likelihood is convex in one over the temperature, so where its slope is 0 is found by halving.
-    A net that is right about every face would be likeliest at 0, one that knows nothing at infinity: such a net gets
-    `COOLEST` or `HOTTEST`.
+    A model that is right about every face would be likeliest at 0, one that knows nothing at infinity: such a model
+    gets `COOLEST` or `HOTTEST`.
 
     Args:
         log_p_NK: logits or log-probabilities, finite, N >= 1.

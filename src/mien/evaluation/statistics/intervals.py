@@ -1,6 +1,6 @@
 """Confidence intervals over seeds and faces.
 
-A study measures, for each of S seeds and each of N faces, some figure v[s, i]: whether the net was right, or by how
+A study measures, for each of S seeds and each of N faces, some figure v[s, i]: whether the model was right, or by how
 much two arms of the same seed differ on the face. Another study would draw other seeds *and* other faces, so an
 interval that speaks about the next study has to cover both draws. With D_s the mean over faces, d_i the mean over
 seeds and e the residual v[s, i] - D_s - d_i + mean, the variance of the grand mean has two independent parts:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-BINS = 15  # of equal width, by which sureness is held against the truth, as in Guo et al. 2017
+BINS = 15  # of equal width, by which confidence is held against the truth, as in Guo et al. 2017
 LEAST = 1e-12  # probabilities are lifted to this before the logarithm, so that one sure mistake is not infinite
 
 
@@ -38,7 +38,7 @@ class PerClass:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Sureness held against the truth, in bins of equal width by the largest probability; [B] each.
+    """Confidence held against the truth, in bins of equal width by the largest probability; [B] each.
 
     Attributes:
         sure: mean largest probability of the faces in a bin, 0 where it has none.
@@ -52,7 +52,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error, 0 to 1: the mean over all faces of how far sureness and hits lie apart."""
+        """Expected calibration error, 0 to 1: the mean over all faces of how far confidence and hits lie apart."""
         return float((np.abs(self.hits - self.sure) * self.faces).sum() / self.faces.sum())
 
 
@@ -70,11 +70,11 @@ def confusion_matrix(labels_N: Ints, predicted_N: Ints, classes: int) -> Ints:
 def per_class(confusion_KK: Ints) -> PerClass:
     """Precision, recall and F1 of each class, from counts with the true class in rows."""
     hits_K = np.diag(confusion_KK).astype(np.float64)
-    faces_K, probs_K = confusion_KK.sum(1), confusion_KK.sum(0)
+    faces_K, predicted_K = confusion_KK.sum(1), confusion_KK.sum(0)
     return PerClass(
-        precision=_ratio(hits_K, probs_K),
+        precision=_ratio(hits_K, predicted_K),
         recall=_ratio(hits_K, faces_K),
-        f1=_ratio(2 * hits_K, faces_K + probs_K),
+        f1=_ratio(2 * hits_K, faces_K + predicted_K),
         support=faces_K.astype(np.int64),
     )
 
@@ -100,8 +100,8 @@ def macro_f1_by_face(labels_N: Ints, predicted_N: Ints, classes: int) -> Floats:
     Assoc. 69:383), so that an interval made for means serves macro-F1 too.
     """
     counts = per_class(confusion_matrix(labels_N, predicted_N, classes))
-    probs_K = np.bincount(predicted_N, minlength=classes)
-    weight_K = _ratio(np.ones(classes), counts.support + probs_K)
+    predicted_K = np.bincount(predicted_N, minlength=classes)
+    weight_K = _ratio(np.ones(classes), counts.support + predicted_K)
     influence_N = 2 * weight_K[labels_N] * (labels_N == predicted_N)
     influence_N -= (counts.f1 * weight_K)[labels_N] + (counts.f1 * weight_K)[predicted_N]
     by_face_N: Floats = counts.f1.mean() + influence_N * len(labels_N) / classes
@@ -141,7 +141,8 @@ def reliability(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bin
 
 
 def ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int = BINS) -> float:
-    """Expected calibration error, 0 to 1: how far sureness and share of hits lie apart, over the bins of `reliability`.
+    """Expected calibration error, 0 to 1: how far confidence and share of hits lie apart, over the bins of
+    `reliability`.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, arXiv 1706.04599.
     """
@@ -164,9 +165,10 @@ def balanced_ece(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bi
 def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints) -> Floats:
     """The share of mistakes among the 1, 2, ..., N surest faces, float64 [N]: what refusing the rest leaves.
 
-    Sureness is the largest probability. Faces that are equally sure come in no order: each counts as the mean of them.
-    The plain mean of the curve is the area under it, AURC: 0 for a net that is never wrong, and the smaller, the better
-    sureness tells hits from mistakes.
+    Confidence is the largest probability. Faces that are equally sure come in no order: each counts as the mean of
+    them.
+    The plain mean of the curve is the area under it, AURC: 0 for a model that is never wrong, and the smaller, the
+    better confidence tells hits from mistakes.
 
     Source: Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Networks", arXiv 1705.08500.
     """
@@ -174,8 +176,8 @@ def risk_at_coverage(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints
     wrong_N = (probabilities_NK.argmax(1) != labels_N).astype(np.float64)
     _, group_N, faces_G = np.unique(-sure_N, return_inverse=True, return_counts=True)
     wrong_G = np.bincount(group_N, wrong_N) / faces_G
-    predicted_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
-    return predicted_N
+    risk_N: Floats = np.repeat(wrong_G, faces_G).cumsum() / np.arange(1, len(sure_N) + 1)
+    return risk_N
 
 
 def _binned(probabilities_NK: NDArray[np.floating[Any]], labels_N: Ints, bins: int) -> tuple[Floats, Floats, Ints]:

@@ -31,7 +31,7 @@ def place(
         boxes: the faces.
         sizes: width and height of each face's panel.
         gaps: pixels between a face and its panel.
-        wide, high: of the picture.
+        wide, high: of the image.
     """
     taken = np.array(boxes, np.float64).reshape(-1, 4)
     places: list[Rectangle] = []
@@ -47,7 +47,7 @@ def place(
 
 
 def _around(box: Rectangle, size: tuple[float, float], gap: float, wide: int, high: int) -> list[Rectangle]:
-    """Beside, below and above the box, in the order in which they are liked, shifted into the picture."""
+    """Beside, below and above the box, in the order in which they are liked, shifted into the image."""
     (left, top, w, h), (a, b) = box, size
     right, bottom, rim = left + w + gap, top + h + gap, gap / 2
     at = [

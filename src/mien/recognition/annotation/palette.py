@@ -1,6 +1,6 @@
-"""One colour for each expression.
+"""One color for each expression.
 
-They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the colour-blind can tell them
+They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the color-blind can tell them
 apart, with light grey in the place of black, which is not seen on a dark panel.
 """
 
@@ -31,10 +31,10 @@ _IN_ORDER = tuple(OF_EXPRESSION.values())
 
 
 def color_of(label: str, labels: Sequence[str]) -> Color:
-    """The colour of `label` among `labels`, as red, green, blue from 0 to 255.
+    """The color of `label` among `labels`, as red, green, blue from 0 to 255.
 
-    The usual expressions have theirs under every spelling; `uncertain` is white. Where a net tells other classes apart,
-    all of them get colours by their place, so that no two of the first eight share one.
+    The usual expressions have theirs under every spelling; `uncertain` is white. Where a model tells other classes
+    apart, all of them get colors by their place, so that no two of the first eight share one.
     """
     if label == UNCERTAIN:
         return _WHITE

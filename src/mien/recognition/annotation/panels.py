@@ -1,6 +1,6 @@
 """Images annotated with boxes, labels and probability bars.
 
-All sizes follow the face and the picture, so that a snapshot and a print look alike. Where panels with bars would hide
+All sizes follow the face and the image, so that a snapshot and a print look alike. Where panels with bars would hide
 faces or each other, a tag takes their place: the label over one strip that is divided as the probabilities are.
 """
 
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 
 LEGIBLE = 320  # pixels of the longer side, below which `enlarged` makes room for letters
 _INK, _FAINT, _PANEL, _TRACK = (255, 255, 255), (205, 210, 216), (20, 23, 28), (58, 63, 71)
-_OPAQUE = 0.84  # of a panel: dark enough for white letters over snow, and the picture still shines through
+_OPAQUE = 0.84  # of a panel: dark enough for white letters over snow, and the image still shines through
 _SMALLEST = 10.0  # pixels of a line of text that can be read
 _STAMP = 96  # pixels of the shorter side, below which a rim around the frame would hide the face
 _SHIFT = 3  # OpenCV's fixed point: coordinates in eighths of a pixel
@@ -55,7 +55,7 @@ def annotate(
     captions: Sequence[str] = (),
     bars: bool | None = None,
 ) -> Pixels:
-    """The picture with a frame and a panel for each face; a copy, the picture itself is left as it is.
+    """The image with a frame and a panel for each face; a copy, the image itself is left as it is.
 
     Args:
         image_HW3: BGR, uint8 [H,W,3].
@@ -64,10 +64,10 @@ def annotate(
         bars: whether each face gets a bar for every class; by default where they hide no face.
 
     Raises:
-        MienError: a picture of another type or shape, or captions that are not as many as the faces.
+        MienError: an image of another type or shape, or captions that are not as many as the faces.
     """
     if not isinstance(image_HW3, np.ndarray) or image_HW3.dtype != np.uint8 or image_HW3.shape[2:] != (3,):
-        raise MienError(f"annotate takes a picture as uint8 [H,W,3], blue, green, red, got {_in_words(image_HW3)}")
+        raise MienError(f"annotate takes an image as uint8 [H,W,3], blue, green, red, got {_in_words(image_HW3)}")
     faces = found.faces if isinstance(found, Analysis) else tuple(found)
     if captions and len(captions) != len(faces):
         raise MienError(f"annotate takes a caption for each face: got {len(captions)} for {len(faces)}")
@@ -83,9 +83,9 @@ def annotate(
 
 
 def enlarged(image_HW3: Pixels, found: Analysis, least: int = LEGIBLE) -> tuple[Pixels, Analysis]:
-    """The picture, and what was found in it, a whole number of times larger if its longer side is below `least`.
+    """The image, and what was found in it, a whole number of times larger if its longer side is below `least`.
 
-    So that letters find room in a picture of a stamp's size; others come back as they are.
+    So that letters find room in an image of a stamp's size; others come back as they are.
     """
     times = math.ceil(least / max(*image_HW3.shape[:2], 1))
     if times <= 1:
@@ -106,7 +106,7 @@ def enlarged(image_HW3: Pixels, found: Analysis, least: int = LEGIBLE) -> tuple[
 def _laid_out(
     faces: Sequence[Face], captions: Sequence[str], shape: tuple[int, int], bars: bool | None
 ) -> tuple[list[_Panel], list[Rectangle]]:
-    """Panels with bars for all faces, or tags for all: one picture, one look."""
+    """Panels with bars for all faces, or tags for all: one image, one look."""
     high, wide = shape
     for with_bars in (True, False) if bars is None else (bars,):
         panels = [_measure(f, c, high, wide, with_bars) for f, c in zip(faces, captions, strict=True)]
@@ -134,13 +134,13 @@ def _measure(face: Face, caption: str, high: int, wide: int, bars: bool) -> _Pan
 
 
 def _inside(box: Box, high: int, wide: int) -> Rectangle:
-    """What of the box lies in the picture, at least a pixel."""
+    """What of the box lies in the image, at least a pixel."""
     left, top = min(max(box.left, 0), wide - 1), min(max(box.top, 0), high - 1)
     return left, top, max(min(box.right, wide) - left, 1), max(min(box.bottom, high) - top, 1)
 
 
 def _frame(image_HW3: Pixels, panel: _Panel) -> None:
-    """The face's frame in its label's colour, with a dark rim, so that it stands out on light and on dark."""
+    """The face's frame in its label's color, with a dark rim, so that it stands out on light and on dark."""
     thick = max(1, round(panel.line))
     inset = thick / 2
     left, top, wide, high = panel.box
@@ -201,7 +201,7 @@ def _bar(image_HW3: Pixels, at: Rectangle, color: Color) -> None:
 
 
 def _sheet(image_HW3: Pixels, at: Rectangle, radius: float) -> None:
-    """A dark panel with round corners, through which the picture still shines."""
+    """A dark panel with round corners, through which the image still shines."""
     left, top, wide, high = at
     x, y = max(math.floor(left), 0), max(math.floor(top), 0)
     under_HW3 = image_HW3[y : math.ceil(top + high) + 1, x : math.ceil(left + wide) + 1]

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mien.recognition.cluster.storage import Store
 
-TWICE = 2  # processes that ended at one picture while nothing else was read, before it is not tried again
+TWICE = 2  # processes that ended at one image while nothing else was read, before it is not tried again
 
 
 class AttemptLog:
@@ -30,16 +30,16 @@ class AttemptLog:
         return bool(self._notes)
 
     def at(self, index: int) -> None:
-        """Note which picture is about to be read, while they are read one by one."""
+        """Note which image is about to be read, while they are read one by one."""
         self._store.write(self._own, str(index).encode())
 
     def crashing_indices(self) -> set[int]:
-        """The pictures at which all who read one by one were ended."""
+        """The images at which all who read one by one were ended."""
         counts = Counter(int(note) for note in self._notes if note)
         return {index for index, count in counts.items() if count >= TWICE}
 
     def withdraw(self) -> None:
-        """Take our own note back: we go away by no picture's doing."""
+        """Take our own note back: we go away by no image's doing."""
         with suppress(OSError):
             if self._store.has(self._own):
                 self._store.fs.delete_file(self._store.path(self._own))

@@ -22,22 +22,22 @@ from mien.recognition.inputs import Source
 from mien.recognition.parallel import analyze_sources
 from mien.recognition.results import Analysis
 
-PATIENCE = 300.0  # seconds that a picture may take
+PATIENCE = 300.0  # seconds that an image may take
 
 
 class IsolatedReader:
-    """A process that reads pictures, started when there is one to read, and again after one has ended it."""
+    """A process that reads images, started when there is one to read, and again after one has ended it."""
 
     def __init__(self, packed: RecognizerSnapshot, *, threads: int | None = None, patience: float = PATIENCE) -> None:
         self._packed, self._threads, self._patience = packed, threads, patience
         self._process: subprocess.Popen[bytes] | None = None
 
     def analyze(self, name: str, data: bytes) -> Analysis:
-        """What is in the picture of these bytes.
+        """What is in the image of these bytes.
 
         Raises:
             ImageError: its reading ended the process, or took too long, or failed.
-            MienError: there can be no such process, for which the picture is not to blame.
+            MienError: there can be no such process, for which the image is not to blame.
         """
         self.start()
         try:
@@ -49,7 +49,7 @@ class IsolatedReader:
         raise ImageError(f"{name}: cannot be read: {told}")
 
     def start(self) -> None:
-        """Have a process that is ready, so that what happens next is a picture's doing; `MienError` if none starts."""
+        """Have a process that is ready, so that what happens next is an image's doing; `MienError` if none starts."""
         if self._process is not None:
             return
         ways = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -61,7 +61,7 @@ class IsolatedReader:
             self._asked((self._packed, self._threads))
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             how = str(error) if self._process is None else f"it {self._end()}"
-            raise MienError(f"no process can be started to read pictures apart: {how}") from None
+            raise MienError(f"no process can be started to read images apart: {how}") from None
 
     def close(self) -> None:
         """End the process."""
@@ -80,7 +80,7 @@ class IsolatedReader:
         return pickle.load(self._process.stdout)
 
     def _end(self) -> str:
-        """How it ended, in words; the next picture gets a new one."""
+        """How it ended, in words; the next image gets a new one."""
         process, self._process = self._process, None
         assert process is not None
         for pipe in (process.stdin, process.stdout):

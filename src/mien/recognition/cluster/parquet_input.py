@@ -24,7 +24,7 @@ def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> 
         where: the file system and the path of a file's name.
 
     Raises:
-        MienError: a file cannot be read, or does not tell which column holds pictures.
+        MienError: a file cannot be read, or does not tell which column holds images.
     """
     from pyarrow import ArrowException, parquet
 
@@ -45,9 +45,9 @@ def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> 
 
 
 def images_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator[Source]:
-    """The pictures of what `groups_of` gave; a few are held at a time.
+    """The images of what `groups_of` gave; a few are held at a time.
 
-    What cannot be read of a row group, at the second try either, are pictures with an error, so that there are always
+    What cannot be read of a row group, at the second try either, are images with an error, so that there are always
     as many as were counted.
 
     Args:
@@ -113,7 +113,7 @@ def _columns(schema: Any, file: str) -> dict[str, str | None]:
     if images is None or (names is None and texts):
         what, found = ("bytes", held) if images is None else ("names", texts)
         raise MienError(
-            f"{file} does not tell which column holds the {what} of its pictures: it has {', '.join(found) or 'none'}; "
+            f"{file} does not tell which column holds the {what} of its images: it has {', '.join(found) or 'none'}; "
             "call them bytes and path"
         )
     return {"bytes": images, "name": names}

@@ -1,7 +1,7 @@
 """The plan: a source divided into partitions.
 
-A partition has a number, and its results are one file of that number; so no picture can be read into two of them, and
-what is left to do is what has no file yet. Of millions of pictures none is held: the plan is written and read by lines.
+A partition has a number, and its results are one file of that number; so no image can be read into two of them, and
+what is left to do is what has no file yet. Of millions of images none is held: the plan is written and read by lines.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Plan:
     Attributes:
         source: the folder, pattern, table or address that was named.
         place: the folder in which relative names are meant.
-        pictures, partitions: how many there are.
-        size: pictures to a partition; of tables row groups are joined up to it, and never cut.
+        images, partitions: how many there are.
+        size: images to a partition; of tables row groups are joined up to it, and never cut.
         reading: what reads them, `RecognizerSnapshot.identity`.
         lines: the file with the partitions; called by its content, so that two who plan at once cannot mix theirs.
     """
@@ -61,7 +61,7 @@ def cut(source: str, store: Store, *, size: int) -> Iterator[Partition]:
     """The partitions of `source`, whose results will lie in `store`, where nothing is written yet; one is held.
 
     Raises:
-        MienError: it is not there, or not seen by this machine; there is no picture in it, it cannot be listed, or a
+        MienError: it is not there, or not seen by this machine; there is no image in it, it cannot be listed, or a
             table in it cannot be read.
     """
     there = source == STDIN or is_remote(source) or os.path.lexists(source)
@@ -70,12 +70,12 @@ def cut(source: str, store: Store, *, size: int) -> Iterator[Partition]:
     shares = _shares(source, size, store)
     first = next(shares, None)
     if first is None:
-        raise MienError(f"no pictures in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet")
+        raise MienError(f"no images in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet")
     return chain([first], shares)
 
 
 def make_plan(store: Store, source: str, shares: Iterable[Partition], *, size: int, reading: Mapping[str, Any]) -> Plan:
-    """Write down in `store` how `source` has been cut into `shares` of `size` pictures.
+    """Write down in `store` how `source` has been cut into `shares` of `size` images.
 
     Raises:
         MienError: as of `cut`, of later partitions.
@@ -121,7 +121,7 @@ def check_same(plan: Plan, store: Store, source: str, *, size: int, reading: Map
     if not is_remote(source) and os.path.join(plan.place, source) != os.path.join(os.getcwd(), source):
         raise MienError(f"{store.address} holds the results of {source} in {plan.place}; go on from there")
     if plan.size != size:
-        raise MienError(f"{store.address} was begun with {plan.size} pictures to a partition; give the options of then")
+        raise MienError(f"{store.address} was begun with {plan.size} images to a partition; give the options of then")
     differ = [name for name in reading if reading[name] != plan.reading.get(name)]
     if differ:
         name = differ[0]
@@ -156,7 +156,7 @@ def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Parti
 
 
 def count_of(share: Partition) -> int:
-    """The pictures in a partition."""
+    """The images in a partition."""
     return len(share["names"]) if "names" in share else int(share["rows"])
 
 
@@ -183,7 +183,7 @@ def _matches(pattern: str) -> bool:
 
 
 def _images(source: str, store: Store) -> Iterator[Source]:
-    """The pictures of a folder, in the order of `find_sources`."""
+    """The images of a folder, in the order of `find_sources`."""
     if not is_remote(source):
         yield from each_source(source, apart_from=None if is_remote(store.address) else Path(store.root))
         return

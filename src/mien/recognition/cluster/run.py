@@ -1,7 +1,7 @@
 """`analyze_on_cluster`: millions of images on a Ray cluster.
 
 Ray Data deals the partitions out to a pool of actors that each hold a recognizer, and deals those of an actor or a
-machine that went away out again. Which pictures are read exactly once is decided by the plan and the files of results,
+machine that went away out again. Which images are read exactly once is decided by the plan and the files of results,
 and not by Ray: a partition that two read is written twice, the same, to one name.
 """
 
@@ -23,7 +23,7 @@ from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import UNFINISHED, Store
 from mien.recognition.cluster.worker import Done, PartitionWorker, parts_in, read_counts
 
-SIZE = 1000  # pictures to a partition: a minute of one core, which is what a machine that dies costs
+SIZE = 1000  # images to a partition: a minute of one core, which is what a machine that dies costs
 # Partitions that are dealt out, at least and to a core, before more of the plan is read: few, as the driver holds them,
 # and enough for all cores to be at work nearly always, as at the end of each lot some wait for the last.
 WINDOW, TO_A_CORE = 1000, 20
@@ -41,28 +41,28 @@ def analyze_on_cluster(
     resume: bool = False,
     **options: Any,
 ) -> Generator[tuple[Plan, Done]]:
-    """Read all pictures of `source` on a Ray cluster into Parquet files in `out`; gives each partition as it is done.
+    """Read all images of `source` on a Ray cluster into Parquet files in `out`; gives each partition as it is done.
 
     Rows are those that `open_writer("parquet")` writes; the files by name, and the rows within each, are in the order
-    of the pictures. Stopped at any moment, what partitions are done stay so.
+    of the images. Stopped at any moment, what partitions are done stay so.
 
     Args:
         source: a folder, a pattern, or tables in parquet with a column of bytes and one of names; of this machine, or
             an address such as s3://bucket/photos. All machines must see it by the same name.
         out: a folder or an address, seen by all machines as well.
         address: of the cluster, as `mien.ray.connected` has it.
-        size: pictures to a partition.
+        size: images to a partition.
         resume: go on in `out`: partitions that have their file are given at once, and not done again.
         name_or_path, options: as in `mien.load`.
 
     Raises:
         MissingExtra: Ray or pyarrow is not installed.
         MienError: `out` holds results and `resume` is false, or holds those of something else, or cannot be written;
-            there are no pictures, or no such source; the cluster cannot be joined.
+            there are no images, or no such source; the cluster cannot be joined.
     """
     _ray_data()
     if size < 1:
-        raise MienError(f"a partition has one picture or more, got {size}")
+        raise MienError(f"a partition has one image or more, got {size}")
     packed, store = RecognizerSnapshot.of(name_or_path, **options), Store(str(out))
     plan, finished = _planned(store, str(source), size, packed, resume)
     with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:

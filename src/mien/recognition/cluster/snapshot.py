@@ -20,13 +20,13 @@ GRAPH, REST = "_mien/model.onnx", "_mien/reader.json"
 
 @dataclass(frozen=True)
 class RecognizerSnapshot:
-    """What `open` makes a `Recognizer` of, anywhere; so all read with the same net, whatever is installed there.
+    """What `open` makes a `Recognizer` of, anywhere; so all read with the same model, whatever is installed there.
 
     Attributes:
-        graph, card: the content of the net's files.
+        graph, card: the content of the model's files.
         source: what the graph's file is called.
         options: those of `load`, all of them, but its threads.
-        labels: the net's classes.
+        labels: the model's classes.
     """
 
     graph: bytes

@@ -1,7 +1,7 @@
 """One partition read into one Parquet file.
 
-A process that dies over it leaves a note, and whoever takes the partition up next reads its pictures one by one in a
-process apart. So a picture that ends processes costs its own row, and a machine that goes away nothing.
+A process that dies over it leaves a note, and whoever takes the partition up next reads its images one by one in a
+process apart. So an image that ends processes costs its own row, and a machine that goes away nothing.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from mien.recognition.parallel import READERS, analyze_sources
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import Analysis
 
-NOTE = b"mien"  # in a file of results, how many pictures it has, and by whose plan
-STUCK = 900.0  # seconds without a result, after which a process ends itself and the pictures are read one by one
+NOTE = b"mien"  # in a file of results, how many images it has, and by whose plan
+STUCK = 900.0  # seconds without a result, after which a process ends itself and the images are read one by one
 
 
 @dataclass(frozen=True)
 class Done:
-    """A partition that has its file: how many pictures it holds, how many of these could not be read, and faces."""
+    """A partition that has its file: how many images it holds, how many of these could not be read, and faces."""
 
     number: int
     images: int
@@ -59,7 +59,7 @@ class PartitionWorker:
             threads: of one forward.
 
         Raises:
-            MienError: `packed` is not what the plan's pictures are read by.
+            MienError: `packed` is not what the plan's images are read by.
         """
         if packed.identity != plan.reading:
             raise _other_plan(store)
@@ -119,7 +119,7 @@ class PartitionWorker:
             raise MienError(f"the machine {socket.gethostname()} does not see {source}; all must, by the same name")
 
     def _together(self, share: Partition, journal: AttemptLog) -> Iterable[Analysis]:
-        """All of it, faces batched; of what no picture ought to bring about, one by one."""
+        """All of it, faces batched; of what no image ought to bring about, one by one."""
         told: list[Analysis] = []
         faulthandler.dump_traceback_later(STUCK, exit=True)
         try:
@@ -148,7 +148,7 @@ class PartitionWorker:
                     if source.error:
                         raise ImageError(source.error)
                     data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
-                    apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the picture
+                    apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the image
                     journal.at(index)
                     yield apart.analyze(source.name, data)
                 except ImageError as error:
@@ -170,7 +170,7 @@ class PartitionWorker:
         return lambda most: encoded(self._where(name)[1], name, most)
 
     def _fetched(self, name: str, most: int) -> bytes:
-        """The bytes of a picture behind an address."""
+        """The bytes of an image behind an address."""
         system, path = self._where(name)
         try:
             with system.open_input_stream(path) as file:

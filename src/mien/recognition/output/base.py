@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """What all formats share. A subclass has its name in `WRITERS` and says how a picture becomes bytes.
+    """What all formats share. A subclass has its name in `WRITERS` and says how an image becomes bytes.
 
     Attributes:
-        lines: whether each picture is in its file for good when `write` returns.
-        done: the pictures that the file held already when it was taken up again, and whether each could be read.
+        lines: whether each image is in its file for good when `write` returns.
+        done: the images that the file held already when it was taken up again, and whether each could be read.
         console: what prints, where the format is for a terminal and goes there.
     """
 
@@ -48,18 +48,18 @@ class Writer:
     ) -> None:
         """
         Args:
-            labels: the classes that the net tells apart.
+            labels: the classes that the model tells apart.
             out: the file to write; None is stdout.
             append: go on in the file, if it is there.
             brief: a line a face, where the format has a longer way to tell it.
-            reading: how pictures are read; a file whose rows were read otherwise is not gone on with.
+            reading: how images are read; a file whose rows were read otherwise is not gone on with.
         """
         self.labels, self.out, self.brief, self.reading = tuple(labels), out, brief, reading
         self.done: dict[str, bool] = {}
         self.console: Console | None = None
         self._whole: Replacement | None = None
         self._file: Any = None  # a binary file
-        self._lines: AtomicTextFile | None = None  # instead of it, where each picture is to be in the file at once
+        self._lines: AtomicTextFile | None = None  # instead of it, where each image is to be in the file at once
         self._go_on, self._images, self._broken = append, 0, False
 
     def __enter__(self) -> Writer:
@@ -78,7 +78,7 @@ class Writer:
         return self
 
     def write(self, analysis: Analysis) -> None:
-        """Add one picture; `MienError` where the disk is full or the file gone, `BrokenPipeError` as it is."""
+        """Add one image; `MienError` where the disk is full or the file gone, `BrokenPipeError` as it is."""
         self._told(self._image, analysis)
         self._images += 1
 
@@ -110,7 +110,7 @@ class Writer:
             self._file = self._whole.file
 
     def _resume(self, out: Path) -> dict[str, bool]:
-        """The pictures that `out` holds, and whether each could be read; what was torn off at its end is cut away."""
+        """The images that `out` holds, and whether each could be read; what was torn off at its end is cut away."""
         raise NotImplementedError
 
     def _image(self, analysis: Analysis) -> None:

@@ -19,7 +19,7 @@ ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
 
 @format_of("json", ".json")
 class JsonWriter(Writer):
-    """One document: a list with an object for each picture, `Analysis.to_dict`."""
+    """One document: a list with an object for each image, `Analysis.to_dict`."""
 
     def _open(self) -> None:
         super()._open()
@@ -36,7 +36,7 @@ class JsonWriter(Writer):
 
 @format_of("jsonl", ".jsonl", ".ndjson")
 class JsonLinesWriter(Writer):
-    """An object a line for each picture, `Analysis.to_dict`."""
+    """An object a line for each image, `Analysis.to_dict`."""
 
     lines = resumable = True
 
@@ -44,7 +44,7 @@ class JsonLinesWriter(Writer):
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
     def _finish(self) -> None:
-        self._put("")  # of no picture at all nothing is told, in the place of what was there
+        self._put("")  # of no image at all nothing is told, in the place of what was there
 
     def _resume(self, out: Path) -> dict[str, bool]:
         from mien.recognition.output import resume
@@ -53,10 +53,10 @@ class JsonLinesWriter(Writer):
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
-    """The columns of csv and parquet: a face's box in pixels, its score, label and probabilities, and its picture.
+    """The columns of csv and parquet: a face's box in pixels, its score, label and probabilities, and its image.
 
-    A picture without a face and one that could not be read have a row too, whose `face` is empty; `faces` is how many
-    rows with a face the picture has. The landmarks are in json and jsonl alone.
+    An image without a face and one that could not be read have a row too, whose `face` is empty; `faces` is how many
+    rows with a face the image has. The landmarks are in json and jsonl alone.
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
@@ -65,7 +65,7 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """One row for each face, or one for a picture without; faces are counted from 1, from left to right."""
+    """One row for each face, or one for an image without; faces are counted from 1, from left to right."""
     shared = {
         "source": analysis.source,
         "faces": len(analysis.faces),

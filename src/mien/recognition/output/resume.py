@@ -18,15 +18,15 @@ _ROUNDED = 6e-5  # how far a number that was written may be from what it was
 
 @dataclass(frozen=True)
 class RecordedOptions:
-    """How pictures are read now, to be held against rows that were written before.
+    """How images are read now, to be held against rows that were written before.
 
-    Rows say more of some options than of others: of two nets of one name and of the longest side they say nothing.
+    Rows say more of some options than of others: of two models of one name and of the longest side they say nothing.
 
     Attributes:
         model, detector: as an `Analysis` names them.
         threshold: the least score of a face.
         min_confidence: below which a face is `uncertain`.
-        max_faces: of a picture; None for all.
+        max_faces: of an image; None for all.
     """
 
     model: str
@@ -55,7 +55,7 @@ class RecordedOptions:
         if self.max_faces is not None and int(row["faces"]) > self.max_faces:
             yield f"{source} has {row['faces']} faces there, and now it would have {self.max_faces} at most"
         if not label:
-            return  # a picture without a face
+            return  # an image without a face
         score, confidence = float(row["score"]), float(row["confidence"])
         if score < self.threshold - _ROUNDED:
             yield f"{source} has a face there whose score is {score:.2f}, and now {self.threshold:g} is wanted"
@@ -66,7 +66,7 @@ class RecordedOptions:
 
 
 def lines(out: Path, labels: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
-    """The pictures in a file of JSON lines, and whether each could be read; a last line without an end is cut off.
+    """The images in a file of JSON lines, and whether each could be read; a last line without an end is cut off.
 
     Raises:
         MienError: a line is not what mien writes, or tells other classes apart than `labels`, or was read otherwise
@@ -103,7 +103,7 @@ def _row(told: Mapping[str, Any], face: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(out: Path, columns: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
-    """The pictures in a csv, and whether each could be read; a last picture that has not all its rows is cut off.
+    """The images in a csv, and whether each could be read; a last image that has not all its rows is cut off.
 
     Raises:
         MienError: it is no csv of mien's, or has other columns, or was read otherwise than `reading` says.
@@ -121,13 +121,13 @@ def table(out: Path, columns: Sequence[str], reading: RecordedOptions | None = N
 def _images(
     whole: _Whole, columns: Sequence[str], out: Path, reading: RecordedOptions | None
 ) -> tuple[dict[str, bool], int]:
-    """The pictures that have all their rows, and after how many bytes the last of them ends."""
+    """The images that have all their rows, and after how many bytes the last of them ends."""
     reader = csv.reader(whole)
     header = next(reader, [])
     if header and header != list(columns):
         raise other_columns(out, header, columns)
     done: dict[str, bool] = {}
-    end, missing = whole.bytes, 0  # rows that are still to come of the picture at hand
+    end, missing = whole.bytes, 0  # rows that are still to come of the image at hand
     for row in reader:
         if len(row) != len(columns) or not row[1].isdecimal():
             if not whole.ended:
@@ -143,9 +143,9 @@ def _images(
 
 
 def other_columns(out: Path, found: Sequence[str], wanted: Sequence[str]) -> MienError:
-    """What to tell where a file was written by another net."""
+    """What to tell where a file was written by another model."""
     held, written = ", ".join(found), ", ".join(wanted)
-    return MienError(f"cannot go on in {out}: it holds {held}, but this net writes {written}; name another file")
+    return MienError(f"cannot go on in {out}: it holds {held}, but this model writes {written}; name another file")
 
 
 class _Whole:

@@ -123,7 +123,7 @@ def _read(watcher: FaceStream, shot: Frame) -> VideoFrame:
 
 
 def _drawing(frame: VideoFrame) -> Callable[[Pixels], Pixels]:
-    """What draws a frame's faces into its picture, and into those after it that are not read."""
+    """What draws a frame's faces into its image, and into those after it that are not read."""
     captions = [f"#{face.person}" for face in frame.faces]
     return lambda image_HW3: panels.annotate(image_HW3, frame.faces, captions=captions)
 

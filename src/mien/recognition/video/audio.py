@@ -21,7 +21,7 @@ _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 6400
 
 
 class Sound:
-    """All sound tracks of a file, read beside its pictures so that nothing must be held back for them."""
+    """All sound tracks of a file, read beside its images so that nothing must be held back for them."""
 
     def __init__(self, source: Path, out: OutputContainer) -> None:
         """Give `out` a track for each of those in `source`; before anything is written to it.
@@ -59,7 +59,7 @@ class Sound:
         self._in.close()
 
     def _fetch(self) -> bool:
-        """Whether there is another packet; a file that breaks off has none, and the pictures tell of it."""
+        """Whether there is another packet; a file that breaks off has none, and the images tell of it."""
         try:
             self._next = next((p for p in self._packets if p.dts is not None and p.pts is not None), None)
         except pyav().error.FFmpegError:

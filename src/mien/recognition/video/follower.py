@@ -108,7 +108,7 @@ class Follower:
 
 
 def _window(image_HW3: Pixels, box: Box) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a square around `box`, moved into the picture; smaller where that is."""
+    """Left, top, right and bottom of a square around `box`, moved into the image; smaller where that is."""
     high, wide = image_HW3.shape[:2]
     side = round(WINDOW * max(box.width, box.height))
     left = round(min(max(box.left + box.width / 2 - side / 2, 0), max(wide - side, 0)))

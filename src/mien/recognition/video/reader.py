@@ -33,7 +33,7 @@ Pixels = NDArray[np.uint8]
 
 LACKING = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
 USUAL_RATE = Fraction(25)  # frames a second, of a file that does not tell
-_TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as pictures, or lists of other files
+_TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as images, or lists of other files
 _SENT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "ogg", "flv", "gif")
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -70,7 +70,7 @@ class VideoReader:
     Attributes:
         path: of the file.
         rate: mean frames a second.
-        seconds: how long the file says that its pictures last; None where it does not.
+        seconds: how long the file says that its images last; None where it does not.
         notes: what was wrong with the file, in sentences; complete once `shots` has ended.
     """
 
@@ -92,7 +92,7 @@ class VideoReader:
 
         Raises:
             MissingExtra: PyAV is not installed.
-            VideoError: there is no such file, it holds no pictures that can be decoded, or they are too large.
+            VideoError: there is no such file, it holds no images that can be decoded, or they are too large.
         """
         self.path = Path(path)
         self.notes: list[str] = []
@@ -107,7 +107,7 @@ class VideoReader:
             self._container.close()
             raise
         # One for all frames, of one thread: to make one anew for each, and its threads, takes as long as what it does.
-        self._colours = pyav().video.reformatter.VideoReformatter()
+        self._colors = pyav().video.reformatter.VideoReformatter()
         self._start = (self._container.start_time or 0) / 1_000_000
         rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
         self.rate = float(rate if rate > 0 else USUAL_RATE)
@@ -148,7 +148,7 @@ class VideoReader:
                 lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
                 end, count = time + lasts, count + 1
                 wanted = (count - 1) % every == 0
-                image_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colours) if wanted else None
+                image_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colors) if wanted else None
             if image_HW3 is not None:
                 yield Frame(count - 1, time, lasts, image_HW3)
         if not count:
@@ -212,7 +212,7 @@ def open_input(path: Path) -> InputContainer:
 
 
 def _open_sent(data: bytes, path: Path) -> InputContainer:
-    """The content of a file, of one of the kinds that hold nothing but their own pictures and sound."""
+    """The content of a file, of one of the kinds that hold nothing but their own images and sound."""
     options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_SENT)}
     return _opened(io.BytesIO(data), options, path)
 
@@ -244,10 +244,10 @@ def _images_of(container: InputContainer, path: Path) -> VideoStream:
     moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not moving:
         sound = " but sound" if container.streams.audio else ""
-        raise VideoError(f"{path} holds nothing{sound}: it has no pictures")
+        raise VideoError(f"{path} holds nothing{sound}: it has no images")
     stream = moving[0]
     if stream.codec_context is None:
-        raise VideoError(f"the pictures of {path} are in a form that this PyAV cannot decode")
+        raise VideoError(f"the images of {path} are in a form that this PyAV cannot decode")
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads()
     return stream

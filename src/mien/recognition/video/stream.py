@@ -1,6 +1,6 @@
 """Faces in a stream of frames: detection, tracking, smoothing.
 
-A look has two halves, so that between them the faces of many watchers can go through the net together.
+A look has two halves, so that between them the faces of many watchers can go through the model together.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FrameFaces:
-    """What was seen in one frame, before the net is asked.
+    """What was seen in one frame, before the model is asked.
 
     Attributes:
         time: when, in seconds.
         found: each face with the number of its person, from left to right.
-        faces_NHW: as the net wants them.
+        faces_NHW: as the model wants them.
     """
 
     time: float
@@ -59,7 +59,7 @@ class FaceStream:
         if isinstance(detector, Adjustable):
             self.pipeline = pipeline.with_detector(detector.looking_at(longest_side))
             near = detector.looking_at(WINDOW_PIXELS)
-        # A detector with one answer to all pictures has none for a window.
+        # A detector with one answer to all images has none for a window.
         self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
         self._smoother = Smoother(smooth)
 
@@ -69,7 +69,7 @@ class FaceStream:
         return FrameFaces(time, found, self.pipeline.crop_faces(image_HW3, [one for _, one in found]))
 
     def tell(self, glance: FrameFaces, probs_NK: Floats) -> tuple[PersonFace, ...]:
-        """The faces of `look` with what the net tells of them, float32 [N,K]; glances come in their order."""
+        """The faces of `look` with what the model tells of them, float32 [N,K]; glances come in their order."""
         faces = []
         for (person, one), probs_K in zip(glance.found, probs_NK, strict=True):
             smoothed_K = self._smoother.update(person, probs_K.tolist(), glance.time)

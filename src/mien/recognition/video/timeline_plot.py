@@ -49,7 +49,7 @@ class TimelinePlot:
         """Begin.
 
         Args:
-            path: of the picture, .png.
+            path: of the image, .png.
             labels: the classes, in the order of the probabilities.
             title: what stands above it, such as the video's name.
 
@@ -59,7 +59,7 @@ class TimelinePlot:
         """
         self.path, self._title = Path(path), title
         if self.path.suffix.lower() != ".png":
-            raise MienError(f"the picture of a timeline is a .png, not {self.path.name}")
+            raise MienError(f"the image of a timeline is a .png, not {self.path.name}")
         _matplotlib()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -81,14 +81,14 @@ class VideoWriter:
     ) -> None:
         """Add a frame that is shown at `time` for `lasts` seconds; times rise. It is drawn and encoded in a thread.
 
-        A picture of another size than the first is scaled to that; an odd row or column at the rim is left out, as
+        An image of another size than the first is scaled to that; an odd row or column at the rim is left out, as
         H.264 wants them even.
 
         Args:
-            draw: what is done to the picture first.
+            draw: what is done to the image first.
 
         Raises:
-            VideoError: the disk is full, or the encoder refuses: this picture, or one before it.
+            VideoError: the disk is full, or the encoder refuses: this image, or one before it.
         """
         self._behind.do(lambda: self._told(lambda: self._write(draw(image_HW3) if draw else image_HW3, time, lasts)))
 

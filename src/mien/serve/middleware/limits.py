@@ -105,7 +105,7 @@ class _Body:
         if self._bytes > self._most:
             raise too_large(self._most)
         if self._service.held > BODIES * max(self._service.settings.max_body, self._service.settings.max_video):
-            raise busy("The service holds as many pictures as it can at a time.")
+            raise busy("The service holds as many images as it can at a time.")
 
     def forget(self) -> None:
         """The request is answered; nothing of it is kept."""
@@ -159,5 +159,5 @@ async def _thrown_away(receive: Receive) -> None:
 def _overdue(seconds: float) -> Problem:
     return Problem(
         BUSY, "overdue", f"The answer was not ready within {seconds:g} seconds.",
-        "Send fewer or smaller pictures, or try again when the service is less busy.", {"Retry-After": str(BUSY_FOR)},
+        "Send fewer or smaller images, or try again when the service is less busy.", {"Retry-After": str(BUSY_FOR)},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-/** A picture with frames and labels drawn into it, for keeping. Sizes follow the picture, as those of `mien analyze` do. */
+/** An image with frames and labels drawn into it, for keeping. Sizes follow the image, as those of `mien analyze` do. */
 
 import { colourOf } from "./palette.js";
 import { percent } from "./words.js";
@@ -7,19 +7,19 @@ const LARGEST = 4096; // pixels of the longer side: more than this, some browser
 const PANEL = "rgb(20 23 28 / 84%)";
 
 /**
- * The picture in `blob` with what `analysis` tells of it, as a PNG.
+ * The image in `blob` with what `analysis` tells of it, as a PNG.
  *
- * @throws where the browser cannot show the picture.
+ * @throws where the browser cannot show the image.
  */
 export async function annotated(blob, analysis) {
-  const picture = await createImageBitmap(blob);
-  const scale = Math.min(1, LARGEST / Math.max(picture.width, picture.height));
+  const image = await createImageBitmap(blob);
+  const scale = Math.min(1, LARGEST / Math.max(image.width, image.height));
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(scale * picture.width);
-  canvas.height = Math.round(scale * picture.height);
+  canvas.width = Math.round(scale * image.width);
+  canvas.height = Math.round(scale * image.height);
   const pen = canvas.getContext("2d");
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  picture.close();
+  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  image.close();
   const ratio = canvas.width / analysis.width;
   for (const face of analysis.faces) frame(pen, face, ratio);
   for (const [place, face] of analysis.faces.entries()) {
@@ -31,9 +31,9 @@ export async function annotated(blob, analysis) {
 function frame(pen, face, ratio) {
   const { left, top, width, height } = face.box;
   const line = Math.max(2, 0.004 * Math.max(pen.canvas.width, pen.canvas.height));
-  for (const [thick, colour] of [[2 * line, PANEL], [line, colourOf(face.label, Object.keys(face.probabilities))]]) {
+  for (const [thick, color] of [[2 * line, PANEL], [line, colourOf(face.label, Object.keys(face.probabilities))]]) {
     pen.lineWidth = thick;
-    pen.strokeStyle = colour;
+    pen.strokeStyle = color;
     pen.beginPath();
     pen.roundRect(ratio * left, ratio * top, ratio * width, ratio * height, 3 * line);
     pen.stroke();

@@ -57,7 +57,7 @@ async function result(answer) {
   const body = await answer.json().catch(() => null);
   if (!answer.ok || !body?.results?.length) throw refusal(answer.status, body);
   const [analysis] = body.results;
-  if (analysis.error) throw refusal(answer.status, { error: { code: "unreadable_picture", message: analysis.error } });
+  if (analysis.error) throw refusal(answer.status, { error: { code: "unreadable_image", message: analysis.error } });
   return analysis;
 }
 

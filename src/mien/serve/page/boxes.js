@@ -1,13 +1,13 @@
-/** Frames over a picture, each with its face's number and label; in shares of the picture, so that they follow its size. */
+/** Frames over an image, each with its face's number and label; in shares of the image, so that they follow its size. */
 
 import { colourOf } from "./palette.js";
 import { fit, fresh, write } from "./templates.js";
 import { called } from "./words.js";
 
 /**
- * Show a frame for each face of `analysis` in `layer`, which covers the picture.
+ * Show a frame for each face of `analysis` in `layer`, which covers the image.
  *
- * @param {boolean} mirrored whether the picture is shown as in a mirror.
+ * @param {boolean} mirrored whether the image is shown as in a mirror.
  */
 export function showBoxes(layer, analysis, mirrored = false) {
   const { faces, width, height } = analysis;

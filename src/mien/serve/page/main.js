@@ -29,5 +29,5 @@ document.getElementById("try-now").addEventListener("click", () => link.hurry())
 
 if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
   document.getElementById("promise").textContent =
-    "Pictures stay on this machine: they go to the mien that runs here and nowhere else, and it keeps none.";
+    "Images stay on this machine: they go to the mien that runs here and nowhere else, and it keeps none.";
 }

@@ -1,4 +1,4 @@
-/** One colour for each expression: those of src/mien/read/colours.py, against which a test holds them. */
+/** One color for each expression: those of src/mien/read/colours.py, against which a test holds them. */
 
 const OF_EXPRESSION = {
   angry: "#d55e00",
@@ -29,7 +29,7 @@ const SPELLINGS = {
   calm: "neutral",
 };
 
-/** The colour of `label` among `labels`, as `#rrggbb`; white for a label that is none of them, as `uncertain` is. */
+/** The color of `label` among `labels`, as `#rrggbb`; white for a label that is none of them, as `uncertain` is. */
 export function colourOf(label, labels) {
   const at = labels.indexOf(label);
   if (at < 0) return WHITE;

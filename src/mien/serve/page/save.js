@@ -16,5 +16,5 @@ export function saveJson(value, name) {
 
 /** `portrait.jpg` and `faces.png` make `portrait-faces.png`. */
 export function named(source, ending) {
-  return `${source.replace(/\.[^.]*$/, "") || "picture"}-${ending}`;
+  return `${source.replace(/\.[^.]*$/, "") || "image"}-${ending}`;
 }

@@ -1,4 +1,4 @@
-/** The webcam's card: frames go to the server as fast as it reads them, and what it says is shown over the picture. */
+/** The webcam's card: frames go to the server as fast as it reads them, and what it says is shown over the image. */
 
 import { annotated } from "./annotate.js";
 import { showBoxes } from "./boxes.js";

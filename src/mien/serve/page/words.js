@@ -41,7 +41,7 @@ export class Trouble extends Error {
 /** The server's refusal as a `Trouble`: its own sentences, or ours where an answer comes from something before it. */
 export function refusal(status, body) {
   const told = body?.error;
-  if (told?.code === "unreadable_picture") return unreadable(told.message);
+  if (told?.code === "unreadable_image") return unreadable(told.message);
   const passing = [429, 503, 504].includes(status);
   if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), passing);
   if (status === 413) return new Trouble("This photo is too large for the server.", "A smaller copy will do as well.");
@@ -50,11 +50,11 @@ export function refusal(status, body) {
     "Reload the page; if that does not help, look at what the server has written in its terminal.");
 }
 
-// What the package says of pictures that it cannot read, for programs and terminals; and the same for this page.
+// What the package says of images that it cannot read, for programs and terminals; and the same for this page.
 const UNREADABLE = [
   [/; expected JPEG/, () => "This is not a photo, or of a kind that mien does not know.",
     "JPEG, PNG, WebP, GIF, AVIF, TIFF and BMP are fine."],
-  [/is a HEIC picture/, () => "This photo is a HEIC, which mien does not read.",
+  [/is a HEIC image/, () => "This photo is a HEIC, which mien does not read.",
     "Save it as JPEG. An iPhone does so by itself after Settings, Camera, Formats, Most Compatible."],
   [/([\d,.]+) megapixels, above the limit of ([\d,.]+)/,
     (has, most) => `This photo has ${whole(has)} megapixels; the server reads ${whole(most)} at most.`,

@@ -35,7 +35,7 @@ async def analyze(
 ) -> JSONResponse:
     """Read the faces in photos: where they are and what they express.
 
-    Send a form with one or many `files`, or one picture as it is. Of several, one that cannot be read is a result with
+    Send a form with one or many `files`, or one image as it is. Of several, one that cannot be read is a result with
     its `error`; one alone that cannot be read is an error of the request.
     """
     service: Service = request.app.state.service
@@ -61,7 +61,7 @@ async def analyze(
 
 @router.get("/v1/models", responses={200: {"model": schema.ModelsShape}, **problems(401, 403, 421)})
 async def models(request: Request) -> JSONResponse:
-    """The nets that are served, with their cards: classes, licence, figures, and what they must not be used for."""
+    """The models that are served, with their cards: classes, licence, figures, and what they must not be used for."""
     service: Service = request.app.state.service
     routes = {"/v1/analyze": service.photos, "/v1/stream": service.photos, "/v1/video": service.videos}
     cards = {reader.model.card.name: reader.model.card for reader in routes.values()}
@@ -86,7 +86,7 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz", responses={200: {"model": schema.StateShape}, **problems(503)})
 async def readyz(request: Request) -> JSONResponse:
-    """Whether it takes requests: its nets are open, its queue is not full and it is not ending."""
+    """Whether it takes requests: its models are open, its queue is not full and it is not ending."""
     service: Service = request.app.state.service
     if not service.ready:
         raise busy("The service is ending, or has as much to do as it can.")

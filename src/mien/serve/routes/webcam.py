@@ -1,7 +1,7 @@
 """`/v1/stream`: a webcam over a WebSocket; if the service is slower, the newest frame is used.
 
 The client's first message is JSON, `{"token": ...}`; each later one is a frame, four bytes with its number and then the
-bytes of a picture. Docs: docs/serve.md.
+bytes of an image. Docs: docs/serve.md.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class _Stream:
                 return
             data = message.get("bytes") or b""
             if len(data) <= 4:
-                await self._socket.close(MALFORMED, "a frame is four bytes with its number, and then a picture")
+                await self._socket.close(MALFORMED, "a frame is four bytes with its number, and then an image")
                 return
             if self._newest is not None:
                 self._skipped += 1

@@ -78,13 +78,13 @@ def export(
     those of the shifted logits.
 
     Args:
-        source: what `find_weights` takes: the folder of a run or of an exported net, a file of weights, or a shipped
-            net's name.
+        source: what `find_weights` takes: the folder of a run or of an exported model, a file of weights, or a shipped
+            model's name.
         dataset: what the weights were trained on, with FER+ votes if those taught them.
-        name: of the net; that of its recipe by default.
+        name: of the model; that of its recipe by default.
         storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`, from which no training
             can start.
-        overwrite: replace another net in `out`; without it only one exported from the same weights is replaced.
+        overwrite: replace another model in `out`; without it only one exported from the same weights is replaced.
         prior_strength: S, from 0 for none; 1 makes a model that was trained without any adjustment assume equal class
             frequencies. `auto` takes that of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
             equals.
@@ -92,7 +92,7 @@ def export(
     Raises:
         MienError: `storage` or `prior_strength` is out of its range.
         RunError: other data than the weights were trained on; a graph that disagrees with torch, or loses too much; a
-            net that ONNX has no words for; another net in `out`, or `out` cannot be written.
+            model that ONNX has no words for; another model in `out`, or `out` cannot be written.
         MissingSplit: no labelled validation split.
         DataError: FER+ votes are needed and not there.
     """
@@ -141,7 +141,7 @@ def _built(
 
 
 def _truth(weights: Weights, dataset: Dataset) -> Dataset:
-    """`dataset` as the net is judged on it, once it is known to be what the net was trained on."""
+    """`dataset` as the model is judged on it, once it is known to be what the model was trained on."""
     data, recipe = weights.about["data"], weights.recipe
     known = f"'{weights.name}' was trained on {data['name']} with the digest {data['digest']}"
     if dataset.digest != data["digest"]:
@@ -161,7 +161,7 @@ def _truth(weights: Weights, dataset: Dataset) -> Dataset:
 
 
 def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
-    """The card of the net that lies in `folder`, if any; `RunError` where that is another net than `weights`."""
+    """The card of the model that lies in `folder`, if any; `RunError` where that is another model than `weights`."""
     try:
         _check_writable(folder)  # before the work, not after it
         there = [file.name for file in (folder / GRAPH, folder / CARD) if file.exists()]
@@ -175,7 +175,7 @@ def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
     if before is not None and before.origin.get("weights") == weights.identity["sha256"]:
         return before
     if not overwrite:
-        which = f"the net '{before.name}' of other weights" if before else f"a {there[0]} that is no whole net"
+        which = f"the model '{before.name}' of other weights" if before else f"a {there[0]} that is no whole model"
         raise RunError(f"{folder} holds {which}; replace it with --overwrite, or choose another --out")
     return None
 
@@ -197,7 +197,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         crop=MEASURED,
         calibration=Calibration(1.0, VAL, len(truth[VAL]), 0.0, 0.0),
         recipe=recipe,
-        # `truth`: by what the run was judged, and the net is.
+        # `truth`: by what the run was judged, and the model is.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
             **{key: data[key] for key in ("label_noise",) if key in data},
@@ -231,7 +231,7 @@ def _stored(plain: ModelProto, storage: str, dataset: Dataset) -> ModelProto:
 
 
 def _opened(content: bytes, draft: Card) -> Model:
-    """The net in the bytes of a graph, under a card that is `draft` but for the sum of these bytes."""
+    """The model in the bytes of a graph, under a card that is `draft` but for the sum of these bytes."""
     return Model(replace(draft, sha256=hashlib.sha256(content).hexdigest()), content)
 
 
@@ -306,7 +306,8 @@ def _parity(network: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.
     if not off <= PARITY:
         raise RunError(
             f"the graph of '{exact.card.name}' disagrees with torch: a probability differs by {off:.2g}, and "
-            f"{PARITY:g} is allowed. Nothing was written; the net must not look at other faces of its batch, nor draw "
+            f"{PARITY:g} is allowed. Nothing was written; the model must not look at other faces of its batch, nor "
+            "draw "
             "random numbers or do otherwise in training, when it is evaluated"
         )
     return off if model is exact else _furthest(model, held_NHW, said_NK)
@@ -330,7 +331,7 @@ def _check_loss(exact: Model, probs_NK: NDArray[np.float32], val: Split) -> None
 
 
 def _scores(model: Model, dataset: Dataset) -> tuple[Score, ...]:
-    """What the net is worth on validation, in every way that the data allows."""
+    """What the model is worth on validation, in every way that the data allows."""
     judgements = [evaluate_model(model, dataset, VAL, tta=tta)[1] for tta in TTAS]
     return tuple(score for found in judgements if found for score in found.scores())
 
@@ -361,7 +362,8 @@ def _check_writable(folder: Path) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> RunError:
     return RunError(
-        f"cannot write into {folder}: {error.strerror or error}; what was there is kept. Mend that (free some space, say), "
+        f"cannot write into {folder}: {error.strerror or error}; what was there is kept. Mend that (free some space, "
+        "say), "
         "or choose another --out"
     )
 

@@ -3,10 +3,10 @@
     faces uint8 [N,48,48] -> times 1/(255 std), minus mean/std -> maps -> logits (+ shift) -> / temperature -> softmax
                              probabilities float32 [N,K], maps float32 [N,C,h,w]
 
-Every tensor of the net's state is in the file under its own name, batch normalisation as a node with its four tensors,
-so training can go on from it (`state_of`); onnxruntime folds the normalisation into the convolution when it loads the
-file. The file says no more than the net: the exporter's notes on source lines and folders are taken out, so with
-the same versions of torch and onnxscript the same weights give the same bytes, wherever they are exported.
+Every tensor of the model's state is in the file under its own name, batch normalisation as a node with its four
+tensors, so training can go on from it (`state_of`); onnxruntime folds the normalisation into the convolution when it
+loads the file. The file says no more than the model: the exporter's notes on source lines and folders are taken out, so
+with the same versions of torch and onnxscript the same weights give the same bytes, wherever they are exported.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Reader(nn.Module):
 
 
 class _WithState(nn.Module):
-    """`reader` as a function of faces and of the tensors of its net's state.
+    """`reader` as a function of faces and of the tensors of its model's state.
 
     What is an input is a variable to the exporter: as constants it would fold them, merge equal ones and drop zeros.
     """
@@ -78,7 +78,7 @@ def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
     """The graph of `reader` at temperature 1, for any number of faces.
 
     Raises:
-        RunError: the net does something that ONNX has no word for.
+        RunError: the model does something that ONNX has no word for.
     """
     example, state = torch.zeros((2, SIDE, SIDE), dtype=torch.uint8), reader.model.state_dict()
     try:
@@ -135,7 +135,7 @@ def class_weights(model: FaceNet) -> NDArray[np.float32] | None:
     if not model.pooled:
         return None
     weight = model.head.weight
-    assert isinstance(weight, Tensor), "the head of a pooled net is a Linear or a 1x1 Conv2d"
+    assert isinstance(weight, Tensor), "the head of a pooled model is a Linear or a 1x1 Conv2d"
     weights_KC: NDArray[np.float32] = weight.detach().float().cpu().contiguous().numpy()
     return weights_KC.reshape(len(weights_KC), -1)
 

@@ -51,7 +51,8 @@ def _by_doubts(learned: TrainingTargets, recipe: Recipe) -> tuple[NDArray[np.boo
     label_noise, data, train = find_label_noise(recipe.label_noise), learned.dataset, learned.dataset[TRAIN]
     if not same_classes(label_noise.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
         raise RunError(
-            f"the doubts in {recipe.label_noise} are about the labels {', '.join(label_noise.labels)} of the data itself, and "
+            f"the doubts in {recipe.label_noise} are about the labels {', '.join(label_noise.labels)} of the data "
+            "itself, and "
             f"recipe '{recipe.name}' learns {', '.join(data.labels.names)} by the scheme {recipe.scheme}"
         )
     if label_noise.data != data.digest:

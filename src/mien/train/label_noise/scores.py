@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LabelNoise:
-    """What nets say of training faces that they did not learn from.
+    """What models say of training faces that they did not learn from.
 
     Attributes:
         data: digest of the data set that the faces are of.
@@ -71,7 +71,7 @@ class LabelNoise:
     def write(self, file: str | Path) -> None:
         """Write them as an .npz that `find_label_noise` reads; `RunError` where that cannot be done."""
         array = io.BytesIO()
-        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, told=self.probs_NK)
+        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, probs=self.probs_NK)
         write_atomically(Path(file), array.getvalue())
 
 
@@ -80,7 +80,9 @@ def find_label_noise(file: str | Path) -> LabelNoise:
     try:
         with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as kept:
             labels = tuple(str(name) for name in kept["labels"])
-            return LabelNoise(str(kept["data"]), labels, kept["rows"].astype(np.int64), kept["told"].astype(np.float32))
+            return LabelNoise(
+                str(kept["data"]), labels, kept["rows"].astype(np.int64), kept["probs"].astype(np.float32)
+            )
     except FileNotFoundError:
         raise RunError(f"no file of doubts is called {file}; mien.train.out_of_fold makes one") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, BadZipFile) as error:
@@ -92,7 +94,7 @@ def least_self_confidence(labels_N: Ints, probs_NK: Floats) -> Ints:
 
     Args:
         labels_N: the class of each face, int64 [N], every one at least 0.
-        probs_NK: what nets that did not learn these labels say, float32 [N,K].
+        probs_NK: what models that did not learn these labels say, float32 [N,K].
     """
     at = np.arange(len(labels_N))
     usual_K = np.array(

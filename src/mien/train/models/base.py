@@ -14,11 +14,11 @@ from mien.errors import MienError
 
 
 class FaceNet(nn.Module):
-    """A net in two parts, so that export can give the maps between them a name.
+    """A model in two parts, so that export can give the maps between them a name.
 
     A subclass calls its last layer `head`: fine-tuning keeps or renews its rows by the names of the classes. Where the
     logits are `head` applied to the mean of each map, `head` alone turns the maps into class activation maps (Zhou et
-    al. 2016, arXiv 1512.04150); such a net says so by `pooled`.
+    al. 2016, arXiv 1512.04150); such a model says so by `pooled`.
     """
 
     pooled = False

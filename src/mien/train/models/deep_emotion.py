@@ -40,7 +40,7 @@ class DeepEmotion(FaceNet):
         self.head = nn.Linear(50, num_classes)
 
     def attend(self, x_NCHW: Tensor) -> Tensor:
-        """[N,1,48,48] -> the same faces, each moved by the affine map that the net chose for it."""
+        """[N,1,48,48] -> the same faces, each moved by the affine map that the model chose for it."""
         theta_N6 = self.aim(self.look(x_NCHW).flatten(1)).float()
         grid_NHW2 = functional.affine_grid(theta_N6.view(-1, 2, 3), list(x_NCHW.shape), align_corners=False)
         return functional.grid_sample(x_NCHW.float(), grid_NHW2, align_corners=False)

@@ -1,8 +1,8 @@
 """`mien_base` and `mien_nano`: residual networks of plain 3x3 convolutions.
 
 onnxruntime folds the normalisation into the convolution and reaches with it most of the processor's peak, which it does
-not with separable convolutions: of two nets of one speed the plain one learned no worse and trained three times faster
-(experiments/LOG.md). The residual blocks are those of He et al. 2015, arXiv 1512.03385, figure 2.
+not with separable convolutions: of two models of one speed the plain one learned no worse and trained three times
+faster (experiments/LOG.md). The residual blocks are those of He et al. 2015, arXiv 1512.03385, figure 2.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MienNet(FaceNet):
 
     Args:
         stem, blocks: the channels and the stride of each convolution of the stem and of each block, in their order.
-        dropout: the share of the pooled channels that are dropped while the net learns.
+        dropout: the share of the pooled channels that are dropped while the model learns.
     """
 
     pooled = True

@@ -58,7 +58,7 @@ def _block(inside: int, outside: int, kernel: int = 3, pad: int = 1) -> list[nn.
 
 @model
 def seed_cnn(num_classes: int) -> FaceNet:
-    """The report's net at full width: 20,582,432 parameters, 5.8 GFLOP."""
+    """The report's model at full width: 20,582,432 parameters, 5.8 GFLOP."""
     return SeedCNN(num_classes)
 
 

@@ -55,5 +55,5 @@ class VGG13(FaceNet):
 
 @model
 def vgg13(num_classes: int) -> FaceNet:
-    """The FER+ paper's net: 8,757,704 parameters with eight classes, 1.75 GFLOP."""
+    """The FER+ paper's model: 8,757,704 parameters with eight classes, 1.75 GFLOP."""
     return VGG13(num_classes)

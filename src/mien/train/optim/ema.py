@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Average:
-    """An exponential moving average (EMA) of a net's weights and batch-norm statistics.
+    """An exponential moving average (EMA) of a model's weights and batch-norm statistics.
 
     The share that is kept rises with the steps taken, min(`keep`, (1 + t)/(10 + t)), so that the random first weights
     are soon forgotten; it is what TensorFlow's ExponentialMovingAverage does with `num_updates`.

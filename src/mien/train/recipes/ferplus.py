@@ -2,7 +2,7 @@
 
 Run:    mien compare --data fer2013.csv --votes fer2013new.csv --out runs/schemes --seeds 3
         --arms ferplus_majority,ferplus_multi_label,ferplus_drawing,ferplus_distribution
-Scores: experiments/LOG.md. The net is ours and the schedule short: it is the schemes that are compared.
+Scores: experiments/LOG.md. The model is ours and the schedule short: it is the schemes that are compared.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def release_ferplus_2() -> Recipe:
 
 @recipe
 def release_nano() -> Recipe:
-    """The fast one, taught by `base` for 160 epochs: a small net learns slowly, and its pictures are altered less."""
+    """The fast one, taught by `base` for 160 epochs: a small model learns slowly, and its images are altered less."""
     return replace(
         release_base(),
         name="release_nano",

@@ -27,7 +27,10 @@ from mien.train.best_epoch import chosen_epoch
 from mien.train.optim.ema import Average
 from mien.train.runs.format import check_format, converted
 
-FORMAT = "mien checkpoint 2"
+FORMAT = "mien checkpoint 3"
+BEFORE = "mien checkpoint 2"  # its tensors have other names
+FORMATS = (FORMAT, BEFORE)
+RENAMED = {"net": "model", "optimiser": "optimizer", "told": "probs"}
 Tensors = Mapping[str, Tensor]
 
 
@@ -36,11 +39,11 @@ class Checkpoint:
     """A run after an epoch.
 
     Attributes:
-        net: the weights that are being trained.
-        optimiser: its memory.
+        model: the weights that are being trained.
+        optimizer: its memory.
         average: the running average of the weights; empty where the recipe keeps none.
         selected: the weights of the chosen epoch; empty where that is the last one done.
-        told: split -> probabilities float32 [N,K] of the chosen epoch.
+        probs: split -> probabilities float32 [N,K] of the chosen epoch.
         state: the record of the run (`run_format`), with `history`, the figures and the precision of the epochs done.
     """
 
@@ -48,7 +51,7 @@ class Checkpoint:
     optimizer: Tensors
     average: Tensors
     selected: Tensors
-    told: Tensors
+    probs: Tensors
     state: Mapping[str, Any]
 
     @property
@@ -57,7 +60,7 @@ class Checkpoint:
         return self.selected or self.average or self.model
 
 
-PARTS = ("model", "optimizer", "average", "selected", "told")
+PARTS = ("model", "optimizer", "average", "selected", "probs")
 
 
 def after_epoch(
@@ -65,10 +68,10 @@ def after_epoch(
     model: nn.Module,
     optimizer: Optimizer,
     average: Average | None,
-    told: Mapping[str, NDArray[np.float32]],
+    probs: Mapping[str, NDArray[np.float32]],
     state: Mapping[str, Any],
 ) -> Checkpoint:
-    """What is to be kept after an epoch that told `told`, given what was `kept` after the one before."""
+    """What is to be kept after an epoch that gave `probs`, given what was `kept` after the one before."""
     history, select = state["history"], state["recipe"]["select"]
     better = kept is None or chosen_epoch(history, select) == len(history)
     memory = {
@@ -82,7 +85,7 @@ def after_epoch(
         optimizer=_copied(memory),
         average=_copied(average.model.state_dict()) if average else {},
         selected={} if kept is None or better else kept.judged,
-        told=kept.told if kept and not better else {s: torch.from_numpy(p_NK) for s, p_NK in told.items()},
+        probs=kept.probs if kept and not better else {s: torch.from_numpy(p_NK) for s, p_NK in probs.items()},
         state={**state, "history": list(history)},
     )
 
@@ -114,7 +117,7 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, aver
             average.model.load_state_dict(dict(checkpoint.average))
         optimizer.load_state_dict(whole)
     except (RuntimeError, ValueError, IndexError) as error:
-        raise RunError(f"the checkpoint's weights do not fit the net: {error}") from None
+        raise RunError(f"the checkpoint's weights do not fit the model: {error}") from None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -156,12 +159,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RunError: there is no such file, or it is damaged, or another program's.
     """
-    tensors, state, _ = read_safetensors(path, FORMAT)
-    return as_checkpoint(tensors, state)
+    tensors, state, form = read_safetensors(path, *FORMATS)
+    return as_checkpoint(tensors, state, form)
 
 
-def as_checkpoint(tensors: Tensors, state: Mapping[str, Any]) -> Checkpoint:
-    """The parts of a checkpoint from the tensors of its file."""
+def as_checkpoint(tensors: Tensors, state: Mapping[str, Any], form: str = FORMAT) -> Checkpoint:
+    """Return the parts of a checkpoint from the tensors of its file, which has the format `form`."""
+    if form == BEFORE:
+        parts = ((name.partition("."), tensor) for name, tensor in tensors.items())
+        tensors = {f"{RENAMED.get(part, part)}.{rest}": tensor for (part, _, rest), tensor in parts}
 
     def part(name: str) -> Tensors:
         return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}

@@ -206,7 +206,7 @@ class Run:
 
     def write_views(self, checkpoint: Checkpoint) -> None:
         """Write beside the checkpoint what can be read without torch; the figures last, as they say what is done."""
-        for split, probs_NK in checkpoint.told.items():
+        for split, probs_NK in checkpoint.probs.items():
             buffer = io.BytesIO()
             np.save(buffer, probs_NK.numpy())
             write_atomically(self.folder / f"predictions-{split}.npy", buffer.getvalue())
@@ -227,7 +227,7 @@ def identity_of(
     init: Mapping[str, str] | None = None,
     teachers: Sequence[Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), other nets."""
+    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), other models."""
     dataset = learned.dataset
     return {
         "format": FORMAT,

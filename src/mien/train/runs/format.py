@@ -32,9 +32,24 @@ def _give_each_epoch_its_precision(record: Record) -> None:
         record["history"] = [{**epoch, "precision": precision} for epoch in record["history"]]
 
 
+RENAMED = {
+    "optimiser": "optimizer",
+    "teach": "teacher_weight",
+    "drop_twins": "drop_duplicates",
+    "doubts": "label_noise",
+}
+
+
+def _rename_fields(record: Record) -> None:
+    """Convert version 1, which had other names for four fields of the recipe and for one of the data."""
+    for part in ("recipe", "data"):
+        if part in record:
+            record[part] = {RENAMED.get(name, name): value for name, value in record[part].items()}
+
+
 # CONVERTERS[n] changes a record of version n into one of version n + 1. A record has `recipe`, and where they are known
 # `seed`, `data`, `init`, `teachers`, `class_frequencies`, `history` (all epochs) or `figures` (one epoch).
-CONVERTERS: tuple[Callable[[Record], None], ...] = (_give_each_epoch_its_precision,)
+CONVERTERS: tuple[Callable[[Record], None], ...] = (_give_each_epoch_its_precision, _rename_fields)
 FORMAT = f"{KIND} {len(CONVERTERS)}"
 
 

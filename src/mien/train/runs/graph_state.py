@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mien.errors import RunError
 
-STATE = "net."  # prefix of initializers that are tensors of the state dict
+STATE = "model."  # prefix of initializers that are tensors of the state dict
 HALF = ".half"  # suffix of those that are stored as float16
 UNUSED = "mien.unused_state"  # metadata property with the tensors that no node reads, as JSON
 

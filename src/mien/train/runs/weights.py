@@ -18,7 +18,7 @@ from mien.model import CARD, GRAPH, SHIPPED, read_model, shipped_models
 from mien.model_card import Card
 from mien.train.best_epoch import chosen_epoch
 from mien.train.recipe import Recipe
-from mien.train.runs.checkpoint import FORMAT as CHECKPOINT
+from mien.train.runs.checkpoint import FORMATS as CHECKPOINTS
 from mien.train.runs.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
 from mien.train.runs.folder import Run
 from mien.train.runs.format import converted
@@ -31,11 +31,11 @@ ENDING = ".safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The weights of a trained net, and what it was trained as.
+    """The weights of a trained model, and what it was trained as.
 
     Attributes:
         name: what they were asked for by, without folders.
-        tensors: the net's state, one tensor per name.
+        tensors: the model's state, one tensor per name.
         about: the record of the run (`run_format`): recipe, seed, data (labels in order, name, digest), what they began
             from (`init`), who taught them (`teachers`), the class frequencies of the training targets
             (`class_frequencies`), and the figures of the epoch that they are of.
@@ -59,12 +59,13 @@ class Weights:
         return {"name": self.name, "sha256": digest(self.tensors, "")}
 
     def put_into(self, model: nn.Module, labels: Sequence[str]) -> None:
-        """Load into a net of this architecture; of its `head`, a class that both have, in any spelling, keeps its row.
+        """Load into a model of this architecture; of its `head`, a class that both have, in any spelling, keeps its
+        row.
 
         Other rows stay as they are in `model`: fresh. Where the labels are the same, that is all of the head.
 
         Raises:
-            RunError: the tensors do not fit the net.
+            RunError: the tensors do not fit the model.
         """
         state = dict(self.tensors)
         if tuple(labels) != self.labels:
@@ -82,10 +83,10 @@ class Weights:
             raise RunError(f"the weights of '{self.name}' do not fit a {self.recipe['model']}: {error}") from None
 
     def release(self, file: str | Path, *, half: bool = False) -> None:
-        """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimiser.
+        """Write one safetensors file that `find_weights` reads: weights and where they come from, no optimizer.
 
         Args:
-            half: store them as `mien export --storage float16` does, in half the room; a net that they are put into
+            half: store them as `mien export --storage float16` does, in half the room; a model that they are put into
                 widens them.
 
         Raises:
@@ -97,18 +98,18 @@ class Weights:
 
 
 def shipped() -> tuple[str, ...]:
-    """The names of the nets in the package."""
+    """The names of the models in the package."""
     return tuple(sorted({f.stem for f in SHIPPED.glob(f"*{ENDING}")} | set(shipped_models())))
 
 
 def find_weights(source: str | Path) -> Weights:
-    """The weights called `source`: of a shipped net by its name, a run or an exported net by its folder, or a file.
+    """The weights called `source`: of a shipped model by its name, a run or an exported model by its folder, or a file.
 
-    A file is a checkpoint, what `Weights.release` wrote, or the `model.onnx` or `card.json` of an exported net. A
-    folder with both a run and an exported net is the run. A folder or file called like a shipped net is `./NAME`.
+    A file is a checkpoint, what `Weights.release` wrote, or the `model.onnx` or `card.json` of an exported model. A
+    folder with both a run and an exported model is the run. A folder or file called like a shipped model is `./NAME`.
 
     Raises:
-        RunError: none of these; a damaged or foreign file; an exported net without training weights. Where nothing is
+        RunError: none of these; a damaged or foreign file; an exported model without training weights. Where nothing is
             called `source`, the text lists the names that there are.
     """
     if str(source) in shipped():
@@ -124,14 +125,14 @@ def find_weights(source: str | Path) -> Weights:
     except OSError as error:
         raise RunError(f"cannot read {source}: {error.strerror or error}") from None
     if not there:
-        raise RunError(f"no run, no file and no shipped net is called {source}; shipped are: {', '.join(shipped())}")
+        raise RunError(f"no run, no file and no shipped model is called {source}; shipped are: {', '.join(shipped())}")
     if path.suffix in (".onnx", ".json"):
         return _exported(path, path.resolve().parent.name)
     return _read(path, path.name)
 
 
 def weights_for(recipe: Recipe, source: str | Path) -> Weights:
-    """`find_weights` for a net that `recipe` trains further.
+    """`find_weights` for a model that `recipe` trains further.
 
     Raises:
         RunError: nothing is called so, or `recipe` trains another architecture, or on pixels normalised otherwise.
@@ -146,12 +147,12 @@ def weights_for(recipe: Recipe, source: str | Path) -> Weights:
 
 
 def _read(file: Path, name: str) -> Weights:
-    tensors, state, form = read_safetensors(file, FORMAT, CHECKPOINT)
-    return Weights(name, tensors, state) if form == FORMAT else _of(as_checkpoint(tensors, state), name)
+    tensors, state, form = read_safetensors(file, FORMAT, *CHECKPOINTS)
+    return Weights(name, tensors, state) if form == FORMAT else _of(as_checkpoint(tensors, state, form), name)
 
 
 def _exported(source: Path, name: str) -> Weights:
-    """The weights in an exported net: tensors from its graph, all else from its card."""
+    """The weights in an exported model: tensors from its graph, all else from its card."""
     try:
         card, graph = read_model(source)
     except MienError as error:

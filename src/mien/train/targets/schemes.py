@@ -1,7 +1,7 @@
 """Label schemes: training targets from labels and FER+ votes.
 
 A scheme says which faces are learned from and with which shares of the classes, what of that is shown in an epoch, and
-what the loss makes of it. Whatever the scheme, in FER+'s classes a net is judged by the majority of the votes.
+what the loss makes of it. Whatever the scheme, in FER+'s classes a model is judged by the majority of the votes.
 
 Source: Barsoum et al. 2016, section 4, arXiv 1608.01041.
 """
@@ -138,10 +138,11 @@ def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: 
 
 
 def judged(dataset: Dataset, scheme: str, label_set: str = AUTO) -> Dataset:
-    """`dataset` as nets of a scheme are judged on it: `dataset` itself, or relabelled by the majority of its votes.
+    """`dataset` as models of a scheme are judged on it: `dataset` itself, or relabelled by the majority of its votes.
 
-    By default the data's own labels teach nets that tell its own classes apart, and votes those that tell FER+'s. Every
-    net that tells FER+'s classes apart is judged by the majority of the votes, and so is every scheme of votes alone.
+    By default the data's own labels teach models that tell its own classes apart, and votes those that tell FER+'s.
+    Every model that tells FER+'s classes apart is judged by the majority of the votes, and so is every scheme of votes
+    alone.
 
     Raises:
         DataError: as `training_targets`.

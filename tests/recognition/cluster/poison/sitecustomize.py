@@ -1,9 +1,9 @@
-"""A decoder that some pictures end: in processes that have this folder on their path, OpenCV dies of two marks.
+"""A decoder that some images end: in processes that have this folder on their path, OpenCV dies of two marks.
 
-A third holds the process at the picture until there is a file, whose path follows the mark; beside it lies meanwhile
+A third holds the process at the image until there is a file, whose path follows the mark; beside it lies meanwhile
 one that is called by the process.
 
-There is no picture at hand that OpenCV 5.0 really crashes on; what follows upon a crash is as real as can be.
+There is no image at hand that OpenCV 5.0 really crashes on; what follows upon a crash is as real as can be.
 """
 
 import os

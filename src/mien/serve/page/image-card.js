@@ -10,7 +10,7 @@ import { fresh } from "./templates.js";
 import { NO_FACE, summary, Trouble } from "./words.js";
 
 /** A photo on the page: `card` is its element, `read()` asks the server, `remove()` takes it away. */
-export class Picture {
+export class ImageCard {
   #file;
   #analysis = null;
   #url = null;
@@ -18,12 +18,12 @@ export class Picture {
 
   /**
    * @param {File} file the photo.
-   * @param {(picture: Picture) => void} again is called where it is to be read once more.
-   * @param {(picture: Picture) => void} removed is called where it is to be taken away.
+   * @param {(image: ImageCard) => void} again is called where it is to be read once more.
+   * @param {(image: ImageCard) => void} removed is called where it is to be taken away.
    */
   constructor(file, { again, removed }) {
     this.#file = file;
-    this.card = fresh("picture");
+    this.card = fresh("image");
     this.#part(".name").textContent = file.name;
     this.card.setAttribute("aria-label", file.name);
     for (const [button, act] of [
@@ -80,10 +80,10 @@ export class Picture {
     const told = summary(faces);
     this.#tell("");
     this.#url = URL.createObjectURL(this.#file);
-    const image = this.#part("img");
-    image.alt = `${this.#file.name}. ${told}`;
-    image.addEventListener("error", () => this.#unseen(), { once: true });
-    image.src = this.#url;
+    const img = this.#part("img");
+    img.alt = `${this.#file.name}. ${told}`;
+    img.addEventListener("error", () => this.#unseen(), { once: true });
+    img.src = this.#url;
     showBoxes(this.#part(".boxes"), this.#analysis);
     showFaces(this.#part(".faces"), faces);
     this.#part(".summary").textContent = told;
@@ -97,7 +97,7 @@ export class Picture {
   #unseen() {
     this.#part(".stage").hidden = true;
     this.#part(".png").hidden = true;
-    this.#tell("This browser cannot show pictures of this kind; what was read in it is here.");
+    this.#tell("This browser cannot show images of this kind; what was read in it is here.");
   }
 
   #fail(why) {

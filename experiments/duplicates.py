@@ -1,6 +1,6 @@
-"""How many faces that are one picture does the search for near-twins find? Writes results/twins.json.
+"""How many faces that are one image does the search for near-duplicates find? Writes results/duplicates.json.
 
-Run:   python experiments/twins.py fer2013.csv [SHEET.png]        (about a minute on two cores)
+Run:   python experiments/duplicates.py fer2013.csv [SHEET.png]        (about a minute on two cores)
 
 Two questions. Of faces that were altered on purpose, how many are found beside their original, and how many pairs are
 found that are none? And what is there in FER2013 itself, by split pair and class, in what time and memory? SHEET.png
@@ -29,7 +29,7 @@ from mien.data.audit import audit
 from mien.data.near_duplicates import LEAST, near_duplicate_pairs
 from mien.threads import threads
 
-RESULT = Path(__file__).parent / "results" / "twins.json"
+RESULT = Path(__file__).parent / "results" / "duplicates.json"
 FACES = 1000
 SHOWN = 72
 Face = NDArray[np.uint8]
@@ -88,7 +88,7 @@ def found_again(faces_NHW: NDArray[np.uint8], change: Change) -> dict[str, float
 
 
 def unlike_faces(data: Dataset) -> NDArray[np.uint8]:
-    """`FACES` faces of training that have no near-twin anywhere, spread over the file."""
+    """`FACES` faces of training that have no near-duplicate anywhere, spread over the file."""
     train, duplicates = data["train"], find_near_duplicates(data)
     some = np.zeros(len(train), bool)
     for split in data.splits.values():
@@ -126,7 +126,7 @@ def record(data: Dataset, sheet: str | None) -> None:
     assert found.near is not None
     faces_NHW = unlike_faces(data)
     told = {
-        "question": "how many faces that are one picture are found, altered on purpose and in FER2013 itself",
+        "question": "how many faces that are one image are found, altered on purpose and in FER2013 itself",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
         "least_correlation": LEAST,

@@ -1,4 +1,4 @@
-"""One small picture in every format and kind that Pillow and OpenCV write, and what a reader should see in it."""
+"""One small image in every format and kind that Pillow and OpenCV write, and what a reader should see in it."""
 
 from __future__ import annotations
 
@@ -48,32 +48,32 @@ def by_pillow(data: bytes) -> Pixels:
 
 @cache
 def every_kind() -> dict[str, bytes]:
-    """Pictures by format and kind; all of 8 bits, so that Pillow sees them rightly too."""
+    """Images by format and kind; all of 8 bits, so that Pillow sees them rightly too."""
     rgb, rgba, other = color(), seen_through(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
     grey, palette = rgb.convert("L"), rgb.quantize(64)
     animated: dict[str, Any] = {"save_all": True, "append_images": [other]}
     made = {
-        "png colour": encoded(rgb, "PNG"),
+        "png color": encoded(rgb, "PNG"),
         "png grey": encoded(grey, "PNG"),
         "png of one bit": encoded(rgb.convert("1"), "PNG"),
         "png with alpha": encoded(rgba, "PNG"),
         "png grey with alpha": encoded(rgba.convert("LA"), "PNG"),
         "png with a palette": encoded(palette, "PNG"),
-        "png with a palette and a clear colour": encoded(palette, "PNG", transparency=3),
-        "png with a clear colour": encoded(rgb, "PNG", transparency=rgb.getpixel((50, 50))),
+        "png with a palette and a clear color": encoded(palette, "PNG", transparency=3),
+        "png with a clear color": encoded(rgb, "PNG", transparency=rgb.getpixel((50, 50))),
         "png animated": encoded(rgb, "PNG", **animated),
-        "jpeg colour": encoded(rgb, "JPEG"),
+        "jpeg color": encoded(rgb, "JPEG"),
         "jpeg grey": encoded(grey, "JPEG"),
         "jpeg cmyk": encoded(rgb.convert("CMYK"), "JPEG"),
         "jpeg progressive": encoded(rgb, "JPEG", progressive=True),
         "gif": encoded(palette, "GIF"),
-        "gif with a clear colour": encoded(palette, "GIF", transparency=3),
+        "gif with a clear color": encoded(palette, "GIF", transparency=3),
         "gif animated": encoded(palette, "GIF", save_all=True, append_images=[other.quantize(4)]),
         "webp lossy": encoded(rgb, "WEBP"),
         "webp lossless": encoded(rgb, "WEBP", lossless=True),
         "webp with alpha": encoded(rgba, "WEBP", lossless=True, exact=True),
         "webp animated": encoded(rgb, "WEBP", lossless=True, **animated),
-        "tiff colour": encoded(rgb, "TIFF"),
+        "tiff color": encoded(rgb, "TIFF"),
         "tiff grey": encoded(grey, "TIFF"),
         "tiff with alpha": encoded(rgba, "TIFF"),
         "tiff cmyk": encoded(rgb.convert("CMYK"), "TIFF"),
@@ -81,7 +81,7 @@ def every_kind() -> dict[str, bytes]:
         "tiff lzw": encoded(rgb, "TIFF", compression="tiff_lzw"),
         "tiff of a fax": encoded(rgb.convert("1"), "TIFF", compression="group4"),
         "tiff of two pages": encoded(rgb, "TIFF", **animated),
-        "bmp colour": encoded(rgb, "BMP"),
+        "bmp color": encoded(rgb, "BMP"),
         "bmp with a palette": encoded(palette, "BMP"),
         "bmp of one bit": encoded(rgb.convert("1"), "BMP"),
         "ppm": encoded(rgb, "PPM"),
@@ -97,7 +97,7 @@ def every_kind() -> dict[str, bytes]:
 
 @cache
 def of_16_bits() -> dict[str, tuple[bytes, Pixels]]:
-    """Pictures of 16 bits with what they show, RGB uint8 [H,W,3]; OpenCV wrote them."""
+    """Images of 16 bits with what they show, RGB uint8 [H,W,3]; OpenCV wrote them."""
     rgb, rgba = np.asarray(color()), np.asarray(seen_through())
     grey = np.asarray(color().convert("L"))
     bgra = np.dstack([rgba[:, :, 2::-1], rgba[:, :, 3]])
@@ -126,7 +126,7 @@ def has_avif() -> bool:
 
 
 def of_tiny_parts(n: int) -> dict[str, bytes]:
-    """The beginning of a picture of 8x8 pixels behind `n` parts that hold nothing, by format."""
+    """The beginning of an image of 8x8 pixels behind `n` parts that hold nothing, by format."""
     size, large = struct.pack(">HH", 8, 8), struct.pack(">IIII", 8, 8, 0, 0)
     head = b"\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0) + bytes(4)
     return {

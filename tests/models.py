@@ -1,4 +1,6 @@
-"""A net of a few lines, as a file with its card: small enough to damage in every way, and its answers known by hand."""
+"""A model of a few lines, as a file with its card: small enough to damage in every way, and its answers known by
+hand.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def kernels_C() -> np.ndarray:
 
 
 def by_hand(faces_NHW: np.ndarray, classes: int) -> np.ndarray:
-    """What the net must say, float64 [N,K]: logits are linear in the mean over the four quarters of each map."""
+    """What the model must say, float64 [N,K]: logits are linear in the mean over the four quarters of each map."""
     x = faces_NHW.astype(np.float64) / 255
     quarters = np.stack([x[:, i : i + 24, j : j + 24] for i in (0, 24) for j in (0, 24)], 1)
     maps_NCQ = np.einsum("nqhw,chw->ncq", quarters, kernels_C()[:, 0].astype(np.float64))
@@ -81,7 +83,7 @@ def graph(
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     usual = {
-        "mien.format": "mien net 1",
+        "mien.format": "mien model 1",
         "mien.labels": json.dumps(list(labels)),
         "mien.class_weights": base64.b64encode(weights_KC(k).astype("<f4").tobytes()).decode(),
     }
@@ -111,8 +113,8 @@ def card_for(content: bytes, labels: LabelSet = FER7, **fields: Any) -> Card:
     return replace(usual, **fields)
 
 
-def write_net(folder: Path, labels: LabelSet = FER7, content: bytes | None = None, **fields: Any) -> Path:
-    """A net in `folder`, which is made; gives it back."""
+def write_model(folder: Path, labels: LabelSet = FER7, content: bytes | None = None, **fields: Any) -> Path:
+    """A model in `folder`, which is made; gives it back."""
     content = graph(labels.names) if content is None else content
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(content)

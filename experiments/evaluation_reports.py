@@ -1,11 +1,11 @@
-"""The examination of the shipped nets. Writes results/examination/NET.json, and the page of each beside it.
+"""The examination of the shipped models. Writes results/evaluation_report/NET.json, and the page of each beside it.
 
-Run:   python experiments/examination.py fer2013.csv fer2013new.csv [NET...]
+Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [NET...]
        (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
 
 On PublicTest: every protocol and truth, single forwards and with the mirror image; then, single forwards and by what a
-net is judged by, under twelve corruptions of five strengths and at the detector's box. A net is kept as soon as it is
-done, and the same command goes on with the others; one whose file has changed is examined anew. `--without-altered`
+model is judged by, under twelve corruptions of five strengths and at the detector's box. A model is kept as soon as it
+is done, and the same command goes on with the others; one whose file has changed is examined anew. `--without-altered`
 leaves the slow part out, and a run without it adds it; `--faces 200` is for a glance, which is kept nowhere. After it:
 python experiments/model_card.py.
 """
@@ -27,7 +27,7 @@ from mien.evaluation import EvaluationReport, examine
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
 from mien.evaluation.report.full_report_page import full_report_page
-from mien.model import load as load_net
+from mien.model import load as load_model
 from mien.model import read_card, shipped_models
 from mien.model_card import TTAS
 
@@ -42,8 +42,8 @@ def fewer(data: Dataset, faces: int) -> Dataset:
 
 
 def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[EvaluationReport, ModelEvaluation, str]:
-    """What is found out about one net, what it is worth with the mirror image, and the SHA-256 of its file."""
-    model = load_net(name)
+    """What is found out about one model, what it is worth with the mirror image, and the SHA-256 of its file."""
+    model = load_model(name)
     model_evaluation, mirrored = (evaluate_model(model, data, VAL, name=name, strict=True, tta=tta)[1] for tta in TTAS)
     predictor = Predictor.of(model)
     truth = truth_for(predictor, data, VAL)
@@ -62,7 +62,7 @@ def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[E
 
 
 def done(name: str, altered: bool) -> bool:
-    """Whether the net as it is has been examined, under corruptions too if `altered`."""
+    """Whether the model as it is has been examined, under corruptions too if `altered`."""
     file = OUT / f"{name}.json"
     told = json.loads(file.read_text()) if file.exists() else {}
     whole = "mirrored" in told and ("robustness" in told or not altered)

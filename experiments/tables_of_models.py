@@ -1,4 +1,4 @@
-"""The tables of what nets are worth: one function a kind of record, its figures as Markdown."""
+"""The tables of what models are worth: one function a kind of record, its figures as Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mien.evaluation.comparison import verdict
 from mien.evaluation.report.terminal import percent
 
 HERE = Path(__file__).parent
-TWINS = {"clean": "without twins", "strict": "without near-twins"}
+TWINS = {"clean": "without duplicates", "strict": "without near-duplicates"}
 
 
 def coverage(result: dict[str, Any]) -> str:
@@ -35,7 +35,7 @@ def comparison(result: dict[str, Any]) -> str:
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
         f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
-        f"without twins, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
+        f"without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
@@ -50,8 +50,8 @@ def comparison(result: dict[str, Any]) -> str:
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
-    model = f"net `{arms[0]['recipe']['model']}`{_selection(result)}"
-    unmet = f"{arms[0]['scores_clean'][split]['n']:,} of them without a byte-identical twin in Training"
+    model = f"model `{arms[0]['recipe']['model']}`{_selection(result)}"
+    unmet = f"{arms[0]['scores_clean'][split]['n']:,} of them without a byte-identical duplicate in Training"
     return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {model}.\n{verdicts}\n"
 
 
@@ -66,19 +66,20 @@ def starts(result: dict[str, Any]) -> str:
     seeds = len(result["starts"][0]["val_accuracy"])
     return "\n".join(rows) + (
         f"\n\n{faces['train']} faces to train, {faces['val']} to validate, labelled {', '.join(result['labels'])}; "
-        f"{seeds} seeds; net `{recipe['model']}`, {recipe['epochs']} epochs.\n"
+        f"{seeds} seeds; model `{recipe['model']}`, {recipe['epochs']} epochs.\n"
     )
 
 
 def papers(result: dict[str, Any]) -> str:
-    """One row a paper: what its net reached here, and what the paper claims."""
+    """One row a paper: what its model reached here, and what the paper claims."""
     rows = [
-        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without twins, % | judged by | "
+        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | judged "
+        "by | "
         "the paper claims |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (row[key] for key in ("judged", "judged_clean", "claim", "recipe"))
+        judged, clean, claim, recipe = (row[key] for key in ("evaluation", "evaluation_clean", "claim", "recipe"))
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
@@ -91,8 +92,8 @@ def papers(result: dict[str, Any]) -> str:
 
 def ablation(result: dict[str, Any]) -> str:
     """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
-    ways = {"labels, official": "labels", "labels, clean": "without twins", "raters, official": "raters' majority"}
-    ways["raters, clean"] = "without twins"
+    ways = {"labels, official": "labels", "labels, clean": "without duplicates", "raters, official": "raters' majority"}
+    ways["raters, clean"] = "without duplicates"
     seeds = len(result["changes"][0]["runs"])
     headings = ", % | ".join(ways.values())
     rows = [
@@ -110,10 +111,10 @@ def ablation(result: dict[str, Any]) -> str:
 
 
 def shipped(result: dict[str, Any]) -> str:
-    """One row a net and truth: macro-F1, and accuracy under each condition, all faces / those without twins."""
+    """One row a model and truth: macro-F1, and accuracy under each condition, all faces / those without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
-        f"| net | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
+        f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
         "|---" * (3 + len(names)) + "|",
     ]
     for model, told in result["models"].items():
@@ -125,7 +126,7 @@ def shipped(result: dict[str, Any]) -> str:
                 cells.append(" / ".join(percent(told["conditions"][name][way]["accuracy"]) for way in ways))
             of = f"{against}, {plain[ways[0]]['classes']} classes"
             rows.append(f"| `{model}` | {of} | {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n\nAll faces / those without a byte-identical twin in Training; single forwards.\n"
+    return "\n".join(rows) + "\n\nAll faces / those without a byte-identical duplicate in Training; single forwards.\n"
 
 
 def ensembles(result: dict[str, Any]) -> str:
@@ -145,10 +146,10 @@ def ensembles(result: dict[str, Any]) -> str:
 
 
 def shapes(result: dict[str, Any]) -> str:
-    """One row a shape of net."""
+    """One row a shape of model."""
     rows = [
-        "| net | parameters | ms a face, 256 at once | training pictures a second | val accuracy, % | "
-        "without twins, % |",
+        "| model | parameters | ms a face, 256 at once | training images a second | val accuracy, % | "
+        "without duplicates, % |",
         "|---|---|---|---|---|---|",
     ]
     for row in result["shapes"]:
@@ -161,9 +162,10 @@ def shapes(result: dict[str, Any]) -> str:
 
 
 def models() -> str:
-    """One row a shipped net: what it is, and how well it does."""
+    """One row a shipped model: what it is, and how well it does."""
     rows = [
-        "| net | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without twins | with the "
+        "| model | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without duplicates | "
+        "with the "
         "mirror image | macro-F1, % | ECE, % |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -189,7 +191,7 @@ def search(result: dict[str, Any]) -> str:
     """One row a trial of `mien tune`, the most accurate of those that were trained to their end first."""
     fields = list(result["space"])
     rows = [
-        f"| {' | '.join(fields)} | epochs | val accuracy, % | without twins, % | |",
+        f"| {' | '.join(fields)} | epochs | val accuracy, % | without duplicates, % | |",
         "|---" * (len(fields) + 4) + "|",
     ]
     for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
@@ -224,7 +226,7 @@ def peers(result: dict[str, Any]) -> str:
         else:
             cells += ["", ""]
         rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
-    told = [f"Implausible: {sentence}." for sentence in result["doubts"]]
+    told = [f"Implausible: {sentence}." for sentence in result["contamination"]]
     chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if chosen:
         told.append(f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic.")
@@ -259,5 +261,5 @@ def _selection(result: dict[str, Any]) -> str:
     if not any(arm["selected_by"] for arm in result["arms"]):
         return ""
     optimistic = "; `val` is selected on, so its figures are optimistic"
-    judged_at = result["protocol"]["judged_at"]
+    judged_at = result["protocol"]["evaluated_at"]
     return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
