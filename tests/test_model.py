@@ -236,7 +236,8 @@ def damaged(folder: Path, tmp_path: Path, change: object) -> Path:
 )
 def test_a_damaged_graph(folder: Path, tmp_path: Path, change: object) -> None:
     assert_refused(
-        damaged(folder, tmp_path, change), f"{tmp_path / 'model' / 'model.onnx'} is damaged or not the model of its card",
+        damaged(folder, tmp_path, change),
+        f"{tmp_path / 'model' / 'model.onnx'} is damaged or not the model of its card",
         "'toy'", "sha256", "get both files anew",
     )  # fmt: skip
 

@@ -38,7 +38,8 @@ def test_json_round_trip() -> None:
     assert set(told) == {
         "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss",
         "brier",
-        "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against", "selected_on",
+        "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against",
+        "selected_on",
     }  # fmt: skip
     assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 

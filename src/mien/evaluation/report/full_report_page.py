@@ -102,7 +102,8 @@ def _calibration_metrics(official: list[Evaluation]) -> Markup:
         image(
             partial(curves.reliability_diagram, e),
             f"Reliability diagrams, judged by the {TRUTHS[e.against]}: calibration error "
-            f"{percent(e.calibration.before.ece)} percent before the temperature, {percent(e.calibration.after.ece)} after it.",
+            f"{percent(e.calibration.before.ece)} percent before the temperature, "
+            f"{percent(e.calibration.after.ece)} after it.",
             f"By the {TRUTHS[e.against]}. On the dashed line confidence is what it says; below it the model is too "
             "sure, "
             "above it too modest. The bars below show where the faces are.",
