@@ -22,7 +22,7 @@ from typing import Any
 
 from mien.data import Dataset, load
 from mien.train import Recipe, find_recipe, train
-from mien.train.fabric import engine, machine
+from mien.train.fabric import machine, make_fabric
 
 HERE = Path(__file__).resolve().parent
 
@@ -65,7 +65,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "question": "seconds an epoch of the release recipes",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(engine("auto", "auto")),
+        "machine": machine(make_fabric("auto", "auto")),
         "faces": len(data["train"]),
         "recipes": rows,
     }

@@ -25,7 +25,7 @@ import numpy as np
 from figures import machine
 
 from mien.imaging.decode import decode
-from mien.imaging.load import header_of, read_image
+from mien.imaging.load import checked_header, read_image
 from mien.recognition import load, sample
 
 HERE = Path(__file__).resolve().parent
@@ -66,14 +66,14 @@ def main() -> None:
     stages = []
     for name, (wide, high) in SIDES.items():
         data = photo(wide, high)
-        image_HW3 = decode(data, header_of(data, name), name)
+        image_HW3 = decode(data, checked_header(data, name), name)
         found = recognizer.pipeline.detect(image_HW3)
         if len(found) != 1:
             raise SystemExit(f"{name}: {len(found)} faces were found, and one is there")
         faces_NHW = np.repeat(recognizer.pipeline.crop_faces(image_HW3, found), BATCH, 0)
         took = {
             "decode": milliseconds(
-                lambda data=data, name=name: decode(data, header_of(data, name), name), wanted.rounds
+                lambda data=data, name=name: decode(data, checked_header(data, name), name), wanted.rounds
             ),
             "find": milliseconds(lambda p=image_HW3: recognizer.pipeline.detect(p), wanted.rounds),
             "cut": milliseconds(lambda p=image_HW3, f=found: recognizer.pipeline.crop_faces(p, f), wanted.rounds),

@@ -152,14 +152,14 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
 
     from mien.train.batches import NET, Faces, steps_per_epoch, stream, training_batches
     from mien.train.checks import check_loss
-    from mien.train.fabric import engine
+    from mien.train.fabric import make_fabric
     from mien.train.loss import Loss
     from mien.train.models import build_model
     from mien.train.optim.optimizers import OPTIMIZERS
     from mien.train.optim.schedule import rate
     from mien.train.progress import Progress
 
-    fabric = engine("cpu", recipe.precision)
+    fabric = make_fabric("cpu", recipe.precision)
     torch.manual_seed(0)
     bare = build_model(recipe.model, 7)
     sgd = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
@@ -275,10 +275,10 @@ def shared(model: str, steps: int, repeats: int) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What the figures were taken on, and how busy it was."""
-    from mien.train.fabric import engine
     from mien.train.fabric import machine as facts
+    from mien.train.fabric import make_fabric
 
-    return {**facts(engine("cpu")), "load_average": [round(n, 2) for n in os.getloadavg()]}
+    return {**facts(make_fabric("cpu")), "load_average": [round(n, 2) for n in os.getloadavg()]}
 
 
 def show(model: str, found: dict[str, Any]) -> None:

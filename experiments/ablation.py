@@ -24,8 +24,8 @@ from typing import Any
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
 from mien.evaluation.protocols import evaluate_split
-from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS
-from mien.train import Recipe, find_recipe, train, with_settings
+from mien.model_card import DEDUPLICATED, OFFICIAL, OWN_LABELS
+from mien.train import Recipe, apply_overrides, find_recipe, train
 from mien.train.batches import steps_per_epoch
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ SEEDS = 3
 EPOCHS = 5
 AFFINE = "affine(degrees=10.0,shift=0.05,scale=0.1)"
 SHORT = replace(
-    with_settings(find_recipe("release_nano"), [f"augment=flip+{AFFINE}"]),
+    apply_overrides(find_recipe("release_nano"), [f"augment=flip+{AFFINE}"]),
     name="ablation", teacher="", teacher_weight=0.5, views=0, epochs=EPOCHS,
 )  # fmt: skip
 # Row -> the fields that it changes; the other optimizer's rate is the one that is usual for it.
@@ -62,7 +62,7 @@ def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, 
     scores = {
         f"{'labels' if e.against == OWN_LABELS else 'raters'}, {e.protocol}": round(e.accuracy, 6)
         for e in found.evaluations
-        if e.protocol in (OFFICIAL, CLEAN)
+        if e.protocol in (OFFICIAL, DEDUPLICATED)
     }
     return {
         "seed": seed,
@@ -87,7 +87,7 @@ def main(csv: str, votes: str, folder: Path) -> None:
     for name, settings in CHANGES.items():
         if any(row["change"] == name for row in rows):
             continue
-        recipe, place = with_settings(SHORT, settings), folder / "".join(c if c.isalnum() else "_" for c in name)
+        recipe, place = apply_overrides(SHORT, settings), folder / "".join(c if c.isalnum() else "_" for c in name)
         rows.append({"change": name, "set": settings, "runs": [judged(recipe, data, place, s) for s in range(SEEDS)]})
         record = {
             "question": "what does each part of the release recipes bring, on a short schedule",

@@ -37,7 +37,7 @@ from mien.detection.detectors import LONGEST, THRESHOLD
 from mien.errors import DataError
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.intervals import wilson_interval
-from mien.imaging.crop import MEASURED, crop
+from mien.imaging.crop import DEFAULT_CROP_RULE, crop
 from mien.imaging.load import read_image
 from mien.labels import FER7, LabelSet, projection
 from mien.model import shipped_models
@@ -194,7 +194,7 @@ def measure(folder: Path, wheel: Path | None = None, min_photos: int = MIN_PHOTO
 
 
 def _crop_for_fer(photo_HW3: Pixels, found: Sequence[Detection]) -> Pixels:
-    faces = [crop(photo_HW3, one.box, one.landmarks, MEASURED, FER_SIDE) for one in found]
+    faces = [crop(photo_HW3, one.box, one.landmarks, DEFAULT_CROP_RULE, FER_SIDE) for one in found]
     return np.stack(faces) if faces else np.empty((0, FER_SIDE, FER_SIDE), np.uint8)
 
 

@@ -29,15 +29,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data import by_majority, load
+from mien.data import load, relabel_by_majority
 from mien.data.dataset import NO_LABEL, SIDE, VAL
 from mien.detection.boxes import Box
-from mien.evaluation.detector_loop import TURNED, Found, Grey, Points, paste_and_detect
+from mien.evaluation.detector_loop import TURNED, Grey, PastedFace, Points, paste_and_detect
 from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import Model
 from mien.model import load as load_model
-from mien.model_card import OWN_LABELS, RATERS
+from mien.model_card import MAJORITY_VOTE, OWN_LABELS
 
 HERE = Path(__file__).parent
 PARTS: dict[str, tuple[Any, ...]] = {
@@ -52,7 +52,7 @@ def right(models: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
-def cut(found: Sequence[Found], rule: CropRule) -> Grey:
+def cut(found: Sequence[PastedFace], rule: CropRule) -> Grey:
     return np.stack([crop(one.canvas_HW, one.box, one.points, rule, SIDE) for one in found])
 
 
@@ -65,7 +65,7 @@ def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> di
     return {"points": round(100 * float(by_face_N.mean()), 2), "standard_error": round(100 * float(error), 2)}
 
 
-def build(models: Mapping[str, Model], found: Sequence[Found], labels_N: NDArray[np.int64]) -> dict[str, Any]:
+def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: NDArray[np.int64]) -> dict[str, Any]:
     """The rule, part by part, with all that was tried."""
     rule = CropRule(provisional=False)
     best_MN = right(models, cut(found, rule), labels_N)
@@ -84,7 +84,7 @@ def build(models: Mapping[str, Model], found: Sequence[Found], labels_N: NDArray
 
 
 def turning(
-    models: Mapping[str, Model], sets: Mapping[str, Sequence[Found]], labels_N: NDArray[np.int64], rule: CropRule
+    models: Mapping[str, Model], sets: Mapping[str, Sequence[PastedFace]], labels_N: NDArray[np.int64], rule: CropRule
 ) -> dict[str, Any]:
     """What turning by the eyes is worth where faces were turned, where they were not, and over both."""
     told = {
@@ -117,7 +117,7 @@ def losses(
 
 
 def at_the_rim(
-    models: Mapping[str, Model], found: Sequence[Found], rule: CropRule, labels_N: NDArray[np.int64], seed: int
+    models: Mapping[str, Model], found: Sequence[PastedFace], rule: CropRule, labels_N: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
     """The same faces, each cut off at one side by up to a fifth of its square: the rim repeated, or black beyond it."""
     rng, repeated, black = np.random.default_rng(seed), [], []
@@ -143,17 +143,17 @@ def at_the_rim(
     }
 
 
-def _truly(one: Found) -> Grey:
+def _truly(one: PastedFace) -> Grey:
     """The face cut out by its true place and turn."""
     level = ((0.0, 0.0), (float(np.cos(one.angle)), float(np.sin(one.angle))))
     return crop(one.canvas_HW, one.truth, level, CropRule(upright=True), SIDE)
 
 
-def _moved(one: Found, left: int, top: int) -> Points:
+def _moved(one: PastedFace, left: int, top: int) -> Points:
     return tuple((x - left, y - top) for x, y in one.points)
 
 
-def geometry(found: Sequence[Found]) -> dict[str, Any]:
+def geometry(found: Sequence[PastedFace]) -> dict[str, Any]:
     """How boxes lie to the squares that they should become, and how far the eyes tell how a face was turned."""
     longer_N = np.array([max(one.box.width, one.box.height) for one in found])
     boxes = [(one.box.left + one.box.width / 2, one.box.top + one.box.height / 2) for one in found]
@@ -174,7 +174,7 @@ def geometry(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: int) -> None:
-    val = load(csv)[VAL] if votes is None else by_majority(load(csv, votes=votes), FER7)[VAL]
+    val = load(csv)[VAL] if votes is None else relabel_by_majority(load(csv, votes=votes), FER7)[VAL]
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
     models = {name: load_model(name) for name in names}
@@ -199,7 +199,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: model.card.sha256 for name, model in models.items()},
         "split": VAL,
-        "truth": OWN_LABELS if votes is None else RATERS,
+        "truth": OWN_LABELS if votes is None else MAJORITY_VOTE,
         "faces": len(rows_N),
         "found": {name: len(of_one) for name, of_one in sets.items()},
         "seed": seed,

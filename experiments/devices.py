@@ -23,7 +23,7 @@ from mien.data import load
 from mien.data.dataset import VAL
 from mien.evaluation.statistics.intervals import two_way_interval
 from mien.train import find_recipe
-from mien.train.processes import train_on
+from mien.train.processes import train_on_devices
 
 RESULT = Path(__file__).parent / "results" / "devices.json"
 DEVICES = (1, 2)
@@ -37,7 +37,7 @@ def main(csv: Path, folder: Path, epochs: int, seeds: int) -> None:
     for devices in DEVICES:
         for seed in range(seeds):
             place = folder / f"on{devices}-seed{seed}"
-            run = train_on(devices, recipe, data, place, seed=seed, device="cpu", resume=True)
+            run = train_on_devices(devices, recipe, data, place, seed=seed, device="cpu", resume=True)
             right[devices].append(run.predictions()[VAL].argmax(1) == data[VAL].labels_N)
             print(f"{devices} devices, seed {seed}: {100 * right[devices][-1].mean():.2f} %", flush=True)
         scores = [float(r.mean()) for r in right[devices]]

@@ -23,7 +23,7 @@ import numpy as np
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
 from mien.data.votes import cut
-from mien.evaluation import EvaluationReport, examine
+from mien.evaluation import EvaluationReport, extend_report
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
 from mien.evaluation.report.full_report_page import full_report_page
@@ -50,7 +50,7 @@ def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[E
     assert model_evaluation is not None, "PublicTest has labels"
     assert mirrored is not None, "PublicTest has labels"
     assert truth is not None, "so it has a truth"
-    found = examine(
+    found = extend_report(
         EvaluationReport(model_evaluation),
         {name: predictor.ask},
         truth[VAL],

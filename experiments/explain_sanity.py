@@ -23,7 +23,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from mien.detection.detectors import find_detector
+from mien.detection.detectors import build_detector
 from mien.model import Model, find, load
 from mien.recognition import Recognizer, sample
 from mien.recognition.explain import Explanation, draw, explain
@@ -52,7 +52,7 @@ def shuffled(seed: int) -> Model:
 
 def explained(model: Model) -> Explanation:
     """Why the portrait is told to be what it is."""
-    (only,) = explain(Recognizer(model, find_detector("yunet")), sample(), label=LABEL)
+    (only,) = explain(Recognizer(model, build_detector("yunet")), sample(), label=LABEL)
     return only
 
 

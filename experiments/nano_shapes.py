@@ -31,9 +31,9 @@ from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.train import Recipe, predict, train
 from mien.train.augment import Affine, Cutout, Flip
-from mien.train.export.onnx_graph import Reader, as_bytes, graph_of
+from mien.train.export.onnx_graph import Reader, build_graph, serialize_graph
 from mien.train.models import MODELS, build_model, model
-from mien.train.models.base import FaceNet
+from mien.train.models.base import ExpressionModel
 from mien.train.models.mien import MienNet
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ class Separable(nn.Module):
 
 
 @model
-def separable(num_classes: int) -> FaceNet:
+def separable(num_classes: int) -> ExpressionModel:
     """Channels 32 at 24x24, 64 at 12x12, 128 at 6x6."""
     network = MienNet(num_classes, stem=((32, 2),), blocks=(), dropout=0.0)
     plan, inside = ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1)), 32
@@ -78,7 +78,7 @@ def separable(num_classes: int) -> FaceNet:
 
 
 @model
-def wide_stem(num_classes: int) -> FaceNet:
+def wide_stem(num_classes: int) -> ExpressionModel:
     """Two convolutions of 16 and 48 channels, then blocks of 64 and 128."""
     return MienNet(num_classes, stem=((16, 2), (48, 2)), blocks=((64, 2), (128, 2)), dropout=0.0)
 
@@ -93,7 +93,7 @@ def milliseconds_per_face() -> dict[str, list[float]]:
     options.intra_op_num_threads = 1
     sessions = {}
     for name in SHAPES:
-        graph = as_bytes(graph_of(Reader(build_model(name, 7), 0.5, 0.5), [str(k) for k in range(7)]))
+        graph = serialize_graph(build_graph(Reader(build_model(name, 7), 0.5, 0.5), [str(k) for k in range(7)]))
         sessions[name] = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     spent: dict[str, list[float]] = {name: [] for name in SHAPES}
     for _round in range(16):

@@ -32,8 +32,13 @@ from mien.data.votes import majority
 from mien.evaluation.protocols import evaluate_split
 from mien.labels import FERPLUS8, projection
 from mien.model_card import OWN_LABELS
-from mien.train import Recipe, find_recipe, out_of_fold, predict, train, with_settings
-from mien.train.label_noise.scores import LabelNoise, find_label_noise, highest_loss, least_self_confidence
+from mien.train import Recipe, apply_overrides, find_recipe, out_of_fold, predict, train
+from mien.train.label_noise.scores import (
+    LabelNoise,
+    rank_by_confident_learning,
+    rank_by_self_confidence,
+    read_label_noise,
+)
 
 RESULT = Path(__file__).parent / "results" / "noise.json"
 FIRST = (500, 2000)
@@ -75,9 +80,9 @@ def rankings(data: Dataset, label_noise: LabelNoise, seen: Path) -> dict[str, di
     learned_NK = predict(seen, data, TRAIN, device="cpu")
     base = round(float(wrong_N[known_N].mean()), 4)
     return {
-        "confident learning": precision(least_self_confidence(faces.labels_N, probs_NK), wrong_N, known_N),
-        "loss, label not learned": precision(highest_loss(faces.labels_N, probs_NK), wrong_N, known_N),
-        "loss, label learned": precision(highest_loss(faces.labels_N, learned_NK), wrong_N, known_N),
+        "confident learning": precision(rank_by_confident_learning(faces.labels_N, probs_NK), wrong_N, known_N),
+        "loss, label not learned": precision(rank_by_self_confidence(faces.labels_N, probs_NK), wrong_N, known_N),
+        "loss, label learned": precision(rank_by_self_confidence(faces.labels_N, learned_NK), wrong_N, known_N),
         "random": {str(first): base for first in FIRST},
     }
 
@@ -103,7 +108,7 @@ def main(options: argparse.Namespace) -> None:
     data, recipe = load(options.csv, votes=options.votes), recipe_of(options.epochs)
     place = options.folder / f"folds{options.folds}-epochs{options.epochs}"
     out_of_fold(recipe, data, place, folds=options.folds, device="cpu")
-    label_noise = find_label_noise(place / "label_noise.npz")
+    label_noise = read_label_noise(place / "label_noise.npz")
     record: dict[str, Any] = {
         "question": "are mislabelled training faces found without the raters, and does it help to leave them out",
         "digest": data.digest,
@@ -117,7 +122,7 @@ def main(options: argparse.Namespace) -> None:
     }
     for name, settings in CHANGES.items():
         about = [f"label_noise={place / 'label_noise.npz'}"] if settings else []
-        changed = with_settings(recipe, [*about, *settings])
+        changed = apply_overrides(recipe, [*about, *settings])
         folder = place / "".join(c if c.isalnum() else "_" for c in name)
         runs = [judged(changed, data, folder / f"seed{seed}", seed) for seed in range(options.seeds)]
         record["changes"].append({"change": name, "set": settings, "runs": runs})

@@ -18,9 +18,9 @@ from typing import Any
 from mien.data import load
 from mien.data.dataset import VAL
 from mien.evaluation.protocols import evaluate_predictor
-from mien.model_card import CLEAN
+from mien.model_card import DEDUPLICATED
 from mien.train import Run, find_recipe
-from mien.train.predict import as_predictor
+from mien.train.predict import load_predictor
 
 RESULT = Path(__file__).parent / "results" / "papers.json"
 CLAIMS = {
@@ -33,7 +33,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
     """One run's figures on PublicTest, and what its paper says."""
     run, data = Run(folder), load(csv, votes=votes)
     recipe = run.checkpoint().state["recipe"]
-    _, judged = evaluate_predictor(as_predictor(folder, device="cpu"), data, VAL)
+    _, judged = evaluate_predictor(load_predictor(folder, device="cpu"), data, VAL)
     assert judged is not None, "PublicTest has labels"
     epochs = find_recipe(recipe["name"]).epochs
     return {
@@ -42,7 +42,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
         "evaluation": judged.official.to_dict(),
-        "evaluation_clean": next(e for e in judged.evaluations if e.protocol == CLEAN).to_dict(),
+        "evaluation_deduplicated": next(e for e in judged.evaluations if e.protocol == DEDUPLICATED).to_dict(),
         "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
         "claim": CLAIMS[recipe["name"]],
     }

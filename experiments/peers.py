@@ -23,10 +23,10 @@ from typing import Any
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
 from mien.evaluation import benchmark
-from mien.evaluation.comparison.benchmark import Entry
-from mien.evaluation.predictions_file import predict_by_file
+from mien.evaluation.comparison.benchmark import BenchmarkEntry
+from mien.evaluation.predictions_file import read_predictions_of_split
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.protocols import chosen_of
+from mien.evaluation.protocols import selected_on_split
 from mien.model import load as load_model
 
 HERE = Path(__file__).parent
@@ -34,10 +34,10 @@ FIRST = "fer"
 OURS = ("base", "nano", "photo")
 
 
-def ours(name: str, data: Dataset) -> Entry:
+def ours(name: str, data: Dataset) -> BenchmarkEntry:
     """What a model of ours says, as one of a contest."""
     model = Predictor.of(load_model(name))
-    return Entry(name, data.labels, model.ask(data[VAL].pixels_NHW), chosen_of(model, data, VAL))
+    return BenchmarkEntry(name, data.labels, model.ask(data[VAL].pixels_NHW), selected_on_split(model, data, VAL))
 
 
 def how(file: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def how(file: Path) -> dict[str, Any]:
 def main(csv: str, votes: str, folder: Path) -> None:
     data = load(csv, votes=votes)
     files = sorted(folder.glob("*.npy"), key=lambda file: (file.stem != FIRST, file.stem))
-    entries = [Entry(file.stem, *predict_by_file(file, data, VAL)) for file in files]
+    entries = [BenchmarkEntry(file.stem, *read_predictions_of_split(file, data, VAL)) for file in files]
     entries += [ours(name, data) for name in OURS]
     record = {
         "question": "how do other packages do on the same faces",

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mien.data import Dataset, load
 from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
-from mien.data.votes import by_majority
+from mien.data.votes import relabel_by_majority
 from mien.evaluation.corruptions import Faces, coarse, moved
 from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, macro_f1
 from mien.labels import FER7, projection
@@ -53,7 +53,7 @@ def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:
 def figures(model: Model, probs_NK: NDArray[np.float32], data: Dataset, clean_N: NDArray[np.int64]) -> dict[str, Any]:
     """By either truth and protocol: faces, accuracy and macro-F1."""
     seven_N7 = probs_NK @ projection(model.labels, FER7).astype(np.float32)
-    truths = {"labels": (data, seven_N7), "raters' majority": (by_majority(data, model.labels), probs_NK)}
+    truths = {"labels": (data, seven_N7), "raters' majority": (relabel_by_majority(data, model.labels), probs_NK)}
     found = {}
     for against, (truth, p_NK) in truths.items():
         faces, names = truth[VAL], truth.labels
@@ -87,7 +87,7 @@ def main(csv: str, votes: str, names: list[str]) -> None:
             parts = [figures(model, model.probabilities(faces_NHW), data, clean_N) for faces_NHW in altered]
             results[name]["conditions"][condition] = averaged(parts)
             print(condition, name, {k: v["accuracy"] for k, v in averaged(parts).items()}, flush=True)
-    raters = by_majority(data, FER7)[VAL]
+    raters = relabel_by_majority(data, FER7)[VAL]
     own_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
     record = {
         "question": "what are the shipped models worth where the box is off or the face is small",

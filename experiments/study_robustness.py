@@ -30,7 +30,7 @@ from mien.evaluation.comparison.verdict import interval_for
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.report.curves import robustness_curves
 from mien.evaluation.robustness import Robustness, measure_robustness
-from mien.train.predict import as_predictor
+from mien.train.predict import load_predictor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,7 +44,7 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
     kept = folder / f"robustness-seed{seed}.npz"
     if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        models = {arm: as_predictor(run, device="cpu").ask for arm, run in runs.items()}
+        models = {arm: load_predictor(run, device="cpu").ask for arm, run in runs.items()}
         found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
         arrays = {f"{r.model} clean": r.clean_N for r in found} | {f"{r.model} kept": r.kept_N for r in found}
         draft = kept.with_name(f"unfinished-{kept.name}")

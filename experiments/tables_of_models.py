@@ -42,7 +42,7 @@ def comparison(result: dict[str, Any]) -> str:
         score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
-        clean = arm["scores_clean"][split]
+        clean = arm["scores_deduplicated"][split]
         rows.append(
             f"| `{arm['arm']}` | {loss['mean']:.2f} | {spread(score['accuracy'])} | "
             f"{low:.1f} to {high:.1f} | {spread(clean['accuracy'])} | "
@@ -51,7 +51,7 @@ def comparison(result: dict[str, Any]) -> str:
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
     model = f"model `{arms[0]['recipe']['model']}`{_selection(result)}"
-    unmet = f"{arms[0]['scores_clean'][split]['n']:,} of them without a byte-identical duplicate in Training"
+    unmet = f"{arms[0]['scores_deduplicated'][split]['n']:,} of them without a byte-identical duplicate in Training"
     return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {model}.\n{verdicts}\n"
 
 
@@ -79,7 +79,9 @@ def papers(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (row[key] for key in ("evaluation", "evaluation_clean", "claim", "recipe"))
+        judged, clean, claim, recipe = (
+            row[key] for key in ("evaluation", "evaluation_deduplicated", "claim", "recipe")
+        )
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mien.data import load
 from mien.data.dataset import VAL, Split
-from mien.data.votes import by_majority
+from mien.data.votes import relabel_by_majority
 from mien.evaluation.statistics.metrics import accuracy, balanced_accuracy, confusion_matrix, macro_f1
 from mien.labels import FER7, projection
 from mien.model import load as load_model
@@ -60,7 +60,7 @@ def figures(scores_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> dict
 def main(csv: str, votes: str) -> None:
     """Write the record."""
     data = load(csv, votes=votes)
-    splits = {"majority vote": by_majority(data, FER7)[VAL], "labels": data[VAL]}
+    splits = {"majority vote": relabel_by_majority(data, FER7)[VAL], "labels": data[VAL]}
     names = sorted({name for ensemble in ENSEMBLES for name in ensemble})
     logs = {(name, by): log_probabilities(name, split) for name in names for by, split in splits.items()}
     frequencies = load_model("photo").card.class_frequencies

@@ -49,14 +49,14 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
         browser.close()
 
 
-def make_film(file: Path) -> Path:
+def make_webcam_video(file: Path) -> Path:
     """A face left of the middle that sways a little, as the MJPEG that Chromium takes for a webcam and repeats."""
-    return as_film(
+    return write_mjpeg(
         file, (clips.still(*WEBCAM, (0.38 + 0.02 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
     )
 
 
-def as_film(file: Path, frames: Iterable[np.ndarray]) -> Path:
+def write_mjpeg(file: Path, frames: Iterable[np.ndarray]) -> Path:
     """BGR images as an MJPEG: one JPEG after another."""
     file.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
     return file
@@ -140,7 +140,7 @@ def answered(page: Page, count: int = 1) -> Locator:
     return cards
 
 
-def frames_of(card: Locator) -> list[tuple[float, float, float, float]]:
+def box_positions(card: Locator) -> list[tuple[float, float, float, float]]:
     """The boxes over a card's image: left, top, width, height in shares of it, as they lie on the screen."""
     return card.locator(".shown").evaluate(
         """shown => {

@@ -13,7 +13,7 @@ class Enough(Exception):
     """What a crash is in these tests."""
 
 
-class Ends:
+class CrashingAugmentation:
     """A recipe's first augmentation, which ends the run after so many batches as a crash would."""
 
     def __init__(self, first: Augmentation, after: int) -> None:

@@ -25,7 +25,7 @@ def color() -> Image.Image:
 
 
 @cache
-def seen_through() -> Image.Image:
+def translucent_image() -> Image.Image:
     """The same, clear at the left and solid at the right."""
     image = color().copy()
     image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDE).astype(np.uint8), (HIGH, 1))))
@@ -38,7 +38,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     return content.getvalue()
 
 
-def by_pillow(data: bytes) -> Pixels:
+def read_with_pillow(data: bytes) -> Pixels:
     """RGB uint8 [H,W,3] of what Pillow sees: turned, over white."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -47,9 +47,9 @@ def by_pillow(data: bytes) -> Pixels:
 
 
 @cache
-def every_kind() -> dict[str, bytes]:
+def images_of_all_formats() -> dict[str, bytes]:
     """Images by format and kind; all of 8 bits, so that Pillow sees them rightly too."""
-    rgb, rgba, other = color(), seen_through(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
+    rgb, rgba, other = color(), translucent_image(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
     grey, palette = rgb.convert("L"), rgb.quantize(64)
     animated: dict[str, Any] = {"save_all": True, "append_images": [other]}
     made = {
@@ -96,13 +96,13 @@ def every_kind() -> dict[str, bytes]:
 
 
 @cache
-def of_16_bits() -> dict[str, tuple[bytes, Pixels]]:
+def images_16_bit() -> dict[str, tuple[bytes, Pixels]]:
     """Images of 16 bits with what they show, RGB uint8 [H,W,3]; OpenCV wrote them."""
-    rgb, rgba = np.asarray(color()), np.asarray(seen_through())
+    rgb, rgba = np.asarray(color()), np.asarray(translucent_image())
     grey = np.asarray(color().convert("L"))
     bgra = np.dstack([rgba[:, :, 2::-1], rgba[:, :, 3]])
     white = Image.new("RGBA", (WIDE, HIGH), (255, 255, 255, 255))
-    white.alpha_composite(seen_through())
+    white.alpha_composite(translucent_image())
     over_white, in_grey = np.asarray(white.convert("RGB")), np.dstack([grey] * 3)
     return {
         f"{what} {ending}": (cv2.imencode(ending, pixels.astype(np.uint16) * 257)[1].tobytes(), shown)
@@ -125,7 +125,7 @@ def has_avif() -> bool:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def of_tiny_parts(n: int) -> dict[str, bytes]:
+def images_with_tiny_parts(n: int) -> dict[str, bytes]:
     """The beginning of an image of 8x8 pixels behind `n` parts that hold nothing, by format."""
     size, large = struct.pack(">HH", 8, 8), struct.pack(">IIII", 8, 8, 0, 0)
     head = b"\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0) + bytes(4)

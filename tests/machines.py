@@ -36,11 +36,11 @@ def ray_folder() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            kill_all_in(folder)
+            kill_processes_of(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def kill_all_in(folder: Path) -> None:
+def kill_processes_of(folder: Path) -> None:
     """Kill the processes of Ray that name `folder` on their command line: its servers, whose workers end with them."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
@@ -48,7 +48,7 @@ def kill_all_in(folder: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
-class Machines:
+class LocalCluster:
     """A head without cores, and nodes with one each."""
 
     def __init__(self, count: int, folder: Path) -> None:
@@ -60,7 +60,7 @@ class Machines:
     def address(self) -> str:
         return str(self.cluster.address)
 
-    def lose_one(self) -> None:
+    def kill_node(self) -> None:
         """Kill a node and all that runs on it, as a failing machine would."""
         self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
 
@@ -84,7 +84,7 @@ class Machines:
         if self.cluster is not None:
             with suppress(Exception):  # of nodes that are half started
                 self.cluster.shutdown()
-            kill_all_in(self.folder)
+            kill_processes_of(self.folder)
             self.cluster, self.nodes = None, []
 
     def _start_missing(self) -> None:
@@ -108,7 +108,7 @@ def ports() -> dict[str, int]:
         return {name: one.getsockname()[1] for name, one in zip(PORTS, sockets, strict=True)}
 
 
-def give_agents_time(patch: pytest.MonkeyPatch) -> None:
+def set_agent_port(patch: pytest.MonkeyPatch) -> None:
     """Have a node start although its agents take long.
 
     A node whose agents choose their own ports waits for files with these, and dies after 15 seconds without them, a
@@ -128,15 +128,15 @@ def give_agents_time(patch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def machines_of(count: int, *first_on_path: Path) -> Iterator[Machines]:
+def local_cluster(count: int, *first_on_path: Path) -> Iterator[LocalCluster]:
     """Yield a cluster of `count` nodes, whose processes find modules as this one does, and first in `first_on_path`.
 
     It has nodes once `repair` was called, as every test should do first.
     """
     with ray_folder() as folder, pytest.MonkeyPatch.context() as patch:
-        machines = Machines(count, folder)
+        machines = LocalCluster(count, folder)
         patch.setenv("PYTHONPATH", os.pathsep.join([*map(str, first_on_path), *filter(None, sys.path)]))
-        give_agents_time(patch)
+        set_agent_port(patch)
         try:
             yield machines
         finally:

@@ -17,7 +17,7 @@ import httpx
 from websockets.sync import client
 
 from mien.serve import Settings
-from mien.serve.server import Server, listen, server_of
+from mien.serve.server import Server, build_server, listen
 from mien.serve.state import Service
 from waiting import LONGEST
 
@@ -26,7 +26,7 @@ connect = partial(client.connect, open_timeout=LONGEST, close_timeout=LONGEST, p
 
 
 @dataclass(frozen=True)
-class Served:
+class RunningService:
     """A running service.
 
     Attributes:
@@ -76,12 +76,12 @@ def await_text(line: socket.socket, text: bytes) -> None:
 
 
 @contextmanager
-def running(settings: Settings | None = None, **changed: Any) -> Iterator[Served]:
+def running(settings: Settings | None = None, **changed: Any) -> Iterator[RunningService]:
     """A service in a thread, by default as small as they come; `changed` are attributes of `Settings`."""
     settings = settings or Settings(**{"port": 0, "model": "nano", **changed})
     with listen(settings) as listener:
         service = Service.open(settings)
-        server, port = server_of(service), listener.getsockname()[1]
+        server, port = build_server(service), listener.getsockname()[1]
         loops: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
 
         async def run() -> None:
@@ -92,7 +92,7 @@ def running(settings: Settings | None = None, **changed: Any) -> Iterator[Served
         thread.start()
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as http:
-                yield Served(port, service, server, loops.get(), http)
+                yield RunningService(port, service, server, loops.get(), http)
         finally:
             server.should_exit = True
             thread.join()

@@ -24,10 +24,10 @@ SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=fl
 @pytest.fixture(scope="module")
 def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished comparison of two arms and three seeds."""
-    from mien.train import compare, find_recipe, with_settings
+    from mien.train import apply_overrides, compare, find_recipe
 
     folder = tmp_path_factory.mktemp("study")
-    arms = [with_settings(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
+    arms = [apply_overrides(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
     compare(load(csv), arms, seeds=3, out=folder)
     return folder
 

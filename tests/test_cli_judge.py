@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import models
-from mien.cli.target import find_subject
+from mien.cli.target import evaluate_target
 from mien.data import load
 from mien.labels import FER7, FERPLUS8, projection
 from mien.model import load as load_model
@@ -26,11 +26,11 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on the csv whose epoch validation chose."""
-    from mien.train import find_recipe, train, with_settings
+    from mien.train import apply_overrides, find_recipe, train
 
     settings = ["model=mien_nano", "epochs=1", "precision=float32", "select=val_loss"]
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(with_settings(find_recipe("seed"), settings), load(csv), folder)
+    train(apply_overrides(find_recipe("seed"), settings), load(csv), folder)
     return folder
 
 
@@ -168,7 +168,7 @@ def test_other_faces_are_asked_about_as_those_of_the_split_were(
     data = load(csv)
     if what == "weights":
         model = weights_of("nano", tmp_path)
-    none, flip = (find_subject(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
+    none, flip = (evaluate_target(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
     faces_NHW = data["test"].pixels_NHW
     for one in (none, flip):
         assert one.ask is not None

@@ -10,7 +10,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.labels import FER7, LabelSet
-from mien.prior import ClassFrequencies, adjusted, prior_of
+from mien.prior import ClassFrequencies, adjusted, parse_prior
 
 ABC = LabelSet("custom", ("a", "b", "c"))
 TRAINING = (0.6, 0.3, 0.1)
@@ -79,15 +79,15 @@ def test_class_frequencies_out_of_range_are_refused(change: dict[str, Any], says
     ],
 )
 def test_prior_of_every_form(asked: Any, shares: tuple[float, ...], name: str) -> None:
-    found = prior_of(asked, ABC, TRAINING)
+    found = parse_prior(asked, ABC, TRAINING)
     assert tuple(found.shares) == ABC.names
     assert tuple(found.shares.values()) == pytest.approx(shares)
     assert found.name == name
-    assert prior_of(found.option, ABC, TRAINING).name == name
+    assert parse_prior(found.option, ABC, TRAINING).name == name
 
 
 def test_prior_of_usual_spellings_is_of_their_classes() -> None:
-    found = prior_of("joy=0.5,Sadness=0.25", FER7, [1 / 7] * 7)
+    found = parse_prior("joy=0.5,Sadness=0.25", FER7, [1 / 7] * 7)
     assert (found.shares["happy"], found.shares["sad"]) == (0.5, 0.25)
     assert found.shares["neutral"] == pytest.approx(0.05)
 
@@ -115,5 +115,5 @@ def test_prior_of_usual_spellings_is_of_their_classes() -> None:
 )
 def test_prior_of_what_is_none_is_refused(asked: Any, says: str) -> None:
     with pytest.raises(MienError) as error:
-        prior_of(asked, ABC, TRAINING)
+        parse_prior(asked, ABC, TRAINING)
     assert says in str(error.value)

@@ -55,7 +55,7 @@ class Stopped(MienError):
         self.exit_code = 128 + signal  # as shells count
 
 
-def newer_format(source: object, found: object, newest: str) -> str | None:
+def newer_format_message(source: object, found: object, newest: str) -> str | None:
     """Return the error text for a file in a format that is newer than this version reads, else None.
 
     Args:

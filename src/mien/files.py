@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-class Replacement:
+class AtomicFile:
     """A new file beside `path`, for what is written bit by bit; `keep` puts it in `path`'s place, `drop` undoes it.
 
     Raises:
@@ -46,7 +46,7 @@ def write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    new = Replacement(path)
+    new = AtomicFile(path)
     try:
         for chunk in chunks:
             new.file.write(chunk)

@@ -28,7 +28,7 @@ SPELLINGS = {
 }
 
 
-def usual_name(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Return the class name used here for `name`; a name that `SPELLINGS` lacks is only lowercased."""
     lowered = _lowered(name)
     return SPELLINGS.get(lowered, lowered)
@@ -45,7 +45,7 @@ def counterpart(name: str, names: Sequence[str]) -> int | None:
         The index of the same name, else of the same name in another case, else of another spelling of it; None where
         there is none.
     """
-    for near_duplicate_pairs in (str, _lowered, usual_name):
+    for near_duplicate_pairs in (str, _lowered, canonical_name):
         found = [near_duplicate_pairs(other) for other in names]
         if near_duplicate_pairs(name) in found:
             return found.index(near_duplicate_pairs(name))
@@ -103,7 +103,7 @@ FERPLUS_COLUMNS = (
 )  # fmt: skip
 
 # The expressions among these columns, named as in FER7.
-FERPLUS8 = LabelSet("ferplus8", tuple(usual_name(column) for column in FERPLUS_COLUMNS[:8]))
+FERPLUS8 = LabelSet("ferplus8", tuple(canonical_name(column) for column in FERPLUS_COLUMNS[:8]))
 
 # The sets that can be asked for by name; a folder's own comes with the folder.
 LABEL_SETS = {labels.name: labels for labels in (FER7, FERPLUS8)}
@@ -111,7 +111,7 @@ LABEL_SETS = {labels.name: labels for labels in (FER7, FERPLUS8)}
 
 def label_set_for(folder_names: list[str]) -> LabelSet:
     """FER7 if every name is a usual spelling of one of the seven, else a set of just these names, sorted."""
-    known = {usual_name(n) for n in folder_names}
+    known = {canonical_name(n) for n in folder_names}
     if known <= set(FER7.names) and len(known) == len(set(folder_names)):
         return FER7
     return LabelSet("custom", tuple(sorted(set(folder_names))))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError, ModelError
 from mien.model_card import TTAS, Card
-from mien.prior import Prior, adjusted, prior_of
+from mien.prior import Prior, adjusted, parse_prior
 from mien.threads import of_one
 
 FORMAT = "mien model 1"  # in the graph, under `mien.format`
@@ -60,7 +60,7 @@ class Model:
             card: of that file.
             source: what to call the file in errors.
             threads: of one forward; default `mien.threads.threads()`.
-            prior: class frequencies that the probabilities are adjusted to, as of `mien.prior.prior_of`; default the
+            prior: class frequencies that the probabilities are adjusted to, as of `mien.prior.parse_prior`; default the
                 probabilities as the graph gives them.
 
         Raises:
@@ -70,7 +70,7 @@ class Model:
         """
         _check_sha256(card, graph, source)
         self.card, self.source, self.labels = card, source, card.labels
-        self._session = open_graph(graph, source, threads)
+        self._session = open_session(graph, source, threads)
         self.class_weights_KC = _fit(self._session, card, source)
         self.prior = _prior(prior, card, source)
 
@@ -250,13 +250,13 @@ def _card(file: Path) -> Card:
         raise ModelError(str(error)) from None
 
 
-def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_vary: bool = False) -> Any:
+def open_session(graph: bytes, source: str, threads: int | None = None, *, dynamic_shapes: bool = False) -> Any:
     """An onnxruntime session of the ONNX file in `graph`, on the CPU.
 
     Args:
         source: what to call the file in errors.
         threads: of one forward; default `mien.threads.threads()`.
-        shapes_vary: whether images of many sizes go in, for each of which a plan of its memory would be kept.
+        dynamic_shapes: whether images of many sizes go in, for each of which a plan of its memory would be kept.
 
     Raises:
         ModelError: onnxruntime cannot open it.
@@ -269,7 +269,7 @@ def open_graph(graph: bytes, source: str, threads: int | None = None, *, shapes_
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = of_one(threads)
     options.log_severity_level = _FATAL
-    options.enable_mem_pattern = not shapes_vary
+    options.enable_mem_pattern = not dynamic_shapes
     # Between two forwards its threads would wait by spinning, and take the core from whatever comes in between.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
@@ -312,7 +312,7 @@ def _prior(asked: str | Mapping[str, float] | None, card: Card, source: str) -> 
             f"{source}: no prior can be applied, as the card '{card.name}' has no class frequencies; export the model "
             "again with: mien export"
         )
-    return prior_of(asked, card.labels, card.class_frequencies.training)
+    return parse_prior(asked, card.labels, card.class_frequencies.training)
 
 
 def _check_sha256(card: Card, graph: bytes, source: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from mien.errors import MienError, newer_format
+from mien.errors import MienError, newer_format_message
 from mien.imaging.load import CropRule
 from mien.labels import LabelSet
 from mien.prior import ClassFrequencies
@@ -20,10 +20,10 @@ FORMAT = "mien card 3"
 FIRST_FORMAT, SECOND_FORMAT = "mien card 1", "mien card 2"
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
-OFFICIAL, CLEAN, STRICT = "official", "clean", "strict"
-PROTOCOLS = (OFFICIAL, CLEAN, STRICT)
-OWN_LABELS, RATERS = "labels", "raters' majority"
-AGAINST = (OWN_LABELS, RATERS)
+OFFICIAL, DEDUPLICATED, STRICT = "official", "clean", "strict"
+PROTOCOLS = (OFFICIAL, DEDUPLICATED, STRICT)
+OWN_LABELS, MAJORITY_VOTE = "labels", "raters' majority"
+AGAINST = (OWN_LABELS, MAJORITY_VOTE)
 
 TEST = "test"  # as `data.split` calls it, a row above
 
@@ -225,7 +225,7 @@ class Card:
         if not isinstance(told, dict) or told.get("format") not in (FORMAT, SECOND_FORMAT, FIRST_FORMAT):
             form = told.get("format") if isinstance(told, dict) else None
             unknown = f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'"
-            raise MienError(newer_format(source, form, FORMAT) or unknown)
+            raise MienError(newer_format_message(source, form, FORMAT) or unknown)
         wanted = {f.name for f in fields(cls)} - ({"class_frequencies"} if told["format"] == FIRST_FORMAT else set())
         scores = _scores if told["format"] == FORMAT else _old_scores
         del told["format"]

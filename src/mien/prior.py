@@ -78,11 +78,11 @@ class Prior:
 
     @property
     def option(self) -> str | dict[str, float]:
-        """What `prior_of` makes the same prior of, as JSON types."""
+        """What `parse_prior` makes the same prior of, as JSON types."""
         return self.name if self.name in (TRAINING, BALANCED) else dict(self.shares)
 
 
-def prior_of(asked: str | Mapping[str, float], labels: LabelSet, training: Sequence[float]) -> Prior:
+def parse_prior(asked: str | Mapping[str, float], labels: LabelSet, training: Sequence[float]) -> Prior:
     """Return the prior that `asked` describes.
 
     Args:

@@ -24,7 +24,7 @@ WAIT = 5.0  # seconds for a machine to answer at all
 STORE = 256 << 20  # bytes that such a one may hold of what goes between its processes; ours is small
 
 
-def ray_for(purpose: str) -> Any:
+def import_ray(purpose: str) -> Any:
     """The package Ray.
 
     Args:
@@ -49,13 +49,13 @@ def connected(address: str, purpose: str) -> Iterator[Any]:
     Args:
         address: `HOST:PORT` of the cluster's head, `auto` for the one that runs on this machine, or `local` for one
             that is started here, with `mien.threads.threads()` cores, and ends with the context.
-        purpose: as `ray_for` has it.
+        purpose: as `import_ray` has it.
 
     Raises:
         MissingExtra: Ray is not installed.
         MienError: no cluster answers, or it runs another Python or Ray.
     """
-    ray = ray_for(purpose)
+    ray = import_ray(purpose)
     if ray.is_initialized():
         with _quiet():
             yield ray

@@ -14,7 +14,7 @@ from rich.console import Console
 from blurs import fields, jpeg
 from mien.data import Dataset, Split, find_near_duplicates, load, sketch
 from mien.data import duplicates as module
-from mien.data.audit import audit, copies_of_evaluated, without_duplicates
+from mien.data.audit import audit, duplicates_of_evaluation, without_duplicates
 from mien.data.audit_tables import audit_tables
 from mien.errors import MissingSplit
 
@@ -64,11 +64,11 @@ def test_faces_that_a_model_may_know_and_training_faces_that_judge_it(copied: Da
     val = copied["val"]
     assert rows(val, ~without_duplicates(copied, "val")) == [5, 10, 11]
     assert rows(val, ~without_duplicates(copied, "val", near=True)) == [3, 4, 5, 10, 11]
-    assert rows(copied["train"], copies_of_evaluated(copied)) == [1, 2, 8, 19]
+    assert rows(copied["train"], duplicates_of_evaluation(copied)) == [1, 2, 8, 19]
     alone = replace(copied, splits={"train": copied["train"]})
-    assert not copies_of_evaluated(alone).any()
+    assert not duplicates_of_evaluation(alone).any()
     with pytest.raises(MissingSplit, match="no split 'train'"):
-        copies_of_evaluated(replace(copied, splits={"val": val}))
+        duplicates_of_evaluation(replace(copied, splits={"val": val}))
 
 
 def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:

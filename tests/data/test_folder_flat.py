@@ -15,7 +15,7 @@ from PIL import Image
 from mien.__main__ import main
 from mien.data import Dataset, load
 from mien.data.audit import audit
-from mien.data.folder import to_face
+from mien.data.folder import decode_face
 from mien.errors import DataError
 from mien.labels import FER7
 
@@ -102,7 +102,7 @@ def test_the_files_bytes_decide(flat: Path) -> None:
     wanted = set()
     for label, count in (("bored", 5), ("keen", 2)):
         files = sorted((f.read_bytes() for f in flat.glob(f"{label}/*.png")), key=lambda b: hashlib.sha256(b).digest())
-        wanted |= {to_face(data).tobytes() for data in files[:count]}
+        wanted |= {decode_face(data).tobytes() for data in files[:count]}
     assert faces(load(flat), "val") == wanted
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.data.holdout import held_out
+from mien.data.holdout import holdout_mask
 
 
 def hold(labels: list[int], faces: list[int], keys: list[int]) -> list[int]:
     """The places held out, where each face is a grey and each key a number."""
     faces_NHW = np.array(faces, np.uint8).reshape(-1, 1, 1) * np.ones((1, 48, 48), np.uint8)
-    held_N = held_out(faces_NHW, np.array(labels, np.int64), [bytes([key]) for key in keys])
+    held_N = holdout_mask(faces_NHW, np.array(labels, np.int64), [bytes([key]) for key in keys])
     assert held_N.dtype == np.bool_
     return np.flatnonzero(held_N).tolist()
 

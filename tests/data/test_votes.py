@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import by_majority, load
+from mien.data import load, relabel_by_majority
 from mien.data.dataset import Dataset, Split
-from mien.data.votes import distribution, majority, multi_label, relabelled_as, taught, truth_of, votes_digest
+from mien.data.votes import distribution, label_source, majority, multi_label, relabel_for_classes, taught, votes_digest
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
@@ -132,7 +132,7 @@ def voted() -> Dataset:
 
 
 def test_by_majority(voted: Dataset) -> None:
-    eight, seven = by_majority(voted), by_majority(voted, FER7)
+    eight, seven = relabel_by_majority(voted), relabel_by_majority(voted, FER7)
     assert (eight.labels, seven.labels) == (FERPLUS8, FER7)
     assert eight["val"].labels_N.tolist() == [HAPPY, CONTEMPT]
     assert seven["val"].labels_N.tolist() == [FER7.index("happy")]  # contempt is none of the seven
@@ -141,33 +141,38 @@ def test_by_majority(voted: Dataset) -> None:
     assert (eight["val"].votes_NV == voted["val"].votes_NV[:2]).all()
     assert eight.digest == voted.digest
     assert "2 of 3 in 'train', 2 of 3 in 'val'" in str(eight.note)
-    assert (truth_of(voted), truth_of(eight)) == ("fer7 by its own labels", "ferplus8 by the majority of FER+ votes")
+    assert (label_source(voted), label_source(eight)) == (
+        "fer7 by its own labels",
+        "ferplus8 by the majority of FER+ votes",
+    )
 
 
 def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
     blind = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})
     with pytest.raises(DataError, match=r"fer2013.csv has no FER\+ votes for 'val'; give the file .* with --votes"):
-        by_majority(blind)
+        relabel_by_majority(blind)
     torn = np.zeros((3, 10), np.uint8)
     torn[:, [SAD, FEAR]] = 5
     torn_set = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=torn)})
     with pytest.raises(DataError, match=r"no face of 'val' in fer2013.csv has a majority"):
-        by_majority(torn_set)
+        relabel_by_majority(torn_set)
 
 
 def test_a_data_set_as_a_model_is_judged_on_it(voted: Dataset) -> None:
-    assert relabelled_as(voted, FER7.names) is voted
+    assert relabel_for_classes(voted, FER7.names) is voted
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
-        assert relabelled_as(voted, names).labels == FERPLUS8
-    assert relabelled_as(voted, ("Anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")) is voted
-    by_votes = relabelled_as(voted, FER7.names, by_votes=True)
+        assert relabel_for_classes(voted, names).labels == FERPLUS8
+    assert (
+        relabel_for_classes(voted, ("Anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")) is voted
+    )
+    by_votes = relabel_for_classes(voted, FER7.names, by_votes=True)
     assert (by_votes.name, by_votes.labels) == ("ferplus", FER7)
     unvoted = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})
-    assert relabelled_as(unvoted, FER7.names, by_votes=True) is unvoted
-    eight = by_majority(voted)
-    assert relabelled_as(eight, FERPLUS8.names) is eight
+    assert relabel_for_classes(unvoted, FER7.names, by_votes=True) is unvoted
+    eight = relabel_by_majority(voted)
+    assert relabel_for_classes(eight, FERPLUS8.names) is eight
     with pytest.raises(DataError, match=r"tells wink, blink apart, but .*fer2013.csv is labelled angry, "):
-        relabelled_as(voted, LabelSet("own", ("wink", "blink")).names)
+        relabel_for_classes(voted, LabelSet("own", ("wink", "blink")).names)
 
 
 def test_the_digest_of_votes_is_of_all_of_them(voted: Dataset) -> None:
@@ -186,7 +191,7 @@ def test_the_published_sizes(fer2013_dir: Path) -> None:
         for rule in (majority, multi_label, distribution)
     }
     assert sizes == {"majority": [25060, 3199], "multi_label": [27671, 3472], "distribution": [27956, 3505]}
-    eight, seven = by_majority(data), by_majority(data, FER7)
+    eight, seven = relabel_by_majority(data), relabel_by_majority(data, FER7)
     assert [len(eight[s]) for s in ("train", "val")] == [25060, 3199]
     dropped = [int((eight[s].labels_N == CONTEMPT).sum()) for s in ("train", "val")]
     assert [len(seven[s]) for s in ("train", "val")] == [25060 - dropped[0], 3199 - dropped[1]]

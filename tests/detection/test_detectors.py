@@ -12,7 +12,7 @@ import pytest
 import skimage
 
 from mien.detection.boxes import Detection
-from mien.detection.detectors import DETECTORS, detector, find_detector
+from mien.detection.detectors import DETECTORS, build_detector, detector
 from mien.errors import MienError
 from mien.imaging.load import read_image
 from mien.recognition import sample
@@ -31,7 +31,7 @@ FACELESS = (
 
 
 def found(image: np.ndarray, **options: object) -> tuple[Detection, ...]:
-    return find_detector("yunet", **options)(image)  # type: ignore[arg-type]
+    return build_detector("yunet", **options)(image)  # type: ignore[arg-type]
 
 
 def assert_eyes(one: Detection, right: tuple[float, float], left: tuple[float, float], within: float = 0.15) -> None:
@@ -43,8 +43,8 @@ def assert_eyes(one: Detection, right: tuple[float, float], left: tuple[float, f
 
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_every_detector_finds_the_portrait(name: str) -> None:
-    (one,) = find_detector(name)(PORTRAIT)
-    assert find_detector(name).name == name
+    (one,) = build_detector(name)(PORTRAIT)
+    assert build_detector(name).name == name
     assert one.box.left < 223 < one.box.right
     assert one.box.top < 120 < one.box.bottom
     assert 0 <= one.box.left < one.box.right <= 512
@@ -56,13 +56,13 @@ def test_every_detector_finds_the_portrait(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 @pytest.mark.parametrize("size", [(1, 1), (1, 400), (2000, 3), (47, 31)])
 def test_every_detector_bears_any_size(name: str, size: tuple[int, int]) -> None:
-    for one in find_detector(name)(np.full((*size, 3), 90, np.uint8)):
+    for one in build_detector(name)(np.full((*size, 3), 90, np.uint8)):
         assert 0 <= one.box.left < one.box.right <= size[1]
 
 
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_every_detector_may_be_asked_by_many_threads(name: str) -> None:
-    ask = find_detector(name)
+    ask = build_detector(name)
     images = [np.ascontiguousarray(PORTRAIT[:, : 300 + 10 * i]) for i in range(12)]
     alone = [ask(p) for p in images]
     with ThreadPoolExecutor(6) as pool:
@@ -70,20 +70,20 @@ def test_every_detector_may_be_asked_by_many_threads(name: str) -> None:
 
 
 def test_whole_is_the_middle_square() -> None:
-    (one,) = find_detector("whole")(np.zeros((100, 61, 3), np.uint8))
+    (one,) = build_detector("whole")(np.zeros((100, 61, 3), np.uint8))
     assert (one.box.left, one.box.top, one.box.width, one.box.height) == (0, 19, 61, 61)
     assert one.landmarks == ()
 
 
 def test_unknown_names_and_options_are_told() -> None:
     with pytest.raises(MienError, match=r"no detector is called 'mtcnn'; there are: yunet, whole"):
-        find_detector("mtcnn")
+        build_detector("mtcnn")
     for threshold in (0, 1.5, "high", True, float("nan")):
         with pytest.raises(MienError, match="threshold is a score above 0"):
-            find_detector("yunet", threshold=threshold)  # type: ignore[arg-type]
+            build_detector("yunet", threshold=threshold)  # type: ignore[arg-type]
     for side in (31, 640.0, True):
         with pytest.raises(MienError, match="from 32 on"):
-            find_detector("yunet", longest_side=side)  # type: ignore[arg-type]
+            build_detector("yunet", longest_side=side)  # type: ignore[arg-type]
     with pytest.raises(MienError, match="two detectors are called 'yunet'"):
         detector(DETECTORS["yunet"])
 

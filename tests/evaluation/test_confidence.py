@@ -25,7 +25,7 @@ def test_a_model_without_temperature_gets_one_that_was_fitted_without_the_face()
     assert told.fitted == CROSS_FITTED
     assert told.temperature == pytest.approx(3, rel=0.2)
     assert told.before.ece == metrics.ece(sure_NK, y_N)
-    assert told.after.ece == calibration.cross_fitted_ece(calibration.log_of(sure_NK), y_N)
+    assert told.after.ece == calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N)
     assert told.after.ece < told.before.ece / 2
     assert told.after.log_loss < told.before.log_loss
     assert told.after.brier < told.before.brier
@@ -44,13 +44,13 @@ def test_a_temperature_that_these_faces_fitted_is_fitted_anew_in_folds() -> None
     told = calibration_report(fair_NK, y_N, temperature=3, cross_fit=True)
     assert told.fitted == CROSS_FITTED
     assert told.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
-    assert told.after.ece == pytest.approx(calibration.cross_fitted_ece(calibration.log_of(sure_NK), y_N))
+    assert told.after.ece == pytest.approx(calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N))
 
 
 def test_what_refusing_buys() -> None:
     p_NK = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     told = calibration_report(p_NK, np.array([0, 0, 0, 1]))
-    assert [told.accuracy_of(share) for share in (1, 0.75, 0.5, 0.01)] == [0.75, 1, 1, 1]
+    assert [told.accuracy_at_coverage(share) for share in (1, 0.75, 0.5, 0.01)] == [0.75, 1, 1, 1]
     assert told.aurc == pytest.approx(0.25 / 4)
     shown = json.loads(json.dumps(told.to_dict(), allow_nan=False))
     assert shown["accuracy_of_most_confident"][0] == {"share": 1.0, "accuracy": 0.75}

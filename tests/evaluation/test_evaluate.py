@@ -12,7 +12,7 @@ from mien.errors import DataError, MienError
 from mien.evaluation import evaluate
 from mien.evaluation.report.terminal import confusion_table, evaluation_table
 from mien.evaluation.statistics import metrics
-from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
+from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.labels import LabelSet
 
 AB = LabelSet("ab", ("glad", "[red]sad"))
@@ -90,10 +90,10 @@ def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() ->
     y = (rng.random(300) > p[:, 0]).astype(np.int64)
     plain, fitted = (evaluate(p, y, AB, split="val", cross_fit=s) for s in (False, True))
     assert plain.ece == metrics.ece(p, y)
-    assert fitted.ece == cross_fitted_ece(log_of(p), y)
+    assert fitted.ece == cross_fitted_ece(log_probabilities(p), y)
     assert fitted.ece != plain.ece
     assert plain.balanced_ece == metrics.balanced_ece(p, y)
-    assert fitted.balanced_ece == cross_fitted_ece(log_of(p), y, error=metrics.balanced_ece)
+    assert fitted.balanced_ece == cross_fitted_ece(log_probabilities(p), y, error=metrics.balanced_ece)
     assert len({plain.ece, plain.balanced_ece, fitted.balanced_ece}) == 3
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mien.data import Dataset, Split
 from mien.errors import MienError
-from mien.evaluation import EvaluationReport, evaluate, examine
+from mien.evaluation import EvaluationReport, evaluate, extend_report
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import run_detector_loop
 from mien.evaluation.full_report import steps
@@ -19,7 +19,7 @@ from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.evaluation.report.curves import reliability_diagram
 from mien.evaluation.report.full_report_page import full_report_page
 from mien.evaluation.robustness import Robustness, difference, measure_robustness
-from mien.imaging.crop import MEASURED
+from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.imaging.load import read_image
 from mien.labels import LabelSet
 from mien.recognition import sample
@@ -71,9 +71,9 @@ def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: t
 def portrait() -> np.ndarray:
     """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
     grey = cv2.cvtColor(read_image(sample()), cv2.COLOR_BGR2GRAY)
-    from mien.detection.detectors import find_detector
+    from mien.detection.detectors import build_detector
 
-    box = find_detector("yunet")(np.dstack([grey] * 3))[0].box
+    box = build_detector("yunet")(np.dstack([grey] * 3))[0].box
     side = max(box.width, box.height)
     x, y = box.left + box.width / 2, box.top + box.height / 2
     part = grey[int(y - side / 2) : int(y + side / 2), int(x - side / 2) : int(x + side / 2)]
@@ -86,7 +86,7 @@ def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np
     found: list[int] = []
     told = run_detector_loop(
         lambda f: np.tile([0.2, 0.8], (len(f), 1)),
-        MEASURED,
+        DEFAULT_CROP_RULE,
         faces,
         np.array([1, 1, 1, 0, 0]),
         step=lambda: found.append(1),
@@ -97,7 +97,7 @@ def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np
     assert told.lost.mean == 0
     json.dumps(told.to_dict(), allow_nan=False)
     with pytest.raises(MienError, match="found 0 of 2 faces"):
-        run_detector_loop(by_light, MEASURED, np.stack([blank, blank]), np.array([0, 1]))
+        run_detector_loop(by_light, DEFAULT_CROP_RULE, np.stack([blank, blank]), np.array([0, 1]))
 
 
 def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarray) -> None:
@@ -107,7 +107,7 @@ def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarra
         seen.append(faces_NHW)
         return by_light(faces_NHW)
 
-    run_detector_loop(ask, MEASURED, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
+    run_detector_loop(ask, DEFAULT_CROP_RULE, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
     before, after = (s.reshape(4, -1).astype(float) for s in seen)
     assert min(np.corrcoef(b, a)[0, 1] for b, a in zip(before, after, strict=True)) > 0.8
 
@@ -123,7 +123,7 @@ def examined(data: Dataset, robust: bool) -> EvaluationReport:
     small = Split("val", val.pixels_NHW[:6], val.labels_N[:6], val.rows_N[:6])
     models = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
     assert steps(small, robustness=True, detector=False) == 60
-    return examine(found, models, small, MEASURED, robustness=True)
+    return extend_report(found, models, small, DEFAULT_CROP_RULE, robustness=True)
 
 
 def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:

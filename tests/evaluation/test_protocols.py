@@ -14,18 +14,18 @@ from rich.console import Console
 
 import mien
 import models
-from mien.data import Dataset, Split, by_majority, sketch
+from mien.data import Dataset, Split, relabel_by_majority, sketch
 from mien.data.audit import without_duplicates
 from mien.data.dataset import PUBLISHED
 from mien.data.fer2013 import KNOWN
 from mien.errors import DataError, MienError, MissingSplit, ModelError
 from mien.evaluation import evaluate
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.protocols import chosen_of, evaluate_model, evaluate_split
-from mien.evaluation.report.terminal import judgement_table, models_table
+from mien.evaluation.protocols import evaluate_model, evaluate_split, selected_on_split
+from mien.evaluation.report.terminal import models_table, protocols_table
 from mien.evaluation.statistics import metrics
-from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
-from mien.evaluation.update_card import check_card, fill_card
+from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
+from mien.evaluation.update_card import check_card_accepts_scores, write_scores_to_card
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.model_card import Calibration, Card, Score
 
@@ -131,7 +131,7 @@ def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside
     assert alone.official.accuracy == right_N.mean()
     np.testing.assert_array_equal(again_NK, probs_NK)
     # Of what was asked for a part of the faces alone, nothing is said by the labels of all.
-    truth = by_majority(voted, FER7)
+    truth = relabel_by_majority(voted, FER7)
     some_N = np.isin(voted["val"].rows_N, truth["val"].rows_N)
     part = evaluate_split(probs_NK[some_N], truth["val"].rows_N, voted, truth, "val")
     assert kinds(part) == kinds(found)[:2]
@@ -158,7 +158,7 @@ def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, d
     assert without is not None
     assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
     said = io.StringIO()
-    Console(file=said, width=80).print(judgement_table(found))
+    Console(file=said, width=80).print(protocols_table(found))
     assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
     assert max(map(len, said.getvalue().splitlines())) <= 80
 
@@ -169,7 +169,9 @@ def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: D
         model = mien.model.load(models.write_model(tmp_path / names[1], LabelSet("ferplus8", names)))
         probs_NK, model_evaluation = evaluate_model(model, voted, "val", name="model")
         assert model_evaluation is not None
-        found.append((probs_NK.tolist(), model_evaluation.to_dict(), chosen_of(Predictor.of(model), voted, "val")))
+        found.append(
+            (probs_NK.tolist(), model_evaluation.to_dict(), selected_on_split(Predictor.of(model), voted, "val"))
+        )
     assert found[0] == found[1]
     assert [c["name"] for c in found[1][1]["classes"]] == list(FERPLUS8.names)
 
@@ -182,7 +184,7 @@ def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Da
     assert probs_NK.shape == (35, 8)
     assert found is not None
     assert kinds(found) == [("official", "raters' majority", 34), ("clean", "raters' majority", 31)]
-    truth = by_majority(with_votes(data))["val"]
+    truth = relabel_by_majority(with_votes(data))["val"]
     assert truth.labels_N[0] == FERPLUS8.index("contempt")
     assert found.official.accuracy == (np.delete(probs_NK, 1, 0).argmax(1) == truth.labels_N).mean()
     assert set(found.to_dict()) >= {"clean", "accuracy"}
@@ -191,7 +193,7 @@ def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Da
 
 def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
-    truth = by_majority(voted, FER7)
+    truth = relabel_by_majority(voted, FER7)
     faces = truth["val"]
     probs_NK = model.probabilities(faces.pixels_NHW)
     few = evaluate_split(probs_NK, faces.rows_N, voted, truth, "val")
@@ -235,7 +237,7 @@ def chose(
 ) -> str:
     calibration = Calibration(1.0, fitted, 35, 0.1, 0.1) if fitted else None
     model = Predictor(labels.names, lambda faces_NHW: faces_NHW, trained_on, select=select, calibration=calibration)
-    return " ".join(chosen_of(model, on, split))
+    return " ".join(selected_on_split(model, on, split))
 
 
 def test_what_a_split_chose(data: Dataset) -> None:
@@ -264,7 +266,7 @@ def test_what_a_split_chose_of_a_model_that_votes_taught_on_a_copy_saved_anew(da
     """Its record counts the faces that the votes left it."""
     voted = with_votes(data)
     for labels in (FER7, FERPLUS8):
-        left = by_majority(voted, labels)["val"]
+        left = relabel_by_majority(voted, labels)["val"]
         learned = {"name": "ferplus", "digest": "saved anew", "faces": {"val": len(left)}}
         assert len(left) < len(voted["val"])
         assert chose("val", voted, learned, fitted="val", labels=labels) == "epoch temperature"
@@ -281,7 +283,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         found = evaluate_model(model, data, split)[1]
         assert found is not None
         assert {e.selected_on for e in found.evaluations} == {marked}
-        shown = told(judgement_table(found))
+        shown = told(protocols_table(found))
         assert ("official*" in shown) is bool(marked)
         assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
         assert "clean: without faces that have a byte-identical duplicate in training" in shown
@@ -297,13 +299,13 @@ def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_
             p_NK, found = evaluate_model(model, voted, split)
             assert found is not None
             for e in found.evaluations:
-                truth = voted if e.against == "labels" else by_majority(voted, FER7)
+                truth = voted if e.against == "labels" else relabel_by_majority(voted, FER7)
                 faces = truth[split]
                 keep_N = np.isin(faces.rows_N, voted[split].rows_N[without_duplicates(voted, split)])
                 keep_N |= e.protocol == "official"
                 probs_NK = p_NK[np.isin(voted[split].rows_N, faces.rows_N[keep_N])]
                 crossed = split == "val" and (e.protocol, e.against) == kind
-                of = cross_fitted_ece(log_of(probs_NK), faces.labels_N[keep_N]) if crossed else None
+                of = cross_fitted_ece(log_probabilities(probs_NK), faces.labels_N[keep_N]) if crossed else None
                 assert e.ece == (of or metrics.ece(probs_NK, faces.labels_N[keep_N])), (e.protocol, e.against)
         flipped_NK, flipped = evaluate_model(model, voted, "val", tta="flip")
         assert flipped is not None
@@ -320,7 +322,7 @@ def told(table: object) -> str:
 def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) -> None:
     found = evaluate_model(model, with_votes(data), "val", tta="flip")[1]
     assert found is not None
-    shown = told(judgement_table(found))
+    shown = told(protocols_table(found))
     rows = [line for line in shown.splitlines() if "official" in line or ("clean" in line and ":" not in line)]
     assert len(rows) == 4
     for row, e in zip(rows, found.evaluations, strict=True):
@@ -340,15 +342,15 @@ def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
     before = Card.from_json((folder / "card.json").read_text(), "card")
     found = evaluate_model(mien.model.load(folder), data, "test")[1]
     assert found is not None
-    check_card(folder, data, "test")
-    fill_card(folder, found)
+    check_card_accepts_scores(folder, data, "test")
+    write_scores_to_card(folder, found)
     card = mien.model.load(folder).card
     assert card.test == found.scores()
     assert replace(card, test=()) == before
     flipped = evaluate_model(mien.model.load(folder), data, "test", tta="flip")[1]
     assert flipped is not None
-    fill_card(folder, flipped)
-    fill_card(folder, flipped)
+    write_scores_to_card(folder, flipped)
+    write_scores_to_card(folder, flipped)
     assert mien.model.load(folder).card.test == found.scores() + flipped.scores()
     assert sorted(f.name for f in folder.iterdir()) == ["card.json", "model.onnx"]
 
@@ -357,18 +359,18 @@ def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch:
     folder = models.write_model(tmp_path / "assets" / "model", data={"name": "fer2013", "digest": data.digest})
     for split in ("val", "train"):
         with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
-            check_card(folder, data, split)
+            check_card_accepts_scores(folder, data, split)
     with pytest.raises(ModelError, match=r"learned from fer2013 with the digest .*have no place on its card"):
-        check_card(folder, replace(data, name="sketch", digest="of sketch"), "test")
+        check_card_accepts_scores(folder, replace(data, name="sketch", digest="of sketch"), "test")
     with pytest.raises(ModelError, match="have no place on its card"):
-        check_card(folder, replace(data, digest="of another file"), "test")
+        check_card_accepts_scores(folder, replace(data, digest="of another file"), "test")
     of_votes = models.write_model(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
-    check_card(of_votes, data, "test")
+    check_card_accepts_scores(of_votes, data, "test")
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
     with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):
-        check_card(folder, data, "test")
+        check_card_accepts_scores(folder, data, "test")
     with pytest.raises(ModelError, match="no file, no folder and no shipped model"):
-        check_card(tmp_path / "no", data, "test")
+        check_card_accepts_scores(tmp_path / "no", data, "test")
 
 
 def test_models_table() -> None:

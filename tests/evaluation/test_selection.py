@@ -20,7 +20,7 @@ from mien.evaluation.report import page, sections
 from mien.evaluation.report.html import paragraphs
 from mien.evaluation.report.terminal import comparison_table
 from mien.evaluation.report.write import comparison_figures
-from mien.evaluation.selection import MEASURES, Chosen
+from mien.evaluation.selection import MEASURES, EpochSelection
 
 from .conftest import Records, make_dataset, make_records
 
@@ -256,15 +256,15 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
 
 
 def test_words_for_several_arms() -> None:
-    some = Chosen({"a": "val_loss", "b": None, "c": "val_accuracy"})
+    some = EpochSelection({"a": "val_loss", "b": None, "c": "val_accuracy"})
     assert some.aside("val") == "which also chose the epoch of a, c"
     assert some.aside("test") == ""
     assert some.in_full == (
         "each arm's chosen epoch (a: the epoch that validation loss chose; b: the last epoch; "
         "c: the epoch that validation accuracy chose)"
     )
-    assert Chosen({"a": None}).in_full == Chosen({"a": None}).epoch == "the last epoch"
-    assert [Chosen({"a": by}).on("val") for by in (*MEASURES, None)] == [True, True, True, False]
+    assert EpochSelection({"a": None}).in_full == EpochSelection({"a": None}).epoch == "the last epoch"
+    assert [EpochSelection({"a": by}).on("val") for by in (*MEASURES, None)] == [True, True, True, False]
 
 
 def test_records_that_do_not_say_what_their_recipe_says_are_refused(dataset: Dataset) -> None:

@@ -19,12 +19,12 @@ from PIL import Image
 
 import images
 from mien.errors import ImageError, MienError
-from mien.imaging.decode import STRIP, _straight, as_bgr, decode
+from mien.imaging.decode import STRIP_PIXELS, _straight, decode, to_bgr
 from mien.imaging.formats import FORMATS, format_of, read_header
 from mien.imaging.load import read_image
 from mien.recognition import sample
 
-KINDS = sorted(images.every_kind())
+KINDS = sorted(images.images_of_all_formats())
 TURNED = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
 
 
@@ -47,21 +47,21 @@ def assert_same(bgr: np.ndarray, rgb: np.ndarray, most: float = 1) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_what_pillow_sees(kind: str) -> None:
-    data = images.every_kind()[kind]
-    assert_same(read_image(data), images.by_pillow(data))
+    data = images.images_of_all_formats()[kind]
+    assert_same(read_image(data), images.read_with_pillow(data))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_headers_tell_format_and_size(kind: str) -> None:
-    header = read_header(images.every_kind()[kind])
+    header = read_header(images.images_of_all_formats()[kind])
     assert header is not None
     assert header.format in FORMATS
     assert (header.width, header.height, header.orientation) == (images.WIDE, images.HIGH, 1)
 
 
-@pytest.mark.parametrize("kind", sorted(images.of_16_bits()))
+@pytest.mark.parametrize("kind", sorted(images.images_16_bit()))
 def test_16_bits_become_8(kind: str) -> None:
-    data, shown = images.of_16_bits()[kind]
+    data, shown = images.images_16_bit()[kind]
     assert_same(read_image(data), shown)
 
 
@@ -70,12 +70,12 @@ def test_16_bits_become_8(kind: str) -> None:
 def test_it_is_turned_as_exif_says(form: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[274] = orientation
-    sources = [images.color()] if form == "JPEG" else [images.color(), images.seen_through()]
+    sources = [images.color()] if form == "JPEG" else [images.color(), images.translucent_image()]
     for source in sources:
         lossless = {"lossless": True, "exact": True} if form == "WEBP" else {}
         data = images.encoded(source, form, exif=exif, **lossless)
-        assert_same(read_image(data), images.by_pillow(data), most=2)
-        assert_same(read_image(Image.open(io.BytesIO(data))), images.by_pillow(data))
+        assert_same(read_image(data), images.read_with_pillow(data), most=2)
+        assert_same(read_image(Image.open(io.BytesIO(data))), images.read_with_pillow(data))
 
 
 def test_exif_in_either_byte_order_and_damaged() -> None:
@@ -130,7 +130,7 @@ def test_alpha_is_laid_over_white() -> None:
 @pytest.mark.parametrize("depth", [8, 16])
 def test_strips_laid_over_white_make_the_whole(depth: int) -> None:
     """An image of several strips, the last a part of one; in numbers of the whole."""
-    high, wide = 2 * STRIP // 500 + 7, 500
+    high, wide = 2 * STRIP_PIXELS // 500 + 7, 500
     rng = np.random.default_rng(depth)
     stored = rng.integers(0, 1 << depth, (high, wide, 4)).astype(np.uint8 if depth == 8 else np.uint16)
     bits8 = stored if depth == 8 else np.rint(stored / 257)
@@ -147,7 +147,7 @@ def test_alpha_takes_little_more_memory_than_the_image(kind: str) -> None:
     stored = np.full((1500, 2000, 4), 127, np.uint16 if kind == "16 bits" else np.uint8)
     tracemalloc.start()
     try:
-        shown = as_bgr(_straight(stored) if kind == "premultiplied" else stored, "the image")
+        shown = to_bgr(_straight(stored) if kind == "premultiplied" else stored, "the image")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,13 +161,13 @@ def test_pil_images_of_every_mode(mode: str) -> None:
     elif mode == "LAB":
         image = Image.new("LAB", (20, 10))
     else:
-        image = images.seen_through().convert(mode)
+        image = images.translucent_image().convert(mode)
     assert read_image(image).shape == (image.height, image.width, 3)
 
 
 def test_a_pil_image_that_is_cut_off_is_told_so() -> None:
     for kind in ("jpeg color", "png color", "gif"):
-        data = images.every_kind()[kind]
+        data = images.images_of_all_formats()[kind]
         with Image.open(io.BytesIO(data[: len(data) // 2])) as image:
             assert_refused(image, "the image: cannot be read")
 
@@ -230,7 +230,7 @@ def test_bytes_that_are_no_image(data: bytes, says: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_image_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    data = images.every_kind()[kind]
+    data = images.images_of_all_formats()[kind]
     for share in (0.02, 0.1, 0.3, 0.9):
         if (kind, share) != ("tiff of two pages", 0.9):  # its first page is whole
             assert_refused(data[: int(len(data) * share)], "the image: ")
@@ -239,7 +239,7 @@ def test_a_image_that_is_cut_off_is_told_so(kind: str, capfd: pytest.CaptureFixt
 
 def test_what_is_called_wrongly_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
-    file.write_bytes(images.every_kind()["png color"])
+    file.write_bytes(images.images_of_all_formats()["png color"])
     assert read_image(file).shape == (images.HIGH, images.WIDE, 3)
 
 
@@ -319,9 +319,9 @@ def test_a_size_is_not_hidden_behind_another(form: str, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("form", images.of_tiny_parts(1))
+@pytest.mark.parametrize("form", images.images_with_tiny_parts(1))
 def test_a_image_of_endless_parts_is_not_walked_to_its_end(form: str) -> None:
-    few, many = images.of_tiny_parts(1000)[form], images.of_tiny_parts(150_000)[form]
+    few, many = images.images_with_tiny_parts(1000)[form], images.images_with_tiny_parts(150_000)[form]
     assert read_header(few) == replace(read_header(sample().read_bytes()), format=form, width=8, height=8)
     assert read_header(many) is None
 
@@ -351,7 +351,7 @@ def test_what_has_more_pixels_than_it_says_is_refused() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(KINDS), st.data())
 def test_whatever_is_damaged_is_a_image_or_a_sentence(kind: str, draw: st.DataObject) -> None:
-    data = bytearray(images.every_kind()[kind])
+    data = bytearray(images.images_of_all_formats()[kind])
     for _ in range(draw.draw(st.integers(1, 8))):  # more often where headers are
         early = draw.draw(st.booleans())
         at = draw.draw(st.integers(0, min(len(data), 200) - 1 if early else len(data) - 1))
@@ -361,7 +361,9 @@ def test_whatever_is_damaged_is_a_image_or_a_sentence(kind: str, draw: st.DataOb
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([data[:16] for data in images.every_kind().values()] + [b""]), st.binary(max_size=300))
+@given(
+    st.sampled_from([data[:16] for data in images.images_of_all_formats().values()] + [b""]), st.binary(max_size=300)
+)
 def test_rubbish_behind_any_beginning_is_a_image_or_a_sentence(begins: bytes, rubbish: bytes) -> None:
     assert_image_or_sentence(begins + rubbish)
 

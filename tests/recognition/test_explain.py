@@ -37,7 +37,7 @@ def test_activations_add_up_to_the_logits(recognizer: Recognizer) -> None:
 
 def test_covering_the_mouth_takes_most_of_a_smile(recognizer: Recognizer) -> None:
     (one,) = explain(recognizer, sample())
-    assert (one.label, one.occlusion_HW.shape, one.cut_HW.shape) == ("happy", (48, 48), (48, 48))
+    assert (one.label, one.occlusion_HW.shape, one.face_HW.shape) == ("happy", (48, 48), (48, 48))
     row, column = np.unravel_index(int(one.occlusion_HW.argmax()), one.occlusion_HW.shape)
     assert 28 <= row < 46
     assert 10 <= column < 38

@@ -37,7 +37,7 @@ def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleTyp
     trained, again, other = (
         sanity.explained(model) for model in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0))
     )
-    np.testing.assert_array_equal(trained.cut_HW, other.cut_HW)
+    np.testing.assert_array_equal(trained.face_HW, other.face_HW)
     for kind in sanity.KINDS:
         assert sanity.near_duplicate_pairs(trained, again, kind) > 0.999
 

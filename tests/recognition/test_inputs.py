@@ -26,8 +26,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
-def names(*words: str | Path, apart_from: Path | None = None) -> list[str]:
-    return [source.name for source in find_sources(words, apart_from=apart_from)]
+def names(*words: str | Path, exclude: Path | None = None) -> list[str]:
+    return [source.name for source in find_sources(words, exclude=exclude)]
 
 
 def test_a_folder_is_read_to_its_depths_in_order_without_what_is_hidden(photos: Path) -> None:
@@ -126,7 +126,7 @@ def test_the_folder_of_annotated_images_is_not_read_again(photos: Path) -> None:
     (photos / "seen").mkdir()
     (photos / "seen" / "b.jpg").touch()
     assert len(names(photos)) == 6
-    assert len(names(photos, apart_from=photos / "seen")) == 5
+    assert len(names(photos, exclude=photos / "seen")) == 5
 
 
 def test_standard_input_is_one_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -185,4 +185,4 @@ def test_annotated_copies_are_no_sources_of_a_pattern_either(
     for name in ("photos/in/a.jpg", "photos/seen/in/a.jpg", "photos/seen/b.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert [source.name for source in find_sources([pattern], apart_from=Path("photos/seen"))] == ["photos/in/a.jpg"]
+    assert [source.name for source in find_sources([pattern], exclude=Path("photos/seen"))] == ["photos/in/a.jpg"]

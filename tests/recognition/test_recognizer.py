@@ -18,7 +18,7 @@ from PIL import Image
 
 import mien
 import models
-from mien.detection.detectors import find_detector
+from mien.detection.detectors import build_detector
 from mien.errors import ImageError, MienError, ModelError
 from mien.imaging.crop import CropRule
 from mien.imaging.load import read_image
@@ -68,19 +68,19 @@ def test_without_a_name_it_is_the_default() -> None:
 
 def test_a_face_goes_through_the_cards_crop_rule_and_the_model(toy: Path) -> None:
     recognizer = mien.load(toy)
-    (found,) = find_detector("yunet")(PORTRAIT)
+    (found,) = build_detector("yunet")(PORTRAIT)
     longer = max(found.box.width, found.box.height)
     wide = 1.5 * longer
     middle = found.box.left + found.box.width / 2, found.box.top + found.box.height / 2 - 0.1 * longer
     grey = cv2.cvtColor(PORTRAIT, cv2.COLOR_BGR2GRAY)
     scale = cv2.getRectSubPix(grey, (round(wide), round(wide)), (middle[0] - 0.5, middle[1] - 0.5))
     by_hand = cv2.resize(scale, (48, 48), interpolation=cv2.INTER_AREA)
-    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, [found])
-    assert cut_NHW.shape == (1, 48, 48)
-    assert np.abs(cut_NHW[0].astype(int) - by_hand).mean() < 2
+    faces_NHW = recognizer.pipeline.crop_faces(PORTRAIT, [found])
+    assert faces_NHW.shape == (1, 48, 48)
+    assert np.abs(faces_NHW[0].astype(int) - by_hand).mean() < 2
     (face,) = recognizer.analyze(PORTRAIT, order="bgr").faces
     assert face.box == found.box
-    np.testing.assert_allclose(face.probabilities, models.by_hand(cut_NHW, 7)[0], atol=2e-5)
+    np.testing.assert_allclose(face.probabilities, models.by_hand(faces_NHW, 7)[0], atol=2e-5)
 
 
 def test_whole_takes_the_image_as_it_is(toy: Path) -> None:
@@ -140,9 +140,9 @@ def test_tta_is_the_models(recognizer: Recognizer) -> None:
     analysis = mien.load("nano", tta="flip").analyze(sample())
     assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
     (flipped,) = analysis.faces
-    cut_NHW = recognizer.pipeline.crop_faces(PORTRAIT, recognizer.pipeline.detect(PORTRAIT))
-    np.testing.assert_array_equal(flipped.probabilities, recognizer.model.probabilities(cut_NHW, tta="flip")[0])
-    np.testing.assert_array_equal(recognizer.probabilities(cut_NHW, tta="flip")[0], flipped.probabilities)
+    faces_NHW = recognizer.pipeline.crop_faces(PORTRAIT, recognizer.pipeline.detect(PORTRAIT))
+    np.testing.assert_array_equal(flipped.probabilities, recognizer.model.probabilities(faces_NHW, tta="flip")[0])
+    np.testing.assert_array_equal(recognizer.probabilities(faces_NHW, tta="flip")[0], flipped.probabilities)
     assert flipped.probabilities != recognizer.analyze(sample()).faces[0].probabilities
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from served import Served, running
+from served import RunningService, running
 
 
 @pytest.fixture(scope="session")
-def served() -> Iterator[Served]:
+def served() -> Iterator[RunningService]:
     with running() as one:
         yield one

@@ -14,7 +14,7 @@ import pytest
 import mien
 from mien.model import Model
 from mien.recognition import sample
-from mien.serve.batching import DEEPEST, Batcher
+from mien.serve.batching import MAX_BYTES_PER_PIXEL, Batcher
 from mien.serve.errors import Problem
 from served import running
 from waiting import LONGEST
@@ -136,7 +136,7 @@ def test_who_gives_up_leaves_the_queue_when_the_thread_is_done(batcher: Batcher)
 
 
 def test_images_that_are_large_when_decoded_wait_for_each_other(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.serve.batching.DECODED", 2 * DEEPEST * 8 * 8)
+    monkeypatch.setattr("mien.serve.batching.MAX_DECODED_BYTES", 2 * MAX_BYTES_PER_PIXEL * 8 * 8)
     batcher, lock, inside, most = Batcher(model, threads=3, most=9), threading.Lock(), 0, 0
     both = threading.Barrier(2)
 

@@ -118,9 +118,9 @@ def test_two_thousand_of_them(victim: Victim) -> None:
     assert is_well(victim)
 
 
-@pytest.mark.parametrize("form", ["fill", *images.of_tiny_parts(0)])
+@pytest.mark.parametrize("form", ["fill", *images.images_with_tiny_parts(0)])
 def test_megabytes_of_tiny_parts(victim: Victim, form: str) -> None:
-    bodies = images.of_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
+    bodies = images.images_with_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
     with closing(victim.line()) as line:
         status, body = asked(victim, line, hostile.Request("parts", body=bodies[form]))
     assert (status, json.loads(body)["error"]["code"]) == (422, "unreadable_image")

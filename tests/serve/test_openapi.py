@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
-from served import Served, running
+from served import RunningService, running
 
 CHOSEN = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 EXAMPLES = 15  # of each
@@ -24,12 +24,12 @@ ASKED += [(*route, GenerationMode.POSITIVE) for route in PLAIN]
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Served]:
+def guarded() -> Iterator[RunningService]:
     with running(token=TOKEN) as one:
         yield one
 
 
-def ask(served: Served, path: str, method: str, mode: GenerationMode, headers: dict[str, str]) -> set[int]:
+def ask(served: RunningService, path: str, method: str, mode: GenerationMode, headers: dict[str, str]) -> set[int]:
     """The statuses of the answers, each held against what OpenAPI says."""
     api = schemathesis.openapi.from_url(f"{served.http.base_url}/openapi.json")
     seen: set[int] = set()
@@ -46,12 +46,12 @@ def ask(served: Served, path: str, method: str, mode: GenerationMode, headers: d
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_answers_are_those_that_are_told(served: Served, path: str, method: str, mode: GenerationMode) -> None:
+def test_answers_are_those_that_are_told(served: RunningService, path: str, method: str, mode: GenerationMode) -> None:
     assert 401 not in ask(served, path, method, mode, {})
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_they_are_with_the_token_set_too(guarded: Served, path: str, method: str, mode: GenerationMode) -> None:
+def test_they_are_with_the_token_set_too(guarded: RunningService, path: str, method: str, mode: GenerationMode) -> None:
     seen = ask(guarded, path, method, mode, {"Authorization": f"Bearer {TOKEN}"})
     assert 401 not in seen or mode is GenerationMode.NEGATIVE  # which makes up tokens as well
     assert seen - {401}
@@ -60,12 +60,12 @@ def test_they_are_with_the_token_set_too(guarded: Served, path: str, method: str
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
 @pytest.mark.parametrize("said", [{}, {"Authorization": "Bearer wrong"}], ids=["none", "wrong"])
 def test_without_it_what_wants_it_is_refused(
-    guarded: Served, path: str, method: str, mode: GenerationMode, said: dict[str, str]
+    guarded: RunningService, path: str, method: str, mode: GenerationMode, said: dict[str, str]
 ) -> None:
     assert ask(guarded, path, method, mode, said) == ({401} if path.startswith("/v1/") else {200})
 
 
-def test_every_address_that_is_told_is_asked(served: Served, guarded: Served) -> None:
+def test_every_address_that_is_told_is_asked(served: RunningService, guarded: RunningService) -> None:
     open_paths, closed_paths = (one.http.get("/openapi.json").json()["paths"] for one in (served, guarded))
     told = {(path, method): what for path, methods in closed_paths.items() for method, what in methods.items()}
     assert set(told) == {(path, method) for path, method, _ in ASKED}

@@ -14,7 +14,7 @@ from torch import nn
 
 from mien.data.dataset import Dataset, Split
 from mien.labels import FER7
-from mien.train import Recipe, Run, find_recipe, train, with_settings
+from mien.train import Recipe, Run, apply_overrides, find_recipe, train
 from mien.train.models import MODELS
 from suite import scratch
 
@@ -85,7 +85,7 @@ def make_voted() -> Callable[..., Dataset]:
 @pytest.fixture(scope="session")
 def small() -> Recipe:
     """Two quick epochs of the quickest model, all augmentations on, in float32 so that every machine agrees."""
-    return with_settings(
+    return apply_overrides(
         find_recipe("seed_augmented"), ["model=mien_nano", "epochs=2", "batch=32", "precision=float32"]
     )
 

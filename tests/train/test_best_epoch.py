@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mien.evaluation.selection import MEASURES as SPOKEN
-from mien.train.best_epoch import MEASURES, chosen_epoch, is_over
+from mien.train.best_epoch import MEASURES, is_finished, select_epoch
 
 HISTORY = [
     {"val_accuracy": 0.5, "val_macro_f1": 0.2, "val_loss": 1.4},
@@ -17,11 +17,11 @@ HISTORY = [
 
 @pytest.mark.parametrize(("select", "epoch"), [("last", 4), ("val_accuracy", 2), ("val_macro_f1", 3), ("val_loss", 2)])
 def test_the_best_epoch_and_of_equals_the_earliest(select: str, epoch: int) -> None:
-    assert chosen_epoch(HISTORY, select) == epoch
+    assert select_epoch(HISTORY, select) == epoch
 
 
 def test_before_the_first_epoch_none_is_chosen() -> None:
-    assert chosen_epoch([], "last") == chosen_epoch([], "val_loss") == 0
+    assert select_epoch([], "last") == select_epoch([], "val_loss") == 0
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_before_the_first_epoch_none_is_chosen() -> None:
     ],
 )
 def test_patience_runs_out(select: str, patience: int, over: bool) -> None:
-    assert is_over(HISTORY, 9, select, patience) is over
+    assert is_finished(HISTORY, 9, select, patience) is over
 
 
 def test_all_epochs_done_is_over() -> None:
-    assert is_over(HISTORY, 4, "last", 0)
-    assert not is_over(HISTORY, 5, "last", 0)
-    assert not is_over([], 1, "val_loss", 1)
+    assert is_finished(HISTORY, 4, "last", 0)
+    assert not is_finished(HISTORY, 5, "last", 0)
+    assert not is_finished([], 1, "val_loss", 1)
 
 
 def test_the_judge_can_speak_of_every_measure() -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from crash import Ends, Enough
+from crash import CrashingAugmentation, Enough
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.labels import LabelSet
-from mien.train import Recipe, Run, find_weights, predict, train, with_settings
-from mien.train.batches import Batch, Faces, normalise, training_batches
-from mien.train.distillation import Teachers, teachers_of
-from mien.train.fabric import engine
+from mien.train import Recipe, Run, apply_overrides, find_weights, predict, train
+from mien.train.batches import Batch, Faces, normalize, training_batches
+from mien.train.distillation import Teachers, load_teachers
+from mien.train.fabric import make_fabric
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,10 @@ def teacher(large: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFact
 
 
 def test_targets_are_mixed_with_the_mean_of_what_the_teachers_say(teacher: Run, toy: Dataset, small: Recipe) -> None:
-    fabric = engine("cpu", "float32")
+    fabric = make_fabric("cpu", "float32")
     recipe = replace(small, teacher=f"{teacher.folder}+{teacher.folder}", teacher_weight=0.25)
-    teaching = Teachers.of(teachers_of(recipe, toy.labels.names), recipe, fabric)
-    x_NCHW = normalise(torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float(), recipe)
+    teaching = Teachers.of(load_teachers(recipe, toy.labels.names), recipe, fabric)
+    x_NCHW = normalize(torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float(), recipe)
     target_NK = torch.eye(7)[torch.from_numpy(toy["val"].labels_N)]
     mixed_NK = teaching(Batch(x_NCHW, target_NK, 1.0, True, (1, 0)))
     probs_NK = predict(teacher.folder, toy, "val", device="cpu")
@@ -49,7 +49,7 @@ def test_targets_are_mixed_with_the_mean_of_what_the_teachers_say(teacher: Run, 
 
 def test_without_a_teacher_targets_stay_as_they_are(toy: Dataset, small: Recipe) -> None:
     target_NK = torch.rand(4, 7)
-    teaching = Teachers.of(teachers_of(small, toy.labels.names), small, engine("cpu", "float32"))
+    teaching = Teachers.of(load_teachers(small, toy.labels.names), small, make_fabric("cpu", "float32"))
     assert teaching(Batch(torch.zeros(4, 1, 48, 48), target_NK, 1.0, True, (1, 0))) is target_NK
 
 
@@ -92,14 +92,18 @@ def test_a_taught_run_resumes_bit_for_bit(
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
     with pytest.raises(Enough):  # in the third epoch: there are three batches in each
-        train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
+        train(
+            replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 2 * 3), *recipe.augment[1:])),
+            toy,
+            tmp_path / "cut",
+        )
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
     assert all(torch.equal(resumed.model[k], whole.model[k]) for k in whole.model)
 
 
 def test_of_images_that_come_again_teachers_are_asked_once(teacher: Run, toy: Dataset, small: Recipe) -> None:
     recipe = replace(small, teacher=str(teacher.folder), views=2, epochs=4)
-    teaching = Teachers.of(teachers_of(recipe, toy.labels.names), recipe, engine("cpu", "float32"))
+    teaching = Teachers.of(load_teachers(recipe, toy.labels.names), recipe, make_fabric("cpu", "float32"))
     asked: list[int] = []
     teaching.models[0].register_forward_hook(lambda *seen: asked.append(len(seen[2])))
     target_NK = torch.eye(7)[torch.from_numpy(toy["train"].labels_N)]
@@ -125,5 +129,5 @@ def test_what_cannot_teach_is_told_before_a_folder_is_made(
     with pytest.raises(RunError, match=r"sees pixels with std 0.5, recipe .* with 0.25: --set std=0.5"):
         train(replace(small, teacher=str(teacher.folder), std=0.25), toy, tmp_path / "c")
     with pytest.raises(MienError, match=r"teach goes from 0, the labels alone, to 1, the teachers alone, got 1\.5"):
-        with_settings(small, ["teach=1.5"])
+        apply_overrides(small, ["teach=1.5"])
     assert not list(tmp_path.iterdir())

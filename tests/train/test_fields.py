@@ -156,14 +156,14 @@ def test_test_faces_choose_no_epoch(small: Recipe, toy: Dataset, tmp_path: Path)
 def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, precision=precision, epochs=4, batch=16, lr=0.05, **ALL_AT_ONCE)
     straight = train(recipe, toy, tmp_path / "straight", seed=1)
-    write = Run.write_views
+    write = Run.write_derived_files
 
     def stop(self: Run, checkpoint: object) -> None:
         write(self, checkpoint)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "write_views", stop)
+        patch.setattr(Run, "write_derived_files", stop)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, toy, tmp_path / "part", seed=1)
     for _ in range(2):  # so that what was chosen before is carried over twice

@@ -86,7 +86,7 @@ def half(half_done: Run, tmp_path: Path) -> Run:
 
 
 def stop_after(epochs: int, recipe: Recipe, faces: Dataset, run: Run) -> None:
-    write = Run.write_views
+    write = Run.write_derived_files
 
     def stop(self: Run, checkpoint: Checkpoint) -> None:
         write(self, checkpoint)
@@ -94,7 +94,7 @@ def stop_after(epochs: int, recipe: Recipe, faces: Dataset, run: Run) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "write_views", stop)
+        patch.setattr(Run, "write_derived_files", stop)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, faces, run.folder)
 

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mien.errors import MienError
 from mien.train.models import MODELS, build_model, model
-from mien.train.models.base import FaceNet
+from mien.train.models.base import ExpressionModel
 from mien.train.models.deep_emotion import DeepEmotion
 
 NAMES = sorted(MODELS)
@@ -141,8 +141,8 @@ def test_unknown_and_doubled_names() -> None:
     with pytest.raises(MienError, match=r"unknown model 'resnet'; available: .*seed_cnn"):
         build_model("resnet", 7)
 
-    def seed_cnn(num_classes: int) -> FaceNet:
-        return FaceNet()
+    def seed_cnn(num_classes: int) -> ExpressionModel:
+        return ExpressionModel()
 
     with pytest.raises(MienError, match="two architectures"):
         model(seed_cnn)

@@ -15,9 +15,9 @@ import pytest
 
 from mien.data import Dataset, sketch, write_csv
 from mien.errors import RunError
-from mien.train import Recipe, Run, out_of_fold, with_settings
-from mien.train.label_noise.scores import find_label_noise, least_self_confidence
-from mien.train.out_of_fold import folds_of
+from mien.train import Recipe, Run, apply_overrides, out_of_fold
+from mien.train.label_noise.scores import rank_by_confident_learning, read_label_noise
+from mien.train.out_of_fold import assign_folds
 from test_docs import write_votes
 
 
@@ -37,10 +37,10 @@ def quick(linear: Recipe) -> Recipe:
 
 def test_spoiled_labels_come_first_and_the_same_call_goes_on(spoiled: Dataset, quick: Recipe, tmp_path: Path) -> None:
     label_noise = out_of_fold(quick, spoiled, tmp_path, folds=2)
-    first = least_self_confidence(spoiled["train"].labels_N, label_noise.of(spoiled["train"].rows_N))[:14]
+    first = rank_by_confident_learning(spoiled["train"].labels_N, label_noise.of(spoiled["train"].rows_N))[:14]
     assert (first < 14).mean() > 0.8
-    assert find_label_noise(tmp_path / "label_noise.npz").digest == label_noise.digest
-    fold_N = folds_of(spoiled, 2, seed=0)
+    assert read_label_noise(tmp_path / "label_noise.npz").digest == label_noise.digest
+    fold_N = assign_folds(spoiled, 2, seed=0)
     for fold in (0, 1):
         run = Run(tmp_path / f"fold{fold}")
         np.testing.assert_array_equal(run.predictions()["val"], label_noise.probs_NK[fold_N == fold])
@@ -62,13 +62,13 @@ def test_duplicates_share_a_fold_and_classes_are_spread(make_toy: Callable[..., 
     for copy, of in ((20, 3), (50, 20), (51, 4), (83, 51)):
         pixels_NHW[copy] = pixels_NHW[of]
     data = replace(toy, splits={**toy.splits, "train": replace(train, pixels_NHW=pixels_NHW)})
-    fold_N = folds_of(data, 3, seed=0)
+    fold_N = assign_folds(data, 3, seed=0)
     assert len(set(fold_N[[3, 20, 50]])) == len(set(fold_N[[4, 51, 83]])) == 1
     assert set(fold_N) == set(range(3))
     counts_FK = np.array([np.bincount(train.labels_N[fold_N == fold], minlength=7) for fold in range(3)])
     assert np.ptp(counts_FK, axis=0).max() <= 4  # one, were it not for the copies
-    assert (folds_of(data, 3, seed=0) == fold_N).all()
-    assert (folds_of(data, 3, seed=1) != fold_N).any()
+    assert (assign_folds(data, 3, seed=0) == fold_N).all()
+    assert (assign_folds(data, 3, seed=1) != fold_N).any()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_cannot_tell(
     settings: list[str], folds: int, says: str, spoiled: Dataset, quick: Recipe, tmp_path: Path
 ) -> None:
     with pytest.raises(RunError, match=says):
-        out_of_fold(with_settings(quick, settings), spoiled, tmp_path / "out", folds=folds)
+        out_of_fold(apply_overrides(quick, settings), spoiled, tmp_path / "out", folds=folds)
     assert not (tmp_path / "out").exists()
 
 

@@ -24,7 +24,7 @@ from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.optimizers import OPTIMIZERS
-from mien.train.processes import train_on
+from mien.train.processes import train_on_devices
 from waiting import wait_until
 
 pytestmark = pytest.mark.exclusive
@@ -43,7 +43,7 @@ def faces(make_toy: Callable[..., Dataset]) -> Dataset:
 
 @pytest.fixture(scope="module")
 def pair(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train_on(2, recipe, faces, tmp_path_factory.mktemp("two") / "run", seed=5, device="cpu")
+    return train_on_devices(2, recipe, faces, tmp_path_factory.mktemp("two") / "run", seed=5, device="cpu")
 
 
 def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
@@ -100,9 +100,9 @@ def test_parts_of_batches_are_the_batches(faces: Dataset, recipe: Recipe, batch:
 def test_what_cannot_be_spread(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
     for devices in (0, 33):
         with pytest.raises(RunError, match=f"devices is a number from 1 to the faces of a batch, 32, got {devices}"):
-            train_on(devices, recipe, faces, tmp_path / "run")
+            train_on_devices(devices, recipe, faces, tmp_path / "run")
     with pytest.raises(MienError, match="no device 'tpu' here"):
-        train_on(2, recipe, faces, tmp_path / "run", device="tpu")
+        train_on_devices(2, recipe, faces, tmp_path / "run", device="tpu")
     assert not (tmp_path / "run").exists()
 
 

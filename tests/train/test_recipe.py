@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
-from mien.train import RECIPES, find_recipe, with_settings
+from mien.train import RECIPES, apply_overrides, find_recipe
 from mien.train.augment import BlankedByNoise, Cutout, Flip, GaussianNoise
 from mien.train.overrides import parse_augment
 
@@ -39,9 +39,9 @@ def test_arms_differ_in_augmentation_alone() -> None:
 
 
 def test_settings_take_the_type_of_their_field() -> None:
-    changed = with_settings(find_recipe("seed"), ["lr=1e-2", "epochs=3", "model=seed_cnn_eighth", "augment=flip"])
+    changed = apply_overrides(find_recipe("seed"), ["lr=1e-2", "epochs=3", "model=seed_cnn_eighth", "augment=flip"])
     assert (changed.lr, changed.epochs, changed.model, changed.augment) == (0.01, 3, "seed_cnn_eighth", (Flip(),))
-    assert [with_settings(changed, [f"drop_duplicates={word}"]).drop_duplicates for word in ("yes", "no")] == [
+    assert [apply_overrides(changed, [f"drop_duplicates={word}"]).drop_duplicates for word in ("yes", "no")] == [
         True,
         False,
     ]
@@ -101,7 +101,7 @@ def test_augmentations_as_text() -> None:
 )
 def test_bad_settings_say_what_there_is(setting: str, says: str) -> None:
     with pytest.raises(MienError, match=says):
-        with_settings(find_recipe("seed"), [setting])
+        apply_overrides(find_recipe("seed"), [setting])
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from crash import Ends, Enough
+from crash import CrashingAugmentation, Enough
 from mien.data.dataset import TRAIN, Dataset
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.train import Recipe, Run, export, predict, train
-from mien.train.distillation import teachers_of
+from mien.train.distillation import load_teachers
 from mien.train.label_noise.scores import LabelNoise
-from mien.train.loop import what_is_learned
+from mien.train.loop import prepare_targets
 from mien.train.models import build_model
 from mien.train.runs.weights import Weights, find_weights
 from mien.train.targets import schemes
@@ -44,7 +44,7 @@ def runs(voted: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as before:
         before.setattr(schemes, "FERPLUS8", OLD)
         found["old"] = train(recipe, voted, folder / "old")
-        stopped = replace(recipe, augment=(Ends(recipe.augment[0], 3), *recipe.augment[1:]))
+        stopped = replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 3), *recipe.augment[1:]))
         with pytest.raises(Enough):
             train(stopped, voted, folder / "stopped")
         found["stopped"] = Run(folder / "stopped")
@@ -104,7 +104,7 @@ def test_put_into_maps_old_names_to_head_rows(
 ) -> None:
     weights, model = find_weights(source(runs, kind)), build_model("mien_nano", len(labels))
     fresh = {k: v.clone() for k, v in model.state_dict().items()}
-    weights.put_into(model, labels)
+    weights.load_into(model, labels)
     for key in ("head.weight", "head.bias"):
         for place, row in enumerate(rows):
             wanted = fresh[key][place] if row is None else weights.tensors[key][row]
@@ -123,7 +123,7 @@ def test_init_from_an_old_run_trains_as_from_a_new_one(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_old_weights_teach_a_recipe_of_the_same_classes(runs: dict[str, Run], recipe: Recipe, kind: str) -> None:
-    (found,) = teachers_of(replace(recipe, teacher=str(source(runs, kind))), FERPLUS8.names)
+    (found,) = load_teachers(replace(recipe, teacher=str(source(runs, kind))), FERPLUS8.names)
     assert isinstance(found, Weights)
     assert found.labels == OLD.names
 
@@ -141,7 +141,7 @@ def test_doubts_recorded_in_other_spellings_are_used(toy: Dataset, small: Recipe
     for name, labels in (("here", toy.labels.names), ("other", spelled)):
         LabelNoise(toy.digest, labels, toy[TRAIN].rows_N, probs_NK).write(tmp_path / name)
     here, other = (
-        what_is_learned(replace(small, label_noise=str(tmp_path / name), drop_noisy=0.25), toy, 0)
+        prepare_targets(replace(small, label_noise=str(tmp_path / name), drop_noisy=0.25), toy, 0)
         for name in ("here", "other")
     )
     assert np.array_equal(here.dataset[TRAIN].rows_N, other.dataset[TRAIN].rows_N)

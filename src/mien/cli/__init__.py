@@ -31,7 +31,7 @@ COMMANDS = {  # name of a command, and of its function -> its module in `mien.cl
 }
 
 
-class LazyGroup(TyperGroup):
+class LazyCommandGroup(TyperGroup):
     """The commands of `COMMANDS`, each imported when it is needed."""
 
     def __init__(self, **options: Any) -> None:
@@ -48,7 +48,7 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=LazyCommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

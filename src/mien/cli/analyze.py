@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import ClassPrior
-from mien.cli.output import stoppable, tell_unread
+from mien.cli.output import print_unreadable, stoppable
 from mien.detection.detectors import LONGEST, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
@@ -113,7 +113,7 @@ def _here(
         unread = _run(reader, writer, sources, places)
     if unread:
         if len(sources) > 1:
-            tell_unread(unread, len(sources))
+            print_unreadable(unread, len(sources))
         raise typer.Exit(1)
 
 
@@ -136,7 +136,7 @@ def _sample(*, beside: list[Source]) -> Source:
 def _meant(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int) -> list[Source]:
     from mien.recognition.inputs import find_sources
 
-    named = find_sources(paths, apart_from=annotate, max_bytes=max_bytes) if paths or not sample else []
+    named = find_sources(paths, exclude=annotate, max_bytes=max_bytes) if paths or not sample else []
     return [_sample(beside=named), *named] if sample else named
 
 
@@ -173,14 +173,14 @@ def _kept(writer: Writer, resume: bool) -> str:
 
 def _run(reader: Recognizer, writer: Writer, sources: list[Source], places: dict[str, Path]) -> int:
     """Read all that is not done; gives how many images could not be read, now or before."""
-    from mien.cli.progress import ReadingBar
+    from mien.cli.progress import ImageProgressBar
     from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated
-    from mien.recognition.results import as_text
+    from mien.recognition.results import escape_surrogates
 
-    left = [source for source in sources if as_text(source.name) not in writer.done]
-    unread = sum(not writer.done.get(as_text(source.name), True) for source in sources)
-    with ReadingBar(len(left), writer.console, shown=len(left) > FEW) as bar:
+    left = [source for source in sources if escape_surrogates(source.name) not in writer.done]
+    unread = sum(not writer.done.get(escape_surrogates(source.name), True) for source in sources)
+    with ImageProgressBar(len(left), writer.console, shown=len(left) > FEW) as bar:
         for source, analysis in analyze_sources(reader, left):
             if source.name in places and not analysis.error:
                 try:

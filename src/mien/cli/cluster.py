@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from mien.cli.output import stoppable, tell_unread
-from mien.cli.progress import ReadingBar
+from mien.cli.output import print_unreadable, stoppable
+from mien.cli.progress import ImageProgressBar
 from mien.errors import MienError
 
 
@@ -40,10 +40,10 @@ def on_cluster(
     unread = images = 0
     going = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
     kept = f"the partitions that were done are kept in {out}; {again}"
-    with stoppable(kept), closing(going), ReadingBar(0, None, shown=True) as bar:
+    with stoppable(kept), closing(going), ImageProgressBar(0, None, shown=True) as bar:
         for plan, done in going:
             images, unread = plan.images, unread + done.unread
             bar.step(done.faces, images=done.images, of=plan.images)
     if unread:
-        tell_unread(unread, images)
+        print_unreadable(unread, images)
         raise typer.Exit(1)

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.output import check_writable, stoppable, tell_written, write, write_json
-from mien.cli.progress import StepBar
-from mien.cli.target import Subject, find_subject, open_predictor
+from mien.cli.output import check_writable, print_written, stoppable, write, write_json
+from mien.cli.progress import StepProgressBar
+from mien.cli.target import EvaluationTarget, evaluate_target, open_predictor
 from mien.errors import MienError, ModelError
 from mien.labels import same_classes
 
@@ -75,13 +75,13 @@ def evaluate(
     asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _check_figures(dataset[split], [option for option, value in asked.items() if value])
     if card:
-        update_card.check_card(model, dataset, split)
-    subject = find_subject(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
+        update_card.check_card_accepts_scores(model, dataset, split)
+    subject = evaluate_target(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
         _save(subject, predictions)
     if subject.model_evaluation is None:
         typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
-        tell_written(predictions)
+        print_written(predictions)
         return
     found = EvaluationReport(subject.model_evaluation)
     if robustness or detector:
@@ -90,11 +90,11 @@ def evaluate(
     _show(found)
     _keep(found, json_file, page, predictions)
     if card:
-        update_card.fill_card(model, subject.model_evaluation)
+        update_card.write_scores_to_card(model, subject.model_evaluation)
         typer.echo(f"the figures are on the card of {model}")
 
 
-def _save(subject: Subject, file: Path) -> None:
+def _save(subject: EvaluationTarget, file: Path) -> None:
     array = io.BytesIO()
     np.save(array, subject.probs_NK)
     write(file, array.getvalue())
@@ -108,12 +108,12 @@ def _keep(found: EvaluationReport, json_file: Path | None, page: Path | None, pr
         write_json(json_file, found.to_dict())
     if page is not None:
         write(page, full_report_page(found).encode())
-    tell_written(json_file, page, predictions)
+    print_written(json_file, page, predictions)
 
 
 def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], card: bool, page: Path | None) -> None:
     from mien.evaluation.predictions_file import is_predictions
-    from mien.evaluation.report.style import require_plots
+    from mien.evaluation.report.style import require_report_libraries
     from mien.model import is_model
 
     if beside and not robustness:
@@ -129,24 +129,24 @@ def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], c
     if card and (is_predictions(model) or not is_model(model)):
         raise ModelError(f"{model} has no card to write to; a run gets one by: mien export")
     if page is not None:
-        require_plots()
+        require_report_libraries()
 
 
 def _check_figures(faces: Split, asked: list[str]) -> None:
-    if asked and not faces.has_truth:
+    if asked and not faces.has_ground_truth:
         raise MienError(f"{faces.name} has no labels, so there are no figures; leave out: {', '.join(asked)}")
 
 
 def _full_report(
     found: EvaluationReport,
-    subject: Subject,
+    subject: EvaluationTarget,
     others: dict[str, Predictor],
     split: str,
     *,
     robustness: bool,
     detector: bool,
 ) -> EvaluationReport:
-    from mien.evaluation import examine
+    from mien.evaluation import extend_report
     from mien.evaluation.full_report import steps
 
     assert subject.truth is not None, "a model with a judgement has a truth"
@@ -156,9 +156,11 @@ def _full_report(
             raise MienError(f"{name} and {subject.name} tell other classes apart, so they cannot stand side by side")
     faces = subject.truth[split]
     models = {subject.name: subject.ask, **{name: model.ask for name, model in others.items()}}
-    bar = StepBar("altered", steps(faces, robustness=robustness, detector=detector))
+    bar = StepProgressBar("altered", steps(faces, robustness=robustness, detector=detector))
     with stoppable("no figures are written"), bar:
-        return examine(found, models, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step)
+        return extend_report(
+            found, models, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step
+        )
 
 
 def _show(found: EvaluationReport) -> None:
@@ -166,16 +168,16 @@ def _show(found: EvaluationReport) -> None:
         confusion_table,
         detector_table,
         evaluation_table,
-        judgement_table,
-        refusal_table,
+        protocols_table,
         robustness_table,
+        selective_accuracy_table,
     )
 
     official = found.model_evaluation.official
     tables = [evaluation_table(official), confusion_table(official)]
     if len(found.model_evaluation.evaluations) > 1:
-        tables.insert(0, judgement_table(found.model_evaluation))
-    tables.append(refusal_table(found.model_evaluation))
+        tables.insert(0, protocols_table(found.model_evaluation))
+    tables.append(selective_accuracy_table(found.model_evaluation))
     if found.robustness:
         tables.append(robustness_table(found.robustness))
     if found.detector_loop is not None:

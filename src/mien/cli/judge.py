@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from mien.cli.options import Data, Device, Json, Page, Strict, Votes
-from mien.cli.output import check_writable, tell_written, write, write_json
-from mien.cli.target import find_entry
+from mien.cli.output import check_writable, print_written, write, write_json
+from mien.cli.target import benchmark_entry
 from mien.errors import MienError
 
 
@@ -42,19 +42,20 @@ def judge(
     from mien import evaluation as room
     from mien.data import load
     from mien.evaluation.report.benchmark_page import benchmark_page
-    from mien.evaluation.report.style import require_plots
+    from mien.evaluation.report.style import require_report_libraries
     from mien.evaluation.report.terminal import benchmark_tables
 
     named = [_named(word) for word in packages]
     check_writable(json_file, page, read=[data, votes, *(model for _, model in named)])
     if page is not None:
-        require_plots()
+        require_report_libraries()
     columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
     dataset = load(data, votes=votes)
     if not dataset[split].labelled:
         raise MienError(f"{split} has no labels, so nothing can be judged on it")
     entries = [
-        find_entry(model, dataset, split, name=name, device=device, columns=columns.get(name)) for name, model in named
+        benchmark_entry(model, dataset, split, name=name, device=device, columns=columns.get(name))
+        for name, model in named
     ]
     found = room.benchmark(entries, dataset, split, strict=strict)
     Console().print(*benchmark_tables(found), sep="\n")
@@ -64,7 +65,7 @@ def judge(
         write_json(json_file, found.to_dict())
     if page is not None:
         write(page, benchmark_page(found).encode())
-    tell_written(json_file, page)
+    print_written(json_file, page)
 
 
 def _named(word: str) -> tuple[str, str]:

@@ -66,7 +66,7 @@ def _check(file: Path) -> None:
         raise MienError(f"cannot write {file}: {above} may not be written to")
 
 
-def tell_written(*files: Path | None) -> None:
+def print_written(*files: Path | None) -> None:
     """Say what a command wrote, if anything."""
     written = [str(file) for file in files if file is not None]
     if written:
@@ -94,6 +94,6 @@ def stoppable(kept: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, usual)
 
 
-def tell_unread(unread: int, images: int) -> None:
+def print_unreadable(unread: int, images: int) -> None:
     """Say on stderr how many could not be read."""
     typer.echo(f"mien: {unread:,} of {images:,} images could not be read; their rows say why", err=True)

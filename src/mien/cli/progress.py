@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class ReadingBar:
+class ImageProgressBar:
     """A bar over images while they are read, and a lasting line at the end; silent where nobody would see it.
 
     It is shown on stderr if that is a terminal, unless the results go to the terminal too: lines and bar would run into
@@ -42,7 +42,7 @@ class ReadingBar:
         )
         self._task = self._bar.add_task("", total=total, rate="")
 
-    def __enter__(self) -> ReadingBar:
+    def __enter__(self) -> ImageProgressBar:
         self._began = time.perf_counter()
         self._bar.start()
         return self
@@ -63,7 +63,7 @@ class ReadingBar:
         return self._images / max(time.perf_counter() - self._began, 1e-9)
 
 
-class StepBar:
+class StepProgressBar:
     """A bar over so many steps on stderr, gone at the end; silent where that is no terminal."""
 
     def __init__(self, name: str, total: int) -> None:
@@ -72,7 +72,7 @@ class StepBar:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=total)
 
-    def __enter__(self) -> StepBar:
+    def __enter__(self) -> StepProgressBar:
         self._bar.start()
         return self
 

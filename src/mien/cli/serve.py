@@ -48,7 +48,7 @@ def serve(
 
     def greet(address: str) -> None:
         typer.echo(f"mien serves at {address} (Ctrl-C ends it)", err=True)
-        if settings.is_everywhere and not settings.hosts:
+        if settings.listens_on_all_interfaces and not settings.hosts:
             typer.echo(
                 f"mien: that is no name; it is called {', '.join(LOCAL)}, or what --allow-host NAME says", err=True
             )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mien.data import Dataset
-    from mien.evaluation.comparison.benchmark import Entry
+    from mien.evaluation.comparison.benchmark import BenchmarkEntry
     from mien.evaluation.predictor import Predictor
     from mien.evaluation.protocols import ModelEvaluation
     from mien.evaluation.robustness import Ask
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class EvaluationTarget:
     """One model, or one file of predictions, and what it says of a split.
 
     Attributes:
@@ -41,7 +41,7 @@ class Subject:
     ask: Ask | None
 
 
-def find_subject(
+def evaluate_target(
     model: str,
     dataset: Dataset,
     split: str,
@@ -50,7 +50,7 @@ def find_subject(
     device: str = "auto",
     columns: str | None = None,
     strict: bool = False,
-) -> Subject:
+) -> EvaluationTarget:
     """Ask what `model` names for the faces of a split, and judge it.
 
     Args:
@@ -69,44 +69,46 @@ def find_subject(
         return _file(model, dataset, split, tta, columns, strict)
     predictor = open_predictor(model, device=device, tta=tta)
     probs_NK, found = evaluate_predictor(predictor, dataset, split, name=model, strict=strict)
-    return Subject(model, probs_NK, found, truth_for(predictor, dataset, split), predictor.rule, predictor.ask)
+    return EvaluationTarget(model, probs_NK, found, truth_for(predictor, dataset, split), predictor.rule, predictor.ask)
 
 
-def find_entry(
+def benchmark_entry(
     model: str, dataset: Dataset, split: str, *, name: str, device: str = "auto", columns: str | None = None
-) -> Entry:
+) -> BenchmarkEntry:
     """Ask what `model` names for all faces of a split, in its own classes, to hold it against others.
 
     Nothing is judged yet, so a model of FER+'s classes, or one that votes have taught, needs no votes here.
 
     Args:
-        model, columns: as of `find_subject`.
+        model, columns: as of `evaluate_target`.
         name: for titles.
 
     Raises:
-        MienError: as `find_subject`.
+        MienError: as `evaluate_target`.
     """
-    from mien.evaluation.comparison.benchmark import Entry
-    from mien.evaluation.predictions_file import is_predictions, predict_by_file
-    from mien.evaluation.protocols import chosen_of
+    from mien.evaluation.comparison.benchmark import BenchmarkEntry
+    from mien.evaluation.predictions_file import is_predictions, read_predictions_of_split
+    from mien.evaluation.protocols import selected_on_split
 
     _check(model, columns)
     if is_predictions(model):
-        return Entry(name, *predict_by_file(model, dataset, split, columns=columns))
+        return BenchmarkEntry(name, *read_predictions_of_split(model, dataset, split, columns=columns))
     predictor = open_predictor(model, device=device)
     probs_NK = predictor.ask(dataset[split].pixels_NHW)
-    return Entry(name, _of_data(predictor.labels, dataset), probs_NK, chosen_of(predictor, dataset, split))
+    return BenchmarkEntry(
+        name, _of_data(predictor.labels, dataset), probs_NK, selected_on_split(predictor, dataset, split)
+    )
 
 
 def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Predictor:
-    """A model as a file, or weights; raises as `find_subject`."""
+    """A model as a file, or weights; raises as `evaluate_target`."""
     from mien import model as files
     from mien.evaluation.predictor import Predictor
 
     if not files.is_model(model):
-        from mien.train.predict import as_predictor
+        from mien.train.predict import load_predictor
 
-        return as_predictor(model, device=device, tta=tta)
+        return load_predictor(model, device=device, tta=tta)
     if device not in ("auto", "cpu"):
         raise MienError(f"a model that was exported runs on the CPU, so --device is auto or cpu, not {device}")
     return Predictor.of(files.load(model), tta)
@@ -119,14 +121,14 @@ def _check(model: str, columns: str | None) -> None:
         raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a model")
 
 
-def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> Subject:
+def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> EvaluationTarget:
     from mien.evaluation import evaluate_predictions
-    from mien.imaging.crop import MEASURED
+    from mien.imaging.crop import DEFAULT_CROP_RULE
 
     if tta != "none":
         raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
     probs_NK, model_evaluation = evaluate_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
-    return Subject(file, probs_NK, model_evaluation, None, MEASURED, None)
+    return EvaluationTarget(file, probs_NK, model_evaluation, None, DEFAULT_CROP_RULE, None)
 
 
 def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:

@@ -42,15 +42,15 @@ def train(
     """Train one model by a recipe."""
     from mien import train as room
     from mien.data import load
-    from mien.train.processes import train_on
+    from mien.train.processes import train_on_devices
 
     dropped = ["drop_duplicates=yes"] if drop_duplicates else []
-    chosen = room.with_settings(room.find_recipe(recipe), [*(settings or []), *dropped])
+    chosen = room.apply_overrides(room.find_recipe(recipe), [*(settings or []), *dropped])
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
         faces = load(data, votes=votes)
         options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
-        run = train_on(devices, chosen, faces, folder, **options)
+        run = train_on_devices(devices, chosen, faces, folder, **options)
     there, met = len(faces["train"]), run.identity["data"]["faces"]["train"]
     if met < there:
         typer.echo(f"learned from {met:,} of {there:,} training faces; the recipe left out the others")
@@ -79,7 +79,7 @@ def compare(
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
-    recipes = [room.with_settings(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    recipes = [room.apply_overrides(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
     with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
         result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))

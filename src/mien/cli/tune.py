@@ -34,10 +34,10 @@ def tune(
     from mien import train as room
     from mien.data import load
     from mien.evaluation.report.search_page import search_table
-    from mien.train.search.space import find_space
+    from mien.train.search.space import load_space
     from mien.train.search.tune import searching
 
-    chosen, where = room.with_settings(room.find_recipe(recipe), settings or []), find_space(space)
+    chosen, where = room.apply_overrides(room.find_recipe(recipe), settings or []), load_space(space)
     screen = Console(stderr=True)
     with stoppable(f"what was done is kept in {out}; the same command goes on"):
         faces = load(data, votes=votes)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli.options import ClassPrior
 from mien.cli.output import stoppable
-from mien.detection.detectors import LONGEST_OF_VIDEO, THRESHOLD
+from mien.detection.detectors import THRESHOLD, VIDEO_LONGEST_SIDE
 from mien.imaging.load import MAX_PIXELS
 from mien.recognition.recognizer import DETECTOR, NANO
 from mien.recognition.results import SMOOTH
@@ -49,7 +49,7 @@ def video(
     threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
         int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
-    ] = LONGEST_OF_VIDEO,
+    ] = VIDEO_LONGEST_SIDE,
     tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
     prior: ClassPrior = None,
     max_faces: Annotated[int | None, typer.Option(help="Of a frame, the largest; default all.")] = None,
@@ -65,7 +65,7 @@ def video(
     with VideoReader(
         file, max_pixels=max_pixels
     ) as clip:  # before the models are loaded: what is no video is told at once
-        bar = VideoBar(clip)
+        bar = VideoProgress(clip)
     reader = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
         max_faces=max_faces, max_pixels=max_pixels,
@@ -89,19 +89,19 @@ def video(
 
 
 def _tell(persons: People, written: list[str]) -> None:
-    from mien.recognition.video.summary import clock, persons_table
+    from mien.recognition.video.summary import clock, people_table
 
     console = Console(highlight=False)
     count = {0: "nobody", 1: "1 person"}.get(persons.met, f"{persons.met:,} persons")
     frames = "1 frame" if persons.looks == 1 else f"{persons.looks:,} frames"
     console.print(f"{count} in {clock(persons.seconds)}, {frames} read")
     if persons.met:
-        console.print(persons_table(persons))
+        console.print(people_table(persons))
     if written:
         typer.echo(f"wrote {', '.join(written)}")
 
 
-class VideoBar:
+class VideoProgress:
     """How much of a video is read, how fast, and how long still; on stderr, silent where nobody would see it."""
 
     def __init__(self, clip: VideoReader) -> None:
@@ -118,7 +118,7 @@ class VideoBar:
         )
         self._task = self._bar.add_task("", total=clip.seconds, told="")
 
-    def __enter__(self) -> VideoBar:
+    def __enter__(self) -> VideoProgress:
         self._began = time.perf_counter()
         self._bar.start()
         return self

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from mien.data.duplicates import find_near_duplicates
     from mien.data.previews import class_histogram_png, sample_sheet
     from mien.data.synthetic import sketch, write_csv
-    from mien.data.votes import by_majority
+    from mien.data.votes import relabel_by_majority
 
 __all__ = [
     "Dataset",
     "Split",
-    "by_majority",
     "class_histogram_png",
     "find_near_duplicates",
     "load",
+    "relabel_by_majority",
     "sample_sheet",
     "sketch",
     "write_csv",
@@ -36,7 +36,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
         {
             "Dataset": "mien.data.dataset",
             "Split": "mien.data.dataset",
-            "by_majority": "mien.data.votes",
+            "relabel_by_majority": "mien.data.votes",
             "class_histogram_png": "mien.data.previews",
             "find_near_duplicates": "mien.data.duplicates",
             "sample_sheet": "mien.data.previews",

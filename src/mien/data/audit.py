@@ -120,7 +120,7 @@ def without_duplicates(dataset: Dataset, split: str, *, near: bool = False) -> N
     return keep_N & ~find_near_duplicates(dataset).hit(faces, train) if near else keep_N
 
 
-def copies_of_evaluated(dataset: Dataset) -> NDArray[np.bool_]:
+def duplicates_of_evaluation(dataset: Dataset) -> NDArray[np.bool_]:
     """Which training faces have a duplicate, byte-identical or near, in another split, bool [N].
 
     Raises:

@@ -67,7 +67,7 @@ class Split:
         return bool((self.labels_N != NO_LABEL).all())
 
     @property
-    def has_truth(self) -> bool:
+    def has_ground_truth(self) -> bool:
         """Whether there is something to judge by: labels or votes."""
         return self.labelled or self.votes_NV is not None
 

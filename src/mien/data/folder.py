@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.holdout import held_out
+from mien.data.holdout import holdout_mask
 from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
-from mien.labels import FER7, LabelSet, label_set_for, usual_name
+from mien.labels import FER7, LabelSet, canonical_name, label_set_for
 from mien.threads import asked
 
 ENDINGS = (".png", ".jpg", ".jpeg")
@@ -70,7 +70,7 @@ def read_folder(path: Path) -> Dataset:
     here_N = np.array([p.split for p in images])
     note = None
     if flat:
-        here_N = np.where(held_out(faces_NHW, labels_N, keys), VAL, TRAIN)
+        here_N = np.where(holdout_mask(faces_NHW, labels_N, keys), VAL, TRAIN)
         note = HELD_OUT if (here_N == VAL).any() else None
     splits = {}
     for name in SPLITS:
@@ -175,7 +175,7 @@ def _quoted(names: list[str]) -> str:
 
 def _spells_fer7(names: set[str]) -> bool:
     """Whether these are spellings of some of the seven, no two of them of the same one."""
-    usual = [usual_name(name) for name in names]
+    usual = [canonical_name(name) for name in names]
     return set(usual) <= set(FER7.names) and len(set(usual)) == len(usual)
 
 
@@ -194,7 +194,7 @@ def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, l
             continue
         digest.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape") + data)
         keys.append(hashlib.sha256(data).digest())
-        face = to_face(data)
+        face = decode_face(data)
         if face is None:
             faults.add_named(i, f"{name}: {len(data):,} bytes that do not decode, expected a PNG or JPEG image")
         else:
@@ -203,7 +203,7 @@ def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, l
     return faces_NHW, digest.hexdigest(), keys
 
 
-def to_face(data: bytes) -> NDArray[np.uint8] | None:
+def decode_face(data: bytes) -> NDArray[np.uint8] | None:
     """The middle square of an encoded image, grey, uint8 [48,48]; None when it does not decode."""
     if not data:
         return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 ONE_IN = 5
 
 
-def held_out(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: Sequence[bytes]) -> NDArray[np.bool_]:
+def holdout_mask(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: Sequence[bytes]) -> NDArray[np.bool_]:
     """Which images validate, bool [N]: of each label's different faces, sorted by key, the first fifth, rounded up.
 
     Equal faces, and so byte-identical images, count once and stay together. A face that stands under two labels

@@ -106,9 +106,9 @@ def fer2013(source: Path, cache: bool) -> Dataset:
     test = path.with_name("test.csv")
     if path == source or path.name != "train.csv" or not test.is_file():
         found = read_csv(path, cache=cache)
-        from mien.data.synthetic import is_signed
+        from mien.data.synthetic import is_synthetic
 
-        return replace(found, name="sketch") if is_signed(found) else found
+        return replace(found, name="sketch") if is_synthetic(found) else found
     return _together(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
 
 

@@ -110,7 +110,7 @@ def _face(rng: np.random.Generator) -> tuple[NDArray[np.uint8], int]:
     return pixels_HW, label
 
 
-def is_signed(dataset: Dataset) -> bool:
+def is_synthetic(dataset: Dataset) -> bool:
     """Whether every face bears the signature of this data set: then it is sketch, whatever its file is called."""
     return all((s.pixels_NHW[:, -1, -len(_SIGNATURE) :] == _SIGNATURE).all() for s in dataset.splits.values())
 

@@ -89,7 +89,7 @@ def _expressions(target_NV: Floats, keep_N: NDArray[np.bool_]) -> Cleaned:
     return target_NK / np.maximum(target_NK.sum(1, keepdims=True), 1), keep_N
 
 
-def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
+def relabel_by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
     """`dataset` as FER+ accuracy is measured: only the faces that have a majority, labelled by it.
 
     Args:
@@ -106,7 +106,7 @@ def by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
     return replace(dataset, name=NAME, labels=labels, splits=splits, note=notes)
 
 
-def relabelled_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
+def relabel_for_classes(dataset: Dataset, names: Sequence[str], *, by_votes: bool = False) -> Dataset:
     """`dataset` as a model with the classes `names` is judged on it: as it is, or by the majority of its FER+ votes.
 
     Args:
@@ -118,20 +118,20 @@ def relabelled_as(dataset: Dataset, names: Sequence[str], *, by_votes: bool = Fa
     """
     if same_classes(names, dataset.labels.names):
         voted = dataset.labels == FER7 and all(split.votes_NV is not None for split in dataset.splits.values())
-        return by_majority(dataset, FER7) if by_votes and voted else dataset
+        return relabel_by_majority(dataset, FER7) if by_votes and voted else dataset
     if same_classes(names, FERPLUS8.names):
         if all(split.votes_NV is None for split in dataset.splits.values()):
             raise DataError(
                 f"FER+'s eight classes are judged by its raters, and {dataset.source} has no votes; give the file that "
                 "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another model: mien judge"
             )
-        return by_majority(dataset)
+        return relabel_by_majority(dataset)
     raise DataError(
         f"the model tells {', '.join(names)} apart, but {dataset.source} is labelled {', '.join(dataset.labels.names)}"
     )
 
 
-def truth_of(dataset: Dataset) -> str:
+def label_source(dataset: Dataset) -> str:
     """By what models are judged on `dataset`, in words; only models that are judged by the same are ever compared."""
     return f"{dataset.labels.name} by {'the majority of FER+ votes' if dataset.name == NAME else 'its own labels'}"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.65  # the score that a face needs
 LONGEST = 1280  # pixels of a photo's longer side, above which faces are looked for in a smaller copy
-LONGEST_OF_VIDEO = 640  # the same for a frame of a video
+VIDEO_LONGEST_SIDE = 640  # the same for a frame of a video
 
 Pixels = NDArray[np.uint8]
 
@@ -44,23 +44,23 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class Adjustable(Detector, Protocol):
+class ConfigurableDetector(Detector, Protocol):
     """A detector that can be had for images of another size, with other threads, or more or less sure."""
 
-    def looking_at(self, longest_side: int) -> Adjustable:
+    def with_longest_side(self, longest_side: int) -> ConfigurableDetector:
         """The same detector, which looks at copies whose longer side is at most `longest_side` pixels."""
         ...
 
-    def with_threads(self, threads: int) -> Adjustable:
+    def with_threads(self, threads: int) -> ConfigurableDetector:
         """The same detector, with a model that uses so many threads."""
         ...
 
-    def with_threshold(self, threshold: float) -> Adjustable:
+    def with_threshold(self, threshold: float) -> ConfigurableDetector:
         """The same detector, which wants another score of a face."""
         ...
 
 
-class Maker(Protocol):
+class DetectorFactory(Protocol):
     """What makes a detector, from options that each may leave unused."""
 
     __name__: str
@@ -68,10 +68,10 @@ class Maker(Protocol):
     def __call__(self, *, threshold: float, longest_side: int, threads: int | None) -> Detector: ...
 
 
-DETECTORS: dict[str, Maker] = {}
+DETECTORS: dict[str, DetectorFactory] = {}
 
 
-def detector(make: Maker) -> Maker:
+def detector(make: DetectorFactory) -> DetectorFactory:
     """Put a maker of detectors into `DETECTORS`, under the function's name."""
     if make.__name__ in DETECTORS:
         raise MienError(f"two detectors are called '{make.__name__}'")
@@ -79,7 +79,7 @@ def detector(make: Maker) -> Maker:
     return make
 
 
-def find_detector(
+def build_detector(
     name: str, *, threshold: float = THRESHOLD, longest_side: int = LONGEST, threads: int | None = None
 ) -> Detector:
     """The detector called `name`, ready to be asked.
@@ -126,7 +126,7 @@ class _Scaled:
     longest_side: int
     crops: bool = False
 
-    def looking_at(self, longest_side: int) -> _Scaled:
+    def with_longest_side(self, longest_side: int) -> _Scaled:
         return replace(self, longest_side=longest_side)
 
     def with_threads(self, threads: int) -> _Scaled:

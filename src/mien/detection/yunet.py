@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.model import SHIPPED, open_graph
+from mien.model import SHIPPED, open_session
 
 FILE = SHIPPED / "yunet.onnx"
 SHA256 = "21642bd2e3f563a5ff4245f72ff8411c590e764ed8a301b9a9f8111ef551348d"
@@ -48,7 +48,7 @@ class YuNet:
             raise ModelError(
                 f"{FILE} is damaged: its sha256 begins with {found[:12]}, expected {SHA256[:12]}; install mien anew"
             )
-        self._session = open_graph(graph, str(FILE), threads, shapes_vary=True)
+        self._session = open_session(graph, str(FILE), threads, dynamic_shapes=True)
 
     def with_threads(self, threads: int) -> YuNet:
         """The same model, opened anew to use so many threads."""

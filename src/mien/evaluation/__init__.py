@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mien.evaluation.comparison.compare import Comparison, compare
     from mien.evaluation.comparison.search import Search
     from mien.evaluation.comparison.verdict import Verdict
-    from mien.evaluation.full_report import EvaluationReport, examine
+    from mien.evaluation.full_report import EvaluationReport, extend_report
     from mien.evaluation.predictions_file import evaluate_predictions
     from mien.evaluation.report.write import write_report
 
@@ -30,7 +30,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_predictions",
-    "examine",
+    "extend_report",
     "write_report",
 ]
 
@@ -45,7 +45,7 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             "Verdict": "mien.evaluation.comparison.verdict",
             "compare": "mien.evaluation.comparison.compare",
             "benchmark": "mien.evaluation.comparison.benchmark",
-            "examine": "mien.evaluation.full_report",
+            "extend_report": "mien.evaluation.full_report",
             "evaluate_predictions": "mien.evaluation.predictions_file",
             "write_report": "mien.evaluation.report.write",
         },

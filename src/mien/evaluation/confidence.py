@@ -66,7 +66,7 @@ class CalibrationReport:
         """The area under risk against coverage, 0 to 1; the smaller, the better."""
         return float(self.risk_N.mean())
 
-    def accuracy_of(self, share: float) -> float:
+    def accuracy_at_coverage(self, share: float) -> float:
         """Accuracy on that share of the faces which the model is surest of, above 0 and at most 1."""
         return 1 - float(self.risk_N[max(1, round(share * len(self.risk_N))) - 1])
 
@@ -79,7 +79,7 @@ class CalibrationReport:
             "after": self.after.to_dict(),
             "aurc": self.aurc,
             "accuracy_of_most_confident": [
-                {"share": round(k / 20, 2), "accuracy": self.accuracy_of(k / 20)} for k in range(20, 0, -1)
+                {"share": round(k / 20, 2), "accuracy": self.accuracy_at_coverage(k / 20)} for k in range(20, 0, -1)
             ],
         }
 
@@ -101,7 +101,7 @@ def calibration_report(
     """
     before_NK = probabilities_NK if temperature is None else calibration.apply(probabilities_NK, 1 / temperature)
     if temperature is None or cross_fit:
-        found_N = calibration.cross_fitted_temperatures(calibration.log_of(before_NK), labels_N)
+        found_N = calibration.cross_fitted_temperatures(calibration.log_probabilities(before_NK), labels_N)
         after_NK: NDArray[np.floating[Any]] = calibration.apply(before_NK, found_N)
         divided, fitted = float(found_N.mean()), CROSS_FITTED
     else:

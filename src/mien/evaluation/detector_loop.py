@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import SIDE
 from mien.detection.boxes import Box
-from mien.detection.detectors import find_detector
+from mien.detection.detectors import build_detector
 from mien.errors import MienError
 from mien.evaluation.robustness import Ask
 from mien.evaluation.statistics.intervals import Interval, faces_interval
@@ -32,7 +32,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class PastedFace:
     """A face on its canvas, and what the detector tells of it."""
 
     row: int
@@ -63,9 +63,9 @@ def canvas(face_HW: Grey, scale: float, angle: float, middle: tuple[float, float
 
 def paste_and_detect(
     faces_NHW: Grey, rows_N: NDArray[np.integer[Any]], seed: int, turned: float = TURNED
-) -> Iterator[Found]:
+) -> Iterator[PastedFace]:
     """The faces that the detector finds on their canvases, each by the box nearest to it; turned by so many degrees."""
-    detector, rng = find_detector(DETECTOR), np.random.default_rng(seed)
+    detector, rng = build_detector(DETECTOR), np.random.default_rng(seed)
     for row in rows_N:
         scale, angle = float(rng.uniform(3, 6)), float(np.radians(rng.uniform(-turned, turned)))
         middle, blurred = (float(m) for m in rng.uniform(CANVAS / 2 - 40, CANVAS / 2 + 40, 2)), bool(rng.random() < 0.5)
@@ -79,7 +79,7 @@ def paste_and_detect(
             if max(d.box.width, d.box.height) > 0.4 * side
         ]
         if near and (best := min(near, key=lambda pair: pair[0]))[0] < 0.5 * side:
-            yield Found(int(row), made, best[1].box, best[1].landmarks, truth, angle)
+            yield PastedFace(int(row), made, best[1].box, best[1].landmarks, truth, angle)
 
 
 @dataclass(frozen=True)

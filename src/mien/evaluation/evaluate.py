@@ -13,7 +13,7 @@ from mien.data.dataset import NO_LABEL
 from mien.errors import DataError, MienError
 from mien.evaluation.confidence import CalibrationReport, calibration_report
 from mien.evaluation.statistics import metrics
-from mien.evaluation.statistics.calibration import cross_fitted_ece, log_of
+from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.evaluation.statistics.intervals import FACES, LEVEL, wilson_interval
 from mien.labels import LabelSet
 from mien.model_card import OFFICIAL, OWN_LABELS, Score
@@ -198,7 +198,7 @@ def _error(
 ) -> float:
     """A calibration error, cross-fitted or plain."""
     if cross_fit:
-        return cross_fitted_ece(log_of(probabilities_NK), labels_N, error=error)
+        return cross_fitted_ece(log_probabilities(probabilities_NK), labels_N, error=error)
     return error(probabilities_NK, labels_N)
 
 

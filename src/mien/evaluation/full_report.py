@@ -43,12 +43,12 @@ class EvaluationReport:
 
 
 def steps(faces: Split, *, robustness: bool, detector: bool) -> int:
-    """How often `examine` calls its `step`, at most."""
+    """How often `extend_report` calls its `step`, at most."""
     conditions = sum(len(c.strengths) for c in CORRUPTIONS.values())
     return conditions * robustness + len(faces) * detector
 
 
-def examine(
+def extend_report(
     evaluation_report: EvaluationReport,
     models: Mapping[str, Ask],
     faces: Split,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
-from mien.data.votes import relabelled_as
+from mien.data.votes import relabel_for_classes
 from mien.errors import MienError
 from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
@@ -89,7 +89,7 @@ def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) 
     )
 
 
-def predict_by_file(
+def read_predictions_of_split(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None
 ) -> tuple[LabelSet, NDArray[np.float32]]:
     """The classes that the predictions in `file` are of, and the predictions, float32 [N,K], in the order of these.
@@ -118,10 +118,10 @@ def evaluate_predictions(
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
-    labels, probs_NK = predict_by_file(file, dataset, split, columns=columns)
-    if not faces.has_truth:
+    labels, probs_NK = read_predictions_of_split(file, dataset, split, columns=columns)
+    if not faces.has_ground_truth:
         return probs_NK, None
-    truth = relabelled_as(dataset, labels.names)
+    truth = relabel_for_classes(dataset, labels.names)
     return probs_NK, evaluate_split(
         probs_NK, faces.rows_N, dataset, truth, split, model=name or str(file), strict=strict
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 from mien.evaluation.robustness import Ask
 from mien.evaluation.selection import LAST
-from mien.imaging.crop import MEASURED, CropRule
+from mien.imaging.crop import DEFAULT_CROP_RULE, CropRule
 from mien.model import Model
-from mien.model_card import RATERS, Calibration
+from mien.model_card import MAJORITY_VOTE, Calibration
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Predictor:
     tta: str = "none"
     by_votes: bool = False
     select: str = LAST
-    rule: CropRule = MEASURED
+    rule: CropRule = DEFAULT_CROP_RULE
     calibration: Calibration | None = None
     temperature: float | None = None
 
@@ -49,7 +49,7 @@ class Predictor:
             ask=partial(model.probabilities, tta=tta),
             trained_on=card.data,
             tta=tta,
-            by_votes=card.data.get("truth") == RATERS,
+            by_votes=card.data.get("truth") == MAJORITY_VOTE,
             select=str(card.origin.get("select", LAST)),
             rule=card.crop,
             calibration=card.calibration,

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from mien.data.audit import without_duplicates
 from mien.data.dataset import TRAIN, VAL, Dataset
 from mien.data.fer2013 import KNOWN
-from mien.data.votes import NAME, by_majority, relabelled_as
+from mien.data.votes import NAME, relabel_by_majority, relabel_for_classes
 from mien.errors import MienError
 from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.selection import LAST
 from mien.labels import FER7, FERPLUS8, LabelSet, same_classes
 from mien.model import Model
-from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Score
+from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Score
 
 # What the figures by the other truth are called among those by the first.
-BESIDE = {RATERS: "raters", OWN_LABELS: "own_labels"}
+BESIDE = {MAJORITY_VOTE: "raters", OWN_LABELS: "own_labels"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def evaluate_predictor(
     probs_NK = np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
     if truth is None:
         return probs_NK, None
-    chosen = chosen_of(predictor, dataset, split)
+    chosen = selected_on_split(predictor, dataset, split)
     return probs_NK, evaluate_split(
         probs_NK,
         faces.rows_N,
@@ -111,7 +111,9 @@ def truth_for(model: Predictor, dataset: Dataset, split: str) -> Dataset | None:
     """`dataset` as a model is judged on `split`; None where nothing is known of its faces. Raises as
     `evaluate_predictor`.
     """
-    return relabelled_as(dataset, model.labels, by_votes=model.by_votes) if dataset[split].has_truth else None
+    return (
+        relabel_for_classes(dataset, model.labels, by_votes=model.by_votes) if dataset[split].has_ground_truth else None
+    )
 
 
 def evaluate_split(
@@ -169,7 +171,7 @@ def evaluate_split(
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ProtocolView:
     """Faces of a split to be judged on, and what they are judged by.
 
     Attributes:
@@ -186,17 +188,17 @@ class View:
     rows_N: NDArray[np.int64]
 
 
-def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[View]:
+def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[ProtocolView]:
     """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `evaluate_split`."""
-    truths = [(truth, RATERS if truth.name == NAME else OWN_LABELS)]
+    truths = [(truth, MAJORITY_VOTE if truth.name == NAME else OWN_LABELS)]
     if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:
         if truth is dataset:
-            truths.append((by_majority(dataset, FER7), RATERS))
+            truths.append((relabel_by_majority(dataset, FER7), MAJORITY_VOTE))
         elif dataset[split].labelled:
             truths.append((dataset, OWN_LABELS))
     rows_of = {OFFICIAL: dataset[split].rows_N}
     if TRAIN in dataset:
-        unmet = {CLEAN: False, STRICT: True} if strict else {CLEAN: False}
+        unmet = {DEDUPLICATED: False, STRICT: True} if strict else {DEDUPLICATED: False}
         rows_of |= {
             to: dataset[split].rows_N[without_duplicates(dataset, split, near=near)] for to, near in unmet.items()
         }
@@ -205,10 +207,10 @@ def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False)
         for protocol, kept_N in rows_of.items():
             keep_N = np.isin(faces.rows_N, kept_N)
             if protocol == OFFICIAL or keep_N.any():
-                yield View(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
+                yield ProtocolView(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
 
 
-def chosen_of(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
+def selected_on_split(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
     """What `split` of `dataset` chose of a model: its epoch, its temperature; nothing if it learned from other data."""
     if not _same_faces(model, dataset, split):
         return ()
@@ -217,7 +219,7 @@ def chosen_of(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]
     return tuple(what for what, true in chose if true)
 
 
-def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
+def is_same_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
     """Whether a model learned from this very file, or both are known copies of FER2013."""
     digest = str(trained_on.get("digest"))
     return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
@@ -226,7 +228,7 @@ def of_one_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
 def _same_faces(model: Predictor, dataset: Dataset, split: str) -> bool:
     """Whether `split` is that of the data that a model learned from: the same file, or another copy of FER2013."""
     learned = model.trained_on
-    if of_one_source(learned, dataset):
+    if is_same_source(learned, dataset):
         return True
     if str(learned.get("digest")) in KNOWN:
         return dataset.is_fer2013
@@ -242,7 +244,7 @@ def _same_faces(model: Predictor, dataset: Dataset, split: str) -> bool:
     if dataset[split].votes_NV is None:
         return bool(faces <= len(dataset[split]))
     labels = FERPLUS8 if same_classes(model.labels, FERPLUS8.names) else FER7
-    return bool(faces == len(by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
+    return bool(faces == len(relabel_by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
 
 
 def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ def selected_by(recipe: Mapping[str, object]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EpochSelection:
     """What chose the epoch of each arm.
 
     Attributes:
@@ -68,7 +68,7 @@ class Chosen:
         """`epoch`, and where the arms differ that of each."""
         if not isinstance(self.selected_by, dict):
             return self.epoch
-        each = "; ".join(f"{arm}: {Chosen({arm: measure}).epoch}" for arm, measure in self.by.items())
+        each = "; ".join(f"{arm}: {EpochSelection({arm: measure}).epoch}" for arm, measure in self.by.items())
         return f"{self.epoch} ({each})"
 
     def on(self, split: str) -> bool:

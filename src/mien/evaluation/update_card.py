@@ -7,12 +7,12 @@ from pathlib import Path
 from mien import files
 from mien.data.dataset import TEST, Dataset
 from mien.errors import ModelError
-from mien.evaluation.protocols import ModelEvaluation, of_one_source
+from mien.evaluation.protocols import ModelEvaluation, is_same_source
 from mien.model import SHIPPED, find, read_card
 from mien.model_card import Card
 
 
-def check_card(model: str | Path, dataset: Dataset, split: str) -> None:
+def check_card_accepts_scores(model: str | Path, dataset: Dataset, split: str) -> None:
     """`ModelError` where figures of this split have no place on the card of `model`; asked before the model is.
 
     They have none of another split, of other data than the model learned from, and on the card of a shipped model.
@@ -24,14 +24,14 @@ def check_card(model: str | Path, dataset: Dataset, split: str) -> None:
         raise ModelError(
             f"{model} came with mien, and its card stays as it is; copy {file.parent} and give the copy's folder"
         )
-    if not of_one_source(card.data, dataset):
+    if not is_same_source(card.data, dataset):
         raise ModelError(
             f"{model} learned from {card.data.get('name')} with the digest {card.data.get('digest')}, so figures on "
             f"{dataset.source} have no place on its card: leave --card out"
         )
 
 
-def fill_card(model: str | Path, model_evaluation: ModelEvaluation) -> Card:
+def write_scores_to_card(model: str | Path, model_evaluation: ModelEvaluation) -> Card:
     """Put the figures into the `test` of the card of `model`, in place of older ones of their kind; gives the new card.
 
     Raises:

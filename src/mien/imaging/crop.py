@@ -64,7 +64,7 @@ class CropRule:
 
 
 # YuNet's box as it is: in the models that ship no margin, shift or turn lost less (experiments/crop_rule.py).
-MEASURED = CropRule(provisional=False)
+DEFAULT_CROP_RULE = CropRule(provisional=False)
 
 
 class Rectangle(Protocol):

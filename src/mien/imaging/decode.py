@@ -14,13 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ImageError
-from mien.imaging.formats import AVIF, BMP, JP2, JPEG, PNG, PNM, TIFF, Header, png_pixels, tiff_unturned
+from mien.imaging.formats import (
+    AVIF,
+    BMP,
+    JP2,
+    JPEG,
+    PNG,
+    PNM,
+    TIFF,
+    Header,
+    reset_tiff_orientation,
+    strip_png_metadata,
+)
 
 Pixels = NDArray[np.uint8]
 
 _OPAQUE = (JPEG, BMP, PNM)  # formats without alpha
 _WHITE = 255
-STRIP = 1 << 18  # pixels that are brought to 8 bits and laid over white at once
+STRIP_PIXELS = 1 << 18  # pixels that are brought to 8 bits and laid over white at once
 # EXIF's orientations as what brings the stored image upright: transposed, then mirrored about these axes.
 _TURNS: dict[int, tuple[bool, int | None]] = {
     1: (False, None), 2: (False, 1), 3: (False, -1), 4: (False, 0),
@@ -41,9 +52,9 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
     """
     opaque = header.format in _OPAQUE
     if header.format == PNG:
-        data = png_pixels(data)
+        data = strip_png_metadata(data)
     if header.format == TIFF:
-        data = tiff_unturned(data)
+        data = reset_tiff_orientation(data)
     stored = _imdecode(data, cv2.IMREAD_COLOR if opaque else cv2.IMREAD_UNCHANGED)
     # JPEG 2000 and AVIF of 10 or 12 bits come unscaled, and then nothing tells how many they were.
     if stored is not None and header.format in (JP2, AVIF) and stored.dtype != np.uint8:
@@ -60,10 +71,10 @@ def decode(data: bytes, header: Header, name: str) -> Pixels:
         )
     if header.format == TIFF and stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 4:
         stored = _straight(np.asarray(stored, np.uint8))
-    return upright(as_bgr(stored, name), header.orientation)
+    return upright(to_bgr(stored, name), header.orientation)
 
 
-def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixels:
+def to_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixels:
     """Pixels of any usual kind as BGR uint8 [H,W,3], contiguous; alpha is laid over white.
 
     Args:
@@ -89,14 +100,14 @@ def as_bgr(stored: NDArray[np.generic], name: str, *, rgb: bool = False) -> Pixe
     stored_HWC = stored.reshape(*stored.shape[:2], channels)
     high, wide = stored.shape[:2]
     bgr_HW3 = np.empty((high, wide, 3), np.uint8)
-    rows = max(1, STRIP // wide)
+    rows = max(1, STRIP_PIXELS // wide)
     for top in range(0, high, rows):
         bgr_HW3[top : top + rows] = _strip_as_bgr(stored_HWC[top : top + rows], rgb)
     return bgr_HW3
 
 
 def _strip_as_bgr(stored_HWC: NDArray[np.generic], rgb: bool) -> Pixels:
-    """As `as_bgr`, of some rows: alpha takes twenty times an image's own memory, and more with 16 bits."""
+    """As `to_bgr`, of some rows: alpha takes twenty times an image's own memory, and more with 16 bits."""
     pixels = np.ascontiguousarray(stored_HWC)
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257).reshape(pixels.shape)  # 65535 is 255
@@ -131,7 +142,7 @@ def _imdecode(data: bytes, how: int) -> NDArray[np.generic] | None:
 def _straight(stored_HW4: Pixels) -> Pixels:
     """Colors of a TIFF as they were before libtiff multiplied them by alpha."""
     straight_HW4 = stored_HW4.copy()
-    rows = max(1, STRIP // stored_HW4.shape[1])
+    rows = max(1, STRIP_PIXELS // stored_HW4.shape[1])
     for top in range(0, len(stored_HW4), rows):
         strip = stored_HW4[top : top + rows]
         share = _WHITE / np.maximum(strip[:, :, 3:].astype(np.float32), 1)

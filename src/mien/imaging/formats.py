@@ -167,7 +167,7 @@ def _png(data: bytes) -> Told:
     return width, height, _exif(exif[0]) if exif else _UPRIGHT
 
 
-def png_pixels(data: bytes) -> bytes:
+def strip_png_metadata(data: bytes) -> bytes:
     """A PNG that `read_header` could read without all that does not bear on its first frame's pixels.
 
     So no color profile or comment, however odd, comes before a decoder, which would write its doubts to stderr.
@@ -276,7 +276,7 @@ def _tiff(data: bytes) -> Told:
     return tags[_WIDTH].value, tags[_HEIGHT].value, tags[_ORIENTATION].value if _ORIENTATION in tags else _UPRIGHT
 
 
-def tiff_unturned(data: bytes) -> bytes:
+def reset_tiff_orientation(data: bytes) -> bytes:
     """A TIFF that `read_header` could read, said to be upright, as decoders differ in which TIFFs they turn."""
     tag = _tags(data).get(_ORIENTATION)
     if tag is None:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError, MienError
 from mien.imaging.crop import CropRule, crop
-from mien.imaging.decode import Pixels, as_bgr, decode
+from mien.imaging.decode import Pixels, decode, to_bgr
 from mien.imaging.formats import FORMATS, HEIC, VIDEO, Header, format_of, read_header
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "ORDERS", "CropRule", "ImageSource", "crop", "name_of", "read_image"]
+__all__ = ["COLOR_ORDERS", "MAX_BYTES", "MAX_PIXELS", "CropRule", "ImageSource", "crop", "name_of", "read_image"]
 
 MAX_PIXELS = 50_000_000  # of an image, as its header tells before anything is decoded
 MAX_BYTES = 100_000_000  # of its file
-ORDERS = ("bgr", "rgb", "grey")
+COLOR_ORDERS = ("bgr", "rgb", "grey")
 
 ImageSource = Any  # a path, bytes, a PIL image, or an array [H,W] or [H,W,C]
 
@@ -56,7 +56,7 @@ def read_image(
     name = name or name_of(source) or "the image"
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
         data = encoded(source, name, max_bytes)
-        return decode(data, header_of(data, name, max_pixels), name)
+        return decode(data, checked_header(data, name, max_pixels), name)
     if isinstance(source, np.ndarray):
         return _from_array(source, order, name, max_pixels)
     if _is_pil(source):
@@ -81,7 +81,7 @@ def encoded(source: str | Path | bytes | bytearray | memoryview, name: str, max_
     return data
 
 
-def header_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
+def checked_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
     """What an image's bytes tell before they are decoded; `ImageError` where they are none or it is too large."""
     if not data:
         raise ImageError(f"{name}: is empty, 0 bytes; get the file anew")
@@ -125,8 +125,8 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
 
 
 def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> Pixels:
-    if order is not None and order not in ORDERS:
-        raise MienError(f"an array's order is one of {', '.join(ORDERS)}, got {order!r}")
+    if order is not None and order not in COLOR_ORDERS:
+        raise MienError(f"an array's order is one of {', '.join(COLOR_ORDERS)}, got {order!r}")
     coloured = pixels.ndim == 3 and pixels.shape[2] > 2
     if coloured and order is None:
         raise MienError(
@@ -137,7 +137,7 @@ def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: 
         raise MienError(f"a grey image is an array [H,W] or [H,W,1], got {list(pixels.shape)} with order='grey'")
     if pixels.ndim > 1 and pixels.shape[0] * pixels.shape[1] > max_pixels:
         raise _too_large(name, pixels.shape[1], pixels.shape[0], max_pixels)
-    return as_bgr(pixels, name, rgb=order == "rgb")
+    return to_bgr(pixels, name, rgb=order == "rgb")
 
 
 def _is_pil(source: object) -> bool:
@@ -154,11 +154,11 @@ def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16"):
-            return as_bgr(np.asarray(image).astype(np.uint16), name)
+            return to_bgr(np.asarray(image).astype(np.uint16), name)
         if image.mode in ("I", "F"):
-            return as_bgr(np.asarray(image), name)  # which says that their range cannot be told
+            return to_bgr(np.asarray(image), name)  # which says that their range cannot be told
         alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-        return as_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
+        return to_bgr(np.asarray(image.convert("RGBA" if alpha else "RGB")), name, rgb=True)
     except (OSError, ValueError, SyntaxError, TypeError, struct.error, MemoryError) as error:  # Pillow decodes only now
         raise ImageError(f"{name}: cannot be read: {error}") from None
 

@@ -38,7 +38,7 @@ class Explanation:
     Attributes:
         face: what was read.
         label: the class that is explained.
-        cut_HW: the face as the model sees it, uint8.
+        face_HW: the face as the model sees it, uint8.
         activation_HW: what each place adds to the class's logit beyond the mean class; None where the model's logits
             are no linear function of its maps.
         occlusion_HW: how far the class's log-odds fall, in nats, when a patch there is covered.
@@ -46,7 +46,7 @@ class Explanation:
 
     face: Face
     label: str
-    cut_HW: Pixels
+    face_HW: Pixels
     activation_HW: Floats | None
     occlusion_HW: Floats
 
@@ -71,16 +71,16 @@ def explain(
         raise MienError(f"the model {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
     found = recognizer.pipeline.detect(image_HW3)
-    cut_NHW = recognizer.pipeline.crop_faces(image_HW3, found)
-    probs_NK, maps_NCHW = recognizer.model.maps(cut_NHW)
+    faces_NHW = recognizer.pipeline.crop_faces(image_HW3, found)
+    probs_NK, maps_NCHW = recognizer.model.maps(faces_NHW)
     made = []
-    for one, cut_HW, probs_K, maps_CHW in zip(found, cut_NHW, probs_NK, maps_NCHW, strict=True):
+    for one, face_HW, probs_K, maps_CHW in zip(found, faces_NHW, probs_NK, maps_NCHW, strict=True):
         k = int(probs_K.argmax()) if asked is None else asked
         made.append(
             Explanation(
-                recognizer.pipeline.face(one, probs_K), names[k], cut_HW,
-                _activation(recognizer, maps_CHW, k, len(cut_HW)),
-                _occlusion(recognizer, cut_HW, float(probs_K[k]), k),
+                recognizer.pipeline.face(one, probs_K), names[k], face_HW,
+                _activation(recognizer, maps_CHW, k, len(face_HW)),
+                _occlusion(recognizer, face_HW, float(probs_K[k]), k),
             )
         )  # fmt: skip
     return tuple(made)
@@ -95,13 +95,13 @@ def _activation(recognizer: Recognizer, maps_CHW: Floats, k: int, side: int) -> 
     return np.asarray(cv2.resize(coarse_HW, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _occlusion(recognizer: Recognizer, cut_HW: Pixels, likely: float, k: int) -> Floats:
+def _occlusion(recognizer: Recognizer, face_HW: Pixels, likely: float, k: int) -> Floats:
     """Each place's mean over the patches that cover it; a patch is filled with the face's mean."""
-    high, wide = cut_HW.shape
+    high, wide = face_HW.shape
     corners = [(y, x) for y in range(0, high - PATCH + 1, STEP) for x in range(0, wide - PATCH + 1, STEP)]
-    covered_PHW = np.repeat(cut_HW[None], len(corners), 0)
+    covered_PHW = np.repeat(face_HW[None], len(corners), 0)
     for one_HW, (y, x) in zip(covered_PHW, corners, strict=True):
-        one_HW[y : y + PATCH, x : x + PATCH] = round(float(cut_HW.mean()))
+        one_HW[y : y + PATCH, x : x + PATCH] = round(float(face_HW.mean()))
     predicted_P = recognizer.model.probabilities(covered_PHW)[:, k]
     falls_P = _log_odds(np.array([likely])) - _log_odds(predicted_P)
     sum_HW, count_HW = np.zeros((high, wide)), np.zeros((high, wide))
@@ -128,7 +128,7 @@ def draw(explanations: Sequence[Explanation]) -> Pixels:
 
 
 def _row(number: int, one: Explanation, wide: int) -> Pixels:
-    grey_HW3 = _enlarged(cv2.cvtColor(one.cut_HW, cv2.COLOR_GRAY2BGR))
+    grey_HW3 = _enlarged(cv2.cvtColor(one.face_HW, cv2.COLOR_GRAY2BGR))
     likely = one.face.probabilities[one.face.labels.index(one.label)]
     panels = [(f"face {number}: {one.label} {100 * likely:.0f} %", grey_HW3)]
     if one.activation_HW is not None:

@@ -42,7 +42,7 @@ class Source:
 
 
 def find_sources(
-    named: Iterable[str | Path], *, apart_from: Path | None = None, max_bytes: int = MAX_BYTES
+    named: Iterable[str | Path], *, exclude: Path | None = None, max_bytes: int = MAX_BYTES
 ) -> list[Source]:
     """All images meant by `named`, in its order; of a folder those in it and below it, by name.
 
@@ -53,7 +53,7 @@ def find_sources(
     Args:
         named: files, folders, patterns such as `photos/**/*.jpg`, or `-` for the bytes of one image on
             standard input.
-        apart_from: a folder that is left out where it lies below a folder that is named or is matched by a pattern.
+        exclude: a folder that is left out where it lies below a folder that is named or is matched by a pattern.
         max_bytes: of standard input; of more, only enough is taken to tell that it is too much.
 
     Raises:
@@ -64,19 +64,19 @@ def find_sources(
         raise MienError("name images, folders or patterns to be read, or - for an image on standard input")
     found: dict[str, Source] = {}
     for word in words:
-        for source in _meant(word, apart_from, max_bytes):
+        for source in _meant(word, exclude, max_bytes):
             found.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not found:
         raise MienError(f"no images in {', '.join(words)}: none ends with {', '.join(SUFFIXES)}")
     return list(found.values())
 
 
-def each_source(named: str, *, apart_from: Path | None = None) -> Iterator[Source]:
+def iter_sources(named: str, *, exclude: Path | None = None) -> Iterator[Source]:
     """The images of one folder, file or pattern, in the order of `find_sources`, of which none is held."""
-    return _meant(named, apart_from, 0)
+    return _meant(named, exclude, 0)
 
 
-def is_matched(pattern: str) -> bool:
+def pattern_matches(pattern: str) -> bool:
     """Whether a pattern matches anything, be it a folder without an image."""
     return next(_expanded(pattern), None) is not None
 
@@ -126,20 +126,20 @@ def _lies_in(path: str, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _meant(word: str, apart_from: Path | None, max_bytes: int) -> Iterator[Source]:
+def _meant(word: str, exclude: Path | None, max_bytes: int) -> Iterator[Source]:
     if word == STDIN:
         yield Source(STDIN, Path("stdin"), data=sys.stdin.buffer.read(max_bytes + 1))
     elif os.path.isdir(word):
-        yield from _below(word, apart_from)
+        yield from _below(word, exclude)
     elif os.path.lexists(word) or not glob.has_magic(word):
         yield Source(word, Path(os.path.basename(word) or word))
     else:
-        yield from _matching(word, apart_from)
+        yield from _matching(word, exclude)
 
 
-def _matching(pattern: str, apart_from: Path | None) -> Iterator[Source]:
+def _matching(pattern: str, exclude: Path | None) -> Iterator[Source]:
     """What a pattern matches; the layout is kept from the first folder on that it leaves open."""
-    matches = sorted(match for match in set(_expanded(pattern)) if not _lies_in(match, apart_from))
+    matches = sorted(match for match in set(_expanded(pattern)) if not _lies_in(match, exclude))
     if not matches:
         yield Source(pattern, Path("none"), error=f"{pattern}: no file matches")
     parts = Path(pattern).parts
@@ -149,7 +149,7 @@ def _matching(pattern: str, apart_from: Path | None) -> Iterator[Source]:
         if not os.path.isdir(match):
             yield Source(match, Path(os.path.relpath(match, root)))
         elif "**" not in parts:  # of `**` folders are matches too, beside all that is in them
-            for source in _below(match, apart_from):
+            for source in _below(match, exclude):
                 yield replace(source, relative=Path(os.path.relpath(source.name, root)))
 
 
@@ -180,9 +180,9 @@ def _through_a_link(match: Path, top: Path) -> bool:
     return any(folder.is_symlink() for folder in match.parents if folder != top and folder.is_relative_to(top))
 
 
-def _below(folder: str, apart_from: Path | None) -> Iterator[Source]:
+def _below(folder: str, exclude: Path | None) -> Iterator[Source]:
     failed: list[OSError] = []
-    left_out = None if apart_from is None else os.path.realpath(apart_from)
+    left_out = None if exclude is None else os.path.realpath(exclude)
     for here, folders, names in os.walk(folder, onerror=failed.append):
         for error in failed:
             yield Source(

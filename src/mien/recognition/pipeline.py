@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.boxes import Detection
-from mien.detection.detectors import Adjustable, Detector
+from mien.detection.detectors import ConfigurableDetector, Detector
 from mien.errors import MienError
 from mien.imaging.crop import CropRule, crop
 from mien.labels import LabelSet
@@ -56,8 +56,8 @@ class Pipeline:
     Example:
         >>> import numpy as np
         >>> from mien.model import load
-        >>> from mien.detection.detectors import find_detector
-        >>> pipeline = Pipeline(load("nano"), find_detector("whole"))
+        >>> from mien.detection.detectors import build_detector
+        >>> pipeline = Pipeline(load("nano"), build_detector("whole"))
         >>> image_HW3 = np.zeros((60, 80, 3), np.uint8)
         >>> detections = pipeline.detect(image_HW3)
         >>> faces_NHW = pipeline.crop_faces(image_HW3, detections)
@@ -147,7 +147,9 @@ class Pipeline:
 
     def with_threads(self, threads: int) -> Pipeline:
         """Return the same pipeline whose model and detector use `threads` threads each."""
-        detector = self.detector.with_threads(threads) if isinstance(self.detector, Adjustable) else self.detector
+        detector = (
+            self.detector.with_threads(threads) if isinstance(self.detector, ConfigurableDetector) else self.detector
+        )
         return replace(self, model=self.model.with_threads(threads), detector=detector)
 
     def with_detector(self, detector: Detector) -> Pipeline:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection.detectors import LONGEST, LONGEST_OF_VIDEO, THRESHOLD, Detector, find_detector
+from mien.detection.detectors import LONGEST, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
 from mien.errors import ImageError, MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, name_of, read_image
 from mien.labels import LabelSet
@@ -76,7 +76,7 @@ def build_recognizer(
 ) -> Recognizer:
     """Return a recognizer of an open model and all the options of `load` but `prior`, which is the model's."""
     return Recognizer(
-        model, find_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
+        model, build_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
     )
 
 
@@ -185,7 +185,7 @@ class Recognizer:
         srt: str | Path | None = None,
         timeline: str | Path | None = None,
         smooth: float = SMOOTH,
-        longest_side: int = LONGEST_OF_VIDEO,
+        longest_side: int = VIDEO_LONGEST_SIDE,
         on_note: Callable[[str], None] | None = None,
     ) -> Generator[VideoFrame]:
         """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.

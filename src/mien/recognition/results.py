@@ -133,6 +133,6 @@ class VideoFrame:
         }
 
 
-def as_text(name: str) -> str:
+def escape_surrogates(name: str) -> str:
     """`name` without what is no Unicode, as file names may be: its bytes become escapes that JSON reads back."""
     return name.encode("utf-8", "backslashreplace").decode()

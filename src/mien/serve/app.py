@@ -15,7 +15,7 @@ from mien.errors import MienError
 from mien.serve.errors import Problem, answer
 from mien.serve.middleware.access_log import AccessLog
 from mien.serve.middleware.limits import Limits, Linger
-from mien.serve.middleware.security import Guard, SafeHeaders, TokenGuard
+from mien.serve.middleware.security import Guard, SecurityHeaders, TokenCheck
 from mien.serve.routes import docs, images, page, video, webcam
 from mien.serve.state import Service
 
@@ -39,17 +39,17 @@ def create_app(service: Service) -> ASGIApp:
 
     settings = service.settings
     if settings.token is not None:
-        _tell_of_token(api)
-    app: ASGIApp = TokenGuard(Limits(api, service), settings)
+        _document_token(api)
+    app: ASGIApp = TokenCheck(Limits(api, service), settings)
     if settings.origins:
         app = CORSMiddleware(
             app, allow_origins=settings.origins, allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"], expose_headers=["X-Request-ID", "Retry-After"],
         )  # fmt: skip
-    return AccessLog(Linger(SafeHeaders(Guard(app, settings))), service.service_metrics)
+    return AccessLog(Linger(SecurityHeaders(Guard(app, settings))), service.service_metrics)
 
 
-def _tell_of_token(api: FastAPI) -> None:
+def _document_token(api: FastAPI) -> None:
     """Let OpenAPI say which addresses want the token, so that programs made from it send one."""
     told = api.openapi()  # made once, and kept
     told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -25,8 +25,10 @@ from mien.recognition.results import Analysis
 from mien.serve.errors import busy
 
 T = TypeVar("T")
-DECODED = 600_000_000  # bytes that images may take at one time while they are decoded
-DEEPEST = 12  # bytes a pixel: 16 bits of four channels, the 8 of three that become of them, and what decoders keep
+MAX_DECODED_BYTES = 600_000_000  # bytes that images may take at one time while they are decoded
+MAX_BYTES_PER_PIXEL = (
+    12  # bytes a pixel: 16 bits of four channels, the 8 of three that become of them, and what decoders keep
+)
 WAIT = 0.004  # seconds that faces wait for those of other images, while any are being searched
 
 
@@ -49,7 +51,7 @@ class Batcher:
     def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
         self.most, self.held, self.on_batch = most, 0, on_batch
         self._model, self._searched = model, 0
-        self._room, self._turns = ByteSemaphore(DECODED), itertools.count()
+        self._room, self._turns = ByteSemaphore(MAX_DECODED_BYTES), itertools.count()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
         self._waiting: list[_Waiting] = []
@@ -118,7 +120,7 @@ class Batcher:
         """In a thread of the pool: a few megabytes, well compressed, can be an image of hundreds."""
         header = read_header(data)
         # One that is too large is refused unread, and keeps nobody waiting.
-        amount = DEEPEST * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
+        amount = MAX_BYTES_PER_PIXEL * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
         self._room.take(next(self._turns), amount)
         try:
             return look()

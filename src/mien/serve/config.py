@@ -13,7 +13,7 @@ TOKEN = "MIEN_TOKEN"  # the environment's variable; on a command line, others on
 HOST, PORT = "127.0.0.1", 8000
 LOCAL = ("localhost", "127.0.0.1", "[::1]")  # names that a service may always be called by
 ANY = "*"
-EVERYWHERE = ("0.0.0.0", "[::]")  # to listen on, and no names
+ALL_INTERFACES = ("0.0.0.0", "[::]")  # to listen on, and no names
 MAX_BODY = 32_000_000  # bytes of a request with images
 MAX_VIDEO = 64_000_000  # bytes of a video; longer ones are for `mien video`
 TIMEOUT = 30  # seconds that a request's body may take to arrive, and again as many for its answer
@@ -86,14 +86,14 @@ class Settings:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
-    def is_everywhere(self) -> bool:
+    def listens_on_all_interfaces(self) -> bool:
         """Whether it listens at all addresses of this machine, so that where it listens is no name."""
-        return self.own in EVERYWHERE
+        return self.own in ALL_INTERFACES
 
     @property
     def names(self) -> frozenset[str]:
         """Every name, in small letters, that it may be called by."""
-        return frozenset(name.lower() for name in (*LOCAL, self.own, *self.hosts) if name not in EVERYWHERE)
+        return frozenset(name.lower() for name in (*LOCAL, self.own, *self.hosts) if name not in ALL_INTERFACES)
 
 
 def _as_sent(origin: str) -> str:

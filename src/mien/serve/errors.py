@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse
 from mien.errors import ImageError, MienError, MissingExtra, VideoError
 from mien.imaging.formats import FORMATS
 from mien.imaging.load import MAX_PIXELS
-from mien.serve.schema import ProblemShape
+from mien.serve.schema import ErrorResponseSchema
 
 BUSY = 503  # the status of whatever may go well a little later
-BUSY_FOR = 2  # seconds after which a client that was turned away may come again
+RETRY_AFTER = 2  # seconds after which a client that was turned away may come again
 
 
 class Problem(MienError):
@@ -45,7 +45,9 @@ class Problem(MienError):
 
 def busy(message: str) -> Problem:
     """Too much is going on; the client may come again soon."""
-    return Problem(BUSY, "busy", message, f"Try again in {BUSY_FOR} seconds or so.", {"Retry-After": str(BUSY_FOR)})
+    return Problem(
+        BUSY, "busy", message, f"Try again in {RETRY_AFTER} seconds or so.", {"Retry-After": str(RETRY_AFTER)}
+    )
 
 
 def too_large(most: int, what: str = "The request") -> Problem:
@@ -85,7 +87,7 @@ def as_problem(error: Exception) -> Problem:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's words for the answers with these statuses."""
-    return {status: {"model": ProblemShape} for status in statuses}
+    return {status: {"model": ErrorResponseSchema} for status in statuses}
 
 
 async def answer(request: Request, error: Exception) -> JSONResponse:

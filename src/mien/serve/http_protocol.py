@@ -165,7 +165,7 @@ class Connection(Reader, H11Protocol):
             self.transport.close()
 
 
-def room_for_connections() -> int:
+def max_connections() -> int:
     """How many there may be, where each is a file to the system, which is asked for as many as it takes.
 
     Past what a process may open, nobody new is let in, and files of the page cannot be read.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request
 
-from mien.detection.detectors import Adjustable
+from mien.detection.detectors import ConfigurableDetector
 from mien.recognition import Recognizer
 from mien.serve.config import MAX_FACES
 from mien.serve.errors import Problem
@@ -49,7 +49,7 @@ def chosen(
     detector = recognizer.detector
     return Recognizer(
         recognizer.model,
-        detector.with_threshold(threshold) if isinstance(detector, Adjustable) else detector,
+        detector.with_threshold(threshold) if isinstance(detector, ConfigurableDetector) else detector,
         min_confidence=min_confidence,
         tta=tta,
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 
-class BoxShape(BaseModel):
+class BoxSchema(BaseModel):
     """A rectangle in pixels of the image as it is seen."""
 
     left: float
@@ -14,10 +14,10 @@ class BoxShape(BaseModel):
     height: float
 
 
-class FaceShape(BaseModel):
+class FaceSchema(BaseModel):
     """One face and what its expression is told to be."""
 
-    box: BoxShape
+    box: BoxSchema
     score: float
     landmarks: list[tuple[float, float]]
     label: str
@@ -25,13 +25,13 @@ class FaceShape(BaseModel):
     probabilities: dict[str, float]
 
 
-class PersonShape(FaceShape):
+class PersonFaceSchema(FaceSchema):
     """One face of a frame, and whose it is."""
 
     person: int
 
 
-class AnalysisShape(BaseModel):
+class AnalysisSchema(BaseModel):
     """What was read in one image."""
 
     source: str
@@ -39,38 +39,38 @@ class AnalysisShape(BaseModel):
     height: int
     model: str
     detector: str
-    faces: list[FaceShape]
+    faces: list[FaceSchema]
     error: str | None
 
 
-class ResultsShape(BaseModel):
+class ResultsSchema(BaseModel):
     """What was read in the images of a request, in their order."""
 
-    results: list[AnalysisShape]
+    results: list[AnalysisSchema]
 
 
-class FrameShape(BaseModel):
+class FrameSchema(BaseModel):
     """What was read in one frame of a video."""
 
     index: int
     time: float
     width: int
     height: int
-    faces: list[PersonShape]
+    faces: list[PersonFaceSchema]
 
 
-class VideoShape(BaseModel):
+class VideoSchema(BaseModel):
     """What was read in a video."""
 
     source: str
     model: str
     detector: str
     seconds: float
-    frames: list[FrameShape]
+    frames: list[FrameSchema]
     notes: list[str]
 
 
-class ModelShape(BaseModel):
+class ModelSchema(BaseModel):
     """A model that is served."""
 
     name: str
@@ -79,19 +79,19 @@ class ModelShape(BaseModel):
     card: dict[str, object]
 
 
-class ModelsShape(BaseModel):
+class ModelsSchema(BaseModel):
     """The models that are served."""
 
-    models: list[ModelShape]
+    models: list[ModelSchema]
 
 
-class StateShape(BaseModel):
+class StatusSchema(BaseModel):
     """How the service is."""
 
     status: str
 
 
-class ErrorShape(BaseModel):
+class ErrorSchema(BaseModel):
     """Why a request was not served."""
 
     code: str
@@ -99,7 +99,7 @@ class ErrorShape(BaseModel):
     hint: str
 
 
-class ProblemShape(BaseModel):
+class ErrorResponseSchema(BaseModel):
     """The answer to a request that was not served."""
 
-    error: ErrorShape
+    error: ErrorSchema

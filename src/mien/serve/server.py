@@ -27,7 +27,7 @@ except ImportError:
 
 from mien.serve.app import create_app
 from mien.serve.config import Settings
-from mien.serve.http_protocol import BACKLOG, Connection, Stream, room_for_connections
+from mien.serve.http_protocol import BACKLOG, Connection, Stream, max_connections
 from mien.serve.middleware.access_log import LOG
 from mien.serve.state import Service
 
@@ -47,10 +47,10 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
     with listen(settings) as listener:
         service = Service.open(settings)
         try:
-            Connection.most = room_for_connections()
+            Connection.most = max_connections()
             cv2.setNumThreads(1)  # images are read side by side; threads within each would only fight
             _log_to_stderr()
-            server = server_of(service)
+            server = build_server(service)
             if on_start is not None:
                 host, port = listener.getsockname()[:2]
                 server.on_start = partial(on_start, f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -59,7 +59,7 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
             service.close()
 
 
-def server_of(service: Service) -> Server:
+def build_server(service: Service) -> Server:
     """uvicorn with our application and limits."""
     settings = service.settings
     longest = round(2 * settings.timeout + settings.video_seconds) + 5  # that a request may take

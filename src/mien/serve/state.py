@@ -24,7 +24,7 @@ class Service:
         batcher: of the model of `photos`.
         meters: what is counted.
         films: the thread in which videos are read, one after another.
-        waiting_films: videos that are read or wait.
+        queued_videos: videos that are read or wait.
         held: bytes of bodies in memory.
         streams: webcams at the moment.
         ending: whether it takes no more.
@@ -36,7 +36,7 @@ class Service:
     batcher: Batcher
     service_metrics: ServiceMetrics
     films: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-film"))
-    waiting_films: int = 0
+    queued_videos: int = 0
     held: int = 0
     streams: int = 0
     ending: bool = False

@@ -14,7 +14,7 @@ from mien.train.compare import compare
 from mien.train.export.export import export
 from mien.train.loop import train
 from mien.train.out_of_fold import out_of_fold
-from mien.train.overrides import with_settings
+from mien.train.overrides import apply_overrides
 from mien.train.predict import predict
 from mien.train.recipe import Recipe
 from mien.train.recipes import RECIPES, find_recipe
@@ -26,6 +26,7 @@ __all__ = [
     "RECIPES",
     "Recipe",
     "Run",
+    "apply_overrides",
     "compare",
     "export",
     "find_recipe",
@@ -34,5 +35,4 @@ __all__ = [
     "predict",
     "train",
     "tune",
-    "with_settings",
 ]

@@ -95,7 +95,7 @@ def training_batches(
             for change in recipe.augment:
                 x_BCHW = change(x_BCHW, rng)
             own, count = _own(len(index_B), part, parts)
-            x_BCHW, share = normalise(x_BCHW[own], recipe), parts * count / len(step_S)
+            x_BCHW, share = normalize(x_BCHW[own], recipe), parts * count / len(step_S)
             yield Batch(x_BCHW, target_BK[own], share, number == len(pieces), (epoch, drawn))
             drawn += 1
 
@@ -114,6 +114,6 @@ def steps_per_epoch(faces: int, recipe: Recipe) -> int:
     return math.ceil(faces / (recipe.batch * recipe.accumulate))
 
 
-def normalise(x_NCHW: Tensor, recipe: Recipe) -> Tensor:
+def normalize(x_NCHW: Tensor, recipe: Recipe) -> Tensor:
     """Pixels on the 0-255 scale -> what the model takes."""
     return (x_NCHW / 255 - recipe.mean) / recipe.std

@@ -10,7 +10,7 @@ from mien.evaluation.selection import LAST
 MEASURES = {"val_accuracy": True, "val_macro_f1": True, "val_loss": False}
 
 
-def chosen_epoch(history: Sequence[Mapping[str, float]], select: str) -> int:
+def select_epoch(history: Sequence[Mapping[str, float]], select: str) -> int:
     """The epoch, counted from 1, that `select` chooses among those done; of equals the earliest; 0 before the first."""
     if not history or select == LAST:
         return len(history)
@@ -19,7 +19,7 @@ def chosen_epoch(history: Sequence[Mapping[str, float]], select: str) -> int:
     return next(i for i, epoch in enumerate(history, 1) if sign * epoch[select] == best)
 
 
-def is_over(history: Sequence[Mapping[str, float]], epochs: int, select: str, patience: int) -> bool:
+def is_finished(history: Sequence[Mapping[str, float]], epochs: int, select: str, patience: int) -> bool:
     """Whether all epochs are done, or `patience` of them have brought nothing better (early stopping)."""
-    stalled = patience > 0 and len(history) - chosen_epoch(history, select) >= patience
+    stalled = patience > 0 and len(history) - select_epoch(history, select) >= patience
     return len(history) >= epochs or stalled

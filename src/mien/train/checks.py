@@ -14,26 +14,31 @@ from mien.errors import RunError
 from mien.train.recipe import Recipe
 
 # What CUDA, its libraries and Apple's GPUs say where torch does not say `OutOfMemoryError`.
-ON_GPU = ("cuda error: out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "mps backend out of")
+GPU_MEMORY_ERRORS = (
+    "cuda error: out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "mps backend out of",
+)
 # What libraries say on a CPU where Python raises no MemoryError; the second is oneDNN without memory for its work area.
-ON_CPU = ("can't allocate memory", "could not create a primitive")
+CPU_MEMORY_ERRORS = ("can't allocate memory", "could not create a primitive")
 EVERY = 50  # steps between two looks at the loss: reading it makes a GPU wait
 
 
 @contextlib.contextmanager
-def memory_in_words(advice: str) -> Iterator[None]:
+def explain_out_of_memory(advice: str) -> Iterator[None]:
     """Turn what torch and its libraries say of too little memory into a `RunError` that ends with `advice`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch's own allocators, and Python's with numpy's
         text = str(error).lower()
-        on_gpu = isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in ON_GPU)
-        if not (on_gpu or isinstance(error, MemoryError) or any(sign in text for sign in ON_CPU)):
+        on_gpu = isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in GPU_MEMORY_ERRORS)
+        if not (on_gpu or isinstance(error, MemoryError) or any(sign in text for sign in CPU_MEMORY_ERRORS)):
             raise
         raise RunError(f"{'the GPU' if on_gpu else 'this machine'} is out of memory {advice}") from None
 
 
-def less_memory(recipe: Recipe, folder: Path) -> str:
+def memory_advice(recipe: Recipe, folder: Path) -> str:
     """What to do when training by `recipe` needs too much."""
     less = recipe.batch // 2
     same = "the same" if recipe.batch % 2 == 0 else "about the same"

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from mien import files
 from mien.data.audit import audit
 from mien.data.dataset import TEST, TRAIN, VAL, Dataset
-from mien.data.votes import truth_of
+from mien.data.votes import label_source
 from mien.errors import MissingSplit, RunError
 from mien.evaluation.comparison.compare import Comparison, RunRecord
 from mien.evaluation.comparison.compare import compare as judge
 from mien.evaluation.report.plots import augmentation_strip
-from mien.evaluation.report.style import png, require_plots
+from mien.evaluation.report.style import png, require_report_libraries
 from mien.evaluation.report.write import write_report
 from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, stream
-from mien.train.distillation import identity_of_teachers, teachers_of
-from mien.train.loop import train, what_is_learned
+from mien.train.distillation import load_teachers, teacher_identities
+from mien.train.loop import prepare_targets, train
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
-from mien.train.runs.folder import Run, identity_of
+from mien.train.runs.folder import Run, run_identity
 from mien.train.targets.schemes import judged
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # operation, the face [48,48], the face changed
@@ -79,13 +79,13 @@ def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, fo
 
     Hours of training come before the judging, so what the judge needs is asked for first.
     """
-    require_plots()
+    require_report_libraries()
     truths = {}
     for recipe in recipes:
         for seed in seeds:
-            learned = what_is_learned(recipe, dataset, seed)
-            teachers = identity_of_teachers(teachers_of(recipe, learned.dataset.labels.names))
-            _run(recipe, seed, folder).check_same(identity_of(recipe, seed, learned, teachers=teachers))
+            learned = prepare_targets(recipe, dataset, seed)
+            teachers = teacher_identities(load_teachers(recipe, learned.dataset.labels.names))
+            _run(recipe, seed, folder).check_same(run_identity(recipe, seed, learned, teachers=teachers))
             truths[recipe.name] = learned.truth
     first, *others = truths
     for other in others:
@@ -120,7 +120,7 @@ def _record(run: Run, recipe: Recipe, dataset: Dataset, seed: int) -> RunRecord:
         machine=run.machine,
         recipe=recipe.to_dict(),
         selected_epoch=run.selected_epoch,
-        truth=truth_of(dataset),
+        truth=label_source(dataset),
     )
 
 

@@ -25,7 +25,7 @@ from mien.train.runs.weights import Weights, find_weights
 JOIN = "+"  # between the names of several teachers
 
 
-def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
+def load_teachers(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
     """The weights of the models that teach `recipe`, none where it has no teacher.
 
     Raises:
@@ -49,7 +49,7 @@ def teachers_of(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
     return found
 
 
-def identity_of_teachers(teachers: Sequence[Weights]) -> list[dict[str, str]] | None:
+def teacher_identities(teachers: Sequence[Weights]) -> list[dict[str, str]] | None:
     """For a run's record; None where nobody teaches."""
     return [weights.identity for weights in teachers] or None
 
@@ -108,5 +108,5 @@ def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
 
 def _model(weights: Weights) -> nn.Module:
     model = build_model(weights.recipe["model"], len(weights.labels))
-    weights.put_into(model, weights.labels)
+    weights.load_into(model, weights.labels)
     return model.eval().requires_grad_(False)

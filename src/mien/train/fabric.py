@@ -19,11 +19,11 @@ from mien.train.recipe import PRECISIONS
 MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision -> Fabric's
 
 
-def engine(device: str = "auto", precision: str = "auto") -> Fabric:
+def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     """A launched Fabric on one device, which leaves the other threads of the machine to others (`threads.threads`).
 
-    In a process that torchrun has started, or `processes.train_on`, it is one of as many as those say, each on a device
-    of its own; they average their gradients (DistributedDataParallel).
+    In a process that torchrun has started, or `processes.train_on_devices`, it is one of as many as those say, each on
+    a device of its own; they average their gradients (DistributedDataParallel).
 
     Args:
         device: `auto` (CUDA, else Apple's MPS, else CPU), or `cpu`, `cuda`, `mps`.
@@ -70,7 +70,7 @@ def shared() -> tuple[int, int]:
     return here, int(os.environ["WORLD_SIZE"]) // here
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the only one, or the first, of those that train together."""
     return shared() == (1, 1) or os.environ["RANK"] == "0"
 
@@ -86,7 +86,7 @@ def available(device: str) -> str:
     return device
 
 
-def precision_of(fabric: Fabric) -> str:
+def fabric_precision(fabric: Fabric) -> str:
     """What the engine was launched with, as a recipe's `precision` would say it."""
     return next(word for word, mixed in MIXED.items() if mixed == fabric._precision.precision)
 

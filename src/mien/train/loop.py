@@ -23,23 +23,23 @@ from mien.errors import MissingSplit, RunError
 from mien.evaluation.selection import LAST
 from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from mien.threads import threads
-from mien.train.batches import NET, PURPOSES, Faces, normalise, steps_per_epoch, stream, training_batches
-from mien.train.best_epoch import is_over
-from mien.train.checks import check_finite, check_loss, less_memory, memory_in_words
-from mien.train.distillation import Teachers, identity_of_teachers, teachers_of
-from mien.train.fabric import available, engine, is_first, machine, precision_of
+from mien.train.batches import NET, PURPOSES, Faces, normalize, steps_per_epoch, stream, training_batches
+from mien.train.best_epoch import is_finished
+from mien.train.checks import check_finite, check_loss, explain_out_of_memory, memory_advice
+from mien.train.distillation import Teachers, load_teachers, teacher_identities
+from mien.train.fabric import available, fabric_precision, is_main_process, machine, make_fabric
 from mien.train.imbalance import class_frequencies
-from mien.train.label_noise.filtering import pruned
+from mien.train.label_noise.filtering import filter_training_faces
 from mien.train.loss import Loss
 from mien.train.models import build_model
-from mien.train.optim.ema import Average
+from mien.train.optim.ema import ModelEMA
 from mien.train.optim.optimizers import OPTIMIZERS
 from mien.train.optim.schedule import rate
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import after_epoch, restore, save_checkpoint
-from mien.train.runs.folder import Metrics, Run, identity_of
-from mien.train.runs.weights import weights_for
+from mien.train.runs.folder import Metrics, Run, run_identity
+from mien.train.runs.weights import find_initial_weights
 from mien.train.targets.schemes import SCHEMES, TrainingTargets, training_targets
 
 EVALUATION_BATCH = 512
@@ -103,30 +103,30 @@ def epochs(
     Nothing is done before the first is asked for. Whoever has seen enough closes the generator; the run is then one
     that was stopped there.
     """
-    learned = what_is_learned(recipe, dataset, seed)
+    learned = prepare_targets(recipe, dataset, seed)
     data, device = learned.dataset, available(device)
-    run, start = Run(Path(out)), weights_for(recipe, init) if init is not None else None
-    began_from = start.identity if start else run.began_from if resume else None
-    teachers = teachers_of(recipe, data.labels.names)
-    identity = identity_of(recipe, seed, learned, began_from, identity_of_teachers(teachers))
+    run, start = Run(Path(out)), find_initial_weights(recipe, init) if init is not None else None
+    recorded_init = start.identity if start else run.recorded_init if resume else None
+    teachers = load_teachers(recipe, data.labels.names)
+    identity = run_identity(recipe, seed, learned, recorded_init, teacher_identities(teachers))
     run.check_same(identity, resume)
     if run.finished:
         return
-    with memory_in_words(less_memory(recipe, run.folder)), ExitStack() as callers:
-        if is_first():  # of several processes, this one looks after the folder, and judges
+    with explain_out_of_memory(memory_advice(recipe, run.folder)), ExitStack() as callers:
+        if is_main_process():  # of several processes, this one looks after the folder, and judges
             callers.enter_context(run.alone())
-        kept = run.resume_point(identity)
+        kept = run.find_resume_checkpoint(identity)
         # `auto` follows the machine at hand: what was trained in bf16 goes on in float32 where bf16 would be emulated.
-        fabric = engine(device, recipe.precision)
-        precision = precision_of(fabric)
+        fabric = make_fabric(device, recipe.precision)
+        precision = fabric_precision(fabric)
         callers.enter_context(torch.random.fork_rng(_own(fabric)))  # their random numbers stay as they are
         torch.manual_seed(seed)
         bare = build_model(recipe.model, len(data.labels))
         if start:
-            start.put_into(bare, data.labels.names)
+            start.load_into(bare, data.labels.names)
         plain = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
         model, optimizer = fabric.setup(bare, plain)
-        average = Average(bare, recipe.ema) if recipe.ema else None
+        average = ModelEMA(bare, recipe.ema) if recipe.ema else None
         judged = average.model if average else bare
         faces = {s: Faces.of(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
         target_NK = learned.target_NK.to(fabric.device)
@@ -144,9 +144,9 @@ def epochs(
 
         shown = progress and fabric.is_global_zero
         with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
-            if not is_over(history, recipe.epochs, recipe.select, recipe.patience):
+            if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 bar.say(_precision_change(history, precision))
-            while not is_over(history, recipe.epochs, recipe.select, recipe.patience):
+            while not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
                 torch.manual_seed(stream(seed, epoch, NET + PURPOSES * part, torch.device("cpu")).initial_seed())
                 model.train()
@@ -196,7 +196,7 @@ def epochs(
                     }
                     kept = after_epoch(kept, bare, plain, average, told, state)
                     save_checkpoint(run.checkpoint_file, kept)
-                    run.write_views(kept)
+                    run.write_derived_files(kept)
                     bar.finish(metrics)
                 yield history[-1]
 
@@ -209,7 +209,7 @@ def probabilities(fabric: Fabric, model: nn.Module, faces: Faces, recipe: Recipe
     model.eval()
     with torch.inference_mode(), fabric.autocast():
         parts = [
-            model(normalise(x.float(), recipe)).float().exp() for x in torch.split(faces.pixels_NCHW, EVALUATION_BATCH)
+            model(normalize(x.float(), recipe)).float().exp() for x in torch.split(faces.pixels_NCHW, EVALUATION_BATCH)
         ]
     return torch.cat(parts).cpu().numpy()
 
@@ -235,12 +235,14 @@ def _precision_change(history: Sequence[Metrics], precision: str) -> str:
     return f"this machine {has} bf16 arithmetic: continuing in {precision} ({epochs} trained in {before})"
 
 
-def what_is_learned(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTargets:
+def prepare_targets(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTargets:
     """The lesson of `recipe`; `MienError` for what would come out only after hours, or in the middle of them."""
     threads()
     if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
         raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    learned = pruned(training_targets(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset)
+    learned = filter_training_faces(
+        training_targets(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset
+    )
     if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
         raise MissingSplit(
             f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"

@@ -59,7 +59,7 @@ def out_of_fold(
     plain = replace(
         recipe, select=LAST, patience=0, drop_duplicates=False, label_noise="", drop_noisy=0.0, soften_noisy=0.0
     )
-    fold_N = folds_of(dataset, folds, seed)
+    fold_N = assign_folds(dataset, folds, seed)
     probs_NK = np.empty((len(faces), len(dataset.labels)), np.float32)
     for fold in range(folds):
         held_N = fold_N == fold
@@ -75,7 +75,7 @@ def out_of_fold(
     return label_noise
 
 
-def folds_of(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
+def assign_folds(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each training face, int64 [N], from 0; faces that are duplicates of each other share one."""
     faces = dataset[TRAIN]
     group_N = _groups(dataset)

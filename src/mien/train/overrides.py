@@ -15,7 +15,7 @@ from mien.train.recipe import Recipe
 ANSWERS = {"yes": True, "no": False}
 
 
-def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+def apply_overrides(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """`recipe` with each `FIELD=VALUE` of `settings` applied, the value read as the field's own type.
 
     Augmentations are joined by `+`, with arguments where they differ from the default:

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
-from mien.data.votes import relabelled_as
+from mien.data.votes import relabel_for_classes
 from mien.errors import RunError
 from mien.evaluation.predictor import Predictor
 from mien.model_card import TTAS
 from mien.train.batches import Faces
-from mien.train.checks import memory_in_words
-from mien.train.fabric import engine
+from mien.train.checks import explain_out_of_memory
+from mien.train.fabric import make_fabric
 from mien.train.loop import probabilities
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
@@ -32,8 +32,8 @@ def predict(
     Args:
         model: the folder of a run or of an exported model, a checkpoint, a released safetensors file, or the name of a
             shipped model.
-        dataset: a model of FER+'s votes is asked only for the faces that it is judged on (`data.relabelled_as`); where
-            there are no votes, and its classes are those of the labels, for all.
+        dataset: a model of FER+'s votes is asked only for the faces that it is judged on (`data.relabel_for_classes`);
+            where there are no votes, and its classes are those of the labels, for all.
         tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
 
     Raises:
@@ -41,12 +41,12 @@ def predict(
         DataError: the model's classes are not those of `dataset`, or they are FER+'s, and `dataset` has no votes.
         MissingSplit: `dataset` lacks the split.
     """
-    predictor = as_predictor(model, device=device, tta=tta)
-    faces = relabelled_as(dataset, predictor.labels, by_votes=predictor.by_votes)[split]
+    predictor = load_predictor(model, device=device, tta=tta)
+    faces = relabel_for_classes(dataset, predictor.labels, by_votes=predictor.by_votes)[split]
     return np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
 
 
-def as_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
+def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
     """Open weights once, to be asked many times, and judged as a model (`judge.evaluate_predictor`).
 
     Args:
@@ -70,16 +70,16 @@ def as_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") 
 
 def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     trained = weights.recipe
-    fabric = engine(device, trained["precision"])
+    fabric = make_fabric(device, trained["precision"])
     model = build_model(trained["model"], len(weights.labels))
-    weights.put_into(model, weights.labels)
+    weights.load_into(model, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
     advice = "free some, or ask for --device cpu"
-    with memory_in_words(f"for the model; {advice}"):
+    with explain_out_of_memory(f"for the model; {advice}"):
         ready = fabric.to_device(model)
 
     def ask(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with memory_in_words(f"for {len(faces_NHW):,} faces; {advice}"):
+        with explain_out_of_memory(f"for {len(faces_NHW):,} faces; {advice}"):
             pixels_NCHW = torch.from_numpy(np.ascontiguousarray(faces_NHW)).unsqueeze(1).to(fabric.device)
             blank_N = torch.zeros(len(faces_NHW), dtype=torch.int64)  # labels play no part in it
             return probabilities(fabric, ready, Faces(pixels_NCHW, blank_N), recipe)

@@ -29,7 +29,7 @@ HERE = "127.0.0.1"
 GRACE = 10.0  # seconds that the other processes get to end by themselves
 
 
-def train_on(devices: int, recipe: Recipe, dataset: Dataset, out: str | Path, **options: Any) -> Run:
+def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | Path, **options: Any) -> Run:
     """As `train`, on `devices` devices of this machine; on one, or within torchrun, it is `train` itself.
 
     A script that calls it must be one that can be imported: its own work stands under `if __name__ == "__main__":`.

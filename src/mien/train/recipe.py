@@ -62,7 +62,7 @@ class Recipe:
             frequencies.
         balanced_sampling: from 0 (every face once an epoch) to 1 (every class equally often); 0.5 goes by square roots.
         ema: the share that the running average of the weights keeps at each step, such as 0.999; that average is then
-            what is judged and kept; 0 for none (`ema.Average`).
+            what is judged and kept; 0 for none (`ema.ModelEMA`).
         select: which epoch's model a run is judged by: `last`, or the best by `val_accuracy`, `val_macro_f1`,
             `val_loss`.
         patience: end the run after this many epochs without a better `select`; 0 never does.

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from mien.errors import DataError, MienError
-from mien.evaluation.comparison.benchmark import Entry, benchmark
+from mien.evaluation.comparison.benchmark import BenchmarkEntry, benchmark
 from mien.evaluation.contamination import contamination
 from mien.evaluation.protocols import evaluate_split
 from mien.evaluation.report.benchmark_page import benchmark_page, sentence
@@ -27,8 +27,8 @@ from ..voted import make_voted, said
 HOSTILE = "<script>b</script>"
 
 
-def entries(wrong: dict[str, float], y_N: np.ndarray) -> list[Entry]:
-    return [Entry(name, FER7, said(y_N, share, seed)) for seed, (name, share) in enumerate(wrong.items())]
+def entries(wrong: dict[str, float], y_N: np.ndarray) -> list[BenchmarkEntry]:
+    return [BenchmarkEntry(name, FER7, said(y_N, share, seed)) for seed, (name, share) in enumerate(wrong.items())]
 
 
 def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
@@ -56,11 +56,17 @@ def test_classes_that_the_data_lacks_are_left_out() -> None:
     eight_NK = np.full((300, 8), 0.01, np.float32)
     eight_NK[:, 7] = 0.5  # contempt, which all of them seem to show most
     eight_NK[np.arange(300), np.array(over)[y_N]] = 0.4
-    found = benchmark([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", FERPLUS8, eight_NK)], data, "val")
+    found = benchmark(
+        [BenchmarkEntry("a", FER7, said(y_N, 0.5)), BenchmarkEntry("eight", FERPLUS8, eight_NK)], data, "val"
+    )
     assert found.projected == ("eight",)
     assert found.rounds[0].evaluations[1].accuracy == 1
     with pytest.raises(MienError, match="eight does not know angry"):
-        benchmark([Entry("a", FER7, said(y_N, 0.5)), Entry("eight", LabelSet("x", ("fear", "sad")), y_N)], data, "val")
+        benchmark(
+            [BenchmarkEntry("a", FER7, said(y_N, 0.5)), BenchmarkEntry("eight", LabelSet("x", ("fear", "sad")), y_N)],
+            data,
+            "val",
+        )
 
 
 @pytest.mark.parametrize("old", [("happiness", "sadness", "anger"), ("Happy", "SAD", "angry")])
@@ -69,7 +75,7 @@ def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> No
     probs_NK = said(data["val"].labels_N, 0.5)
     spelled = dict(zip(("happy", "sad", "angry"), old, strict=True))
     other = LabelSet("the model's", tuple(spelled.get(name, name) for name in FER7.names))
-    found = benchmark([Entry("a", FER7, probs_NK), Entry("b", other, probs_NK)], data, "val")
+    found = benchmark([BenchmarkEntry("a", FER7, probs_NK), BenchmarkEntry("b", other, probs_NK)], data, "val")
     assert found.projected == ()
     first, second = found.rounds[0].evaluations
     assert (first.accuracy, first.log_loss) == (second.accuracy, pytest.approx(second.log_loss))
@@ -79,7 +85,11 @@ def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> N
     data = make_voted(contradicted=0.3)
     y_N = data["val"].labels_N
     honest_N = np.where(np.arange(300) < 90, (y_N + 1) % 7, y_N)  # says what raters see, so it meets 70 % of the labels
-    found = benchmark([Entry("honest", FER7, said(honest_N, 0.05)), Entry("knows", FER7, said(y_N, 0.02))], data, "val")
+    found = benchmark(
+        [BenchmarkEntry("honest", FER7, said(honest_N, 0.05)), BenchmarkEntry("knows", FER7, said(y_N, 0.02))],
+        data,
+        "val",
+    )
     assert len(found.contamination) == 2
     seen, heart = found.contamination
     assert found.contaminated == ("knows",)
@@ -105,7 +115,7 @@ def test_doubts_are_about_fer2013_alone() -> None:
 def test_what_is_no_contest() -> None:
     data = make_dataset()
     y_N = data["val"].labels_N
-    one = Entry("a", FER7, said(y_N, 0.5))
+    one = BenchmarkEntry("a", FER7, said(y_N, 0.5))
     for few, got in (([one], "got a"), ([one, one], "got two called a"), ([], "got none")):
         with pytest.raises(MienError, match=got):
             benchmark(few, data, "val")

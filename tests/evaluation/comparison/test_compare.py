@@ -11,13 +11,13 @@ from rich.console import Console
 from mien.data.dataset import PUBLISHED, Dataset
 from mien.errors import MienError
 from mien.evaluation.comparison.compare import compare
-from mien.evaluation.comparison.verdict import NOT_SHOWN, SHOWN, SINGLE, Ground, points, verdict
+from mien.evaluation.comparison.verdict import NOT_SHOWN, SHOWN, TOO_FEW_SEEDS, VerdictBasis, points, verdict
 from mien.evaluation.report.terminal import comparison_table
 from mien.evaluation.statistics.intervals import BOTH, FACES
 
 from ..conftest import make_dataset, make_records
 
-GROUND = Ground("sketch", "test", "", 3, 1000, "after the last epoch")
+GROUND = VerdictBasis("sketch", "test", "", 3, 1000, "after the last epoch")
 
 
 def _steady(share: float, seeds: int = 3, faces: int = 1000) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_fewer_than_three_seeds_are_no_verdict_however_large_the_difference(seed
     ground = replace(GROUND, seeds=seeds)
     both = (_steady(0.1, seeds), _steady(0.9, seeds))
     v = verdict("plain", "noisy", both, both, ground)
-    assert (v.finding, v.accuracy.covers) == (SINGLE, FACES)
+    assert (v.finding, v.accuracy.covers) == (TOO_FEW_SEEDS, FACES)
     assert v.sentence.startswith("A single comparison, no verdict: on sketch, test, noisy minus plain is +80.0 points")
     assert f"{seeds} seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
     assert "covers the draw of faces only" in v.sentence
@@ -139,7 +139,9 @@ def test_faces_with_a_duplicate_in_training_are_left_out_of_the_clean_scores(dat
     hits = [(r.probabilities["val"].argmax(1) == val.labels_N)[120:].mean() for r in runs[:3]]
     assert arm.clean["val"].n == 180
     assert arm.clean["val"].accuracy.per_seed == pytest.approx(tuple(hits))
-    assert arm.to_dict(twinned.labels.names)["scores_clean"]["val"]["accuracy"]["per_seed"] == pytest.approx(hits)
+    assert arm.to_dict(twinned.labels.names)["scores_deduplicated"]["val"]["accuracy"]["per_seed"] == pytest.approx(
+        hits
+    )
     assert arm.clean["test"].accuracy == arm.scores["test"].accuracy
     assert arm.scores["val"].n == 300
 
@@ -155,7 +157,7 @@ def test_one_seed_has_no_spread(dataset: Dataset) -> None:
     score = c.arms[0].scores["test"]
     assert score.accuracy.std is None
     assert score.accuracy_interval.covers == FACES
-    assert c.verdicts[0].finding == SINGLE
+    assert c.verdicts[0].finding == TOO_FEW_SEEDS
 
 
 def test_json_round_trip_and_keys(dataset: Dataset) -> None:
@@ -167,7 +169,7 @@ def test_json_round_trip_and_keys(dataset: Dataset) -> None:
     assert set(told["arms"][0]) == {
         "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch",
         "scores",
-        "scores_clean", "seconds", "images_per_second", "machines", "recipe",
+        "scores_deduplicated", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
     assert (told["protocol"]["evaluated_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
     assert (told["arms"][0]["selected_by"], told["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})

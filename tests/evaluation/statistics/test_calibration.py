@@ -41,8 +41,8 @@ def test_logits_and_log_probabilities_have_one_temperature() -> None:
 
 def test_a_model_without_a_best_temperature_gets_the_end_of_the_range() -> None:
     log_p_NK = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
-    assert calibration.fit_temperature(log_p_NK, np.array([0, 1])) == pytest.approx(calibration.COOLEST)
-    assert calibration.fit_temperature(log_p_NK, np.array([1, 0])) == pytest.approx(calibration.HOTTEST)
+    assert calibration.fit_temperature(log_p_NK, np.array([0, 1])) == pytest.approx(calibration.MIN_TEMPERATURE)
+    assert calibration.fit_temperature(log_p_NK, np.array([1, 0])) == pytest.approx(calibration.MAX_TEMPERATURE)
 
 
 def test_a_temperature_of_two_takes_square_roots() -> None:

@@ -13,8 +13,8 @@ from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition import Face, annotate, sample
 from mien.recognition.annotation import text as text_drawing
 from mien.recognition.annotation.layout import overlap, place
-from mien.recognition.annotation.palette import OF_EXPRESSION, color_of
-from mien.recognition.annotation.panels import LEGIBLE, enlarged
+from mien.recognition.annotation.palette import EXPRESSION_COLORS, label_color
+from mien.recognition.annotation.panels import MIN_READABLE_SIDE, enlarged
 
 PORTRAIT = read_image(sample())
 HEAD = face(178, 63, 90, 113)
@@ -67,7 +67,7 @@ def test_a_crowd_gets_tags_and_a_pair_bars() -> None:
 
 def test_bars_are_as_long_as_classes_are_likely() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, SAD, "uncertain")], bars=True)
-    areas = [contains(drawn, color_of(name, LABELS)) for name in LABELS]
+    areas = [contains(drawn, label_color(name, LABELS)) for name in LABELS]
     assert areas == pytest.approx([p * sum(areas) for p in SAD], rel=0.1, abs=0.02 * sum(areas))
 
 
@@ -75,7 +75,7 @@ def test_bars_are_as_long_as_classes_are_likely() -> None:
 def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
     drawn = annotate(blank(900, 1400), [face(50, 100, size, 1.2 * size, (0, 0, 0, 1, 0, 0, 0))], bars=True)
     panel = drawn[:, 60 + size :]
-    full_HW = (panel == color_of("happy", LABELS)[::-1]).all(2)
+    full_HW = (panel == label_color("happy", LABELS)[::-1]).all(2)
     full_HW[full_HW.sum(1) < 20] = False  # the frame's rim
     rows = np.flatnonzero(full_HW.any(1))
     ends = [int(np.flatnonzero(full_HW[row]).max()) for row in rows]
@@ -132,7 +132,7 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
     assert (told.width, told.height) == (350, 280)
     assert told.faces[0].box == face(70, 56, 140, 168).box
     assert np.allclose(told.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
-    assert max(larger.shape) >= LEGIBLE
+    assert max(larger.shape) >= MIN_READABLE_SIDE
     same, found = enlarged(PORTRAIT, analysis("x", HEAD, size=(512, 512)))
     assert same is PORTRAIT
     assert found.faces == (HEAD,)
@@ -143,15 +143,15 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
 
 @pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
 def test_no_two_classes_share_a_color(labels: tuple[str, ...]) -> None:
-    assert len({color_of(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
+    assert len({label_color(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
 
 
 def test_an_expression_has_its_color_under_every_spelling() -> None:
     assert (
-        color_of("happiness", FERPLUS_COLUMNS[:8])
-        == color_of("happy", FERPLUS8.names)
-        == color_of("happy", FER7.names)
-        == OF_EXPRESSION["happy"]
+        label_color("happiness", FERPLUS_COLUMNS[:8])
+        == label_color("happy", FERPLUS8.names)
+        == label_color("happy", FER7.names)
+        == EXPRESSION_COLORS["happy"]
     )
 
 
@@ -162,7 +162,7 @@ def test_the_colors_are_told_apart_by_the_color_blind() -> None:
         "protan": np.array([[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]]),
         "deutan": np.array([[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]]),
     }
-    linear = (np.array([*OF_EXPRESSION.values(), color_of("uncertain", LABELS)]) / 255) ** 2.2
+    linear = (np.array([*EXPRESSION_COLORS.values(), label_color("uncertain", LABELS)]) / 255) ** 2.2
     for sees in blind.values():
         seen = linear @ (np.linalg.inv(to_lms) @ sees @ to_lms).T
         srgb = (seen.clip(0, 1) ** (1 / 2.2)).astype(np.float32)
@@ -220,5 +220,5 @@ def test_overlap_by_hand() -> None:
 
 def test_probabilities_that_are_level_are_drawn_level() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, FLAT)], bars=True)
-    assert contains(drawn, color_of("disgust", LABELS)) == contains(drawn, color_of("happy", LABELS))
+    assert contains(drawn, label_color("disgust", LABELS)) == contains(drawn, label_color("happy", LABELS))
     assert HAPPY != FLAT

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from mien.errors import MienError
-from mien.recognition.cluster.parquet_input import groups_of, images_in
+from mien.recognition.cluster.parquet_input import images_in, parquet_partitions
 
 
 def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
@@ -31,7 +31,7 @@ def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
 )
 def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
     file = written(tmp_path / "a.parquet", [row])
-    (share,) = groups_of([file], 10)
+    (share,) = parquet_partitions([file], 10)
     assert (share["bytes"], share["name"]) == columns
     (source,) = images_in(share)
     assert source.data == b"a"
@@ -48,23 +48,23 @@ def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[s
 )
 def test_columns_are_not_guessed(tmp_path: Path, row: dict[str, Any], said: str) -> None:
     with pytest.raises(MienError, match=said):
-        list(groups_of([written(tmp_path / "a.parquet", [row])], 10))
+        list(parquet_partitions([written(tmp_path / "a.parquet", [row])], 10))
 
 
 def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
     rows = [{"bytes": b"%d" % i, "path": None if i == 4 else str(i)} for i in range(9)]
     file = written(tmp_path / "a.parquet", rows)
-    shares = list(groups_of([file], 5))
+    shares = list(parquet_partitions([file], 5))
     assert [(s["groups"], s["first"], s["rows"]) for s in shares] == [([0, 1], 0, 4), ([2, 3, 4], 4, 5)]
     found = [source for share in shares for source in images_in(share)]
     assert [source.data for source in found] == [b"%d" % i for i in range(9)]
     assert [source.name for source in found] == ["0", "1", "2", "3", f"{file}#4", "5", "6", "7", "8"]
-    assert [s["rows"] for s in groups_of([file], 1)] == [2, 2, 2, 2, 1]
+    assert [s["rows"] for s in parquet_partitions([file], 1)] == [2, 2, 2, 2, 1]
 
 
 def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
     file = written(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
-    (share,) = groups_of([file], 10)
+    (share,) = parquet_partitions([file], 10)
     assert [source.error for source in images_in(share)] == ["", "y: has no bytes in column bytes"]
 
 
@@ -72,7 +72,7 @@ def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
     """There are as many images as were counted, whatever has become of the file."""
     file = tmp_path / "a.parquet"
     written(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
-    (share,) = groups_of([str(file)], 40)
+    (share,) = parquet_partitions([str(file)], 40)
     column = parquet.read_metadata(file).row_group(1).column(0)
     start = column.dictionary_page_offset or column.data_page_offset
     whole = bytearray(file.read_bytes())

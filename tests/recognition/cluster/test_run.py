@@ -16,7 +16,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from machines import Machines, machines_of
+from machines import LocalCluster, local_cluster
 from mien.errors import MienError
 from mien.imaging.load import read_image
 from mien.recognition import analyze_on_cluster, analyze_sources, find_sources, load, open_writer, sample
@@ -32,13 +32,13 @@ NANO: dict[str, Any] = {"name_or_path": "nano", "size": SIZE}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Machines]:
-    with machines_of(2, POISON) as some:
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster(2, POISON) as some:
         yield some
 
 
 @pytest.fixture
-def machines(cluster: Machines) -> Machines:
+def machines(cluster: LocalCluster) -> LocalCluster:
     cluster.repair()
     return cluster
 
@@ -91,7 +91,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_node_that_is_killed_costs_no_image(machines: Machines, photos: Path, tmp_path: Path) -> None:
+def test_a_node_that_is_killed_costs_no_image(machines: LocalCluster, photos: Path, tmp_path: Path) -> None:
     """Each image once, all rows those of one process, though one is killed in the middle of a partition."""
     here, gate = tmp_path / "photos", tmp_path / "gate"
     shutil.copytree(photos, here)
@@ -105,7 +105,7 @@ def test_a_node_that_is_killed_costs_no_image(machines: Machines, photos: Path, 
         plan, first = next(going)
         wait_until(lambda: len(list(tmp_path.glob("gate.*"))) == 2, "two actors at work")
         at_work = [int(file.suffix[1:]) for file in tmp_path.glob("gate.*")]
-        machines.lose_one()
+        machines.kill_node()
         wait_until(lambda: sum(map(is_alive, at_work)) == 1, "the end of one of them")
         gate.touch()
         done = [first, *(one for _, one in going)]
@@ -118,7 +118,7 @@ def test_a_node_that_is_killed_costs_no_image(machines: Machines, photos: Path, 
     assert left_over(out) == []
 
 
-def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path, tmp_path: Path) -> None:
+def test_finished_partitions_are_not_done_again(machines: LocalCluster, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with closing(analyze_on_cluster(photos, out, address=machines.address, **NANO)) as going:  # as Ctrl-C does
         first = [next(going)[1].number for _ in range(2)]
@@ -137,7 +137,7 @@ def test_finished_partitions_are_not_done_again(machines: Machines, photos: Path
     assert len(list(analyze_on_cluster(photos, out, address="127.0.0.1:1", resume=True, **NANO))) == 5
 
 
-def test_a_image_that_ends_the_process_costs_one_row(machines: Machines, tmp_path: Path) -> None:
+def test_a_image_that_ends_the_process_costs_one_row(machines: LocalCluster, tmp_path: Path) -> None:
     """Also where one ends it as the kernel does when memory is out."""
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
@@ -159,7 +159,7 @@ def test_a_image_that_ends_the_process_costs_one_row(machines: Machines, tmp_pat
 
 
 @pytest.mark.parametrize("form", ["flat", "struct"])
-def test_images_in_parquet(machines: Machines, photos: Path, tmp_path: Path, form: str) -> None:
+def test_images_in_parquet(machines: LocalCluster, photos: Path, tmp_path: Path, form: str) -> None:
     """Behind an address, in and out: rows are those of the same images in a folder."""
     expected = alone(photos, tmp_path / "alone.parquet", min_confidence=SURE)
     assert len({row["label"] == "uncertain" for row in expected if row["face"]}) == 2
@@ -176,7 +176,9 @@ def test_images_in_parquet(machines: Machines, photos: Path, tmp_path: Path, for
 
 
 @pytest.mark.smoke
-def test_a_folder_behind_an_address_is_read_as_the_folder_is(machines: Machines, photos: Path, tmp_path: Path) -> None:
+def test_a_folder_behind_an_address_is_read_as_the_folder_is(
+    machines: LocalCluster, photos: Path, tmp_path: Path
+) -> None:
     few = tmp_path / "few"
     shutil.copytree(photos / "below", few)
     (few / "cut.jpg").write_bytes(sample().read_bytes()[:5000])

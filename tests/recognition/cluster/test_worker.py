@@ -13,10 +13,10 @@ import mien
 from mien.errors import MienError
 from mien.recognition import sample
 from mien.recognition.cluster.attempts import AttemptLog
-from mien.recognition.cluster.plan import HEAD, Plan, check_same, cut, make_plan, plan_in, shares_left
+from mien.recognition.cluster.plan import HEAD, Plan, check_same, cut, load_plan, make_plan, remaining_partitions
 from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import Store
-from mien.recognition.cluster.worker import Done, PartitionWorker
+from mien.recognition.cluster.worker import PartitionResult, PartitionWorker
 
 NANO = RecognizerSnapshot.of("nano")
 DATA = sample().read_bytes()
@@ -36,7 +36,7 @@ def planned(source: object, out: Path, size: int = 10) -> tuple[PartitionWorker,
     NANO.save(store)
     shares = cut(str(source), store, size=size)
     plan = make_plan(store, str(source), shares, size=size, reading=NANO.identity)
-    assert plan_in(store) == plan
+    assert load_plan(store) == plan
     return PartitionWorker(NANO, store, plan), plan
 
 
@@ -48,7 +48,7 @@ def test_who_fails_without_dying_blames_no_image(photos: Path, tmp_path: Path) -
     """However often the disk is full, all images are read when it no longer is."""
     out = tmp_path / "out"
     reader, plan = planned(photos, out)
-    (share,) = shares_left(reader.store, plan, [])
+    (share,) = remaining_partitions(reader.store, plan, [])
     AttemptLog(reader.store, 0).begin()  # by one that was killed, so that they are read one by one
     in_the_way = out / "part-00000000.parquet"
     in_the_way.mkdir()
@@ -57,14 +57,14 @@ def test_who_fails_without_dying_blames_no_image(photos: Path, tmp_path: Path) -
             reader.read(share)
         assert len(notes(out)) == 1
     in_the_way.rmdir()
-    assert reader.read(share) == Done(0, 3, 1, 2)
+    assert reader.read(share) == PartitionResult(0, 3, 1, 2)
     assert notes(out) == []
 
 
 def test_what_is_there_is_left_as_it_is(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     reader, plan = planned(photos, out)
-    (share,) = shares_left(reader.store, plan, [])
+    (share,) = remaining_partitions(reader.store, plan, [])
     done = reader.read(share)
     before = (out / "part-00000000.parquet").stat()
     AttemptLog(reader.store, 0).begin()  # by one that died when all was done but the tidying up
@@ -77,16 +77,16 @@ def test_two_who_plan_at_once_do_not_mix(photos: Path, tmp_path: Path) -> None:
     """The same plan is one; of two that differ the earlier goes no further, and its own list stays whole."""
     out = tmp_path / "out"
     first, plan = planned(photos, out)
-    (share,) = shares_left(first.store, plan, [])
+    (share,) = remaining_partitions(first.store, plan, [])
     _, same = planned(photos, out)
     assert same == plan
     second, other = planned(photos, out, size=2)
-    assert len(list(shares_left(first.store, plan, []))) == 1
-    assert len(list(shares_left(first.store, other, []))) == 2
+    assert len(list(remaining_partitions(first.store, plan, []))) == 1
+    assert len(list(remaining_partitions(first.store, other, []))) == 2
     with pytest.raises(MienError, match="is being filled by another command, with other options"):
         first.read(share)
     assert list(out.glob("part-*")) == []
-    assert [second.read(one).images for one in shares_left(second.store, other, [])] == [2, 1]
+    assert [second.read(one).images for one in remaining_partitions(second.store, other, [])] == [2, 1]
     _, third = planned(photos, out, size=1)
     with pytest.raises(MienError, match="is being filled by another command"):
         PartitionWorker(NANO, second.store, third).read({"number": 0, "names": [str(photos / "0.jpg")]})
@@ -97,7 +97,7 @@ def test_two_who_plan_at_once_do_not_mix(photos: Path, tmp_path: Path) -> None:
 def test_a_machine_that_does_not_see_the_source_makes_no_rows(photos: Path, tmp_path: Path) -> None:
     for i, source in enumerate((photos, photos / "*.jpg", photos / "**" / "*.jpg", photos / "1.jpg")):
         reader, plan = planned(source, tmp_path / f"out-{i}")
-        (share,) = shares_left(reader.store, plan, [])
+        (share,) = remaining_partitions(reader.store, plan, [])
         photos.rename(tmp_path / "away")
         with pytest.raises(MienError, match=r"does not see .*; all must, by the same name"):
             reader.read(share)
@@ -110,7 +110,7 @@ def test_no_process_apart_is_no_fault_of_a_image(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
 ) -> None:
     reader, plan = planned(photos, tmp_path / "out")
-    (share,) = shares_left(reader.store, plan, [])
+    (share,) = remaining_partitions(reader.store, plan, [])
     AttemptLog(reader.store, 0).begin()
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(MienError, match="no process can be started to read images apart: "):
@@ -125,7 +125,10 @@ def test_tables_with_odd_names_behind_an_address(tmp_path: Path) -> None:
     for name in ("a b.parquet", "c%20d#e?f.parquet"):
         parquet.write_table(rows, folder / name)
     reader, plan = planned(f"file://{tmp_path}/some%20tables", tmp_path / "out")
-    assert [reader.read(share) for share in shares_left(reader.store, plan, [])] == [Done(0, 1, 0, 1), Done(1, 1, 0, 1)]
+    assert [reader.read(share) for share in remaining_partitions(reader.store, plan, [])] == [
+        PartitionResult(0, 1, 0, 1),
+        PartitionResult(1, 1, 0, 1),
+    ]
 
 
 def test_a_plan_that_is_damaged_or_of_another_place(
@@ -143,13 +146,13 @@ def test_a_plan_that_is_damaged_or_of_another_place(
     for content, said in ((whole[: len(whole) // 2], "is cut off"), (b"x\n", "cannot be read")):
         lines.write_bytes(content)
         with pytest.raises(MienError, match=said):
-            list(shares_left(reader.store, plan, []))
+            list(remaining_partitions(reader.store, plan, []))
     lines.unlink()
     with pytest.raises(MienError, match="cannot be read"):
-        list(shares_left(reader.store, plan, []))
+        list(remaining_partitions(reader.store, plan, []))
     (out / HEAD).write_text("{}")
     with pytest.raises(MienError, match="is damaged"):
-        plan_in(reader.store)
+        load_plan(reader.store)
 
 
 def test_partition_read_with_a_prior_is_adjusted(photos: Path, tmp_path: Path) -> None:
@@ -161,7 +164,7 @@ def test_partition_read_with_a_prior_is_adjusted(photos: Path, tmp_path: Path) -
         packed.save(store)
         shares = cut(str(photos), store, size=10)
         plan = make_plan(store, str(photos), shares, size=10, reading=packed.identity)
-        (share,) = shares_left(store, plan, [])
+        (share,) = remaining_partitions(store, plan, [])
         PartitionWorker(RecognizerSnapshot.saved(store), store, plan).read(share)
         rows[str(prior)] = parquet.read_table(f"{store.address}/part-00000000.parquet").to_pylist()
         reader = mien.load("nano", prior=prior)

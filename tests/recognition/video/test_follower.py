@@ -10,14 +10,14 @@ import pytest
 
 import clips
 from mien.detection.boxes import Box, Detection, iou
-from mien.detection.detectors import find_detector
+from mien.detection.detectors import build_detector
 from mien.recognition.video.follower import SEARCH, WINDOW_PIXELS, Follower
 
 STEP = 0.04
 
 
 def eyes() -> Follower:
-    return Follower(find_detector("yunet", longest_side=640), find_detector("yunet", longest_side=WINDOW_PIXELS))
+    return Follower(build_detector("yunet", longest_side=640), build_detector("yunet", longest_side=WINDOW_PIXELS))
 
 
 def moving(i: int) -> clips.Pixels:
@@ -25,7 +25,7 @@ def moving(i: int) -> clips.Pixels:
 
 
 def test_a_face_is_found_near_where_it_was_and_as_a_search_finds_it() -> None:
-    follower, whole = eyes(), find_detector("yunet", longest_side=640)
+    follower, whole = eyes(), build_detector("yunet", longest_side=640)
     for i in range(25):
         ((person, found),) = follower.look(moving(i), i * STEP)
         (wanted,) = whole(moving(i))
@@ -48,7 +48,7 @@ def test_faces_of_all_sizes_keep_their_place(shape: tuple[int, int], size: float
     follower.look(frame, 0.0)
     ((_, found),) = follower.look(frame, STEP)
     assert follower.searches == 1
-    (wanted,) = find_detector("yunet", longest_side=640)(frame)
+    (wanted,) = build_detector("yunet", longest_side=640)(frame)
     assert iou(found.box, wanted.box) > 0.8
 
 
@@ -116,7 +116,7 @@ def test_two_windows_do_not_take_one_face_for_two() -> None:
 
 
 def test_without_a_second_detector_every_frame_is_searched() -> None:
-    follower = Follower(find_detector("whole"), None)
+    follower = Follower(build_detector("whole"), None)
     for i in range(5):
         ((person, found),) = follower.look(np.zeros((40, 60, 3), np.uint8), i * STEP)
         assert (person, found.box) == (1, Box(10, 0, 40, 40))

@@ -19,12 +19,12 @@ from rich.console import Console
 from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition import PersonFace, VideoFrame
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 from mien.recognition.video.frame_table import FrameTable, columns
-from mien.recognition.video.people import KEPT, MOST_BINS, People
-from mien.recognition.video.subtitles import SHORTEST, Subtitles
-from mien.recognition.video.summary import clock, persons_table
-from mien.recognition.video.timeline_plot import MOST_PANELS, TimelinePlot, draw
+from mien.recognition.video.people import KEPT, MAX_BINS, People
+from mien.recognition.video.subtitles import MIN_CUE_SECONDS, Subtitles
+from mien.recognition.video.summary import clock, people_table
+from mien.recognition.video.timeline_plot import MAX_PANELS, TimelinePlot, draw
 
 LABELS = ("angry", "happy", "neutral")
 
@@ -143,7 +143,7 @@ def test_subtitles_change_when_someone_does(tmp_path: Path) -> None:
 def test_subtitles_stay_long_enough_to_be_read(tmp_path: Path) -> None:
     frames = [frame(i, i / 25, angry() if i // 3 % 2 else happy()) for i in range(100)]
     found = subtitled(tmp_path, frames)
-    assert all(b - a >= SHORTEST - 1e-9 for a, b, _ in found[:-1])
+    assert all(b - a >= MIN_CUE_SECONDS - 1e-9 for a, b, _ in found[:-1])
     assert found[-1][1] == 4.0
 
 
@@ -186,8 +186,8 @@ def test_the_bins_of_a_long_video_stay_few_and_true() -> None:
     """Ten hours, a look a second: happy in the first half, angry in the second."""
     persons = gathered(frame(i, float(i), happy() if i < 18_000 else angry()) for i in range(36_000))
     (one,) = persons
-    assert len(one.bins) <= MOST_BINS
-    times_T, mean_TK = persons.over_time(one)
+    assert len(one.bins) <= MAX_BINS
+    times_T, mean_TK = persons.mean_over_time(one)
     assert np.all(np.diff(times_T) > 0)
     assert mean_TK.sum(1) == pytest.approx(np.ones(len(times_T)))
     assert mean_TK[times_T < 17_900, 1].min() == pytest.approx(0.7)
@@ -225,15 +225,15 @@ def test_the_image_has_a_panel_for_each_and_their_colors(tmp_path: Path) -> None
     high, wide = image.shape[:2]
     assert wide == 1800
     for label, column, row in (("happy", 0.3, 0.45), ("angry", 0.8, 0.8)):
-        red, green, blue = color_of(label, LABELS)
+        red, green, blue = label_color(label, LABELS)
         part = image[round((row - 0.12) * high) : round((row + 0.12) * high), round(column * wide)]
         assert (np.abs(part.astype(int) - (blue, green, red)).max(1) < 12).mean() > 0.2, label
     assert [p.name for p in tmp_path.iterdir()] == ["t.png"]
 
 
 def test_the_image_shows_the_longest_seen_and_says_so() -> None:
-    figure = draw(gathered(frame(i, i / 2, happy(1 + i // 4)) for i in range(4 * (MOST_PANELS + 3))))
-    assert len(figure.axes) == MOST_PANELS
+    figure = draw(gathered(frame(i, i / 2, happy(1 + i // 4)) for i in range(4 * (MAX_PANELS + 3))))
+    assert len(figure.axes) == MAX_PANELS
     assert any("; 3 more seen for a shorter time" in text.get_text() for text in figure.texts)
 
 
@@ -261,7 +261,7 @@ def test_without_frames_there_is_no_image(tmp_path: Path) -> None:
 def test_the_summary_names_persons_times_and_expressions() -> None:
     frames = [frame(i, i / 10, happy(1), *([angry(2)] if i >= 620 else [])) for i in range(640)]
     text = io.StringIO()
-    Console(file=text, width=100).print(persons_table(gathered(frames)))
+    Console(file=text, width=100).print(people_table(gathered(frames)))
     first, second = (" ".join(line.split()) for line in text.getvalue().splitlines()[1:])
     assert first.startswith("1 64.0 s 0:00.0 1:03.9 ")
     assert first.endswith("happy 70 %, neutral 20 %, angry 10 %")

@@ -23,7 +23,7 @@ def scene(i: int = 0, high: int = 96, wide: int = 128) -> clips.Pixels:
 
 def copied(source: Path, out: Path, frames: int | None = None) -> Path:
     """The first `frames` frames of `source`, with its sound."""
-    with VideoReader(source) as clip, VideoWriter(out, sound_of=source, rate=clip.rate) as film:
+    with VideoReader(source) as clip, VideoWriter(out, audio_from=source, rate=clip.rate) as film:
         for shot in clip.shots():
             if frames is not None and shot.index >= frames:
                 break
@@ -141,7 +141,7 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
         (tmp_path / "file" / "b.mp4", "cannot write .*b.mp4: "),
     ]:
         with pytest.raises(VideoError, match=error):
-            VideoWriter(path, sound_of=source)
+            VideoWriter(path, audio_from=source)
     assert source.read_bytes() == before
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mien.recognition import sample
 from mien.serve.http_protocol import Connection, Stream
-from served import Served, answer, await_text, connect, running
+from served import RunningService, answer, await_text, connect, running
 from waiting import LONGEST
 
 HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
@@ -21,7 +21,7 @@ SIZE = 20_000
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[Served]:
+def small() -> Iterator[RunningService]:
     """A service that takes little and waits briefly."""
     with running(max_body=SIZE, max_video=2 * SIZE, timeout=0.5) as one:
         yield one
@@ -41,19 +41,19 @@ def chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_unread(small: Served) -> None:
+def test_a_body_that_says_it_is_too_large_is_refused_unread(small: RunningService) -> None:
     status, told = small.raw(HEAD + f"Content-Length: {SIZE + 1}\r\n\r\n".encode())
     assert (status, told["error"]["code"]) == (413, "too_large")
 
 
-def test_a_body_is_counted_while_it_comes(small: Served) -> None:
+def test_a_body_is_counted_while_it_comes(small: RunningService) -> None:
     with small.connect() as line:
         line.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(bytes(SIZE)) + chunk(b"x"))
         status, told = answer(line)  # though there is no last chunk
     assert (status, told["error"]["code"]) == (413, "too_large")
 
 
-def test_a_body_without_end_is_answered_and_then_closed(small: Served) -> None:
+def test_a_body_without_end_is_answered_and_then_closed(small: RunningService) -> None:
     with small.connect() as line:
         line.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         sent = threading.Event()
@@ -73,12 +73,12 @@ def test_a_body_without_end_is_answered_and_then_closed(small: Served) -> None:
     assert small.service.held == 0
 
 
-def test_a_form_is_counted_too(small: Served) -> None:
+def test_a_form_is_counted_too(small: RunningService) -> None:
     got = small.http.post("/v1/analyze", files={"files": ("a.jpg", bytes(SIZE))})
     assert (got.status_code, got.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_a_video_may_be_larger(small: Served) -> None:
+def test_a_video_may_be_larger(small: RunningService) -> None:
     assert small.http.post("/v1/video", content=bytes(2 * SIZE)).json()["error"]["code"] == "unreadable_video"
     assert small.http.post("/v1/video", content=bytes(2 * SIZE + 1)).json()["error"]["code"] == "too_large"
 
@@ -86,13 +86,13 @@ def test_a_video_may_be_larger(small: Served) -> None:
 @pytest.mark.parametrize(
     "rest", [b"Content-Length: 100\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
 )
-def test_a_body_that_does_not_arrive_is_closed(small: Served, rest: bytes) -> None:
+def test_a_body_that_does_not_arrive_is_closed(small: RunningService, rest: bytes) -> None:
     status, told = small.raw(HEAD + rest)
     assert (status, told["error"]["code"]) == (408, "too_slow")
     assert small.service.held == 0
 
 
-def test_an_answer_that_is_not_ready_in_time(small: Served) -> None:
+def test_an_answer_that_is_not_ready_in_time(small: RunningService) -> None:
     go = threading.Event()
     held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(LONGEST)), small.loop)
     got = small.http.post("/v1/analyze", content=b"GIF89a")
@@ -104,8 +104,8 @@ def test_an_answer_that_is_not_ready_in_time(small: Served) -> None:
     assert got.json()["error"]["code"] == "unreadable_image"
 
 
-def test_all_bodies_together_are_bounded(small: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.serve.middleware.limits.BODIES", 1)
+def test_all_bodies_together_are_bounded(small: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.serve.middleware.limits.MAX_LARGE_BODIES", 1)
     with small.connect() as first, small.connect() as second, small.connect() as third:
         for line in (first, second, third):
             line.sendall(HEAD + f"Content-Length: {SIZE}\r\n\r\n".encode() + bytes(SIZE - 1))
@@ -116,14 +116,14 @@ def test_all_bodies_together_are_bounded(small: Served, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("closes_soon")
 @pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
-def test_a_head_that_does_not_arrive_is_closed(served: Served, said: bytes) -> None:
+def test_a_head_that_does_not_arrive_is_closed(served: RunningService, said: bytes) -> None:
     with served.connect() as line:
         line.sendall(said)
         assert is_closed(line)
 
 
 @pytest.mark.usefixtures("closes_soon")
-def test_a_second_head_must_arrive_as_well(served: Served) -> None:
+def test_a_second_head_must_arrive_as_well(served: RunningService) -> None:
     with served.connect() as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await_text(line, b"alive")
@@ -131,7 +131,7 @@ def test_a_second_head_must_arrive_as_well(served: Served) -> None:
         assert is_closed(line)
 
 
-def deaf(served: Served) -> socket.socket:
+def deaf(served: RunningService) -> socket.socket:
     """A connection whose other side can send next to nothing before it must wait."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
@@ -146,7 +146,7 @@ def send_for_ever(line: socket.socket, data: bytes) -> None:
         line.sendall(data)
 
 
-def await_left(served: Served) -> None:
+def await_left(served: RunningService) -> None:
     """Until the service holds no connection but that of the client which is part of `served`."""
     for _ in range(1000):
         served.http.get("/healthz")
@@ -157,7 +157,7 @@ def await_left(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/sample.jpg", "/openapi.json"])
 def test_who_does_not_read_the_answers_is_cut_off(
-    served: Served, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: RunningService, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Connection, "read_seconds", 0.1)
     with deaf(served) as line:
@@ -168,7 +168,7 @@ def test_who_does_not_read_the_answers_is_cut_off(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_stream_that_does_not_read_is_cut_off(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_does_not_read_is_cut_off(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stream, "read_seconds", 0.1)
     handshake = (
         "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -182,7 +182,7 @@ def test_a_stream_that_does_not_read_is_cut_off(served: Served, monkeypatch: pyt
             send_for_ever(line, ping * 1000)
 
 
-def test_who_reads_gets_it_all(served: Served) -> None:
+def test_who_reads_gets_it_all(served: RunningService) -> None:
     times, want, got = 40, sample().read_bytes(), 0
     with deaf(served) as line:
         sender = threading.Thread(
@@ -197,7 +197,7 @@ def test_who_reads_gets_it_all(served: Served) -> None:
 
 
 @pytest.mark.usefixtures("closes_soon")
-def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> None:
+def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: RunningService) -> None:
     image = sample().read_bytes()
     with served.connect() as line, connect(served.ws) as stream:
         stream.send('{"token": null}')
@@ -213,7 +213,7 @@ def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: Served) -> 
         assert '"analysis"' in str(stream.recv(timeout=LONGEST))
 
 
-def test_more_connections_than_are_taken(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_connections_than_are_taken(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Connection, "most", len(served.server.server_state.connections) + 1)
     with served.connect() as first:
         first.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -222,7 +222,7 @@ def test_more_connections_than_are_taken(served: Served, monkeypatch: pytest.Mon
             assert is_closed(second)
 
 
-def test_a_head_without_end(served: Served) -> None:
+def test_a_head_without_end(served: RunningService) -> None:
     with served.connect() as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + bytes(70_000).replace(b"\0", b"x"))
         status, told = answer(line)
@@ -230,6 +230,6 @@ def test_a_head_without_end(served: Served) -> None:
 
 
 @pytest.mark.parametrize("said", [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
-def test_what_is_no_http(served: Served, said: bytes) -> None:
+def test_what_is_no_http(served: RunningService, said: bytes) -> None:
     status, told = served.raw(said)
     assert (status, told["error"]["code"]) == (400, "no_http")

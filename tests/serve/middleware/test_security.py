@@ -13,7 +13,7 @@ from mien.errors import MienError
 from mien.recognition import sample
 from mien.serve import Settings
 from mien.serve.middleware.security import is_token
-from served import Served, connect, running
+from served import RunningService, connect, running
 from waiting import LONGEST
 
 TOKEN = "correct-horse-battery"
@@ -21,14 +21,14 @@ ROUTES = ("/v1/analyze", "/v1/video", "/v1/models", "/v1/nowhere")
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Served]:
+def guarded() -> Iterator[RunningService]:
     with running(token=TOKEN, hosts=("faces.example.org",), origins=("https://pages.example.org",)) as one:
         yield one
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("said", [None, "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer"])
-def test_every_v1_route_wants_the_token(guarded: Served, route: str, said: str | None) -> None:
+def test_every_v1_route_wants_the_token(guarded: RunningService, route: str, said: str | None) -> None:
     headers = {"Authorization": said} if said else {}
     got = guarded.http.post(route, content=b"x", headers=headers)
     assert (got.status_code, got.json()["error"]["code"]) == (401, "unauthorized")
@@ -46,19 +46,19 @@ def test_what_is_compared_tells_nothing_of_the_token(monkeypatch: pytest.MonkeyP
     assert len(compared) == len(said)
 
 
-def test_with_the_token_all_is_open(guarded: Served) -> None:
+def test_with_the_token_all_is_open(guarded: RunningService) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     assert guarded.http.get("/v1/models", headers=headers).status_code == 200
     assert guarded.http.post("/v1/analyze", content=sample().read_bytes(), headers=headers).status_code == 200
 
 
-def test_what_is_no_v1_route_needs_no_token(guarded: Served) -> None:
+def test_what_is_no_v1_route_needs_no_token(guarded: RunningService) -> None:
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/sample.jpg"):
         assert guarded.http.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("hello", [f'{{"token": "{TOKEN}"}}', '{"token": null}'])
-def test_a_stream_wants_it_in_its_first_message(guarded: Served, hello: str) -> None:
+def test_a_stream_wants_it_in_its_first_message(guarded: RunningService, hello: str) -> None:
     with connect(guarded.ws) as socket:
         socket.send(hello)
         if TOKEN in hello:
@@ -78,13 +78,13 @@ HOSTS: list[tuple[str, bool]] = [
 
 
 @pytest.mark.parametrize(("host", "known"), HOSTS)
-def test_names_that_the_service_is_called_by(guarded: Served, host: str, known: bool) -> None:
+def test_names_that_the_service_is_called_by(guarded: RunningService, host: str, known: bool) -> None:
     status, told = guarded.raw(f"GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     assert status == (200 if known else 421)
     assert known or told["error"]["code"] == "unknown_host"
 
 
-def test_probes_may_know_an_address_only(guarded: Served) -> None:
+def test_probes_may_know_an_address_only(guarded: RunningService) -> None:
     for path in ("/healthz", "/readyz"):
         assert guarded.http.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
@@ -96,7 +96,7 @@ ORIGINS: list[tuple[str, bool]] = [
 
 
 @pytest.mark.parametrize(("origin", "known"), ORIGINS)
-def test_sites_whose_pages_may_ask(guarded: Served, origin: str, known: bool) -> None:
+def test_sites_whose_pages_may_ask(guarded: RunningService, origin: str, known: bool) -> None:
     origin = origin.format(port=guarded.port)
     got = guarded.http.get("/healthz", headers={"Origin": origin})
     assert got.status_code == (200 if known else 403)
@@ -112,7 +112,7 @@ def test_sites_whose_pages_may_ask(guarded: Served, origin: str, known: bool) ->
         assert refused.value.response.status_code == 403
 
 
-def test_a_stream_called_by_a_foreign_name_is_refused(served: Served) -> None:
+def test_a_stream_called_by_a_foreign_name_is_refused(served: RunningService) -> None:
     handshake = (
         "GET /v1/stream HTTP/1.1\r\nHost: evil.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -121,7 +121,7 @@ def test_a_stream_called_by_a_foreign_name_is_refused(served: Served) -> None:
     assert (status, told["error"]["code"]) == (421, "unknown_host")
 
 
-def test_other_sites_are_not_let_in_unless_named(served: Served, guarded: Served) -> None:
+def test_other_sites_are_not_let_in_unless_named(served: RunningService, guarded: RunningService) -> None:
     asked: dict[str, Any] = {
         "headers": {"Origin": "https://pages.example.org", "Access-Control-Request-Method": "POST",
                     "Access-Control-Request-Headers": "authorization"}
@@ -143,7 +143,7 @@ def test_origins_are_compared_as_browsers_send_them() -> None:
     )
 
 
-def test_what_browsers_are_told(served: Served) -> None:
+def test_what_browsers_are_told(served: RunningService) -> None:
     for path in ("/", "/docs", "/v1/models", "/nowhere"):
         got = served.http.get(path)
         policy = dict(part.strip().split(" ", 1) for part in got.headers["Content-Security-Policy"].split(";"))

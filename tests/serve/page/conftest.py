@@ -27,7 +27,7 @@ def service() -> Iterator[browser.Service]:
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the webcam sees."""
-    return browser.make_film(tmp_path_factory.mktemp("film") / "face.mjpeg")
+    return browser.make_webcam_video(tmp_path_factory.mktemp("film") / "face.mjpeg")
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import browser
-from browser import answered, frames_of, show
+from browser import answered, box_positions, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 from mien.recognition.results import UNCERTAIN
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_the_sample_is_marked_where_its_face_is_and_told_as_the_service_tells_it
     (face,) = service.analyze(browser.sample())["faces"]
     side = 512
     box = [face["box"][key] / side for key in ("left", "top", "width", "height")]
-    assert frames_of(card) == [pytest.approx(box, abs=0.01)]
+    assert box_positions(card) == [pytest.approx(box, abs=0.01)]
     assert card.locator(".tag").inner_text() == face["label"]
     assert bars_of(card.locator(".face")) == {name: percent(p) for name, p in face["probabilities"].items()}
     assert card.locator(".bar.likeliest .name").inner_text() == face["label"]
@@ -97,7 +97,7 @@ def test_several_photos_come_in_their_order_and_faces_are_counted_from_the_left(
     assert cards.locator(".name:not(.bar *)").all_text_contents() == ["one.jpg", "two.jpg"]
     faces = cards.nth(1).locator(".face")
     assert faces.locator(".number").all_text_contents() == ["Face 1", "Face 2"]
-    left, right = frames_of(cards.nth(1))
+    left, right = box_positions(cards.nth(1))
     assert left[0] < 0.5 < right[0]
     assert cards.nth(1).locator(".tag").all_text_contents() == ["1 happy", "2 happy"]
     assert cards.nth(1).locator(".summary").inner_text() == "2 faces, from the left: happy and happy."
@@ -122,7 +122,7 @@ def test_a_photo_turned_by_its_exif_is_marked_as_it_is_seen(page: Page, tmp_path
     exif[0x0112] = 6  # shown a quarter to the right of how it lies in the file
     with Image.open(browser.sample()) as portrait:
         portrait.crop((0, 0, 512, 384)).rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    (frame,) = frames_of(show(page, tmp_path / "turned.jpg"))
+    (frame,) = box_positions(show(page, tmp_path / "turned.jpg"))
     assert frame == pytest.approx([178 / 512, 63 / 384, 90 / 512, 113 / 384], abs=0.03)
 
 
@@ -182,7 +182,7 @@ def test_json_and_image_are_kept(page: Page, service: browser.Service, tmp_path:
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape == (512, 512, 3)
     changed = np.abs(drawn.astype(int) - browser.portrait()).max(2) > 40
-    yellow = (drawn == color_of("happy", FER7.names)[::-1]).all(2)
+    yellow = (drawn == label_color("happy", FER7.names)[::-1]).all(2)
     down, along = np.nonzero(yellow)
     sides = along[(down > 100) & (down < 160)]  # above them a label, as wide as the browser's letters make it
     assert (sides.min(), sides.max()) == pytest.approx((178, 268), abs=4)
@@ -261,7 +261,7 @@ def test_colors_are_those_of_the_package(page: Page) -> None:
     ]
     for names in sets:
         for label in (*names, UNCERTAIN, "unheard of"):
-            wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % color_of(label, names)  # noqa: UP031
+            wanted.setdefault(" ".join(names), {})[label] = "#%02x%02x%02x" % label_color(label, names)  # noqa: UP031
     asked: dict[str, Any] = {key: list(value) for key, value in wanted.items()}
     given = page.evaluate(
         """async asked => {

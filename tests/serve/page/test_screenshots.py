@@ -30,7 +30,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.warpAffine(portrait, np.array([[1, 0, shift], [0, 1, 0]]), WEBCAM, borderMode=cv2.BORDER_REPLICATE)
         for shift in shifts
     ]
-    return browser.as_film(tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames)
+    return browser.write_mjpeg(tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames)
 
 
 @pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from browser import WEBCAM, Open, frames_of
+from browser import WEBCAM, Open, box_positions
 from mien.labels import FER7
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -36,7 +36,7 @@ def watched(page: Page) -> Locator:
 
 def test_the_face_is_marked_as_in_a_mirror_and_told(watched: Locator) -> None:
     assert watched.get_by_role("heading", name="The webcam is on").is_visible()
-    (frame,) = frames_of(watched)
+    (frame,) = box_positions(watched)
     wide, high = frame[2] * WEBCAM[0], frame[3] * WEBCAM[1]
     side = 0.7 * WEBCAM[0]  # of the portrait in the film, in whose upper middle the face is
     assert wide == pytest.approx(90 / 260 * side, rel=0.2)
@@ -52,7 +52,7 @@ def test_the_face_is_marked_as_in_a_mirror_and_told(watched: Locator) -> None:
 
 
 def test_the_timeline_grows_and_is_told(watched: Locator) -> None:
-    yellow = "[%d, %d, %d]" % color_of("happy", FER7.names)  # noqa: UP031
+    yellow = "[%d, %d, %d]" % label_color("happy", FER7.names)  # noqa: UP031
     count = f"""chart => {{
       const pen = new OffscreenCanvas(chart.width, chart.height).getContext('2d', {{willReadFrequently: true}});
       pen.drawImage(chart, 0, 0);
@@ -85,7 +85,7 @@ def test_what_was_seen_is_kept_as_json_and_image(watched: Locator) -> None:
         watched.get_by_role("button", name="Save image").click()
     drawn = np.asarray(cv2.imread(str(download.value.path())))
     assert drawn.shape[:2] == WEBCAM[::-1]
-    assert (drawn == color_of("happy", FER7.names)[::-1]).all(2).any()
+    assert (drawn == label_color("happy", FER7.names)[::-1]).all(2).any()
 
 
 def test_off_is_off(page: Page) -> None:

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 import clips
-from served import Served, connect, running
+from served import RunningService, connect, running
 from waiting import LONGEST
 
 
@@ -31,7 +31,7 @@ def frame(number: int, data: bytes) -> bytes:
 
 
 @contextmanager
-def webcam(served: Served) -> Iterator[ClientConnection]:
+def webcam(served: RunningService) -> Iterator[ClientConnection]:
     with connect(served.ws) as socket:
         socket.send('{"token": null}')
         assert json.loads(socket.recv(timeout=LONGEST))["ready"] is True
@@ -42,7 +42,7 @@ def told(socket: ClientConnection) -> dict[str, Any]:
     return json.loads(socket.recv(timeout=LONGEST))
 
 
-def skipped(served: Served) -> float:
+def skipped(served: RunningService) -> float:
     found = re.search(r'^mien_frames_total{outcome="skipped"} (.*)$', served.http.get("/metrics").text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -54,14 +54,14 @@ def why_closed(socket: ClientConnection) -> int:
     return closed.value.rcvd.code
 
 
-def test_the_greeting_tells_model_and_classes(served: Served) -> None:
+def test_the_greeting_tells_model_and_classes(served: RunningService) -> None:
     with connect(served.ws) as socket:
         socket.send('{"token": "of no use here"}')
         ready = told(socket)
     assert ready == {"ready": True, "model": "nano", "labels": list(served.service.photos.labels.names)}
 
 
-def test_a_person_keeps_a_number_and_is_smoothed(served: Served) -> None:
+def test_a_person_keeps_a_number_and_is_smoothed(served: RunningService) -> None:
     with webcam(served) as socket:
         for i in range(3):
             socket.send(frame(i, image(0.4 + 0.02 * i)))
@@ -73,7 +73,7 @@ def test_a_person_keeps_a_number_and_is_smoothed(served: Served) -> None:
             assert [(face["person"], face["label"]) for face in got["analysis"]["faces"]] == [(1, "happy")]
 
 
-def test_the_newest_frame_wins_when_behind(served: Served) -> None:
+def test_the_newest_frame_wins_when_behind(served: RunningService) -> None:
     go = threading.Event()
     loop, batcher = served.loop, served.service.batcher
     with webcam(served) as socket:
@@ -96,7 +96,7 @@ def test_the_newest_frame_wins_when_behind(served: Served) -> None:
     assert (last["frame"], last["skipped"]) == (5, 4)
 
 
-def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: Served) -> None:
+def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: RunningService) -> None:
     with webcam(served) as socket:
         socket.send(frame(7, b"no image"))
         got = told(socket)
@@ -107,20 +107,20 @@ def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: Serve
 
 
 @pytest.mark.parametrize("hello", ["", "nonsense", "[]", '{"token": 3}', '"token"', b"\0\0\0\0x", "[" * 5000])
-def test_a_first_message_of_another_kind_closes(served: Served, hello: str | bytes) -> None:
+def test_a_first_message_of_another_kind_closes(served: RunningService, hello: str | bytes) -> None:
     with connect(served.ws) as socket:
         socket.send(hello)
         assert why_closed(socket) == 4400
 
 
 @pytest.mark.parametrize("wrong", ["text", b"", b"\0\0\0\0"])
-def test_what_is_no_frame_closes(served: Served, wrong: str | bytes) -> None:
+def test_what_is_no_frame_closes(served: RunningService, wrong: str | bytes) -> None:
     with webcam(served) as socket:
         socket.send(wrong)
         assert why_closed(socket) == 4400
 
 
-def test_a_frame_that_is_too_large_closes(served: Served) -> None:
+def test_a_frame_that_is_too_large_closes(served: RunningService) -> None:
     with webcam(served) as socket:
         with suppress(ConnectionClosed):  # it may be, before all is sent
             socket.send(bytes(4_000_001))
@@ -130,7 +130,7 @@ def test_a_frame_that_is_too_large_closes(served: Served) -> None:
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
-def test_a_first_message_is_short(served: Served) -> None:
+def test_a_first_message_is_short(served: RunningService) -> None:
     """Else whoever has no token could make the service hold frames."""
     with connect(served.ws) as socket:
         with suppress(ConnectionClosed):
@@ -143,7 +143,7 @@ def test_a_first_message_is_short(served: Served) -> None:
 
 @pytest.mark.parametrize("greeted", [False, True])
 def test_text_that_is_none_closes_without_a_traceback(
-    served: Served, greeted: bool, caplog: pytest.LogCaptureFixture
+    served: RunningService, greeted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with webcam(served) if greeted else connect(served.ws) as socket:
         socket.send(b"\xff\xfe", text=True)
@@ -151,13 +151,13 @@ def test_text_that_is_none_closes_without_a_traceback(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_of_a_frame_too_no_more_than_64_faces_are_read(served: Served) -> None:
+def test_of_a_frame_too_no_more_than_64_faces_are_read(served: RunningService) -> None:
     with webcam(served) as socket:
         socket.send(frame(0, clips.crowd()))
         assert len(told(socket)["analysis"]["faces"]) == 64
 
 
-def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.MonkeyPatch, served: Served) -> None:
+def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.MonkeyPatch, served: RunningService) -> None:
     monkeypatch.setattr("mien.serve.routes.webcam.HELLO", 0.05)
     with connect(served.ws) as socket:
         assert why_closed(socket) == 4408
@@ -192,7 +192,7 @@ def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
         assert 'mien_frames_total{outcome="busy"} 1.0' in small.http.get("/metrics").text
 
 
-def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: Served) -> None:
+def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: RunningService) -> None:
     go = threading.Event()
     held = asyncio.run_coroutine_threadsafe(served.service.batcher.see(lambda: go.wait(LONGEST)), served.loop)
     with webcam(served) as socket:

@@ -28,25 +28,25 @@ from mien.errors import DataError, MienError, MissingSplit, RunError
 from mien.evaluation.protocols import evaluate_model
 from mien.evaluation.statistics import calibration, metrics
 from mien.labels import FERPLUS8
-from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, Card
+from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, Card
 from mien.train import Recipe, Run, export, find_weights, train
-from mien.train.batches import normalise
+from mien.train.batches import normalize
 from mien.train.export.onnx_graph import (
     UNUSED,
     Reader,
-    as_bytes,
-    as_half,
+    build_graph,
     class_weights,
-    graph_of,
-    narrowed,
-    quantised,
-    with_temperature,
+    half_precision,
+    quantize_int8,
+    serialize_graph,
+    set_temperature,
+    to_float16,
 )
 from mien.train.models import MODELS, build_model
-from mien.train.models.base import FaceNet
+from mien.train.models.base import ExpressionModel
 from mien.train.runs.checkpoint import Tensors, digest
 from mien.train.runs.format import FORMAT
-from mien.train.runs.graph_state import state_of  # fmt: skip
+from mien.train.runs.graph_state import read_state  # fmt: skip
 
 NAMES = sorted(set(MODELS) - {"seed_cnn"})  # its narrower copies are the same code
 FACES = sketch(train=0, val=9, test=0)["val"].pixels_NHW
@@ -112,12 +112,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def once(reader: Reader, labels: Sequence[str]) -> onnx.ModelProto:
         name = digest(reader.model.state_dict(), json.dumps(labels))
-        return made.setdefault(name, made.get(name) or graph_of(reader, labels))
+        return made.setdefault(name, made.get(name) or build_graph(reader, labels))
 
-    monkeypatch.setattr(sys.modules["mien.train.export.export"], "graph_of", once)
+    monkeypatch.setattr(sys.modules["mien.train.export.export"], "build_graph", once)
 
 
-def alive(name: str, classes: int = 7) -> FaceNet:
+def alive(name: str, classes: int = 7) -> ExpressionModel:
     """A model with fresh weights whose normalisation has seen faces and whose head is strong enough to part them."""
     torch.manual_seed(0)
     built, x_NCHW = build_model(name, classes), torch.from_numpy(FACES).unsqueeze(1).float() / 64 - 2
@@ -140,13 +140,13 @@ def as_is(model: onnx.ModelProto) -> onnx.ModelProto:
 def made(name: str) -> tuple[Reader, onnx.ModelProto]:
     """The model of `name` in torch and as a graph, at temperature 1."""
     reader = Reader(alive(name), mean=0.4, std=0.25)
-    return reader, graph_of(reader, "abcdefg")
+    return reader, build_graph(reader, "abcdefg")
 
 
-def said_by_torch(model: FaceNet, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+def said_by_torch(model: ExpressionModel, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Of `FACES`, which come in as they do in training."""
     with torch.inference_mode():
-        x_NCHW = normalise(torch.from_numpy(FACES).unsqueeze(1).float(), recipe)
+        x_NCHW = normalize(torch.from_numpy(FACES).unsqueeze(1).float(), recipe)
         return torch.softmax(model(x_NCHW) / temperature, 1).numpy(), model.maps(x_NCHW).numpy()
 
 
@@ -160,11 +160,11 @@ def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
 )
 def test_every_architecture_says_in_onnx_what_it_says_in_torch(name: str) -> None:
     reader, plain = made(name)
-    model = with_temperature(plain, 1.7)
+    model = set_temperature(plain, 1.7)
     p_NK, maps_NCHW = said_by_torch(reader.model, Recipe("any", mean=0.4, std=0.25), 1.7)
     assert p_NK.std(0).max() > 0.01  # it says something different of different faces
     for part in (slice(0, 1), slice(1, 8), slice(0, 9)):
-        probs_NK, seen_NCHW = said_by_file(as_bytes(model), FACES[part])
+        probs_NK, seen_NCHW = said_by_file(serialize_graph(model), FACES[part])
         assert np.abs(probs_NK - p_NK[part]).max() < 1e-5
         assert np.allclose(seen_NCHW, maps_NCHW[part], rtol=1e-4, atol=1e-4)
     assert probs_NK.sum(1) == pytest.approx(np.ones(9), abs=1e-5)
@@ -186,14 +186,14 @@ def normalised(graph: onnx.GraphProto) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("store", [as_is, narrowed])
+@pytest.mark.parametrize("store", [as_is, to_float16])
 def test_batchnorm_after_conv_is_fused_when_loaded(
     name: str, store: Callable[[onnx.ModelProto], onnx.ModelProto], tmp_path: Path
 ) -> None:
     plain = made(name)[1]
     layers = sum(isinstance(layer, nn.BatchNorm2d) for layer in made(name)[0].model.modules())
     assert sum(normalised(plain.graph).values()) == layers
-    assert "Conv" not in normalised(loaded(as_bytes(store(plain)), tmp_path / "loaded.onnx"))
+    assert "Conv" not in normalised(loaded(serialize_graph(store(plain)), tmp_path / "loaded.onnx"))
     prefetch = [n.op_type for n in plain.graph.node][: [n.op_type for n in plain.graph.node].index("Conv")]
     assert prefetch.count("Mul") + prefetch.count("Div") == prefetch.count("Add") + prefetch.count("Sub") == 1
 
@@ -202,8 +202,8 @@ def test_batchnorm_after_conv_is_fused_when_loaded(
 def test_state_of_graph_equals_state_of_network(name: str) -> None:
     reader, plain = made(name)
     wanted = reader.model.state_dict()
-    for model, kept in ((plain, wanted), (narrowed(plain), {k: as_half(k, v) for k, v in wanted.items()})):
-        labels, state = state_of(model)
+    for model, kept in ((plain, wanted), (to_float16(plain), {k: half_precision(k, v) for k, v in wanted.items()})):
+        labels, state = read_state(model)
         assert state is not None
         assert labels == tuple("abcdefg")
         assert {k: (v.dtype, v.shape) for k, v in state.items()} == {k: (v.dtype, v.shape) for k, v in kept.items()}
@@ -214,11 +214,11 @@ def test_state_of_graph_equals_state_of_network(name: str) -> None:
 
 def test_as_half_keeps_vectors_that_float16_would_change() -> None:
     variance, ones = torch.tensor([1.0, 1e-9]), torch.ones(2)
-    assert as_half("running_var", variance) is variance
-    assert as_half("weight", ones).dtype == torch.float16
-    assert as_half("weight", torch.full((2, 2), 0.1)).dtype == torch.float16
+    assert half_precision("running_var", variance) is variance
+    assert half_precision("weight", ones).dtype == torch.float16
+    assert half_precision("weight", torch.full((2, 2), 0.1)).dtype == torch.float16
     count = torch.tensor(7)
-    assert as_half("num_batches_tracked", count) is count
+    assert half_precision("num_batches_tracked", count) is count
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if MODELS[n](7).pooled])
@@ -227,7 +227,7 @@ def test_class_weights_turn_maps_into_logits(name: str) -> None:
     reader, plain = made(name)
     built, weights_KC = reader.model, class_weights(reader.model)
     assert weights_KC is not None
-    p_NK, maps_NCHW = said_by_file(as_bytes(with_temperature(plain, 2.5)), FACES)
+    p_NK, maps_NCHW = said_by_file(serialize_graph(set_temperature(plain, 2.5)), FACES)
     logits_NK = np.einsum("kc,nchw->nkhw", weights_KC, maps_NCHW).mean((2, 3))
     if getattr(built.head, "bias", None) is not None:
         logits_NK += built.head.bias.detach().numpy()
@@ -244,13 +244,13 @@ def test_a_model_without_such_a_head_has_no_class_weights() -> None:
 
 def test_the_temperature_is_a_number_of_its_own() -> None:
     """Whatever other number of the graph is equal to it: here mean/std, that of the multiply-add, is 2."""
-    model = graph_of(Reader(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
+    model = build_graph(Reader(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
     (p_NK, maps_NCHW), (cool_NK, same_NCHW) = (
-        said_by_file(as_bytes(with_temperature(model, t)), FACES) for t in (1.0, 2.0)
+        said_by_file(serialize_graph(set_temperature(model, t)), FACES) for t in (1.0, 2.0)
     )
     assert np.array_equal(maps_NCHW, same_NCHW)
     assert np.abs(calibration.apply(p_NK, 2.0) - cool_NK).max() < 1e-6
-    assert np.array_equal(said_by_file(as_bytes(model), FACES)[0], p_NK)  # the copy was changed, not the model
+    assert np.array_equal(said_by_file(serialize_graph(model), FACES)[0], p_NK)  # the copy was changed, not the model
 
 
 def test_the_file_says_what_the_run_said_with_its_logits_divided(run: Run, exported: Path, data: Dataset) -> None:
@@ -292,9 +292,9 @@ def test_the_card_tells_what_was_trained_and_how_well(run: Run, model: Path, dat
     assert fitted.ece_before == pytest.approx(metrics.ece(raw_NK, true_N), abs=1e-3)
     assert fitted.ece_after == pytest.approx(calibration.cross_fitted_ece(np.log(raw_NK), true_N), abs=1e-3)
     assert {s.key for s in card.scores} == {
-        ("val", protocol, OWN_LABELS, tta) for protocol in (OFFICIAL, CLEAN) for tta in ("none", "flip")
+        ("val", protocol, OWN_LABELS, tta) for protocol in (OFFICIAL, DEDUPLICATED) for tta in ("none", "flip")
     }
-    assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 70, CLEAN: 68}
+    assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 70, DEDUPLICATED: 68}
 
 
 def test_the_card_has_the_very_figures_that_an_evaluation_gives(exported: Path, data: Dataset) -> None:
@@ -456,17 +456,17 @@ def test_float16_is_half_the_size_and_widened_when_it_is_loaded(
 
 def test_int8_computes_in_int8(data: Dataset) -> None:
     plain = made("seed_cnn_eighth")[1]
-    small = quantised(plain, data["train"].pixels_NHW)
-    assert len(as_bytes(small)) < 0.3 * len(as_bytes(plain))
-    assert as_bytes(small) == as_bytes(quantised(plain, data["train"].pixels_NHW))
+    small = quantize_int8(plain, data["train"].pixels_NHW)
+    assert len(serialize_graph(small)) < 0.3 * len(serialize_graph(plain))
+    assert serialize_graph(small) == serialize_graph(quantize_int8(plain, data["train"].pixels_NHW))
     assert list(small.metadata_props) == [note for note in plain.metadata_props if note.key != UNUSED]
     assert "Conv" not in normalised(small.graph)
-    assert state_of(small) == (tuple("abcdefg"), None)
+    assert read_state(small) == (tuple("abcdefg"), None)
     nodes = {output: n for n in small.graph.node for output in n.output}
     convolutions = [n for n in small.graph.node if n.op_type == "Conv"]
     from_int8 = [nodes[n.input[1]].op_type == "DequantizeLinear" for n in convolutions if n.input[1] in nodes]
     assert from_int8 == [True] * 9  # the head, which is the tenth, stays as it is
-    p_NK, probs_NK = (said_by_file(as_bytes(m), data["val"].pixels_NHW)[0] for m in (plain, small))
+    p_NK, probs_NK = (said_by_file(serialize_graph(m), data["val"].pixels_NHW)[0] for m in (plain, small))
     assert np.abs(p_NK - probs_NK).max() > 1e-4
     assert np.corrcoef(p_NK.ravel(), probs_NK.ravel())[0, 1] > 0.95  # no trained model, so its margins are slim
 
@@ -478,7 +478,7 @@ def test_eight_classes_are_judged_by_the_raters_majority(
     run = train(replace(small, epochs=1, scheme="distribution"), voted, tmp_path / "run")
     card = export(run.folder, tmp_path / "model", voted)
     assert card.labels == FERPLUS8
-    assert {s.against for s in card.scores} == {RATERS}
+    assert {s.against for s in card.scores} == {MAJORITY_VOTE}
     assert card.data["votes"] == run.identity["data"]["votes"] != None  # noqa: E711
     assert card.calibration.n == card.scores[0].n < len(voted["val"])
     bare = replace(voted, splits={k: replace(s, votes_NV=None) for k, s in voted.splits.items()})
@@ -498,7 +498,7 @@ def test_seven_classes_are_judged_by_their_labels_and_by_the_raters(
     voted = make_voted()
     run = train(replace(small, epochs=2, select="val_accuracy"), voted, tmp_path / "run")
     card = export(run.folder, tmp_path / "model", voted)
-    assert {s.against for s in card.scores} == {OWN_LABELS, RATERS}
+    assert {s.against for s in card.scores} == {OWN_LABELS, MAJORITY_VOTE}
     assert all(s.selected_on for s in card.scores)
     assert (card.origin["select"], card.origin["epoch"]) == ("val_accuracy", run.selected_epoch)
 
@@ -517,7 +517,7 @@ def test_other_data_than_it_was_trained_on_is_refused(
     assert not (tmp_path / "model").exists()
 
 
-class Peeking(FaceNet):
+class Peeking(ExpressionModel):
     """A model that centres each face on its batch, so that what it says hangs on the others."""
 
     def __init__(self, num_classes: int, *, noisy: bool = False) -> None:
@@ -553,7 +553,7 @@ class Wordless(Peeking):
 
 def test_a_model_that_onnx_has_no_word_for_is_refused() -> None:
     with pytest.raises(RunError, match="Wordless cannot be written as ONNX: "):
-        graph_of(Reader(Wordless(7), 0.5, 0.5), "abcdefg")
+        build_graph(Reader(Wordless(7), 0.5, 0.5), "abcdefg")
 
 
 @pytest.mark.usefixtures("quick")
@@ -637,18 +637,18 @@ def test_what_cannot_be_written_leaves_what_was_there(
 
 def test_narrowing_leaves_vectors_and_the_model_as_they_are() -> None:
     plain = made("deep_emotion")[1]
-    content = as_bytes(plain)
-    half = narrowed(plain)
-    assert as_bytes(plain) == content
+    content = serialize_graph(plain)
+    half = to_float16(plain)
+    assert serialize_graph(plain) == content
     for tensor in half.graph.initializer:
         if tensor.name.startswith("model."):
             assert (tensor.data_type == onnx.TensorProto.FLOAT16) == (len(tensor.dims) > 1), tensor.name
-    assert np.abs(said_by_file(as_bytes(half), FACES)[0] - said_by_file(content, FACES)[0]).max() < 1e-2
+    assert np.abs(said_by_file(serialize_graph(half), FACES)[0] - said_by_file(content, FACES)[0]).max() < 1e-2
 
 
 @pytest.mark.parametrize(
     ("scheme", "label_set", "against"),
-    [("mixed", "auto", OWN_LABELS), ("majority", "fer7", RATERS), ("distribution", "auto", RATERS)],
+    [("mixed", "auto", OWN_LABELS), ("majority", "fer7", MAJORITY_VOTE), ("distribution", "auto", MAJORITY_VOTE)],
 )
 def test_a_run_and_its_model_are_judged_alike(
     scheme: str, label_set: str, against: str, small: Recipe, voted: Dataset, tmp_path: Path

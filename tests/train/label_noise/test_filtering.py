@@ -15,7 +15,7 @@ from mien.data import Dataset
 from mien.errors import RunError
 from mien.train import Recipe, Run, train
 from mien.train.label_noise.scores import LabelNoise
-from mien.train.loop import what_is_learned
+from mien.train.loop import prepare_targets
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +44,12 @@ def label_noise(leaky: Dataset, tmp_path: Path) -> LabelNoise:
 
 
 def learned_rows(recipe: Recipe, data: Dataset) -> list[int]:
-    return what_is_learned(recipe, data, 0).dataset["train"].rows_N.tolist()
+    return prepare_targets(recipe, data, 0).dataset["train"].rows_N.tolist()
 
 
 def test_training_copies_of_judged_faces_are_left_out(leaky: Dataset, small: Recipe) -> None:
     kept = [row for row in range(40) if row not in (3, 5)]
-    training_targets = what_is_learned(replace(small, drop_duplicates=True), leaky, 0)
+    training_targets = prepare_targets(replace(small, drop_duplicates=True), leaky, 0)
     assert training_targets.dataset["train"].rows_N.tolist() == kept
     assert training_targets.clean.rows_N.tolist() == kept
     assert len(training_targets.target_NK) == 38
@@ -61,7 +61,7 @@ def test_with_votes_too(leaky: Dataset, small: Recipe) -> None:
     voted = replace(small, scheme="majority")
     rows = learned_rows(voted, leaky)
     assert 3 in rows
-    training_targets = what_is_learned(replace(voted, drop_duplicates=True), leaky, 0)
+    training_targets = prepare_targets(replace(voted, drop_duplicates=True), leaky, 0)
     assert training_targets.dataset["train"].rows_N.tolist() == [row for row in rows if row not in (3, 5)]
     assert not {3, 5} & set(training_targets.clean.rows_N.tolist())
 
@@ -79,15 +79,15 @@ def test_the_least_believable_are_dropped_and_the_next_softened(
     leaky: Dataset, small: Recipe, label_noise: LabelNoise, tmp_path: Path
 ) -> None:
     recipe = replace(small, label_noise=str(tmp_path / "d.npz"), drop_noisy=0.05, soften_noisy=0.025)
-    training_targets = what_is_learned(recipe, leaky, 0)
+    training_targets = prepare_targets(recipe, leaky, 0)
     rows = training_targets.dataset["train"].rows_N
     assert rows.tolist() == [row for row in range(40) if row not in (10, 11)]
-    plain = what_is_learned(small, leaky, 0).target_NK[torch.from_numpy(rows)]
+    plain = prepare_targets(small, leaky, 0).target_NK[torch.from_numpy(rows)]
     changed = (training_targets.target_NK != plain).any(1)
     assert rows[changed.numpy()].tolist() == [3]
     np.testing.assert_allclose(training_targets.target_NK[changed][0].numpy(), label_noise.probs_NK[3])
     assert training_targets.label_noise == label_noise.digest
-    both = what_is_learned(replace(recipe, drop_duplicates=True), leaky, 0)
+    both = prepare_targets(replace(recipe, drop_duplicates=True), leaky, 0)
     assert both.dataset["train"].rows_N.tolist() == [row for row in range(40) if row not in (3, 5, 10, 11)]
 
 
@@ -106,11 +106,11 @@ def test_doubts_about_something_else(leaky: Dataset, small: Recipe, label_noise:
     file = tmp_path / "d.npz"
     recipe = replace(small, label_noise=str(file), drop_noisy=0.1)
     with pytest.raises(RunError, match=r"are about the labels angry.* by the scheme majority"):
-        what_is_learned(replace(recipe, scheme="majority"), leaky, 0)
+        prepare_targets(replace(recipe, scheme="majority"), leaky, 0)
     with pytest.raises(RunError, match="about other data than"):
-        what_is_learned(recipe, replace(leaky, digest="other"), 0)
+        prepare_targets(recipe, replace(leaky, digest="other"), 0)
     with pytest.raises(RunError, match="no file of doubts"):
-        what_is_learned(replace(recipe, label_noise=str(tmp_path / "gone")), leaky, 0)
+        prepare_targets(replace(recipe, label_noise=str(tmp_path / "gone")), leaky, 0)
 
 
 def test_something_must_be_left(leaky: Dataset, small: Recipe) -> None:
@@ -118,4 +118,4 @@ def test_something_must_be_left(leaky: Dataset, small: Recipe) -> None:
     only = replace(leaky["train"], **{k: v[:8] for k, v in vars(leaky["train"]).items() if k != "name"})
     data = replace(leaky, splits={"train": only, "val": copies})
     with pytest.raises(RunError, match="leaves out every training face"):
-        what_is_learned(replace(small, drop_duplicates=True), data, 0)
+        prepare_targets(replace(small, drop_duplicates=True), data, 0)

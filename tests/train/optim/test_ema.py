@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from mien.train.optim.ema import Average
+from mien.train.optim.ema import ModelEMA
 
 
 def test_the_average_by_hand() -> None:
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 1.0)
-    average = Average(model, keep=0.2)
+    average = ModelEMA(model, keep=0.2)
     told = []
     for step, weight in enumerate([2.0, 4.0, 0.0]):
         nn.init.constant_(model.weight, weight)
@@ -27,7 +27,7 @@ def test_the_average_by_hand() -> None:
 
 def test_statistics_of_batch_norm_are_averaged_and_counts_copied() -> None:
     model = nn.BatchNorm1d(2)
-    average = Average(model, keep=0.0)
+    average = ModelEMA(model, keep=0.0)
     model(torch.randn(8, 2))
     average.update(0)
     for mine, theirs in zip(average.model.state_dict().values(), model.state_dict().values(), strict=True):
@@ -36,4 +36,4 @@ def test_statistics_of_batch_norm_are_averaged_and_counts_copied() -> None:
 
 
 def test_the_average_is_never_trained() -> None:
-    assert not any(p.requires_grad for p in Average(nn.Linear(2, 2), 0.9).model.parameters())
+    assert not any(p.requires_grad for p in ModelEMA(nn.Linear(2, 2), 0.9).model.parameters())

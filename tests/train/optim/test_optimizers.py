@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from crash import Ends, Enough
+from crash import CrashingAugmentation, Enough
 from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.train import Recipe, train
@@ -119,7 +119,11 @@ def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dat
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
     with pytest.raises(Enough):  # in the third epoch: there are three batches in each
-        train(replace(recipe, augment=(Ends(recipe.augment[0], 2 * 3), *recipe.augment[1:])), toy, tmp_path / "cut")
+        train(
+            replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 2 * 3), *recipe.augment[1:])),
+            toy,
+            tmp_path / "cut",
+        )
     resumed = train(recipe, toy, tmp_path / "cut", resume=True).checkpoint()
     for part in ("model", "optimizer"):
         ours, theirs = getattr(resumed, part), getattr(whole, part)

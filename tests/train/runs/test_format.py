@@ -25,10 +25,10 @@ from mien.errors import MienError, RunError
 from mien.evaluation.protocols import evaluate_predictor
 from mien.model import load, read_card
 from mien.model_card import Card
-from mien.train import Recipe, Run, export, find_recipe, find_weights, predict, train, with_settings
+from mien.train import Recipe, Run, apply_overrides, export, find_recipe, find_weights, predict, train
 from mien.train.models import MODELS
-from mien.train.models.base import FaceNet
-from mien.train.predict import as_predictor
+from mien.train.models.base import ExpressionModel
+from mien.train.predict import load_predictor
 from mien.train.runs import format
 from mien.train.runs.checkpoint import digest
 from mien.train.runs.format import FORMAT, NewerRunError, converted
@@ -39,7 +39,7 @@ TOLERANCE = {"fer7": 1e-4, "ferplus8": 0.02}  # of a probability or weight: the 
 FILES = ("recipe.json", "checkpoint.safetensors", "released.safetensors")
 
 
-class Tiny(FaceNet):
+class Tiny(ExpressionModel):
     """A model whose runs are small enough to be kept with the tests: 151 parameters with seven classes."""
 
     pooled = True
@@ -66,7 +66,7 @@ def _tiny() -> Iterator[None]:
 
 def recipe_of(name: str) -> Recipe:
     """The recipe of the old run `name` in the words of today."""
-    base = with_settings(find_recipe("seed_augmented"), ["model=tiny", "epochs=3", "batch=16", "lr=0.1"])
+    base = apply_overrides(find_recipe("seed_augmented"), ["model=tiny", "epochs=3", "batch=16", "lr=0.1"])
     if name == "ferplus8":
         return replace(base, name=name, scheme="majority")
     return replace(
@@ -118,7 +118,7 @@ def test_old_run_is_evaluated_as_when_it_was_written(name: str, old: dict[str, R
     for split in ("val", "test"):
         probs_NK = predict(run.folder, data[name], split)
         assert np.allclose(probs_NK, run.predictions()[split], atol=TOLERANCE[name])
-    _, found = evaluate_predictor(as_predictor(run.folder), data[name], "val", name=name)
+    _, found = evaluate_predictor(load_predictor(run.folder), data[name], "val", name=name)
     if name == "fer7":
         assert found.official.accuracy == pytest.approx(run.history[run.selected_epoch - 1]["val_accuracy"])
 
@@ -128,7 +128,7 @@ def test_old_run_is_exported(name: str, old: dict[str, Run], data: dict[str, Dat
     card = export(old[name].folder, tmp_path / "model", data[name])
     assert card.recipe == recipe_of(name).to_dict()
     faces_NHW = data[name]["val"].pixels_NHW
-    logits_NK = np.log(as_predictor(old[name].folder).ask(faces_NHW)) / card.calibration.temperature
+    logits_NK = np.log(load_predictor(old[name].folder).ask(faces_NHW)) / card.calibration.temperature
     probs_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
     assert np.allclose(load(tmp_path / "model").probabilities(faces_NHW), probs_NK, atol=1e-4)
 

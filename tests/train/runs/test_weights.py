@@ -64,7 +64,7 @@ def test_a_file_of_half_the_size_says_nearly_the_same(run: Run, toy: Dataset, tm
 def test_all_but_the_head_is_taken_over_and_a_class_of_the_same_name_keeps_its_row(run: Run) -> None:
     source, model = find_weights(run.folder), build_model("mien_nano", 3)
     fresh = {k: v.clone() for k, v in model.state_dict().items()}
-    source.put_into(model, ("cross", "happy", "puzzled"))
+    source.load_into(model, ("cross", "happy", "puzzled"))
     for key, tensor in model.state_dict().items():
         if not key.startswith("head."):
             assert torch.equal(tensor, source.tensors[key]), key
@@ -76,7 +76,7 @@ def test_all_but_the_head_is_taken_over_and_a_class_of_the_same_name_keeps_its_r
 
 def test_labels_in_another_order_are_the_same_function(run: Run, toy: Dataset) -> None:
     source, model = find_weights(run.folder), build_model("mien_nano", 7).eval()
-    source.put_into(model, toy.labels.names[::-1])
+    source.load_into(model, toy.labels.names[::-1])
     with torch.no_grad():
         probs_NK = model((torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float() / 255 - 0.5) / 0.5).exp()
     assert np.allclose(probs_NK.numpy()[:, ::-1], run.predictions()["val"], atol=1e-5)
@@ -211,6 +211,6 @@ def test_damaged_model_is_refused(exported: dict[str, Path], tmp_path: Path) -> 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_model_loads_by_name_and_says_what_it_is(name: str) -> None:
     weights = find_weights(name)
-    weights.put_into(build_model(weights.recipe["model"], len(weights.labels)), weights.labels)
+    weights.load_into(build_model(weights.recipe["model"], len(weights.labels)), weights.labels)
     assert {"recipe", "seed", "data", "figures"} <= set(weights.about)
     assert weights.identity["name"] == name

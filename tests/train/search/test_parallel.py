@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from machines import Machines, machines_of
+from machines import LocalCluster, local_cluster
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING
@@ -22,13 +22,13 @@ SPACE = Space({"lr": Range(0.0001, 0.1, log=True), "batch": Choice((16, 32))})
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Machines]:
-    with machines_of(2) as some:
+def cluster() -> Iterator[LocalCluster]:
+    with local_cluster(2) as some:
         yield some
 
 
 @pytest.fixture
-def machines(cluster: Machines) -> Machines:
+def machines(cluster: LocalCluster) -> LocalCluster:
     cluster.repair()
     return cluster
 
@@ -44,14 +44,14 @@ def large(make_toy: Callable[..., Dataset]) -> Dataset:
 
 
 def test_a_search_on_two_machines_of_which_one_dies(
-    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path
+    machines: LocalCluster, large: Dataset, learner: Recipe, tmp_path: Path
 ) -> None:
     out, at_once, lost = tmp_path / "search", 0, False
     for search in searching(learner, large, out, trials=4, space=SPACE, seed=3, ray=machines.address):
         running = [t for t in search.trials if t.state == RUNNING]
         at_once = max(at_once, len(running))
         if not lost and len(running) == 2 and all(t.accuracies for t in running):
-            machines.lose_one()
+            machines.kill_node()
             lost = True
     assert lost
     assert at_once == 2
@@ -74,7 +74,7 @@ def test_a_search_on_two_machines_of_which_one_dies(
 
 
 def test_epochs_that_the_study_has_not_heard_of_are_told(
-    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path
+    machines: LocalCluster, large: Dataset, learner: Recipe, tmp_path: Path
 ) -> None:
     """A process may end between an epoch and the word of it."""
     out = tmp_path / "search"
@@ -90,7 +90,9 @@ def test_epochs_that_the_study_has_not_heard_of_are_told(
     assert trial.accuracies == tuple(epoch["val_accuracy"] for epoch in history)
 
 
-def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path) -> None:
+def test_a_trial_that_fails_is_one_of_them(
+    machines: LocalCluster, large: Dataset, learner: Recipe, tmp_path: Path
+) -> None:
     wild = Space({"lr": Choice((90000.0, 80000.0))})
     recipe = replace(learner, optimizer="sgd", epochs=1)
     (trial,) = tune(recipe, large, tmp_path / "search", trials=1, space=wild, seed=1, ray=machines.address).trials
@@ -99,7 +101,7 @@ def test_a_trial_that_fails_is_one_of_them(machines: Machines, large: Dataset, l
 
 
 def test_what_is_refused_here_and_there(
-    machines: Machines, large: Dataset, learner: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machines: LocalCluster, large: Dataset, learner: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(MienError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         tune(learner, large, tmp_path / "a", trials=1, space=SPACE, ray="127.0.0.1:1")

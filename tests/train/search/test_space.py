@@ -9,7 +9,7 @@ import pytest
 
 from mien.errors import MienError
 from mien.train import Recipe, find_recipe
-from mien.train.search.space import Choice, Range, find_space
+from mien.train.search.space import Choice, Range, load_space
 
 
 def written(folder: Path, text: str) -> Path:
@@ -24,7 +24,7 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
         "lr = {low = 1e-4, high = 0.1, log = true}\nbatch = {low = 32, high = 256}\n"
         'augment = ["none", "flip+cutout"]\n',
     )
-    space = find_space(file)
+    space = load_space(file)
     assert space.of == {
         "lr": Range(1e-4, 0.1, True), "batch": Range(32, 256), "augment": Choice(("none", "flip+cutout")),
     }  # fmt: skip
@@ -34,11 +34,11 @@ def test_ranges_and_choices_are_read(tmp_path: Path) -> None:
 
 
 def test_the_default_holds_what_the_student_report_settled_by_hand() -> None:
-    assert find_space("default").holds(find_recipe("seed")) == {"lr": 0.003, "weight_decay": 0.0009, "batch": 64}
+    assert load_space("default").holds(find_recipe("seed")) == {"lr": 0.003, "weight_decay": 0.0009, "batch": 64}
 
 
 def test_own_values_are_found_among_choices_or_are_none(tmp_path: Path) -> None:
-    space = find_space(written(tmp_path, 'augment = ["flip", "none"]\nlr = {low = 0.001, high = 0.01}\n'))
+    space = load_space(written(tmp_path, 'augment = ["flip", "none"]\nlr = {low = 0.001, high = 0.01}\n'))
     assert space.holds(Recipe("a", lr=0.002)) == {"augment": "none", "lr": 0.002}
     assert space.holds(Recipe("a", lr=0.02)) is None
     assert space.holds(replace(find_recipe("seed_augmented"), lr=0.002)) is None
@@ -63,15 +63,15 @@ def test_own_values_are_found_among_choices_or_are_none(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_space(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(MienError, match=says):
-        find_space(written(tmp_path, text))
+        load_space(written(tmp_path, text))
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"there is no space called .*nowhere.toml: it is 'default' or a TOML file"):
-        find_space(tmp_path / "nowhere.toml")
+        load_space(tmp_path / "nowhere.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(MienError, match="is no TOML file that can be read"):
-        find_space(tmp_path / "bytes.toml")
+        load_space(tmp_path / "bytes.toml")
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_no_file(tmp_path: Path) -> None:
 )
 def test_values_that_no_recipe_takes(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(MienError, match=says):
-        find_space(written(tmp_path, text)).check_recipe(find_recipe("seed"))
+        load_space(written(tmp_path, text)).check_recipe(find_recipe("seed"))

@@ -15,15 +15,15 @@ import torch
 from mien.__main__ import main
 from mien.data import sketch, write_csv
 from mien.data.dataset import Dataset
-from mien.data.votes import by_majority
+from mien.data.votes import relabel_by_majority
 from mien.errors import DataError, MissingSplit, RunError
 from mien.evaluation.protocols import truth_for
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.train import Recipe, Run, compare, predict, train
 from mien.train.batches import Faces, training_batches
-from mien.train.loop import what_is_learned
+from mien.train.loop import prepare_targets
 from mien.train.loss import Loss
-from mien.train.predict import as_predictor
+from mien.train.predict import load_predictor
 from mien.train.targets.schemes import SCHEMES, judged, training_targets
 
 ALL = sorted(SCHEMES)
@@ -253,11 +253,11 @@ def test_votes_alone_need_no_labels_but_a_validation_split_to_select_by(
 ) -> None:
     blank = replace(voted["train"], labels_N=np.full(96, -1))
     unlabelled = replace(voted, splits={**voted.splits, "train": blank})
-    assert len(what_is_learned(replace(small, scheme="majority"), unlabelled, 0).target_NK) == 72
+    assert len(prepare_targets(replace(small, scheme="majority"), unlabelled, 0).target_NK) == 72
     with pytest.raises(RunError, match="have no labels"):
-        what_is_learned(replace(small, scheme="mixed"), unlabelled, 0)
+        prepare_targets(replace(small, scheme="mixed"), unlabelled, 0)
     with pytest.raises(MissingSplit, match="no labelled split 'val' to select by"):
-        what_is_learned(replace(small, scheme="majority", select="val_loss"), make_voted(val=0), 0)
+        prepare_targets(replace(small, scheme="majority", select="val_loss"), make_voted(val=0), 0)
 
 
 @pytest.fixture(scope="module")
@@ -274,21 +274,25 @@ def runs(voted: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory
 def test_a_model_is_asked_for_the_faces_that_it_is_judged_on(
     runs: dict[str, Run], voted: Dataset, toy: Dataset
 ) -> None:
-    for name, truth in (("eight", by_majority(voted)), ("seven", by_majority(voted, FER7)), ("labels", voted)):
+    for name, truth in (
+        ("eight", relabel_by_majority(voted)),
+        ("seven", relabel_by_majority(voted, FER7)),
+        ("labels", voted),
+    ):
         run = runs[name]
-        judged = truth_for(as_predictor(run.folder), voted, "val")
+        judged = truth_for(load_predictor(run.folder), voted, "val")
         assert judged is not None
         assert (judged["val"].labels_N == truth["val"].labels_N).all()
         for dataset in (voted, truth):
             assert np.array_equal(predict(run.folder, dataset, "val"), run.predictions()["val"])
     # Where there are no votes, a model of the seven is judged by the labels, be it FER2013 or other faces.
     for unvoted in (replace(toy, name="fer2013"), toy):
-        assert truth_for(as_predictor(runs["seven"].folder), unvoted, "val") is unvoted
+        assert truth_for(load_predictor(runs["seven"].folder), unvoted, "val") is unvoted
         assert len(predict(runs["seven"].folder, unvoted, "val")) == len(unvoted["val"])
         with pytest.raises(DataError, match=r"toy.csv has no votes; .* with --votes"):
             predict(runs["eight"].folder, unvoted, "val")
     with pytest.raises(DataError, match=r"the model tells angry, .* apart, but toy.csv is labelled neutral, happy"):
-        predict(runs["seven"].folder, by_majority(voted), "val")
+        predict(runs["seven"].folder, relabel_by_majority(voted), "val")
 
 
 @pytest.mark.slow

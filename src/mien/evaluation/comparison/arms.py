@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.comparison.runs import CURVES, RunRecord
-from mien.evaluation.comparison.verdict import FEWEST_SEEDS, interval_for
-from mien.evaluation.selection import Chosen, selected_by
+from mien.evaluation.comparison.verdict import MIN_SEEDS, interval_for
+from mien.evaluation.selection import EpochSelection, selected_by
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.intervals import FACES, Interval, faces_interval, wilson_interval
 from mien.evaluation.statistics.metrics import Floats, Ints
@@ -179,9 +179,9 @@ class ArmResult:
         return selected_by(self.recipe)
 
     @property
-    def chosen(self) -> Chosen:
+    def chosen(self) -> EpochSelection:
         """The same in words."""
-        return Chosen({self.arm: self.selected_by})
+        return EpochSelection({self.arm: self.selected_by})
 
     @property
     def peaks(self) -> tuple[int, ...]:
@@ -210,7 +210,7 @@ class ArmResult:
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
             "validation_peak_epoch": {"of_mean": self.peak_of_mean, "per_seed": list(self.peaks)},
             "scores": {split: score.to_dict(class_names) for split, score in self.scores.items()},
-            "scores_clean": {split: score.to_dict(class_names) for split, score in self.clean.items()},
+            "scores_deduplicated": {split: score.to_dict(class_names) for split, score in self.clean.items()},
             "seconds": self.seconds.to_dict(),
             "images_per_second": self.images_per_second.to_dict() if self.images_per_second else None,
             "machines": [dict(m) for m in self.machines],
@@ -218,7 +218,7 @@ class ArmResult:
         }
 
 
-def summarise(
+def summarize_arm(
     runs: Sequence[RunRecord],
     truth: Mapping[str, NDArray[np.int64]],
     clean: Mapping[str, NDArray[np.bool_]],
@@ -271,7 +271,7 @@ def score(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes:
         accuracy=Spread(tuple(right_SN.mean(1).tolist())),
         accuracy_interval=_accuracy_interval(right_SN),
         macro_f1=Spread(tuple(f1_SK.mean(1).tolist())),
-        macro_f1_interval=interval_for(f1_shares(probabilities, labels_N, classes)),
+        macro_f1_interval=interval_for(macro_f1_contributions(probabilities, labels_N, classes)),
         log_loss=Spread(tuple(metrics.log_loss(p, labels_N) for p in probabilities)),
         precision=np.mean([t.precision for t in tables], axis=0),
         recall=np.mean([t.recall for t in tables], axis=0),
@@ -287,14 +287,14 @@ def right(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints) -> Float
     return np.array([p.argmax(1) == labels_N for p in probabilities], np.float64)
 
 
-def f1_shares(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes: int) -> Floats:
+def macro_f1_contributions(probabilities: Sequence[NDArray[np.float32]], labels_N: Ints, classes: int) -> Floats:
     """Each face's share in each run's macro-F1, float64 [S,N]; see `metrics.macro_f1_by_face`."""
     return np.array([metrics.macro_f1_by_face(labels_N, p.argmax(1), classes) for p in probabilities])
 
 
 def _accuracy_interval(right_SN: Floats) -> Interval:
     """Over seeds and faces; for one seed Wilson's, for two that of the mean, both over faces alone."""
-    if len(right_SN) >= FEWEST_SEEDS:
+    if len(right_SN) >= MIN_SEEDS:
         both = interval_for(right_SN)
         return Interval(both.mean, max(0.0, both.low), min(1.0, both.high), both.covers, both.se_seeds, both.se_faces)
     mean, n = float(right_SN.mean()), right_SN.shape[1]

@@ -14,13 +14,13 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.evaluation.contamination import contamination, contradicted_labels
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.protocols import ModelEvaluation, View, evaluate_split, places, views
+from mien.evaluation.protocols import ModelEvaluation, ProtocolView, evaluate_split, places, views
 from mien.evaluation.statistics.paired import Pair, pair
 from mien.labels import LabelSet, projection, same_classes
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class BenchmarkEntry:
     """What one package says of all faces of a split.
 
     Attributes:
@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Round:
+class ProtocolResult:
     """One protocol and one truth: all packages on its faces, and each held against the first."""
 
     evaluations: tuple[Evaluation, ...]
@@ -71,7 +71,7 @@ class Benchmark:
 
     data: str
     split: str
-    rounds: tuple[Round, ...]
+    rounds: tuple[ProtocolResult, ...]
     contamination: tuple[str, ...]
     contaminated: tuple[str, ...]
     contradicted: Mapping[str, float]
@@ -90,7 +90,7 @@ class Benchmark:
         }
 
 
-def benchmark(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict: bool = False) -> Benchmark:
+def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *, strict: bool = False) -> Benchmark:
     """Judge packages on a split, and hold each against the first, paired by face.
 
     Args:
@@ -132,12 +132,12 @@ def benchmark(entries: Sequence[Entry], dataset: Dataset, split: str, *, strict:
 
 
 def _rounds(
-    entries: Sequence[Entry],
+    entries: Sequence[BenchmarkEntry],
     judged: Sequence[ModelEvaluation],
     said: list[NDArray[np.int64]],
     rows_N: NDArray[np.int64],
-    ways: Iterable[View],
-) -> tuple[Round, ...]:
+    ways: Iterable[ProtocolView],
+) -> tuple[ProtocolResult, ...]:
     rounds = []
     for number, view in enumerate(ways):
         at_N = places(rows_N, view.rows_N)
@@ -146,11 +146,11 @@ def _rounds(
             pair(entries[0].name, entry.name, view.labels_N, first_N, other_N, len(view.labels))
             for entry, other_N in zip(entries[1:], others, strict=True)
         ]
-        rounds.append(Round(tuple(j.evaluations[number] for j in judged), tuple(pairs)))
+        rounds.append(ProtocolResult(tuple(j.evaluations[number] for j in judged), tuple(pairs)))
     return tuple(rounds)
 
 
-def _in_classes_of(labels: LabelSet, entry: Entry) -> NDArray[np.float32]:
+def _in_classes_of(labels: LabelSet, entry: BenchmarkEntry) -> NDArray[np.float32]:
     """Probabilities among `labels` alone, float32 [N,K]; where a package gives none of them anything, all alike."""
     if same_classes(entry.labels.names, labels.names):
         return np.asarray(entry.probs_NK, np.float32)

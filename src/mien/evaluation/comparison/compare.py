@@ -13,20 +13,20 @@ from mien.data.audit import without_duplicates
 from mien.data.dataset import NO_LABEL, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset
 from mien.data.votes import NAME
 from mien.errors import MienError
-from mien.evaluation.comparison.arms import ArmResult, f1_shares, right, summarise
+from mien.evaluation.comparison.arms import ArmResult, macro_f1_contributions, right, summarize_arm
 from mien.evaluation.comparison.runs import RunRecord, evaluated_splits, paired
-from mien.evaluation.comparison.verdict import Ground, Verdict, verdict
-from mien.evaluation.selection import SELECTED_ON, Chosen
+from mien.evaluation.comparison.verdict import Verdict, VerdictBasis, verdict
+from mien.evaluation.selection import SELECTED_ON, EpochSelection
 from mien.evaluation.statistics.intervals import LEVEL
 
-__all__ = ["Comparison", "DataFacts", "RunRecord", "compare", "data_facts"]
+__all__ = ["Comparison", "DatasetSummary", "RunRecord", "compare", "dataset_summary"]
 
 # How a split is spoken of; FER2013's own names stand beside ours.
 SPOKEN = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
-class DataFacts:
+class DatasetSummary:
     """What the runs were trained and judged on.
 
     Attributes:
@@ -79,7 +79,7 @@ class Comparison:
         verdicts: one per further arm.
     """
 
-    data: DataFacts
+    data: DatasetSummary
     arms: tuple[ArmResult, ...]
     split: str
     verdicts: tuple[Verdict, ...]
@@ -90,9 +90,9 @@ class Comparison:
         return tuple(self.arms[0].scores)
 
     @property
-    def chosen(self) -> Chosen:
+    def chosen(self) -> EpochSelection:
         """What chose the epoch of each arm."""
-        return Chosen({arm.arm: arm.selected_by for arm in self.arms})
+        return EpochSelection({arm.arm: arm.selected_by for arm in self.arms})
 
     def spoken(self, split: str, arm: ArmResult | None = None) -> str:
         """How a split is spoken of, marked where it also chose the epoch of `arm` (of any arm, without it)."""
@@ -133,33 +133,36 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
     arms = paired(records, dataset)
     if len(arms) < 2:
         raise MienError(f"a comparison needs two or more arms, got {', '.join(arms) or 'none'}")
-    truth, facts = evaluated_splits(records, dataset), data_facts(dataset)
+    truth, facts = evaluated_splits(records, dataset), dataset_summary(dataset)
     split = TEST if TEST in truth else VAL
     reason = "" if split == TEST else _why_no_test(dataset)
     labels_N, classes = truth[split], len(dataset.labels)
     kept = {split: without_duplicates(dataset, split) for split in truth if TRAIN in dataset}
     clean = {split: keep_N for split, keep_N in kept.items() if keep_N.any()}
-    results = tuple(summarise(runs, truth, clean, classes) for runs in arms.values())
+    results = tuple(summarize_arm(runs, truth, clean, classes) for runs in arms.values())
     predicted = {arm: [run.probabilities[split] for run in runs] for arm, runs in arms.items()}
     first, *others = results
     verdicts = []
     for other in others:
         a, b = first.arm, other.arm
-        chosen = Chosen({a: first.selected_by, b: other.selected_by})
+        chosen = EpochSelection({a: first.selected_by, b: other.selected_by})
         at = (chosen.when, chosen.aside(split))
-        ground = Ground(facts.name, facts.spoken[split], reason, len(first.seeds), len(labels_N), *at)
+        ground = VerdictBasis(facts.name, facts.spoken[split], reason, len(first.seeds), len(labels_N), *at)
         predicted_right = (right(predicted[a], labels_N), right(predicted[b], labels_N))
-        f1 = (f1_shares(predicted[a], labels_N, classes), f1_shares(predicted[b], labels_N, classes))
+        f1 = (
+            macro_f1_contributions(predicted[a], labels_N, classes),
+            macro_f1_contributions(predicted[b], labels_N, classes),
+        )
         verdicts.append(verdict(a, b, predicted_right, f1, ground))
     return Comparison(facts, results, split, tuple(verdicts))
 
 
-def data_facts(dataset: Dataset) -> DataFacts:
+def dataset_summary(dataset: Dataset) -> DatasetSummary:
     """What a page or a table says of a data set; it holds no pixels and no folder names."""
     usage = {split: name for name, split in USAGE.items()}
     counts = {s: _counts(dataset[s].labels_N, len(dataset.labels)) for s in SPLITS if s in dataset}
     blank = {s: int((dataset[s].labels_N == NO_LABEL).sum()) for s in counts}
-    return DataFacts(
+    return DatasetSummary(
         name=_spoken_name(dataset),
         kind=dataset.name,
         known_as=dataset.known_as,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import TEST, VAL, Dataset
-from mien.data.votes import truth_of
+from mien.data.votes import label_source
 from mien.errors import MienError
 from mien.evaluation.evaluate import check
 from mien.evaluation.selection import MEASURES, selected_by
@@ -36,7 +36,7 @@ class RunRecord:
         recipe: everything that decides what was learned; `select` in it says what chose the judged epoch.
         digest: of the data it was trained on; empty where unknown, else compared with the data set's.
         selected_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
-        truth: by what it was judged, as `data.votes.truth_of` says it; empty where unknown, else compared likewise.
+        truth: by what it was judged, as `data.votes.label_source` says it; empty where unknown, else compared likewise.
     """
 
     arm: str
@@ -81,9 +81,9 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
                 f"run {record.title} was trained on other data (digest {record.digest}) than {dataset.source} "
                 f"(digest {dataset.digest}); runs on different data are never compared"
             )
-        if record.truth and record.truth != truth_of(dataset):
+        if record.truth and record.truth != label_source(dataset):
             raise MienError(
-                f"run {record.title} is judged in {record.truth}, and this comparison in {truth_of(dataset)}; "
+                f"run {record.title} is judged in {record.truth}, and this comparison in {label_source(dataset)}; "
                 "figures under different labels are never compared"
             )
     result = {arm: tuple(sorted(runs, key=lambda r: r.seed)) for arm, runs in arms.items()}

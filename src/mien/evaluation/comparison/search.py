@@ -88,7 +88,7 @@ class Search:
         """What came out, for a person."""
         if self.best is None or self.best.accuracy is None:
             return f"None of {len(self.trials)} trials of {self.recipe['name']} has been trained to its end."
-        found = ", ".join(f"{field} {in_words(value)}" for field, value in self.best.values.items())
+        found = ", ".join(f"{field} {format_value(value)}" for field, value in self.best.values.items())
         said = f"The best of {len(self.trials)} trials of {self.recipe['name']} tells {_percent(self.best.accuracy)}"
         said += f" of the validation faces right, with {found}"
         own = self.own
@@ -111,7 +111,7 @@ class Search:
         }
 
 
-def in_words(value: str | float) -> str:
+def format_value(value: str | float) -> str:
     """A number with four digits that count; text as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

@@ -8,12 +8,12 @@ from typing import Any
 from mien.evaluation.statistics.intervals import BOTH, Interval, faces_interval, two_way_interval
 from mien.evaluation.statistics.metrics import Floats
 
-FEWEST_SEEDS = 3  # below this the spread over seeds is a guess
-SHOWN, NOT_SHOWN, SINGLE = "difference shown", "no difference shown", "a single comparison, no verdict"
+MIN_SEEDS = 3  # below this the spread over seeds is a guess
+SHOWN, NOT_SHOWN, TOO_FEW_SEEDS = "difference shown", "no difference shown", "a single comparison, no verdict"
 
 
 @dataclass(frozen=True)
-class Ground:
+class VerdictBasis:
     """What a verdict stands on.
 
     Attributes:
@@ -22,8 +22,8 @@ class Ground:
         why: why it is this split where it is not the test split, else empty.
         seeds: seeds per arm.
         faces: faces in the split.
-        when: which epoch's models are judged (`Chosen.when`).
-        aside: the clause that says that the split also chose that epoch, or empty (`Chosen.aside`).
+        when: which epoch's models are judged (`EpochSelection.when`).
+        aside: the clause that says that the split also chose that epoch, or empty (`EpochSelection.aside`).
     """
 
     data: str
@@ -55,7 +55,7 @@ class Verdict:
     accuracy: Interval
     macro_f1: Interval
     per_seed: tuple[float, ...]
-    ground: Ground
+    ground: VerdictBasis
 
     @property
     def sentence(self) -> str:
@@ -68,7 +68,7 @@ class Verdict:
         digits = next((k for k in (1, 2, 3) if all(_told(v, k) for v in (d.low, d.high))), 4)
         span = f"95 % interval {points(d.low, digits)} to {points(d.high, digits)}"
         mean = points(d.mean, digits)
-        if self.finding == SINGLE:
+        if self.finding == TOO_FEW_SEEDS:
             return (
                 f"A single comparison, no verdict: on {where}, {self.b} minus {self.a} is {mean} points of "
                 f"accuracy {g.when} ({drawn}; {span} covers the draw of faces only)."
@@ -103,7 +103,7 @@ class Verdict:
         }
 
 
-def verdict(a: str, b: str, right: tuple[Floats, Floats], f1: tuple[Floats, Floats], ground: Ground) -> Verdict:
+def verdict(a: str, b: str, right: tuple[Floats, Floats], f1: tuple[Floats, Floats], ground: VerdictBasis) -> Verdict:
     """Hold arm `b` against arm `a`.
 
     Args:
@@ -112,14 +112,14 @@ def verdict(a: str, b: str, right: tuple[Floats, Floats], f1: tuple[Floats, Floa
     """
     by_face_SN = right[1] - right[0]
     difference = interval_for(by_face_SN)
-    finding = SINGLE if difference.covers != BOTH else NOT_SHOWN if 0.0 in difference else SHOWN
+    finding = TOO_FEW_SEEDS if difference.covers != BOTH else NOT_SHOWN if 0.0 in difference else SHOWN
     per_seed = tuple(by_face_SN.mean(1).tolist())
     return Verdict(a, b, finding, difference, interval_for(f1[1] - f1[0]), per_seed, ground)
 
 
 def interval_for(values_SN: Floats) -> Interval:
     """The interval over seeds and faces; with fewer than three seeds, over the faces alone."""
-    return two_way_interval(values_SN) if len(values_SN) >= FEWEST_SEEDS else faces_interval(values_SN)
+    return two_way_interval(values_SN) if len(values_SN) >= MIN_SEEDS else faces_interval(values_SN)
 
 
 def points(share: float, digits: int = 1) -> str:

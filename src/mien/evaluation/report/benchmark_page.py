@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import partial
 
-from mien.evaluation.comparison.benchmark import Benchmark, Round
+from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.report import curves, plots, sections
@@ -13,11 +13,11 @@ from mien.evaluation.report.html import Markup, bullets, document, element, imag
 from mien.evaluation.report.terminal import (
     CONTAMINATED,
     TRUTHS,
-    asked_alone,
-    held_cells,
     left_out,
     marks,
+    pair_cells,
     percent,
+    projected_note,
     selected_on,
     sentence_case,
 )
@@ -70,7 +70,7 @@ def _header(benchmark: Benchmark) -> Markup:
     kicker = element("p", f"mien judge · {benchmark.data} · {benchmark.split}", class_="kicker")
     banners = [element("p", f"Implausible: {s}.", class_="banner") for s in benchmark.contamination]
     if benchmark.data == "sketch":
-        banners.append(sections.drawn_by_a_program(benchmark.data))
+        banners.append(sections.synthetic_data_note(benchmark.data))
     if len(first.pairs) == 1:
         return element("header", kicker, element("h1", sentence(first.pairs[0], e)), *banners)
     title = f"{len(first.pairs)} packages held against {first.pairs[0].a}: accuracy {_where(e)}."
@@ -94,8 +94,8 @@ def _where(e: Evaluation) -> str:
     return f"on {e.n:,} faces of {e.data}, {e.split}, by the {TRUTHS[e.against]}"
 
 
-def _images(official: list[Round]) -> Markup:
-    def one(told: Round) -> Markup:
+def _images(official: list[ProtocolResult]) -> Markup:
+    def one(told: ProtocolResult) -> Markup:
         said = "; ".join(f"{e.model} {percent(e.accuracy)}" for e in told.evaluations)
         truth = TRUTHS[told.evaluations[0].against]
         return image(
@@ -108,7 +108,7 @@ def _images(official: list[Round]) -> Markup:
     return side_by_side(*map(one, official))
 
 
-def _figures(told: Round, contaminated: Collection[str]) -> Markup:
+def _figures(told: ProtocolResult, contaminated: Collection[str]) -> Markup:
     head = [
         "package",
         "accuracy %",
@@ -137,7 +137,7 @@ def _figures(told: Round, contaminated: Collection[str]) -> Markup:
     return table(sentence_case(_title(told)), head, rows)
 
 
-def _pairs(told: Round, contaminated: Collection[str]) -> Markup:
+def _pairs(told: ProtocolResult, contaminated: Collection[str]) -> Markup:
     head = [
         f"minus {told.pairs[0].a}",
         "finding",
@@ -153,7 +153,7 @@ def _pairs(told: Round, contaminated: Collection[str]) -> Markup:
         [
             f"{held.b}{CONTAMINATED if held.b in contaminated else ''}",
             held.finding,
-            *held_cells(held),
+            *pair_cells(held),
             f"{held.only_a:,}",
             f"{held.only_b:,}",
             points(held.macro_f1.mean),
@@ -164,7 +164,7 @@ def _pairs(told: Round, contaminated: Collection[str]) -> Markup:
     return table(sentence_case(_title(told)), head, rows, words=2)
 
 
-def _confusions(told: Round) -> Markup:
+def _confusions(told: ProtocolResult) -> Markup:
     def one(e: Evaluation) -> Markup:
         said = sections.main_confusions(e.confusion_KK, e.labels.names)
         return image(
@@ -176,7 +176,7 @@ def _confusions(told: Round) -> Markup:
     return side_by_side(*map(one, told.evaluations))
 
 
-def _classes(told: Round) -> Markup:
+def _classes(told: ProtocolResult) -> Markup:
     first = told.evaluations[0]
     rows = [
         [name, *(percent(e.per_class.f1[k]) for e in told.evaluations), f"{first.per_class.support[k]:,}"]
@@ -201,7 +201,7 @@ def _caveats(benchmark: Benchmark) -> Markup:
             "other way round.",
         )
     if benchmark.projected:
-        said.append(f"{sentence_case(asked_alone(benchmark.projected))}.")
+        said.append(f"{sentence_case(projected_note(benchmark.projected))}.")
     said[:0] = [f"{note}." for note in left_out([r.evaluations[0] for r in benchmark.rounds])]
     said += [f"{CONTAMINATED} {name}: implausible, for the reasons at the top." for name in benchmark.contaminated]
     marked = [e for e in benchmark.rounds[0].evaluations if e.selected_on]
@@ -209,6 +209,6 @@ def _caveats(benchmark: Benchmark) -> Markup:
     return bullets(said)
 
 
-def _title(told: Round) -> str:
+def _title(told: ProtocolResult) -> str:
     e = told.evaluations[0]
     return f"{e.protocol}, by the {TRUTHS[e.against]}, {e.n:,} faces"

@@ -10,7 +10,7 @@ import numpy as np
 from mien.evaluation.confidence import CalibrationMetrics
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.report.plots import interval_row, rows_only
+from mien.evaluation.report.plots import hide_row_axis, interval_row
 from mien.evaluation.report.style import LIGHT, Theme, arm_style, legend, new_figure, short, styled
 from mien.evaluation.report.terminal import TRUTHS, percent
 from mien.evaluation.robustness import Robustness
@@ -71,7 +71,7 @@ def accuracies(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figur
             interval = Interval(e.accuracy, e.low, e.high, FACES, 0, 0)
             name = f"{short(e.model)}   {percent(e.accuracy)}"
             interval_row(axes, name, interval, (), row, arm_style(row, theme), theme)
-        rows_only(axes, len(evaluations))
+        hide_row_axis(axes, len(evaluations))
         axes.set_xlabel(f"accuracy by the {TRUTHS[evaluations[0].against]}, percent")
     return figure
 

@@ -32,7 +32,7 @@ from mien.evaluation.report.terminal import (
     span,
 )
 from mien.evaluation.robustness import Robustness, difference
-from mien.model_card import OFFICIAL, RATERS
+from mien.model_card import MAJORITY_VOTE, OFFICIAL
 
 
 def full_report_page(evaluation_report: EvaluationReport) -> str:
@@ -65,7 +65,7 @@ def _header(e: Evaluation) -> Markup:
     )
     mirrored = " · with the mirror image" if e.tta == "flip" else ""
     kicker = element("p", f"mien evaluate · {e.data} · {e.split} · {e.model}{mirrored}", class_="kicker")
-    banners = [sections.drawn_by_a_program(e.data)] if e.data == "sketch" else []
+    banners = [sections.synthetic_data_note(e.data)] if e.data == "sketch" else []
     if e.selected_on:
         banners.append(element("p", f"{sentence_case(selected_on(e))}.", class_="banner"))
     return element("header", kicker, element("h1", told), *banners)
@@ -132,7 +132,7 @@ def _calibration_metrics(official: list[Evaluation]) -> Markup:
 
 
 def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Markup:
-    said = "; ".join(f"{e.against}: {percent(e.calibration.accuracy_of(0.8))}" for e in official)
+    said = "; ".join(f"{e.against}: {percent(e.calibration.accuracy_at_coverage(0.8))}" for e in official)
     figure = image(
         partial(curves.risk_coverage, official),
         f"Mistakes against the share of faces answered. Accuracy on the surest four fifths in percent, by {said}.",
@@ -143,7 +143,7 @@ def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Mar
         [
             e.protocol,
             e.against,
-            *(percent(e.calibration.accuracy_of(share)) for share in KEPT),
+            *(percent(e.calibration.accuracy_at_coverage(share)) for share in KEPT),
             percent(e.calibration.aurc),
         ]
         for e in judged
@@ -238,7 +238,7 @@ def _caveats(judged: tuple[Evaluation, ...]) -> Markup:
         "An expression is not a feeling: the figures say how well a model names what raters see, not what a person "
         "feels.",
     ]
-    if any(e.against == RATERS for e in judged):
+    if any(e.against == MAJORITY_VOTE for e in judged):
         said.insert(
             3,
             "By the raters' majority only faces count on which most of them agree: these are the easier ones, so its "

@@ -54,7 +54,7 @@ def _header(c: Comparison) -> Markup:
     kicker = element("p", f"mien compare · {c.data.name} · {' / '.join(arm.arm for arm in c.arms)}", class_="kicker")
     first, *others = (v.sentence for v in c.verdicts)
     more = [element("p", sentence, class_="verdict") for sentence in others]
-    banner = sections.drawn_by_a_program(c.data.name) if c.data.kind == "sketch" else Markup("")
+    banner = sections.synthetic_data_note(c.data.name) if c.data.kind == "sketch" else Markup("")
     return element("header", kicker, element("h1", first), *more, banner)
 
 

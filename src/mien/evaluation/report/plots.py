@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 from mien.evaluation.comparison.arms import Curve
-from mien.evaluation.comparison.compare import Comparison, DataFacts
+from mien.evaluation.comparison.compare import Comparison, DatasetSummary
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.report.style import (
     LIGHT,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Example = tuple[str, NDArray[np.uint8], Sequence[NDArray[np.uint8]]]
 
 
-def class_histogram(data: DataFacts, theme: Theme = LIGHT) -> Figure:
+def class_histogram(data: DatasetSummary, theme: Theme = LIGHT) -> Figure:
     """Faces per class, one panel per split that has labels."""
     splits = [s for s in data.counts if sum(data.counts[s])]
     if not splits:
@@ -99,7 +99,7 @@ def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
                 s, style = arm.scores[split], arm_style(row, theme)
                 name = f"{short(arm.arm)}   {100 * s.accuracy.mean:.1f}"
                 interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
-            rows_only(axes, len(arms))
+            hide_row_axis(axes, len(arms))
             axes.set_title(f"{sentence_case(comparison.spoken(split))}, {arms[0].scores[split].n:,} faces")
         panels[-1].set_xlabel(f"accuracy {comparison.chosen.when}, percent")
     return figure
@@ -115,7 +115,7 @@ def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
             interval_row(axes, name, v.accuracy, v.per_seed, row, arm_style(row + 1, theme), theme)
         axes.set_title(f"Differences, {comparison.spoken(comparison.split)}")
         axes.set_xlabel(f"points of accuracy {comparison.chosen.when}")
-        rows_only(axes, len(comparison.verdicts))
+        hide_row_axis(axes, len(comparison.verdicts))
     return figure
 
 
@@ -298,7 +298,7 @@ def interval_row(
     axes.text(0.0, row - 0.31, name, color=color, bbox=under, **place)
 
 
-def rows_only(axes: Axes, rows: int) -> None:
+def hide_row_axis(axes: Axes, rows: int) -> None:
     """Leave no axis to the left, and room for so many of `interval_row`."""
     axes.set_ylim(rows - 0.55, -0.75)
     axes.set_yticks([])

@@ -12,7 +12,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.evaluation.comparison.search import DONE, FAILED, STATES, STOPPED, Search, Trial, in_words
+from mien.evaluation.comparison.search import DONE, FAILED, STATES, STOPPED, Search, Trial, format_value
 from mien.evaluation.report.html import Markup, document, element, image, paragraphs, section, side_by_side, table
 from mien.evaluation.report.style import LIGHT, Theme, new_figure, styled
 from mien.evaluation.report.write import write
@@ -91,10 +91,12 @@ def importances(search: Search, theme: Theme = LIGHT) -> Figure:
 def values(search: Search, field: str, theme: Theme = LIGHT) -> Figure:
     """Accuracy of each trial by its value of one field."""
     space = search.space[field]
-    listed = [in_words(value) for value in space] if isinstance(space, list) else []
+    listed = [format_value(value) for value in space] if isinstance(space, list) else []
     with styled(theme):
         figure, (axes,) = new_figure(2.8)
-        _points(axes, search, theme, lambda t: listed.index(in_words(t.values[field])) if listed else t.values[field])
+        _points(
+            axes, search, theme, lambda t: listed.index(format_value(t.values[field])) if listed else t.values[field]
+        )
         if listed:
             axes.set_xticks(range(len(listed)), listed)
             axes.set_xlim(-0.5, len(listed) - 0.5)
@@ -201,7 +203,7 @@ def _caveats(search: Search) -> Markup:
 
 def _cells(trial: Trial, search: Search) -> list[str]:
     """Its values in the order of the space; empty where it has none yet."""
-    return [in_words(trial.values[field]) if field in trial.values else "" for field in search.space]
+    return [format_value(trial.values[field]) if field in trial.values else "" for field in search.space]
 
 
 def _numbers(search: Search) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from mien.data.dataset import TEST, VAL
 from mien.evaluation.comparison.arms import ArmResult, Score
 from mien.evaluation.comparison.compare import Comparison
-from mien.evaluation.comparison.verdict import SINGLE, points
+from mien.evaluation.comparison.verdict import TOO_FEW_SEEDS, points
 from mien.evaluation.report.html import Markup, bullets, element, paragraphs, table
 from mien.evaluation.report.terminal import percent, sentence_case, span, spread
 from mien.evaluation.selection import SELECTED_ON
@@ -20,7 +20,7 @@ from mien.evaluation.statistics.metrics import Ints, PerClass
 NONE = "–"
 
 
-def drawn_by_a_program(name: str) -> Markup:
+def synthetic_data_note(name: str) -> Markup:
     """What figures on the embedded data set are worth."""
     return element(
         "p",
@@ -245,7 +245,7 @@ def recipes(c: Comparison) -> Markup:
 
 
 # Fields of a recipe that change what the training loss is made of.
-OF_THE_LOSS = ("label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling")
+LOSS_FIELDS = ("label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling")
 
 
 def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
@@ -258,7 +258,7 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
             "such studies or more, with other seeds and other faces of the same source, they hold the true difference. "
             "They do not cover other data, other recipes, wrong labels, or runs that fail outright now and then."
         )
-    if first.finding == SINGLE:
+    if first.finding == TOO_FEW_SEEDS:
         said.append(
             "With fewer than three seeds the intervals cover the draw of faces only. How much another seed would "
             "change is not in them, and it is often as much again: so there is no verdict."
@@ -278,7 +278,7 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
         said.append(
             f"There are {len(c.verdicts)} verdicts, each with its own 95 %; they are not adjusted for their number."
         )
-    differ = [field for field in OF_THE_LOSS if len({a.recipe.get(field, 0.0) for a in c.arms}) > 1]
+    differ = [field for field in LOSS_FIELDS if len({a.recipe.get(field, 0.0) for a in c.arms}) > 1]
     if differ:
         said.append(
             f"The arms differ in {', '.join(differ)}, so their training losses are of different things and are not to "

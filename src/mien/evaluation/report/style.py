@@ -123,7 +123,7 @@ def png_uri(figure: Figure, theme: Theme = LIGHT) -> str:
     return "data:image/png;base64," + base64.b64encode(png(figure, theme)).decode()
 
 
-def require_plots() -> None:
+def require_report_libraries() -> None:
     """`MissingExtra` where plots and pages cannot be drawn; for whoever has long work to do before them."""
     _matplotlib()
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mien.data.dataset import VAL
 from mien.evaluation.comparison.arms import ArmResult, Spread
-from mien.evaluation.comparison.benchmark import Benchmark, Round
+from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.confidence import KEPT
@@ -21,15 +21,15 @@ from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
 from mien.evaluation.statistics.intervals import Interval
 from mien.evaluation.statistics.paired import Pair
-from mien.model_card import CLEAN, OFFICIAL, OWN_LABELS, RATERS, STRICT, Card
+from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Card
 
-TRUTHS = {OWN_LABELS: "data's own labels", RATERS: RATERS}  # as they are spoken of, with an article
+TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: MAJORITY_VOTE}  # as they are spoken of, with an article
 CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
 LEFT_OUT = {
-    CLEAN: f"{CLEAN}: without faces that have a byte-identical duplicate in training",
+    DEDUPLICATED: f"{DEDUPLICATED}: without faces that have a byte-identical duplicate in training",
     STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
 }
-NO_MAJORITY = f"{RATERS}: without faces that have none among these classes"
+NO_MAJORITY = f"{MAJORITY_VOTE}: without faces that have none among these classes"
 CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
 
 
@@ -54,7 +54,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def judgement_table(model_evaluation: ModelEvaluation) -> Table:
+def protocols_table(model_evaluation: ModelEvaluation) -> Table:
     """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
     e = model_evaluation.official
     notes = left_out(model_evaluation.evaluations)
@@ -79,7 +79,7 @@ def benchmark_tables(found: Benchmark) -> list[Table]:
     return [_round_table(one, found) for one in found.rounds]
 
 
-def _round_table(one: Round, found: Benchmark) -> Table:
+def _round_table(one: ProtocolResult, found: Benchmark) -> Table:
     first = one.evaluations[0]
     truth = TRUTHS[first.against]
     table = Table(
@@ -102,32 +102,32 @@ def _round_table(one: Round, found: Benchmark) -> Table:
         table.add_row(
             escape(e.model) + marks(e, found.contaminated),
             *figures,
-            *(("", "", "") if held is None else held_cells(held)),
+            *(("", "", "") if held is None else pair_cells(held)),
         )
     notes = left_out(one.evaluations)
     if any(e.selected_on for e in one.evaluations):
         notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
     if found.projected:
-        notes.append(escape(asked_alone(found.projected)))
+        notes.append(escape(projected_note(found.projected)))
     if found.contaminated:
         notes.append(f"{CONTAMINATED} implausible, as is said below")
     table.caption = "\n".join(notes) or None
     return table
 
 
-def asked_alone(projected: Sequence[str]) -> str:
+def projected_note(projected: Sequence[str]) -> str:
     """The note on packages whose classes are others than the data's."""
     return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
 
 
-def held_cells(held: Pair) -> tuple[str, str, str]:
+def pair_cells(held: Pair) -> tuple[str, str, str]:
     """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
     d = held.accuracy
     p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
     return points(d.mean), f"{points(d.low)} to {points(d.high)}", p
 
 
-def refusal_table(model_evaluation: ModelEvaluation) -> Table:
+def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
     """Accuracy on the surest faces, one row per protocol and truth."""
     table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("faces", "judged by"):
@@ -135,7 +135,7 @@ def refusal_table(model_evaluation: ModelEvaluation) -> Table:
     for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in model_evaluation.evaluations:
-        kept = (percent(e.calibration.accuracy_of(share)) for share in KEPT)
+        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in KEPT)
         table.add_row(e.protocol, e.against, *kept, percent(e.calibration.aurc))
     return table
 
@@ -234,7 +234,7 @@ def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
     """What the protocols and truths in use leave out, a note each."""
     there = {one.protocol for one in evaluations}
     notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
-    return notes + [NO_MAJORITY] * any(one.against == RATERS for one in evaluations)
+    return notes + [NO_MAJORITY] * any(one.against == MAJORITY_VOTE for one in evaluations)
 
 
 def percent(share: float) -> str:

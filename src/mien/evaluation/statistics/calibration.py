@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.metrics import LEAST, Floats, Ints
 
-COOLEST, HOTTEST = 0.05, 20.0  # the temperatures that are looked at
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the temperatures that are looked at
 FOLDS = 5
 _PRECISION = 1e-9  # of the logarithm of the temperature
 
@@ -29,7 +29,7 @@ def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.in
 
     The mean negative log likelihood is convex in one over the temperature, so where its slope is 0 is found by halving.
     A model that is right about every face would be likeliest at 0, one that knows nothing at infinity: such a model
-    gets `COOLEST` or `HOTTEST`.
+    gets `MIN_TEMPERATURE` or `MAX_TEMPERATURE`.
 
     Args:
         log_p_NK: logits or log-probabilities, finite, N >= 1.
@@ -42,7 +42,7 @@ def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.in
         """Of the negative log likelihood by one over the temperature."""
         return float(((_softmax(exact_NK / temperature) * exact_NK).sum(1) - own_N).mean())
 
-    low, high = math.log(COOLEST), math.log(HOTTEST)
+    low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
     while high - low > _PRECISION:
         middle = (low + high) / 2
         if slope(math.exp(middle)) > 0:  # too sure: one over the temperature must fall
@@ -54,10 +54,10 @@ def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.in
 
 def apply(p_NK: NDArray[np.floating[Any]], temperature: float | Floats) -> Floats:
     """Probabilities [N,K] with their logits divided by `temperature`, one for all faces or one each, [N]."""
-    return _softmax(log_of(p_NK) / np.reshape(temperature, (-1, 1)))
+    return _softmax(log_probabilities(p_NK) / np.reshape(temperature, (-1, 1)))
 
 
-def log_of(p_NK: NDArray[np.floating[Any]]) -> Floats:
+def log_probabilities(p_NK: NDArray[np.floating[Any]]) -> Floats:
     """Logarithms of probabilities, lifted to `metrics.LEAST` first."""
     log_p_NK: Floats = np.log(np.maximum(np.asarray(p_NK, np.float64), LEAST))
     return log_p_NK

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mien.labels import usual_name
+from mien.labels import canonical_name
 from mien.recognition.results import UNCERTAIN
 
 Color = tuple[int, int, int]  # red, green, blue, 0 to 255
@@ -17,7 +17,7 @@ _ORANGE, _SKY, _GREEN, _YELLOW = (230, 159, 0), (86, 180, 233), (0, 158, 115), (
 _BLUE, _VERMILLION, _PURPLE, _GREY = (0, 114, 178), (213, 94, 0), (204, 121, 167), (200, 200, 200)
 _WHITE = (255, 255, 255)
 
-OF_EXPRESSION: dict[str, Color] = {
+EXPRESSION_COLORS: dict[str, Color] = {
     "angry": _VERMILLION,
     "disgust": _GREEN,
     "fear": _PURPLE,
@@ -27,10 +27,10 @@ OF_EXPRESSION: dict[str, Color] = {
     "neutral": _SKY,
     "contempt": _GREY,
 }
-_IN_ORDER = tuple(OF_EXPRESSION.values())
+_IN_ORDER = tuple(EXPRESSION_COLORS.values())
 
 
-def color_of(label: str, labels: Sequence[str]) -> Color:
+def label_color(label: str, labels: Sequence[str]) -> Color:
     """The color of `label` among `labels`, as red, green, blue from 0 to 255.
 
     The usual expressions have theirs under every spelling; `uncertain` is white. Where a model tells other classes
@@ -38,7 +38,7 @@ def color_of(label: str, labels: Sequence[str]) -> Color:
     """
     if label == UNCERTAIN:
         return _WHITE
-    usual = [usual_name(name) for name in labels]
-    if label in labels and set(usual) <= set(OF_EXPRESSION):
-        return OF_EXPRESSION[usual[list(labels).index(label)]]
+    usual = [canonical_name(name) for name in labels]
+    if label in labels and set(usual) <= set(EXPRESSION_COLORS):
+        return EXPRESSION_COLORS[usual[list(labels).index(label)]]
     return _IN_ORDER[list(labels).index(label) % len(_IN_ORDER)] if label in labels else _WHITE

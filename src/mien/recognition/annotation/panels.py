@@ -18,12 +18,12 @@ from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition.annotation import text as text_drawing
 from mien.recognition.annotation.layout import Rectangle, place
-from mien.recognition.annotation.palette import Color, color_of
+from mien.recognition.annotation.palette import Color, label_color
 from mien.recognition.results import Analysis, Face
 
 Pixels = NDArray[np.uint8]
 
-LEGIBLE = 320  # pixels of the longer side, below which `enlarged` makes room for letters
+MIN_READABLE_SIDE = 320  # pixels of the longer side, below which `enlarged` makes room for letters
 _INK, _FAINT, _PANEL, _TRACK = (255, 255, 255), (205, 210, 216), (20, 23, 28), (58, 63, 71)
 _OPAQUE = 0.84  # of a panel: dark enough for white letters over snow, and the image still shines through
 _SMALLEST = 10.0  # pixels of a line of text that can be read
@@ -82,7 +82,7 @@ def annotate(
     return drawn_HW3
 
 
-def enlarged(image_HW3: Pixels, found: Analysis, least: int = LEGIBLE) -> tuple[Pixels, Analysis]:
+def enlarged(image_HW3: Pixels, found: Analysis, least: int = MIN_READABLE_SIDE) -> tuple[Pixels, Analysis]:
     """The image, and what was found in it, a whole number of times larger if its longer side is below `least`.
 
     So that letters find room in an image of a stamp's size; others come back as they are.
@@ -146,7 +146,7 @@ def _frame(image_HW3: Pixels, panel: _Panel) -> None:
     left, top, wide, high = panel.box
     at = (left + inset, top + inset, max(wide - thick, 1), max(high - thick, 1))
     outline = _rounded(at, 0.06 * min(wide, high))
-    color = color_of(panel.face.label, panel.face.labels)
+    color = label_color(panel.face.label, panel.face.labels)
     rim = 0 if min(image_HW3.shape[:2]) < _STAMP else max(1, thick // 2)
     for width, shade in ((thick + 2 * rim, _PANEL), (thick, color)):
         cv2.polylines(image_HW3, [outline], True, shade[::-1], width, cv2.LINE_AA, _SHIFT)
@@ -172,7 +172,7 @@ def _draw(image_HW3: Pixels, panel: _Panel, at: Rectangle) -> None:
         text_drawing.write(image_HW3, name, x, row, text, ink)
         lane = (start, row - 0.36 * text, end - start, 0.72 * text)
         _bar(image_HW3, lane, _TRACK)
-        _bar(image_HW3, (lane[0], lane[1], likely * lane[2], lane[3]), color_of(name, face.labels))
+        _bar(image_HW3, (lane[0], lane[1], likely * lane[2], lane[3]), label_color(name, face.labels))
         figure = f"{100 * likely:.0f} %"
         told = text_drawing.width(figure, text, bold=bold)
         text_drawing.write(image_HW3, figure, left + wide - 0.6 * text - told, row, text, ink, bold=bold)
@@ -188,7 +188,7 @@ def _strip(image_HW3: Pixels, face: Face, at: Rectangle) -> None:
     left, top, wide, high = at
     _bar(image_HW3, at, _TRACK)
     for name, likely in zip(face.labels, face.probabilities, strict=True):
-        _bar(image_HW3, (left, top, likely * wide, high), color_of(name, face.labels))
+        _bar(image_HW3, (left, top, likely * wide, high), label_color(name, face.labels))
         left += likely * wide
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mien.recognition.cluster.storage import Store
 
-TWICE = 2  # processes that ended at one image while nothing else was read, before it is not tried again
+MAX_CRASHES = 2  # processes that ended at one image while nothing else was read, before it is not tried again
 
 
 class AttemptLog:
@@ -36,7 +36,7 @@ class AttemptLog:
     def crashing_indices(self) -> set[int]:
         """The images at which all who read one by one were ended."""
         counts = Counter(int(note) for note in self._notes if note)
-        return {index for index, count in counts.items() if count >= TWICE}
+        return {index for index, count in counts.items() if count >= MAX_CRASHES}
 
     def withdraw(self) -> None:
         """Take our own note back: we go away by no image's doing."""

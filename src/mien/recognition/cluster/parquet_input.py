@@ -17,7 +17,7 @@ Where = Callable[[str], tuple[Any, str]]
 ROWS = 16  # that are taken at once
 
 
-def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> Iterator[dict[str, Any]]:
+def parquet_partitions(files: Iterable[str], size: int, where: Where = filesystem_of) -> Iterator[dict[str, Any]]:
     """Each file's row groups, joined while they have at most `size` rows in all; as JSON types.
 
     Args:
@@ -45,13 +45,13 @@ def groups_of(files: Iterable[str], size: int, where: Where = filesystem_of) -> 
 
 
 def images_in(share: dict[str, Any], where: Where = filesystem_of) -> Iterator[Source]:
-    """The images of what `groups_of` gave; a few are held at a time.
+    """The images of what `parquet_partitions` gave; a few are held at a time.
 
     What cannot be read of a row group, at the second try either, are images with an error, so that there are always
     as many as were counted.
 
     Args:
-        where: as in `groups_of`.
+        where: as in `parquet_partitions`.
     """
     from pyarrow import ArrowException
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.recognition.cluster.parquet_input import TABLES, groups_of
+from mien.recognition.cluster.parquet_input import TABLES, parquet_partitions
 from mien.recognition.cluster.storage import UNFINISHED, Store, filesystem_of, is_remote, located
-from mien.recognition.inputs import STDIN, SUFFIXES, Source, each_source, is_matched
+from mien.recognition.inputs import STDIN, SUFFIXES, Source, iter_sources, pattern_matches
 
 FORMAT = "mien plan 2"
 HEAD = "_mien/plan.json"
@@ -88,7 +88,7 @@ def make_plan(store: Store, source: str, shares: Iterable[Partition], *, size: i
             line = (json.dumps({"number": partitions, **share}) + "\n").encode()
             file.write(line)
             content.update(line)
-            images, partitions = images + count_of(share), partitions + 1
+            images, partitions = images + image_count(share), partitions + 1
     lines = f"_mien/pictures-{content.hexdigest()[:16]}.jsonl"
     store.move(draft, lines)
     plan = Plan(source, os.getcwd(), images, partitions, size, reading, lines)
@@ -96,7 +96,7 @@ def make_plan(store: Store, source: str, shares: Iterable[Partition], *, size: i
     return plan
 
 
-def plan_in(store: Store) -> Plan | None:
+def load_plan(store: Store) -> Plan | None:
     """The plan that was made there, if it was made to its end.
 
     Raises:
@@ -133,7 +133,7 @@ def check_same(plan: Plan, store: Store, source: str, *, size: int, reading: Map
         )
 
 
-def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Partition]:
+def remaining_partitions(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Partition]:
     """The partitions without results, in their order; one at a time is held.
 
     Raises:
@@ -155,7 +155,7 @@ def shares_left(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Parti
         raise MienError(f"{store.address}/{plan.lines} is cut off; name another folder")
 
 
-def count_of(share: Partition) -> int:
+def image_count(share: Partition) -> int:
     """The images in a partition."""
     return len(share["names"]) if "names" in share else int(share["rows"])
 
@@ -165,12 +165,12 @@ def _shares(source: str, size: int, store: Store) -> Iterator[Partition]:
         raise MienError("standard input cannot be read on a cluster; name a folder, a pattern or a table")
     where = located(source, os.getcwd())
     if source.lower().endswith(TABLES):
-        yield from groups_of(_tables(source), size, where)
+        yield from parquet_partitions(_tables(source), size, where)
         return
     images = _images(source, store)
     first = next(images, None)
     if first is None:
-        yield from groups_of(_tables(source), size, where)
+        yield from parquet_partitions(_tables(source), size, where)
         return
     rest = chain([first], images)
     while some := list(islice(rest, size)):
@@ -179,13 +179,13 @@ def _shares(source: str, size: int, store: Store) -> Iterator[Partition]:
 
 def _matches(pattern: str) -> bool:
     """Whether there is anything that a pattern is of; one of tables is left to their reader."""
-    return pattern.lower().endswith(TABLES) or is_matched(pattern)
+    return pattern.lower().endswith(TABLES) or pattern_matches(pattern)
 
 
 def _images(source: str, store: Store) -> Iterator[Source]:
     """The images of a folder, in the order of `find_sources`."""
     if not is_remote(source):
-        yield from each_source(source, apart_from=None if is_remote(store.address) else Path(store.root))
+        yield from iter_sources(source, exclude=None if is_remote(store.address) else Path(store.root))
         return
     folder = Store(source)
     for name in _below(folder):

@@ -17,16 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
-from mien.ray import LOCAL, connected, ray_for
-from mien.recognition.cluster.plan import HEAD, Partition, Plan, check_same, cut, make_plan, plan_in, shares_left
+from mien.ray import LOCAL, connected, import_ray
+from mien.recognition.cluster.plan import (
+    HEAD,
+    Partition,
+    Plan,
+    check_same,
+    cut,
+    load_plan,
+    make_plan,
+    remaining_partitions,
+)
 from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import UNFINISHED, Store
-from mien.recognition.cluster.worker import Done, PartitionWorker, parts_in, read_counts
+from mien.recognition.cluster.worker import PartitionResult, PartitionWorker, finished_partitions, read_counts
 
 SIZE = 1000  # images to a partition: a minute of one core, which is what a machine that dies costs
 # Partitions that are dealt out, at least and to a core, before more of the plan is read: few, as the driver holds them,
 # and enough for all cores to be at work nearly always, as at the end of each lot some wait for the last.
-WINDOW, TO_A_CORE = 1000, 20
+WINDOW, PER_CORE = 1000, 20
 PURPOSE = "reading on a cluster"
 _FAILED, _PART = "failed", "share"
 
@@ -40,7 +49,7 @@ def analyze_on_cluster(
     size: int = SIZE,
     resume: bool = False,
     **options: Any,
-) -> Generator[tuple[Plan, Done]]:
+) -> Generator[tuple[Plan, PartitionResult]]:
     """Read all images of `source` on a Ray cluster into Parquet files in `out`; gives each partition as it is done.
 
     Rows are those that `open_writer("parquet")` writes; the files by name, and the rows within each, are in the order
@@ -70,10 +79,10 @@ def analyze_on_cluster(
             for done in pool.map(lambda number: read_counts(store, number, plan), finished[at : at + WINDOW]):
                 yield plan, done
     if len(finished) < plan.partitions:
-        left = shares_left(store, plan, finished)
+        left = remaining_partitions(store, plan, finished)
         with connected(address, PURPOSE) as ray:
             cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
-            while some := list(islice(left, max(WINDOW, TO_A_CORE * cores))):
+            while some := list(islice(left, max(WINDOW, PER_CORE * cores))):
                 for done in _read(ray, plan, store.address, some, cores):
                     yield plan, done
     with suppress(OSError):  # of processes that died; whoever is still at work there finds the results in place
@@ -83,7 +92,7 @@ def analyze_on_cluster(
 def _planned(store: Store, source: str, size: int, packed: RecognizerSnapshot, resume: bool) -> tuple[Plan, list[int]]:
     """The plan, made now or earlier, and the numbers of the partitions that are done."""
     try:
-        plan, finished = plan_in(store), parts_in(store)
+        plan, finished = load_plan(store), finished_partitions(store)
         if plan is None:
             if finished:
                 raise MienError(f"{store.address} holds results, but no {HEAD}; name another folder")
@@ -100,7 +109,7 @@ def _planned(store: Store, source: str, size: int, packed: RecognizerSnapshot, r
 
 def _ray_data() -> Any:
     """Ray Data, imported before Ray is told to be quiet, as its import turns the logs on."""
-    ray_for(PURPOSE)
+    import_ray(PURPOSE)
     try:
         import ray.data
     except ImportError:
@@ -108,7 +117,7 @@ def _ray_data() -> Any:
     return ray.data
 
 
-def _read(ray: Any, plan: Plan, out: str, shares: list[Partition], cores: int) -> Iterator[Done]:
+def _read(ray: Any, plan: Plan, out: str, shares: list[Partition], cores: int) -> Iterator[PartitionResult]:
     """Deal `shares` out; gives each as it is done, in no order."""
     data = _ray_data()
     context = data.DataContext.get_current()
@@ -131,11 +140,11 @@ def _read(ray: Any, plan: Plan, out: str, shares: list[Partition], cores: int) -
         raise MienError(f"the cluster could not go on: {_cause(error)}; what is done is kept in {out}") from None
 
 
-def _said(rows: Iterable[dict[str, Any]]) -> Iterator[Done]:
+def _said(rows: Iterable[dict[str, Any]]) -> Iterator[PartitionResult]:
     for row in rows:
         if row[_FAILED][0]:
             raise MienError(str(row[_FAILED][0]))
-        yield Done(*(int(row[name][0]) for name in ("number", "images", "unread", "faces")))
+        yield PartitionResult(*(int(row[name][0]) for name in ("number", "images", "unread", "faces")))
 
 
 def _cause(error: BaseException) -> str:

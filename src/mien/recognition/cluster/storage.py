@@ -91,9 +91,9 @@ class Store:
         with self.writing(name) as file:
             file.write(content)
 
-    def writing(self, name: str) -> Whole:
+    def writing(self, name: str) -> AtomicUpload:
         """A file to be written bit by bit, in a `with`; it is in place once that ends well."""
-        return Whole(self, name)
+        return AtomicUpload(self, name)
 
     def names(self, folder: str = "") -> list[str]:
         """The files in a folder, sorted, without those below it; none where there is no such folder."""
@@ -145,7 +145,7 @@ class Store:
         return f"{self.root}/{name}" if name else self.root
 
 
-class Whole:
+class AtomicUpload:
     """A file that takes the place of `name` in the store when its `with` ends well, and else leaves nothing."""
 
     def __init__(self, store: Store, name: str) -> None:

@@ -22,12 +22,12 @@ from mien.imaging.load import encoded
 from mien.recognition.cluster.attempts import AttemptLog
 from mien.recognition.cluster.isolation import IsolatedReader
 from mien.recognition.cluster.parquet_input import images_in
-from mien.recognition.cluster.plan import Partition, Plan, plan_in
+from mien.recognition.cluster.plan import Partition, Plan, load_plan
 from mien.recognition.cluster.snapshot import RecognizerSnapshot
 from mien.recognition.cluster.storage import Store, is_remote, located
 from mien.recognition.inputs import Source
 from mien.recognition.output.formats import ROW_GROUP, columns, rows
-from mien.recognition.output.parquet_rows import rows_of_text, schema_of
+from mien.recognition.output.parquet_rows import escape_rows, schema_of
 from mien.recognition.parallel import READERS, analyze_sources
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import Analysis
@@ -37,7 +37,7 @@ STUCK = 900.0  # seconds without a result, after which a process ends itself and
 
 
 @dataclass(frozen=True)
-class Done:
+class PartitionResult:
     """A partition that has its file: how many images it holds, how many of these could not be read, and faces."""
 
     number: int
@@ -67,7 +67,7 @@ class PartitionWorker:
         self._recognizer: Recognizer = packed.open(threads=threads)
         self._remote, self._where = is_remote(plan.source), located(plan.source, plan.place)
 
-    def read(self, share: Partition) -> Done:
+    def read(self, share: Partition) -> PartitionResult:
         """Read a partition and put its file in place, or leave it as it is where someone else has.
 
         Raises:
@@ -87,7 +87,7 @@ class PartitionWorker:
                 return done
             earlier = journal.begin()
             told = self._one_by_one(share, journal) if earlier else self._together(share, journal)
-            done = write_part(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
+            done = write_partition(self.store, number, self._still_planned(told), self._packed.labels, self._plan)
             journal.end()
         except (OSError, ArrowException) as error:
             journal.withdraw()
@@ -106,7 +106,7 @@ class PartitionWorker:
 
     def _check_plan(self) -> None:
         """`MienError` where someone else has cut the source otherwise, and begun at the same time as we."""
-        if plan_in(self.store) != self._plan:
+        if load_plan(self.store) != self._plan:
             raise _other_plan(self.store)
 
     def _check_detector(self) -> None:
@@ -191,7 +191,9 @@ def name_of(number: int) -> str:
     return f"part-{number:08d}.parquet"
 
 
-def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan) -> Done:
+def write_partition(
+    store: Store, number: int, told: Iterable[Analysis], labels: tuple[str, ...], plan: Plan
+) -> PartitionResult:
     """Put a partition's file in place; its rows are those of `formats.ParquetWriter`."""
     import pyarrow
     from pyarrow import parquet
@@ -199,9 +201,9 @@ def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tupl
     schema, images, unread, faces = schema_of(columns(labels)), 0, 0, 0
     waiting: list[dict[str, Any]] = []
     for analysis in told:
-        waiting += rows_of_text(rows(analysis, labels))
+        waiting += escape_rows(rows(analysis, labels))
         images, unread, faces = images + 1, unread + bool(analysis.error), faces + len(analysis.faces)
-    done = Done(number, images, unread, faces)
+    done = PartitionResult(number, images, unread, faces)
     counts = {"images": images, "unread": unread, "faces": faces, "plan": plan.digest}
     table = pyarrow.Table.from_pylist(waiting, schema).replace_schema_metadata({NOTE: json.dumps(counts).encode()})
     with store.writing(name_of(number)) as file:
@@ -209,13 +211,13 @@ def write_part(store: Store, number: int, told: Iterable[Analysis], labels: tupl
     return done
 
 
-def parts_in(store: Store) -> list[int]:
+def finished_partitions(store: Store) -> list[int]:
     """The numbers of the partitions that have a file."""
     names = (name[5:-8] for name in store.names() if name.startswith("part-") and name.endswith(".parquet"))
     return sorted(int(number) for number in names if number.isdecimal())
 
 
-def read_counts(store: Store, number: int, plan: Plan) -> Done:
+def read_counts(store: Store, number: int, plan: Plan) -> PartitionResult:
     """What a partition's file says of itself; `MienError` where it is none of mien's, or of another plan."""
     from pyarrow import ArrowException, parquet
 
@@ -223,7 +225,7 @@ def read_counts(store: Store, number: int, plan: Plan) -> Done:
         with store.fs.open_input_file(store.path(name_of(number))) as file:
             note = json.loads((parquet.ParquetFile(file).schema_arrow.metadata or {})[NOTE])
         made_by = note.pop("plan")
-        done = Done(number, **note)
+        done = PartitionResult(number, **note)
     except (OSError, ArrowException, KeyError, TypeError, ValueError):
         raise MienError(
             f"{store.address}/{name_of(number)} is damaged, or not what mien writes; delete it, and it is done anew"

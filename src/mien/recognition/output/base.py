@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mien.errors import MienError
-from mien.recognition.results import Analysis, as_text
+from mien.recognition.results import Analysis, escape_surrogates
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mien.files import Replacement
+    from mien.files import AtomicFile
     from mien.recognition.output.resume import RecordedOptions
     from mien.recognition.output.text_file import AtomicTextFile
 
@@ -57,7 +57,7 @@ class Writer:
         self.labels, self.out, self.brief, self.reading = tuple(labels), out, brief, reading
         self.done: dict[str, bool] = {}
         self.console: Console | None = None
-        self._whole: Replacement | None = None
+        self._whole: AtomicFile | None = None
         self._file: Any = None  # a binary file
         self._lines: AtomicTextFile | None = None  # instead of it, where each image is to be in the file at once
         self._go_on, self._images, self._broken = append, 0, False
@@ -104,9 +104,9 @@ class Writer:
         elif self.out.exists() and not self.out.is_file():  # what is no file cannot be replaced whole
             self._file = self.out.open("wb")
         else:
-            from mien.files import Replacement
+            from mien.files import AtomicFile
 
-            self._whole = Replacement(self.out)
+            self._whole = AtomicFile(self.out)
             self._file = self._whole.file
 
     def _resume(self, out: Path) -> dict[str, bool]:
@@ -142,9 +142,9 @@ class Writer:
     def _put(self, text: str) -> None:
         """Write text and flush it, so that a reader of the file or the pipe sees it at once."""
         if self._lines is not None:
-            self._lines.write(as_text(text))
+            self._lines.write(escape_surrogates(text))
             return
-        self._file.write(as_text(text).encode())
+        self._file.write(escape_surrogates(text).encode())
         self._file.flush()
 
     def _told(self, act: Callable[..., None], *about: Any) -> None:

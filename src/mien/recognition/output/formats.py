@@ -162,7 +162,7 @@ class ParquetWriter(Writer):
         return done
 
     def _image(self, analysis: Analysis) -> None:
-        self._waiting += self._rowgroups.rows_of_text(rows(analysis, self.labels))
+        self._waiting += self._rowgroups.escape_rows(rows(analysis, self.labels))
         if len(self._waiting) >= ROW_GROUP:
             self._flush()
 
@@ -174,7 +174,7 @@ class ParquetWriter(Writer):
 
     def _flush(self) -> None:
         group = self._arrow.Table.from_pylist(self._waiting, self._schema)
-        self._rowgroups.write_group(self._table, self._file, group, self._waiting)
+        self._rowgroups.write_row_group(self._table, self._file, group, self._waiting)
 
     def _finish(self) -> None:
         self._flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mien.recognition.results import as_text
+from mien.recognition.results import escape_surrogates
 
 _TEXTS = ("source", "label", "model", "detector", "error")
 _WHOLE = ("faces", "face", "image_width", "image_height")
@@ -20,12 +20,12 @@ def schema_of(columns: Sequence[str]) -> Any:
     return pyarrow.schema(list(kinds.items()))
 
 
-def rows_of_text(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def escape_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows whose texts are Unicode, which is all that parquet takes."""
-    return [{name: as_text(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
+    return [{name: escape_surrogates(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
 
 
-def write_group(writer: Any, file: Any, group: Any, waiting: list[dict[str, Any]]) -> None:
+def write_row_group(writer: Any, file: Any, group: Any, waiting: list[dict[str, Any]]) -> None:
     """Write the row group that `waiting` has become, if any, and empty `waiting` once it is in the file.
 
     Whoever interrupts it finds the rows in one of the two, and not in both.

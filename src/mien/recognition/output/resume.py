@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mien.errors import MienError
-from mien.recognition.results import UNCERTAIN, as_text
+from mien.recognition.results import UNCERTAIN, escape_surrogates
 
 _ROUNDED = 6e-5  # how far a number that was written may be from what it was
 
@@ -48,7 +48,7 @@ class RecordedOptions:
 
     def _otherwise(self, row: Mapping[str, Any]) -> Iterator[str]:
         """Why the row would be another one."""
-        for name, now in (("model", as_text(self.model)), ("detector", self.detector)):
+        for name, now in (("model", escape_surrogates(self.model)), ("detector", self.detector)):
             if row[name] != now:
                 yield f"its {name} is {row[name]}, and now it would be {now}"
         label, source = row["label"], row["source"]
@@ -83,7 +83,7 @@ def lines(out: Path, labels: Sequence[str], reading: RecordedOptions | None = No
                 told = json.loads(line)
                 faces = [list(face["probabilities"]) for face in told["faces"]]
                 rows = [_row(told, face) for face in told["faces"] or [{}]]
-                done[as_text(told["source"])] = not told["error"]
+                done[escape_surrogates(told["source"])] = not told["error"]
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise _foreign(out, number) from None
             if any(names != list(labels) for names in faces):

@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 from mien.recognition.output.base import Writer, format_of
-from mien.recognition.results import UNCERTAIN, Analysis, Face, as_text
+from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogates
 
 _WIDE, _NARROW = 28, 10  # cells of a bar
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -100,14 +100,14 @@ def _bar(likely: float, cells: int, style: str) -> Text:
 
 
 def _rgb(label: str, face: Face) -> str:
-    red, green, blue = color_of(label, face.labels)
+    red, green, blue = label_color(label, face.labels)
     return f"rgb({red},{green},{blue})"
 
 
 def _error(analysis: Analysis) -> str:
     """What is wrong, without the name that stands before it already."""
-    return as_text(analysis.error.removeprefix(f"{analysis.source}: "))
+    return escape_surrogates(analysis.error.removeprefix(f"{analysis.source}: "))
 
 
 def _name(analysis: Analysis) -> str:
-    return as_text(analysis.source) or "image"
+    return escape_surrogates(analysis.source) or "image"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from mien.detection.detectors import LONGEST_OF_VIDEO
+from mien.detection.detectors import VIDEO_LONGEST_SIDE
 from mien.errors import MienError
 from mien.imaging.load import MAX_PIXELS
 from mien.recognition.annotation import panels
@@ -34,7 +34,7 @@ def analyze_video(
     srt: str | Path | None = None,
     timeline: str | Path | None = None,
     smooth: float = SMOOTH,
-    longest_side: int = LONGEST_OF_VIDEO,
+    longest_side: int = VIDEO_LONGEST_SIDE,
     max_pixels: int = MAX_PIXELS,
     on_note: Callable[[str], None] | None = None,
 ) -> Generator[VideoFrame]:
@@ -48,7 +48,7 @@ def analyze_video(
             clip = stack.enter_context(VideoReader(path, max_pixels=max_pixels))
             sinks, film = [], None
             if annotate is not None:
-                film = stack.enter_context(VideoWriter(annotate, sound_of=path, rate=clip.rate))
+                film = stack.enter_context(VideoWriter(annotate, audio_from=path, rate=clip.rate))
             for sink in _sinks(pipeline, clip, out, srt, timeline):
                 stack.enter_context(sink)
                 sinks.append(sink)
@@ -88,7 +88,7 @@ def watch(
     film: VideoWriter | None = None,
     every: int = 1,
     smooth: float = SMOOTH,
-    longest_side: int = LONGEST_OF_VIDEO,
+    longest_side: int = VIDEO_LONGEST_SIDE,
 ) -> Generator[VideoFrame]:
     """The faces in an open clip, which is read in a thread ahead of the work; else as `analyze_video`.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Packet = AnyPacket[AudioStream]
 
-ANEW = "aac"  # what sound becomes that the new file's format cannot hold
+FALLBACK_CODEC = "aac"  # what sound becomes that the new file's format cannot hold
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 
 
@@ -92,7 +92,7 @@ class _Encoder:
         wanted = track.codec_context.sample_rate
         rate = min(_AAC_RATES, key=lambda r: abs(r - wanted))
         layout = "mono" if track.codec_context.channels == 1 else "stereo"
-        to: Any = out.add_stream(ANEW, rate=rate)
+        to: Any = out.add_stream(FALLBACK_CODEC, rate=rate)
         to.layout = layout
         self._to = to
         self._resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)

@@ -11,7 +11,7 @@ from typing import Any
 from mien import files
 from mien.errors import MienError, MissingExtra
 from mien.recognition.output.formats import as_csv
-from mien.recognition.output.parquet_rows import write_group
+from mien.recognition.output.parquet_rows import write_row_group
 from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
@@ -129,7 +129,7 @@ class _Parquet(_Table):
         kinds |= {"label": pyarrow.string(), "time": pyarrow.float64()}
         self._schema = pyarrow.schema(list(kinds.items()))
         self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
-        self._new = files.Replacement(path)
+        self._new = files.AtomicFile(path)
         self._writer, self._begun = pyarrow.parquet.ParquetWriter(self._new.file, self._schema), False
 
     def add(self, rows: list[dict[str, Any]]) -> None:
@@ -152,4 +152,4 @@ class _Parquet(_Table):
 
     def _flush(self) -> None:
         group = self._arrow.Table.from_pylist(self._waiting, self._schema)
-        write_group(self._writer, self._new.file, group, self._waiting)
+        write_row_group(self._writer, self._new.file, group, self._waiting)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.recognition.results import VideoFrame
-from mien.recognition.video.tracker import is_gone
+from mien.recognition.video.tracker import is_lost
 
-MOST_BINS = 1600  # of time; when a video needs more, two become one
-FIRST_BIN = 0.05  # seconds of a bin at first
+MAX_BINS = 1600  # of time; when a video needs more, two become one
+MIN_BIN_SECONDS = 0.05  # seconds of a bin at first
 KEPT = 32  # of those who are gone, whoever was seen longest
-LONGEST_LOOK = 2.0  # seconds that a look counts for at most, where the next one is late or never comes
+MAX_FRAME_SECONDS = 2.0  # seconds that a look counts for at most, where the next one is late or never comes
 
 Floats = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class People:
     """
 
     def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels, self.looks, self.seconds, self.bin_seconds = labels, 0, 0.0, FIRST_BIN
+        self.labels, self.looks, self.seconds, self.bin_seconds = labels, 0, 0.0, MIN_BIN_SECONDS
         self.met = 0
         self._of: dict[int, Person] = {}
         self._waiting: VideoFrame | None = None
@@ -86,10 +86,10 @@ class People:
     def close(self) -> None:
         """No more frames come: the last one counts as long as the one before it."""
         if self._waiting is not None:
-            self._count(self._waiting, self._step or FIRST_BIN)
+            self._count(self._waiting, self._step or MIN_BIN_SECONDS)
             self._waiting = None
 
-    def over_time(self, person: Person) -> tuple[Floats, Floats]:
+    def mean_over_time(self, person: Person) -> tuple[Floats, Floats]:
         """The middles of a person's bins in seconds, [T], and the mean probabilities in them, [T,K]."""
         at = sorted(person.bins)
         mean_TK = np.zeros((len(at), len(self.labels)))
@@ -99,11 +99,11 @@ class People:
         return (np.array(at, np.float64) + 0.5) * self.bin_seconds, mean_TK
 
     def _count(self, frame: VideoFrame, lasts: float) -> None:
-        lasts = min(lasts, LONGEST_LOOK)
+        lasts = min(lasts, MAX_FRAME_SECONDS)
         self.seconds = frame.time + lasts
         if lasts <= 0:
             return
-        while self.seconds > MOST_BINS * self.bin_seconds:
+        while self.seconds > MAX_BINS * self.bin_seconds:
             self._halve()
         shares = list(self._shares(frame.time, self.seconds))
         for face in frame.faces:
@@ -122,7 +122,7 @@ class People:
 
     def _forget(self, time: float) -> None:
         """Drop those who do not come back and were not seen as long as others: their numbers are not given again."""
-        gone = [one for one in self._of.values() if is_gone(time - one.last, self.looks - one.look)]
+        gone = [one for one in self._of.values() if is_lost(time - one.last, self.looks - one.look)]
         for one in sorted(gone, key=lambda one: -one.seen)[KEPT:]:
             del self._of[one.number]
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-LACKING = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
-USUAL_RATE = Fraction(25)  # frames a second, of a file that does not tell
+MISSING_SECONDS = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
+DEFAULT_FPS = Fraction(25)  # frames a second, of a file that does not tell
 _TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as images, or lists of other files
 _SENT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "ogg", "flv", "gif")
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
@@ -109,8 +109,8 @@ class VideoReader:
         # One for all frames, of one thread: to make one anew for each, and its threads, takes as long as what it does.
         self._colors = pyav().video.reformatter.VideoReformatter()
         self._start = (self._container.start_time or 0) / 1_000_000
-        rate = self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE
-        self.rate = float(rate if rate > 0 else USUAL_RATE)
+        rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_FPS
+        self.rate = float(rate if rate > 0 else DEFAULT_FPS)
         self.seconds = _stated_seconds(self._stream, self._container)
 
     def __enter__(self) -> VideoReader:
@@ -178,7 +178,11 @@ class VideoReader:
 
     def _judge_end(self, end: float) -> None:
         """A file that lacks its end often just stops: its header still tells how long it was."""
-        if self.seconds is not None and self.seconds - end > max(LACKING, 0.02 * self.seconds) and not self.notes:
+        if (
+            self.seconds is not None
+            and self.seconds - end > max(MISSING_SECONDS, 0.02 * self.seconds)
+            and not self.notes
+        ):
             self.notes.append(
                 f"{self.path.name} breaks off after {end:.1f} of {self.seconds:.1f} seconds; what came before is read"
             )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.boxes import Detection
-from mien.detection.detectors import LONGEST_OF_VIDEO, Adjustable
+from mien.detection.detectors import VIDEO_LONGEST_SIDE, ConfigurableDetector
 from mien.recognition.pipeline import Pipeline
 from mien.recognition.results import SMOOTH, PersonFace
 from mien.recognition.video.follower import WINDOW_PIXELS, Follower
@@ -43,7 +43,7 @@ class FaceStream:
         pipeline: Pipeline that reads them, whose detector looks at copies of at most `longest_side` pixels a side.
     """
 
-    def __init__(self, pipeline: Pipeline, *, smooth: float = SMOOTH, longest_side: int = LONGEST_OF_VIDEO) -> None:
+    def __init__(self, pipeline: Pipeline, *, smooth: float = SMOOTH, longest_side: int = VIDEO_LONGEST_SIDE) -> None:
         """Begin with nobody.
 
         Args:
@@ -56,9 +56,9 @@ class FaceStream:
         """
         self.pipeline, near = pipeline, pipeline.detector
         detector = pipeline.detector
-        if isinstance(detector, Adjustable):
-            self.pipeline = pipeline.with_detector(detector.looking_at(longest_side))
-            near = detector.looking_at(WINDOW_PIXELS)
+        if isinstance(detector, ConfigurableDetector):
+            self.pipeline = pipeline.with_detector(detector.with_longest_side(longest_side))
+            near = detector.with_longest_side(WINDOW_PIXELS)
         # A detector with one answer to all images has none for a window.
         self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
         self._smoother = Smoother(smooth)

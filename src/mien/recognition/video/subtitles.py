@@ -9,15 +9,15 @@ from mien.errors import MienError
 from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
-SHORTEST = 0.6  # seconds that a subtitle stays, so that it can be read
-SIDE_BY_SIDE = 3  # from more persons on, they share lines
+MIN_CUE_SECONDS = 0.6  # seconds that a subtitle stays, so that it can be read
+MAX_STACKED_LINES = 3  # from more persons on, they share lines
 
 
 class Subtitles:
     """Writes a subtitle whenever someone comes, leaves or looks different; a context manager.
 
-    A change that is undone within `SHORTEST` seconds is not told. What is written is in the file at once; a file that
-    was there stays as it is until the first frame.
+    A change that is undone within `MIN_CUE_SECONDS` seconds is not told. What is written is in the file at once; a file
+    that was there stays as it is until the first frame.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,7 +40,7 @@ class Subtitles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._cue(self._time + (self._step or SHORTEST))
+        self._cue(self._time + (self._step or MIN_CUE_SECONDS))
         self._file.close()
 
     def write(self, frame: VideoFrame) -> None:
@@ -48,7 +48,7 @@ class Subtitles:
         self._put("")  # a video without a face has no subtitles: the file becomes empty
         self._step, self._time = max(0.0, frame.time - self._time) or self._step, frame.time
         text = caption(frame)
-        if text == self._shown or (self._shown and frame.time - self._since < SHORTEST):
+        if text == self._shown or (self._shown and frame.time - self._since < MIN_CUE_SECONDS):
             return
         self._cue(frame.time)
         self._shown, self._since = text, frame.time
@@ -71,7 +71,7 @@ class Subtitles:
 def caption(frame: VideoFrame) -> str:
     """Who is there and what they express, by their numbers; empty where nobody is."""
     told = [f"Person {face.person}: {face.label}" for face in sorted(frame.faces, key=lambda face: face.person)]
-    return ("\n" if len(told) <= SIDE_BY_SIDE else "  ·  ").join(told)
+    return ("\n" if len(told) <= MAX_STACKED_LINES else "  ·  ").join(told)
 
 
 def _clock(seconds: float) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 from mien.recognition.video.people import People, Person
 
-MOST_ROWS = 20  # those who were seen longest
+MAX_ROWS = 20  # those who were seen longest
 _LEADING = 3  # expressions that are named
 _LEAST = 0.05  # and how likely one must be for that, but for the first
 _CELLS = 24  # of the strip
 _FAINT = "bright_black"
 
 
-def persons_table(persons: People) -> Table:
+def people_table(persons: People) -> Table:
     """A row for each person: seconds seen, from when to when, the likeliest expressions, and a strip of all of them."""
-    shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MOST_ROWS], key=lambda one: one.number)
+    shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MAX_ROWS], key=lambda one: one.number)
     more = persons.met - len(shown)
     table = Table(box=None, pad_edge=False, caption=f"and {more:,} more, seen for less time" if more else None)
     table.add_column("person", justify="right")
@@ -59,7 +59,7 @@ def _strip(persons: People, one: Person) -> Text:
     for k in sorted(range(len(persons.labels)), key=lambda k: -one.mean_K[k]):
         edge += float(one.mean_K[k])
         cells = round(edge * _CELLS)
-        red, green, blue = color_of(persons.labels[k], persons.labels)
+        red, green, blue = label_color(persons.labels[k], persons.labels)
         strip.append("█" * (cells - before), style=f"rgb({red},{green},{blue})")
         before = cells
     return strip

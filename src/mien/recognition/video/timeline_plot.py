@@ -14,7 +14,7 @@ import numpy as np
 
 from mien import files
 from mien.errors import MienError, MissingExtra
-from mien.recognition.annotation.palette import color_of
+from mien.recognition.annotation.palette import label_color
 from mien.recognition.results import VideoFrame
 from mien.recognition.video.people import Floats, People, Person
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_PANELS = 8  # those who were seen longest
+MAX_PANELS = 8  # those who were seen longest
 WIDTH, PANEL = 9.0, 1.05  # inches
 LEFT, RIGHT = 0.115, 0.972  # of the panels, in parts of the width
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # seconds between two
-MOST_TICKS = 9
+MAX_TICKS = 9
 _INK, _FAINT, _PAPER, _NOBODY = "#1f2328", "#5a636e", "#ffffff", "#f2f4f6"
 _SETTINGS = {
     "font.family": ["DejaVu Sans"],
@@ -88,7 +88,7 @@ def draw(persons: People, title: str = "") -> Figure:
     """A panel for each person, those seen longest, with one time below all; call `People.close` first."""
     from matplotlib.figure import Figure
 
-    shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MOST_PANELS], key=lambda one: one.number)
+    shown = sorted(sorted(persons, key=lambda one: -one.seen)[:MAX_PANELS], key=lambda one: one.number)
     total_K = np.sum([one.sum_K for one in shown], 0) if shown else np.zeros(len(persons.labels))
     order = [int(k) for k in np.argsort(-total_K, kind="stable")]  # what is told most lies at the bottom
     panels = max(1, len(shown))
@@ -120,7 +120,7 @@ def png(figure: Figure, dpi: int = 200) -> bytes:
 
 def _panel(axes: Axes, persons: People, one: Person, order: list[int]) -> None:
     """Stacked probabilities, blank where the person was not seen."""
-    middle_T, mean_TK = persons.over_time(one)
+    middle_T, mean_TK = persons.mean_over_time(one)
     wide = persons.bin_seconds
     breaks = np.flatnonzero(np.diff(middle_T) > 1.5 * wide) + 1
     for times, means in zip(np.split(middle_T, breaks), np.split(mean_TK, breaks), strict=True):
@@ -155,7 +155,7 @@ def _frame(axes: Axes, seconds: float) -> None:
 def _time_below(axes: Axes, seconds: float) -> None:
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-    step = next((s for s in TICKS if seconds / s <= MOST_TICKS), TICKS[-1] * (1 + seconds // (TICKS[-1] * MOST_TICKS)))
+    step = next((s for s in TICKS if seconds / s <= MAX_TICKS), TICKS[-1] * (1 + seconds // (TICKS[-1] * MAX_TICKS)))
     axes.xaxis.set_major_locator(MultipleLocator(step))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: _clock(at, seconds)))
     axes.tick_params(axis="x", length=3, color=_FAINT, labelbottom=True, labelsize=8, pad=3)
@@ -182,7 +182,7 @@ def _heading(figure: Figure, persons: People, shown: list[Person], order: list[i
 
 
 def _color(label: str, persons: People) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color_of(label, persons.labels))
+    return "#{:02x}{:02x}{:02x}".format(*label_color(label, persons.labels))
 
 
 def _seconds(seconds: float) -> str:

@@ -19,7 +19,7 @@ from mien.recognition.results import SMOOTH
 
 OVERLAP = 0.2  # the least IoU at which two boxes may be of one person; half a box's width of movement leaves 0.33
 GAP = 0.5  # seconds that a person may be hidden
-GAP_LOOKS = 2  # looks that a person may be hidden, however far apart they are
+MAX_MISSED_FRAMES = 2  # looks that a person may be hidden, however far apart they are
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Track:
         return replace(self, box=box, seen=time, missed=0, speed=speed)
 
 
-def is_gone(seconds: float, looks: int) -> bool:
+def is_lost(seconds: float, looks: int) -> bool:
     """Whether a person who was not seen for so long, and in so many looks, gets a new number when they come back."""
-    return seconds > GAP and looks > GAP_LOOKS
+    return seconds > GAP and looks > MAX_MISSED_FRAMES
 
 
 class Tracker:
     """Gives each face the number of a person.
 
     Of all pairs of an expected box and a found one, that with the greatest overlap is one person, then the next, down
-    to `OVERLAP`; a box that is left is somebody new. Who is not seen for more than `GAP` seconds and `GAP_LOOKS` looks
-    is gone, and gets a new number when they come back.
+    to `OVERLAP`; a box that is left is somebody new. Who is not seen for more than `GAP` seconds and
+    `MAX_MISSED_FRAMES` looks is gone, and gets a new number when they come back.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Tracker:
                 self._given += 1
                 after.append(Track(self._given, box, time))
             persons.append(met[track_of[b]].person if b in track_of else self._given)
-        self._tracks = [t for t in after if not is_gone(time - t.seen, t.missed)]
+        self._tracks = [t for t in after if not is_lost(time - t.seen, t.missed)]
         return tuple(persons)
 
     def cut(self) -> None:

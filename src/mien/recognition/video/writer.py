@@ -35,23 +35,23 @@ class VideoWriter:
     frame there is none.
     """
 
-    def __init__(self, path: str | Path, *, sound_of: str | Path | None = None, rate: float = 25.0) -> None:
+    def __init__(self, path: str | Path, *, audio_from: str | Path | None = None, rate: float = 25.0) -> None:
         """Prepare to write.
 
         Args:
             path: of the file; its ending says which kind: .mp4, .m4v, .mov or .mkv.
-            sound_of: the video whose sound is kept.
+            audio_from: the video whose sound is kept.
             rate: frames a second, a hint for the encoder; each frame has its own time.
 
         Raises:
             MissingExtra: PyAV is not installed.
-            VideoError: an ending that is none of these, a folder that cannot be written to, or `sound_of` itself.
+            VideoError: an ending that is none of these, a folder that cannot be written to, or `audio_from` itself.
         """
         self.path = Path(path)
         if self.path.suffix.lower() not in KINDS:
             raise VideoError(f"a video is written as one of {', '.join(KINDS)}, not {self.path.name}")
         pyav()
-        self._sound_of = None if sound_of is None else Path(sound_of)
+        self._sound_of = None if audio_from is None else Path(audio_from)
         if self._sound_of is not None:
             check_different(self._sound_of, self.path)
         self._rate = Fraction(rate).limit_denominator(1001)

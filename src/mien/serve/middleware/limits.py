@@ -13,11 +13,11 @@ from contextlib import suppress
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.errors import BUSY, BUSY_FOR, Problem, busy, too_large
+from mien.serve.errors import BUSY, RETRY_AFTER, Problem, busy, too_large
 from mien.serve.state import Service
 
 LINGER_SECONDS, LINGER_BYTES = 1.0, 64_000_000  # how much is thrown away after an answer
-BODIES = 8  # largest bodies that are held at one time
+MAX_LARGE_BODIES = 8  # largest bodies that are held at one time
 VIDEO = "/v1/video"
 
 
@@ -104,7 +104,9 @@ class _Body:
         self._service.held += new
         if self._bytes > self._most:
             raise too_large(self._most)
-        if self._service.held > BODIES * max(self._service.settings.max_body, self._service.settings.max_video):
+        if self._service.held > MAX_LARGE_BODIES * max(
+            self._service.settings.max_body, self._service.settings.max_video
+        ):
             raise busy("The service holds as many images as it can at a time.")
 
     def forget(self) -> None:
@@ -137,14 +139,14 @@ class Linger:
                 MutableHeaders(scope=message)["Connection"] = "close"
             if message["type"] == "http.response.body" and not message.get("more_body", False) and not ended:
                 await send({**message, "more_body": True})
-                await _thrown_away(watched)
+                await _discard_body(watched)
                 message = {**message, "body": b""}
             await send(message)
 
         await self._app(scope, watched, answer)
 
 
-async def _thrown_away(receive: Receive) -> None:
+async def _discard_body(receive: Receive) -> None:
     """What still comes, until it ends, or is too much, or takes too long."""
     thrown = 0
     with suppress(TimeoutError):
@@ -159,5 +161,5 @@ async def _thrown_away(receive: Receive) -> None:
 def _overdue(seconds: float) -> Problem:
     return Problem(
         BUSY, "overdue", f"The answer was not ready within {seconds:g} seconds.",
-        "Send fewer or smaller images, or try again when the service is less busy.", {"Retry-After": str(BUSY_FOR)},
+        "Send fewer or smaller images, or try again when the service is less busy.", {"Retry-After": str(RETRY_AFTER)},
     )  # fmt: skip

@@ -68,7 +68,7 @@ class Guard:
         return ANY in self._settings.hosts or name in self._settings.names
 
 
-class TokenGuard:
+class TokenCheck:
     """Refuses requests to `/v1` without the token; a stream's is in its first message."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -88,7 +88,7 @@ class TokenGuard:
         return is_token(self._token, bearer(Headers(scope=scope)))
 
 
-class SafeHeaders:
+class SecurityHeaders:
     """Tells browsers what the page may do, and caches to keep nothing that was read."""
 
     def __init__(self, app: ASGIApp) -> None:

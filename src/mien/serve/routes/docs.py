@@ -19,7 +19,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/docs")
 async def docs(request: Request) -> HTMLResponse:
     """The page."""
-    return HTMLResponse(page_of(request.app.openapi()))
+    return HTMLResponse(render_docs(request.app.openapi()))
 
 
 @router.get("/docs.css")
@@ -28,7 +28,7 @@ async def style(request: Request) -> Response:
     return asset(request, STYLE, "text/css")
 
 
-def page_of(api: dict[str, Any]) -> str:
+def render_docs(api: dict[str, Any]) -> str:
     """An OpenAPI document in HTML."""
     routes = [
         _route(method, path, what, api) for path, methods in api["paths"].items() for method, what in methods.items()

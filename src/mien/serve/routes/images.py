@@ -22,7 +22,7 @@ router = APIRouter()
 
 @router.post(
     "/v1/analyze",
-    responses={200: {"model": schema.ResultsShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
+    responses={200: {"model": schema.ResultsSchema}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 503)},
     dependencies=[Depends(check_known_options)],
     openapi_extra=takes("files", True, "application/octet-stream", "image/*"),
 )
@@ -59,7 +59,7 @@ async def analyze(
     return JSONResponse({"results": [told.to_dict() for told in results]})
 
 
-@router.get("/v1/models", responses={200: {"model": schema.ModelsShape}, **problems(401, 403, 421)})
+@router.get("/v1/models", responses={200: {"model": schema.ModelsSchema}, **problems(401, 403, 421)})
 async def models(request: Request) -> JSONResponse:
     """The models that are served, with their cards: classes, licence, figures, and what they must not be used for."""
     service: Service = request.app.state.service
@@ -78,13 +78,13 @@ async def models(request: Request) -> JSONResponse:
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", responses={200: {"model": schema.StateShape}})
+@router.get("/healthz", responses={200: {"model": schema.StatusSchema}})
 async def healthz() -> JSONResponse:
     """Whether the process answers."""
     return JSONResponse({"status": "alive"})
 
 
-@router.get("/readyz", responses={200: {"model": schema.StateShape}, **problems(503)})
+@router.get("/readyz", responses={200: {"model": schema.StatusSchema}, **problems(503)})
 async def readyz(request: Request) -> JSONResponse:
     """Whether it takes requests: its models are open, its queue is not full and it is not ending."""
     service: Service = request.app.state.service

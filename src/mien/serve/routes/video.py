@@ -30,7 +30,7 @@ router = APIRouter()
 
 @router.post(
     "/v1/video",
-    responses={200: {"model": schema.VideoShape}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
+    responses={200: {"model": schema.VideoSchema}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
     dependencies=[Depends(check_known_options)],
     openapi_extra=takes("file", False, "application/octet-stream", "video/*"),
 )
@@ -50,10 +50,10 @@ async def video(
     service: Service = request.app.state.service
     upload = (await read_uploads(request, "file", ("video/",), most=1))[0]
     reader = chosen(service.videos, min_confidence, tta, threshold, max_faces)
-    if service.waiting_films > WAITING:
+    if service.queued_videos > WAITING:
         raise busy("More videos are waiting than this service takes at a time.")
     stop, loop = threading.Event(), asyncio.get_running_loop()
-    service.waiting_films += 1
+    service.queued_videos += 1
     try:
         return JSONResponse(
             await loop.run_in_executor(
@@ -62,7 +62,7 @@ async def video(
         )
     finally:
         stop.set()  # whoever asked may have given up
-        service.waiting_films -= 1
+        service.queued_videos -= 1
 
 
 def _read(

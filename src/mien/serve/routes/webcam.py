@@ -38,7 +38,7 @@ async def stream(socket: WebSocket) -> None:
     service: Service = socket.app.state.service
     with suppress(WebSocketDisconnect):  # switched off
         await socket.accept()
-        if not await _knocked(socket, service):
+        if not await _authenticate(socket, service):
             return
         # Counted only now, so that nobody without the token takes a place from those who have it.
         if service.streams >= service.settings.streams:
@@ -55,7 +55,7 @@ async def stream(socket: WebSocket) -> None:
             service.service_metrics.streams.set(service.streams)
 
 
-async def _knocked(socket: WebSocket, service: Service) -> bool:
+async def _authenticate(socket: WebSocket, service: Service) -> bool:
     """Whether the first message is as it must be; else the stream is closed."""
     try:
         async with asyncio.timeout(HELLO):

@@ -29,31 +29,39 @@ from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
 from mien.evaluation.protocols import evaluate_model
 from mien.evaluation.statistics import calibration, metrics
-from mien.imaging.crop import MEASURED
+from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.labels import same_classes
 from mien.model import BATCH, CARD, GRAPH, Model, read_card
-from mien.model_card import OWN_LABELS, RATERS, STORAGES, TTAS, Calibration, Card, Score
+from mien.model_card import MAJORITY_VOTE, OWN_LABELS, STORAGES, TTAS, Calibration, Card, Score
 from mien.prior import ClassFrequencies, adjusted
 from mien.threads import asked, threads
-from mien.train.batches import normalise
-from mien.train.checks import memory_in_words
-from mien.train.export.onnx_graph import Reader, as_bytes, graph_of, narrowed, quantised, with_shift, with_temperature
+from mien.train.batches import normalize
+from mien.train.checks import explain_out_of_memory
+from mien.train.export.onnx_graph import (
+    Reader,
+    add_logit_shift,
+    build_graph,
+    quantize_int8,
+    serialize_graph,
+    set_temperature,
+    to_float16,
+)
 from mien.train.imbalance import class_frequencies
 from mien.train.models import build_model
-from mien.train.models.base import FaceNet
+from mien.train.models.base import ExpressionModel
 from mien.train.recipe import Recipe
 from mien.train.runs.weights import Weights, find_weights
 from mien.train.targets.schemes import judged, training_targets
 
-PARITY = 1e-4  # how far a probability may lie from torch's
+MAX_DIFFERENCE = 1e-4  # how far a probability may lie from torch's
 LOSS = 0.2  # points of accuracy that a smaller file must not lose
 INT8_FACES = 512  # training faces on which the ranges of int8 are measured
 NOISE_FACES = 62
 TIMES = ("seconds", "images_per_second")  # figures that differ between runs of equal weights
-TORCH_BUDGET = 5e11  # floating-point operations that the comparison with torch may take: some seconds of a CPU
+PARITY_FLOPS = 5e11  # floating-point operations that the comparison with torch may take: some seconds of a CPU
 AUTO = "auto"
 STRENGTHS = tuple(step / 20 for step in range(21))  # what `AUTO` chooses from
-LEAST_HELD = 512  # faces that are compared whatever that takes
+MIN_PARITY_FACES = 512  # faces that are compared whatever that takes
 
 
 def export(
@@ -102,7 +110,7 @@ def export(
         raise MienError(f"prior_strength is {AUTO} or a number from 0 on, got {prior_strength!r}")
     weights, folder = find_weights(source), Path(out)
     truth, before = _truth(weights, dataset), _replaced(folder, weights, overwrite)
-    with memory_in_words("while exporting; free some"), _own_threads():
+    with explain_out_of_memory("while exporting; free some"), _own_threads():
         content, card = _built(weights, dataset, truth, name or weights.recipe["name"], storage, prior_strength)
     if before is not None and before.sha256 == card.sha256:
         card = card.with_scores(before.test, test=True)  # of these very bytes
@@ -116,26 +124,26 @@ def _built(
     """Return the content of the graph's file and the card with all that is measured on it; raises as `export`."""
     recipe = weights.recipe
     network = build_model(recipe["model"], len(weights.labels))
-    weights.put_into(network, weights.labels)
+    weights.load_into(network, weights.labels)
     reader = Reader(network, recipe["mean"], recipe["std"])
     draft = _draft(name, storage, weights, reader, dataset, truth)
-    plain = graph_of(reader, truth.labels.names)
+    plain = build_graph(reader, truth.labels.names)
     stored = _stored(plain, storage, dataset)
-    probs_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
+    probs_NK = _opened(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
     frequencies = _frequencies(prior_strength, weights, dataset, probs_NK, truth[VAL])
     draft = replace(draft, class_frequencies=frequencies)
     if frequencies.export_strength:
-        shifted = with_shift(plain, _shift(frequencies))
-        stored = shifted if stored is plain else with_shift(stored, _shift(frequencies))
+        shifted = add_logit_shift(plain, _shift(frequencies))
+        stored = shifted if stored is plain else add_logit_shift(stored, _shift(frequencies))
         plain = shifted
-        probs_NK = _opened(as_bytes(stored), draft).probabilities(truth[VAL].pixels_NHW)
+        probs_NK = _opened(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
     if stored is not plain:
-        _check_loss(_opened(as_bytes(plain), draft), probs_NK, truth[VAL])
+        _check_loss(_opened(serialize_graph(plain), draft), probs_NK, truth[VAL])
     fitted = _calibrated(probs_NK, truth[VAL])
     draft = replace(draft, calibration=fitted)
-    content = as_bytes(with_temperature(stored, fitted.temperature))
+    content = serialize_graph(set_temperature(stored, fitted.temperature))
     model = _opened(content, draft)
-    exact = model if stored is plain else _opened(as_bytes(with_temperature(plain, fitted.temperature)), draft)
+    exact = model if stored is plain else _opened(serialize_graph(set_temperature(plain, fitted.temperature)), draft)
     parity = _parity(network, exact, model, truth[VAL].pixels_NHW)
     return content, replace(model.card, parity=parity, scores=_scores(model, dataset))
 
@@ -194,7 +202,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
         flops=int(counter.get_total_flops()),
         storage=storage,
         parity=0.0,
-        crop=MEASURED,
+        crop=DEFAULT_CROP_RULE,
         calibration=Calibration(1.0, VAL, len(truth[VAL]), 0.0, 0.0),
         recipe=recipe,
         # `truth`: by what the run was judged, and the model is.
@@ -203,7 +211,7 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             **{key: data[key] for key in ("label_noise",) if key in data},
             "known_as": dataset.known_as,
             "scheme": recipe["scheme"],
-            "truth": RATERS if truth.name == NAME else OWN_LABELS,
+            "truth": MAJORITY_VOTE if truth.name == NAME else OWN_LABELS,
         },
         origin={
             "weights": weights.identity["sha256"],
@@ -222,11 +230,11 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
 def _stored(plain: ModelProto, storage: str, dataset: Dataset) -> ModelProto:
     """`plain` as it is to lie in the file."""
     if storage == "float16":
-        return narrowed(plain)
+        return to_float16(plain)
     if storage == "int8":
         faces_NHW = dataset[TRAIN].pixels_NHW
         place = np.arange(INT8_FACES) * len(faces_NHW) // INT8_FACES
-        return quantised(plain, faces_NHW[np.unique(place)])
+        return quantize_int8(plain, faces_NHW[np.unique(place)])
     return plain
 
 
@@ -273,7 +281,7 @@ def _shift(frequencies: ClassFrequencies) -> NDArray[np.float32]:
 
 def _calibrated(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
     """The temperature that validation wants for a graph whose own is 1 and which says `probs_NK`."""
-    log_p_NK = calibration.log_of(probs_NK)
+    log_p_NK = calibration.log_probabilities(probs_NK)
     return Calibration(
         temperature=float(np.float32(calibration.fit_temperature(log_p_NK, val.labels_N))),  # as the graph has it
         split=VAL,
@@ -285,29 +293,29 @@ def _calibrated(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
     )
 
 
-def _parity(network: FaceNet, exact: Model, model: Model, faces_NHW: NDArray[np.uint8]) -> float:
+def _parity(network: ExpressionModel, exact: Model, model: Model, faces_NHW: NDArray[np.uint8]) -> float:
     """The largest difference of a probability between `network` and `model`, fed and normalised as in training.
 
     Raises:
-        RunError: `exact`, the float32 graph, differs by more than `PARITY`, or by what is no number.
+        RunError: `exact`, the float32 graph, differs by more than `MAX_DIFFERENCE`, or by what is no number.
     """
-    most = max(LEAST_HELD, int(TORCH_BUDGET / exact.card.flops))
+    most = max(MIN_PARITY_FACES, int(PARITY_FLOPS / exact.card.flops))
     noise_NHW = np.random.RandomState(0).randint(0, 256, (NOISE_FACES, SIDE, SIDE)).astype(np.uint8)
     plain_NHW = np.stack([np.full((SIDE, SIDE), level, np.uint8) for level in (0, 255)])
     held_NHW = np.concatenate([plain_NHW, noise_NHW, faces_NHW[:most]])
     numbers = Recipe(**{k: exact.card.recipe[k] for k in ("name", "model", "mean", "std")})
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(held_NHW).unsqueeze(1), BATCH)
-        log_p_NK = torch.cat([network(normalise(part.float(), numbers)) for part in parts])
+        log_p_NK = torch.cat([network(normalize(part.float(), numbers)) for part in parts])
         if exact.card.class_frequencies is not None:
             log_p_NK = log_p_NK + torch.from_numpy(_shift(exact.card.class_frequencies))
         said_NK = torch.softmax(log_p_NK / exact.card.calibration.temperature, dim=1).numpy()
     off = _furthest(exact, held_NHW, said_NK)
-    if not off <= PARITY:
+    if not off <= MAX_DIFFERENCE:
         raise RunError(
             f"the graph of '{exact.card.name}' disagrees with torch: a probability differs by {off:.2g}, and "
-            f"{PARITY:g} is allowed. Nothing was written; the model must not look at other faces of its batch, nor "
-            "draw "
+            f"{MAX_DIFFERENCE:g} is allowed. Nothing was written; the model must not look at other faces "
+            "of its batch, nor draw "
             "random numbers or do otherwise in training, when it is evaluated"
         )
     return off if model is exact else _furthest(model, held_NHW, said_NK)

@@ -4,7 +4,7 @@
                              probabilities float32 [N,K], maps float32 [N,C,h,w]
 
 Every tensor of the model's state is in the file under its own name, batch normalisation as a node with its four
-tensors, so training can go on from it (`state_of`); onnxruntime folds the normalisation into the convolution when it
+tensors, so training can go on from it (`read_state`); onnxruntime folds the normalisation into the convolution when it
 loads the file. The file says no more than the model: the exporter's notes on source lines and folders are taken out, so
 with the same versions of torch and onnxscript the same weights give the same bytes, wherever they are exported.
 """
@@ -34,8 +34,8 @@ from torch.func import functional_call
 from mien.data.dataset import SIDE
 from mien.errors import RunError
 from mien.model import FACES, FORMAT, MAPS, PROBABILITIES
-from mien.train.models.base import FaceNet
-from mien.train.runs.graph_state import HALF, STATE, UNUSED, as_half
+from mien.train.models.base import ExpressionModel
+from mien.train.runs.graph_state import HALF, STATE, UNUSED, half_precision
 
 TEMPERATURE, SHIFT = "temperature", "shift"
 OPSET = 18  # read by onnxruntime from 1.14 on; it has GridSample, which Deep-Emotion's attention needs
@@ -45,7 +45,7 @@ EXPORTER = "torch.onnx._internal.exporter._registration"  # whose log speaks of 
 class Reader(nn.Module):
     """`model` between pixels and probabilities, in evaluation mode: what a graph is made from."""
 
-    def __init__(self, model: FaceNet, mean: float, std: float) -> None:
+    def __init__(self, model: ExpressionModel, mean: float, std: float) -> None:
         super().__init__()
         self.model = model
         self.scale, self.shift = 1 / (255 * std), mean / std
@@ -74,7 +74,7 @@ class _WithState(nn.Module):
         return said
 
 
-def graph_of(reader: Reader, labels: Sequence[str]) -> ModelProto:
+def build_graph(reader: Reader, labels: Sequence[str]) -> ModelProto:
     """The graph of `reader` at temperature 1, for any number of faces.
 
     Raises:
@@ -130,7 +130,7 @@ def _fill(model: ModelProto, state: Mapping[str, Tensor]) -> dict[str, Any]:
     return unused
 
 
-def class_weights(model: FaceNet) -> NDArray[np.float32] | None:
+def class_weights(model: ExpressionModel) -> NDArray[np.float32] | None:
     """What each map adds to each class's logit, float32 [K,C]; None where maps and logits are not so related."""
     if not model.pooled:
         return None
@@ -140,7 +140,7 @@ def class_weights(model: FaceNet) -> NDArray[np.float32] | None:
     return weights_KC.reshape(len(weights_KC), -1)
 
 
-def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
+def set_temperature(model: ModelProto, temperature: float) -> ModelProto:
     """A copy of `model` that divides its logits by `temperature`."""
     changed = _copy(model)
     (place,) = [i for i in changed.graph.initializer if i.name == TEMPERATURE]
@@ -148,7 +148,7 @@ def with_temperature(model: ModelProto, temperature: float) -> ModelProto:
     return changed
 
 
-def with_shift(model: ModelProto, shift_K: NDArray[np.float32]) -> ModelProto:
+def add_logit_shift(model: ModelProto, shift_K: NDArray[np.float32]) -> ModelProto:
     """Return a copy of `model` that adds `shift_K`, float32 [K], to its logits before it divides by the temperature."""
     changed = _copy(model)
     nodes = changed.graph.node
@@ -160,7 +160,7 @@ def with_shift(model: ModelProto, shift_K: NDArray[np.float32]) -> ModelProto:
     return changed
 
 
-def narrowed(model: ModelProto) -> ModelProto:
+def to_float16(model: ModelProto) -> ModelProto:
     """A copy that stores the matrices and kernels as float16; the graph widens them once, when a runtime loads it.
 
     Vectors stay float32, for a node that widens one takes more room than it saves, and time when the file is loaded.
@@ -173,7 +173,7 @@ def narrowed(model: ModelProto) -> ModelProto:
     for tensor in changed.graph.initializer:
         name = tensor.name
         if name.startswith(STATE) and tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1:
-            half = as_half(name, torch.from_numpy(numpy_helper.to_array(tensor).copy()))
+            half = half_precision(name, torch.from_numpy(numpy_helper.to_array(tensor).copy()))
             tensor.CopyFrom(numpy_helper.from_array(half.numpy(), name + HALF))
             widened.append(helper.make_node("Cast", [name + HALF], [name], f"widen.{name}", to=TensorProto.FLOAT))
     nodes = [*widened, *changed.graph.node]
@@ -182,7 +182,7 @@ def narrowed(model: ModelProto) -> ModelProto:
     return changed
 
 
-def quantised(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:
+def quantize_int8(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:
     """A copy that computes in int8: each output channel of a weight has its scale, each activation that which it takes
     on `faces_NHW`, faces of the training split.
 
@@ -222,14 +222,14 @@ def quantised(model: ModelProto, faces_NHW: NDArray[np.uint8]) -> ModelProto:
     return changed
 
 
-def as_bytes(model: ModelProto) -> bytes:
+def serialize_graph(model: ModelProto) -> bytes:
     """The content of the file."""
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def _divide_the_logits(model: ModelProto) -> None:
-    """Put a division by 1 before the softmax, for `with_temperature`; the exporter would have left it out."""
+    """Put a division by 1 before the softmax, for `set_temperature`; the exporter would have left it out."""
     nodes = model.graph.node
     (place,) = [i for i, node in enumerate(nodes) if list(node.output) == [PROBABILITIES]]
     assert nodes[place].op_type == "Softmax"

@@ -69,13 +69,13 @@ class LabelNoise:
         return self.probs_NK[order_N[place_M]]
 
     def write(self, file: str | Path) -> None:
-        """Write them as an .npz that `find_label_noise` reads; `RunError` where that cannot be done."""
+        """Write them as an .npz that `read_label_noise` reads; `RunError` where that cannot be done."""
         array = io.BytesIO()
         np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, probs=self.probs_NK)
         write_atomically(Path(file), array.getvalue())
 
 
-def find_label_noise(file: str | Path) -> LabelNoise:
+def read_label_noise(file: str | Path) -> LabelNoise:
     """The doubts that `LabelNoise.write` wrote; `RunError` where `file` is none such."""
     try:
         with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as kept:
@@ -89,7 +89,7 @@ def find_label_noise(file: str | Path) -> LabelNoise:
         raise RunError(f"{file} holds no doubts ({error}); mien.train.out_of_fold makes such a file") from None
 
 
-def least_self_confidence(labels_N: Ints, probs_NK: Floats) -> Ints:
+def rank_by_confident_learning(labels_N: Ints, probs_NK: Floats) -> Ints:
     """Places of the faces, the least believable label first, int64 [N], by confident learning.
 
     Args:
@@ -108,6 +108,6 @@ def least_self_confidence(labels_N: Ints, probs_NK: Floats) -> Ints:
     return np.lexsort((margin_N, ~accused_N))
 
 
-def highest_loss(labels_N: Ints, probs_NK: Floats) -> Ints:
+def rank_by_self_confidence(labels_N: Ints, probs_NK: Floats) -> Ints:
     """Places of the faces, the one with the least likely label first, int64 [N]: the plain way, for comparison."""
     return np.argsort(probs_NK[np.arange(len(labels_N)), labels_N], kind="stable")

@@ -6,12 +6,12 @@ import torch
 
 from mien.errors import MienError
 from mien.train.models import deep_emotion, mien, seed_cnn, vgg13  # noqa: F401  each registers its architectures
-from mien.train.models.base import MODELS, FaceNet, model
+from mien.train.models.base import MODELS, ExpressionModel, model
 
-__all__ = ["MODELS", "FaceNet", "build_model", "model"]
+__all__ = ["MODELS", "ExpressionModel", "build_model", "model"]
 
 
-def build_model(name: str, num_classes: int) -> FaceNet:
+def build_model(name: str, num_classes: int) -> ExpressionModel:
     """Return the model `name` with fresh weights, which maps [N,1,48,48] to log-probabilities [N,num_classes].
 
     Raises:
@@ -20,5 +20,5 @@ def build_model(name: str, num_classes: int) -> FaceNet:
     if name not in MODELS:
         raise MienError(f"unknown model '{name}'; available: {', '.join(sorted(MODELS))}")
     # Channels last is what convolutions run fastest in, on CPUs with bf16 and on GPUs.
-    built: FaceNet = MODELS[name](num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    built: ExpressionModel = MODELS[name](num_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return built

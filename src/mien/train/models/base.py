@@ -13,7 +13,7 @@ from torch.nn import functional
 from mien.errors import MienError
 
 
-class FaceNet(nn.Module):
+class ExpressionModel(nn.Module):
     """A model in two parts, so that export can give the maps between them a name.
 
     A subclass calls its last layer `head`: fine-tuning keeps or renews its rows by the names of the classes. Where the
@@ -37,7 +37,7 @@ class FaceNet(nn.Module):
         return functional.log_softmax(self.logits(self.maps(x_NCHW)).float(), dim=1)
 
 
-Builder = Callable[[int], FaceNet]
+Builder = Callable[[int], ExpressionModel]
 MODELS: dict[str, Builder] = {}
 
 

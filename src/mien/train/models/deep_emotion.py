@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models.base import FaceNet, model
+from mien.train.models.base import ExpressionModel, model
 
 
-class DeepEmotion(FaceNet):
+class DeepEmotion(ExpressionModel):
     """Four 3x3 convolutions of ten channels on the attended face, dropout, and a layer of 50 before the head."""
 
     def __init__(self, num_classes: int) -> None:
@@ -57,6 +57,6 @@ class DeepEmotion(FaceNet):
 
 
 @model
-def deep_emotion(num_classes: int) -> FaceNet:
+def deep_emotion(num_classes: int) -> ExpressionModel:
     """Attention by a spatial transformer: 66,857 parameters with seven classes, 0.008 GFLOP."""
     return DeepEmotion(num_classes)

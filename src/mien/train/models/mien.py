@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models.base import FaceNet, model
+from mien.train.models.base import ExpressionModel, model
 
 
 class Block(nn.Module):
@@ -29,7 +29,7 @@ class Block(nn.Module):
         return functional.relu(self.short(x_NCHW) + self.second(functional.relu(self.first(x_NCHW))))
 
 
-class MienNet(FaceNet):
+class MienNet(ExpressionModel):
     """A stem of plain convolutions, residual blocks, the mean of each map, dropout and a linear head.
 
     Args:
@@ -71,13 +71,13 @@ def _convolution(inside: int, outside: int, kernel: int, stride: int) -> nn.Sequ
 
 
 @model
-def mien_base(num_classes: int) -> FaceNet:
+def mien_base(num_classes: int) -> ExpressionModel:
     """For accuracy: 1,873,031 parameters with seven classes, 0.215 GFLOP; last maps [N,224,6,6]."""
     blocks = ((32, 1), (96, 2), (96, 1), (224, 2), (224, 1))
     return MienNet(num_classes, stem=((32, 2),), blocks=blocks, dropout=0.2)
 
 
 @model
-def mien_nano(num_classes: int) -> FaceNet:
+def mien_nano(num_classes: int) -> ExpressionModel:
     """For speed: 303,479 parameters with seven classes, 0.013 GFLOP; last maps [N,128,3,3]."""
     return MienNet(num_classes, stem=((16, 2),), blocks=((32, 2), (64, 2), (128, 2)), dropout=0.0)

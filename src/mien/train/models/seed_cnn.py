@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mien.train.models.base import FaceNet, model
+from mien.train.models.base import ExpressionModel, model
 
 
-class SeedCNN(FaceNet):
+class SeedCNN(ExpressionModel):
     """Blocks of Conv-ReLU-BatchNorm without bias, three max pools, and a 1x1 convolution as the head."""
 
     pooled = True
@@ -57,18 +57,18 @@ def _block(inside: int, outside: int, kernel: int = 3, pad: int = 1) -> list[nn.
 
 
 @model
-def seed_cnn(num_classes: int) -> FaceNet:
+def seed_cnn(num_classes: int) -> ExpressionModel:
     """The report's model at full width: 20,582,432 parameters, 5.8 GFLOP."""
     return SeedCNN(num_classes)
 
 
 @model
-def seed_cnn_quarter(num_classes: int) -> FaceNet:
+def seed_cnn_quarter(num_classes: int) -> ExpressionModel:
     """A quarter of the channels: 1,288,328 parameters, 0.36 GFLOP; two CPU cores train it in minutes an epoch."""
     return SeedCNN(num_classes, width=1 / 4)
 
 
 @model
-def seed_cnn_eighth(num_classes: int) -> FaceNet:
+def seed_cnn_eighth(num_classes: int) -> ExpressionModel:
     """An eighth of the channels: 322,724 parameters, 0.09 GFLOP; for the demo and for tests."""
     return SeedCNN(num_classes, width=1 / 8)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train.models.base import FaceNet, model
+from mien.train.models.base import ExpressionModel, model
 
 SIDE = 64  # what the paper's faces were enlarged to
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (256, 256, 256))
 
 
-class VGG13(FaceNet):
+class VGG13(ExpressionModel):
     """[3x3 convolution, ReLU] in four stages, each ended by a max pool of 2 and dropout of 0.25; two layers of 1024."""
 
     def __init__(self, num_classes: int) -> None:
@@ -54,6 +54,6 @@ class VGG13(FaceNet):
 
 
 @model
-def vgg13(num_classes: int) -> FaceNet:
+def vgg13(num_classes: int) -> ExpressionModel:
     """The FER+ paper's model: 8,757,704 parameters with eight classes, 1.75 GFLOP."""
     return VGG13(num_classes)

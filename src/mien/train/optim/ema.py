@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-class Average:
+class ModelEMA:
     """An exponential moving average (EMA) of a model's weights and batch-norm statistics.
 
     The share that is kept rises with the steps taken, min(`keep`, (1 + t)/(10 + t)), so that the random first weights

@@ -23,8 +23,8 @@ from torch.optim import Optimizer
 
 from mien import files
 from mien.errors import RunError
-from mien.train.best_epoch import chosen_epoch
-from mien.train.optim.ema import Average
+from mien.train.best_epoch import select_epoch
+from mien.train.optim.ema import ModelEMA
 from mien.train.runs.format import check_format, converted
 
 FORMAT = "mien checkpoint 3"
@@ -67,13 +67,13 @@ def after_epoch(
     kept: Checkpoint | None,
     model: nn.Module,
     optimizer: Optimizer,
-    average: Average | None,
+    average: ModelEMA | None,
     probs: Mapping[str, NDArray[np.float32]],
     state: Mapping[str, Any],
 ) -> Checkpoint:
     """What is to be kept after an epoch that gave `probs`, given what was `kept` after the one before."""
     history, select = state["history"], state["recipe"]["select"]
-    better = kept is None or chosen_epoch(history, select) == len(history)
+    better = kept is None or select_epoch(history, select) == len(history)
     memory = {
         f"{number}.{what}": tensor
         for number, entry in optimizer.state_dict()["state"].items()
@@ -95,7 +95,7 @@ def _copied(tensors: Tensors) -> Tensors:
     return {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, average: Average | None) -> None:
+def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, average: ModelEMA | None) -> None:
     """Put weights and memory back where they came from.
 
     Raises:
@@ -160,10 +160,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         RunError: there is no such file, or it is damaged, or another program's.
     """
     tensors, state, form = read_safetensors(path, *FORMATS)
-    return as_checkpoint(tensors, state, form)
+    return checkpoint_from_tensors(tensors, state, form)
 
 
-def as_checkpoint(tensors: Tensors, state: Mapping[str, Any], form: str = FORMAT) -> Checkpoint:
+def checkpoint_from_tensors(tensors: Tensors, state: Mapping[str, Any], form: str = FORMAT) -> Checkpoint:
     """Return the parts of a checkpoint from the tensors of its file, which has the format `form`."""
     if form == BEFORE:
         parts = ((name.partition("."), tensor) for name, tensor in tensors.items())

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mien.data.dataset import TEST, VAL
 from mien.errors import RunError
 from mien.labels import same_classes
-from mien.train.best_epoch import chosen_epoch, is_over
+from mien.train.best_epoch import is_finished, select_epoch
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
 from mien.train.runs.format import FORMAT, NewerRunError, converted
@@ -76,7 +76,7 @@ class Run:
         if not self._recorded:
             return False
         recipe, history = self.identity["recipe"], self.history
-        if not is_over(history, recipe["epochs"], recipe["select"], recipe["patience"]):
+        if not is_finished(history, recipe["epochs"], recipe["select"], recipe["patience"]):
             return False
         told = [f"predictions-{split}.npy" for split in (VAL, TEST) if f"{split}_loss" in history[-1]]
         # Whoever has deleted all checkpoints to save space has a finished run still; the older one alone is of no use.
@@ -86,10 +86,10 @@ class Run:
     @property
     def selected_epoch(self) -> int:
         """The epoch, counted from 1, whose weights and predictions are kept; 0 before the first."""
-        return chosen_epoch(self.history, self.identity["recipe"]["select"])
+        return select_epoch(self.history, self.identity["recipe"]["select"])
 
     @property
-    def began_from(self) -> dict[str, str] | None:
+    def recorded_init(self) -> dict[str, str] | None:
         """The identity of the weights that a run with a checkpoint began from; it needs them no more."""
         return self.identity.get("init") if self._recorded and self._checkpoints() else None
 
@@ -168,7 +168,7 @@ class Run:
     def _checkpoints(self) -> list[Path]:
         return [file for file in (self.checkpoint_file, before(self.checkpoint_file)) if file.exists()]
 
-    def resume_point(self, identity: Mapping[str, Any]) -> Checkpoint | None:
+    def find_resume_checkpoint(self, identity: Mapping[str, Any]) -> Checkpoint | None:
         """The checkpoint to go on from, None where there is none; `RunError` where it is of something else."""
         there = self._checkpoints()
         if not there:
@@ -202,9 +202,9 @@ class Run:
         if machine != {k: v for k, v in (elsewhere[-1] if elsewhere else began).items() if k != "after_epoch"}:
             elsewhere.append({"after_epoch": len(kept.state["history"]), **machine})
         self._write_json("machine.json", {**began, **({"resumed": elsewhere} if elsewhere else {})})
-        self.write_views(kept)
+        self.write_derived_files(kept)
 
-    def write_views(self, checkpoint: Checkpoint) -> None:
+    def write_derived_files(self, checkpoint: Checkpoint) -> None:
         """Write beside the checkpoint what can be read without torch; the figures last, as they say what is done."""
         for split, probs_NK in checkpoint.probs.items():
             buffer = io.BytesIO()
@@ -220,7 +220,7 @@ class Run:
         write_atomically(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def identity_of(
+def run_identity(
     recipe: Recipe,
     seed: int,
     learned: TrainingTargets,

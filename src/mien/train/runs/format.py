@@ -14,7 +14,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mien.errors import RunError, newer_format
+from mien.errors import RunError, newer_format_message
 from mien.train.recipe import Recipe
 
 KIND = "mien run"
@@ -77,6 +77,6 @@ def converted(record: Mapping[str, Any], source: object) -> Record:
 
 def check_format(source: object, found: object, newest: str) -> None:
     """Raise `NewerRunError` if `found`, the format of the file `source`, is a later version of `newest`."""
-    says = newer_format(source, found, newest)
+    says = newer_format_message(source, found, newest)
     if says:
         raise NewerRunError(says)

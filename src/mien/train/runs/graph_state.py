@@ -1,6 +1,6 @@
 """The training state in an exported ONNX graph: initializers that carry the names of the state dict.
 
-`graph.graph_of` writes them, `state_of` reads them, so that training can start from an exported model.
+`graph.build_graph` writes them, `read_state` reads them, so that training can start from an exported model.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HALF = ".half"  # suffix of those that are stored as float16
 UNUSED = "mien.unused_state"  # metadata property with the tensors that no node reads, as JSON
 
 
-def state_of(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
+def read_state(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
     """Return the class names and the state dict in an exported graph; tensors stored as float16 stay float16.
 
     The state is None where the graph does not hold it: for int8, and for graphs of earlier versions, which folded
@@ -37,11 +37,11 @@ def state_of(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | No
         half = tensor.data_type == TensorProto.FLOAT16
         state[key.removesuffix(HALF) if half else key] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
     if any(tensor.dtype == torch.float16 for tensor in state.values()):
-        state = {name: as_half(name, tensor) for name, tensor in state.items()}
+        state = {name: half_precision(name, tensor) for name, tensor in state.items()}
     return labels, state
 
 
-def as_half(name: str, tensor: Tensor) -> Tensor:
+def half_precision(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor as float16 if it is a matrix or a kernel, or if that loses nothing; else as it is.
 
     Biases and the vectors of batch normalization keep their precision: a small running variance would become 0.

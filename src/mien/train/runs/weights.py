@@ -16,13 +16,20 @@ from mien.errors import MienError, RunError
 from mien.labels import counterpart
 from mien.model import CARD, GRAPH, SHIPPED, read_model, shipped_models
 from mien.model_card import Card
-from mien.train.best_epoch import chosen_epoch
+from mien.train.best_epoch import select_epoch
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import FORMATS as CHECKPOINTS
-from mien.train.runs.checkpoint import Checkpoint, Tensors, as_checkpoint, digest, read_safetensors, write_atomically
+from mien.train.runs.checkpoint import (
+    Checkpoint,
+    Tensors,
+    checkpoint_from_tensors,
+    digest,
+    read_safetensors,
+    write_atomically,
+)
 from mien.train.runs.folder import Run
 from mien.train.runs.format import converted
-from mien.train.runs.graph_state import as_half, state_of
+from mien.train.runs.graph_state import half_precision, read_state
 
 FORMAT = "mien weights 1"
 RECORDED = ("format", "recipe", "seed", "data", "init", "teachers", "class_frequencies")  # of a checkpoint's state
@@ -58,7 +65,7 @@ class Weights:
         """For the record of a run that starts from them; of the two the sum is what counts."""
         return {"name": self.name, "sha256": digest(self.tensors, "")}
 
-    def put_into(self, model: nn.Module, labels: Sequence[str]) -> None:
+    def load_into(self, model: nn.Module, labels: Sequence[str]) -> None:
         """Load into a model of this architecture; of its `head`, a class that both have, in any spelling, keeps its
         row.
 
@@ -93,7 +100,7 @@ class Weights:
             RunError: the file cannot be written, or a weight is too large for float16.
         """
         about = json.dumps(self.about)
-        plain = {k: (as_half(k, v) if half else v).contiguous() for k, v in self.tensors.items()}
+        plain = {k: (half_precision(k, v) if half else v).contiguous() for k, v in self.tensors.items()}
         write_atomically(Path(file), save(plain, {"format": FORMAT, "state": about, "sha256": digest(plain, about)}))
 
 
@@ -131,7 +138,7 @@ def find_weights(source: str | Path) -> Weights:
     return _read(path, path.name)
 
 
-def weights_for(recipe: Recipe, source: str | Path) -> Weights:
+def find_initial_weights(recipe: Recipe, source: str | Path) -> Weights:
     """`find_weights` for a model that `recipe` trains further.
 
     Raises:
@@ -148,7 +155,7 @@ def weights_for(recipe: Recipe, source: str | Path) -> Weights:
 
 def _read(file: Path, name: str) -> Weights:
     tensors, state, form = read_safetensors(file, FORMAT, *CHECKPOINTS)
-    return Weights(name, tensors, state) if form == FORMAT else _of(as_checkpoint(tensors, state, form), name)
+    return Weights(name, tensors, state) if form == FORMAT else _of(checkpoint_from_tensors(tensors, state, form), name)
 
 
 def _exported(source: Path, name: str) -> Weights:
@@ -157,7 +164,7 @@ def _exported(source: Path, name: str) -> Weights:
         card, graph = read_model(source)
     except MienError as error:
         raise RunError(str(error)) from None
-    labels, state = state_of(ModelProto.FromString(graph))
+    labels, state = read_state(ModelProto.FromString(graph))
     if labels != card.labels.names:
         raise RunError(f"{source} does not fit its card: its labels are {labels}, the card says {card.labels.names}")
     if state is None:
@@ -186,6 +193,6 @@ def _about(card: Card, source: Path) -> dict[str, Any]:
 
 def _of(checkpoint: Checkpoint, name: str) -> Weights:
     recipe, history = checkpoint.state["recipe"], checkpoint.state["history"]
-    figures = history[chosen_epoch(history, recipe["select"]) - 1]
+    figures = history[select_epoch(history, recipe["select"]) - 1]
     kept = {k: checkpoint.state.get(k) for k in RECORDED}
     return Weights(name, checkpoint.judged, {**kept, "figures": figures})

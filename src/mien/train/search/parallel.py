@@ -20,7 +20,7 @@ from mien.threads import asked
 from mien.train.loop import epochs
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Metrics, Run
-from mien.train.search.trial import Attempt
+from mien.train.search.trial import TrialRun
 
 PURPOSE = "searching on a cluster"
 # Processes that may end within one epoch of a trial: several, as the next may still be sent to a machine that is gone.
@@ -33,14 +33,14 @@ _EPOCH, _ENDED, _FAILED, _WRONG = "epoch", "ended", "failed", "wrong"
 class _AtWork:
     """A trial, the actor that trains it, and how many actors ended at the epoch that it is at."""
 
-    attempt: Attempt
+    attempt: TrialRun
     actor: Any
     deaths: int = 0
 
 
 def side_by_side(
-    attempts: Iterator[Attempt], address: str, dataset: Dataset, seed: int, device: str
-) -> Generator[Attempt | None]:
+    attempts: Iterator[TrialRun], address: str, dataset: Dataset, seed: int, device: str
+) -> Generator[TrialRun | None]:
     """Train `attempts` on the cluster at `address`; None after each epoch of any of them, and each when it is over.
 
     As many at once as there are GPUs, where `device` may be one and the cluster has some, else cores; `MIEN_THREADS`
@@ -64,7 +64,7 @@ def side_by_side(
         # As bytes, which each actor unpacks for itself: arrays in Ray's store can only be read.
         data = ray.put(pickle.dumps(dataset))
 
-        def start(attempt: Attempt) -> Any:
+        def start(attempt: TrialRun) -> Any:
             return actor_of.remote(attempt.recipe, data, str(Path(attempt.run.folder).absolute()), seed, device)
 
         at_work: dict[Any, _AtWork] = {}
@@ -121,7 +121,7 @@ def _check_cores(ray: Any, wanted: int) -> None:
         raise MienError(f"a trial wants the {wanted} cores of MIEN_THREADS, and no machine there has more than {most}")
 
 
-def _caught_up(attempt: Attempt) -> bool:
+def _caught_up(attempt: TrialRun) -> bool:
     """Tell it of the epochs that its run has and it does not know; whether it is over with that."""
     try:
         for metrics in attempt.run.history:
@@ -135,7 +135,7 @@ def _caught_up(attempt: Attempt) -> bool:
     return False
 
 
-def _is_over(attempt: Attempt, kind: str, told: Any) -> bool:
+def _is_over(attempt: TrialRun, kind: str, told: Any) -> bool:
     if kind == _WRONG:
         raise MienError(told)
     if kind == _FAILED:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.train.overrides import with_settings
+from mien.train.overrides import apply_overrides
 from mien.train.recipe import Recipe
 
 DEFAULT = "default"
@@ -67,7 +67,7 @@ class Space:
         """`MienError` where an end of a range, or a value, is none that `recipe` could have."""
         for field, part in self.of.items():
             for end in part.ends:
-                with_settings(recipe, [f"{field}={end}"])
+                apply_overrides(recipe, [f"{field}={end}"])
 
     def holds(self, recipe: Recipe) -> dict[str, Any] | None:
         """The recipe's own values of these fields; None where one of them lies outside."""
@@ -76,7 +76,7 @@ class Space:
             value = getattr(recipe, field)
             if isinstance(part, Choice):
                 near_duplicate_pairs = [
-                    v for v in part.values if getattr(with_settings(recipe, [f"{field}={v}"]), field) == value
+                    v for v in part.values if getattr(apply_overrides(recipe, [f"{field}={v}"]), field) == value
                 ]
                 if not near_duplicate_pairs:
                     return None
@@ -96,7 +96,7 @@ USUAL = Space({
 })  # fmt: skip
 
 
-def find_space(name_or_path: str | Path) -> Space:
+def load_space(name_or_path: str | Path) -> Space:
     """`default` (learning rate, weight decay and batch size), or what a TOML file says.
 
     A line of the file is a field of a recipe: `lr = {low = 1e-4, high = 0.1, log = true}`, `epochs` and what selects

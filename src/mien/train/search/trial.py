@@ -15,7 +15,7 @@ MEASURE = "val_accuracy"
 OWN, WHY, SECONDS = "own", "error", "seconds"  # what is noted of a trial beside what Optuna keeps
 
 
-class Attempt:
+class TrialRun:
     """A trial that is trained, here or elsewhere.
 
     Attributes:

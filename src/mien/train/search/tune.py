@@ -19,14 +19,14 @@ from mien.data.dataset import VAL, Dataset
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
 from mien.evaluation.report.search_page import SEARCH, write_search
-from mien.ray import ray_for
-from mien.train.loop import epochs, what_is_learned
-from mien.train.overrides import with_settings
+from mien.ray import import_ray
+from mien.train.loop import epochs, prepare_targets
+from mien.train.overrides import apply_overrides
 from mien.train.recipe import Recipe
-from mien.train.runs.folder import Run, differences, identity_of
+from mien.train.runs.folder import Run, differences, run_identity
 from mien.train.search.parallel import PURPOSE, side_by_side
 from mien.train.search.space import USUAL, Choice, Range, Space
-from mien.train.search.trial import OWN, SECONDS, WHY, Attempt
+from mien.train.search.trial import OWN, SECONDS, WHY, TrialRun
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 TRIALS = 20
 _STATES = {"COMPLETE": DONE, "PRUNED": STOPPED, "FAIL": FAILED, "RUNNING": RUNNING}  # Optuna's words -> ours
-UNJUDGED = 5  # trials that all train to their end, before others are measured by them
-FEWEST = 8  # trials that tell anything of importance
+STARTUP_TRIALS = 5  # trials that all train to their end, before others are measured by them
+MIN_TRIALS_FOR_IMPORTANCE = 8  # trials that tell anything of importance
 
 
 def tune(
@@ -89,7 +89,7 @@ def searching(
     """As `tune`, the search as it stands at first and after each epoch of each trial."""
     optuna = _optuna()
     if ray is not None:
-        ray_for(PURPOSE)
+        import_ray(PURPOSE)
     if trials < 1:
         raise RunError(f"a search has one trial or more, got {trials}")
     if VAL not in dataset or not dataset[VAL].labelled:
@@ -101,7 +101,7 @@ def searching(
         study = optuna.create_study(
             storage=f"sqlite:///{place / 'search.sqlite'}", study_name="search", load_if_exists=True,
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNJUDGED, n_warmup_steps=1),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
         )  # fmt: skip
 
         def now() -> Search:
@@ -110,11 +110,11 @@ def searching(
         write_search(now(), place)
         yield now()
 
-        def attempts() -> Iterator[Attempt]:
+        def attempts() -> Iterator[TrialRun]:
             for trial in _to_do(study, trials, seed, space.holds(recipe), at_once=ray is not None):
                 values = {field: _proposed(trial, field, part) for field, part in space.of.items()}
-                one = with_settings(recipe, [f"{field}={value}" for field, value in values.items()])
-                yield Attempt(study, trial, one, Run(place / "trials" / f"{trial.number:04d}"))
+                one = apply_overrides(recipe, [f"{field}={value}" for field, value in values.items()])
+                yield TrialRun(study, trial, one, Run(place / "trials" / f"{trial.number:04d}"))
 
         if ray is None:
             going = _here(attempts(), dataset, seed, device)
@@ -129,14 +129,14 @@ def searching(
         yield now()
 
 
-def _here(attempts: Iterator[Attempt], dataset: Dataset, seed: int, device: str) -> Generator[Attempt | None]:
+def _here(attempts: Iterator[TrialRun], dataset: Dataset, seed: int, device: str) -> Generator[TrialRun | None]:
     """Train one trial after another; None after each epoch of it, and the trial itself when it is over."""
     for one in attempts:
         yield from (None for _ in _trained(one, dataset, seed, device))
         yield one
 
 
-def _trained(one: Attempt, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
+def _trained(one: TrialRun, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
     """Train one trial, epoch by epoch, until it ends, lags behind or fails."""
     try:
         with closing(epochs(one.recipe, dataset, one.run.folder, seed=seed, device=device, resume=True)) as going:
@@ -168,7 +168,7 @@ def _to_do(study: Study, trials: int, seed: int, own: Mapping[str, Any] | None, 
         yield Asked(study, left._trial_id)  # Optuna has no other way to take up a trial
     while (done := len(study.get_trials(deepcopy=False, states=begun))) < trials:
         # Made anew for each, so that a search that goes on proposes what an uninterrupted one would have.
-        study.sampler = TPESampler(seed=seed * 10_007 + done, n_startup_trials=UNJUDGED, constant_liar=at_once)
+        study.sampler = TPESampler(seed=seed * 10_007 + done, n_startup_trials=STARTUP_TRIALS, constant_liar=at_once)
         yield study.ask()
 
 
@@ -203,7 +203,7 @@ def _importances(study: Study) -> dict[str, float]:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     ended = [one for one in _told(study) if one.state == DONE]
-    if len(ended) < FEWEST or len(ended[0].values) < 2:
+    if len(ended) < MIN_TRIALS_FOR_IMPORTANCE or len(ended[0].values) < 2:
         return {}
     # The best fourth; of few trials a tenth, Optuna's own choice, would be one.
     with warnings.catch_warnings():
@@ -215,7 +215,7 @@ def _importances(study: Study) -> dict[str, float]:
 
 
 def _about(recipe: Recipe, dataset: Dataset, space: Space, seed: int) -> dict[str, Any]:
-    identity = identity_of(recipe, seed, what_is_learned(recipe, dataset, seed))
+    identity = run_identity(recipe, seed, prepare_targets(recipe, dataset, seed))
     return {**{key: identity[key] for key in ("recipe", "seed", "data")}, "space": space.to_dict()}
 
 

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from mien.data import votes
 from mien.data.dataset import TRAIN, Dataset, Split
-from mien.data.votes import Rule, by_majority, require_votes, votes_digest
+from mien.data.votes import Rule, relabel_by_majority, require_votes, votes_digest
 from mien.errors import DataError
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
 from mien.train.targets.vote_model import expected
@@ -132,7 +132,7 @@ def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: 
         dataset=replace(truth, splits={**truth.splits, TRAIN: train}),
         target_NK=torch.from_numpy(share_NK[keep_N].astype(np.float32)),
         clean=truth[TRAIN],
-        truth=votes.truth_of(truth),
+        truth=votes.label_source(truth),
         votes=votes_digest(dataset) if asked else None,
     )
 
@@ -155,7 +155,7 @@ def judged(dataset: Dataset, scheme: str, label_set: str = AUTO) -> Dataset:
             f"{dataset.source} is labelled {', '.join(dataset.labels.names)}: "
             "learn that with --set scheme=fer2013 --set label_set=auto"
         )
-    return by_majority(dataset, FERPLUS8 if label_set == AUTO else LABEL_SETS[label_set])
+    return relabel_by_majority(dataset, FERPLUS8 if label_set == AUTO else LABEL_SETS[label_set])
 
 
 def _shares(about: Scheme, dataset: Dataset, truth: Dataset, mix: float) -> votes.Cleaned:
