@@ -38,7 +38,7 @@ def teacher(large: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFact
 def test_targets_are_mixed_with_the_mean_of_what_the_teachers_say(teacher: Run, toy: Dataset, small: Recipe) -> None:
     fabric = make_fabric("cpu", "float32")
     recipe = replace(small, teacher=f"{teacher.folder}+{teacher.folder}", teacher_weight=0.25)
-    teaching = Teachers.of(load_teachers(recipe, toy.labels.names), recipe, fabric)
+    teaching = Teachers.from_weights(load_teachers(recipe, toy.labels.names), recipe, fabric)
     x_NCHW = normalize(torch.from_numpy(toy["val"].pixels_NHW).unsqueeze(1).float(), recipe)
     target_NK = torch.eye(7)[torch.from_numpy(toy["val"].labels_N)]
     mixed_NK = teaching(Batch(x_NCHW, target_NK, 1.0, True, (1, 0)))
@@ -49,7 +49,7 @@ def test_targets_are_mixed_with_the_mean_of_what_the_teachers_say(teacher: Run, 
 
 def test_without_a_teacher_targets_stay_as_they_are(toy: Dataset, small: Recipe) -> None:
     target_NK = torch.rand(4, 7)
-    teaching = Teachers.of(load_teachers(small, toy.labels.names), small, make_fabric("cpu", "float32"))
+    teaching = Teachers.from_weights(load_teachers(small, toy.labels.names), small, make_fabric("cpu", "float32"))
     assert teaching(Batch(torch.zeros(4, 1, 48, 48), target_NK, 1.0, True, (1, 0))) is target_NK
 
 
@@ -103,11 +103,11 @@ def test_a_taught_run_resumes_bit_for_bit(
 
 def test_of_images_that_come_again_teachers_are_asked_once(teacher: Run, toy: Dataset, small: Recipe) -> None:
     recipe = replace(small, teacher=str(teacher.folder), views=2, epochs=4)
-    teaching = Teachers.of(load_teachers(recipe, toy.labels.names), recipe, make_fabric("cpu", "float32"))
+    teaching = Teachers.from_weights(load_teachers(recipe, toy.labels.names), recipe, make_fabric("cpu", "float32"))
     asked: list[int] = []
     teaching.models[0].register_forward_hook(lambda *seen: asked.append(len(seen[2])))
     target_NK = torch.eye(7)[torch.from_numpy(toy["train"].labels_N)]
-    faces = Faces.of(toy["train"], torch.device("cpu"), target_NK)
+    faces = Faces.from_split(toy["train"], torch.device("cpu"), target_NK)
     told = [[(b.x_BCHW, teaching(b)) for b in training_batches(faces, recipe, 0, epoch)] for epoch in (1, 2, 3)]
     assert sum(asked) == 2 * len(faces)
     assert all(

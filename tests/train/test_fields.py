@@ -80,7 +80,7 @@ def test_the_field_reaches_the_loop(
         assert equal(weights(plain), weights(changed))
     else:
         assert not equal(weights(plain), weights(changed))
-    assert not equal(dict(plain.checkpoint().judged), dict(changed.checkpoint().judged))
+    assert not equal(dict(plain.checkpoint().evaluated_weights), dict(changed.checkpoint().evaluated_weights))
 
 
 def test_weighted_loss_finds_more_of_the_rare_class(linear: Recipe, toy: Dataset, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_weighted_loss_finds_more_of_the_rare_class(linear: Recipe, toy: Dataset
 def test_an_averaged_run_is_judged_by_its_average(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     run = train(replace(small, ema=0.9), toy, tmp_path)
     kept = run.checkpoint()
-    assert equal(dict(kept.judged), dict(kept.average))
+    assert equal(dict(kept.evaluated_weights), dict(kept.average))
     assert np.array_equal(predict(run.folder, toy, "val"), run.predictions()["val"])
 
 
@@ -149,7 +149,7 @@ def test_test_faces_choose_no_epoch(small: Recipe, toy: Dataset, tmp_path: Path)
     a = train(recipe, toy, tmp_path / "a")
     b = train(recipe, replace(toy, splits={**toy.splits, "test": other}), tmp_path / "b")
     assert a.selected_epoch == b.selected_epoch
-    assert equal(dict(a.checkpoint().judged), dict(b.checkpoint().judged))
+    assert equal(dict(a.checkpoint().evaluated_weights), dict(b.checkpoint().evaluated_weights))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])

@@ -23,7 +23,7 @@ from mien.errors import RunError
 from mien.train import Recipe, Run, train
 from mien.train.checks import EVERY
 from mien.train.models import MODELS
-from mien.train.runs.checkpoint import PARTS, Checkpoint, before, load_checkpoint, save_checkpoint
+from mien.train.runs.checkpoint import PARTS, Checkpoint, load_checkpoint, previous_file, save_checkpoint
 from suite import debian
 from waiting import LONGEST, wait_until
 
@@ -294,7 +294,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def test_a_damaged_or_foreign_checkpoint_is_refused_with_the_way_out(
     damage: str, half: Run, recipe: Recipe, faces: Dataset
 ) -> None:
-    last, older = half.checkpoint_file, before(half.checkpoint_file)
+    last, older = half.checkpoint_file, previous_file(half.checkpoint_file)
     last.write_bytes(DAMAGES[damage](last.read_bytes()))
     untouched = files(half)
     way_out = rf"The one before it is whole: delete {last}, and --resume goes on after epoch 1$"
@@ -409,7 +409,7 @@ def test_a_second_process_is_refused_and_the_first_is_unharmed(
     finally:
         first.process.kill()  # SIGKILL: it has no chance to unlock
         first.process.join(LONGEST)
-    with run.alone():
+    with run.locked():
         assert len(run.checkpoint().state["history"]) >= 3
 
 

@@ -94,7 +94,7 @@ def test_training_leaves_the_callers_random_numbers_alone(toy: Dataset, small: R
 
 
 def test_an_epoch_is_a_permutation_and_arms_share_its_order(toy: Dataset, small: Recipe) -> None:
-    faces = Faces.of(toy["train"], torch.device("cpu"), training_targets(toy, "fer2013").target_NK)
+    faces = Faces.from_split(toy["train"], torch.device("cpu"), training_targets(toy, "fer2013").target_NK)
     plain = replace(small, augment=())
 
     def labels(recipe: Recipe, epoch: int) -> torch.Tensor:

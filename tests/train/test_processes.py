@@ -52,7 +52,10 @@ def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> d
     model = build_model(recipe.model, 7)
     optimizer = OPTIMIZERS[recipe.optimizer](model, recipe.lr, recipe.momentum, recipe.weight_decay)
     target_NK = torch.eye(7)[torch.from_numpy(dataset["train"].labels_N)]
-    split, loss_of = Faces.of(dataset["train"], torch.device("cpu"), target_NK), Loss.of(recipe, target_NK)
+    split, loss_of = (
+        Faces.from_split(dataset["train"], torch.device("cpu"), target_NK),
+        Loss.from_recipe(recipe, target_NK),
+    )
     model.train()
     for whole in training_batches(split, recipe, seed, 1):
         n = len(whole.x_BCHW)
@@ -86,7 +89,7 @@ def test_the_record_is_that_of_one_run(pair: Run, faces: Dataset) -> None:
 @pytest.mark.parametrize(("batch", "parts"), [(32, 2), (32, 5), (90, 3), (45, 2)])
 def test_parts_of_batches_are_the_batches(faces: Dataset, recipe: Recipe, batch: int, parts: int) -> None:
     target_NK = torch.eye(7)[torch.from_numpy(faces["train"].labels_N)]
-    split, recipe = Faces.of(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
+    split, recipe = Faces.from_split(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
     whole = list(training_batches(split, recipe, 0, 1))
     shared = [list(training_batches(split, recipe, 0, 1, part=part, parts=parts)) for part in range(parts)]
     for number, one in enumerate(whole):

@@ -20,7 +20,7 @@ from torch import distributed
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.train.fabric import shared
+from mien.train.fabric import process_counts
 from mien.train.loop import train
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Run
@@ -45,7 +45,7 @@ def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | 
     """
     if devices < 1 or devices > recipe.batch:
         raise RunError(f"devices is a number from 1 to the faces of a batch, {recipe.batch}, got {devices}")
-    if devices == 1 or shared() != (1, 1):
+    if devices == 1 or process_counts() != (1, 1):
         return train(recipe, dataset, out, **options)
     spawn, port = multiprocessing.get_context("spawn"), _free_port()
     processes: dict[Connection, SpawnProcess] = {}

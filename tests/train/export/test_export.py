@@ -33,7 +33,7 @@ from mien.train import Recipe, Run, export, find_weights, train
 from mien.train.batches import normalize
 from mien.train.export.onnx_graph import (
     UNUSED,
-    Reader,
+    PixelModel,
     build_graph,
     class_weights,
     half_precision,
@@ -110,9 +110,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights are written as a graph once, which takes seconds, however often they are exported."""
     made: dict[str, onnx.ModelProto] = {}
 
-    def once(reader: Reader, labels: Sequence[str]) -> onnx.ModelProto:
-        name = digest(reader.model.state_dict(), json.dumps(labels))
-        return made.setdefault(name, made.get(name) or build_graph(reader, labels))
+    def once(pixel_model: PixelModel, labels: Sequence[str]) -> onnx.ModelProto:
+        name = digest(pixel_model.model.state_dict(), json.dumps(labels))
+        return made.setdefault(name, made.get(name) or build_graph(pixel_model, labels))
 
     monkeypatch.setattr(sys.modules["mien.train.export.export"], "build_graph", once)
 
@@ -137,10 +137,10 @@ def as_is(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @functools.cache
-def made(name: str) -> tuple[Reader, onnx.ModelProto]:
+def made(name: str) -> tuple[PixelModel, onnx.ModelProto]:
     """The model of `name` in torch and as a graph, at temperature 1."""
-    reader = Reader(alive(name), mean=0.4, std=0.25)
-    return reader, build_graph(reader, "abcdefg")
+    pixel_model = PixelModel(alive(name), mean=0.4, std=0.25)
+    return pixel_model, build_graph(pixel_model, "abcdefg")
 
 
 def said_by_torch(model: ExpressionModel, recipe: Recipe, temperature: float) -> tuple[np.ndarray, np.ndarray]:
@@ -159,9 +159,9 @@ def said_by_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
     "name", [name if name == "mien_nano" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 )
 def test_every_architecture_says_in_onnx_what_it_says_in_torch(name: str) -> None:
-    reader, plain = made(name)
+    pixel_model, plain = made(name)
     model = set_temperature(plain, 1.7)
-    p_NK, maps_NCHW = said_by_torch(reader.model, Recipe("any", mean=0.4, std=0.25), 1.7)
+    p_NK, maps_NCHW = said_by_torch(pixel_model.model, Recipe("any", mean=0.4, std=0.25), 1.7)
     assert p_NK.std(0).max() > 0.01  # it says something different of different faces
     for part in (slice(0, 1), slice(1, 8), slice(0, 9)):
         probs_NK, seen_NCHW = said_by_file(serialize_graph(model), FACES[part])
@@ -200,8 +200,8 @@ def test_batchnorm_after_conv_is_fused_when_loaded(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_state_of_graph_equals_state_of_network(name: str) -> None:
-    reader, plain = made(name)
-    wanted = reader.model.state_dict()
+    pixel_model, plain = made(name)
+    wanted = pixel_model.model.state_dict()
     for model, kept in ((plain, wanted), (to_float16(plain), {k: half_precision(k, v) for k, v in wanted.items()})):
         labels, state = read_state(model)
         assert state is not None
@@ -224,8 +224,8 @@ def test_as_half_keeps_vectors_that_float16_would_change() -> None:
 @pytest.mark.parametrize("name", [n for n in NAMES if MODELS[n](7).pooled])
 def test_class_weights_turn_maps_into_logits(name: str) -> None:
     """What class activation maps stand on: the mean of weights times maps is the logit, but for the head's bias."""
-    reader, plain = made(name)
-    built, weights_KC = reader.model, class_weights(reader.model)
+    pixel_model, plain = made(name)
+    built, weights_KC = pixel_model.model, class_weights(pixel_model.model)
     assert weights_KC is not None
     p_NK, maps_NCHW = said_by_file(serialize_graph(set_temperature(plain, 2.5)), FACES)
     logits_NK = np.einsum("kc,nchw->nkhw", weights_KC, maps_NCHW).mean((2, 3))
@@ -244,7 +244,7 @@ def test_a_model_without_such_a_head_has_no_class_weights() -> None:
 
 def test_the_temperature_is_a_number_of_its_own() -> None:
     """Whatever other number of the graph is equal to it: here mean/std, that of the multiply-add, is 2."""
-    model = build_graph(Reader(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
+    model = build_graph(PixelModel(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
     (p_NK, maps_NCHW), (cool_NK, same_NCHW) = (
         said_by_file(serialize_graph(set_temperature(model, t)), FACES) for t in (1.0, 2.0)
     )
@@ -553,7 +553,7 @@ class Wordless(Peeking):
 
 def test_a_model_that_onnx_has_no_word_for_is_refused() -> None:
     with pytest.raises(RunError, match="Wordless cannot be written as ONNX: "):
-        build_graph(Reader(Wordless(7), 0.5, 0.5), "abcdefg")
+        build_graph(PixelModel(Wordless(7), 0.5, 0.5), "abcdefg")
 
 
 @pytest.mark.usefixtures("quick")

@@ -31,7 +31,7 @@ from mien.train.models.base import ExpressionModel
 from mien.train.predict import load_predictor
 from mien.train.runs import format
 from mien.train.runs.checkpoint import digest
-from mien.train.runs.format import FORMAT, NewerRunError, converted
+from mien.train.runs.format import FORMAT, NewerRunError, convert_record
 
 OLD = Path(__file__).parent / "run_format_0"
 NAMES = ("fer7", "ferplus8")
@@ -216,9 +216,9 @@ def test_a_card_of_a_newer_version_is_refused() -> None:
 @pytest.mark.parametrize("form", ["mien run", "mien run -1", "mien run x", "mien card 1", 1, None])
 def test_a_format_that_is_none_of_a_run_is_refused(form: object) -> None:
     with pytest.raises(RunError, match=r"^recipe\.json is no record of a run: its format is"):
-        converted({"format": form, "recipe": {}}, "recipe.json")
+        convert_record({"format": form, "recipe": {}}, "recipe.json")
 
 
 def test_converting_changes_no_current_record(old: dict[str, Run]) -> None:
     state = old["fer7"].checkpoint().state
-    assert converted(state, "") == state
+    assert convert_record(state, "") == state

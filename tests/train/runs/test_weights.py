@@ -1,4 +1,4 @@
-"""Weights to start from: a run, a file, a shipped model; the head where labels differ; released files."""
+"""Weights to start from: a run, a file, a shipped_names model; the head where labels differ; released files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mien.errors import RunError
 from mien.labels import LabelSet
 from mien.train import Recipe, Run, export, predict, train
 from mien.train.models import build_model
-from mien.train.runs.weights import find_weights, shipped
+from mien.train.runs.weights import find_weights, shipped_names
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_another_architecture_is_refused_with_what_would_fit(
 
 
 def test_what_is_nothing_to_start_from(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no run, no file and no shipped model is called nothing; shipped are: "):
+    with pytest.raises(RunError, match=r"no run, no file and no shipped_names model is called nothing; shipped are: "):
         find_weights("nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=r"empty holds no checkpoint\.safetensors; is it the folder of a run\?"):
@@ -208,7 +208,7 @@ def test_damaged_model_is_refused(exported: dict[str, Path], tmp_path: Path) -> 
         find_weights(relabelled)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_model_loads_by_name_and_says_what_it_is(name: str) -> None:
     weights = find_weights(name)
     weights.load_into(build_model(weights.recipe["model"], len(weights.labels)), weights.labels)

@@ -158,7 +158,9 @@ def test_the_likeliest_of_several_labels_alone_pulls() -> None:
     assert loss_B.tolist() == pytest.approx([-np.log(0.3), -np.log(0.2)])
     loss_B.sum().backward()
     assert log_p_BK.grad.tolist() == [[0, 0, -1], [0, -1, 0]]
-    smoothed = Loss.of(Recipe("smooth", scheme="multi_label", label_smoothing=0.1), target_BK)(p_BK.log(), target_BK)
+    smoothed = Loss.from_recipe(Recipe("smooth", scheme="multi_label", label_smoothing=0.1), target_BK)(
+        p_BK.log(), target_BK
+    )
     spread_B = -p_BK.log().mean(1)
     assert float(smoothed) == pytest.approx(float((0.9 * loss_B.detach() + 0.1 * spread_B).mean()))
 

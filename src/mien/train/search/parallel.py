@@ -17,7 +17,7 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.ray import connected, first_line
 from mien.threads import asked
-from mien.train.loop import epochs
+from mien.train.loop import train_epochs
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Metrics, Run
 from mien.train.search.trial import TrialRun
@@ -153,7 +153,7 @@ class _Trainer:
 
     def __init__(self, recipe: Recipe, data: bytes, folder: str, seed: int, device: str) -> None:
         _wait_for(Run(Path(folder)))
-        self._going = epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
+        self._going = train_epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
 
     def next(self) -> tuple[str, Metrics | str]:
         """Train an epoch; its figures, or how the run is over."""
@@ -171,7 +171,7 @@ def _wait_for(run: Run) -> None:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
-            with run.alone():
+            with run.locked():
                 return
         except RunError:
             time.sleep(0.5)

@@ -20,10 +20,11 @@ from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
 from mien.evaluation.report.search_page import SEARCH, write_search
 from mien.ray import import_ray
-from mien.train.loop import epochs, prepare_targets
+from mien.train.loop import prepare_targets, train_epochs
 from mien.train.overrides import apply_overrides
 from mien.train.recipe import Recipe
-from mien.train.runs.folder import Run, differences, run_identity
+from mien.train.runs.folder import Run
+from mien.train.runs.identity import differences, run_identity
 from mien.train.search.parallel import PURPOSE, side_by_side
 from mien.train.search.space import USUAL, Choice, Range, Space
 from mien.train.search.trial import OWN, SECONDS, WHY, TrialRun
@@ -97,7 +98,7 @@ def searching(
     space.check_recipe(recipe)
     place, about = Path(out), _about(recipe, dataset, space, seed)
     _check_same(place, about)
-    with Run(place).alone(), _silent(optuna):
+    with Run(place).locked(), _silent(optuna):
         study = optuna.create_study(
             storage=f"sqlite:///{place / 'search.sqlite'}", study_name="search", load_if_exists=True,
             direction="maximize",
@@ -139,7 +140,7 @@ def _here(attempts: Iterator[TrialRun], dataset: Dataset, seed: int, device: str
 def _trained(one: TrialRun, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
     """Train one trial, epoch by epoch, until it ends, lags behind or fails."""
     try:
-        with closing(epochs(one.recipe, dataset, one.run.folder, seed=seed, device=device, resume=True)) as going:
+        with closing(train_epochs(one.recipe, dataset, one.run.folder, seed=seed, device=device, resume=True)) as going:
             for metrics in chain(one.run.history, going):  # what an earlier call has done, then the rest
                 one.tell(metrics)
                 yield
