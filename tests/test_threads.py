@@ -50,7 +50,7 @@ def test_no_quota_is_no_limit(said: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def engines() -> dict[str, int]:
-    """How many threads torch has after the engine was asked for: by each setting, and where the caller wanted one.
+    """How many threads torch has after `make_fabric`: by each setting, and where the caller wanted one.
 
     All in one fresh process, as most of what it does is to import torch.
     """

@@ -211,7 +211,7 @@ def strike(victim: Training, moment: str, caught: bool, kept: int) -> int:
     else:
         assert status == 128 + how, said
         *_, last = said.splitlines()
-        assert last.startswith("mien: stopped; the epochs done are kept in ")
+        assert last.startswith("mien: stopped; finished epochs are kept in ")
         assert said.count("mien: ") == 1
     now = epochs_kept(victim.run)
     assert now >= max(kept, told), f"{moment}: {now} epochs are left, there were {kept}, and {told} told of"

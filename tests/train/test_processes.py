@@ -104,7 +104,7 @@ def test_what_cannot_be_spread(faces: Dataset, recipe: Recipe, tmp_path: Path) -
     for devices in (0, 33):
         with pytest.raises(RunError, match=f"devices is a number from 1 to the faces of a batch, 32, got {devices}"):
             train_on_devices(devices, recipe, faces, tmp_path / "run")
-    with pytest.raises(MienError, match="no device 'tpu' here"):
+    with pytest.raises(MienError, match="device 'tpu' is not available"):
         train_on_devices(2, recipe, faces, tmp_path / "run", device="tpu")
     assert not (tmp_path / "run").exists()
 

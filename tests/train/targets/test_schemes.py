@@ -358,7 +358,7 @@ def test_the_commands_take_votes(
     assert "has no FER+ votes; give the file that they are in, fer2013new.csv, with --votes" in said
     code, said = mien("train", "seed", "--out", out, "--votes", votes)
     assert code == 0, said
-    assert f"judge it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in said
+    assert f"evaluate it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in said
     assert Run(out).predictions()["val"].shape == (35, 8)
     arms = ("--arms", "seed,seed_augmented", "--seeds", 1)
     code, said = mien("compare", *arms, "--out", tmp_path / "study", "--votes", votes)

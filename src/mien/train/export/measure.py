@@ -110,8 +110,8 @@ def check_parity(network: ExpressionModel, exact: Model, model: Model, faces_NHW
     if not difference <= MAX_DIFFERENCE:
         raise RunError(
             f"the ONNX graph of '{exact.card.name}' differs from torch: a probability differs by {difference:.2g}, and "
-            f"{MAX_DIFFERENCE:g} is allowed. Nothing was written; in evaluation mode the model must not use other faces "
-            "of the batch or random numbers"
+            f"{MAX_DIFFERENCE:g} is allowed. Nothing was written; in evaluation mode the model must not use other "
+            "faces of the batch or random numbers"
         )
     return difference if model is exact else _max_difference(model, compared_NHW, torch_NK)
 
