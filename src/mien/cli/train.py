@@ -13,14 +13,15 @@ from mien.cli.output import stoppable
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe, such as seed or seed_augmented.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe, such as seed or seed_augmented.")],
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-seedN.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initial weights, order and augmentation.")] = 0,
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|NAME|FILE", help="Start from the weights of a run, an exported or shipped model, or a file."
+            metavar="WEIGHTS",
+            help="Fine-tune: the folder of a run or of an exported model, a file, or the name of a shipped model.",
         ),
     ] = None,
     votes: Votes = None,
@@ -33,10 +34,10 @@ def train(
         bool,
         typer.Option(
             "--drop-duplicates",
-            "--drop-twins",
             help="Leave out training faces that are near-duplicates of validation or test faces.",
         ),
     ] = False,
+    drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
     settings: Settings = None,
 ) -> None:
     """Train a model with a recipe."""
@@ -44,7 +45,7 @@ def train(
     from mien.data import load
     from mien.train.processes import train_on_devices
 
-    overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates else [])]
+    overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates or drop_twins else [])]
     changed = training.apply_overrides(training.find_recipe(recipe), overrides)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):

@@ -1,7 +1,7 @@
 """Runs written by older versions are resumed, exported, evaluated and fine-tuned; those of newer ones are refused.
 
-`run_format_0` contains two runs that were written before runs had a format, stopped after two of three epochs: `fer7`
-with every field of the recipe that adds something to a checkpoint, `ferplus8` with the classes of FER+, trained in bf16.
+`run_format_0` contains two runs from before runs had a format, stopped after two of three epochs: `fer7` with every
+field of the recipe that adds something to a checkpoint, `ferplus8` with the classes of FER+, trained in bf16.
 Runs of version 1 are made by `write_version_1`.
 """
 

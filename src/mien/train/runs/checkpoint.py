@@ -193,7 +193,7 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
 
     Args:
         path: Path of the file.
-        formats: Formats that are accepted.
+        formats: Formats that are accepted, of each kind the newest first.
 
     Returns:
         The tensors, the state converted by `convert_record`, and the format of the file.
@@ -211,9 +211,9 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path} is damaged or not a safetensors file ({error})") from None
     file_format = about.get("format", "none")
-    for known in formats:
-        check_format(path, file_format, known)
     if file_format not in formats:
+        for known in formats:
+            check_format(path, file_format, known)
         raise RunError(
             f"{path} has the format {file_format!r}, expected {' or '.join(formats)}; "
             "another program or another version of mien wrote it"

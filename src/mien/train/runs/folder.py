@@ -164,7 +164,8 @@ class Run:
         except NewerRunError:
             raise  # the file is not damaged, so the advice to delete it would be wrong
         except RunError as error:
-            raise RunError(f"{error}. {_recovery_advice(files, 'Move it to another folder, or use another --out')}") from None
+            advice = _recovery_advice(files, "Move it to another folder, or use another --out")
+            raise RunError(f"{error}. {advice}") from None
 
     def _record(self, **more: object) -> dict[str, Any]:
         """Read `recipe.json`, which states the format of all text files in the folder, and convert it with `more`."""
