@@ -195,7 +195,7 @@ def _read_exported(source: Path, name: str) -> Weights:
     if labels != card.labels.names:
         raise RunError(f"the graph and the card of {source} do not match: labels {labels} and {card.labels.names}")
     if state is None:
-        how = "as int8" if card.storage == "int8" else "by mien < 0.2"
+        how = "as int8" if card.storage == "int8" else "by an earlier version of mien"
         raise RunError(
             f"{source} was exported {how}, without training weights; start from its run, or export the run again as "
             "float32 or float16"
@@ -208,7 +208,7 @@ def _about(card: Card, source: Path) -> dict[str, Any]:
     data = {key: card.data.get(key) for key in ("name", "digest", "votes", "label_noise", "faces")}
     recorded = {key: value for key, value in data.items() if value is not None}
     record = {
-        "format": card.origin["run_format"],
+        **({"format": card.origin["run_format"]} if "run_format" in card.origin else {}),  # none in the first cards
         "recipe": dict(card.recipe),
         "data": {**recorded, "labels": list(card.labels.names), "label_set": card.labels.name},
         **{key: card.origin.get(key) for key in ("seed", "init", "teachers", "figures")},
