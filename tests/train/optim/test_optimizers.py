@@ -137,5 +137,5 @@ def test_nesterov_without_momentum_is_refused() -> None:
 
 
 def test_an_unknown_optimizer_lists_what_there_is() -> None:
-    with pytest.raises(MienError, match="optimizer is one of sgd, nesterov, adam, adamw, muon"):
+    with pytest.raises(MienError, match="optimizer must be one of sgd, nesterov, adam, adamw, muon"):
         Recipe("any", optimizer="lion")

@@ -77,7 +77,7 @@ def test_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('optimizer = ["sgd", "sdg"]', "optimizer is one of sgd, "),
+        ('optimizer = ["sgd", "sdg"]', "optimizer must be one of sgd, "),
         ("momentum = {low = 0.5, high = 1.5}", "momentum must be 0 or more and below 1"),
         ("batch = [32, 0.5]", "batch is a whole number, got '0.5'"),
     ],
