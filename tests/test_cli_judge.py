@@ -70,7 +70,7 @@ def test_flip_of_a_model(mien: Command, csv: Path, model: Path, tmp_path: Path) 
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
     assert json.loads((tmp_path / "f.json").read_text())["tta"] == "flip"
     code, _, err = mien(*words[:-1], "ten")
-    assert (code, err) == (2, "mien: tta is one of none, flip, got 'ten'\n")
+    assert (code, err) == (2, "mien: tta must be one of none, flip, got 'ten'\n")
 
 
 def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, run: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, run: P
     mirrored = replace(val, pixels_NHW=np.ascontiguousarray(val.pixels_NHW[:, :, ::-1]))
     other = predict(run, replace(data, splits={"val": mirrored}), "val")
     np.testing.assert_allclose(flipped[1], (plain[1] + other) / 2, atol=1e-7)
-    assert mien(*judge, "val", "--tta", "ten")[2] == "mien: tta is one of none, flip, got 'ten'\n"
+    assert mien(*judge, "val", "--tta", "ten")[2] == "mien: tta must be one of none, flip, got 'ten'\n"
 
 
 def test_votes_add_the_agreement_with_the_raters(

@@ -70,7 +70,7 @@ def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none"
         RunError: There is no such model, its file is damaged, or `tta` is unknown.
     """
     if tta not in TTAS:
-        raise RunError(f"unknown tta '{tta}'; available: {', '.join(TTAS)}")
+        raise RunError(f"tta must be one of {', '.join(TTAS)}, got '{tta}'")
     weights = find_weights(model)
     return Predictor(
         labels=weights.labels,
