@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.errors import ImageError, MienError
 from mien.imaging.decode import decode
 from mien.imaging.formats import Header
-from mien.imaging.load import checked_header, encoded
+from mien.imaging.load import checked_header, read_encoded
 from mien.recognition.inputs import STDIN, Source
 from mien.recognition.prefetch import ByteSemaphore
 from mien.recognition.recognizer import Recognizer
@@ -145,5 +145,5 @@ def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
     if source.fetch is not None:
         data = source.fetch(recognizer.max_bytes)
     else:
-        data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
+        data = read_encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
     return data, checked_header(data, name, recognizer.max_pixels), name

@@ -53,7 +53,7 @@ def test_many_files_in_their_order_with_one_that_cannot_be_read(
     assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
     assert [len(one["faces"]) for one in got] == [1, 0, 1]
     assert got[0] == {**expected, "source": "portrait.jpg"}
-    assert got[1]["error"].startswith("notes.txt: begins like no image")
+    assert got[1]["error"].startswith("notes.txt: not an image file")
 
 
 def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> None:
@@ -61,7 +61,7 @@ def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> Non
     assert got.status_code == 422
     told = error(got)
     assert told["code"] == "unreadable_image"
-    assert told["message"].startswith("notes.txt: begins like no image")
+    assert told["message"].startswith("notes.txt: not an image file")
 
 
 def test_options_are_those_of_the_library(served: RunningService) -> None:

@@ -60,7 +60,7 @@ class FaceStream:
             self.pipeline = pipeline.with_detector(detector.with_longest_side(longest_side))
             near = detector.with_longest_side(WINDOW_PIXELS)
         # A detector with one answer to all images has none for a window.
-        self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
+        self._follower = Follower(self.pipeline.detect, None if detector.boxes_are_crops else near)
         self._smoother = Smoother(smooth)
 
     def look(self, image_HW3: Pixels, time: float) -> FrameFaces:
