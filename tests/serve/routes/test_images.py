@@ -204,7 +204,7 @@ def test_videos_that_are_none_too_long_or_would_open_others(served: RunningServi
         got = served.http.post("/v1/video", content=body.encode())
         assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
         assert str(secret) not in got.text
-    long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], sound=None)
+    long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], audio=None)
     got = served.http.post("/v1/video", content=long.read_bytes())
     assert (got.status_code, error(got)["code"]) == (413, "too_long")
 
@@ -219,7 +219,7 @@ def test_a_video_of_frames_that_are_too_large(
     served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mien.serve.routes.video.PIXELS", 10_000)
-    large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), sound=None)
+    large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), audio=None)
     got = served.http.post("/v1/video", content=large.read_bytes())
     assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
     assert "160 x 120" in error(got)["message"]
