@@ -76,9 +76,9 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from concurrent.futures import ThreadPoolExecutor
 
     from mien import files
-    from mien.recognition.annotation.panels import annotate, enlarged
+    from mien.recognition.annotation.panels import annotate, enlarge
 
-    image_HW3, analysis = enlarged(decode(*_found(recognizer, source)), analysis)
+    image_HW3, analysis = enlarge(decode(*_found(recognizer, source)), analysis)
     # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters
     # (`prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:

@@ -40,7 +40,7 @@ def test_follower_window_equals_full_detection() -> None:
 @pytest.mark.parametrize("shape", [(540, 960), (96, 128), (1080, 608)])
 @pytest.mark.parametrize("size", [0.5, 1.2])
 def test_follower_faces_of_all_sizes(shape: tuple[int, int], size: float) -> None:
-    """Small enough that a window is enlarged by nobody, and so large that it is the whole frame."""
+    """Faces whose window is not shrunk, and faces whose window is the whole frame."""
     high, wide = shape
     part = size * min(high, wide) / wide
     frame = clips.still(wide, high, (0.45, 0.55, part, 1.0))
