@@ -15,7 +15,7 @@ import av
 import cv2
 import pytest
 
-import clips
+import videos
 from command import MIEN
 from mien.cli.video import video
 from mien.recognition import Recognizer, load
@@ -27,18 +27,18 @@ def mien(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
 
 
-def scene(i: int) -> clips.Pixels:
-    return clips.still(320, 240, (0.4 + 0.003 * i, 0.5, 0.5, 1.0))
+def scene(i: int) -> videos.Pixels:
+    return videos.frame(320, 240, (0.4 + 0.003 * i, 0.5, 0.5, 1.0))
 
 
 @pytest.fixture(scope="module")
 def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.make(tmp_path_factory.mktemp("video") / "a.mp4", scene, clips.even(30))
+    return videos.write(tmp_path_factory.mktemp("video") / "a.mp4", scene, videos.times(30))
 
 
 @pytest.fixture(scope="module")
 def truncated_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = clips.make(tmp_path_factory.mktemp("cut") / "cut.mkv", scene, clips.even(50))
+    path = videos.write(tmp_path_factory.mktemp("cut") / "cut.mkv", scene, videos.times(50))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
@@ -123,7 +123,7 @@ def test_video_wrong_arguments_exit_2(video_path: Path, words: list[str], messag
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_video_stopped_keeps_results(tmp_path: Path, by: signal.Signals) -> None:
     """A long video_path, stopped as soon as rows are there."""
-    video_path = clips.make(tmp_path / "a.mp4", scene, clips.even(400))
+    video_path = videos.write(tmp_path / "a.mp4", scene, videos.times(400))
     out, annotated = tmp_path / "t.csv", tmp_path / "b.mp4"
     command = [
         *MIEN,

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import clips
 import mien
+import videos
 from mien.errors import MienError, VideoError
 from mien.recognition import Recognizer, VideoFrame
 
@@ -73,9 +73,9 @@ def made(make: Make) -> bytes:
     codec, audio, ticks = KINDS[make.kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a{make.kind}"
-        scene = lambda i: clips.still(make.wide, make.high, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
+        scene = lambda i: videos.frame(make.wide, make.high, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
         options = {"movflags": "faststart"} if make.kind == ".mp4" else {}  # the index first, so that less is lost
-        clips.make(
+        videos.write(
             path,
             scene,
             make.times,

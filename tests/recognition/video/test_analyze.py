@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import clips
 import mien
+import videos
 from mien.errors import MienError, VideoError
 from mien.prior import adjusted
 from mien.recognition import PersonFace, Recognizer, VideoFrame
@@ -28,21 +28,21 @@ def reader() -> Recognizer:
     return mien.load("nano")
 
 
-def scene(i: int) -> clips.Pixels:
+def scene(i: int) -> videos.Pixels:
     """One who stays and, from the 20th frame on, another."""
     who = [(0.27 + 0.002 * i, 0.5, 0.4, 1 + 0.2 * np.sin(i / 5))]
-    return clips.still(320, 240, *who, *([(0.78, 0.45, 0.36, 0.8)] if i >= 20 else []))
+    return videos.frame(320, 240, *who, *([(0.78, 0.45, 0.36, 0.8)] if i >= 20 else []))
 
 
 @pytest.fixture(scope="module")
 def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.make(tmp_path_factory.mktemp("video") / "a.mp4", scene, clips.even(50))
+    return videos.write(tmp_path_factory.mktemp("video") / "a.mp4", scene, videos.times(50))
 
 
 def test_analyze_video_two_persons(reader: Recognizer, video_path: Path) -> None:
     frames = list(reader.analyze_video(video_path))
     assert [f.index for f in frames] == list(range(50))
-    assert [f.time for f in frames] == pytest.approx(clips.even(50), abs=1e-3)
+    assert [f.time for f in frames] == pytest.approx(videos.times(50), abs=1e-3)
     assert {(f.width, f.height) for f in frames} == {(320, 240)}
     assert [f.faces[0].person for f in frames] == [1] * 50
     assert all(len(f.faces) == 1 for f in frames[:20])
@@ -106,10 +106,10 @@ def test_analyze_video_every_nth_frame(reader: Recognizer, video_path: Path) -> 
 def test_analyze_video_smooths_probabilities(reader: Recognizer, tmp_path: Path) -> None:
     """A face that goes dark for two frames hardly stirs the smoothed probabilities."""
 
-    def flickers(i: int) -> clips.Pixels:
-        return clips.still(320, 240, (0.5, 0.5, 0.5, 0.25 if i in (10, 11) else 1.0))
+    def flickers(i: int) -> videos.Pixels:
+        return videos.frame(320, 240, (0.5, 0.5, 0.5, 0.25 if i in (10, 11) else 1.0))
 
-    path = clips.make(tmp_path / "a.mp4", flickers, clips.even(20), audio=None)
+    path = videos.write(tmp_path / "a.mp4", flickers, videos.times(20), audio=None)
 
     def steps(smooth: float) -> np.ndarray:
         told_TK = np.array([f.faces[0].probabilities for f in reader.analyze_video(path, smooth=smooth)])
@@ -127,7 +127,7 @@ def test_analyze_video_min_confidence(video_path: Path) -> None:
 
 def test_analyze_video_variable_frame_rate(reader: Recognizer, tmp_path: Path) -> None:
     times = [0.0, 0.03, 0.3, 0.31, 0.5, 0.9, 0.94, 0.98]
-    frames = list(reader.analyze_video(clips.make(tmp_path / "a.mp4", scene, times)))
+    frames = list(reader.analyze_video(videos.write(tmp_path / "a.mp4", scene, times)))
     assert [f.time for f in frames] == pytest.approx(times, abs=1e-3)
     assert {tuple(face.person for face in f.faces) for f in frames} == {(1,)}
 
@@ -135,15 +135,15 @@ def test_analyze_video_variable_frame_rate(reader: Recognizer, tmp_path: Path) -
 def test_analyze_video_rotated_video(reader: Recognizer, tmp_path: Path) -> None:
     """Lying images with a flag that raises them."""
 
-    def lying(i: int) -> clips.Pixels:
-        return np.ascontiguousarray(np.rot90(clips.still(240, 320, (0.5, 0.5, 0.6, 1.0)), -1))
+    def lying(i: int) -> videos.Pixels:
+        return np.ascontiguousarray(np.rot90(videos.frame(240, 320, (0.5, 0.5, 0.6, 1.0)), -1))
 
-    frames = list(reader.analyze_video(clips.make(tmp_path / "a.mp4", lying, clips.even(3), rotation=90)))
+    frames = list(reader.analyze_video(videos.write(tmp_path / "a.mp4", lying, videos.times(3), rotation=90)))
     assert {(f.width, f.height, len(f.faces)) for f in frames} == {(240, 320, 1)}
 
 
 def test_analyze_video_frames_without_faces(reader: Recognizer, tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mp4", lambda i: clips.still(320, 240), clips.even(6), audio=None)
+    path = videos.write(tmp_path / "a.mp4", lambda i: videos.frame(320, 240), videos.times(6), audio=None)
     assert [f.faces for f in reader.analyze_video(path)] == [()] * 6
 
 
@@ -154,7 +154,7 @@ def test_analyze_video_whole_detector(video_path: Path) -> None:
 
 
 def test_analyze_video_truncated_file_warns(reader: Recognizer, tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mkv", scene, clips.even(50))
+    path = videos.write(tmp_path / "a.mkv", scene, videos.times(50))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.warns(UserWarning, match="truncated video"):
@@ -225,7 +225,7 @@ def test_analyze_video_wrong_suffix_keeps_old_files(
 
 @pytest.mark.parametrize("there", [True, False])
 def test_analyze_video_no_frames_keeps_old_files(there: bool, reader: Recognizer, tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mp4", scene, clips.even(10), audio=None)
+    path = videos.write(tmp_path / "a.mp4", scene, videos.times(10), audio=None)
     data = path.read_bytes()
     begins, ends = data.index(b"mdat") + 4, data.index(b"moov") - 4
     path.write_bytes(data[:begins] + bytes(ends - begins) + data[ends:])

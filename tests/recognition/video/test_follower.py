@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-import clips
+import videos
 from mien.detection.boxes import Box, Detection, iou
 from mien.detection.detectors import build_detector
 from mien.recognition.video.follower import FULL_INTERVAL, WINDOW_PIXELS, Follower
@@ -20,8 +20,8 @@ def yunet_follower() -> Follower:
     return Follower(build_detector("yunet", longest_side=640), build_detector("yunet", longest_side=WINDOW_PIXELS))
 
 
-def moving(i: int) -> clips.Pixels:
-    return clips.still(960, 540, (0.3 + 0.004 * i, 0.5, 0.35 + 0.001 * i, 1.0))
+def moving(i: int) -> videos.Pixels:
+    return videos.frame(960, 540, (0.3 + 0.004 * i, 0.5, 0.35 + 0.001 * i, 1.0))
 
 
 def test_follower_window_equals_full_detection() -> None:
@@ -43,7 +43,7 @@ def test_follower_faces_of_all_sizes(shape: tuple[int, int], size: float) -> Non
     """Faces whose window is not shrunk, and faces whose window is the whole frame."""
     high, wide = shape
     part = size * min(high, wide) / wide
-    frame = clips.still(wide, high, (0.45, 0.55, part, 1.0))
+    frame = videos.frame(wide, high, (0.45, 0.55, part, 1.0))
     follower = yunet_follower()
     follower.update(frame, 0.0)
     ((_, found),) = follower.update(frame, STEP)
@@ -54,54 +54,54 @@ def test_follower_faces_of_all_sizes(shape: tuple[int, int], size: float) -> Non
 
 def test_follower_missing_face_is_searched_at_once() -> None:
     follower = yunet_follower()
-    there, nobody = clips.still(640, 360, (0.5, 0.5, 0.4, 1.0)), clips.still(640, 360)
+    there, nobody = videos.frame(640, 360, (0.5, 0.5, 0.4, 1.0)), videos.frame(640, 360)
     who = [[person for person, _ in follower.update(f, i * STEP)] for i, f in enumerate([there, nobody, there, there])]
     assert who == [[1], [], [1], [1]]
     assert follower.people == {1}
 
 
-def test_a_newcomer_is_seen_in_time() -> None:
+def test_follower_new_person_is_found_in_time() -> None:
     follower, seen = yunet_follower(), 0.0
     for i in range(20):
         who = [(0.25, 0.5, 0.3, 1.0)] + ([(0.75, 0.5, 0.3, 1.0)] if i >= 8 else [])
-        found = follower.update(clips.still(960, 540, *who), i * STEP)
+        found = follower.update(videos.frame(960, 540, *who), i * STEP)
         if len(found) == 2 and not seen:
             seen = i * STEP
     assert 8 * STEP <= seen <= 8 * STEP + FULL_INTERVAL + STEP
     assert [person for person, _ in found] == [1, 2]
 
 
-def test_after_a_cut_the_one_in_the_same_place_is_somebody_else() -> None:
+def test_follower_scene_change_gives_new_number() -> None:
     follower = yunet_follower()
-    one = clips.still(640, 360, (0.5, 0.5, 0.5, 1.0))
-    other = cv2.flip(255 - clips.still(640, 360), 0)
-    other[60:360, 170:470] = cv2.resize(clips.portrait(), (300, 300))[:, ::-1] // 2
+    one = videos.frame(640, 360, (0.5, 0.5, 0.5, 1.0))
+    other = cv2.flip(255 - videos.frame(640, 360), 0)
+    other[60:360, 170:470] = cv2.resize(videos.portrait(), (300, 300))[:, ::-1] // 2
     who = [[p for p, _ in follower.update(f, i * STEP)] for i, f in enumerate([one, one, np.asarray(other, np.uint8)])]
     assert who == [[1], [1], [2]]
 
 
-def test_a_flash_and_a_walk_are_no_cuts() -> None:
+def test_follower_flash_is_not_a_scene_change() -> None:
     follower, noise = yunet_follower(), np.random.default_rng(0)
     wall = cv2.resize(noise.integers(0, 256, (9, 16, 3), np.uint8), (640, 360), interpolation=cv2.INTER_CUBIC)
     for i in range(10):
         frame = np.asarray(wall, np.uint8).copy()
         side = 160 + 4 * i
-        frame[100 : 100 + side, 100 + 20 * i : 100 + 20 * i + side] = cv2.resize(clips.portrait(), (side, side))
+        frame[100 : 100 + side, 100 + 20 * i : 100 + 20 * i + side] = cv2.resize(videos.portrait(), (side, side))
         if i == 5:
             frame = np.clip(frame.astype(int) + 70, 0, 255).astype(np.uint8)
         assert [person for person, _ in follower.update(frame, i * STEP)] == [1], i
 
 
 def test_follower_two_windows_one_face() -> None:
-    """One walks off behind the other: when both windows show the same face, all is searched anew."""
+    """When two windows show the same face, the whole frame is searched again."""
     face = Detection(Box(100, 100, 50, 50), 0.9)
     near_calls = []
 
-    def whole(image_HW3: clips.Pixels) -> tuple[Detection, ...]:
+    def whole(image_HW3: videos.Pixels) -> tuple[Detection, ...]:
         beside = replace(face, box=Box(130, 100, 50, 50))
         return (face, beside) if not near_calls else (face,)
 
-    def near(window_HW3: clips.Pixels) -> tuple[Detection, ...]:
+    def near(window_HW3: videos.Pixels) -> tuple[Detection, ...]:
         near_calls.append(window_HW3.shape)
         wide = window_HW3.shape[1]
         return (Detection(Box(wide / 2 - 25, wide / 2 - 25, 50, 50), 0.9),) if len(near_calls) == 1 else (

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-import clips
+import videos
 from mien.errors import VideoError
 from mien.recognition.prefetch import prefetch
 from mien.recognition.video.reader import Frame, VideoReader
@@ -24,7 +24,7 @@ NOT_ROTATED = b"".join(n.to_bytes(4, "big", signed=True) for n in (1 << 16, 0, 0
 NOISE = np.random.default_rng(0).bytes(3000)  # fixed: FFmpeg may take other noise for a video without frames
 
 
-def corner(i: int = 0) -> clips.Pixels:
+def corner(i: int = 0) -> videos.Pixels:
     """Return a grey image with a blue square in the upper left corner."""
     frame = np.full((96, 128, 3), 90, np.uint8)
     frame[:32, :32] = (255, 0, 0)
@@ -37,7 +37,7 @@ def read(path: Path, every: int = 1) -> tuple[list[Frame], list[str]]:
         return list(reader.read_frames(every)), reader.notes
 
 
-def where_blue(image_HW3: clips.Pixels) -> str:
+def where_blue(image_HW3: videos.Pixels) -> str:
     """Return the corner of the blue square."""
     blue_HW = image_HW3[:, :, 0].astype(int) - image_HW3[:, :, 2] > 100
     down, along = (index.mean() for index in np.nonzero(blue_HW))
@@ -46,9 +46,9 @@ def where_blue(image_HW3: clips.Pixels) -> str:
 
 
 def test_read_frames_returns_images_and_times(tmp_path: Path) -> None:
-    frames, notes = read(clips.make(tmp_path / "a.mp4", corner, clips.even(20)))
+    frames, notes = read(videos.write(tmp_path / "a.mp4", corner, videos.times(20)))
     assert [frame.index for frame in frames] == list(range(20))
-    assert [frame.time for frame in frames] == pytest.approx(clips.even(20), abs=1e-4)
+    assert [frame.time for frame in frames] == pytest.approx(videos.times(20), abs=1e-4)
     assert [frame.duration for frame in frames] == pytest.approx([0.04] * 20, abs=1e-3)
     assert notes == []
     assert frames[3].image_HW3.dtype == np.uint8
@@ -56,7 +56,7 @@ def test_read_frames_returns_images_and_times(tmp_path: Path) -> None:
 
 
 def test_reader_closed_while_thread_decodes(tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mp4", corner, clips.even(60))
+    path = videos.write(tmp_path / "a.mp4", corner, videos.times(60))
     for _ in range(20):
         with VideoReader(path) as reader:
             frames = prefetch(reader.read_frames())
@@ -67,7 +67,10 @@ def test_reader_closed_while_thread_decodes(tmp_path: Path) -> None:
 
 
 def test_read_frames_stop_event_ends_decoding(tmp_path: Path) -> None:
-    path, stop = clips.make(tmp_path / "a.mp4", lambda i: clips.still(64, 48), clips.even(60), audio=None), Event()
+    path, stop = (
+        videos.write(tmp_path / "a.mp4", lambda i: videos.frame(64, 48), videos.times(60), audio=None),
+        Event(),
+    )
     with VideoReader(path, stop=stop) as reader:
         decoded, frames = [], reader.read_frames(every=50)
         reader._decode = lambda: (decoded.append(frame) or frame for frame in VideoReader._decode(reader))  # type: ignore[method-assign,func-returns-value]
@@ -78,38 +81,38 @@ def test_read_frames_stop_event_ends_decoding(tmp_path: Path) -> None:
 
 
 def test_read_frames_every_nth(tmp_path: Path) -> None:
-    frames, _ = read(clips.make(tmp_path / "a.mp4", corner, clips.even(20)), every=7)
+    frames, _ = read(videos.write(tmp_path / "a.mp4", corner, videos.times(20)), every=7)
     assert [(frame.index, round(frame.time, 3)) for frame in frames] == [(0, 0.0), (7, 0.28), (14, 0.56)]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_read_frames_variable_frame_rate(tmp_path: Path, suffix: str) -> None:
     times = [0.0, 0.04, 0.30, 0.31, 0.5, 0.9, 0.94]
-    frames, _ = read(clips.make(tmp_path / f"a{suffix}", corner, times, audio=None))
+    frames, _ = read(videos.write(tmp_path / f"a{suffix}", corner, times, audio=None))
     assert [frame.time for frame in frames] == pytest.approx(times, abs=2e-3)
 
 
 def test_read_frames_late_start_begins_at_0(tmp_path: Path) -> None:
     """A transport stream counts from 1.4 seconds."""
-    frames, _ = read(clips.make(tmp_path / "a.ts", corner, clips.even(10), audio=None))
-    assert [frame.time for frame in frames] == pytest.approx(clips.even(10), abs=1e-3)
+    frames, _ = read(videos.write(tmp_path / "a.ts", corner, videos.times(10), audio=None))
+    assert [frame.time for frame in frames] == pytest.approx(videos.times(10), abs=1e-3)
 
 
 def test_read_frames_raw_stream_has_frame_rate(tmp_path: Path) -> None:
-    frames, _ = read(clips.make(tmp_path / "a.h264", corner, clips.even(10), audio=None))
-    assert [frame.time for frame in frames] == pytest.approx(clips.even(10), abs=1e-3)
+    frames, _ = read(videos.write(tmp_path / "a.h264", corner, videos.times(10), audio=None))
+    assert [frame.time for frame in frames] == pytest.approx(videos.times(10), abs=1e-3)
 
 
 @pytest.mark.parametrize(("turned", "where"), [(90, "bottom left"), (180, "bottom right"), (-90, "top right")])
 def test_read_frames_applies_display_matrix(tmp_path: Path, turned: int, where: str) -> None:
     """Degrees anticlockwise, as ffmpeg counts."""
-    frames, _ = read(clips.make(tmp_path / "a.mp4", corner, clips.even(3), rotation=turned))
+    frames, _ = read(videos.write(tmp_path / "a.mp4", corner, videos.times(3), rotation=turned))
     assert where_blue(frames[0].image_HW3) == where
     assert frames[0].image_HW3.shape[:2] == ((96, 128) if turned == 180 else (128, 96))
 
 
 def test_read_frames_phone_video_is_upright(tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mp4", corner, clips.even(3), audio=None)
+    path = videos.write(tmp_path / "a.mp4", corner, videos.times(3), audio=None)
     data = path.read_bytes()
     at = data.index(NOT_ROTATED, data.index(b"tkhd"))
     path.write_bytes(data[:at] + ROTATED_90 + data[at + len(ROTATED_90) :])
@@ -134,7 +137,7 @@ def test_read_frames_makes_pixels_square(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_read_frames_truncated_file_has_note(tmp_path: Path, suffix: str) -> None:
     options = {"movflags": "faststart"} if suffix == ".mp4" else {}  # the index first, as on the web
-    path = clips.make(tmp_path / f"a{suffix}", corner, clips.even(75), options=options)
+    path = videos.write(tmp_path / f"a{suffix}", corner, videos.times(75), options=options)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     frames, notes = read(path)
@@ -145,7 +148,7 @@ def test_read_frames_truncated_file_has_note(tmp_path: Path, suffix: str) -> Non
 
 
 def test_read_frames_damaged_file_has_note(tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "a.mp4", corner, clips.even(50), audio=None)
+    path = videos.write(tmp_path / "a.mp4", corner, videos.times(50), audio=None)
     data = bytearray(path.read_bytes())
     begins = data.index(b"mdat")
     for at in range(begins + (len(data) - begins) // 4, begins + (len(data) - begins) // 2, 7):
@@ -161,14 +164,14 @@ def _write_nothing(path: Path) -> None:
 
 
 def _write_without_index(path: Path) -> None:
-    clips.make(path, corner, clips.even(30))
+    videos.write(path, corner, videos.times(30))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
 
 def _write_audio_only(path: Path) -> None:
     with av.open(str(path), "w") as out:
-        clips.write_sine(out, clips.add_audio_track(out, "aac"), 0.3)
+        videos.write_sine(out, videos.add_audio_track(out, "aac"), 0.3)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,7 @@ def test_reader_not_a_video_raises(tmp_path: Path, name: str, write: object, mes
 
 
 def test_reader_url_like_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clips.make(tmp_path / "a.mp4", corner, clips.even(3))
+    videos.write(tmp_path / "a.mp4", corner, videos.times(3))
     (tmp_path / "a.mp4").rename(tmp_path / "http:a.mp4")
     monkeypatch.chdir(tmp_path)
     frames, _ = read(Path("http:a.mp4"))
@@ -216,7 +219,7 @@ def test_video_without_pyav_names_the_extra(tmp_path: Path) -> None:
 
 def test_reader_metadata_not_utf8(tmp_path: Path) -> None:
     """Old files have titles in Latin-1; here the name of the muxer is not valid UTF-8."""
-    path = clips.make(tmp_path / "a.mp4", corner, clips.even(5))
+    path = videos.write(tmp_path / "a.mp4", corner, videos.times(5))
     assert b"Lavf" in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(b"Lavf", b"L\xe4vf"))
     frames, notes = read(path)

@@ -9,13 +9,13 @@ import av
 import numpy as np
 import pytest
 
-import clips
+import videos
 from mien.errors import VideoError
 from mien.recognition.video.reader import VideoReader
 from mien.recognition.video.writer import VideoWriter
 
 
-def scene(i: int = 0, high: int = 96, wide: int = 128) -> clips.Pixels:
+def scene(i: int = 0, high: int = 96, wide: int = 128) -> videos.Pixels:
     frame = np.full((high, wide, 3), 90, np.uint8)
     frame[20:40, i % 80 : 20 + i % 80] = (0, 200, 255)
     return frame
@@ -51,7 +51,7 @@ def probe(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".m4v"])
 def test_writer_keeps_frame_times_and_audio(tmp_path: Path, suffix: str) -> None:
     times = [0.0, 0.04, 0.30, 0.31, 0.5, 0.9, 0.94]
-    source = clips.make(tmp_path / "a.mp4", scene, times)
+    source = videos.write(tmp_path / "a.mp4", scene, times)
     found = probe(copy_video(source, tmp_path / f"b{suffix}"))
     assert (found["codec"], found["format"], found["audio"]) == ("h264", "yuv420p", ["aac"])
     assert found["times"] == pytest.approx(times, abs=2e-3)
@@ -61,14 +61,14 @@ def test_writer_keeps_frame_times_and_audio(tmp_path: Path, suffix: str) -> None
 
 
 def test_writer_keeps_duration_of_last_frame(tmp_path: Path) -> None:
-    source = clips.make(tmp_path / "a.mp4", scene, clips.even(10), audio=None)
+    source = videos.write(tmp_path / "a.mp4", scene, videos.times(10), audio=None)
     with VideoReader(copy_video(source, tmp_path / "b.mp4")) as reader:
         assert reader.duration == pytest.approx(0.4, abs=1e-3)
 
 
 @pytest.mark.parametrize(("kind", "codec", "becomes"), [("a.mkv", "libopus", "opus"), ("a.mkv", "wavpack", "aac")])
 def test_writer_copies_or_encodes_audio(tmp_path: Path, kind: str, codec: str, becomes: str) -> None:
-    source = clips.make(tmp_path / kind, scene, clips.even(40), audio=codec)
+    source = videos.write(tmp_path / kind, scene, videos.times(40), audio=codec)
     found = probe(copy_video(source, tmp_path / "b.mp4"))
     assert found["audio"] == [becomes]
     assert found["seconds"] == pytest.approx(1.6, abs=0.1)
@@ -76,19 +76,19 @@ def test_writer_copies_or_encodes_audio(tmp_path: Path, kind: str, codec: str, b
 
 
 def test_writer_without_audio(tmp_path: Path) -> None:
-    source = clips.make(tmp_path / "a.mp4", scene, clips.even(5), audio=None)
+    source = videos.write(tmp_path / "a.mp4", scene, videos.times(5), audio=None)
     assert probe(copy_video(source, tmp_path / "b.mp4"))["audio"] == []
 
 
 def test_writer_transport_stream_starts_at_0(tmp_path: Path) -> None:
-    source = clips.make(tmp_path / "a.ts", scene, clips.even(25))
+    source = videos.write(tmp_path / "a.ts", scene, videos.times(25))
     found = probe(copy_video(source, tmp_path / "b.mp4"))
     assert found["times"][0] < 0.05
     assert found["seconds"] == pytest.approx(1.0, abs=0.1)
 
 
 def test_writer_stopped_early_cuts_audio(tmp_path: Path) -> None:
-    source = clips.make(tmp_path / "a.mp4", scene, clips.even(50))
+    source = videos.write(tmp_path / "a.mp4", scene, videos.times(50))
     found = probe(copy_video(source, tmp_path / "b.mp4", frames=20))
     assert len(found["times"]) == 20
     assert found["seconds"] == pytest.approx(0.8, abs=0.08)
@@ -132,7 +132,7 @@ def test_writer_keeps_colors(tmp_path: Path) -> None:
 
 
 def test_writer_wrong_path_raises_at_once(tmp_path: Path) -> None:
-    source = clips.make(tmp_path / "a.mp4", scene, clips.even(3))
+    source = videos.write(tmp_path / "a.mp4", scene, videos.times(3))
     before = source.read_bytes()
     (tmp_path / "file").touch()
     for path, error in [

@@ -26,7 +26,7 @@ def portrait() -> Pixels:
     return np.asarray(cv2.imread(str(sample()))[0:260, 95:355], np.uint8)
 
 
-def still(wide: int, high: int, *places: Place) -> Pixels:
+def frame(wide: int, high: int, *places: Place) -> Pixels:
     """Return a frame with a portrait at each of `places`, the last in front, on a gradient."""
     down, along = np.mgrid[0:high, 0:wide]
     wall = np.stack([70 + 60 * along / wide, 90 + 40 * down / high, 80 + 0 * along], 2)
@@ -42,7 +42,7 @@ def still(wide: int, high: int, *places: Place) -> Pixels:
     return frame
 
 
-def make(
+def write(
     path: Path,
     scene: Callable[[int], Pixels],
     times: Sequence[float],
@@ -98,12 +98,12 @@ def write_sine(out: Any, track: Any, seconds: float) -> None:
     out.mux(track.encode(None))
 
 
-def even(frames: int, fps: float = 25) -> list[float]:
+def times(frames: int, fps: float = 25) -> list[float]:
     """Return the times of frames at a constant rate."""
     return [i / fps for i in range(frames)]
 
 
 def crowd() -> bytes:
     """Return an image of 81 faces, as PNG."""
-    face_HW3 = still(128, 128, (0.5, 0.5, 1.0, 1.0))
+    face_HW3 = frame(128, 128, (0.5, 0.5, 1.0, 1.0))
     return cv2.imencode(".png", np.tile(face_HW3, (9, 9, 1)))[1].tobytes()
