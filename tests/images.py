@@ -14,21 +14,21 @@ from PIL import Image, ImageOps
 from mien.recognition import sample
 
 Pixels = np.ndarray
-HIGH, WIDE = 96, 120  # neither square nor a multiple of 32
+HEIGHT, WIDTH = 96, 120  # neither square nor a multiple of 32
 
 
 @cache
 def color() -> Image.Image:
     """Return the head of the sample, smaller."""
     with Image.open(sample()) as portrait:
-        return portrait.crop((140, 20, 320, 164)).resize((WIDE, HIGH)).convert("RGB")
+        return portrait.crop((140, 20, 320, 164)).resize((WIDTH, HEIGHT)).convert("RGB")
 
 
 @cache
 def translucent_image() -> Image.Image:
     """Return the same image, transparent at the left and opaque at the right."""
     image = color().copy()
-    image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDE).astype(np.uint8), (HIGH, 1))))
+    image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))))
     return image
 
 
@@ -49,7 +49,7 @@ def read_with_pillow(data: bytes) -> Pixels:
 @cache
 def images_of_all_formats() -> dict[str, bytes]:
     """Return images of 8 bits by format and variant, which Pillow reads correctly too."""
-    rgb, rgba, other = color(), translucent_image(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
+    rgb, rgba, other = color(), translucent_image(), Image.new("RGB", (WIDTH, HEIGHT), (0, 90, 200))
     grey, palette = rgb.convert("L"), rgb.quantize(64)
     animated: dict[str, Any] = {"save_all": True, "append_images": [other]}
     made = {
@@ -101,7 +101,7 @@ def images_16_bit() -> dict[str, tuple[bytes, Pixels]]:
     rgb, rgba = np.asarray(color()), np.asarray(translucent_image())
     grey = np.asarray(color().convert("L"))
     bgra = np.dstack([rgba[:, :, 2::-1], rgba[:, :, 3]])
-    white = Image.new("RGBA", (WIDE, HIGH), (255, 255, 255, 255))
+    white = Image.new("RGBA", (WIDTH, HEIGHT), (255, 255, 255, 255))
     white.alpha_composite(translucent_image())
     over_white, in_grey = np.asarray(white.convert("RGB")), np.dstack([grey] * 3)
     return {

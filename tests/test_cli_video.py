@@ -99,19 +99,19 @@ def test_video_truncated_file_exits_1(truncated_path: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["CLIP", "--max-pixels", "9999"], "frames of 320 x 240 pixels are above the limit"),
+        (["VIDEO", "--max-pixels", "9999"], "frames of 320 x 240 pixels are above the limit"),
         (["none.mp4"], "none.mp4: there is no such file"),
-        (["CLIP", "--every", "0"], "every must be a whole number, at least 1, got 0"),
-        (["CLIP", "--model", "none"], "no shipped model is called none"),
-        (["CLIP", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
-        (["CLIP", "--annotate", "CLIP"], "it is the input video; choose another file"),
-        (["CLIP", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),
-        (["CLIP", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),
+        (["VIDEO", "--every", "0"], "every must be a whole number, at least 1, got 0"),
+        (["VIDEO", "--model", "none"], "no shipped model is called none"),
+        (["VIDEO", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
+        (["VIDEO", "--annotate", "VIDEO"], "it is the input video; choose another file"),
+        (["VIDEO", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),
+        (["VIDEO", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),
     ],
 )
 def test_video_wrong_arguments_exit_2(video_path: Path, words: list[str], message: str) -> None:
     before = video_path.read_bytes()
-    done = mien(*(str(video_path) if word == "CLIP" else word for word in words))
+    done = mien(*(str(video_path) if word == "VIDEO" else word for word in words))
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("mien: ")

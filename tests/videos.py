@@ -26,19 +26,19 @@ def portrait() -> Pixels:
     return np.asarray(cv2.imread(str(sample()))[0:260, 95:355], np.uint8)
 
 
-def frame(wide: int, high: int, *places: Place) -> Pixels:
+def frame(width: int, height: int, *places: Place) -> Pixels:
     """Return a frame with a portrait at each of `places`, the last in front, on a gradient."""
-    down, along = np.mgrid[0:high, 0:wide]
-    wall = np.stack([70 + 60 * along / wide, 90 + 40 * down / high, 80 + 0 * along], 2)
+    down, along = np.mgrid[0:height, 0:width]
+    wall = np.stack([70 + 60 * along / width, 90 + 40 * down / height, 80 + 0 * along], 2)
     frame = np.asarray(wall, np.uint8)
     for x, y, size, light in places:
-        side = max(8, round(size * wide))
+        side = max(8, round(size * width))
         face = cv2.resize(portrait(), (side, side), interpolation=cv2.INTER_AREA)
         face = np.clip(face.astype(np.float32) * light, 0, 255).astype(np.uint8)
-        left, top = round(x * wide - side / 2), round(y * high - side / 2)
+        left, top = round(x * width - side / 2), round(y * height - side / 2)
         a, b = max(left, 0), max(top, 0)
-        part = face[b - top : max(high - top, 0), a - left : max(wide - left, 0)]
-        frame[b : b + part.shape[0], a : a + part.shape[1]] = part[: high - b, : wide - a]
+        part = face[b - top : max(height - top, 0), a - left : max(width - left, 0)]
+        frame[b : b + part.shape[0], a : a + part.shape[1]] = part[: height - b, : width - a]
     return frame
 
 

@@ -102,7 +102,7 @@ def test_yunet_eyes_of_portrait() -> None:
 
 @pytest.mark.parametrize("scale", [0.15, 0.3, 2.0, 6.0])
 def test_yunet_any_face_size(scale: float) -> None:
-    """At 0.15 the face is 13 pixels wide; at 6 it is detected in a smaller copy."""
+    """At 0.15 the face is 13 pixels width; at 6 it is detected in a smaller copy."""
     (one,) = detect(cv2.resize(PORTRAIT, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     right, left = ((x * scale, y * scale) for x, y in EYES)
     assert_eyes(one, right, left)

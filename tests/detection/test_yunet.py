@@ -25,9 +25,9 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "dynamic_yunet.py"
 LICENCES = (yunet.FILE.parent / "LICENCES.md").read_text()
 
 
-def canvas(places: list[tuple[int, int, int]], high: int = 500, wide: int = 700) -> np.ndarray:
+def canvas(places: list[tuple[int, int, int]], height: int = 500, width: int = 700) -> np.ndarray:
     """Draw the face of the sample on grey, at each (left, top, side)."""
-    made = np.full((high, wide, 3), 128, np.uint8)
+    made = np.full((height, width, 3), 128, np.uint8)
     for left, top, side in places:
         made[top : top + side, left : left + side] = cv2.resize(PORTRAIT[0:300, 80:380], (side, side))
     return made

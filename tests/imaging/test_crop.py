@@ -14,11 +14,11 @@ from mien.imaging.crop import CropRule, crop
 NOISE = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
 
 
-def slope(angle: float, high: int = 240, wide: int = 240) -> np.ndarray:
+def slope(angle: float, height: int = 240, width: int = 240) -> np.ndarray:
     """Return a grey image [H,W] that rises by one level per pixel in this direction; its centre is 120."""
-    y, x = np.mgrid[:high, :wide] + 0.5
+    y, x = np.mgrid[:height, :width] + 0.5
     return (
-        np.clip(120 + (x - wide / 2) * math.cos(angle) + (y - high / 2) * math.sin(angle), 0, 255)
+        np.clip(120 + (x - width / 2) * math.cos(angle) + (y - height / 2) * math.sin(angle), 0, 255)
         .round()
         .astype(np.uint8)
     )
@@ -50,16 +50,16 @@ def test_crop_enlarges_like_opencv() -> None:
     assert np.abs(got.astype(int) - wanted).max() <= 2
 
 
-@pytest.mark.parametrize("wide", [30, 50, 97, 143.5])
-def test_crop_pixels_are_at_their_positions(wide: float) -> None:
+@pytest.mark.parametrize("width", [30, 50, 97, 143.5])
+def test_crop_pixels_are_at_their_positions(width: float) -> None:
     """On a slope of one level per pixel, values are positions."""
     rule = CropRule(margin=0.1, shift_x=0.05, shift_y=-0.1)
-    box = Box(120 - wide / 2, 120 - wide / 4, wide, wide / 2)  # wider than high: the longer side counts
-    steps = ((np.arange(48) + 0.5) / 48 - 0.5) * wide * 1.2
+    box = Box(120 - width / 2, 120 - width / 4, width, width / 2)  # wider than tall: the longer side counts
+    steps = ((np.arange(48) + 0.5) / 48 - 0.5) * width * 1.2
     across = crop(slope(0), box, (), rule, 48).astype(float)
     down = crop(slope(math.pi / 2), box, (), rule, 48).astype(float)
-    np.testing.assert_allclose(across.mean(0), 120 + 0.05 * wide + steps, atol=1)
-    np.testing.assert_allclose(down.mean(1), 120 - 0.1 * wide + steps, atol=1)
+    np.testing.assert_allclose(across.mean(0), 120 + 0.05 * width + steps, atol=1)
+    np.testing.assert_allclose(down.mean(1), 120 - 0.1 * width + steps, atol=1)
 
 
 @pytest.mark.parametrize("degrees", [-40, 10, 25])

@@ -56,7 +56,7 @@ def test_read_header_all_formats_has_size(kind: str) -> None:
     header = read_header(images.images_of_all_formats()[kind])
     assert header is not None
     assert header.format in FORMATS
-    assert (header.width, header.height, header.orientation) == (images.WIDE, images.HIGH, 1)
+    assert (header.width, header.height, header.orientation) == (images.WIDTH, images.HEIGHT, 1)
 
 
 @pytest.mark.parametrize("kind", sorted(images.images_16_bit()))
@@ -85,8 +85,8 @@ def test_exif_both_byte_orders_and_damaged() -> None:
         for exif, turned in ((tiff, True), (tiff[:12], False), (b"Rubbish", False), (tiff.replace(name, b"XX"), False)):
             segment = b"Exif\0\0" + exif
             data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
-            high, wide = read_image(data).shape[:2]
-            assert (wide > high) != turned
+            height, width = read_image(data).shape[:2]
+            assert (width > height) != turned
 
 
 def test_read_image_all_sources_are_equal(tmp_path: Path) -> None:
@@ -130,9 +130,9 @@ def test_read_image_alpha_is_blended_with_white() -> None:
 @pytest.mark.parametrize("depth", [8, 16])
 def test_to_bgr_alpha_in_strips_equals_whole(depth: int) -> None:
     """The image has several strips, the last one incomplete; the expected values are computed at once."""
-    high, wide = 2 * STRIP_PIXELS // 500 + 7, 500
+    height, width = 2 * STRIP_PIXELS // 500 + 7, 500
     rng = np.random.default_rng(depth)
-    stored = rng.integers(0, 1 << depth, (high, wide, 4)).astype(np.uint8 if depth == 8 else np.uint16)
+    stored = rng.integers(0, 1 << depth, (height, width, 4)).astype(np.uint8 if depth == 8 else np.uint16)
     bits8 = stored if depth == 8 else np.rint(stored / 257)
     share = bits8[:, :, 3:] / 255
     over_white = np.rint(bits8[:, :, :3] * share + 255 * (1 - share))
@@ -240,7 +240,7 @@ def test_read_image_truncated_file_raises(kind: str, capfd: pytest.CaptureFixtur
 def test_read_image_ignores_the_suffix(tmp_path: Path) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(images.images_of_all_formats()["png color"])
-    assert read_image(file).shape == (images.HIGH, images.WIDE, 3)
+    assert read_image(file).shape == (images.HEIGHT, images.WIDTH, 3)
 
 
 def test_read_image_above_limits_raises() -> None:

@@ -30,7 +30,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 HANGS = 60  # seconds after which one video of half a second counts as endless
-KINDS = {  # of file: what its images and its sound are, and ticks of a second
+KINDS = {  # suffix -> video codec, audio codec, ticks per second
     ".mp4": ("libx264", "aac", 90_000),
     ".mov": ("mpeg4", "aac", 1000),
     ".mkv": ("libx264", "aac", 90_000),
@@ -47,8 +47,8 @@ class Make:
     """What a video is like; `steps` are milliseconds from one frame to the next."""
 
     kind: str
-    wide: int
-    high: int
+    width: int
+    height: int
     steps: tuple[int, ...]
     turned: int | None
     audio: bool
@@ -73,7 +73,7 @@ def made(make: Make) -> bytes:
     codec, audio, ticks = KINDS[make.kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a{make.kind}"
-        scene = lambda i: videos.frame(make.wide, make.high, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
+        scene = lambda i: videos.frame(make.width, make.height, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
         options = {"movflags": "faststart"} if make.kind == ".mp4" else {}  # the index first, so that less is lost
         videos.write(
             path,
@@ -152,11 +152,11 @@ def test_complete_video_has_all_frames(reader: Recognizer, make: Make) -> None:
         frames = list(reader.analyze_video(path, on_note=notes.append))
     assert notes == []
     assert [frame.index for frame in frames] == list(range(len(make.times)))
-    began = frames[0].time  # with the sound, which may come a little before
+    began = frames[0].time  # the audio may begin a little earlier
     assert 0 <= began < 0.1
     assert [frame.time - began for frame in frames] == pytest.approx(make.times, abs=2e-3)
     lies = make.turned in (90, -90) and make.kind in TURNING
-    size = (make.high, make.wide) if lies else (make.wide, make.high)
+    size = (make.height, make.width) if lies else (make.width, make.height)
     assert {(frame.width, frame.height) for frame in frames} == {size}
 
 

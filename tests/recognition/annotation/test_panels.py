@@ -25,19 +25,19 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(2)
 
 
-def blank(high: int, wide: int, grey: int = 128) -> np.ndarray:
-    return np.full((high, wide, 3), grey, np.uint8)
+def blank(height: int, width: int, grey: int = 128) -> np.ndarray:
+    return np.full((height, width, 3), grey, np.uint8)
 
 
 def contains(image: np.ndarray, color: tuple[int, int, int]) -> int:
     return int((image == color[::-1]).all(2).sum())
 
 
-@pytest.mark.parametrize(("high", "wide"), SIZES)
+@pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("where", [(0.3, 0.3, 0.3, 0.4), (0, 0, 1, 1), (-0.2, -0.1, 0.5, 0.6), (0.9, 0.95, 0.4, 0.4)])
-def test_annotate_returns_changed_copy(high: int, wide: int, where: tuple[float, ...]) -> None:
-    image = blank(high, wide)
-    one = face(where[0] * wide, where[1] * high, where[2] * wide, where[3] * high)
+def test_annotate_returns_changed_copy(height: int, width: int, where: tuple[float, ...]) -> None:
+    image = blank(height, width)
+    one = face(where[0] * width, where[1] * height, where[2] * width, where[3] * height)
     drawn = annotate(image, [one])
     assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
     assert (image == 128).all()
@@ -45,12 +45,12 @@ def test_annotate_returns_changed_copy(high: int, wide: int, where: tuple[float,
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
-@pytest.mark.parametrize(("high", "wide"), [(300, 400), (1200, 1600)])
-def test_annotate_panels_cover_no_face(count: int, high: int, wide: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (1200, 1600)])
+def test_annotate_panels_cover_no_face(count: int, height: int, width: int) -> None:
     """Within each frame the image is as it was, but for the frame."""
-    side = 0.1 * high
-    spots = [((i % 4 + 0.6) * wide / 4 - side / 2, (i // 4 + 0.6) * high / 3 - side / 2) for i in range(count)]
-    drawn = annotate(blank(high, wide), [face(x, y, side, side, SAD) for x, y in spots])
+    side = 0.1 * height
+    spots = [((i % 4 + 0.6) * width / 4 - side / 2, (i // 4 + 0.6) * height / 3 - side / 2) for i in range(count)]
+    drawn = annotate(blank(height, width), [face(x, y, side, side, SAD) for x, y in spots])
     rim = 0.2 * side
     for x, y in spots:
         inner = drawn[round(y + rim) : round(y + side - rim), round(x + rim) : round(x + side - rim)]
@@ -103,8 +103,8 @@ def test_annotate_scales_with_image() -> None:
 
 
 def test_annotate_captions() -> None:
-    plain, told = annotate(PORTRAIT, [HEAD]), annotate(PORTRAIT, [HEAD], captions=["#1"])
-    assert changed(plain, told).any()
+    plain, result = annotate(PORTRAIT, [HEAD]), annotate(PORTRAIT, [HEAD], captions=["#1"])
+    assert changed(plain, result).any()
     with pytest.raises(MienError, match="one caption per face, got 2 for 1"):
         annotate(PORTRAIT, [HEAD], captions=["#1", "#2"])
 
@@ -127,11 +127,11 @@ def test_annotate_view_equals_copy() -> None:
 
 def test_enlarge_thumbnail_and_faces() -> None:
     stamp = cv2.resize(PORTRAIT, (50, 40))
-    larger, told = enlarge(stamp, analysis("x", face(10, 8, 20, 24), size=(50, 40)))
+    larger, result = enlarge(stamp, analysis("x", face(10, 8, 20, 24), size=(50, 40)))
     assert larger.shape == (280, 350, 3)
-    assert (told.width, told.height) == (350, 280)
-    assert told.faces[0].box == face(70, 56, 140, 168).box
-    assert np.allclose(told.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
+    assert (result.width, result.height) == (350, 280)
+    assert result.faces[0].box == face(70, 56, 140, 168).box
+    assert np.allclose(result.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
     assert max(larger.shape) >= MIN_READABLE_SIDE
     same, found = enlarge(PORTRAIT, analysis("x", HEAD, size=(512, 512)))
     assert same is PORTRAIT
@@ -196,21 +196,21 @@ def test_text_any_script_is_drawn(truetype: bool, monkeypatch: pytest.MonkeyPatc
     if not truetype and hasattr(cv2, "FontFace"):
         monkeypatch.delattr(cv2, "FontFace")
     labels = ("fröhlich", "悲しい", "\udce9\n\t🙂")
-    told = Face(HEAD.box, 0.9, (), labels, (0.5, 0.3, 0.2), "fröhlich")
-    assert annotate(PORTRAIT, [told]).shape == PORTRAIT.shape
+    result = Face(HEAD.box, 0.9, (), labels, (0.5, 0.3, 0.2), "fröhlich")
+    assert annotate(PORTRAIT, [result]).shape == PORTRAIT.shape
 
 
 def test_place_panels_inside_and_apart() -> None:
     boxes = [(10.0, 10, 80, 90), (300, 10, 80, 90), (150, 200, 80, 90), (560, 380, 80, 90)]
     places, covered = place_panels(boxes, [(120.0, 110.0)] * 4, [4.0] * 4, 640, 480)
     assert covered == pytest.approx(0, abs=1e-6)
-    for i, (left, top, wide, high) in enumerate(places):
+    for i, (left, top, width, height) in enumerate(places):
         assert left >= 0
-        assert left + wide <= 640
+        assert left + width <= 640
         assert top >= 0
-        assert top + high <= 480
+        assert top + height <= 480
         others = np.array([*boxes, *places[:i], *places[i + 1 :]])
-        assert intersection_areas((left, top, wide, high), others).sum() == 0
+        assert intersection_areas((left, top, width, height), others).sum() == 0
 
 
 def test_intersection_areas_by_hand() -> None:

@@ -41,9 +41,9 @@ def test_follower_window_equals_full_detection() -> None:
 @pytest.mark.parametrize("size", [0.5, 1.2])
 def test_follower_faces_of_all_sizes(shape: tuple[int, int], size: float) -> None:
     """Faces whose window is not shrunk, and faces whose window is the whole frame."""
-    high, wide = shape
-    part = size * min(high, wide) / wide
-    frame = videos.frame(wide, high, (0.45, 0.55, part, 1.0))
+    height, width = shape
+    part = size * min(height, width) / width
+    frame = videos.frame(width, height, (0.45, 0.55, part, 1.0))
     follower = yunet_follower()
     follower.update(frame, 0.0)
     ((_, found),) = follower.update(frame, STEP)
@@ -103,9 +103,9 @@ def test_follower_two_windows_one_face() -> None:
 
     def near(window_HW3: videos.Pixels) -> tuple[Detection, ...]:
         near_calls.append(window_HW3.shape)
-        wide = window_HW3.shape[1]
-        return (Detection(Box(wide / 2 - 25, wide / 2 - 25, 50, 50), 0.9),) if len(near_calls) == 1 else (
-            Detection(Box(wide / 2 - 50, wide / 2 - 25, 50, 50), 0.9),
+        width = window_HW3.shape[1]
+        return (Detection(Box(width / 2 - 25, width / 2 - 25, 50, 50), 0.9),) if len(near_calls) == 1 else (
+            Detection(Box(width / 2 - 50, width / 2 - 25, 50, 50), 0.9),
         )  # fmt: skip
 
     follower, frame = Follower(whole, near), np.zeros((300, 300, 3), np.uint8)

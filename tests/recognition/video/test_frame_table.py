@@ -186,7 +186,7 @@ def test_people_weight_of_frame_is_limited() -> None:
 
 
 def test_people_long_video_has_few_bins() -> None:
-    """Ten hours, a look a second: happy in the first half, angry in the second."""
+    """Ten hours, a frame per second: happy in the first half, angry in the second."""
     people = collect(frame(i, float(i), happy() if i < 18_000 else angry()) for i in range(36_000))
     (one,) = people
     assert len(one.bins) <= MAX_BINS
@@ -203,8 +203,8 @@ def test_people_keeps_persons_seen_longest() -> None:
     lengths = [2 + 7 * i % 13 for i in range(3000)]
     people, time, most = People(LABELS), 0.0, 0
     for number, length in enumerate(lengths, 3):
-        for look in range(length):
-            hidden = [happy(2)] if look % 2 else []
+        for step in range(length):
+            hidden = [happy(2)] if step % 2 else []
             people.write(frame(0, time, happy(1), *hidden, angry(number)))
             time += 0.25
             most = max(most, len(list(people)))
@@ -225,11 +225,11 @@ def test_timeline_plot_panels_and_colors(tmp_path: Path) -> None:
             plot.write(frame(i, i / 10, *([happy(1)] if i < 50 else []), *([angry(2)] if i >= 30 else [])))
     image = cv2.imread(str(tmp_path / "t.png"))
     assert image is not None
-    high, wide = image.shape[:2]
-    assert wide == 1800
+    height, width = image.shape[:2]
+    assert width == 1800
     for label, column, row in (("happy", 0.3, 0.45), ("angry", 0.8, 0.8)):
         red, green, blue = label_color(label, LABELS)
-        part = image[round((row - 0.12) * high) : round((row + 0.12) * high), round(column * wide)]
+        part = image[round((row - 0.12) * height) : round((row + 0.12) * height), round(column * width)]
         assert (np.abs(part.astype(int) - (blue, green, red)).max(1) < 12).mean() > 0.2, label
     assert [p.name for p in tmp_path.iterdir()] == ["t.png"]
 

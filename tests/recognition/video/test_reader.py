@@ -41,8 +41,8 @@ def where_blue(image_HW3: videos.Pixels) -> str:
     """Return the corner of the blue square."""
     blue_HW = image_HW3[:, :, 0].astype(int) - image_HW3[:, :, 2] > 100
     down, along = (index.mean() for index in np.nonzero(blue_HW))
-    high, wide = blue_HW.shape
-    return ("top " if down < high / 2 else "bottom ") + ("left" if along < wide / 2 else "right")
+    height, width = blue_HW.shape
+    return ("top " if down < height / 2 else "bottom ") + ("left" if along < width / 2 else "right")
 
 
 def test_read_frames_returns_images_and_times(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from mien.recognition.video.reader import VideoReader
 from mien.recognition.video.writer import VideoWriter
 
 
-def scene(i: int = 0, high: int = 96, wide: int = 128) -> videos.Pixels:
-    frame = np.full((high, wide, 3), 90, np.uint8)
+def scene(i: int = 0, height: int = 96, width: int = 128) -> videos.Pixels:
+    frame = np.full((height, width, 3), 90, np.uint8)
     frame[20:40, i % 80 : 20 + i % 80] = (0, 200, 255)
     return frame
 
