@@ -11,7 +11,7 @@ import typer
 
 from mien.cli.options import ClassPrior
 from mien.cli.output import print_unreadable, stoppable
-from mien.detection.detectors import LONGEST, THRESHOLD
+from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
 from mien.recognition.recognizer import DEFAULT, DETECTOR
@@ -38,7 +38,7 @@ def analyze(
     threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
         int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
-    ] = LONGEST,
+    ] = LONGEST_SIDE,
     min_confidence: Annotated[
         float, typer.Option(help="A face whose likeliest class is less likely is `uncertain`, 0 to 1.")
     ] = 0.0,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ImageError, MienError
-from mien.imaging.load import encoded
+from mien.imaging.load import read_encoded
 from mien.recognition.cluster.attempts import AttemptLog
 from mien.recognition.cluster.isolation import IsolatedReader
 from mien.recognition.cluster.parquet_input import images_in
@@ -147,7 +147,7 @@ class PartitionWorker:
                         raise ImageError(f"{source.name}: the processes that read it were ended, each time")
                     if source.error:
                         raise ImageError(source.error)
-                    data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
+                    data = source.fetch(limit) if source.fetch else read_encoded(source.data or b"", source.name, limit)
                     apart.start()  # before the note, or whoever is stopped meanwhile would seem to die of the image
                     journal.at(index)
                     yield apart.analyze(source.name, data)
@@ -167,7 +167,7 @@ class PartitionWorker:
     def _fetching(self, name: str) -> Callable[[int], bytes]:
         if self._remote:
             return lambda most: self._fetched(name, most)
-        return lambda most: encoded(self._where(name)[1], name, most)
+        return lambda most: read_encoded(self._where(name)[1], name, most)
 
     def _fetched(self, name: str, most: int) -> bytes:
         """The bytes of an image behind an address."""
@@ -179,7 +179,7 @@ class PartitionWorker:
             raise ImageError(f"{name}: there is no such file") from None
         except OSError as error:
             raise ImageError(f"{name}: cannot be read: {error}") from None
-        return encoded(data, name, most)
+        return read_encoded(data, name, most)
 
 
 def _other_plan(store: Store) -> MienError:
