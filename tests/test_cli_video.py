@@ -102,7 +102,7 @@ def test_a_file_that_breaks_off_ends_with_1_and_keeps_what_was_read(cut_off: Pat
         (["CLIP", "--max-pixels", "9999"], "has frames of 320 x 240 pixels, above the limit"),
         (["none.mp4"], "there is no file none.mp4"),
         (["CLIP", "--every", "0"], "every is a whole number from 1 on, got 0"),
-        (["CLIP", "--model", "none"], "no shipped model is called none"),
+        (["CLIP", "--model", "none"], "model not found: none"),
         (["CLIP", "--out", "t.xml"], "a timeline is written as one of .csv, .jsonl, .parquet, not t.xml"),
         (["CLIP", "--annotate", "CLIP"], "is the video itself; write to another file"),
         (["CLIP", "--srt", "t.txt"], "subtitles are written as .srt, not t.txt"),

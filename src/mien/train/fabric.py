@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mien.errors import MienError
-from mien.threads import asked, threads
+from mien.threads import threads, threads_from_environment
 from mien.train.recipe import PRECISIONS
 
 MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision -> Fabric's
@@ -40,7 +40,7 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     here, hosts = shared()
     # Never more than whoever calls has asked of torch; the setting of mien itself comes before all. Processes on one
     # machine share its cores.
-    torch.set_num_threads(asked() or max(1, min(threads(), torch.get_num_threads()) // here))
+    torch.set_num_threads(threads_from_environment() or max(1, min(threads(), torch.get_num_threads()) // here))
     with _quiet():
         fabric = Fabric(
             accelerator=device, devices=here, num_nodes=hosts, strategy="ddp" if here * hosts > 1 else "auto",

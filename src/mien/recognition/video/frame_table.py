@@ -143,12 +143,12 @@ class _Parquet(_Table):
             self._flush()
             self._writer.close()
         except BaseException:
-            self._new.drop()
+            self._new.discard()
             raise
         if self._begun:
-            self._new.keep()
+            self._new.commit()
         else:
-            self._new.drop()
+            self._new.discard()
 
     def _flush(self) -> None:
         group = self._arrow.Table.from_pylist(self._waiting, self._schema)

@@ -33,8 +33,8 @@ from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.labels import same_classes
 from mien.model import BATCH, CARD, GRAPH, Model, read_card
 from mien.model_card import MAJORITY_VOTE, OWN_LABELS, STORAGES, TTAS, Calibration, Card, Score
-from mien.prior import ClassFrequencies, adjusted
-from mien.threads import asked, threads
+from mien.prior import ClassFrequencies, apply_prior
+from mien.threads import threads, threads_from_environment
 from mien.train.batches import normalize
 from mien.train.checks import explain_out_of_memory
 from mien.train.export.onnx_graph import (
@@ -267,7 +267,7 @@ def _best_strength(probs_NK: NDArray[np.float32], labels_N: NDArray[np.int64], t
     """The strength of `STRENGTHS` with the best macro-F1, the smallest of equals."""
 
     def score(strength: float) -> float:
-        predicted_N = adjusted(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
+        predicted_N = apply_prior(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
         return metrics.macro_f1(metrics.confusion_matrix(labels_N, predicted_N, len(training)))
 
     return max(STRENGTHS, key=score)  # the first of equals
@@ -380,7 +380,7 @@ def _unwritable(folder: Path, error: OSError) -> RunError:
 def _own_threads() -> Iterator[None]:
     """Torch takes as many threads as this process may use, and has its own number again afterwards."""
     usual = torch.get_num_threads()
-    torch.set_num_threads(asked() or min(threads(), usual))
+    torch.set_num_threads(threads_from_environment() or min(threads(), usual))
     try:
         yield
     finally:

@@ -15,8 +15,8 @@ from typing import Any
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.ray import connected, first_line
-from mien.threads import asked
+from mien.ray import connect, first_line
+from mien.threads import threads_from_environment
 from mien.train.loop import epochs
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Metrics, Run
@@ -55,8 +55,8 @@ def side_by_side(
     Raises:
         MienError: the cluster cannot be joined, or has no machine that is large enough.
     """
-    with connected(address, PURPOSE) as ray:
-        there, cores = ray.cluster_resources(), asked() or 1
+    with connect(address, PURPOSE) as ray:
+        there, cores = ray.cluster_resources(), threads_from_environment() or 1
         on_gpu = device in ("auto", "cuda") and there.get("GPU", 0) >= 1
         _check_cores(ray, cores)
         places = max(1, int(there["GPU"] if on_gpu else there.get("CPU", 1) // cores))
