@@ -27,7 +27,7 @@ from mien.train.loop import prepare_targets, train
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs.folder import Run, run_identity
-from mien.train.targets.schemes import judged
+from mien.train.targets.schemes import evaluation_dataset
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # operation, the face [48,48], the face changed
 
@@ -95,7 +95,7 @@ def _truth(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: Dataset, fo
                 f"{truths[first]} and '{other}' in {truths[other]}; with --set label_set=ferplus8 every scheme is "
                 "judged by the votes"
             )
-    truth = judged(dataset, recipes[0].scheme, recipes[0].label_set)
+    truth = evaluation_dataset(dataset, recipes[0].scheme, recipes[0].label_set)
     if not [s for s in (VAL, TEST) if s in truth and truth[s].labelled and len(truth[s]) > 1]:
         raise MissingSplit(
             f"{dataset.source} has no '{VAL}' or '{TEST}' split with labels and two faces or more, "

@@ -34,7 +34,7 @@ from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.ema import ModelEMA
 from mien.train.optim.optimizers import OPTIMIZERS
-from mien.train.optim.schedule import rate
+from mien.train.optim.schedule import learning_rate
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import after_epoch, restore, save_checkpoint
@@ -158,7 +158,9 @@ def epochs(
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:
-                            group["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warm, whole=whole)
+                            group["lr"] = learning_rate(
+                                recipe.schedule, recipe.lr, step, warmup_steps=warm, total_steps=whole
+                            )
                         optimizer.step()
                         optimizer.zero_grad()
                         if average:

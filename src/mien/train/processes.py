@@ -72,8 +72,8 @@ def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | 
             raise
         cause = f"was killed by {error.signal_name}" if error.signal_name else f"exited with code {error.exit_code}"
         raise RunError(
-            f"training failed: process {error.error_index} of {devices} {cause}; the epochs done are kept in {out}, and "
-            "the same command resumes the run (mien train: with --resume)"
+            f"training failed: process {error.error_index} of {devices} {cause}; the epochs done are kept in {out}, "
+            "and the same command resumes the run (mien train: with --resume)"
         ) from None
     finally:
         _end(processes)

@@ -32,14 +32,14 @@ class Recipe:
         epochs: passes over the training split, reshuffled each time.
         optimizer: `sgd`, `nesterov`, `adam`, `adamw` or `muon` (`optimizers`).
         lr, momentum, weight_decay: what the optimizer goes by; `lr` is the highest rate where it changes.
-        schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.rate`).
+        schedule: `constant`, `cosine` or `triangular`: how the rate goes after the warm-up (`schedule.learning_rate`).
         warmup: epochs, or a part of one, over which the rate rises from near 0 to `lr`.
         scheme: what labels the training faces: `fer2013`, the data's own labels, whatever the data set; `majority`,
             `multi_label`, `drawing` or `distribution`, FER+'s votes in the four ways of Barsoum et al. 2016; `mixed`,
             both; `expected`, the labels and what the votes make one expect of them (`schemes.SCHEMES`).
         label_set: the classes that the model tells apart: `fer7`, `ferplus8`, or `auto`, the data's own for `fer2013`,
             `mixed` and `expected` and FER+'s for the rest. What a model is judged by follows from both fields
-            (`schemes.judged`).
+            (`schemes.evaluation_dataset`).
         mix: of `mixed` and `expected`, the votes' share in each target, from 0 to 1; the label has the rest.
         teacher: a trained model that tells the same classes apart, or several joined by `+`: runs, files or shipped
             names (`teacher`); empty for none.

@@ -51,7 +51,7 @@ from mien.train.models import build_model
 from mien.train.models.base import ExpressionModel
 from mien.train.recipe import Recipe
 from mien.train.runs.weights import Weights, find_weights
-from mien.train.targets.schemes import judged, training_targets
+from mien.train.targets.schemes import evaluation_dataset, training_targets
 
 MAX_DIFFERENCE = 1e-4  # how far a probability may lie from torch's
 LOSS = 0.2  # points of accuracy that a smaller file must not lose
@@ -157,7 +157,7 @@ def _truth(weights: Weights, dataset: Dataset) -> Dataset:
     voted = all(split.votes_NV is not None for split in dataset.splits.values())
     if data.get("votes") and voted and votes_digest(dataset) != data["votes"]:
         raise RunError(f"{known} and other FER+ votes than those given: export it with those same votes")
-    truth = judged(dataset, recipe["scheme"], recipe["label_set"])
+    truth = evaluation_dataset(dataset, recipe["scheme"], recipe["label_set"])
     if not same_classes(truth.labels.names, weights.labels):
         raise RunError(
             f"{weights.name} tells {', '.join(weights.labels)} apart, "
