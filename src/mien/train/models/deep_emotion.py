@@ -15,7 +15,7 @@ from mien.train.models.base import ExpressionModel, model
 
 
 class DeepEmotion(ExpressionModel):
-    """Four 3x3 convolutions with ten channels on the transformed face, dropout, and a layer of 50 units before the head.
+    """Four 3x3 convolutions with ten channels on the transformed face, dropout, and a layer of 50 units.
 
     The names of the layers are the keys of checkpoints: `look` and `aim` predict the affine transformation.
     """
