@@ -150,7 +150,7 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     """Seconds of each part over the second epoch of `mien.train.loop`, copied, and that epoch's loss."""
     import torch
 
-    from mien.train.batches import NET, Faces, steps_per_epoch, stream, training_batches
+    from mien.train.batches import MODEL, Faces, epoch_rng, steps_per_epoch, training_batches
     from mien.train.checks import check_loss
     from mien.train.fabric import make_fabric
     from mien.train.loss import Loss
@@ -165,15 +165,15 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     sgd = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
     model, optimizer = fabric.setup(bare, sgd)
     target_NK = torch.nn.functional.one_hot(torch.from_numpy(split.labels_N), 7).float()
-    faces = Faces.of(split, fabric.device, target_NK)
-    loss_of, steps = Loss.of(recipe, target_NK), steps_per_epoch(len(faces), recipe)
+    faces = Faces.from_split(split, fabric.device, target_NK)
+    loss_of, steps = Loss.from_recipe(recipe, target_NK), steps_per_epoch(len(faces), recipe)
     spent: list[float] = []
     recipe = replace(recipe, augment=tuple(Timed(change, spent) for change in recipe.augment))
     lap = dict.fromkeys(("load", "augment", "forward", "backward", "optimizer", "logging"), 0.0)
     loss_sum = right = torch.zeros(())
     with Progress(recipe, 0, len(faces), folder, shown=True) as bar:
         for epoch in (1, 2):
-            torch.manual_seed(stream(0, epoch, NET, torch.device("cpu")).initial_seed())
+            torch.manual_seed(epoch_rng(0, epoch, MODEL, torch.device("cpu")).initial_seed())
             model.train()
             lap, loss_sum, right = dict.fromkeys(lap, 0.0), torch.zeros((), dtype=torch.float64), torch.zeros(())
             spent.clear()

@@ -31,7 +31,7 @@ from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.train import Recipe, predict, train
 from mien.train.augment import Affine, Cutout, Flip
-from mien.train.export.onnx_graph import Reader, build_graph, serialize_graph
+from mien.train.export.onnx_graph import PixelModel, build_graph, serialize_graph
 from mien.train.models import MODELS, build_model, model
 from mien.train.models.base import ExpressionModel
 from mien.train.models.mien import MienNet
@@ -93,7 +93,7 @@ def milliseconds_per_face() -> dict[str, list[float]]:
     options.intra_op_num_threads = 1
     sessions = {}
     for name in SHAPES:
-        graph = serialize_graph(build_graph(Reader(build_model(name, 7), 0.5, 0.5), [str(k) for k in range(7)]))
+        graph = serialize_graph(build_graph(PixelModel(build_model(name, 7), 0.5, 0.5), [str(k) for k in range(7)]))
         sessions[name] = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     spent: dict[str, list[float]] = {name: [] for name in SHAPES}
     for _round in range(16):

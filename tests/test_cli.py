@@ -71,13 +71,13 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     words = ("train", "seed", "--data", tmp_path / "leaky.csv", "--out", tmp_path / "run", *SHORT)
     code, out, _ = mien(*words, "--drop-twins")
     assert code == 0
-    assert f"learned from {21 - copies} of 21 training faces" in out
+    assert f"trained on {21 - copies} of 21 training faces" in out
     record = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert record["recipe"]["drop_duplicates"] is True
     assert record["data"]["faces"]["train"] == 21 - copies
     code, _, err = mien(*words, "--resume")
     assert code == 2
-    assert "recipe.drop_duplicates is true there and false here" in err
+    assert "recipe.drop_duplicates=true instead of false" in err
     judge = ("evaluate", tmp_path / "run", "--data", tmp_path / "leaky.csv", "--split", "val")
     code, out, err = mien(*judge, "--strict", "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
@@ -213,20 +213,20 @@ def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path
     assert "the model tells bored, keen apart, but sketch is labelled angry" in err
 
 
-def test_what_was_chosen_and_why_it_stopped_is_told(mien: Command, csv: Path, tmp_path: Path) -> None:
-    """At so small a rate validation accuracy does not move, so the first epoch is chosen and patience runs out."""
+def test_train_early_stopping_prints_the_selected_epoch(mien: Command, csv: Path, tmp_path: Path) -> None:
+    """At so small a rate validation accuracy does not move, so the first epoch is selected and patience runs out."""
     settings = [*SHORT, "--set", "epochs=9", "--set", "lr=1e-9", "--set", "select=val_accuracy", "--set", "patience=2"]
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", *settings]
     code, said, _ = mien(*words)
     assert code == 0
-    assert "of 3 epochs done, val_accuracy chose epoch 1: that one is kept and judged" in said
-    assert "stopped after epoch 3 of 9: no better val_accuracy in 2 epochs" in said
+    assert "selected epoch 1 of 3 by val_accuracy" in said
+    assert "early stopping after epoch 3 of 9: no better val_accuracy in 2 epochs" in said
 
 
 def test_training_starts_from_a_shipped_model_by_name(mien: Command, csv: Path, tmp_path: Path) -> None:
     short = [*SHORT[2:], "--set", "model=seed_cnn_quarter"]
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run", "--init", "seed_quarter"]
-    assert "to train what it is: --set model=seed_cnn_quarter" in mien(*words, *short[:-2])[2]
+    assert "use --set model=seed_cnn_quarter" in mien(*words, *short[:-2])[2]
     assert mien(*words, *short)[0] == 0
     recorded = json.loads((tmp_path / "run" / "recipe.json").read_text())
     assert recorded["init"]["name"] == "seed_quarter"

@@ -1,10 +1,10 @@
-"""Which epoch is judged, and when training is over, by hand."""
+"""Selection of the epoch and early stopping."""
 
 from __future__ import annotations
 
 import pytest
 
-from mien.evaluation.selection import MEASURES as SPOKEN
+from mien.evaluation.selection import MEASURES as NAMES
 from mien.train.best_epoch import MEASURES, is_finished, select_epoch
 
 HISTORY = [
@@ -16,11 +16,11 @@ HISTORY = [
 
 
 @pytest.mark.parametrize(("select", "epoch"), [("last", 4), ("val_accuracy", 2), ("val_macro_f1", 3), ("val_loss", 2)])
-def test_the_best_epoch_and_of_equals_the_earliest(select: str, epoch: int) -> None:
+def test_select_epoch_returns_the_earliest_best_epoch(select: str, epoch: int) -> None:
     assert select_epoch(HISTORY, select) == epoch
 
 
-def test_before_the_first_epoch_none_is_chosen() -> None:
+def test_select_epoch_without_history_is_0() -> None:
     assert select_epoch([], "last") == select_epoch([], "val_loss") == 0
 
 
@@ -31,18 +31,18 @@ def test_before_the_first_epoch_none_is_chosen() -> None:
         ("val_accuracy", 3, False),
         ("val_macro_f1", 2, False),  # the best is epoch 3
         ("val_macro_f1", 1, True),
-        ("val_accuracy", 0, False),  # no patience asked for, none to run out
+        ("val_accuracy", 0, False),  # no early stopping
     ],
 )
-def test_patience_runs_out(select: str, patience: int, over: bool) -> None:
+def test_is_finished_when_patience_runs_out(select: str, patience: int, over: bool) -> None:
     assert is_finished(HISTORY, 9, select, patience) is over
 
 
-def test_all_epochs_done_is_over() -> None:
+def test_is_finished_after_all_epochs() -> None:
     assert is_finished(HISTORY, 4, "last", 0)
     assert not is_finished(HISTORY, 5, "last", 0)
     assert not is_finished([], 1, "val_loss", 1)
 
 
-def test_the_judge_can_speak_of_every_measure() -> None:
-    assert set(SPOKEN) == set(MEASURES)
+def test_every_metric_has_a_name_in_reports() -> None:
+    assert set(NAMES) == set(MEASURES)

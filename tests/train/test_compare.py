@@ -1,4 +1,4 @@
-"""The study on a toy: what is trained, what is reused, what is refused."""
+"""Comparison of recipes on a toy: runs that are trained, reused and refused; the report."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def arms(small: Recipe) -> list[Recipe]:
 
 @pytest.fixture(scope="module")
 def folder(toy: Dataset, arms: list[Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study of two seeds."""
+    """A finished comparison with two seeds."""
     out = tmp_path_factory.mktemp("study")
     compare(toy, arms, seeds=2, out=out)
     return out
 
 
-def test_every_arm_from_every_seed_and_the_report(folder: Path) -> None:
+def test_compare_trains_all_arms_and_writes_the_report(folder: Path) -> None:
     assert {f.name for f in folder.iterdir() if f.is_dir()} == {
         "plain-seed0", "plain-seed1", "changed-seed0", "changed-seed1", "plots",
     }  # fmt: skip
@@ -42,7 +42,7 @@ def test_every_arm_from_every_seed_and_the_report(folder: Path) -> None:
     assert (folder / "report.html").stat().st_size > 10_000
 
 
-def test_finished_runs_are_reused_and_a_further_seed_is_trained(folder: Path, toy: Dataset, arms: list[Recipe]) -> None:
+def test_compare_reuses_runs_and_trains_new_seeds(folder: Path, toy: Dataset, arms: list[Recipe]) -> None:
     before = (folder / "plain-seed0" / "checkpoint.safetensors").stat().st_mtime_ns
     result = compare(toy, arms, seeds=[0, 1, 5], out=folder)
     assert (folder / "plain-seed0" / "checkpoint.safetensors").stat().st_mtime_ns == before
@@ -52,38 +52,38 @@ def test_finished_runs_are_reused_and_a_further_seed_is_trained(folder: Path, to
     assert result.verdicts[0].accuracy.mean == pytest.approx(own[1] - own[0])
 
 
-def test_a_run_of_something_else_is_never_passed_off(folder: Path, toy: Dataset, arms: list[Recipe]) -> None:
+def test_compare_run_with_other_settings_is_refused(folder: Path, toy: Dataset, arms: list[Recipe]) -> None:
     with pytest.raises(
-        RunError, match=r"plain-seed0 holds a run of something else: recipe.lr is 0.003 there and 0.1 here"
+        RunError, match=r"plain-seed0 contains a run with other settings \(recipe\.lr=0\.003 instead of 0\.1\)"
     ):
         compare(toy, [replace(arm, lr=0.1) for arm in arms], seeds=2, out=folder)
 
 
 @pytest.mark.parametrize("seeds", [[], [1, 1], 0])
-def test_seeds_must_be_some_and_different(
+def test_compare_seeds_empty_or_equal_are_refused(
     seeds: list[int] | int, toy: Dataset, arms: list[Recipe], tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match="at least one seed and none twice"):
+    with pytest.raises(RunError, match="seeds must be one or more different numbers"):
         compare(toy, arms, seeds=seeds, out=tmp_path)
 
 
-def test_without_a_test_split_the_verdict_is_on_validation_and_says_so(
+def test_compare_without_test_split_uses_validation(
     make_toy: Callable[..., Dataset], arms: list[Recipe], tmp_path: Path
 ) -> None:
     sentence = compare(make_toy(test=0), arms, seeds=1, out=tmp_path).verdicts[0].sentence
     assert "validation, as there is no test split" in sentence
 
 
-def test_what_cannot_be_judged_is_refused_before_hours_of_training(
+def test_compare_without_evaluation_split_is_refused(
     make_toy: Callable[..., Dataset], arms: list[Recipe], tmp_path: Path
 ) -> None:
     for data in (make_toy(val=0, test=0), make_toy(val=1, test=0)):
-        with pytest.raises(MissingSplit, match="nothing could be compared"):
+        with pytest.raises(MissingSplit, match="cannot be compared"):
             compare(data, arms, seeds=1, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unfinished_run_is_finished(toy: Dataset, arms: list[Recipe], folder: Path, tmp_path: Path) -> None:
+def test_compare_finishes_an_unfinished_run(toy: Dataset, arms: list[Recipe], folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     shutil.copytree(folder / "plain-seed0", out / "plain-seed0")
     (out / "plain-seed0" / "metrics.jsonl").write_text("")  # stopped between the checkpoint and the metrics
@@ -91,7 +91,7 @@ def test_an_unfinished_run_is_finished(toy: Dataset, arms: list[Recipe], folder:
     assert (out / "plain-seed0" / "metrics.jsonl").read_text() == (folder / "plain-seed0" / "metrics.jsonl").read_text()
 
 
-def test_the_sheet_of_augmentations_is_a_image(toy: Dataset, tmp_path: Path) -> None:
+def test_augmentation_sheet_is_an_image(toy: Dataset, tmp_path: Path) -> None:
     recipes = [find_recipe(n) for n in ("seed", "seed_augmented")]
     sheet = augmentation_sheet(toy, recipes, tmp_path / "new" / "sheet.png")
     high, wide, _ = cv2.imread(str(sheet)).shape
@@ -100,7 +100,7 @@ def test_the_sheet_of_augmentations_is_a_image(toy: Dataset, tmp_path: Path) -> 
         augmentation_sheet(toy, recipes, sheet / "below-a-file.png")
 
 
-def test_examples_show_each_operation_of_all_arms_once(toy: Dataset) -> None:
+def test_examples_show_each_augmentation_once(toy: Dataset) -> None:
     shown = examples(toy, [find_recipe(n) for n in ("seed", "seed_augmented", "seed_augmented_as_run")])
     assert [name.split("(")[0] for name, _, _ in shown] == [
         "flip",

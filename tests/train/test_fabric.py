@@ -1,4 +1,4 @@
-"""Device and precision: what `auto` means here, and what is refused."""
+"""Device and precision: the meaning of `auto`, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.train.fabric import machine, make_fabric
 CPUINFO = Path("/proc/cpuinfo")
 
 
-def test_auto_is_bf16_exactly_where_the_processor_says_so() -> None:
+def test_auto_is_bf16_if_the_processor_supports_it() -> None:
     flags = set(CPUINFO.read_text().split())
     expected = "bf16-mixed" if flags & {"avx512_bf16", "amx_bf16"} else "32-true"
     assert machine(make_fabric("cpu", "auto"))["precision"] == expected
@@ -26,14 +26,14 @@ def test_precision_is_what_was_asked_for(asked: str, dtype: torch.dtype) -> None
         assert torch.nn.functional.linear(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
 
 
-def test_what_is_not_here_is_refused() -> None:
-    with pytest.raises(MienError, match=r"no device 'tpu' here; there is: .*cpu"):
+def test_unknown_device_and_precision_are_refused() -> None:
+    with pytest.raises(MienError, match=r"device 'tpu' is not available .*cpu"):
         make_fabric("tpu")
-    with pytest.raises(MienError, match="precision is one of auto, bf16, float32, not 'fp8'"):
+    with pytest.raises(MienError, match="unknown precision 'fp8'; available: auto, bf16, float32"):
         make_fabric("cpu", "fp8")
 
 
-def test_the_machines_record_names_no_place_and_no_person() -> None:
+def test_machine_record_contains_no_paths() -> None:
     facts = machine(make_fabric("cpu"))
     assert facts["device"] == "cpu"
     assert facts["cores"] >= 1

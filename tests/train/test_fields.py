@@ -1,4 +1,4 @@
-"""Each field of a recipe does in training what it says."""
+"""Each field of a recipe has its effect in training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_accumulated_batches_are_one_big_step(linear: Recipe, toy: Dataset, tmp_path: Path) -> None:
+def test_accumulated_batches_equal_one_large_batch(linear: Recipe, toy: Dataset, tmp_path: Path) -> None:
     """96 faces in steps of 40, 40 and 16: the last step is smaller, and so is its last batch."""
     whole = train(replace(linear, batch=40), toy, tmp_path / "whole")
     parts = train(replace(linear, batch=10, accumulate=4), toy, tmp_path / "parts")
@@ -42,7 +42,9 @@ def test_accumulated_batches_are_one_big_step(linear: Recipe, toy: Dataset, tmp_
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("constant", 1.0), ("triangular", 1 / 6), ("cosine", 0.0669873)])
-def test_the_rate_follows_its_schedule(schedule: str, last: float, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+def test_learning_rate_follows_its_schedule(
+    schedule: str, last: float, small: Recipe, toy: Dataset, tmp_path: Path
+) -> None:
     recipe = replace(small, schedule=schedule)  # 2 epochs of 3 steps; the last begins at 5/6 of the way
     assert train(recipe, toy, tmp_path).history[-1]["lr"] == pytest.approx(recipe.lr * last)
 
@@ -72,15 +74,15 @@ def test_balanced_sampling_shows_rare_classes_more_often(small: Recipe, toy: Dat
 @pytest.mark.parametrize(
     ("field", "value"), [("class_weights", 1.0), ("balanced_sampling", 1.0), ("label_smoothing", 0.2), ("ema", 0.5)]
 )
-def test_the_field_reaches_the_loop(
+def test_field_changes_the_training(
     field: str, value: float, one_epoch: Run, small: Recipe, toy: Dataset, tmp_path: Path
 ) -> None:
     plain, changed = one_epoch, train(replace(small, epochs=1, **{field: value}), toy, tmp_path / "changed")
-    if field == "ema":  # the weights that are trained are the same, those that are judged are not
+    if field == "ema":  # the weights that are trained are the same, those that are evaluated are not
         assert equal(weights(plain), weights(changed))
     else:
         assert not equal(weights(plain), weights(changed))
-    assert not equal(dict(plain.checkpoint().judged), dict(changed.checkpoint().judged))
+    assert not equal(dict(plain.checkpoint().evaluated_weights), dict(changed.checkpoint().evaluated_weights))
 
 
 def test_weighted_loss_finds_more_of_the_rare_class(linear: Recipe, toy: Dataset, tmp_path: Path) -> None:
@@ -102,54 +104,54 @@ def test_weighted_loss_finds_more_of_the_rare_class(linear: Recipe, toy: Dataset
     assert macro_f1(replace(linear, class_weights=1.0), "weighted") > macro_f1(linear, "plain") + 0.1
 
 
-def test_an_averaged_run_is_judged_by_its_average(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+def test_run_with_ema_is_evaluated_by_the_average(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     run = train(replace(small, ema=0.9), toy, tmp_path)
     kept = run.checkpoint()
-    assert equal(dict(kept.judged), dict(kept.average))
+    assert equal(dict(kept.evaluated_weights), dict(kept.average))
     assert np.array_equal(predict(run.folder, toy, "val"), run.predictions()["val"])
 
 
 @pytest.fixture
-def hopeless(toy: Dataset) -> Dataset:
-    """Validation labels that have nothing to do with the faces: the more a model learns, the higher its loss there."""
+def random_val(toy: Dataset) -> Dataset:
+    """The toy with shuffled validation labels: the more a model learns, the higher its validation loss."""
     val = replace(toy["val"], labels_N=np.random.default_rng(0).permutation(toy["val"].labels_N))
     return replace(toy, splits={**toy.splits, "val": val})
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
-def test_the_chosen_epoch_is_kept_and_judged(ema: float, small: Recipe, hopeless: Dataset, tmp_path: Path) -> None:
-    run = train(replace(small, epochs=8, lr=0.03, ema=ema, select="val_loss"), hopeless, tmp_path)
+def test_selected_epoch_is_kept_and_evaluated(ema: float, small: Recipe, random_val: Dataset, tmp_path: Path) -> None:
+    run = train(replace(small, epochs=8, lr=0.03, ema=ema, select="val_loss"), random_val, tmp_path)
     losses = [e["val_loss"] for e in run.history]
     assert run.selected_epoch == losses.index(min(losses)) + 1
     assert run.selected_epoch < 7, "the last epochs must not be the best ones, or nothing is tested"
     probs_NK = run.predictions()["val"]
-    assert -np.log(probs_NK[np.arange(32), hopeless["val"].labels_N]).mean() == pytest.approx(min(losses), rel=1e-5)
-    assert np.array_equal(predict(run.folder, hopeless, "val"), probs_NK)
-    assert np.array_equal(predict(run.folder, hopeless, "test"), run.predictions()["test"])
+    assert -np.log(probs_NK[np.arange(32), random_val["val"].labels_N]).mean() == pytest.approx(min(losses), rel=1e-5)
+    assert np.array_equal(predict(run.folder, random_val, "val"), probs_NK)
+    assert np.array_equal(predict(run.folder, random_val, "test"), run.predictions()["test"])
 
 
-def test_training_ends_when_patience_runs_out(small: Recipe, hopeless: Dataset, tmp_path: Path) -> None:
+def test_training_ends_when_patience_runs_out(small: Recipe, random_val: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, epochs=30, lr=0.03, select="val_loss", patience=2)
-    run = train(recipe, hopeless, tmp_path)
+    run = train(recipe, random_val, tmp_path)
     assert len(run.history) == run.selected_epoch + 2 < 30
     assert run.finished
     before = run.checkpoint_file.stat().st_mtime_ns
-    assert train(recipe, hopeless, tmp_path, resume=True).checkpoint_file.stat().st_mtime_ns == before
+    assert train(recipe, random_val, tmp_path, resume=True).checkpoint_file.stat().st_mtime_ns == before
 
 
-def test_selecting_needs_validation(make_toy: Callable[..., Dataset], small: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(MissingSplit, match=r"toy\.csv has no labelled split 'val' to select by: --set select=last"):
+def test_select_without_validation_is_refused(make_toy: Callable[..., Dataset], small: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(MissingSplit, match=r"toy\.csv has no labelled split 'val' .*; use --set select=last"):
         train(replace(small, select="val_loss"), make_toy(val=0), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_test_faces_choose_no_epoch(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+def test_test_split_does_not_select_the_epoch(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, epochs=4, lr=0.1, select="val_accuracy")
     other = replace(toy["test"], labels_N=(toy["test"].labels_N + 1) % 7)
     a = train(recipe, toy, tmp_path / "a")
     b = train(recipe, replace(toy, splits={**toy.splits, "test": other}), tmp_path / "b")
     assert a.selected_epoch == b.selected_epoch
-    assert equal(dict(a.checkpoint().judged), dict(b.checkpoint().judged))
+    assert equal(dict(a.checkpoint().evaluated_weights), dict(b.checkpoint().evaluated_weights))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
@@ -166,7 +168,7 @@ def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, to
         patch.setattr(Run, "write_derived_files", stop)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, toy, tmp_path / "part", seed=1)
-    for _ in range(2):  # so that what was chosen before is carried over twice
+    for _ in range(2):  # so that the selected weights are carried over twice
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mien.train.loop.save_checkpoint", _then_stop)
             with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""What can hurt a run: each ends with a sentence, the last good state kept, and the advice in the sentence works."""
+"""Failures of a training run: each ends with one error, the last state is kept, and the advice of the error works."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mien.errors import RunError
 from mien.train import Recipe, Run, train
 from mien.train.checks import EVERY
 from mien.train.models import MODELS
-from mien.train.runs.checkpoint import PARTS, Checkpoint, before, load_checkpoint, save_checkpoint
+from mien.train.runs.checkpoint import PARTS, Checkpoint, load_checkpoint, previous_file, save_checkpoint
 from suite import debian
 from waiting import LONGEST, wait_until
 
@@ -168,12 +168,12 @@ def keeps(run: Run, epochs: int, *, of: dict[str, bytes] | None = None) -> None:
         }
 
 
-# What stops a process from writing.
+# Files that cannot be written.
 
-NOT_WRITTEN = r"^mien: cannot write {}: {}; what was there before is kept\. .*free some space.* goes on .*--resume"
+NOT_WRITTEN = r"^mien: cannot write {}: {}; the old file is kept\. .*free some disk space.* to resume .*--resume"
 
 
-def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_last_one(
+def test_checkpoint_write_error_keeps_the_last_one(
     half: Run, csv: Path, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
 ) -> None:
     """A limit on the size of files, which every system has, strikes in the middle of writing, as a full disk does."""
@@ -186,7 +186,7 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_the_last_one(
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_last_checkpoint(
+def test_full_disk_keeps_the_last_checkpoint(
     csv: Path, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
 ) -> None:
     """A file system of its own, in memory, that holds two checkpoints and no third."""
@@ -225,14 +225,14 @@ if os.geteuid() == 0:
 @pytest.mark.parametrize(
     ("closed", "mode", "out", "says"),
     [
-        ("half", 0o555, "half", "cannot write {}/recipe.json: Permission denied; what was there before is kept."),
-        ("new", 0o555, "new", "cannot write into the run's folder {}: Permission denied$"),
-        ("new", 0o555, "new/run", "cannot write into the run's folder {}: Permission denied$"),
-        ("new", 0o000, "new/run", "cannot (read|write into) the run's folder {}: Permission denied$"),
-        ("half", 0o000, "half", "cannot (read|write into) the run's folder {}: Permission denied$"),
+        ("half", 0o555, "half", "cannot write {}/recipe.json: Permission denied; the old file is kept."),
+        ("new", 0o555, "new", "cannot write to the run folder {}: Permission denied$"),
+        ("new", 0o555, "new/run", "cannot write to the run folder {}: Permission denied$"),
+        ("new", 0o000, "new/run", "cannot (read|write to) the run folder {}: Permission denied$"),
+        ("half", 0o000, "half", "cannot (read|write to) the run folder {}: Permission denied$"),
     ],
 )
-def test_a_folder_that_may_not_be_written(
+def test_folder_without_write_permission_is_refused(
     closed: str, mode: int, out: str, says: str, half: Run, csv: Path, tmp_path: Path
 ) -> None:
     untouched = files(half)
@@ -248,23 +248,23 @@ def test_a_folder_that_may_not_be_written(
 
 
 @pytest.mark.parametrize("out", ["file", "file/run"])
-def test_a_file_in_the_folders_place(out: str, recipe: Recipe, faces: Dataset, tmp_path: Path) -> None:
+def test_out_that_is_a_file_is_refused(out: str, recipe: Recipe, faces: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(RunError, match=rf"^cannot write into the run's folder {tmp_path / out}: (File exists|Not a)"):
+    with pytest.raises(RunError, match=rf"^cannot write to the run folder {tmp_path / out}: (File exists|Not a)"):
         train(recipe, faces, tmp_path / out, resume=True)
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_events_that_cannot_be_written_do_not_stop_the_training(
+def test_event_write_error_does_not_stop_training(
     half: Run, recipe: Recipe, faces: Dataset, straight: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(half.folder / "tensorboard")
     (half.folder / "tensorboard").write_text("no folder")
     assert_ended_alike(train(recipe, faces, half.folder, resume=True, progress=True), straight)
-    assert "no more events for TensorBoard: " in capsys.readouterr().err
+    assert "cannot write TensorBoard events: " in capsys.readouterr().err
 
 
-# Checkpoints that are none.
+# Damaged and foreign checkpoints.
 
 
 def flipped(content: bytes, place: int) -> bytes:
@@ -291,58 +291,51 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_or_foreign_checkpoint_is_refused_with_the_way_out(
-    damage: str, half: Run, recipe: Recipe, faces: Dataset
-) -> None:
-    last, older = half.checkpoint_file, before(half.checkpoint_file)
+def test_damaged_or_foreign_checkpoint_is_refused(damage: str, half: Run, recipe: Recipe, faces: Dataset) -> None:
+    last, older = half.checkpoint_file, previous_file(half.checkpoint_file)
     last.write_bytes(DAMAGES[damage](last.read_bytes()))
     untouched = files(half)
-    way_out = rf"The one before it is whole: delete {last}, and --resume goes on after epoch 1$"
-    with pytest.raises(
-        RunError, match=rf"^{last} is (damaged|a safetensors file but no mien checkpoint).*\. {way_out}"
-    ):
+    advice = rf"Delete {last} and train with --resume to continue after epoch 1, from "
+    with pytest.raises(RunError, match=rf"^{last} (is damaged|has the format).*\. {advice}"):
         train(recipe, faces, half.folder, resume=True)
     older.write_bytes(DAMAGES[damage](older.read_bytes()))
     untouched[older.name] = older.read_bytes()
-    way_out = r"Move it away, or train in another --out$"
-    with pytest.raises(
-        RunError, match=rf"^{last} is (damaged|a safetensors file but no mien checkpoint).*\. {way_out}"
-    ):
+    advice = r"Move it to another folder, or use another --out$"
+    with pytest.raises(RunError, match=rf"^{last} (is damaged|has the format).*\. {advice}"):
         train(recipe, faces, half.folder, resume=True)
     assert files(half) == untouched
 
 
-def test_the_way_out_of_damage_ends_where_the_unhurt_run_ends(
-    half: Run, recipe: Recipe, faces: Dataset, straight: Run
-) -> None:
+def test_recovery_from_damage_equals_the_unhurt_run(half: Run, recipe: Recipe, faces: Dataset, straight: Run) -> None:
     half.checkpoint_file.write_bytes(b"damaged")
-    with pytest.raises(RunError, match=r"delete .* goes on after epoch 1") as refused:
+    with pytest.raises(RunError, match=r"Delete .* to continue after epoch 1") as refused:
         train(recipe, faces, half.folder, resume=True)
-    Path(re.findall("delete (.*), and", str(refused.value))[0]).unlink()
+    Path(re.findall("Delete (.*) and train", str(refused.value))[0]).unlink()
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
     for file in half.folder.glob("*.safetensors"):
         file.write_bytes(b"damaged")
     (half.folder / "metrics.jsonl").unlink()  # or it says that there is nothing to go on with
     for _ in range(2):
-        with pytest.raises(RunError, match="Move it away") as refused:
+        with pytest.raises(RunError, match="Move it to another folder") as refused:
             train(recipe, faces, half.folder, resume=True)
         Path(re.findall("^(.*) is damaged", str(refused.value))[0]).unlink()
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
 
 
-def test_the_checkpoint_of_another_run_is_refused_with_the_way_out(
+def test_checkpoint_of_another_run_is_refused(
     half: Run, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
 ) -> None:
     other = train(replace(recipe, epochs=1, lr=0.5), faces, tmp_path / "other", seed=9)
     shutil.copy(other.checkpoint_file, half.checkpoint_file)
-    says = rf"^{half.checkpoint_file} is of something else: recipe.epochs is 1 there and 4 here; .*seed is 9 there .*"
-    with pytest.raises(RunError, match=says + "goes on after epoch 1$"):
+    file = half.checkpoint_file
+    says = rf"^{file} is the checkpoint of another run \(recipe\.epochs=1 instead of 4; .*seed=9 instead of"
+    with pytest.raises(RunError, match=says + ".*to continue after epoch 1"):
         train(recipe, faces, half.folder, resume=True)
     half.checkpoint_file.unlink()
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
 
 
-def test_no_single_bit_of_a_checkpoint_flips_unseen(tmp_path: Path) -> None:
+def test_flipped_bits_of_a_checkpoint_are_detected(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint.safetensors"
     tiny = {"w": torch.tensor([1.0, 2.0])}
     save_checkpoint(file, Checkpoint(tiny, {}, {}, {}, {}, {"recipe": {}, "history": [{"epoch": 1, 'a "b" ü': 0.5}]}))
@@ -356,33 +349,31 @@ def test_no_single_bit_of_a_checkpoint_flips_unseen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["recipe.json", "machine.json", "metrics.jsonl", "predictions-val.npy"])
-def test_damaged_records_are_written_anew(
-    name: str, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path
-) -> None:
+def test_damaged_records_are_restored(name: str, recipe: Recipe, faces: Dataset, straight: Run, tmp_path: Path) -> None:
     """What the sentence advises works on a finished run too."""
     shutil.copytree(straight.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
     (run.folder / name).write_text("{")
-    with pytest.raises(RunError, match=rf"{name} is damaged .* delete it and train with --resume, which writes it"):
+    with pytest.raises(RunError, match=rf"{name} is damaged .* delete it and train with --resume, which restores it"):
         _ = run.identity, run.machine, run.history, run.predictions()
     (run.folder / name).unlink()
     assert_ended_alike(train(recipe, faces, run.folder, resume=True), straight)
 
 
-# Runs of something else, of an older mien, of two at once.
+# Runs with other settings, of an older version, and two processes at once.
 
 
-def test_another_recipe_is_refused(half: Run, csv: Path, tmp_path: Path) -> None:
+def test_resume_with_another_recipe_is_refused(half: Run, csv: Path, tmp_path: Path) -> None:
     untouched = files(half)
     said = refusal(Command(csv, half.folder, tmp_path / "said", lr=0.5, epochs=9))
     assert said == (
-        f"mien: {half.folder} holds a run of something else: recipe.epochs is 4 there and 9 here; "
-        "recipe.lr is 0.003 there and 0.5 here. Give it what it began with, or choose another --out"
+        f"mien: cannot resume: {half.folder} contains a run with other settings (recipe.epochs=4 instead of 9; "
+        "recipe.lr=0.003 instead of 0.5); use the same settings or another --out"
     )
     assert files(half) == untouched
 
 
-def test_a_run_of_an_older_mien_goes_on(half: Run, recipe: Recipe, faces: Dataset, straight: Run) -> None:
+def test_run_of_an_older_version_resumes(half: Run, recipe: Recipe, faces: Dataset, straight: Run) -> None:
     """One that did not know some of today's fields."""
     unknown = ("warmup", "label_smoothing", "class_weights", "balanced_sampling", "select", "patience")
     identity = json.loads((half.folder / "recipe.json").read_text())
@@ -394,14 +385,12 @@ def test_a_run_of_an_older_mien_goes_on(half: Run, recipe: Recipe, faces: Datase
     assert_ended_alike(train(recipe, faces, half.folder, resume=True), straight)
 
 
-def test_a_second_process_is_refused_and_the_first_is_unharmed(
-    half_done: Run, csv: Path, recipe: Recipe, faces: Dataset, tmp_path: Path
-) -> None:
+def test_second_process_is_refused(half_done: Run, csv: Path, recipe: Recipe, faces: Dataset, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     first = Command(csv, run.folder, tmp_path / "first", epochs=9999)
     try:
         wait_for_epochs(1, run, first)
-        refused = f"another process is training the run in {run.folder}; wait for it, stop it, or choose another --out"
+        refused = f"another process is training the run in {run.folder}; wait for it, stop it, or use another --out"
         assert refusal(Command(csv, run.folder, tmp_path / "second", epochs=9999)) == f"mien: {refused}"
         with pytest.raises(RunError, match=f"^{re.escape(refused)}$"):
             train(replace(recipe, epochs=9999), faces, run.folder, resume=True)
@@ -409,7 +398,7 @@ def test_a_second_process_is_refused_and_the_first_is_unharmed(
     finally:
         first.process.kill()  # SIGKILL: it has no chance to unlock
         first.process.join(LONGEST)
-    with run.alone():
+    with run.locked():
         assert len(run.checkpoint().state["history"]) >= 3
 
 
@@ -452,13 +441,11 @@ def fragile(small: Recipe) -> Iterator[Recipe]:
 
 
 @pytest.mark.parametrize("at", [1, 49, 50, 51, 120])
-def test_a_loss_that_is_lost_is_seen_within_fifty_steps_and_the_last_epoch_stays(
-    at: int, fragile: Recipe, make_toy: MakeToy, tmp_path: Path
-) -> None:
+def test_nan_loss_is_detected_within_fifty_steps(at: int, fragile: Recipe, make_toy: MakeToy, tmp_path: Path) -> None:
     toy, run = make_toy(train=180, val=8, test=8), Run(tmp_path / "run")
     whole = train(fragile, toy, tmp_path / "whole")
     Fragile.step, Fragile.harm_at, Fragile.harm = 0, 180 + at, lambda log_p_NK: log_p_NK * torch.nan
-    says = rf"^train_loss is no number in epoch 2 of {run.folder}; the last good epoch is kept\. .*--set lr=0\.001$"
+    says = rf"^train_loss is NaN in epoch 2 of {run.folder}: training diverged; epoch 1 is kept\. .*--set lr=0\.001$"
     with pytest.raises(RunError, match=says):
         train(fragile, toy, run.folder)
     assert 180 + at <= Fragile.step <= 180 + at + EVERY
@@ -482,7 +469,7 @@ def _torch_is_full(log_p_NK: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("whose", "harm"), [("the GPU", _gpu_is_full), ("this machine", _torch_is_full), ("this machine", _python_is_full)]
 )
-def test_too_little_memory(
+def test_out_of_memory_keeps_the_finished_epochs(
     whose: str, harm: Callable[[torch.Tensor], torch.Tensor], fragile: Recipe, make_toy: MakeToy, tmp_path: Path
 ) -> None:
     toy, run, some = make_toy(train=24, val=8, test=8), Run(tmp_path / "run"), replace(fragile, batch=8, accumulate=3)
@@ -490,18 +477,20 @@ def test_too_little_memory(
     Fragile.step, Fragile.harm_at, Fragile.harm = 0, 5, harm
     with pytest.raises(RunError) as refused:
         train(some, toy, run.folder)
-    says = rf"{whose} is out of memory with batches of 8 of fragile; the epochs done are kept in {run.folder}\. "
-    assert re.match(says + ".*--resume.* the same step: --set batch=4 --set accumulate=6$", str(refused.value))
+    says = rf"out of memory on {whose} while training fragile with batch size 8; .* kept in {run.folder}\. "
+    assert re.match(says + ".*--resume.* the same .*: --set batch=4 --set accumulate=6$", str(refused.value))
     keeps(run, 1)
     assert_ended_alike(train(some, toy, run.folder, resume=True), whole)
 
 
-def test_a_machine_whose_memory_is_really_short(csv: Path, tmp_path: Path) -> None:
+def test_out_of_memory_with_a_real_limit(csv: Path, tmp_path: Path) -> None:
     """The full model's weights, gradients and memory are 80 MB each, and this process gets 200 more than it has."""
     limited = (
         "import resource; now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 200_000_000,) * 2)"
     )
     said = refusal(Command(csv, tmp_path / "run", tmp_path / "said", limited, model="seed_cnn"))
-    assert said.startswith("mien: this machine is out of memory with batches of 3 of seed_cnn; the epochs done are ")
+    assert said.startswith(
+        "mien: out of memory on this machine while training seed_cnn with batch size 3; the finished "
+    )
     assert said.endswith("--set batch=1 --set accumulate=4")

@@ -23,7 +23,7 @@ from command import MIEN
 from mien.__main__ import main
 from mien.data import sketch, write_csv
 from mien.train import Run
-from mien.train.runs.checkpoint import PARTS, Checkpoint, before, load_checkpoint
+from mien.train.runs.checkpoint import PARTS, Checkpoint, load_checkpoint, previous_file
 from waiting import LONGEST
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.slow]
@@ -164,7 +164,7 @@ def epochs_kept(run: Run) -> int:
     for probs_NK in run.predictions().values():
         assert probs_NK.shape == (8, 7)
     kept = {file.name: load_checkpoint(file).state["history"] for file in run.folder.glob("*.safetensors")}
-    places = {run.checkpoint_file.name, before(run.checkpoint_file).name}
+    places = {run.checkpoint_file.name, previous_file(run.checkpoint_file).name}
     history = run.checkpoint().state["history"] if places & kept.keys() else []
     # The checkpoint is written first, then what can be read without it.
     assert list(run.history) in (history, history[:-1])
@@ -190,7 +190,9 @@ def assert_ended_alike(run: Run, straight: Run) -> None:
     assert {file.name for file in run.folder.iterdir()} == {file.name for file in straight.folder.iterdir()}
     assert not list(straight.folder.glob(".*.part"))
     assert_equal(run.checkpoint(), straight.checkpoint())
-    assert_equal(load_checkpoint(before(run.checkpoint_file)), load_checkpoint(before(straight.checkpoint_file)))
+    assert_equal(
+        load_checkpoint(previous_file(run.checkpoint_file)), load_checkpoint(previous_file(straight.checkpoint_file))
+    )
     assert list(run.history) == run.checkpoint().state["history"]
     for name in ("predictions-val.npy", "predictions-test.npy", "recipe.json", "machine.json"):
         assert (run.folder / name).read_bytes() == (straight.folder / name).read_bytes(), name
@@ -209,7 +211,7 @@ def strike(victim: Training, moment: str, caught: bool, kept: int) -> int:
     else:
         assert status == 128 + how, said
         *_, last = said.splitlines()
-        assert last.startswith("mien: stopped; the epochs done are kept in ")
+        assert last.startswith("mien: stopped; finished epochs are kept in ")
         assert said.count("mien: ") == 1
     now = epochs_kept(victim.run)
     assert now >= max(kept, told), f"{moment}: {now} epochs are left, there were {kept}, and {told} told of"

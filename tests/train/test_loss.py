@@ -22,7 +22,7 @@ def one_hot(label_B: torch.Tensor) -> torch.Tensor:
 
 
 def loss(recipe: Recipe, labels_N: torch.Tensor = LABEL_B) -> float:
-    return float(Loss.of(recipe, one_hot(labels_N))(LOG_P_BK, one_hot(LABEL_B)))
+    return float(Loss.from_recipe(recipe, one_hot(labels_N))(LOG_P_BK, one_hot(LABEL_B)))
 
 
 def test_plain_and_smoothed_are_torchs() -> None:
@@ -44,7 +44,7 @@ def test_one_label_a_face_pulls_exactly_as_torchs_own_loss_does() -> None:
     pulls = []
     for loss_of in (
         lambda log_p_BK: functional.nll_loss(log_p_BK, LABEL_B),
-        lambda log_p_BK: Loss.of(Recipe("plain"), one_hot(LABEL_B))(log_p_BK, one_hot(LABEL_B)),
+        lambda log_p_BK: Loss.from_recipe(Recipe("plain"), one_hot(LABEL_B))(log_p_BK, one_hot(LABEL_B)),
     ):
         logits_BK = LOGITS_BK.clone().requires_grad_()
         loss_of(functional.log_softmax(logits_BK, 1)).backward()
@@ -53,14 +53,14 @@ def test_one_label_a_face_pulls_exactly_as_torchs_own_loss_does() -> None:
 
 
 def test_shares_smoothed_and_weighted_by_hand() -> None:
-    plain = Loss.of(Recipe("plain"), SHARE_BK)(LOG_P_BK, SHARE_BK)
+    plain = Loss.from_recipe(Recipe("plain"), SHARE_BK)(LOG_P_BK, SHARE_BK)
     assert float(plain) == pytest.approx(float(functional.cross_entropy(LOGITS_BK, SHARE_BK)), rel=1e-6)
-    smoothed = Loss.of(Recipe("smooth", label_smoothing=0.2), SHARE_BK)(LOG_P_BK, SHARE_BK)
+    smoothed = Loss.from_recipe(Recipe("smooth", label_smoothing=0.2), SHARE_BK)(LOG_P_BK, SHARE_BK)
     assert float(smoothed) == pytest.approx(float(functional.cross_entropy(LOGITS_BK, SHARE_BK, label_smoothing=0.2)))
 
     weight_K = 4 / (3 * SHARE_BK.sum(0))  # balanced: the classes have 1.3, 1.5 and 1.2 of the four faces
     own_B = -(SHARE_BK * LOG_P_BK).sum(1)
-    weighted = Loss.of(Recipe("weighted", class_weights=1.0), SHARE_BK)(LOG_P_BK, SHARE_BK)
+    weighted = Loss.from_recipe(Recipe("weighted", class_weights=1.0), SHARE_BK)(LOG_P_BK, SHARE_BK)
     assert float(weighted) == pytest.approx(float((own_B * (SHARE_BK @ weight_K)).mean()))
     assert float((SHARE_BK @ weight_K).mean()) == pytest.approx(1)
 

@@ -12,7 +12,7 @@ import pytest
 
 from mien.data.dataset import Dataset
 from mien.train import Recipe, Run, train
-from mien.train.loop import epochs
+from mien.train.loop import train_epochs
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def train_some(recipe: Recipe, data: Dataset, folder: Path, count: int, *, bf16:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mien.train.fabric._has_bf16", lambda device: bf16)
-        with closing(epochs(recipe, data, folder, resume=True, progress=True)) as going:
+        with closing(train_epochs(recipe, data, folder, resume=True, progress=True)) as going:
             assert len(list(islice(going, count))) == count
 
 

@@ -52,7 +52,10 @@ def train_in_one_process_on_halves(recipe: Recipe, dataset: Dataset, seed: int) 
     model = build_model(recipe.model, 7)
     optimizer = OPTIMIZERS[recipe.optimizer](model, recipe.lr, recipe.momentum, recipe.weight_decay)
     target_NK = torch.eye(7)[torch.from_numpy(dataset["train"].labels_N)]
-    split, loss_of = Faces.of(dataset["train"], torch.device("cpu"), target_NK), Loss.of(recipe, target_NK)
+    split, loss_of = (
+        Faces.from_split(dataset["train"], torch.device("cpu"), target_NK),
+        Loss.from_recipe(recipe, target_NK),
+    )
     model.train()
     for whole in training_batches(split, recipe, seed, 1):
         n = len(whole.x_BCHW)
@@ -88,7 +91,7 @@ def test_record_of_two_processes_is_one_run(run_of_two: Run, faces: Dataset) -> 
 @pytest.mark.parametrize(("batch", "parts"), [(32, 2), (32, 5), (90, 3), (45, 2)])
 def test_training_batches_parts_make_the_whole_batch(faces: Dataset, recipe: Recipe, batch: int, parts: int) -> None:
     target_NK = torch.eye(7)[torch.from_numpy(faces["train"].labels_N)]
-    split, recipe = Faces.of(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
+    split, recipe = Faces.from_split(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
     whole = list(training_batches(split, recipe, 0, 1))
     shared = [list(training_batches(split, recipe, 0, 1, part=part, parts=parts)) for part in range(parts)]
     for number, one in enumerate(whole):
@@ -105,7 +108,7 @@ def test_train_on_devices_invalid_arguments_raise(faces: Dataset, recipe: Recipe
             RunError, match=f"devices must be a number from 1 to the faces of a batch, 32, got {devices}"
         ):
             train_on_devices(devices, recipe, faces, tmp_path / "run")
-    with pytest.raises(MienError, match="no device 'tpu' here"):
+    with pytest.raises(MienError, match="device 'tpu' is not available"):
         train_on_devices(2, recipe, faces, tmp_path / "run", device="tpu")
     assert not (tmp_path / "run").exists()
 

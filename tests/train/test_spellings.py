@@ -61,13 +61,13 @@ def source(runs: dict[str, Run], kind: str) -> Path:
     ]
 
 
-def test_the_old_run_records_the_old_names(runs: dict[str, Run]) -> None:
+def test_old_run_records_the_old_names(runs: dict[str, Run]) -> None:
     for name, names in (("old", OLD.names), ("stopped", OLD.names), ("new", FERPLUS8.names)):
         assert runs[name].identity["data"]["labels"] == list(names)
         assert find_weights(runs[name].folder).labels == names
 
 
-def test_resume_of_an_old_run_repeats_it_bit_for_bit(runs: dict[str, Run], voted: Dataset, recipe: Recipe) -> None:
+def test_old_run_resumes_bit_for_bit(runs: dict[str, Run], voted: Dataset, recipe: Recipe) -> None:
     assert len(runs["stopped"].history) == 1
     resumed = train(recipe, voted, runs["stopped"].folder, resume=True)
     assert np.array_equal(resumed.predictions()["val"], runs["new"].predictions()["val"])
@@ -78,14 +78,14 @@ def test_resume_of_an_old_run_repeats_it_bit_for_bit(runs: dict[str, Run], voted
 def test_resume_with_other_labels_is_refused(runs: dict[str, Run], voted: Dataset, recipe: Recipe) -> None:
     other = LabelSet("ferplus8", (*FERPLUS8.names[1:], FERPLUS8.names[0]))
     wanted = json.loads(json.dumps(runs["old"].identity))
-    runs["old"].check_same(wanted)
+    runs["old"].check_identity(wanted)
     wanted["data"]["labels"] = list(other.names)
-    with pytest.raises(Exception, match=r"data\.labels is .*happiness.* there and .*happy.* here"):
-        runs["old"].check_same(wanted)
+    with pytest.raises(Exception, match=r"data\.labels=.*happiness.* instead of .*happy"):
+        runs["old"].check_identity(wanted)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_predict_of_an_old_model_says_the_same(runs: dict[str, Run], voted: Dataset, kind: str) -> None:
+def test_predict_of_an_old_model_is_the_same(runs: dict[str, Run], voted: Dataset, kind: str) -> None:
     probs_NK = predict(source(runs, kind), voted, "val", device="cpu")
     assert np.array_equal(probs_NK, predict(runs["new"].folder, voted, "val", device="cpu"))
 
@@ -99,7 +99,7 @@ def test_predict_of_an_old_model_says_the_same(runs: dict[str, Run], voted: Data
         (("joy", "Anger", "wink"), (1, 4, None)),
     ],
 )
-def test_put_into_maps_old_names_to_head_rows(
+def test_load_into_maps_old_names_to_head_rows(
     runs: dict[str, Run], kind: str, labels: tuple[str, ...], rows: tuple[int | None, ...]
 ) -> None:
     weights, model = find_weights(source(runs, kind)), build_model("mien_nano", len(labels))
@@ -111,7 +111,7 @@ def test_put_into_maps_old_names_to_head_rows(
             assert torch.equal(model.state_dict()[key][place], wanted), (key, labels[place])
 
 
-def test_init_from_an_old_run_trains_as_from_a_new_one(
+def test_init_from_an_old_run_equals_a_new_one(
     runs: dict[str, Run], voted: Dataset, recipe: Recipe, tmp_path: Path
 ) -> None:
     tuned = [
@@ -122,20 +122,20 @@ def test_init_from_an_old_run_trains_as_from_a_new_one(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_old_weights_teach_a_recipe_of_the_same_classes(runs: dict[str, Run], recipe: Recipe, kind: str) -> None:
+def test_old_weights_are_a_teacher_of_the_same_classes(runs: dict[str, Run], recipe: Recipe, kind: str) -> None:
     (found,) = load_teachers(replace(recipe, teacher=str(source(runs, kind))), FERPLUS8.names)
     assert isinstance(found, Weights)
     assert found.labels == OLD.names
 
 
-def test_export_of_an_old_run_has_todays_names(runs: dict[str, Run], voted: Dataset, tmp_path: Path) -> None:
+def test_export_of_an_old_run_has_the_new_names(runs: dict[str, Run], voted: Dataset, tmp_path: Path) -> None:
     cards = [export(runs[name].folder, tmp_path / name, voted) for name in ("old", "new")]
     assert cards[0].labels == FERPLUS8
     assert cards[0] == cards[1]
     assert (tmp_path / "old" / "model.onnx").read_bytes() == (tmp_path / "new" / "model.onnx").read_bytes()
 
 
-def test_doubts_recorded_in_other_spellings_are_used(toy: Dataset, small: Recipe, tmp_path: Path) -> None:
+def test_label_noise_file_with_other_spellings_is_used(toy: Dataset, small: Recipe, tmp_path: Path) -> None:
     probs_NK = np.full((len(toy[TRAIN]), 7), 1 / 7, np.float32)
     spelled = ("anger", "disgusted", "fearful", "happiness", "sadness", "surprised", "calm")
     for name, labels in (("here", toy.labels.names), ("other", spelled)):

@@ -13,76 +13,80 @@ from mien.cli.output import stoppable
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe, such as seed or seed_augmented.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe, such as seed or seed_augmented.")],
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/RECIPE-seedN.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides first weights, order and augmentation.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-seedN.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initial weights, order and augmentation.")] = 0,
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN|NAME|FILE", help="Start from these weights: a run, an exported or shipped model, or a file."
+            metavar="WEIGHTS",
+            help="Fine-tune: the folder of a run or of an exported model, a file, or the name of a shipped model.",
         ),
     ] = None,
     votes: Votes = None,
     device: Device = "auto",
     devices: Annotated[
-        int, typer.Option(metavar="N", help="How many to train on, each with its part of every batch.")
+        int, typer.Option(metavar="N", help="Number of devices; each trains on a part of every batch.")
     ] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last finished epoch.")] = False,
     drop_duplicates: Annotated[
         bool,
         typer.Option(
             "--drop-duplicates",
-            "--drop-twins",
-            help="Leave out training faces that are near-duplicates of faces judged.",
+            help="Leave out training faces that are near-duplicates of validation or test faces.",
         ),
     ] = False,
+    drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
     settings: Settings = None,
 ) -> None:
-    """Train one model by a recipe."""
-    from mien import train as room
+    """Train a model with a recipe."""
+    from mien import train as training
     from mien.data import load
     from mien.train.processes import train_on_devices
 
-    dropped = ["drop_duplicates=yes"] if drop_duplicates else []
-    chosen = room.apply_overrides(room.find_recipe(recipe), [*(settings or []), *dropped])
+    overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates or drop_twins else [])]
+    changed = training.apply_overrides(training.find_recipe(recipe), overrides)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
-    with stoppable(f"the epochs done are kept in {folder}; the same command with --resume goes on"):
-        faces = load(data, votes=votes)
+    with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
+        dataset = load(data, votes=votes)
         options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
-        run = train_on_devices(devices, chosen, faces, folder, **options)
-    there, met = len(faces["train"]), run.identity["data"]["faces"]["train"]
-    if met < there:
-        typer.echo(f"learned from {met:,} of {there:,} training faces; the recipe left out the others")
-    done, judged = len(run.history), run.selected_epoch
-    if judged < done:
-        typer.echo(f"of {done} epochs done, {chosen.select} chose epoch {judged}: that one is kept and judged")
-    if done < chosen.epochs:
+        run = train_on_devices(devices, changed, dataset, folder, **options)
+    total, used = len(dataset["train"]), run.identity["data"]["faces"]["train"]
+    if used < total:
+        typer.echo(f"trained on {used:,} of {total:,} training faces; the recipe left out the others")
+    epochs, selected = len(run.history), run.selected_epoch
+    if epochs < changed.epochs:
         typer.echo(
-            f"stopped after epoch {done} of {chosen.epochs}: no better {chosen.select} in {chosen.patience} epochs"
+            f"early stopping after epoch {epochs} of {changed.epochs}: "
+            f"no better {changed.select} in {changed.patience} epochs"
         )
+    if selected < epochs:
+        typer.echo(f"selected epoch {selected} of {epochs} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
-    typer.echo(f"the run lies in {run.folder}; judge it with: mien evaluate {run.folder} --data {source} --split val")
+    typer.echo(
+        f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split val"
+    )
 
 
 def compare(
     data: Data,
-    arms: Annotated[str, typer.Option(help="Recipes, joined by commas; the first is the one compared with.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm: seeds 0, 1, 2, ...")] = 3,
+    arms: Annotated[str, typer.Option(help="Recipes separated by commas; the others are compared with the first.")],
+    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of runs per arm, with seeds 0, 1, 2, ...")] = 3,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    """Train what is missing of a comparison and write its report."""
-    from mien import train as room
+    """Train several recipes with several seeds and compare them in a report."""
+    from mien import train as training
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
-    recipes = [room.apply_overrides(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
-    with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
-        result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
+        result = training.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
-    typer.echo(f"report: {out / 'report.html'}")
+    typer.echo(f"wrote the report: {out / 'report.html'}")

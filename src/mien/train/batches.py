@@ -18,14 +18,21 @@ from mien.train.targets.schemes import SCHEMES
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """One split on the device: pixels uint8 [N,1,48,48], labels int64 [N]; to learn from, targets float32 [N,K]."""
+    """One split as tensors on the device.
+
+    Attributes:
+        pixels_NCHW: Pixels, uint8 [N,1,48,48].
+        labels_N: Class indices, int64 [N].
+        target_NK: Training targets, float32 [N,K]; None for a split that is only evaluated.
+    """
 
     pixels_NCHW: Tensor
     labels_N: Tensor
     target_NK: Tensor | None = None
 
     @classmethod
-    def of(cls, split: Split, device: torch.device, target_NK: Tensor | None = None) -> Faces:
+    def from_split(cls, split: Split, device: torch.device, target_NK: Tensor | None = None) -> Faces:
+        """Copy a split to the device."""
         pixels_NCHW = torch.from_numpy(split.pixels_NHW).unsqueeze(1).to(device)
         labels_N = torch.from_numpy(split.labels_N).to(device)
         return cls(pixels_NCHW, labels_N, None if target_NK is None else target_NK.to(device))
@@ -34,34 +41,41 @@ class Faces:
         return len(self.labels_N)
 
     def sample(self, size: int) -> Faces:
-        """`size` faces spread evenly over the split, or all where there are no more: always the same ones."""
+        """Return `size` faces spread evenly over the split, or all faces if there are fewer; always the same ones."""
         size = min(size, len(self))
-        place = torch.arange(size, device=self.labels_N.device) * len(self) // size
-        return Faces(self.pixels_NCHW[place], self.labels_N[place])
+        index = torch.arange(size, device=self.labels_N.device) * len(self) // size
+        return Faces(self.pixels_NCHW[index], self.labels_N[index])
 
 
-def stream(seed: int, epoch: int, purpose: int, device: torch.device) -> Generator:
-    """The random numbers of one epoch for one purpose.
+def epoch_rng(seed: int, epoch: int, purpose: int, device: torch.device) -> Generator:
+    """Return the random number generator of one epoch for one purpose.
 
-    They depend on nothing that came before, so a resumed run draws what the uninterrupted one would have, and two arms
-    with one seed see the images in one order.
+    Its numbers depend on nothing that happened before. So a resumed run draws the same numbers as an uninterrupted one,
+    and two arms with the same seed see the images in the same order.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Epoch number, from 1.
+        purpose: `SHUFFLE`, `AUGMENT`, `MODEL` or `LABEL`.
+        device: Device of the generator.
     """
     return Generator(device=device).manual_seed(((seed * 10_007 + epoch) * 101 + purpose) & (2**63 - 1))
 
 
-SHUFFLE, AUGMENT, NET, LABEL = range(4)
-PURPOSES = 4  # from one process to the next, of those that train together
+SHUFFLE, AUGMENT, MODEL, LABEL = range(4)
+PURPOSES = 4  # offset between the generators of processes that train together
 
 
 class Batch(NamedTuple):
-    """What goes through the model at once.
+    """One forward and backward pass of training.
 
     Attributes:
-        x_BCHW: pixels, augmented and normalised, float32 [B,1,48,48].
-        target_BK: shares of the classes, float32 [B,K], rows sum to 1.
-        share: of the faces of its step, 1.0 where a step is one batch; times the processes, where several average.
-        last: whether the step is taken after this batch.
-        name: the same for the same images altered in the same way, in whatever epoch.
+        x_BCHW: Augmented and normalized pixels, float32 [B,1,48,48].
+        target_BK: Targets, float32 [B,K]; each row sums to 1.
+        share: Share of the faces of the optimizer step that are in this batch, 1.0 if a step is one batch; multiplied
+            by the number of processes, whose gradients are averaged.
+        last: Whether the optimizer step comes after this batch.
+        name: Key that is equal for the same images with the same augmentation, in any epoch.
     """
 
     x_BCHW: Tensor
@@ -74,46 +88,53 @@ class Batch(NamedTuple):
 def training_batches(
     faces: Faces, recipe: Recipe, seed: int, epoch: int, *, part: int = 0, parts: int = 1
 ) -> Iterator[Batch]:
-    """An epoch: every face once, or as balanced sampling has it, shuffled, augmented, normalised.
+    """Yield the batches of one epoch: every face once, or as balanced sampling selects them, shuffled and augmented.
 
-    Of several processes each gets one of the `parts` of every batch: together they see what one alone would.
+    Args:
+        faces: Training faces with targets.
+        recipe: Recipe of the run.
+        seed: Seed of the run.
+        epoch: Epoch number, from 1.
+        part: Index of this process among those that train together.
+        parts: Number of processes. Each gets its part of every batch; together they see the images that one process
+            would see.
     """
     epoch = (epoch - 1) % recipe.views + 1 if recipe.views else epoch
-    assert faces.target_NK is not None, "faces to learn from have targets"
+    assert faces.target_NK is not None, "training faces have targets"
     device = faces.labels_N.device
-    # Drawn on the CPU, so that every device sees one order, and the same labels where the scheme draws them.
-    rng = stream(seed, epoch, SHUFFLE, torch.device("cpu"))
+    # Drawn on the CPU, so that order and drawn labels are the same on every device.
+    rng = epoch_rng(seed, epoch, SHUFFLE, torch.device("cpu"))
     order_N = balanced_order(faces.labels_N.cpu(), recipe.balanced_sampling, rng).to(device)
-    rng = stream(seed, epoch, LABEL, torch.device("cpu"))
+    rng = epoch_rng(seed, epoch, LABEL, torch.device("cpu"))
     target_NK = SCHEMES[recipe.scheme].target(faces.target_NK[order_N], rng)
-    rng = stream(seed, epoch, AUGMENT, device)
-    size, drawn = recipe.batch * recipe.accumulate, 0
+    rng = epoch_rng(seed, epoch, AUGMENT, device)
+    size, batch_number = recipe.batch * recipe.accumulate, 0
     for step_S, target_SK in zip(torch.split(order_N, size), torch.split(target_NK, size), strict=True):
         pieces = list(zip(torch.split(step_S, recipe.batch), torch.split(target_SK, recipe.batch), strict=True))
         for number, (index_B, target_BK) in enumerate(pieces, 1):
             x_BCHW = faces.pixels_NCHW[index_B].float()
-            for change in recipe.augment:
-                x_BCHW = change(x_BCHW, rng)
-            own, count = _own(len(index_B), part, parts)
+            for augmentation in recipe.augment:
+                x_BCHW = augmentation(x_BCHW, rng)
+            own, count = _part_of_batch(len(index_B), part, parts)
             x_BCHW, share = normalize(x_BCHW[own], recipe), parts * count / len(step_S)
-            yield Batch(x_BCHW, target_BK[own], share, number == len(pieces), (epoch, drawn))
-            drawn += 1
+            yield Batch(x_BCHW, target_BK[own], share, number == len(pieces), (epoch, batch_number))
+            batch_number += 1
 
 
-def _own(faces: int, part: int, parts: int) -> tuple[slice, int]:
-    """Which faces of a batch are one process's, and how many count.
+def _part_of_batch(faces: int, part: int, parts: int) -> tuple[slice, int]:
+    """Return the slice of a batch that one process gets, and how many of its faces count.
 
-    Where there are fewer faces than processes, some get one that does not count: a step is taken by all or by none.
+    If there are fewer faces than processes, some processes get one that does not count: all of them must take the step.
     """
     begin, end = faces * part // parts, faces * (part + 1) // parts
     return slice(min(begin, faces - 1), max(end, min(begin, faces - 1) + 1)), end - begin
 
 
 def steps_per_epoch(faces: int, recipe: Recipe) -> int:
-    """How often the weights change in an epoch."""
+    """Return the number of optimizer steps of an epoch over `faces` faces."""
     return math.ceil(faces / (recipe.batch * recipe.accumulate))
 
 
 def normalize(x_NCHW: Tensor, recipe: Recipe) -> Tensor:
-    """Pixels on the 0-255 scale -> what the model takes."""
+    """Return (x/255 - mean) / std, the input of the model, for pixels on the 0-255 scale."""
     return (x_NCHW / 255 - recipe.mean) / recipe.std

@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 
 from mien.evaluation.selection import LAST
 
-# Figure of an epoch -> whether more of it is better.
+# Metric of an epoch -> whether higher is better.
 MEASURES = {"val_accuracy": True, "val_macro_f1": True, "val_loss": False}
 
 
 def select_epoch(history: Sequence[Mapping[str, float]], select: str) -> int:
-    """The epoch, counted from 1, that `select` chooses among those done; of equals the earliest; 0 before the first."""
+    """Return the number of the epoch that `select` selects, counted from 1.
+
+    Args:
+        history: Metrics of the finished epochs.
+        select: `last`, or the metric to select by, a key of `MEASURES`. Of equal epochs the earliest is selected.
+
+    Returns:
+        The epoch number; 0 for an empty history.
+
+    Example:
+        >>> select_epoch([{"val_loss": 1.4}, {"val_loss": 1.2}, {"val_loss": 1.3}], "val_loss")
+        2
+    """
     if not history or select == LAST:
         return len(history)
     sign = 1 if MEASURES[select] else -1
@@ -20,6 +32,13 @@ def select_epoch(history: Sequence[Mapping[str, float]], select: str) -> int:
 
 
 def is_finished(history: Sequence[Mapping[str, float]], epochs: int, select: str, patience: int) -> bool:
-    """Whether all epochs are done, or `patience` of them have brought nothing better (early stopping)."""
-    stalled = patience > 0 and len(history) - select_epoch(history, select) >= patience
-    return len(history) >= epochs or stalled
+    """Return whether training is over.
+
+    Args:
+        history: Metrics of the finished epochs.
+        epochs: Number of epochs of the recipe.
+        select: Metric that early stopping watches, or `last`.
+        patience: Number of epochs without a better `select` after which training stops; 0 to never stop early.
+    """
+    stopped_early = patience > 0 and len(history) - select_epoch(history, select) >= patience
+    return len(history) >= epochs or stopped_early

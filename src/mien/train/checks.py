@@ -13,58 +13,69 @@ from torch import Tensor
 from mien.errors import RunError
 from mien.train.recipe import Recipe
 
-# What CUDA, its libraries and Apple's GPUs say where torch does not say `OutOfMemoryError`.
+# Messages of CUDA, its libraries and Apple's GPUs where torch does not raise `OutOfMemoryError`.
 GPU_MEMORY_ERRORS = (
-    "cuda error: out of memory",
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
-    "mps backend out of",
-)
-# What libraries say on a CPU where Python raises no MemoryError; the second is oneDNN without memory for its work area.
+    "cuda error: out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "mps backend out of",
+)  # fmt: skip
+# Messages on a CPU where Python does not raise MemoryError; the second is oneDNN without memory for its work area.
 CPU_MEMORY_ERRORS = ("can't allocate memory", "could not create a primitive")
-EVERY = 50  # steps between two looks at the loss: reading it makes a GPU wait
+EVERY = 50  # steps between two checks of the loss: reading it makes a GPU wait
 
 
 @contextlib.contextmanager
 def explain_out_of_memory(advice: str) -> Iterator[None]:
-    """Turn what torch and its libraries say of too little memory into a `RunError` that ends with `advice`."""
+    """Turn out-of-memory errors of torch and its libraries into a `RunError`.
+
+    Args:
+        advice: End of the error message: during which work it happened, and what to do.
+
+    Raises:
+        RunError: The GPU or the machine is out of memory.
+    """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # torch's own allocators, and Python's with numpy's
+    except (RuntimeError, MemoryError) as error:  # from torch's allocators, and from Python and numpy
         text = str(error).lower()
         on_gpu = isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in GPU_MEMORY_ERRORS)
         if not (on_gpu or isinstance(error, MemoryError) or any(sign in text for sign in CPU_MEMORY_ERRORS)):
             raise
-        raise RunError(f"{'the GPU' if on_gpu else 'this machine'} is out of memory {advice}") from None
+        raise RunError(f"out of memory on {'the GPU' if on_gpu else 'this machine'} {advice}") from None
 
 
 def memory_advice(recipe: Recipe, folder: Path) -> str:
-    """What to do when training by `recipe` needs too much."""
-    less = recipe.batch // 2
+    """Return what to do when training with `recipe` runs out of memory, for `explain_out_of_memory`."""
+    half = recipe.batch // 2
     same = "the same" if recipe.batch % 2 == 0 else "about the same"
     smaller = (
-        f"half the batch and {same} step: --set batch={less} --set accumulate={recipe.accumulate * 2}"
-        if less
+        f"half the batch size and {same} number of images per step: "
+        f"--set batch={half} --set accumulate={recipe.accumulate * 2}"
+        if half
         else "a smaller model: --set model=..."
     )
     return (
-        f"with batches of {recipe.batch} of {recipe.model}; the epochs done are kept in {folder}. Free some, and the "
-        f"same command goes on (mien train: with --resume), or begin anew in another --out with {smaller}"
+        f"while training {recipe.model} with batch size {recipe.batch}; the finished epochs are kept in {folder}. "
+        "Free some memory and run the same command again to resume (mien train: with --resume), "
+        f"or start in another --out with {smaller}"
     )
 
 
 def check_loss(loss_sum: Tensor, step: int, epoch: int, recipe: Recipe, folder: Path) -> None:
-    """Every so many steps, so that a night is not spent on weights that have blown up."""
+    """Check the training loss every `EVERY` steps, so that a diverged run stops early; raises as `check_finite`."""
     if step % EVERY == 0:
         check_finite({"train_loss": float(loss_sum)}, epoch, recipe, folder)
 
 
 def check_finite(metrics: Mapping[str, float], epoch: int, recipe: Recipe, folder: Path) -> None:
-    """Before anything of this epoch is kept: weights that have blown up must not take the place of good ones."""
+    """Check the metrics of an epoch before anything of it is saved, so that diverged weights replace no good ones.
+
+    Raises:
+        RunError: A metric is NaN or infinite.
+    """
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
-        kept = "the last good epoch is kept" if epoch > 1 else "no epoch was done before"
+        value = "NaN" if math.isnan(metrics[bad[0]]) else "infinite"
+        kept = f"epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished"
         raise RunError(
-            f"{bad[0]} is no number in epoch {epoch} of {folder}; {kept}. "
-            f"Try a smaller rate in another --out: --set lr={recipe.lr / 3:.2g}"
+            f"{bad[0]} is {value} in epoch {epoch} of {folder}: training diverged; {kept}. "
+            f"Try a lower learning rate in another --out: --set lr={recipe.lr / 3:.2g}"
         )

@@ -1,7 +1,7 @@
 """Knowledge distillation from one or several teachers.
 
-Source: Hinton et al. 2015, arXiv 1503.02531; that teacher and pupil should look at the same altered image, Beyer et
-al. 2022, arXiv 2106.05237. Their opinions are mixed into the targets, without a temperature.
+Sources: Hinton et al. 2015, arXiv 1503.02531; teacher and student see the same augmented image, Beyer et al. 2022,
+arXiv 2106.05237. The teachers' probabilities are mixed into the targets, without a distillation temperature.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mien.errors import RunError
 from mien.labels import same_classes
 from mien.train.batches import Batch
-from mien.train.imbalance import with_prior
+from mien.train.imbalance import adjust_logits
 from mien.train.models import build_model
 from mien.train.recipe import Recipe
 from mien.train.runs.weights import Weights, find_weights
@@ -26,79 +26,89 @@ JOIN = "+"  # between the names of several teachers
 
 
 def load_teachers(recipe: Recipe, labels: Sequence[str]) -> tuple[Weights, ...]:
-    """The weights of the models that teach `recipe`, none where it has no teacher.
+    """Return the weights of the teachers of `recipe`; an empty tuple if it has none.
+
+    Args:
+        recipe: Recipe of the student.
+        labels: Class names that the student learns.
 
     Raises:
-        RunError: nothing is called so, or it tells other classes apart, or sees pixels normalised otherwise.
+        RunError: A teacher does not exist, has other classes, or was trained on pixels normalized in another way.
     """
-    whole = recipe.teacher and Path(recipe.teacher).exists()  # a path that has the sign in it
-    names = [recipe.teacher] if whole else recipe.teacher.split(JOIN)
-    found = tuple(find_weights(name.strip()) for name in names if name.strip())
-    for weights in found:
+    is_path = recipe.teacher and Path(recipe.teacher).exists()  # a path may contain a plus sign
+    names = [recipe.teacher] if is_path else recipe.teacher.split(JOIN)
+    teachers = tuple(find_weights(name.strip()) for name in names if name.strip())
+    for weights in teachers:
         if not same_classes(weights.labels, labels):
             raise RunError(
-                f"the teacher '{weights.name}' tells {', '.join(weights.labels)} apart, "
-                f"and recipe '{recipe.name}' learns {', '.join(labels)}"
+                f"the teacher '{weights.name}' has other classes than recipe '{recipe.name}': "
+                f"{', '.join(weights.labels)} instead of {', '.join(labels)}; choose another teacher or label_set"
             )
-        for sense in ("mean", "std"):
-            if weights.recipe[sense] != getattr(recipe, sense):
+        for name in ("mean", "std"):
+            value = weights.recipe[name]
+            if value != getattr(recipe, name):
                 raise RunError(
-                    f"the teacher '{weights.name}' sees pixels with {sense} {weights.recipe[sense]}, "
-                    f"recipe '{recipe.name}' with {getattr(recipe, sense)}: --set {sense}={weights.recipe[sense]}"
+                    f"the teacher '{weights.name}' was trained with {name}={value}, and recipe '{recipe.name}' has "
+                    f"{name}={getattr(recipe, name)}; use --set {name}={value}"
                 )
-    return found
+    return teachers
 
 
 def teacher_identities(teachers: Sequence[Weights]) -> list[dict[str, str]] | None:
-    """For a run's record; None where nobody teaches."""
+    """Return names and checksums of the teachers for the run's record; None without teachers."""
     return [weights.identity for weights in teachers] or None
 
 
 @dataclass(frozen=True, eq=False)
 class Teachers:
-    """The models that teach, ready on the device, and the share of each target that is theirs.
+    """The teacher models on the device.
 
     Attributes:
-        shifts: Logit adjustment of each teacher, float32 [K], which its probabilities are brought back with to the
-            class frequencies of its training; None for a teacher that was trained without one.
-        said: what they said of batches that come again, by name; none is kept where none comes.
+        models: Models in evaluation mode, without gradients.
+        shifts: Logit adjustment of each teacher, float32 [K], by which its probabilities are brought back to the class
+            frequencies of its training; None for a teacher that was trained without one.
+        weight: Share of the teachers in each target.
+        caches: Whether probabilities are cached, because the same augmented images occur in several epochs.
+        fabric: Fabric of the run.
+        cache: Batch name -> mean probabilities of the teachers, float32 [B,K].
     """
 
     models: tuple[nn.Module, ...]
     shifts: tuple[Tensor | None, ...]
-    share: float
-    keeps: bool
+    weight: float
+    caches: bool
     fabric: Fabric
-    said: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    cache: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teachers:
-        asked = teachers if recipe.teacher_weight else ()
-        models = tuple(fabric.to_device(_model(weights)) for weights in asked)
-        shifts = tuple(_shift(weights, fabric) for weights in asked)
+    def from_weights(cls, teachers: Sequence[Weights], recipe: Recipe, fabric: Fabric) -> Teachers:
+        """Build the teacher models of a recipe on the device; none if `teacher_weight` is 0."""
+        used = teachers if recipe.teacher_weight else ()
+        models = tuple(fabric.to_device(_build(weights)) for weights in used)
+        shifts = tuple(_logit_shift(weights, fabric) for weights in used)
         return cls(models, shifts, recipe.teacher_weight, 0 < recipe.views < recipe.epochs, fabric)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Targets as the teachers see them too: float32 [B,K], rows sum to 1; as they were where nobody teaches."""
+        """Return the targets mixed with the teachers' probabilities, float32 [B,K]; each row sums to 1."""
         if not self.models:
             return batch.target_BK
-        probs_BK = self.said.get(batch.name)
+        probs_BK = self.cache.get(batch.name)
         if probs_BK is None:
-            probs_BK = self._ask(batch.x_BCHW)
-            if self.keeps:
-                self.said[batch.name] = probs_BK
-        return torch.lerp(batch.target_BK, probs_BK, self.share)
+            probs_BK = self._predict(batch.x_BCHW)
+            if self.caches:
+                self.cache[batch.name] = probs_BK
+        return torch.lerp(batch.target_BK, probs_BK, self.weight)
 
     @torch.no_grad()
-    def _ask(self, x_BCHW: Tensor) -> Tensor:
-        """The mean of what the teachers say, float32 [B,K]."""
+    def _predict(self, x_BCHW: Tensor) -> Tensor:
+        """Return the mean probabilities of the teachers, float32 [B,K]."""
         with self.fabric.autocast():
-            said = [model(x_BCHW).float() for model in self.models]
-        shifted = [p if s is None else with_prior(p, s) for p, s in zip(said, self.shifts, strict=True)]
+            outputs = [model(x_BCHW).float() for model in self.models]
+        shifted = [p if s is None else adjust_logits(p, s) for p, s in zip(outputs, self.shifts, strict=True)]
         return torch.stack(shifted).exp().mean(0)
 
 
-def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
+def _logit_shift(weights: Weights, fabric: Fabric) -> Tensor | None:
     tau = weights.recipe["logit_adjustment"]
     if not tau:
         return None
@@ -106,7 +116,7 @@ def _shift(weights: Weights, fabric: Fabric) -> Tensor | None:
     return shift_K
 
 
-def _model(weights: Weights) -> nn.Module:
+def _build(weights: Weights) -> nn.Module:
     model = build_model(weights.recipe["model"], len(weights.labels))
     weights.load_into(model, weights.labels)
     return model.eval().requires_grad_(False)

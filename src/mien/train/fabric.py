@@ -16,34 +16,34 @@ from mien.errors import MienError
 from mien.threads import threads, threads_from_environment
 from mien.train.recipe import PRECISIONS
 
-MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # our words for precision -> Fabric's
+MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # precision of a recipe -> precision of Fabric
 
 
 def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
-    """A launched Fabric on one device, which leaves the other threads of the machine to others (`threads.threads`).
+    """Return a launched Fabric on one device, and set the number of threads of torch (`threads.threads`).
 
-    In a process that torchrun has started, or `processes.train_on_devices`, it is one of as many as those say, each on
-    a device of its own; they average their gradients (DistributedDataParallel).
+    In a process that torchrun or `processes.train_on_devices` has started, it is one of several processes, each on its
+    own device, that average their gradients (DistributedDataParallel).
 
     Args:
-        device: `auto` (CUDA, else Apple's MPS, else CPU), or `cpu`, `cuda`, `mps`.
-        precision: `auto` (bf16 where `device` has it in hardware, else float32), `bf16` or `float32`.
+        device: `auto` (CUDA, else Apple's MPS, else CPU), `cpu`, `cuda` or `mps`.
+        precision: `auto` (bf16 if `device` has it in hardware, else float32), `bf16` or `float32`.
 
     Raises:
-        MienError: a device that this machine lacks, or a word that is none of these.
+        MienError: The machine does not have the device, or the precision is unknown.
     """
-    device = available(device)
+    device = resolve_device(device)
     if precision not in PRECISIONS:
-        raise MienError(f"precision is one of {', '.join(PRECISIONS)}, not '{precision}'")
+        raise MienError(f"unknown precision '{precision}'; available: {', '.join(PRECISIONS)}")
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "float32"
-    here, hosts = shared()
-    # Never more than whoever calls has asked of torch; the setting of mien itself comes before all. Processes on one
-    # machine share its cores.
-    torch.set_num_threads(threads_from_environment() or max(1, min(threads(), torch.get_num_threads()) // here))
-    with _quiet():
+    local, hosts = process_counts()
+    # At most as many threads as torch has now, unless mien's own setting says otherwise. Processes on one machine share
+    # its cores.
+    torch.set_num_threads(threads_from_environment() or max(1, min(threads(), torch.get_num_threads()) // local))
+    with _without_fabric_messages():
         fabric = Fabric(
-            accelerator=device, devices=here, num_nodes=hosts, strategy="ddp" if here * hosts > 1 else "auto",
+            accelerator=device, devices=local, num_nodes=hosts, strategy="ddp" if local * hosts > 1 else "auto",
             precision=MIXED[precision],  # type: ignore[arg-type]
         )  # fmt: skip
         fabric.launch()
@@ -51,58 +51,62 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Fabric's words on its own precision are not written among ours; its warnings are."""
+def _without_fabric_messages() -> Iterator[None]:
+    """Hide Fabric's messages about its precision; its warnings are shown."""
     log = logging.getLogger("lightning_fabric")
-    usual = log.level
+    level = log.level
     log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        log.setLevel(usual)
+        log.setLevel(level)
 
 
-def shared() -> tuple[int, int]:
-    """How many processes train together on this machine, and on how many machines, as torchrun tells it."""
+def process_counts() -> tuple[int, int]:
+    """Return how many processes of this machine train together, and on how many machines, as torchrun sets it."""
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return 1, 1
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
-    return here, int(os.environ["WORLD_SIZE"]) // here
+    local = int(os.environ["LOCAL_WORLD_SIZE"])
+    return local, int(os.environ["WORLD_SIZE"]) // local
 
 
 def is_main_process() -> bool:
-    """Whether this process is the only one, or the first, of those that train together."""
-    return shared() == (1, 1) or os.environ["RANK"] == "0"
+    """Return whether this process is the only one, or the first of those that train together."""
+    return process_counts() == (1, 1) or os.environ["RANK"] == "0"
 
 
-def available(device: str) -> str:
-    """`device` itself, or what `auto` is here; `MienError` where this machine lacks it."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def resolve_device(device: str) -> str:
+    """Return `device` itself, or the best device of this machine for `auto`.
+
+    Raises:
+        MienError: The machine does not have the device.
+    """
+    devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return next(d for d, yes in there.items() if yes)
-    if not there.get(device):
-        have = ", ".join(sorted(d for d, yes in there.items() if yes))
-        raise MienError(f"no device '{device}' here; there is: {have} (or auto)")
+        return next(name for name, available in devices.items() if available)
+    if not devices.get(device):
+        names = ", ".join(sorted(name for name, available in devices.items() if available))
+        raise MienError(f"device '{device}' is not available on this machine; available: {names} (or auto)")
     return device
 
 
 def fabric_precision(fabric: Fabric) -> str:
-    """What the engine was launched with, as a recipe's `precision` would say it."""
-    return next(word for word, mixed in MIXED.items() if mixed == fabric._precision.precision)
+    """Return the precision of a Fabric by its name in recipes, `bf16` or `float32`."""
+    return next(name for name, mixed in MIXED.items() if mixed == fabric._precision.precision)
 
 
 def _has_bf16(device: str) -> bool:
-    """Whether bf16 arithmetic is in the hardware; emulated, it is slower than float32."""
+    """Return whether the hardware has bf16 arithmetic; emulated, it is slower than float32."""
     if device == "cuda":
         return torch.cuda.get_device_capability()[0] >= 8
     if device == "cpu":
-        can = _cpu_facts()
-        return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("amx_tile"))
+        facts = _cpu_facts()
+        return bool(facts.get("avx512_bf16") or facts.get("amx_bf16") or facts.get("amx_tile"))
     return False
 
 
 def machine(fabric: Fabric) -> dict[str, Any]:
-    """What the run ran on, for its record: no names of hosts, people or folders."""
+    """Return what the run's record says about the machine, without names of hosts, people or folders."""
     facts: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -121,6 +125,6 @@ def machine(fabric: Fabric) -> dict[str, Any]:
 
 
 def _cpu_facts() -> dict[str, Any]:
-    """What torch knows of the processor; older ones cannot say, and then float32 is the safe answer."""
-    ask = getattr(torch.cpu, "get_capabilities", dict)
-    return dict(ask())
+    """Return what torch knows about the processor; empty for older versions of torch, which then use float32."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)
+    return dict(capabilities())

@@ -1,8 +1,8 @@
 """The training loop, to be read from top to bottom.
 
-After each epoch the training, validation and, as the student report did, the test figures are written down. Nothing is
-chosen by the test split: a run is judged by its last epoch, or, where the recipe says so, by the one that validation
-chose.
+After each epoch the metrics on training, validation and, as in the student report, test faces are recorded. Nothing is
+selected on the test split: a run is evaluated at its last epoch or, if the recipe says so, at the epoch that is best on
+validation.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mien.errors import MissingSplit, RunError
 from mien.evaluation.selection import LAST
 from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, log_loss, macro_f1
 from mien.threads import threads
-from mien.train.batches import NET, PURPOSES, Faces, normalize, steps_per_epoch, stream, training_batches
+from mien.train.batches import MODEL, PURPOSES, Faces, epoch_rng, normalize, steps_per_epoch, training_batches
 from mien.train.best_epoch import is_finished
 from mien.train.checks import check_finite, check_loss, explain_out_of_memory, memory_advice
 from mien.train.distillation import Teachers, load_teachers, teacher_identities
-from mien.train.fabric import available, fabric_precision, is_main_process, machine, make_fabric
+from mien.train.fabric import fabric_precision, is_main_process, machine, make_fabric, resolve_device
 from mien.train.imbalance import class_frequencies
 from mien.train.label_noise.filtering import filter_training_faces
 from mien.train.loss import Loss
@@ -37,14 +37,15 @@ from mien.train.optim.optimizers import OPTIMIZERS
 from mien.train.optim.schedule import learning_rate
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
-from mien.train.runs.checkpoint import after_epoch, restore, save_checkpoint
-from mien.train.runs.folder import Metrics, Run, run_identity
+from mien.train.runs.checkpoint import next_checkpoint, restore, save_checkpoint
+from mien.train.runs.folder import Metrics, Run
+from mien.train.runs.identity import run_identity
 from mien.train.runs.weights import find_initial_weights
 from mien.train.targets.schemes import SCHEMES, TrainingTargets, training_targets
 
 EVALUATION_BATCH = 512
-# How many training faces are read unaugmented each epoch, to set beside the validation accuracy: a sixteenth of
-# FER2013's, so that looking costs a fiftieth of the epoch, and never more than validation has.
+# Number of training faces evaluated without augmentation after each epoch, to compare with validation: a sixteenth of
+# FER2013's, which takes about a fiftieth of the epoch; at most as many as validation has.
 CLEAN_SAMPLE = 1795
 
 
@@ -59,35 +60,49 @@ def train(
     resume: bool = False,
     progress: bool = False,
 ) -> Run:
-    """Train `recipe` on the training split of `dataset` and keep the run in the folder `out`.
+    """Train a model with a recipe on the training split of a data set.
 
-    Stopped at any moment, by any means, a run loses the epoch at hand and no more.
+    If the process is stopped or killed at any moment, only the current epoch is lost.
 
     Args:
-        seed: decides the first weights, the order of the images and their augmentation.
-        init: weights to start from (fine-tuning): the folder of a run or of an exported model, a safetensors file of
-            mien's or the name of a shipped model. Where the labels differ, those that it did not know get fresh rows in
-            the head. A run that has a checkpoint goes on without it.
+        recipe: What to train and how.
+        dataset: Data set with a training split; metrics are recorded on its validation and test splits too.
+        out: Folder of the run.
+        seed: Seed of the initial weights, of the order of the images and of their augmentation.
+        init: Weights to start from (fine-tuning): folder of a run or of an exported model, path of a safetensors file,
+            or name of a shipped model. If the labels differ, classes that these weights do not have get new rows in the
+            head. A run that has a checkpoint is resumed without it.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        resume: go on after the last finished epoch of the run in `out`, or begin where there is none. With precision
+        resume: Whether to continue after the last finished epoch of the run in `out`, if there is one. With precision
             `auto`, a run that is resumed on another machine continues in the best precision of that machine.
-        progress: show a live bar on stderr.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        The finished run.
 
     Raises:
-        MissingSplit: the data has no training split, or no validation to select by.
-        DataError: the recipe learns from FER+ votes, and the data has none.
-        RunError: `out` holds a run already and `resume` is false, or holds a run of something else, or another process
-            is at it, or it cannot be written; the training faces have no labels; the recipe's doubts are about others;
-            `init` is nothing to start from; the loss is no number any more; memory is short. The epochs that were done
-            are kept.
+        MissingSplit: The data has no training split, or no validation split to select the epoch by.
+        DataError: The recipe learns from FER+ votes, and the data has none.
+        RunError: `out` contains a run and `resume` is false, or a run with other settings; another process is training
+            it, or it cannot be written; the training faces have no labels; `label_noise` is about other faces; there
+            are no such weights as `init`; the loss is NaN; or memory is exhausted. Finished epochs are kept.
+
+    Example:
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> from mien.train import apply_overrides, find_recipe, train
+        >>> recipe = apply_overrides(find_recipe("seed"), ["model=mien_nano", "epochs=2"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(recipe, sketch(train=16, val=8, test=8), folder, device="cpu")
+        ...     [epoch["epoch"] for epoch in run.history]
+        [1, 2]
     """
-    going = epochs(recipe, dataset, out, seed=seed, init=init, device=device, resume=resume, progress=progress)
-    for _ in going:
+    for _ in train_epochs(recipe, dataset, out, seed=seed, init=init, device=device, resume=resume, progress=progress):
         pass
     return Run(Path(out))
 
 
-def epochs(
+def train_epochs(
     recipe: Recipe,
     dataset: Dataset,
     out: str | Path,
@@ -98,68 +113,69 @@ def epochs(
     resume: bool = False,
     progress: bool = False,
 ) -> Generator[Metrics]:
-    """As `train`, an epoch at a time: its figures, once its checkpoint is kept.
+    """Train as `train`, and yield the metrics of each epoch after its checkpoint is saved.
 
-    Nothing is done before the first is asked for. Whoever has seen enough closes the generator; the run is then one
-    that was stopped there.
+    Nothing happens before the first epoch is requested. If the generator is closed, the run can be resumed there.
     """
-    learned = prepare_targets(recipe, dataset, seed)
-    data, device = learned.dataset, available(device)
-    run, start = Run(Path(out)), find_initial_weights(recipe, init) if init is not None else None
-    recorded_init = start.identity if start else run.recorded_init if resume else None
+    targets = prepare_targets(recipe, dataset, seed)
+    data, device = targets.dataset, resolve_device(device)
+    run, initial = Run(Path(out)), find_initial_weights(recipe, init) if init is not None else None
+    init_identity = initial.identity if initial else run.recorded_init if resume else None
     teachers = load_teachers(recipe, data.labels.names)
-    identity = run_identity(recipe, seed, learned, recorded_init, teacher_identities(teachers))
-    run.check_same(identity, resume)
+    identity = run_identity(recipe, seed, targets, init_identity, teacher_identities(teachers))
+    run.check_identity(identity, resume)
     if run.finished:
         return
-    with explain_out_of_memory(memory_advice(recipe, run.folder)), ExitStack() as callers:
-        if is_main_process():  # of several processes, this one looks after the folder, and judges
-            callers.enter_context(run.alone())
-        kept = run.find_resume_checkpoint(identity)
-        # `auto` follows the machine at hand: what was trained in bf16 goes on in float32 where bf16 would be emulated.
+    with explain_out_of_memory(memory_advice(recipe, run.folder)), ExitStack() as stack:
+        if is_main_process():  # of several processes, the first evaluates and writes the folder
+            stack.enter_context(run.locked())
+        checkpoint = run.find_resume_checkpoint(identity)
+        # `auto` follows the current machine: a run in bf16 continues in float32 where bf16 would be emulated.
         fabric = make_fabric(device, recipe.precision)
         precision = fabric_precision(fabric)
-        callers.enter_context(torch.random.fork_rng(_own(fabric)))  # their random numbers stay as they are
+        stack.enter_context(torch.random.fork_rng(_cuda_devices(fabric)))  # the caller's random numbers do not change
         torch.manual_seed(seed)
         bare = build_model(recipe.model, len(data.labels))
-        if start:
-            start.load_into(bare, data.labels.names)
+        if initial:
+            initial.load_into(bare, data.labels.names)
         plain = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
         model, optimizer = fabric.setup(bare, plain)
         average = ModelEMA(bare, recipe.ema) if recipe.ema else None
-        judged = average.model if average else bare
-        faces = {s: Faces.of(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
-        target_NK = learned.target_NK.to(fabric.device)
-        faces[TRAIN] = Faces.of(data[TRAIN], fabric.device, target_NK)
-        clean = Faces.of(learned.clean, fabric.device).sample(min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN]))))
-        loss_of, taught = Loss.of(recipe, target_NK), Teachers.of(teachers, recipe, fabric)
+        evaluated = average.model if average else bare
+        faces = {s: Faces.from_split(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
+        target_NK = targets.target_NK.to(fabric.device)
+        faces[TRAIN] = Faces.from_split(data[TRAIN], fabric.device, target_NK)
+        clean_size = min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN])))
+        clean = Faces.from_split(targets.clean, fabric.device).sample(clean_size)
+        loss_of = Loss.from_recipe(recipe, target_NK)
+        with_teachers = Teachers.from_weights(teachers, recipe, fabric)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
-        warm, whole = round(recipe.warmup * steps), recipe.epochs * steps
-        if kept:
-            restore(kept, bare, plain, average)
-        history = list(kept.state["history"]) if kept else []
+        warmup_steps, total_steps = round(recipe.warmup * steps), recipe.epochs * steps
+        if checkpoint:
+            restore(checkpoint, bare, plain, average)
+        history = list(checkpoint.state["history"]) if checkpoint else []
         if fabric.is_global_zero:
-            run.begin(identity, machine(fabric), kept)
+            run.write_records(identity, machine(fabric), checkpoint)
         part, parts = fabric.global_rank, fabric.world_size
 
         shown = progress and fabric.is_global_zero
         with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
             if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
-                bar.say(_precision_change(history, precision))
+                bar.print(_precision_change(history, precision))
             while not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
-                torch.manual_seed(stream(seed, epoch, NET + PURPOSES * part, torch.device("cpu")).initial_seed())
+                torch.manual_seed(epoch_rng(seed, epoch, MODEL + PURPOSES * part, torch.device("cpu")).initial_seed())
                 model.train()
-                began, loss_sum, right = time.perf_counter(), _zero(fabric), _zero(fabric)
+                started, loss_sum, correct = time.perf_counter(), _zero(fabric), _zero(fabric)
                 bar.start(epoch)
                 for batch in training_batches(faces[TRAIN], recipe, seed, epoch, part=part, parts=parts):
                     log_p_BK = model(batch.x_BCHW)
-                    loss = loss_of(log_p_BK, taught(batch))
+                    loss = loss_of(log_p_BK, with_teachers(batch))
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:
                             group["lr"] = learning_rate(
-                                recipe.schedule, recipe.lr, step, warmup_steps=warm, total_steps=whole
+                                recipe.schedule, recipe.lr, step, warmup_steps=warmup_steps, total_steps=total_steps
                             )
                         optimizer.step()
                         optimizer.zero_grad()
@@ -169,24 +185,24 @@ def epochs(
                         check_loss(loss_sum, step, epoch, recipe, run.folder)
                     if batch.share:
                         loss_sum += loss.detach() * len(batch.target_BK)
-                        right += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
-                        bar.step(len(batch.target_BK), loss_sum, right)
-                loss_sum, right = fabric.all_reduce((loss_sum, right), reduce_op="sum")
-                seconds = time.perf_counter() - began
+                        correct += (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
+                        bar.step(len(batch.target_BK), loss_sum, correct)
+                loss_sum, correct = fabric.all_reduce((loss_sum, correct), reduce_op="sum")
+                seconds = time.perf_counter() - started
                 metrics: dict[str, float] = {
                     "epoch": epoch,
                     "train_loss": loss_sum.item() / len(faces[TRAIN]),
-                    "train_accuracy": right.item() / len(faces[TRAIN]),
+                    "train_accuracy": correct.item() / len(faces[TRAIN]),
                     "lr": plain.param_groups[0]["lr"],
                     "seconds": seconds,
                     "images_per_second": len(faces[TRAIN]) / seconds,
                 }
-                told = {}
+                probs: dict[str, NDArray[np.float32]] = {}
                 if fabric.is_global_zero:
-                    metrics |= _figures("clean", probabilities(fabric, judged, clean, recipe), clean)
-                    told = {s: probabilities(fabric, judged, faces[s], recipe) for s in (VAL, TEST) if s in faces}
-                    for split, p_NK in told.items():
-                        metrics |= _figures(split, p_NK, faces[split])
+                    metrics |= _evaluate("clean", probabilities(fabric, evaluated, clean, recipe), clean)
+                    probs = {s: probabilities(fabric, evaluated, faces[s], recipe) for s in (VAL, TEST) if s in faces}
+                    for split, probs_NK in probs.items():
+                        metrics |= _evaluate(split, probs_NK, faces[split])
                 metrics = fabric.broadcast(metrics)
                 check_finite(metrics, epoch, recipe, run.folder)
                 history.append({**metrics, "precision": precision})
@@ -196,17 +212,21 @@ def epochs(
                         "class_frequencies": class_frequencies(target_NK).tolist(),
                         "history": history,
                     }
-                    kept = after_epoch(kept, bare, plain, average, told, state)
-                    save_checkpoint(run.checkpoint_file, kept)
-                    run.write_derived_files(kept)
+                    checkpoint = next_checkpoint(checkpoint, bare, plain, average, probs, state)
+                    save_checkpoint(run.checkpoint_file, checkpoint)
+                    run.write_derived_files(checkpoint)
                     bar.finish(metrics)
                 yield history[-1]
 
 
 def probabilities(fabric: Fabric, model: nn.Module, faces: Faces, recipe: Recipe) -> NDArray[np.float32]:
-    """Softmax probabilities [N,K] of each face, unaugmented, in evaluation mode.
+    """Return the softmax probabilities of each face without augmentation, float32 [N,K].
 
-    `model` is on the device and not set up by `fabric`, so that one process of several can ask it alone.
+    Args:
+        fabric: Fabric of the run, for its precision.
+        model: Model on the device, not set up by `fabric`, so that one of several processes can run it.
+        faces: Faces on the device.
+        recipe: Recipe with the mean and standard deviation of the pixels.
     """
     model.eval()
     with torch.inference_mode(), fabric.autocast():
@@ -216,12 +236,12 @@ def probabilities(fabric: Fabric, model: nn.Module, faces: Faces, recipe: Recipe
     return torch.cat(parts).cpu().numpy()
 
 
-def _figures(name: str, p_NK: NDArray[np.float32], faces: Faces) -> dict[str, float]:
-    label_N, predicted_N = faces.labels_N.cpu().numpy(), p_NK.argmax(1)
+def _evaluate(name: str, probs_NK: NDArray[np.float32], faces: Faces) -> dict[str, float]:
+    labels_N, predicted_N = faces.labels_N.cpu().numpy(), probs_NK.argmax(1)
     return {
-        f"{name}_loss": log_loss(p_NK, label_N),
-        f"{name}_accuracy": accuracy(label_N, predicted_N),
-        f"{name}_macro_f1": macro_f1(confusion_matrix(label_N, predicted_N, p_NK.shape[1])),
+        f"{name}_loss": log_loss(probs_NK, labels_N),
+        f"{name}_accuracy": accuracy(labels_N, predicted_N),
+        f"{name}_macro_f1": macro_f1(confusion_matrix(labels_N, predicted_N, probs_NK.shape[1])),
     }
 
 
@@ -238,27 +258,36 @@ def _precision_change(history: Sequence[Metrics], precision: str) -> str:
 
 
 def prepare_targets(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTargets:
-    """The lesson of `recipe`; `MienError` for what would come out only after hours, or in the middle of them."""
+    """Return the training targets of a recipe, and check all that would otherwise fail during or after training.
+
+    Raises:
+        MissingSplit: The data has no training split, or no validation split to select the epoch by.
+        DataError: The recipe learns from FER+ votes, and the data has none.
+        RunError: The training faces have no labels, or the seed is outside its range.
+    """
     threads()
     if SCHEMES[recipe.scheme].own_labels and not dataset[TRAIN].labelled:
-        raise RunError(f"the training faces of {dataset.source} have no labels, so there is nothing to learn from")
-    learned = filter_training_faces(
-        training_targets(dataset, recipe.scheme, recipe.label_set, recipe.mix), recipe, dataset
-    )
-    if recipe.select != LAST and not (VAL in learned.dataset and learned.dataset[VAL].labelled):
+        raise RunError(
+            f"the training faces of {dataset.source} have no labels; "
+            "label them, or use a scheme that learns from FER+ votes"
+        )
+    targets = training_targets(dataset, recipe.scheme, recipe.label_set, recipe.mix)
+    targets = filter_training_faces(targets, recipe, dataset)
+    if recipe.select != LAST and not (VAL in targets.dataset and targets.dataset[VAL].labelled):
         raise MissingSplit(
-            f"{dataset.source} has no labelled split '{VAL}' to select by: --set select={LAST} --set patience=0"
+            f"{dataset.source} has no labelled split '{VAL}' to select the epoch by; "
+            f"use --set select={LAST} --set patience=0"
         )
     if not 0 <= seed < 2**31:
-        raise RunError(f"a seed is a whole number from 0 to {2**31 - 1:,}, got {seed}")
-    return learned
+        raise RunError(f"the seed must be an integer from 0 to {2**31 - 1:,}, got {seed}")
+    return targets
 
 
-def _own(fabric: Fabric) -> list[int]:
-    """The CUDA device whose random numbers a run uses."""
+def _cuda_devices(fabric: Fabric) -> list[int]:
+    """Return the CUDA device whose random numbers the run uses, if any."""
     return [torch.cuda.current_device()] if fabric.device.type == "cuda" else []
 
 
 def _zero(fabric: Fabric) -> Tensor:
-    """A sum that stays on the device, so that a step waits for nothing."""
+    """Return a zero on the device, for sums that are not read after every step."""
     return torch.zeros((), device=fabric.device, dtype=torch.float64 if fabric.device.type != "mps" else torch.float32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mien.train.imbalance import class_frequencies, class_weights, with_prior
+from mien.train.imbalance import adjust_logits, class_frequencies, class_weights
 from mien.train.recipe import Recipe
 from mien.train.targets.schemes import SCHEMES, Scheme
 
@@ -28,24 +28,33 @@ class Loss:
     shift_K: Tensor | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, target_NK: Tensor) -> Loss:
-        """What `recipe` asks for; the classes are counted in the training targets, float32 [N,K]."""
+    def from_recipe(cls, recipe: Recipe, target_NK: Tensor) -> Loss:
+        """Return the loss of a recipe.
+
+        Args:
+            recipe: Recipe of the run.
+            target_NK: Training targets, float32 [N,K], in which the classes are counted.
+        """
         weight_K = class_weights(target_NK, recipe.class_weights) if recipe.class_weights > 0 else None
         tau = recipe.logit_adjustment
         shift_K = tau * class_frequencies(target_NK).log() if tau else None
         return cls(SCHEMES[recipe.scheme], weight_K, recipe.label_smoothing, shift_K)
 
     def __call__(self, log_p_BK: Tensor, target_BK: Tensor) -> Tensor:
-        """Log-probabilities and targets, rows of which sum to 1 -> the loss, a scalar.
+        """Return the loss of a batch, a scalar.
 
         Weighted losses are averaged over the faces, not over their weights, so that a batch with more faces of rare
-        classes pulls harder; a face of several classes has the mean of their weights, by its shares.
+        classes has a larger gradient. A face with several classes has the mean of their weights, by its target.
+
+        Args:
+            log_p_BK: Log-probabilities, float32 [B,K].
+            target_BK: Targets, float32 [B,K]; each row sums to 1.
         """
         if self.shift_K is not None:
-            log_p_BK = with_prior(log_p_BK, self.shift_K)
+            log_p_BK = adjust_logits(log_p_BK, self.shift_K)
         loss_B = self.scheme.loss(log_p_BK, target_BK)
         if self.smoothing:
-            # Cross-entropy is linear in its target; taken apart so, smoothing is the same for every scheme.
+            # Cross-entropy is linear in its target, so smoothing can be added to the loss of any scheme.
             loss_B = (1 - self.smoothing) * loss_B - self.smoothing * log_p_BK.mean(1)
         if self.weight_K is not None:
             loss_B = loss_B * (target_BK * self.weight_K).sum(1)

@@ -31,30 +31,47 @@ def out_of_fold(
     device: str = "auto",
     progress: bool = False,
 ) -> LabelNoise:
-    """Train `recipe` once for each fold of the training faces, on all the others, and ask it for the fold.
+    """Predict each fold of the training faces with a model that was trained on the other folds (cross-validation).
 
-    Stopped, the same call goes on. The last epoch is the one that answers, as nothing may be chosen by a fold that is
-    then asked for.
+    The same call resumes after an interruption. The last epoch predicts, because nothing may be selected on the faces
+    that are predicted.
 
     Args:
-        recipe: learns the data's own labels and nothing else; what it would leave out or soften is learned here.
-        out: gets a run for each fold, and `label_noise.npz`, which recipes name in their field `label_noise`.
-        folds: how many, 2 or more. Near-twins are in one fold, so that no model knows a face from its copy; the classes
-            are spread evenly.
-        seed: decides the folds, and is that of each run.
+        recipe: Recipe of every fold's model. It must learn the labels of the data and nothing else; its fields that
+            leave out or soften noisy labels are ignored.
+        dataset: Data set with a training split.
+        out: Folder for one run per fold and for `label_noise.npz`, the file that recipes name in `label_noise`.
+        folds: Number of folds, 2 or more. Near-duplicates are in the same fold, so that no model was trained on a copy
+            of a face that it predicts; each fold has about the same share of every class.
+        seed: Seed of the folds and of every run.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        The predicted probabilities, from which label noise is estimated.
 
     Raises:
-        RunError: fewer than two folds or fewer faces than folds, a recipe that knows more than the labels, or as
-            `train`.
+        RunError: There are fewer than two folds or fewer faces than folds, the recipe learns from more than the labels,
+            or an error of `train`.
         MissingSplit: `dataset` has no training split.
+
+    Example:
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> from mien.train import apply_overrides, find_recipe, out_of_fold
+        >>> recipe = apply_overrides(find_recipe("seed"), ["model=mien_nano", "epochs=1"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     label_noise = out_of_fold(recipe, sketch(train=16, val=8, test=8), folder, folds=2)
+        >>> label_noise.probs_NK.shape
+        (16, 7)
     """
-    faces, place = dataset[TRAIN], Path(out)
+    faces, folder = dataset[TRAIN], Path(out)
     if not 2 <= folds <= len(faces):
-        raise RunError(f"there are 2 folds or more, and no more than the {len(faces):,} training faces, got {folds}")
+        raise RunError(f"folds must be from 2 to the number of training faces, {len(faces):,}, got {folds}")
     if SCHEMES[recipe.scheme].rule is not None or recipe.label_set not in (AUTO, dataset.labels.name) or recipe.teacher:
         raise RunError(
-            f"recipe '{recipe.name}' learns from more than the labels that are to be doubted: --set scheme=fer2013 "
-            "--set label_set=auto --set teacher="
+            f"recipe '{recipe.name}' learns from more than the labels whose noise is estimated; use --set "
+            "scheme=fer2013 --set label_set=auto --set teacher="
         )
     plain = replace(
         recipe, select=LAST, patience=0, drop_duplicates=False, label_noise="", drop_noisy=0.0, soften_noisy=0.0
@@ -62,34 +79,34 @@ def out_of_fold(
     fold_N = assign_folds(dataset, folds, seed)
     probs_NK = np.empty((len(faces), len(dataset.labels)), np.float32)
     for fold in range(folds):
-        held_N = fold_N == fold
+        val_N = fold_N == fold
         splits = {
-            TRAIN: cut(faces, ~held_N, faces.labels_N),
-            VAL: replace(cut(faces, held_N, faces.labels_N), name=VAL),
+            TRAIN: cut(faces, ~val_N, faces.labels_N),
+            VAL: replace(cut(faces, val_N, faces.labels_N), name=VAL),
         }
         part = replace(dataset, splits=splits, digest=f"{dataset.digest} without fold {fold} of {folds}", known_as=None)
-        run = train(plain, part, place / f"fold{fold}", seed=seed, device=device, resume=True, progress=progress)
-        probs_NK[held_N] = run.predictions()[VAL]
+        run = train(plain, part, folder / f"fold{fold}", seed=seed, device=device, resume=True, progress=progress)
+        probs_NK[val_N] = run.predictions()[VAL]
     label_noise = LabelNoise(dataset.digest, dataset.labels.names, faces.rows_N, probs_NK)
-    label_noise.write(place / FILE)
+    label_noise.write(folder / FILE)
     return label_noise
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each training face, int64 [N], from 0; faces that are duplicates of each other share one."""
+    """Return the fold of each training face, int64 [N], from 0; faces that are duplicates of each other share one."""
     faces = dataset[TRAIN]
-    group_N = _groups(dataset)
+    group_N = _duplicate_groups(dataset)
     first_G, inverse_N = np.unique(group_N, return_index=True, return_inverse=True)[1:]
     shuffled_G = np.random.default_rng(seed).permutation(len(first_G))
-    # Dealt out like cards, class by class; a group goes by the label of its first face.
+    # Stratified: groups are assigned in turn, class by class; the label of a group is that of its first face.
     order_G = shuffled_G[np.argsort(faces.labels_N[first_G[shuffled_G]], kind="stable")]
     fold_G = np.empty(len(first_G), np.int64)
     fold_G[order_G] = np.arange(len(first_G)) % folds
     return fold_G[inverse_N]
 
 
-def _groups(dataset: Dataset) -> NDArray[np.int64]:
-    """A number for each training face, [N]: the smallest place among those that a chain of duplicates joins it with."""
+def _duplicate_groups(dataset: Dataset) -> NDArray[np.int64]:
+    """Return the group of each training face, [N]: the smallest index among the faces that duplicates connect it to."""
     faces = dataset[TRAIN]
     pairs = find_near_duplicates(dataset).between(faces, faces)
     order_N = np.argsort(faces.rows_N)

@@ -12,25 +12,36 @@ from mien.train import albumentations as _albumentations  # noqa: F401  register
 from mien.train.augment import AUGMENTATIONS, Augmentation
 from mien.train.recipe import Recipe
 
-ANSWERS = {"yes": True, "no": False}
+BOOLEANS = {"yes": True, "no": False}
 
 
 def apply_overrides(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """`recipe` with each `FIELD=VALUE` of `settings` applied, the value read as the field's own type.
+    """Return `recipe` with some fields changed.
 
-    Augmentations are joined by `+`, with arguments where they differ from the default:
-    `augment=flip+cutout(holes=1,size=14)`; `augment=none` drops them all.
+    Args:
+        recipe: Recipe to start from.
+        settings: Overrides such as `epochs=3`; each value is parsed as the type of its field. Augmentations are joined
+            by `+`, with arguments where they differ from the defaults: `augment=flip+cutout(holes=1,size=14)`;
+            `augment=none` removes all.
 
     Raises:
-        MienError: no `=`, an unknown field, or a value that is not of the field's type; the text lists what there is.
+        MienError: An override has no `=`, an unknown field, or a value of another type.
+
+    Example:
+        >>> from mien.train import apply_overrides, find_recipe
+        >>> recipe = apply_overrides(find_recipe("seed"), ["epochs=3", "augment=flip+cutout(size=14)"])
+        >>> recipe.epochs, recipe.augment
+        (3, (Flip(p=0.5), Cutout(p=0.5, holes=2, size=14)))
     """
     changes: dict[str, Any] = {}
     known = {f.name: f for f in fields(Recipe)}
     for setting in settings:
         field, equals, text = setting.partition("=")
-        if not equals or field not in known:
-            there = ", ".join(f"{f} ({_kind(f)})" for f in known)
-            raise MienError(f"'{setting}' does not set a field of a recipe as FIELD=VALUE; the fields are {there}")
+        if not equals:
+            raise MienError(f"'{setting}' is not an override; write FIELD=VALUE, such as epochs=3")
+        if field not in known:
+            names = ", ".join(f"{f} ({_kind(f)})" for f in known)
+            raise MienError(f"unknown recipe field '{field}' in '{setting}'; available: {names}")
         changes[field] = _parse(field, text)
     return replace(recipe, **changes)
 
@@ -42,52 +53,63 @@ def _parse(field: str, text: str) -> Any:
     if kind == "augmentations":
         return parse_augment(text)
     if kind == "yes or no":
-        if text not in ANSWERS:
-            raise MienError(f"{field} is {' or '.join(ANSWERS)}, got '{text}'")
-        return ANSWERS[text]
+        if text not in BOOLEANS:
+            raise MienError(f"{field} must be {' or '.join(BOOLEANS)}, got '{text}'")
+        return BOOLEANS[text]
     try:
-        return int(text) if kind == "whole number" else float(text)
+        return int(text) if kind == "integer" else float(text)
     except ValueError:
-        raise MienError(f"{field} is a {kind}, got '{text}'") from None
+        raise MienError(f"{field} must be {'an' if kind == 'integer' else 'a'} {kind}, got '{text}'") from None
 
 
 def _kind(field: str) -> str:
-    """A field's type in words, from its annotation."""
-    names = {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no"}
+    """Return the type of a field in words, from its annotation."""
+    names = {"str": "text", "int": "integer", "float": "number", "bool": "yes or no"}
     return names.get(str(Recipe.__annotations__[field]), "augmentations")
 
 
 def parse_augment(text: str) -> tuple[Augmentation, ...]:
-    """Augmentations from text such as `flip+cutout(size=14)+gaussiannoise(p=1)`; `none` is the empty tuple."""
+    """Parse augmentations from text such as `flip+cutout(size=14)+gaussiannoise(p=1)`.
+
+    Args:
+        text: Augmentations joined by `+`; `none` or nothing for the empty tuple.
+
+    Raises:
+        MienError: The text cannot be parsed, or an augmentation or argument is unknown.
+
+    Example:
+        >>> parse_augment("flip+cutout(size=14)")
+        (Flip(p=0.5), Cutout(p=0.5, holes=2, size=14))
+    """
     if text.strip() in ("none", ""):
         return ()
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
-        raise _no_augmentation(text) from None
+        raise _unknown_augmentation(text) from None
     parts: list[ast.expr] = []
     while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
         parts.insert(0, tree.right)
         tree = tree.left
-    return tuple(_one_augmentation(part, text) for part in [tree, *parts])
+    return tuple(_build_augmentation(part, text) for part in [tree, *parts])
 
 
-def _one_augmentation(part: ast.expr, text: str) -> Augmentation:
+def _build_augmentation(part: ast.expr, text: str) -> Augmentation:
     call = part if isinstance(part, ast.Call) else ast.Call(part, [], [])
     if not isinstance(call.func, ast.Name) or call.func.id.lower() not in AUGMENTATIONS:
-        raise _no_augmentation(text)
+        raise _unknown_augmentation(text)
     try:
-        places = [ast.literal_eval(a) for a in call.args]
+        positional = [ast.literal_eval(a) for a in call.args]
         if any(k.arg is None for k in call.keywords):
-            raise ValueError("** is not understood here")
+            raise ValueError("** is not supported")
         named = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-        return AUGMENTATIONS[call.func.id.lower()](*places, **named)
+        return AUGMENTATIONS[call.func.id.lower()](*positional, **named)
     except (TypeError, ValueError) as error:
         raise MienError(f"augment: {ast.unparse(call)}: {error}") from None
 
 
-def _no_augmentation(text: str) -> MienError:
+def _unknown_augmentation(text: str) -> MienError:
     return MienError(
-        f"augment: cannot read '{text}'; join with +, with arguments where needed, as in flip+cutout(size=14), "
-        f"or none; there is: {', '.join(sorted(AUGMENTATIONS))}"
+        f"augment: cannot parse '{text}'; write none, or augmentations joined by +, with arguments where needed, such "
+        f"as flip+cutout(size=14); available: {', '.join(sorted(AUGMENTATIONS))}"
     )

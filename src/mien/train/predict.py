@@ -27,19 +27,31 @@ from mien.train.targets.schemes import SCHEMES
 def predict(
     model: str | Path, dataset: Dataset, split: str, *, device: str = "auto", tta: str = "none"
 ) -> NDArray[np.float32]:
-    """What a model says of each face of a split: probabilities float32 [N,K] in row order.
+    """Predict the expressions of all faces of a split with trained weights.
 
     Args:
-        model: the folder of a run or of an exported model, a checkpoint, a released safetensors file, or the name of a
-            shipped model.
-        dataset: a model of FER+'s votes is asked only for the faces that it is judged on (`data.relabel_for_classes`);
-            where there are no votes, and its classes are those of the labels, for all.
-        tta: `none`, one forward a face, or `flip`, the mean of that and of the mirror image.
+        model: Folder of a run or of an exported model, path of a checkpoint or of a released safetensors file, or name
+            of a shipped model.
+        dataset: Data set with the split. A model that learned FER+ votes predicts only the faces that it is evaluated
+            on (`data.relabel_for_classes`); if there are no votes and its classes are those of the labels, all faces.
+        split: Name of the split: `train`, `val` or `test`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        tta: Test-time augmentation: `none` for one forward pass per face, `flip` for the mean over the face and its
+            mirror image.
+
+    Returns:
+        Probabilities, float32 [N,K], in row order.
 
     Raises:
-        RunError: none of these, or a damaged one; an unknown `tta`.
-        DataError: the model's classes are not those of `dataset`, or they are FER+'s, and `dataset` has no votes.
-        MissingSplit: `dataset` lacks the split.
+        RunError: There is no such model, its file is damaged, or `tta` is unknown.
+        DataError: The model has other classes than `dataset`, or FER+'s classes and `dataset` has no votes.
+        MissingSplit: `dataset` does not have the split.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> from mien.train import predict
+        >>> predict("nano", sketch(train=8, val=4, test=4), "val", device="cpu").shape
+        (4, 7)
     """
     predictor = load_predictor(model, device=device, tta=tta)
     faces = relabel_for_classes(dataset, predictor.labels, by_votes=predictor.by_votes)[split]
@@ -47,20 +59,22 @@ def predict(
 
 
 def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
-    """Open weights once, to be asked many times, and judged as a model (`judge.evaluate_predictor`).
+    """Load trained weights once for many predictions and for `evaluation.evaluate_predictor`.
 
     Args:
-        model, tta: as of `predict`.
+        model: Trained weights, as in `predict`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        tta: Test-time augmentation, as in `predict`.
 
     Raises:
-        RunError: as `predict`, for what concerns the model.
+        RunError: There is no such model, its file is damaged, or `tta` is unknown.
     """
     if tta not in TTAS:
-        raise RunError(f"tta is one of {', '.join(TTAS)}, got '{tta}'")
+        raise RunError(f"unknown tta '{tta}'; available: {', '.join(TTAS)}")
     weights = find_weights(model)
     return Predictor(
         labels=weights.labels,
-        ask=_answering(weights, device, tta),
+        ask=_probability_function(weights, device, tta),
         trained_on=weights.about["data"],
         tta=tta,
         by_votes=not SCHEMES[weights.recipe["scheme"]].own_labels,
@@ -68,23 +82,26 @@ def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none"
     )
 
 
-def _answering(weights: Weights, device: str, tta: str) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+def _probability_function(
+    weights: Weights, device: str, tta: str
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return a function from faces, uint8 [N,48,48], to probabilities, float32 [N,K]."""
     trained = weights.recipe
     fabric = make_fabric(device, trained["precision"])
     model = build_model(trained["model"], len(weights.labels))
     weights.load_into(model, weights.labels)
     recipe = Recipe(**{k: trained[k] for k in ("name", "model", "mean", "std", "precision")})
-    advice = "free some, or ask for --device cpu"
-    with explain_out_of_memory(f"for the model; {advice}"):
-        ready = fabric.to_device(model)
+    advice = "free some memory or use --device cpu"
+    with explain_out_of_memory(f"while loading the model; {advice}"):
+        on_device = fabric.to_device(model)
 
-    def ask(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with explain_out_of_memory(f"for {len(faces_NHW):,} faces; {advice}"):
+    def predict_faces(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with explain_out_of_memory(f"while predicting {len(faces_NHW):,} faces; {advice}"):
             pixels_NCHW = torch.from_numpy(np.ascontiguousarray(faces_NHW)).unsqueeze(1).to(fabric.device)
-            blank_N = torch.zeros(len(faces_NHW), dtype=torch.int64)  # labels play no part in it
-            return probabilities(fabric, ready, Faces(pixels_NCHW, blank_N), recipe)
+            labels_N = torch.zeros(len(faces_NHW), dtype=torch.int64)  # not used
+            return probabilities(fabric, on_device, Faces(pixels_NCHW, labels_N), recipe)
 
-    def ask_twice(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return (ask(faces_NHW) + ask(faces_NHW[:, :, ::-1])) * np.float32(0.5)
+    def predict_flipped(faces_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (predict_faces(faces_NHW) + predict_faces(faces_NHW[:, :, ::-1])) * np.float32(0.5)
 
-    return ask_twice if tta == "flip" else ask
+    return predict_flipped if tta == "flip" else predict_faces

@@ -24,7 +24,7 @@ from torch.multiprocessing import ProcessContext, ProcessExitedException, Proces
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.train.fabric import shared
+from mien.train.fabric import process_counts
 from mien.train.loop import train
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Run
@@ -57,7 +57,7 @@ def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | 
     """
     if devices < 1 or devices > recipe.batch:
         raise RunError(f"devices must be a number from 1 to the faces of a batch, {recipe.batch}, got {devices}")
-    if devices == 1 or shared() != (1, 1):
+    if devices == 1 or process_counts() != (1, 1):
         return train(recipe, dataset, out, **options)
     errors: SimpleQueue[MienError] = multiprocessing.get_context("spawn").SimpleQueue()
     arguments = (devices, _free_port(), errors, (recipe, dataset, out), options)

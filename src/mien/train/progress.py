@@ -17,11 +17,19 @@ from torch import Tensor
 
 from mien.train.recipe import Recipe
 
-REFRESH_SECONDS = 0.5  # reading a sum off a GPU makes it wait, so the bar asks seldom
+REFRESH_SECONDS = 0.5  # reading a sum makes a GPU wait, so the bar is not updated after every batch
 
 
 class Progress:
-    """A bar per epoch and a line for each that is done, on stderr; silent unless `shown`."""
+    """Progress bar and one line per finished epoch on stderr, and TensorBoard events.
+
+    Args:
+        recipe: Recipe of the run.
+        seed: Seed of the run.
+        faces: Number of training faces.
+        folder: Folder of the run, for the events.
+        shown: Whether to print anything.
+    """
 
     def __init__(self, recipe: Recipe, seed: int, faces: int, folder: Path, shown: bool) -> None:
         self._recipe, self._seed, self._faces, self._shown = recipe, seed, faces, shown
@@ -34,7 +42,7 @@ class Progress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            # In a notebook without ipywidgets rich would print a warning in the place of the bar.
+            # In a notebook without ipywidgets, rich would print a warning instead of the bar.
             disable=not shown or (self._console.is_jupyter and find_spec("ipywidgets") is None),
         )
         self._task = self._rich.add_task("", total=faces * recipe.epochs, figures="")
@@ -47,27 +55,33 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._rich.stop()
 
-    def say(self, text: str) -> None:
-        """Print a line that stays above the bar; nothing for an empty text."""
+    def print(self, text: str) -> None:
+        """Print a line above the bar; nothing for an empty text."""
         if self._shown and text:
             self._console.print(text, highlight=False, soft_wrap=True)
 
     def start(self, epoch: int) -> None:
-        """An epoch begins."""
+        """Show that an epoch starts."""
         self._epoch, self._done = epoch, 0
-        self._began = self._asked = time.perf_counter()
+        self._started = self._refreshed = time.perf_counter()
         name = f"{self._recipe.name} seed {self._seed} epoch {epoch}/{self._recipe.epochs}"
         self._rich.update(self._task, description=name, completed=(epoch - 1) * self._faces)
 
-    def step(self, images: int, loss_sum: Tensor, right: Tensor) -> None:
-        """A batch of `images` is done; the sums are read only when the bar is due."""
+    def step(self, images: int, loss_sum: Tensor, correct: Tensor) -> None:
+        """Show that a batch is done.
+
+        Args:
+            images: Number of images of the batch.
+            loss_sum: Sum of the losses of this epoch, on the device; read only when the bar is refreshed.
+            correct: Number of correct predictions of this epoch, likewise.
+        """
         self._done += images
         now = time.perf_counter()
-        if not self._shown or now - self._asked < REFRESH_SECONDS:
+        if not self._shown or now - self._refreshed < REFRESH_SECONDS:
             return
-        self._asked = now
-        loss, accuracy = loss_sum.item() / self._done, right.item() / self._done
-        rate = self._done / (now - self._began)
+        self._refreshed = now
+        loss, accuracy = loss_sum.item() / self._done, correct.item() / self._done
+        rate = self._done / (now - self._started)
         self._rich.update(
             self._task,
             completed=(self._epoch - 1) * self._faces + self._done,
@@ -75,9 +89,9 @@ class Progress:
         )
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """An epoch is done: one lasting line, and the events."""
+        """Print the line of a finished epoch and write its events."""
         if self._events:
-            self._tell_tensorboard(self._events, metrics)
+            self._write_events(self._events, metrics)
         if self._shown:
             named = [(k.removesuffix("_accuracy"), v) for k, v in metrics.items() if k.endswith("_accuracy")]
             accuracies = "  ".join(f"{name} {value:.2%}" for name, value in named)
@@ -88,21 +102,23 @@ class Progress:
                 soft_wrap=True,
             )
 
-    def _tell_tensorboard(self, events: _Events, metrics: Mapping[str, float]) -> None:
-        """Where events cannot be written, training goes on without them."""
+    def _write_events(self, events: _Events, metrics: Mapping[str, float]) -> None:
+        """Write events; if they cannot be written, training continues without them."""
         try:
             events.write({k.replace("_", "/", 1): v for k, v in metrics.items() if k != "epoch"}, int(metrics["epoch"]))
         except OSError as error:
             self._events = None
             if self._shown:
-                self._console.print(f"no more events for TensorBoard: {error}", highlight=False)
+                self._console.print(
+                    f"cannot write TensorBoard events: {error}; training continues without them", highlight=False
+                )
 
 
 class _Events:
-    """A file for TensorBoard in `folder`, made when there is something to write.
+    """An event file for TensorBoard in `folder`, created by the first event.
 
-    Its own writer works in a thread, which on a full disk dies with a traceback and takes the training with it; and it
-    names the host.
+    TensorBoard's own writer is not used: on a full disk its thread dies with a traceback and stops the training, and it
+    puts the name of the host into the file name.
     """
 
     _number = itertools.count()
@@ -115,9 +131,9 @@ class _Events:
         self._file = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}.{next(self._number)}"
 
     def write(self, values: Mapping[str, float], epoch: int) -> None:
-        """Add one epoch's figures; `OSError` where that is not possible."""
-        told = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        events = [self._event(wall_time=time.time(), step=epoch, summary=self._summary(value=told))]
+        """Append the metrics of one epoch; raises `OSError` if that fails."""
+        values_of_epoch = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        events = [self._event(wall_time=time.time(), step=epoch, summary=self._summary(value=values_of_epoch))]
         if not self._file.exists():
             self._file.parent.mkdir(exist_ok=True)
             events.insert(0, self._event(wall_time=time.time(), file_version="brain.Event:2"))
@@ -127,7 +143,7 @@ class _Events:
 
 
 def _event_writer(folder: Path) -> _Events | None:
-    """A writer where tensorboard is installed, else None."""
+    """Return an event writer, or None if tensorboard is not installed."""
     try:
         return _Events(folder / "tensorboard")
     except ImportError:

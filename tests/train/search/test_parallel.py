@@ -13,7 +13,7 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING
 from mien.train import Recipe, Run, tune
-from mien.train.loop import epochs
+from mien.train.loop import train_epochs
 from mien.train.search.space import Choice, Range, Space
 from mien.train.search.tune import run_search
 
@@ -81,7 +81,7 @@ def test_epochs_unknown_to_the_study_are_reported(
     steps = run_search(learner, large, out, trials=1, space=SPACE, seed=3)
     next(search for search in steps if search.trials and search.trials[0].accuracies)
     steps.close()
-    further = epochs(learner, large, out / "trials" / "0000", seed=3, resume=True)
+    further = train_epochs(learner, large, out / "trials" / "0000", seed=3, resume=True)
     next(further)
     further.close()
     (trial,) = tune(learner, large, out, trials=1, space=SPACE, seed=3, ray=machines.address).trials

@@ -156,7 +156,9 @@ def test_multi_label_loss_is_that_of_the_likeliest_label() -> None:
     assert loss_B.tolist() == pytest.approx([-np.log(0.3), -np.log(0.2)])
     loss_B.sum().backward()
     assert log_p_BK.grad.tolist() == [[0, 0, -1], [0, -1, 0]]
-    smoothed = Loss.of(Recipe("smooth", scheme="multi_label", label_smoothing=0.1), target_BK)(p_BK.log(), target_BK)
+    smoothed = Loss.from_recipe(Recipe("smooth", scheme="multi_label", label_smoothing=0.1), target_BK)(
+        p_BK.log(), target_BK
+    )
     spread_B = -p_BK.log().mean(1)
     assert float(smoothed) == pytest.approx(float((0.9 * loss_B.detach() + 0.1 * spread_B).mean()))
 
@@ -348,7 +350,7 @@ def test_the_commands_take_votes(
     assert "has no FER+ votes; give the file that they are in, fer2013new.csv, with --votes" in said
     code, said = mien("train", "seed", "--out", out, "--votes", votes)
     assert code == 0, said
-    assert f"judge it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in said
+    assert f"evaluate it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in said
     assert Run(out).predictions()["val"].shape == (35, 8)
     arms = ("--arms", "seed,seed_augmented", "--seeds", 1)
     code, said = mien("compare", *arms, "--out", tmp_path / "study", "--votes", votes)

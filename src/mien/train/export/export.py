@@ -1,7 +1,7 @@
 """`export`: trained weights as an ONNX model with its card.
 
-The graph is held against torch before anything is written, the temperature is fitted on validation, and every figure
-on the card is measured on the very bytes that are written, by the code that `mien evaluate` uses.
+The graph is compared with torch before anything is written, the temperature is fitted on validation, and every metric
+on the card is measured on exactly the bytes that are written, by the code of `mien evaluate`.
 """
 
 from __future__ import annotations
@@ -13,32 +13,35 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from onnx import ModelProto
 from torch.utils.flop_counter import FlopCounterMode
 
 from mien import files
-from mien.data.dataset import SIDE, TRAIN, VAL, Dataset, Split
+from mien.data.dataset import SIDE, TRAIN, VAL, Dataset
 from mien.data.votes import NAME, votes_digest
 from mien.errors import MienError, MissingSplit, ModelError, RunError
-from mien.evaluation.protocols import evaluate_model
-from mien.evaluation.statistics import calibration, metrics
 from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.labels import same_classes
-from mien.model import BATCH, CARD, GRAPH, Model, read_card
-from mien.model_card import MAJORITY_VOTE, OWN_LABELS, STORAGES, TTAS, Calibration, Card, Score
-from mien.prior import ClassFrequencies, apply_prior
+from mien.model import CARD, GRAPH, Model, read_card
+from mien.model_card import MAJORITY_VOTE, OWN_LABELS, STORAGES, Calibration, Card
 from mien.threads import threads, threads_from_environment
-from mien.train.batches import normalize
 from mien.train.checks import explain_out_of_memory
+from mien.train.export.measure import (
+    check_accuracy_loss,
+    check_parity,
+    choose_class_frequencies,
+    fit_calibration,
+    logit_shift,
+    validation_scores,
+)
 from mien.train.export.onnx_graph import (
-    Reader,
+    PixelModel,
     add_logit_shift,
     build_graph,
     quantize_int8,
@@ -46,22 +49,13 @@ from mien.train.export.onnx_graph import (
     set_temperature,
     to_float16,
 )
-from mien.train.imbalance import class_frequencies
 from mien.train.models import build_model
-from mien.train.models.base import ExpressionModel
-from mien.train.recipe import Recipe
 from mien.train.runs.weights import Weights, find_weights
-from mien.train.targets.schemes import evaluation_dataset, training_targets
+from mien.train.targets.schemes import evaluation_dataset
 
-MAX_DIFFERENCE = 1e-4  # how far a probability may lie from torch's
-LOSS = 0.2  # points of accuracy that a smaller file must not lose
 INT8_FACES = 512  # training faces on which the ranges of int8 are measured
-NOISE_FACES = 62
-TIMES = ("seconds", "images_per_second")  # figures that differ between runs of equal weights
-PARITY_FLOPS = 5e11  # floating-point operations that the comparison with torch may take: some seconds of a CPU
+TIMES = ("seconds", "images_per_second")  # metrics that differ between runs with equal weights
 AUTO = "auto"
-STRENGTHS = tuple(step / 20 for step in range(21))  # what `AUTO` chooses from
-MIN_PARITY_FACES = 512  # faces that are compared whatever that takes
 
 
 def export(
@@ -74,108 +68,136 @@ def export(
     overwrite: bool = False,
     prior_strength: float | str = 0.0,
 ) -> Card:
-    """Write `model.onnx` and `card.json` into the folder `out`, both whole or neither, and return the card.
+    """Export trained weights as `model.onnx` and `card.json` in a folder, both or neither.
 
-    The float32 graph must agree with torch to 1e-4 in every probability: on validation faces, noise, black and white,
-    one by one, seven at once and in hundreds. A graph stored as float16 or computing in int8 is made from that one and
-    must lose less than 0.2 points of accuracy on validation; `Card.parity` then says how far it lies from torch.
+    No probability of the float32 graph may differ from torch by more than 1e-4, for validation faces, noise, black and
+    white images, in batches of 1, of 7 and of hundreds. A graph stored as float16 or computing in int8 is made from the
+    float32 graph and must lose less than 0.2 percentage points of accuracy on validation; `Card.parity` is its largest
+    difference from torch.
 
     With a prior strength S, the graph subtracts S * log(class frequencies of training) from the logits before the
     temperature (post-hoc logit adjustment, Menon et al. 2021, arXiv 2007.07314, equation 9). The probabilities then
-    assume class frequencies that are nearer to equal ones, which the card states. The temperature and all figures are
-    those of the shifted logits.
+    assume class frequencies that are closer to equal ones, which the card states. Temperature and metrics are those of
+    the shifted logits.
 
     Args:
-        source: what `find_weights` takes: the folder of a run or of an exported model, a file of weights, or a shipped
-            model's name.
-        dataset: what the weights were trained on, with FER+ votes if those taught them.
-        name: of the model; that of its recipe by default.
-        storage: `float32`; `float16`, half the size and widened when it is loaded; or `int8`, from which no training
-            can start.
-        overwrite: replace another model in `out`; without it only one exported from the same weights is replaced.
-        prior_strength: S, from 0 for none; 1 makes a model that was trained without any adjustment assume equal class
-            frequencies. `auto` takes that of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
-            equals.
+        source: Trained weights, as in `find_weights`: folder of a run or of an exported model, file of weights, or name
+            of a shipped model.
+        out: Folder for `model.onnx` and `card.json`.
+        dataset: Data set that the weights were trained on, with FER+ votes if they were trained on votes.
+        name: Name of the model; by default the name of its recipe.
+        storage: `float32`; `float16`, half the size and converted to float32 when it is loaded; or `int8`, from which
+            no training can start.
+        overwrite: Whether to replace another model in `out`. A model exported from the same weights is always replaced.
+        prior_strength: S; 0 for none, 1 makes a model that was trained without any adjustment assume equal class
+            frequencies. `auto` selects the S of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
+            equal ones.
+
+    Returns:
+        The card of the model.
 
     Raises:
-        MienError: `storage` or `prior_strength` is out of its range.
-        RunError: other data than the weights were trained on; a graph that disagrees with torch, or loses too much; a
-            model that ONNX has no words for; another model in `out`, or `out` cannot be written.
-        MissingSplit: no labelled validation split.
-        DataError: FER+ votes are needed and not there.
+        MienError: `storage` or `prior_strength` is outside its range.
+        RunError: The data is not what the weights were trained on; the graph differs from torch or loses too much
+            accuracy; the model cannot be exported to ONNX; or `out` contains another model or cannot be written.
+        MissingSplit: The data has no labelled validation split.
+        DataError: The data has no FER+ votes, and the model needs them.
+
+    Example:
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> from mien.train import apply_overrides, export, find_recipe, train
+        >>> recipe = apply_overrides(find_recipe("seed"), ["model=mien_nano", "epochs=1"])
+        >>> faces = sketch(train=16, val=8, test=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(recipe, faces, f"{folder}/run", device="cpu")
+        ...     card = export(run.folder, f"{folder}/model", faces, name="mine")
+        >>> card.name, card.storage
+        ('mine', 'float32')
     """
     if storage not in STORAGES:
-        raise MienError(f"storage is one of {', '.join(STORAGES)}, not '{storage}'")
+        raise MienError(f"unknown storage '{storage}'; available: {', '.join(STORAGES)}")
     if prior_strength != AUTO and not _is_strength(prior_strength):
-        raise MienError(f"prior_strength is {AUTO} or a number from 0 on, got {prior_strength!r}")
+        raise MienError(f"prior_strength must be {AUTO} or a number of 0 or more, got {prior_strength!r}")
     weights, folder = find_weights(source), Path(out)
-    truth, before = _truth(weights, dataset), _replaced(folder, weights, overwrite)
-    with explain_out_of_memory("while exporting; free some"), _own_threads():
-        content, card = _built(weights, dataset, truth, name or weights.recipe["name"], storage, prior_strength)
+    truth, before = _evaluation_data(weights, dataset), _check_replaceable(folder, weights, overwrite)
+    with explain_out_of_memory("while exporting; free some memory"), _torch_threads():
+        content, card = _build(weights, dataset, truth, name or weights.recipe["name"], storage, prior_strength)
     if before is not None and before.sha256 == card.sha256:
-        card = card.with_scores(before.test, test=True)  # of these very bytes
+        card = card.with_scores(before.test, test=True)  # the graph has not changed
     _write(folder, content, card)
     return card
 
 
-def _built(
+def _build(
     weights: Weights, dataset: Dataset, truth: Dataset, name: str, storage: str, prior_strength: float | str
 ) -> tuple[bytes, Card]:
-    """Return the content of the graph's file and the card with all that is measured on it; raises as `export`."""
+    """Return the content of the ONNX file and the card with everything that is measured on it; raises as `export`."""
     recipe = weights.recipe
     network = build_model(recipe["model"], len(weights.labels))
     weights.load_into(network, weights.labels)
-    reader = Reader(network, recipe["mean"], recipe["std"])
-    draft = _draft(name, storage, weights, reader, dataset, truth)
-    plain = build_graph(reader, truth.labels.names)
-    stored = _stored(plain, storage, dataset)
-    probs_NK = _opened(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
-    frequencies = _frequencies(prior_strength, weights, dataset, probs_NK, truth[VAL])
+    pixel_model = PixelModel(network, recipe["mean"], recipe["std"])
+    draft = _draft(name, storage, weights, pixel_model, dataset, truth)
+    plain = build_graph(pixel_model, truth.labels.names)
+    stored = _convert(plain, storage, dataset)
+    probs_NK = _open(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
+    frequencies = choose_class_frequencies(prior_strength, weights, dataset, probs_NK, truth[VAL])
     draft = replace(draft, class_frequencies=frequencies)
     if frequencies.export_strength:
-        shifted = add_logit_shift(plain, _shift(frequencies))
-        stored = shifted if stored is plain else add_logit_shift(stored, _shift(frequencies))
+        shifted = add_logit_shift(plain, logit_shift(frequencies))
+        stored = shifted if stored is plain else add_logit_shift(stored, logit_shift(frequencies))
         plain = shifted
-        probs_NK = _opened(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
+        probs_NK = _open(serialize_graph(stored), draft).probabilities(truth[VAL].pixels_NHW)
     if stored is not plain:
-        _check_loss(_opened(serialize_graph(plain), draft), probs_NK, truth[VAL])
-    fitted = _calibrated(probs_NK, truth[VAL])
+        check_accuracy_loss(_open(serialize_graph(plain), draft), probs_NK, truth[VAL])
+    fitted = fit_calibration(probs_NK, truth[VAL])
     draft = replace(draft, calibration=fitted)
     content = serialize_graph(set_temperature(stored, fitted.temperature))
-    model = _opened(content, draft)
-    exact = model if stored is plain else _opened(serialize_graph(set_temperature(plain, fitted.temperature)), draft)
-    parity = _parity(network, exact, model, truth[VAL].pixels_NHW)
-    return content, replace(model.card, parity=parity, scores=_scores(model, dataset))
+    model = _open(content, draft)
+    exact = model if stored is plain else _open(serialize_graph(set_temperature(plain, fitted.temperature)), draft)
+    parity = check_parity(network, exact, model, truth[VAL].pixels_NHW)
+    return content, replace(model.card, parity=parity, scores=validation_scores(model, dataset))
 
 
-def _truth(weights: Weights, dataset: Dataset) -> Dataset:
-    """`dataset` as the model is judged on it, once it is known to be what the model was trained on."""
+def _evaluation_data(weights: Weights, dataset: Dataset) -> Dataset:
+    """Return `dataset` with the labels of the evaluation, after checking that the model was trained on it.
+
+    Raises:
+        RunError: The model was trained on other data, or on other classes.
+        MissingSplit: There is no labelled validation split.
+    """
     data, recipe = weights.about["data"], weights.recipe
-    known = f"'{weights.name}' was trained on {data['name']} with the digest {data['digest']}"
     if dataset.digest != data["digest"]:
-        raise RunError(f"{known}, and {dataset.source} has {dataset.digest}: export it with that same data")
-    voted = all(split.votes_NV is not None for split in dataset.splits.values())
-    if data.get("votes") and voted and votes_digest(dataset) != data["votes"]:
-        raise RunError(f"{known} and other FER+ votes than those given: export it with those same votes")
+        raise RunError(
+            f"cannot export '{weights.name}' with {dataset.source}: it was trained on other data ({data['name']} with "
+            f"the digest {data['digest']}, not {dataset.digest}); use the data that it was trained on"
+        )
+    has_votes = all(split.votes_NV is not None for split in dataset.splits.values())
+    if data.get("votes") and has_votes and votes_digest(dataset) != data["votes"]:
+        raise RunError(f"'{weights.name}' was trained on other FER+ votes; export it with the votes of its training")
     truth = evaluation_dataset(dataset, recipe["scheme"], recipe["label_set"])
     if not same_classes(truth.labels.names, weights.labels):
         raise RunError(
-            f"{weights.name} tells {', '.join(weights.labels)} apart, "
-            f"but {dataset.source} is labelled {', '.join(truth.labels.names)}"
+            f"'{weights.name}' has the classes {', '.join(weights.labels)}, "
+            f"and {dataset.source} has {', '.join(truth.labels.names)}"
         )
     if VAL not in truth or not truth[VAL].labelled:
-        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', and the temperature is fitted on that one")
+        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', which the temperature is fitted on")
     return truth
 
 
-def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
-    """The card of the model that lies in `folder`, if any; `RunError` where that is another model than `weights`."""
+def _check_replaceable(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
+    """Return the card of the model in `folder`, if any.
+
+    Raises:
+        RunError: It is not the model of `weights` and `overwrite` is false, or the folder is not writable.
+    """
     try:
-        _check_writable(folder)  # before the work, not after it
-        there = [file.name for file in (folder / GRAPH, folder / CARD) if file.exists()]
+        _check_writable(folder)  # before the export, which takes a while
+        existing = [file.name for file in (folder / GRAPH, folder / CARD) if file.exists()]
     except OSError as error:
-        raise _unwritable(folder, error) from None
-    if not there:
+        raise _write_error(folder, error) from None
+    if not existing:
         return None
     before = None
     with contextlib.suppress(ModelError):
@@ -183,29 +205,31 @@ def _replaced(folder: Path, weights: Weights, overwrite: bool) -> Card | None:
     if before is not None and before.origin.get("weights") == weights.identity["sha256"]:
         return before
     if not overwrite:
-        which = f"the model '{before.name}' of other weights" if before else f"a {there[0]} that is no whole model"
-        raise RunError(f"{folder} holds {which}; replace it with --overwrite, or choose another --out")
+        content = f"another model, '{before.name}'" if before else f"an incomplete model, {existing[0]}"
+        raise RunError(f"{folder} contains {content}; replace it with --overwrite, or use another --out")
     return None
 
 
-def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: Dataset, truth: Dataset) -> Card:
-    """The card but for what is measured on the graph, which has the values of one that was never measured."""
+def _draft(
+    name: str, storage: str, weights: Weights, pixel_model: PixelModel, dataset: Dataset, truth: Dataset
+) -> Card:
+    """Return the card, with placeholders for everything that is measured on the graph."""
     data, recipe, figures = weights.about["data"], weights.recipe, weights.about["figures"]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        reader(torch.zeros((1, SIDE, SIDE), dtype=torch.uint8))
+        pixel_model(torch.zeros((1, SIDE, SIDE), dtype=torch.uint8))
     return Card(
         name=name,
         labels=truth.labels,
         sha256=64 * "0",
         side=SIDE,
-        parameters=sum(p.numel() for p in reader.model.parameters()),
+        parameters=sum(p.numel() for p in pixel_model.model.parameters()),
         flops=int(counter.get_total_flops()),
         storage=storage,
         parity=0.0,
         crop=DEFAULT_CROP_RULE,
         calibration=Calibration(1.0, VAL, len(truth[VAL]), 0.0, 0.0),
         recipe=recipe,
-        # `truth`: by what the run was judged, and the model is.
+        # `truth`: the labels by which run and model are evaluated.
         data={
             **{key: data.get(key) for key in ("name", "digest", "faces", "votes")},
             **{key: data[key] for key in ("label_noise",) if key in data},
@@ -221,25 +245,25 @@ def _draft(name: str, storage: str, weights: Weights, reader: Reader, dataset: D
             "select": recipe["select"],
             "init": weights.about.get("init"),
             "teachers": weights.about.get("teachers"),
-            "figures": {name: value for name, value in figures.items() if name not in TIMES},
+            "figures": {key: value for key, value in figures.items() if key not in TIMES},
             "run_format": weights.about["format"],
         },
     )
 
 
-def _stored(plain: ModelProto, storage: str, dataset: Dataset) -> ModelProto:
-    """`plain` as it is to lie in the file."""
+def _convert(plain: ModelProto, storage: str, dataset: Dataset) -> ModelProto:
+    """Return the graph in the format in which it is stored."""
     if storage == "float16":
         return to_float16(plain)
     if storage == "int8":
         faces_NHW = dataset[TRAIN].pixels_NHW
-        place = np.arange(INT8_FACES) * len(faces_NHW) // INT8_FACES
-        return quantize_int8(plain, faces_NHW[np.unique(place)])
+        index = np.arange(INT8_FACES) * len(faces_NHW) // INT8_FACES
+        return quantize_int8(plain, faces_NHW[np.unique(index)])
     return plain
 
 
-def _opened(content: bytes, draft: Card) -> Model:
-    """The model in the bytes of a graph, under a card that is `draft` but for the sum of these bytes."""
+def _open(content: bytes, draft: Card) -> Model:
+    """Return the model of an ONNX file, with the card `draft` and the checksum of the file."""
     return Model(replace(draft, sha256=hashlib.sha256(content).hexdigest()), content)
 
 
@@ -247,141 +271,43 @@ def _is_strength(value: float | str) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
-def _frequencies(
-    strength: float | str, weights: Weights, dataset: Dataset, probs_NK: NDArray[np.float32], val: Split
-) -> ClassFrequencies:
-    """The class frequencies of the model to be exported, whose unshifted graph gives `probs_NK` on validation.
-
-    Checkpoints that lack the class frequencies of training get those of all faces that their label scheme learns from.
-    """
-    recipe, known = weights.recipe, weights.about.get("class_frequencies")
-    if known is None:
-        targets = training_targets(dataset, recipe["scheme"], recipe["label_set"], recipe["mix"]).target_NK
-        known = class_frequencies(targets).tolist()
-    chosen = _best_strength(probs_NK, val.labels_N, known) if isinstance(strength, str) else strength
-    trained = sum(recipe[field] for field in ("logit_adjustment", "class_weights", "balanced_sampling"))
-    return ClassFrequencies.of(known, trained, chosen)
-
-
-def _best_strength(probs_NK: NDArray[np.float32], labels_N: NDArray[np.int64], training: Sequence[float]) -> float:
-    """The strength of `STRENGTHS` with the best macro-F1, the smallest of equals."""
-
-    def score(strength: float) -> float:
-        predicted_N = apply_prior(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
-        return metrics.macro_f1(metrics.confusion_matrix(labels_N, predicted_N, len(training)))
-
-    return max(STRENGTHS, key=score)  # the first of equals
-
-
-def _shift(frequencies: ClassFrequencies) -> NDArray[np.float32]:
-    """What the export adds to the logits, float32 [K]."""
-    shift_K: NDArray[np.float32] = (-frequencies.export_strength * np.log(frequencies.training)).astype(np.float32)
-    return shift_K
-
-
-def _calibrated(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
-    """The temperature that validation wants for a graph whose own is 1 and which says `probs_NK`."""
-    log_p_NK = calibration.log_probabilities(probs_NK)
-    return Calibration(
-        temperature=float(np.float32(calibration.fit_temperature(log_p_NK, val.labels_N))),  # as the graph has it
-        split=VAL,
-        n=len(val),
-        ece_before=metrics.ece(probs_NK, val.labels_N),
-        ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N),
-        balanced_ece_before=metrics.balanced_ece(probs_NK, val.labels_N),
-        balanced_ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N, error=metrics.balanced_ece),
-    )
-
-
-def _parity(network: ExpressionModel, exact: Model, model: Model, faces_NHW: NDArray[np.uint8]) -> float:
-    """The largest difference of a probability between `network` and `model`, fed and normalised as in training.
-
-    Raises:
-        RunError: `exact`, the float32 graph, differs by more than `MAX_DIFFERENCE`, or by what is no number.
-    """
-    most = max(MIN_PARITY_FACES, int(PARITY_FLOPS / exact.card.flops))
-    noise_NHW = np.random.RandomState(0).randint(0, 256, (NOISE_FACES, SIDE, SIDE)).astype(np.uint8)
-    plain_NHW = np.stack([np.full((SIDE, SIDE), level, np.uint8) for level in (0, 255)])
-    held_NHW = np.concatenate([plain_NHW, noise_NHW, faces_NHW[:most]])
-    numbers = Recipe(**{k: exact.card.recipe[k] for k in ("name", "model", "mean", "std")})
-    with torch.inference_mode():
-        parts = torch.split(torch.from_numpy(held_NHW).unsqueeze(1), BATCH)
-        log_p_NK = torch.cat([network(normalize(part.float(), numbers)) for part in parts])
-        if exact.card.class_frequencies is not None:
-            log_p_NK = log_p_NK + torch.from_numpy(_shift(exact.card.class_frequencies))
-        said_NK = torch.softmax(log_p_NK / exact.card.calibration.temperature, dim=1).numpy()
-    off = _furthest(exact, held_NHW, said_NK)
-    if not off <= MAX_DIFFERENCE:
-        raise RunError(
-            f"the graph of '{exact.card.name}' disagrees with torch: a probability differs by {off:.2g}, and "
-            f"{MAX_DIFFERENCE:g} is allowed. Nothing was written; the model must not look at other faces "
-            "of its batch, nor draw "
-            "random numbers or do otherwise in training, when it is evaluated"
-        )
-    return off if model is exact else _furthest(model, held_NHW, said_NK)
-
-
-def _furthest(model: Model, faces_NHW: NDArray[np.uint8], said_NK: NDArray[np.float32]) -> float:
-    """The largest difference from `said_NK`, the first faces asked for one by one and seven at once too."""
-    told = [model.probabilities(faces_NHW), *(model.probabilities(faces_NHW[:n], batch=n) for n in (1, 7))]
-    return max(float(np.abs(p_NK - said_NK[: len(p_NK)]).max()) for p_NK in told)
-
-
-def _check_loss(exact: Model, probs_NK: NDArray[np.float32], val: Split) -> None:
-    """`RunError` where what a smaller file says is `LOSS` points of accuracy or more below `exact` on validation."""
-    right = [metrics.accuracy(val.labels_N, p.argmax(1)) for p in (exact.probabilities(val.pixels_NHW), probs_NK)]
-    lost, card = 100 * (right[0] - right[1]), exact.card
-    if lost >= LOSS:
-        raise RunError(
-            f"stored as {card.storage}, '{card.name}' loses {lost:.2f} points of accuracy on '{VAL}', and less than "
-            f"{LOSS} are allowed. Nothing was written; export it with --storage float32"
-        )
-
-
-def _scores(model: Model, dataset: Dataset) -> tuple[Score, ...]:
-    """What the model is worth on validation, in every way that the data allows."""
-    judgements = [evaluate_model(model, dataset, VAL, tta=tta)[1] for tta in TTAS]
-    return tuple(score for found in judgements if found for score in found.scores())
-
-
 def _write(folder: Path, content: bytes, card: Card) -> None:
-    """Both files are whole on the disk before the first takes its place; the card comes last."""
+    """Write both files completely to the disk before the first is moved to its place; the card is moved last."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
+        temporary = Path(tempfile.mkdtemp(prefix=".export-", dir=folder))
         try:
             for name, text in ((GRAPH, content), (CARD, card.to_json().encode())):
-                files.write(aside / name, [text])
+                files.write(temporary / name, [text])
             for name in (GRAPH, CARD):
-                os.replace(aside / name, folder / name)
+                os.replace(temporary / name, folder / name)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise _write_error(folder, error) from None
 
 
 def _check_writable(folder: Path) -> None:
-    """`OSError` where `folder` is a file, or neither it nor the folder that it would be made in can be written."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    code = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    """Raise `OSError` if `folder` is a file, or it or the folder that it would be created in is not writable."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    code = errno.ENOTDIR if not existing.is_dir() else 0 if os.access(existing, os.W_OK | os.X_OK) else errno.EACCES
     if code:
         raise OSError(code, os.strerror(code))
 
 
-def _unwritable(folder: Path, error: OSError) -> RunError:
+def _write_error(folder: Path, error: OSError) -> RunError:
     return RunError(
-        f"cannot write into {folder}: {error.strerror or error}; what was there is kept. Mend that (free some space, "
-        "say), "
-        "or choose another --out"
+        f"cannot write to {folder}: {error.strerror or error}; the old files are kept. Fix this (free some disk space, "
+        "for example) or use another --out"
     )
 
 
 @contextlib.contextmanager
-def _own_threads() -> Iterator[None]:
-    """Torch takes as many threads as this process may use, and has its own number again afterwards."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(threads_from_environment() or min(threads(), usual))
+def _torch_threads() -> Iterator[None]:
+    """Set the number of threads of torch to what mien may use, and restore it afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_from_environment() or min(threads(), before))
     try:
         yield
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(before)

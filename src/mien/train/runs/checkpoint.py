@@ -1,6 +1,7 @@
-"""Checkpoints: one safetensors file, replaced in one step.
+"""Checkpoints: one safetensors file, replaced atomically.
 
-It is the one truth of a run: figures and predictions are in it too, so that what lies beside it can be written anew.
+The checkpoint contains everything about a run, metrics and predictions included; the other files of the run folder can
+be written again from it.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ from mien import files
 from mien.errors import RunError
 from mien.train.best_epoch import select_epoch
 from mien.train.optim.ema import ModelEMA
-from mien.train.runs.format import check_format, converted
+from mien.train.runs.format import check_format, convert_record
 
 FORMAT = "mien checkpoint 3"
-BEFORE = "mien checkpoint 2"  # its tensors have other names
-FORMATS = (FORMAT, BEFORE)
-RENAMED = {"net": "model", "optimiser": "optimizer", "told": "probs"}
+OLD_FORMAT = "mien checkpoint 2"  # has other tensor names
+FORMATS = (FORMAT, OLD_FORMAT)
+RENAMED_PARTS = {"net": "model", "optimiser": "optimizer", "told": "probs"}
 Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A run after an epoch.
+    """The state of a run after an epoch.
 
     Attributes:
-        model: the weights that are being trained.
-        optimizer: its memory.
-        average: the running average of the weights; empty where the recipe keeps none.
-        selected: the weights of the chosen epoch; empty where that is the last one done.
-        probs: split -> probabilities float32 [N,K] of the chosen epoch.
-        state: the record of the run (`run_format`), with `history`, the figures and the precision of the epochs done.
+        model: Weights that are trained.
+        optimizer: State of the optimizer.
+        average: Moving average of the weights; empty if the recipe has none.
+        selected: Weights of the selected epoch; empty if that is the last finished one.
+        probs: Split -> probabilities of the selected epoch, float32 [N,K].
+        state: Record of the run (`format`), with `history`, the metrics and the precision of the finished epochs.
     """
 
     model: Tensors
@@ -55,92 +56,104 @@ class Checkpoint:
     state: Mapping[str, Any]
 
     @property
-    def judged(self) -> Tensors:
-        """The weights that the run is judged by."""
+    def evaluated_weights(self) -> Tensors:
+        """Return the weights that are evaluated and exported."""
         return self.selected or self.average or self.model
 
 
 PARTS = ("model", "optimizer", "average", "selected", "probs")
 
 
-def after_epoch(
-    kept: Checkpoint | None,
+def next_checkpoint(
+    previous: Checkpoint | None,
     model: nn.Module,
     optimizer: Optimizer,
     average: ModelEMA | None,
     probs: Mapping[str, NDArray[np.float32]],
     state: Mapping[str, Any],
 ) -> Checkpoint:
-    """What is to be kept after an epoch that gave `probs`, given what was `kept` after the one before."""
+    """Return the checkpoint after an epoch.
+
+    Args:
+        previous: Checkpoint of the epoch before; None after the first epoch.
+        model: Model that is trained.
+        optimizer: Its optimizer.
+        average: Moving average of the weights, if any.
+        probs: Split -> probabilities of this epoch, float32 [N,K].
+        state: Record of the run, with the history up to this epoch.
+    """
     history, select = state["history"], state["recipe"]["select"]
-    better = kept is None or select_epoch(history, select) == len(history)
-    memory = {
-        f"{number}.{what}": tensor
+    better = previous is None or select_epoch(history, select) == len(history)
+    optimizer_state = {
+        f"{number}.{name}": tensor
         for number, entry in optimizer.state_dict()["state"].items()
-        for what, tensor in entry.items()
+        for name, tensor in entry.items()
         if isinstance(tensor, Tensor)
     }
     return Checkpoint(
-        model=_copied(model.state_dict()),
-        optimizer=_copied(memory),
-        average=_copied(average.model.state_dict()) if average else {},
-        selected={} if kept is None or better else kept.judged,
-        probs=kept.probs if kept and not better else {s: torch.from_numpy(p_NK) for s, p_NK in probs.items()},
+        model=_copy(model.state_dict()),
+        optimizer=_copy(optimizer_state),
+        average=_copy(average.model.state_dict()) if average else {},
+        selected={} if previous is None or better else previous.evaluated_weights,
+        probs=previous.probs if previous and not better else {s: torch.from_numpy(p_NK) for s, p_NK in probs.items()},
         state={**state, "history": list(history)},
     )
 
 
-def _copied(tensors: Tensors) -> Tensors:
-    """As they are now, for training goes on; plain and on the CPU, for safetensors takes no channels_last."""
+def _copy(tensors: Tensors) -> Tensors:
+    """Copy tensors to the CPU, as training changes them; contiguous, as safetensors does not support channels_last."""
     return {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
 
 
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: Optimizer, average: ModelEMA | None) -> None:
-    """Put weights and memory back where they came from.
+    """Load the weights and the optimizer state of a checkpoint.
 
     Raises:
-        RunError: they do not fit.
+        RunError: The checkpoint is of another architecture or optimizer.
     """
-    whole = optimizer.state_dict()
-    whole["state"] = {}
+    optimizer_state = optimizer.state_dict()
+    optimizer_state["state"] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         for key, tensor in checkpoint.optimizer.items():
-            number, _, what = key.partition(".")
+            number, _, name = key.partition(".")
             parameter = parameters[int(number)]
-            if tensor.shape == parameter.shape:  # Adam also counts its steps, in a tensor of no dimension
-                # In the memory order of its parameter, channels last, or every later step would be slower.
+            if tensor.shape == parameter.shape:  # Adam also counts its steps, in a scalar
+                # In the memory format of the parameter (channels_last), or every later step would be slower.
                 tensor = torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
-            whole["state"].setdefault(int(number), {})[what] = tensor
+            optimizer_state["state"].setdefault(int(number), {})[name] = tensor
         model.load_state_dict(dict(checkpoint.model))
         if average:
             average.model.load_state_dict(dict(checkpoint.average))
-        optimizer.load_state_dict(whole)
+        optimizer.load_state_dict(optimizer_state)
     except (RuntimeError, ValueError, IndexError) as error:
-        raise RunError(f"the checkpoint's weights do not fit the model: {error}") from None
+        raise RunError(f"cannot load the checkpoint into the model: {error}") from None
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Put `checkpoint` at `path` and what was there at `before(path)`.
+    """Write `checkpoint` to `path`, and move the file that was there to `previous_file(path)`.
 
-    Whoever comes after a crash at any moment finds the new one whole at `path`, or the old one at one of the two.
+    After a crash at any moment, either the new checkpoint is complete at `path`, or the old one is at one of the two.
+
+    Raises:
+        RunError: The file cannot be written.
     """
     tensors = {f"{part}.{k}": v for part in PARTS for k, v in getattr(checkpoint, part).items()}
     state = json.dumps(checkpoint.state)
-    following = path.with_name("checkpoint-next.safetensors")
-    write_atomically(following, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, state)}))
+    temporary = path.with_name("checkpoint-next.safetensors")
+    write_atomically(temporary, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, state)}))
     try:
         if path.exists():
-            os.replace(path, before(path))
-        os.replace(following, path)
+            os.replace(path, previous_file(path))
+        os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _write_error(path, error) from None
 
 
 def _sync(folder: Path) -> None:
-    """Have a folder's new names on the disk, so that a power cut takes back no finished epoch."""
-    if os.name == "posix":  # elsewhere folders cannot be opened
+    """Flush the new file names of a folder to the disk, so that a power cut does not undo a finished epoch."""
+    if os.name == "posix":  # other systems cannot open folders
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -148,26 +161,26 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def before(path: Path) -> Path:
-    """Where the checkpoint of the epoch before lies."""
+def previous_file(path: Path) -> Path:
+    """Return the path of the checkpoint of the epoch before."""
     return path.with_name("checkpoint-before.safetensors")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote.
+    """Read a file that `save_checkpoint` wrote.
 
     Raises:
-        RunError: there is no such file, or it is damaged, or another program's.
+        RunError: There is no such file, it is damaged, or another program wrote it.
     """
-    tensors, state, form = read_safetensors(path, *FORMATS)
-    return checkpoint_from_tensors(tensors, state, form)
+    tensors, state, file_format = read_safetensors(path, *FORMATS)
+    return checkpoint_from_tensors(tensors, state, file_format)
 
 
-def checkpoint_from_tensors(tensors: Tensors, state: Mapping[str, Any], form: str = FORMAT) -> Checkpoint:
-    """Return the parts of a checkpoint from the tensors of its file, which has the format `form`."""
-    if form == BEFORE:
+def checkpoint_from_tensors(tensors: Tensors, state: Mapping[str, Any], file_format: str = FORMAT) -> Checkpoint:
+    """Return the checkpoint in the tensors of a file, whose format is `file_format`."""
+    if file_format == OLD_FORMAT:
         parts = ((name.partition("."), tensor) for name, tensor in tensors.items())
-        tensors = {f"{RENAMED.get(part, part)}.{rest}": tensor for (part, _, rest), tensor in parts}
+        tensors = {f"{RENAMED_PARTS.get(part, part)}.{rest}": tensor for (part, _, rest), tensor in parts}
 
     def part(name: str) -> Tensors:
         return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
@@ -176,34 +189,42 @@ def checkpoint_from_tensors(tensors: Tensors, state: Mapping[str, Any], form: st
 
 
 def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict[str, Any], str]:
-    """Return tensors, state and format of a file; its checksum is verified and its state `converted`.
+    """Return tensors, state and format of a file, after verifying its checksum.
+
+    Args:
+        path: Path of the file.
+        formats: Formats that are accepted, of each kind the newest first.
+
+    Returns:
+        The tensors, the state converted by `convert_record`, and the format of the file.
 
     Raises:
         NewerRunError: A newer version wrote the file.
         RunError: There is no such file, it is damaged, or it has none of these formats.
     """
     if not path.is_file():
-        raise RunError(f"there is no file {path}")
+        raise RunError(f"no such file: {path}")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             about = file.metadata() or {}
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  no iterator there
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{path} is damaged, or no safetensors file ({error})") from None
-    form = about.get("format", "nothing")
-    if form not in formats:
-        check_format(path, form, formats[0])
-    if form not in formats and form.startswith("mien "):
-        raise RunError(f"{path} is a {form} of another version of mien, and this one reads {' or '.join(formats)}")
-    if form not in formats:
-        raise RunError(f"{path} is a safetensors file but no {' or '.join(formats)}: its header says {form!r}")
+        raise RunError(f"{path} is damaged or not a safetensors file ({error})") from None
+    file_format = about.get("format", "none")
+    if file_format not in formats:
+        for known in formats:
+            check_format(path, file_format, known)
+        raise RunError(
+            f"{path} has the format {file_format!r}, expected {' or '.join(formats)}; "
+            "another program or another version of mien wrote it"
+        )
     if digest(tensors, about.get("state", "")) != about.get("sha256"):
-        raise RunError(f"{path} is damaged: its content does not add up to its checksum")
-    return tensors, converted(json.loads(about["state"]), path), form
+        raise RunError(f"{path} is damaged: its checksum is wrong")
+    return tensors, convert_record(json.loads(about["state"]), path), file_format
 
 
 def digest(tensors: Tensors, state: str) -> str:
-    """SHA-256 over names, shapes, bytes and state: bits that flipped on the disk show."""
+    """Return the SHA-256 of names, types, shapes and bytes of the tensors and of the state."""
     total = hashlib.sha256(state.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -213,19 +234,19 @@ def digest(tensors: Tensors, state: str) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step; after a crash there is the old file or the new one, never a part.
+    """Write a file atomically: after a crash, `path` is the old file or the complete new one.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written; what was there stays.
+        RunError: The disk is full or the folder is not writable; the old file is kept.
     """
     try:
         files.write(path, [content])
     except OSError as error:
-        raise _not_written(path, error) from None
+        raise _write_error(path, error) from None
 
 
-def _not_written(path: Path, error: OSError) -> RunError:
+def _write_error(path: Path, error: OSError) -> RunError:
     return RunError(
-        f"cannot write {path}: {error.strerror or error}; what was there before is kept. "
-        "Mend that (free some space, say); the same command then goes on (mien train: with --resume)"
+        f"cannot write {path}: {error.strerror or error}; the old file is kept. Fix this (free some disk space, for "
+        "example) and run the same command again to resume (mien train: with --resume)"
     )

@@ -1,9 +1,9 @@
-"""Run folders: recipe.json, machine.json, metrics.jsonl, a checkpoint, predictions.
+"""Run folders: recipe.json, machine.json, metrics.jsonl, checkpoints, predictions.
 
-`recipe.json` says what was trained on which data from which seed and weights, and in which format the folder is
-(`run_format`); `metrics.jsonl` has a line an epoch; the
-checkpoint is that of the last epoch, and beside it lies the one before; `predictions-SPLIT.npy` are the chosen epoch's
-probabilities [N,K] in row order, so that judging a finished run needs no torch.
+`recipe.json` has the recipe, the data, the seed, the initial weights and the format of the folder (`format`);
+`metrics.jsonl` has one line per epoch; `checkpoint.safetensors` is of the last epoch, `checkpoint-before.safetensors`
+of the one before; `predictions-SPLIT.npy` has the probabilities of the selected epoch, [N,K] in row order, so that a
+finished run can be evaluated without torch.
 """
 
 from __future__ import annotations
@@ -22,40 +22,49 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import TEST, VAL
 from mien.errors import RunError
-from mien.labels import same_classes
 from mien.train.best_epoch import is_finished, select_epoch
-from mien.train.recipe import Recipe
-from mien.train.runs.checkpoint import Checkpoint, before, load_checkpoint, write_atomically
-from mien.train.runs.format import FORMAT, NewerRunError, converted
-from mien.train.targets.schemes import TrainingTargets
+from mien.train.runs.checkpoint import Checkpoint, load_checkpoint, previous_file, write_atomically
+from mien.train.runs.format import NewerRunError, convert_record
+from mien.train.runs.identity import differences
 
-Metrics = Mapping[str, Any]  # name -> number; `precision` alone is text
+Metrics = Mapping[str, Any]  # name -> number; only `precision` is text
 OWN_FILES = (".checkpoint", ".metrics", ".predictions", ".recipe", ".machine")
 
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a training run."""
+    """The folder of a training run.
+
+    Attributes:
+        folder: Path of the folder.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from mien.train import Run
+        >>> Run(Path("runs/not-there")).history
+        ()
+    """
 
     folder: Path
 
     @property
     def checkpoint_file(self) -> Path:
+        """Return the path of the last checkpoint."""
         return self.folder / "checkpoint.safetensors"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Return recipe, seed, data and first weights as recorded when the run began, in the current format."""
+        """Return recipe, seed, data and initial weights as recorded when the run started, in the current format."""
         return self._record()
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Where it began; `resumed` has where it went on, if that was elsewhere."""
+        """Return the machine that the run started on; `resumed` lists other machines that it was resumed on."""
         return _read_json(self.folder / "machine.json", ("torch",))
 
     @property
     def history(self) -> tuple[Metrics, ...]:
-        """Return the finished epochs, first to last, in the current format."""
+        """Return the metrics of the finished epochs, first to last, in the current format."""
         file = self.folder / "metrics.jsonl"
         if not file.exists():
             return ()
@@ -64,55 +73,63 @@ class Run:
         except (OSError, ValueError) as error:
             raise _damaged(file, error) from None
         if not all(isinstance(epoch, dict) and "seconds" in epoch for epoch in epochs):
-            raise _damaged(file, "a line that is no epoch's figures")
+            raise _damaged(file, "a line is not the metrics of an epoch")
         return tuple(self._record(history=epochs)["history"]) if self._recorded else epochs
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch that the recipe asks for is done, or its patience has run out, and all records are there.
+        """Return whether training is over, after all epochs or by early stopping, and all files are there.
 
-        A record that was deleted makes it unfinished: to go on is then to write it anew.
+        A run with a deleted file is not finished: resuming it writes the file again.
         """
         if not self._recorded:
             return False
         recipe, history = self.identity["recipe"], self.history
         if not is_finished(history, recipe["epochs"], recipe["select"], recipe["patience"]):
             return False
-        told = [f"predictions-{split}.npy" for split in (VAL, TEST) if f"{split}_loss" in history[-1]]
-        # Whoever has deleted all checkpoints to save space has a finished run still; the older one alone is of no use.
-        whole = self.checkpoint_file.exists() or not before(self.checkpoint_file).exists()
-        return whole and all((self.folder / name).exists() for name in ("machine.json", *told))
+        predictions = [f"predictions-{split}.npy" for split in (VAL, TEST) if f"{split}_loss" in history[-1]]
+        # A finished run without checkpoints, deleted to save space, is finished; one with only the older one is not.
+        complete = self.checkpoint_file.exists() or not previous_file(self.checkpoint_file).exists()
+        return complete and all((self.folder / name).exists() for name in ("machine.json", *predictions))
 
     @property
     def selected_epoch(self) -> int:
-        """The epoch, counted from 1, whose weights and predictions are kept; 0 before the first."""
+        """Return the number of the epoch whose weights and predictions are kept, from 1; 0 before the first."""
         return select_epoch(self.history, self.identity["recipe"]["select"])
 
     @property
     def recorded_init(self) -> dict[str, str] | None:
-        """The identity of the weights that a run with a checkpoint began from; it needs them no more."""
+        """Return the identity of the weights that a run with a checkpoint started from; it is resumed without them."""
         return self.identity.get("init") if self._recorded and self._checkpoints() else None
 
-    def check_same(self, identity: Mapping[str, Any], resume: bool = True) -> None:
-        """`RunError` where the folder holds a run of something else, or any run and `resume` is false."""
+    def check_identity(self, identity: Mapping[str, Any], resume: bool = True) -> None:
+        """Check that training can start or resume in the folder.
+
+        Args:
+            identity: Identity of the run to train (`identity.run_identity`).
+            resume: Whether a run that exists may be resumed.
+
+        Raises:
+            RunError: The folder contains a run with other settings, or any run and `resume` is false.
+        """
         if self._recorded:
             differ = differences(self.identity, identity)
             if differ and resume:
                 raise RunError(
-                    f"{self.folder} holds a run of something else: {'; '.join(differ)}. "
-                    "Give it what it began with, or choose another --out"
+                    f"cannot resume: {self.folder} contains a run with other settings ({'; '.join(differ)}); "
+                    "use the same settings or another --out"
                 )
         elif not self._checkpoints():
             return
         if not resume:
-            raise RunError(f"{self.folder} holds a run already; go on with --resume, or choose another --out")
+            raise RunError(f"{self.folder} contains a run already; continue it with --resume, or use another --out")
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Make the folder and keep other processes out of it; the system ends that when the process does.
+    def locked(self) -> Iterator[None]:
+        """Create the folder and lock it against other processes; the lock is released when the process ends.
 
         Raises:
-            RunError: another process is at work there, or the folder cannot be made or written.
+            RunError: Another process has locked the folder, or it cannot be created or written.
         """
         lock = FileLock(self.folder / ".lock", timeout=0)
         try:
@@ -120,92 +137,109 @@ class Run:
             lock.acquire()
         except Timeout:
             raise RunError(
-                f"another process is training the run in {self.folder}; wait for it, stop it, or choose another --out"
+                f"another process is training the run in {self.folder}; wait for it, stop it, or use another --out"
             ) from None
         except OSError as error:
-            raise RunError(f"cannot write into the run's folder {self.folder}: {error.strerror or error}") from None
+            raise RunError(f"cannot write to the run folder {self.folder}: {error.strerror or error}") from None
         try:
-            for left in self.folder.glob(".*-*.part"):  # by a process that was killed while it wrote
-                if left.name.startswith(OWN_FILES):
-                    with contextlib.suppress(OSError):  # if it matters, the first file to be written will tell
-                        left.unlink()
+            for part in self.folder.glob(".*-*.part"):  # left by a process that was killed while writing
+                if part.name.startswith(OWN_FILES):
+                    with contextlib.suppress(OSError):  # if the folder is not writable, writing the first file fails
+                        part.unlink()
             yield
         finally:
             lock.release()
 
     def checkpoint(self) -> Checkpoint:
-        """The state to go on from: the last checkpoint, or the one before where a crash or a hand took the last away.
+        """Read the last checkpoint, or the one before if the last is missing.
 
         Raises:
-            RunError: there is none, or the last is damaged or foreign; the text says what is left and what to do.
+            RunError: There is no checkpoint, or it is damaged; the message says how to recover.
         """
-        there = self._checkpoints()
-        if not there:
-            raise RunError(f"{self.folder} holds no {self.checkpoint_file.name}; is it the folder of a run?")
+        files = self._checkpoints()
+        if not files:
+            raise RunError(f"{self.folder} is not a run folder: it contains no {self.checkpoint_file.name}")
         try:
-            return load_checkpoint(there[0])
+            return load_checkpoint(files[0])
         except NewerRunError:
-            raise  # it is whole: to delete it would lose its epochs
+            raise  # the file is not damaged, so the advice to delete it would be wrong
         except RunError as error:
-            raise RunError(f"{error}. {_way_out(there, 'Move it away, or train in another --out')}") from None
+            advice = _recovery_advice(files, "Move it to another folder, or use another --out")
+            raise RunError(f"{error}. {advice}") from None
 
     def _record(self, **more: object) -> dict[str, Any]:
-        """Read `recipe.json`, which states the format of all text files in the folder, and convert it and `more`."""
+        """Read `recipe.json`, which states the format of all text files in the folder, and convert it with `more`."""
         file = self.folder / "recipe.json"
         recorded = _read_json(file, ("recipe", "seed", "data"))
         if not isinstance(recorded["recipe"], dict):
-            raise _damaged(file, "its recipe is no object")
-        return converted({**recorded, **more}, file)
+            raise _damaged(file, "the recipe is not an object")
+        return convert_record({**recorded, **more}, file)
 
     @property
     def _recorded(self) -> bool:
-        """Whether a run began here; asked before all else, so it is what meets a folder that may not be entered."""
+        """Return whether the folder has a `recipe.json`; raises if the folder is not readable."""
         try:
             return (self.folder / "recipe.json").exists()
         except OSError as error:
-            raise RunError(f"cannot read the run's folder {self.folder}: {error.strerror or error}") from None
+            raise RunError(f"cannot read the run folder {self.folder}: {error.strerror or error}") from None
 
     def _checkpoints(self) -> list[Path]:
-        return [file for file in (self.checkpoint_file, before(self.checkpoint_file)) if file.exists()]
+        return [file for file in (self.checkpoint_file, previous_file(self.checkpoint_file)) if file.exists()]
 
     def find_resume_checkpoint(self, identity: Mapping[str, Any]) -> Checkpoint | None:
-        """The checkpoint to go on from, None where there is none; `RunError` where it is of something else."""
-        there = self._checkpoints()
-        if not there:
+        """Return the checkpoint to resume from; None if there is none.
+
+        Raises:
+            RunError: The checkpoint is damaged or belongs to another run.
+        """
+        files = self._checkpoints()
+        if not files:
             return None
-        kept = self.checkpoint()
-        differ = _differences_of(kept, identity)
+        checkpoint = self.checkpoint()
+        differ = _checkpoint_differences(checkpoint, identity)
         if differ:
-            way_out = _way_out(there, "Choose another --out", identity)
-            raise RunError(f"{there[0]} is of something else: {'; '.join(differ)}. {way_out}")
-        return kept
+            advice = _recovery_advice(files, "Use another --out", identity)
+            raise RunError(f"{files[0]} is the checkpoint of another run ({'; '.join(differ)}). {advice}")
+        return checkpoint
 
     def predictions(self) -> dict[str, NDArray[np.float32]]:
-        """Split name -> probabilities [N,K] of the judged epoch."""
-        found = {}
+        """Return split name -> probabilities of the selected epoch, float32 [N,K].
+
+        Raises:
+            RunError: A file is damaged.
+        """
+        predictions = {}
         for file in sorted(self.folder.glob("predictions-*.npy")):
             try:
-                found[file.stem.removeprefix("predictions-")] = np.load(file, allow_pickle=False)
+                predictions[file.stem.removeprefix("predictions-")] = np.load(file, allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
                 raise _damaged(file, error) from None
-        return found
+        return predictions
 
-    def begin(self, identity: Mapping[str, Any], machine: Mapping[str, Any], kept: Checkpoint | None) -> None:
-        """Write the records; those of a resumed run are brought to what its checkpoint says."""
+    def write_records(
+        self, identity: Mapping[str, Any], machine: Mapping[str, Any], checkpoint: Checkpoint | None
+    ) -> None:
+        """Write all files but the checkpoint when a run starts or resumes.
+
+        Args:
+            identity: Identity of the run.
+            machine: Machine that trains it now.
+            checkpoint: Checkpoint that it resumes from; None for a new run.
+        """
         self._write_json("recipe.json", identity)
-        if kept is None:
+        if checkpoint is None:
             self._write_json("machine.json", machine)
             self.write_history(())
             return
-        began = self.machine if (self.folder / "machine.json").exists() else dict(machine)
-        elsewhere = [*began.pop("resumed", [])]
-        if machine != {k: v for k, v in (elsewhere[-1] if elsewhere else began).items() if k != "after_epoch"}:
-            elsewhere.append({"after_epoch": len(kept.state["history"]), **machine})
-        self._write_json("machine.json", {**began, **({"resumed": elsewhere} if elsewhere else {})})
-        self.write_derived_files(kept)
+        first = self.machine if (self.folder / "machine.json").exists() else dict(machine)
+        others = [*first.pop("resumed", [])]
+        if machine != {k: v for k, v in (others[-1] if others else first).items() if k != "after_epoch"}:
+            others.append({"after_epoch": len(checkpoint.state["history"]), **machine})
+        self._write_json("machine.json", {**first, **({"resumed": others} if others else {})})
+        self.write_derived_files(checkpoint)
 
     def write_derived_files(self, checkpoint: Checkpoint) -> None:
-        """Write beside the checkpoint what can be read without torch; the figures last, as they say what is done."""
+        """Write predictions and metrics of a checkpoint; metrics last, as they say which epochs are finished."""
         for split, probs_NK in checkpoint.probs.items():
             buffer = io.BytesIO()
             np.save(buffer, probs_NK.numpy())
@@ -213,6 +247,7 @@ class Run:
         self.write_history(checkpoint.state["history"])
 
     def write_history(self, history: Sequence[Metrics]) -> None:
+        """Write `metrics.jsonl`."""
         lines = "".join(json.dumps(metrics) + "\n" for metrics in history)
         write_atomically(self.folder / "metrics.jsonl", lines.encode())
 
@@ -220,78 +255,31 @@ class Run:
         write_atomically(self.folder / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def run_identity(
-    recipe: Recipe,
-    seed: int,
-    learned: TrainingTargets,
-    init: Mapping[str, str] | None = None,
-    teachers: Sequence[Mapping[str, str]] | None = None,
-) -> dict[str, Any]:
-    """What makes two runs the same run: recipe, seed, the data's content (not its place on the disk), other models."""
-    dataset = learned.dataset
-    return {
-        "format": FORMAT,
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "data": {
-            "name": dataset.name,
-            "digest": dataset.digest,
-            **({"votes": learned.votes} if learned.votes else {}),
-            **({"label_noise": learned.label_noise} if learned.label_noise else {}),
-            "labels": list(dataset.labels.names),
-            "label_set": dataset.labels.name,
-            "faces": {name: len(split) for name, split in dataset.splits.items()},
-        },
-        "init": dict(init) if init else None,
-        **({"teachers": [dict(teacher) for teacher in teachers]} if teachers else {}),
-    }
+def _checkpoint_differences(checkpoint: Checkpoint, identity: Mapping[str, Any]) -> list[str]:
+    return differences({k: checkpoint.state.get(k) for k in identity}, identity)
 
 
-def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any], at: str = "") -> list[str]:
-    """Where two identities differ, in words: `recipe.lr is 0.003 there and 0.01 here`."""
-    found = []
-    by_name = {"name"} if at == "init." else set()  # weights may be moved and renamed: their sum is compared
-    for key in sorted({*recorded, *wanted} - by_name):
-        a, b = recorded.get(key), wanted.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += differences(a, b, f"{at}{key}.")
-        elif a != b and not (f"{at}{key}" == "data.labels" and _same_labels(a, b)):
-            found.append(f"{at}{key} is {json.dumps(a)} there and {json.dumps(b)} here")
-    return found
+def _recovery_advice(files: Sequence[Path], otherwise: str, identity: Mapping[str, Any] | None = None) -> str:
+    """Return what to do if the first of the checkpoint files cannot be used.
 
-
-def _same_labels(recorded: Any, wanted: Any) -> bool:
-    """Tell whether two records of class names mean the same classes; old runs record `happiness` for `happy`."""
-    if not (isinstance(recorded, list) and isinstance(wanted, list)):
-        return False
-    return same_classes([str(name) for name in recorded], [str(name) for name in wanted])
-
-
-def _differences_of(kept: Checkpoint, identity: Mapping[str, Any]) -> list[str]:
-    return differences({k: kept.state.get(k) for k in identity}, identity)
-
-
-def _way_out(there: Sequence[Path], otherwise: str, identity: Mapping[str, Any] | None = None) -> str:
-    """What to do when the first of the checkpoints in `there` is of no use: go back to the next, if that is whole.
-
-    And if it is of `identity`, where that is given.
+    That is to go back to the next one, if it is not damaged and belongs to `identity`; else `otherwise`.
     """
-    last, *older = there
+    last, *older = files
     for file in older:
         with contextlib.suppress(RunError):
-            kept = load_checkpoint(file)
-            if identity is None or not _differences_of(kept, identity):
-                done = len(kept.state["history"])
-                return f"The one before it is whole: delete {last}, and --resume goes on after epoch {done}"
+            checkpoint = load_checkpoint(file)
+            if identity is None or not _checkpoint_differences(checkpoint, identity):
+                epoch = len(checkpoint.state["history"])
+                return f"Delete {last} and train with --resume to continue after epoch {epoch}, from {file.name}"
     return otherwise
 
 
 def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The object in `file`, which must have these keys."""
+    """Return the JSON object in `file`, which must have these keys."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{file.parent} is no whole run of mien's: it has no {file.name}") from None
+        raise RunError(f"{file.parent} is not a complete run folder: it contains no {file.name}") from None
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from None
     if not isinstance(content, dict) or not set(keys) <= set(content):
@@ -301,5 +289,5 @@ def _read_json(file: Path, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def _damaged(file: Path, error: object) -> RunError:
     return RunError(
-        f"{file} is damaged ({error}); delete it and train with --resume, which writes it from the checkpoint"
+        f"{file} is damaged ({error}); delete it and train with --resume, which restores it from the checkpoint"
     )

@@ -1,11 +1,11 @@
 """Format version of run records, and converters from older versions.
 
-The record (recipe, seed, data, initial weights, figures of the epochs) is stored in `recipe.json`, in the state of a
-checkpoint and in released weights. Each copy states its format, and each is read through `converted`, so that all other
-code knows the current format only. A record without a format is of version 0.
+The record (recipe, seed, data, initial weights, metrics of the epochs) is stored in `recipe.json`, in the state of a
+checkpoint and in released weights. Each copy states its format and is read through `convert_record`, so that all other
+code handles the current format only. A record without a format is of version 0.
 
 To rename a field, a key or a value of the record, append a function to `CONVERTERS`. A new field of the recipe needs
-none: `converted` sets it to its default.
+none: `convert_record` sets it to its default.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class NewerRunError(RunError):
     """A run that a newer version wrote. It is not damaged, so no other file of the run should replace it."""
 
 
-def _give_each_epoch_its_precision(record: Record) -> None:
-    """Convert version 0, whose runs kept one precision for all epochs and noted it once, in the checkpoint's state."""
+def _add_precision_of_epochs(record: Record) -> None:
+    """Convert version 0, which had one precision for all epochs, in the state of the checkpoint."""
     if "precision" in record:
         precision = record.pop("precision")
         record["history"] = [{**epoch, "precision": precision} for epoch in record["history"]]
 
 
-RENAMED = {
+RENAMED_FIELDS = {
     "optimiser": "optimizer",
     "teach": "teacher_weight",
     "drop_twins": "drop_duplicates",
@@ -41,19 +41,19 @@ RENAMED = {
 
 
 def _rename_fields(record: Record) -> None:
-    """Convert version 1, which had other names for four fields of the recipe and for one of the data."""
+    """Convert version 1, which had other names for four fields of the recipe and one of the data."""
     for part in ("recipe", "data"):
         if part in record:
-            record[part] = {RENAMED.get(name, name): value for name, value in record[part].items()}
+            record[part] = {RENAMED_FIELDS.get(name, name): value for name, value in record[part].items()}
 
 
 # CONVERTERS[n] changes a record of version n into one of version n + 1. A record has `recipe`, and where they are known
 # `seed`, `data`, `init`, `teachers`, `class_frequencies`, `history` (all epochs) or `figures` (one epoch).
-CONVERTERS: tuple[Callable[[Record], None], ...] = (_give_each_epoch_its_precision, _rename_fields)
+CONVERTERS: tuple[Callable[[Record], None], ...] = (_add_precision_of_epochs, _rename_fields)
 FORMAT = f"{KIND} {len(CONVERTERS)}"
 
 
-def converted(record: Mapping[str, Any], source: object) -> Record:
+def convert_record(record: Mapping[str, Any], source: object) -> Record:
     """Return a record in the current format, with the recipe fields that it lacks at their defaults.
 
     Args:
@@ -62,21 +62,21 @@ def converted(record: Mapping[str, Any], source: object) -> Record:
 
     Raises:
         NewerRunError: A newer version wrote it.
-        RunError: Its format is none of a run.
+        RunError: It is not the record of a run.
     """
-    found = record.get("format", f"{KIND} 0")
-    check_format(source, found, FORMAT)
-    known = [f"{KIND} {version}" for version in range(len(CONVERTERS) + 1)]
-    if found not in known:
-        raise RunError(f"{source} is no record of a run: its format is {found!r}, expected '{FORMAT}'")
+    version = record.get("format", f"{KIND} 0")
+    check_format(source, version, FORMAT)
+    known = [f"{KIND} {number}" for number in range(len(CONVERTERS) + 1)]
+    if version not in known:
+        raise RunError(f"{source} is not the record of a training run: its format is {version!r}, expected '{FORMAT}'")
     new = copy.deepcopy({**record, "format": FORMAT})
-    for convert in CONVERTERS[known.index(found) :]:
+    for convert in CONVERTERS[known.index(version) :]:
         convert(new)
     return {**new, "recipe": {**Recipe("any").to_dict(), **new["recipe"]}}
 
 
-def check_format(source: object, found: object, newest: str) -> None:
-    """Raise `NewerRunError` if `found`, the format of the file `source`, is a later version of `newest`."""
-    says = newer_format_message(source, found, newest)
-    if says:
-        raise NewerRunError(says)
+def check_format(source: object, file_format: object, newest: str) -> None:
+    """Raise `NewerRunError` if `file_format`, the format of the file `source`, is a later version of `newest`."""
+    message = newer_format_message(source, file_format, newest)
+    if message:
+        raise NewerRunError(message)

@@ -1,6 +1,6 @@
-"""The training state in an exported ONNX graph: initializers that carry the names of the state dict.
+"""The training weights in an exported ONNX graph: initializers named like the tensors of the state dict.
 
-`graph.build_graph` writes them, `read_state` reads them, so that training can start from an exported model.
+`onnx_graph.build_graph` writes them and `read_state` reads them, so that training can start from an exported model.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from mien.errors import RunError
 
-STATE = "model."  # prefix of initializers that are tensors of the state dict
-HALF = ".half"  # suffix of those that are stored as float16
+STATE = "model."  # prefix of initializers from the state dict
+HALF = ".half"  # suffix of initializers that are stored as float16
 UNUSED = "mien.unused_state"  # metadata property with the tensors that no node reads, as JSON
 
 
 def read_state(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | None]:
     """Return the class names and the state dict in an exported graph; tensors stored as float16 stay float16.
 
-    The state is None where the graph does not hold it: for int8, and for graphs of earlier versions, which folded
-    batch normalization into the convolutions.
+    The state is None if the graph does not contain it: for int8, and for graphs of earlier versions, in which batch
+    normalization is folded into the convolutions.
     """
     notes = {note.key: note.value for note in model.metadata_props}
     labels = tuple(json.loads(notes.get("mien.labels", "[]")))
@@ -42,9 +42,9 @@ def read_state(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | 
 
 
 def half_precision(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor as float16 if it is a matrix or a kernel, or if that loses nothing; else as it is.
+    """Return a tensor as float16 if it is a matrix or a kernel, or if the conversion is exact; else unchanged.
 
-    Biases and the vectors of batch normalization keep their precision: a small running variance would become 0.
+    Biases and the vectors of batch normalization are not converted: a small running variance would become 0.
 
     Args:
         name: Name of the tensor, for the error.
@@ -60,7 +60,7 @@ def half_precision(name: str, tensor: Tensor) -> Tensor:
         return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
     if not torch.isfinite(half).all():
         raise RunError(
-            f"the weights {name} reach {tensor.abs().max():.3g}, and float16 ends at 65504: store them as float32, "
-            "with mien export that is --storage float32"
+            f"the weights {name} reach {tensor.abs().max():.3g}, and the maximum of float16 is 65504; "
+            "store them as float32 (mien export: --storage float32)"
         )
     return half

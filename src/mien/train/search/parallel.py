@@ -17,7 +17,7 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.ray import connect, first_line
 from mien.threads import threads_from_environment
-from mien.train.loop import epochs
+from mien.train.loop import train_epochs
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Metrics, Run
 from mien.train.search.trial import TrialRun
@@ -161,7 +161,7 @@ class _Trainer:
 
     def __init__(self, recipe: Recipe, data: bytes, folder: str, seed: int, device: str) -> None:
         _wait_for_lock(Run(Path(folder)))
-        self._epochs = epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
+        self._epochs = train_epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
 
     def next(self) -> tuple[str, Metrics | str]:
         """Train an epoch; return its metrics, or how the run ended."""
@@ -179,7 +179,7 @@ def _wait_for_lock(run: Run) -> None:
     deadline = time.monotonic() + LOCK_TIMEOUT
     while time.monotonic() < deadline:
         try:
-            with run.alone():
+            with run.locked():
                 return
         except RunError:
             time.sleep(0.5)

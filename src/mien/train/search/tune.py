@@ -20,10 +20,11 @@ from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
 from mien.evaluation.report.search_page import SEARCH, write_search
 from mien.ray import import_ray
-from mien.train.loop import epochs, prepare_targets
+from mien.train.loop import prepare_targets, train_epochs
 from mien.train.overrides import apply_overrides
 from mien.train.recipe import Recipe
-from mien.train.runs.folder import Run, differences, run_identity
+from mien.train.runs.folder import Run
+from mien.train.runs.identity import differences, run_identity
 from mien.train.search.parallel import PURPOSE, train_in_parallel
 from mien.train.search.space import DEFAULT_SPACE, Choice, Range, Space
 from mien.train.search.trial import ERROR, OWN, SECONDS, TrialRun
@@ -110,7 +111,7 @@ def run_search(
     space.check_recipe(recipe)
     folder, identity = Path(out), _search_identity(recipe, dataset, space, seed)
     _check_same_search(folder, identity)
-    with Run(folder).alone(), _errors_only(optuna):
+    with Run(folder).locked(), _errors_only(optuna):
         study = optuna.create_study(
             storage=f"sqlite:///{folder / 'search.sqlite'}", study_name="search", load_if_exists=True,
             direction="maximize",
@@ -155,7 +156,9 @@ def _train_one_by_one(
 def _train_trial(trial: TrialRun, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
     """Train one trial, epoch by epoch, until it is complete, pruned or failed."""
     try:
-        with closing(epochs(trial.recipe, dataset, trial.run.folder, seed=seed, device=device, resume=True)) as rest:
+        with closing(
+            train_epochs(trial.recipe, dataset, trial.run.folder, seed=seed, device=device, resume=True)
+        ) as rest:
             for metrics in chain(trial.run.history, rest):  # the epochs before a resume, then the others
                 trial.report(metrics)
                 yield
