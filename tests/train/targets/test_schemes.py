@@ -235,7 +235,7 @@ def test_resume_with_other_votes_raises(voted: Dataset, small: Recipe, tmp_path:
     votes_NV = voted["train"].votes_NV.copy()
     votes_NV[0] = votes_NV[0, ::-1]
     other = replace(voted, splits={**voted.splits, "train": replace(voted["train"], votes_NV=votes_NV)})
-    with pytest.raises(RunError, match=r"holds a run of something else: data.votes is .* there and .* here"):
+    with pytest.raises(RunError, match=r"contains a run with other settings \(data.votes=.* instead of "):
         train(recipe, other, tmp_path, resume=True)
 
 
@@ -254,7 +254,7 @@ def test_scheme_of_votes_needs_no_labels(make_voted: Callable[..., Dataset], sma
     assert len(prepare_targets(replace(small, scheme="majority"), unlabelled, 0).target_NK) == 72
     with pytest.raises(RunError, match="have no labels"):
         prepare_targets(replace(small, scheme="mixed"), unlabelled, 0)
-    with pytest.raises(MissingSplit, match="no labelled split 'val' to select by"):
+    with pytest.raises(MissingSplit, match="no labelled split 'val' to select the epoch by"):
         prepare_targets(replace(small, scheme="majority", select="val_loss"), make_voted(val=0), 0)
 
 
@@ -310,9 +310,7 @@ def test_compare_arms_with_different_labels_raises(voted: Dataset, small: Recipe
         replace(plain, name="other", scheme="majority"),
         replace(plain, name="other", scheme="majority", label_set="fer7"),
     ):
-        with pytest.raises(
-            RunError, match=r"'plain' is judged in fer7 by its own labels and 'other' in fer.* by the majority of FER\+"
-        ):
+        with pytest.raises(RunError, match="different labels: 'plain' by .*, 'other' by "):
             compare(voted, [plain, other], seeds=1, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -251,8 +251,8 @@ def _check_same_search(folder: Path, identity: Mapping[str, Any]) -> None:
     changes = differences({key: record.get(key) for key in identity}, json.loads(json.dumps(identity)))
     if changes:
         raise RunError(
-            f"cannot resume: {folder} contains a search with other settings: {'; '.join(changes)}; use the same "
-            "settings or another --out"
+            f"cannot resume: {folder} contains a search with other settings ({'; '.join(changes)}); use the "
+            "same settings or another --out"
         )
 
 
