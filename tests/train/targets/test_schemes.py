@@ -310,7 +310,7 @@ def test_compare_arms_with_different_labels_raises(voted: Dataset, small: Recipe
         replace(plain, name="other", scheme="majority"),
         replace(plain, name="other", scheme="majority", label_set="fer7"),
     ):
-        with pytest.raises(RunError, match="different labels: 'plain' by .*, 'other' by "):
+        with pytest.raises(RunError, match=r"different labels: 'plain' by .*, 'other' by "):
             compare(voted, [plain, other], seeds=1, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
