@@ -179,7 +179,7 @@ def test_crop_rule_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"margin": "wide"}, "margin is a number"),
         ({"margin": float("nan")}, "margin is a number"),
@@ -190,12 +190,12 @@ def test_crop_rule_round_trip() -> None:
         ({"provisional": "no"}, "provisional is true or false"),
     ],
 )
-def test_crop_rule_out_of_range_raises(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(MienError, match=says):
+def test_crop_rule_out_of_range_raises(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MienError, match=message):
         CropRule(**fields)
 
 
-@pytest.mark.parametrize("told", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
-def test_crop_rule_with_other_fields_raises(told: Any) -> None:
+@pytest.mark.parametrize("record", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
+def test_crop_rule_with_other_fields_raises(record: Any) -> None:
     with pytest.raises(MienError, match="a crop rule has the fields margin, shift_x, shift_y, upright, provisional"):
-        CropRule.from_dict(told)
+        CropRule.from_dict(record)

@@ -38,9 +38,9 @@ def label_noise(leaky: Dataset, tmp_path: Path) -> LabelNoise:
     for face, sure in ((10, 0.9), (11, 0.85), (3, 0.8)):
         probs_NK[face] = (1 - sure) / 6
         probs_NK[face, (train_split.labels_N[face] + 1) % 7] = sure
-    found = LabelNoise(leaky.digest, leaky.labels.names, train_split.rows_N, probs_NK)
-    found.write(tmp_path / "d.npz")
-    return found
+    scores = LabelNoise(leaky.digest, leaky.labels.names, train_split.rows_N, probs_NK)
+    scores.write(tmp_path / "d.npz")
+    return scores
 
 
 def learned_rows(recipe: Recipe, data: Dataset) -> list[int]:

@@ -94,8 +94,8 @@ def test_muon_orthogonalizes_gradients_of_convolutions(shape: tuple[int, ...]) -
     step /= LR * max(1.0, shape[0] / 18) ** 0.5
     sizes = np.linalg.svd(step, compute_uv=False)
     assert 0.6 < sizes.min() < sizes.max() < 1.3
-    wanted = polar(gradient.reshape(shape[0], -1))
-    assert (step * wanted).sum() / np.linalg.norm(step) / np.linalg.norm(wanted) > 0.97
+    expected = polar(gradient.reshape(shape[0], -1))
+    assert (step * expected).sum() / np.linalg.norm(step) / np.linalg.norm(expected) > 0.97
 
 
 def test_muon_uses_nesterov_momentum() -> None:
@@ -108,9 +108,9 @@ def test_muon_uses_nesterov_momentum() -> None:
         conv.weight.grad = torch.from_numpy(gradient.reshape(6, 2, 3, 3)).float()
         optimizer.step()
     memory = MOMENTUM * (1 - MOMENTUM) * first + (1 - MOMENTUM) * second
-    wanted = polar((1 - MOMENTUM) * second + MOMENTUM * memory)
+    expected = polar((1 - MOMENTUM) * second + MOMENTUM * memory)
     step = (before - conv.weight.detach().double().numpy()).reshape(6, -1) / LR
-    assert (step * wanted).sum() / np.linalg.norm(step) / np.linalg.norm(wanted) > 0.97
+    assert (step * expected).sum() / np.linalg.norm(step) / np.linalg.norm(expected) > 0.97
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

@@ -30,7 +30,7 @@ ALL = sorted(SCHEMES)
 OF_VOTES = ["distribution", "drawing", "majority", "multi_label"]
 # Of eight training faces of the toy: kept by each scheme (of two minds: no majority; contempt is one; no face is none).
 KEPT = {"majority": 6, "multi_label": 7, "drawing": 7, "distribution": 7, "fer2013": 8, "mixed": 8, "expected": 8}
-OWN = ("fer2013", "mixed", "expected")  # taught by the data's own labels, alone or not
+OWN = ("fer2013", "mixed", "expected")  # schemes that use the own labels
 
 
 def expected_majority(votes_NV: np.ndarray) -> np.ndarray:
@@ -42,29 +42,29 @@ def expected_majority(votes_NV: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ALL)
 def test_training_targets_are_shares(name: str, voted: Dataset) -> None:
-    found = training_targets(voted, name)
-    train_split = found.dataset["train"]
-    assert found.target_NK.dtype == torch.float32
-    assert found.target_NK.shape == (96 * KEPT[name] // 8, len(found.dataset.labels))
-    assert len(train_split) == len(found.target_NK)
-    assert torch.allclose(found.target_NK.sum(1), torch.ones(len(train_split)))
-    assert found.dataset.labels == (FER7 if name in OWN else FERPLUS8)
+    targets = training_targets(voted, name)
+    train_split = targets.dataset["train"]
+    assert targets.target_NK.dtype == torch.float32
+    assert targets.target_NK.shape == (96 * KEPT[name] // 8, len(targets.dataset.labels))
+    assert len(train_split) == len(targets.target_NK)
+    assert torch.allclose(targets.target_NK.sum(1), torch.ones(len(train_split)))
+    assert targets.dataset.labels == (FER7 if name in OWN else FERPLUS8)
     at_N = np.searchsorted(voted["train"].rows_N, train_split.rows_N)
     assert (train_split.pixels_NHW == voted["train"].pixels_NHW[at_N]).all()
     if name in OF_VOTES:
         votes_NV = voted["train"].votes_NV[at_N]
-        assert (found.target_NK.numpy().argmax(1) == votes_NV.argmax(1)).all()
+        assert (targets.target_NK.numpy().argmax(1) == votes_NV.argmax(1)).all()
 
 
 @pytest.mark.parametrize("label_set", ["fer7", "ferplus8"])
 @pytest.mark.parametrize("name", ALL)
 def test_every_scheme_trains_on_either_label_set(name: str, label_set: str, voted: Dataset) -> None:
-    found = training_targets(voted, name, label_set)
-    assert found.dataset.labels.name == label_set
-    assert torch.allclose(found.target_NK.sum(1), torch.ones(len(found.target_NK)))
+    targets = training_targets(voted, name, label_set)
+    assert targets.dataset.labels.name == label_set
+    assert torch.allclose(targets.target_NK.sum(1), torch.ones(len(targets.target_NK)))
     own = label_set == "fer7" and name in OWN
-    assert len(found.dataset["val"]) == 32 if own else len(found.dataset["val"]) < 32
-    assert found.truth == f"{label_set} by {'its own labels' if own else 'the majority of FER+ votes'}"
+    assert len(targets.dataset["val"]) == 32 if own else len(targets.dataset["val"]) < 32
+    assert targets.truth == f"{label_set} by {'its own labels' if own else 'the majority of FER+ votes'}"
 
 
 @pytest.mark.slow
@@ -94,11 +94,11 @@ def test_accuracy_is_by_the_majority_vote(name: str, voted: Dataset, small: Reci
 
 
 def test_fer2013_scheme_uses_the_data_as_it_is(voted: Dataset) -> None:
-    found = training_targets(voted, "fer2013")
-    assert found.dataset["train"] is voted["train"]
-    assert found.clean is voted["train"]
-    assert found.votes is None
-    assert (found.target_NK.numpy() == np.eye(7)[voted["train"].labels_N]).all()
+    targets = training_targets(voted, "fer2013")
+    assert targets.dataset["train"] is voted["train"]
+    assert targets.clean is voted["train"]
+    assert targets.votes is None
+    assert (targets.target_NK.numpy() == np.eye(7)[voted["train"].labels_N]).all()
 
 
 def test_fer2013_scheme_accepts_any_label_set(toy: Dataset) -> None:
@@ -110,11 +110,11 @@ def test_fer2013_scheme_accepts_any_label_set(toy: Dataset) -> None:
 
 
 def test_fer2013_scheme_in_ferplus8_is_evaluated_by_votes(voted: Dataset) -> None:
-    found = training_targets(voted, "fer2013", "ferplus8")
-    assert len(found.target_NK) == 96
-    names = [FERPLUS8.names[k] for k in found.target_NK.argmax(1)]
+    targets = training_targets(voted, "fer2013", "ferplus8")
+    assert len(targets.target_NK) == 96
+    names = [FERPLUS8.names[k] for k in targets.target_NK.argmax(1)]
     assert names == [FER7.names[k] for k in voted["train"].labels_N]
-    assert len(found.dataset["val"]) == 24
+    assert len(targets.dataset["val"]) == 24
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name != "fer2013"])
@@ -143,9 +143,9 @@ def test_mixed_targets(voted: Dataset) -> None:
 
 
 def test_mixed_targets_in_ferplus8_keep_contempt(voted: Dataset) -> None:
-    found = training_targets(voted, "mixed", "ferplus8", mix=0.5)
-    assert (found.target_NK[6::8, 7] == 0.5).all()
-    assert (found.target_NK[7::8].max(1).values == 1).all()
+    targets = training_targets(voted, "mixed", "ferplus8", mix=0.5)
+    assert (targets.target_NK[6::8, 7] == 0.5).all()
+    assert (targets.target_NK[7::8].max(1).values == 1).all()
 
 
 def test_multi_label_loss_is_that_of_the_likeliest_label() -> None:
@@ -276,12 +276,12 @@ def test_predict_uses_the_evaluated_faces(runs: dict[str, Run], voted: Dataset, 
         ("labels", voted),
     ):
         run = runs[name]
-        judged = truth_for(load_predictor(run.folder), voted, "val")
-        assert judged is not None
-        assert (judged["val"].labels_N == truth["val"].labels_N).all()
+        truth_of_model = truth_for(load_predictor(run.folder), voted, "val")
+        assert truth_of_model is not None
+        assert (truth_of_model["val"].labels_N == truth["val"].labels_N).all()
         for dataset in (voted, truth):
             assert np.array_equal(predict(run.folder, dataset, "val"), run.predictions()["val"])
-    # Where there are no votes, a model of the seven is judged by the labels, be it FER2013 or other faces.
+    # Where there are no votes, models of the seven classes are evaluated by the labels, on any data set.
     for unvoted in (replace(toy, name="fer2013"), toy):
         assert truth_for(load_predictor(runs["seven"].folder), unvoted, "val") is unvoted
         assert len(predict(runs["seven"].folder, unvoted, "val")) == len(unvoted["val"])
@@ -340,17 +340,17 @@ def test_the_commands_take_votes(
         monkeypatch.setattr(sys, "argv", ["mien", *map(str, words), "--data", str(csv), *settings])
         with pytest.raises(SystemExit) as done:
             main()
-        said = capsys.readouterr()
-        return int(done.value.code or 0), said.out + said.err
+        captured = capsys.readouterr()
+        return int(done.value.code or 0), captured.out + captured.err
 
-    code, said = mien("train", "seed", "--out", out)
+    code, output = mien("train", "seed", "--out", out)
     assert code == 2
-    assert "has no FER+ votes; give the file that they are in, fer2013new.csv, with --votes" in said
-    code, said = mien("train", "seed", "--out", out, "--votes", votes)
-    assert code == 0, said
-    assert f"evaluate it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in said
+    assert "has no FER+ votes; give the file that they are in, fer2013new.csv, with --votes" in output
+    code, output = mien("train", "seed", "--out", out, "--votes", votes)
+    assert code == 0, output
+    assert f"evaluate it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in output
     assert Run(out).predictions()["val"].shape == (35, 8)
     arms = ("--arms", "seed,seed_augmented", "--seeds", 1)
-    code, said = mien("compare", *arms, "--out", tmp_path / "study", "--votes", votes)
-    assert code == 0, said
+    code, output = mien("compare", *arms, "--out", tmp_path / "study", "--votes", votes)
+    assert code == 0, output
     assert Run(tmp_path / "study" / "seed-seed0").identity["data"]["label_set"] == "ferplus8"

@@ -38,17 +38,17 @@ def test_expected_scheme_mixes_it_with_the_label(voted: Dataset) -> None:
     own_NK = np.eye(7)[train.labels_N]
     probs_NK = labels_from_votes(train.votes_NV, own_NK)
     for mix in (0.0, 0.3, 1.0):
-        found = training_targets(voted, "expected", mix=mix).target_NK.numpy()
-        assert np.allclose(found, (1 - mix) * own_NK + mix * probs_NK, atol=1e-6)
+        target_NK = training_targets(voted, "expected", mix=mix).target_NK.numpy()
+        assert np.allclose(target_NK, (1 - mix) * own_NK + mix * probs_NK, atol=1e-6)
 
 
 def test_expected_scheme_keeps_label_without_votes(voted: Dataset) -> None:
     votes_NV = voted["train"].votes_NV.copy()
     votes_NV[5] = 0
     splits = {**voted.splits, "train": replace(voted["train"], votes_NV=votes_NV)}
-    found = training_targets(replace(voted, splits=splits), "expected", mix=0.7).target_NK.numpy()
-    assert found[5].max() == 1
-    assert found[5].argmax() == voted["train"].labels_N[5]
+    target_NK = training_targets(replace(voted, splits=splits), "expected", mix=0.7).target_NK.numpy()
+    assert target_NK[5].max() == 1
+    assert target_NK[5].argmax() == voted["train"].labels_N[5]
 
 
 def test_labels_from_votes_on_fer2013(fer2013_dir: Path) -> None:

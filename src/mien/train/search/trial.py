@@ -1,4 +1,4 @@
-"""One trial of a hyper-parameter search: the run that is trained, and what Optuna is told of it."""
+"""One trial of a hyper-parameter search: the run that is trained, and its reports to Optuna."""
 
 from __future__ import annotations
 
