@@ -32,6 +32,7 @@ from mien.model_files import (
     find_model_files,
     is_model,
     read_card,
+    read_file,
     read_model,
     shipped_models,
     verify_sha256,
@@ -226,8 +227,8 @@ def load(
     >>> load("base", prior="balanced").prior.name
     'balanced'
     """
-    card, graph = read_model(name_or_path)
-    return Model(card, graph, source=str(find_model_files(name_or_path)[0]), threads=threads, prior=prior)
+    file = find_model_files(name_or_path)[0]
+    return Model(read_card(name_or_path), read_file(file), source=str(file), threads=threads, prior=prior)
 
 
 def _resolve_prior(prior: str | Mapping[str, float] | None, card: Card, source: str) -> Prior | None:

@@ -70,7 +70,7 @@ def read_card(name_or_path: str | Path) -> Card:
     """
     file = find_model_files(name_or_path)[1]
     try:
-        return Card.from_json(_read_bytes(file).decode("utf-8"), str(file))
+        return Card.from_json(read_file(file).decode("utf-8"), str(file))
     except UnicodeDecodeError:
         raise ModelError(f"{file} is not a model card: not UTF-8 text") from None
     except ModelError:
@@ -96,7 +96,7 @@ def read_model(name_or_path: str | Path) -> tuple[Card, bytes]:
     ('nano', True)
     """
     graph = find_model_files(name_or_path)[0]
-    card, content = read_card(name_or_path), _read_bytes(graph)
+    card, content = read_card(name_or_path), read_file(graph)
     verify_sha256(card, content, str(graph))
     return card, content
 
@@ -154,7 +154,8 @@ def _require_files(graph: Path, card: Path) -> tuple[Path, Path]:
     return graph, card
 
 
-def _read_bytes(file: Path) -> bytes:
+def read_file(file: Path) -> bytes:
+    """Return the content of a file; raise `ModelError` if it cannot be read."""
     try:
         return file.read_bytes()
     except OSError as error:
