@@ -1,9 +1,10 @@
 """mien: facial expression recognition in images and videos.
 
 >>> import mien
+>>> from mien.recognition import sample  # path of a photo that is installed with the package
 >>> recognizer = mien.load()
->>> [face.label for face in recognizer.analyze("photo.jpg").faces]  # doctest: +SKIP
-['happy', 'surprise']
+>>> [face.label for face in recognizer.analyze(sample()).faces]
+['happy']
 
 A public name is imported from its module when it is first used, so `import mien` is fast.
 """
