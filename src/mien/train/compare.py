@@ -42,12 +42,12 @@ def compare(
     device: str = "auto",
     progress: bool = False,
 ) -> Comparison:
-    """Train every arm with every seed, unless that run exists, and write a report of the comparison.
+    """Train every arm with every random seed, unless that run exists, and write a report of the comparison.
 
     Args:
         dataset: Data set with a training split, and a validation or test split to compare on.
         arms: Recipes or their names; the others are compared with the first.
-        seeds: Number of seeds (0, 1, 2, ...), or the seeds.
+        seeds: Number of random seeds (0, 1, 2, ...), or the random seeds.
         out: Folder for the runs (`ARM-seedN/`), `report.html`, `comparison.json` and `plots/*.png`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: Whether to show a progress bar on stderr.
@@ -78,10 +78,10 @@ def compare(
     if len(names) < 2 or len(set(names)) < len(names):
         raise RunError(f"a comparison needs at least two different arms, got {', '.join(names) or 'none'}")
     if not numbers or len(set(numbers)) < len(numbers):
-        raise RunError(f"seeds must be one or more different numbers, got {numbers}")
+        raise RunError(f"random seeds must be one or more different numbers, got {numbers}")
     folder = Path(out)
     truth = _evaluation_data(recipes, numbers, dataset, folder)
-    # Seed by seed, so that a comparison that is stopped early has complete pairs of runs.
+    # One random seed after another, so that a comparison that is stopped early has complete pairs of runs.
     records = []
     for seed in numbers:
         for recipe in recipes:
