@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import distributed
-from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
+from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
@@ -61,7 +61,9 @@ def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | 
         return train(recipe, dataset, out, **options)
     errors: SimpleQueue[MienError] = multiprocessing.get_context("spawn").SimpleQueue()
     arguments = (devices, _free_port(), errors, (recipe, dataset, out), options)
-    processes = start_processes(_train_rank, arguments, nprocs=devices, join=False, daemon=True)
+    processes: ProcessContext = start_processes(  # type: ignore[no-untyped-call]
+        _train_rank, arguments, nprocs=devices, join=False, daemon=True
+    )
     try:
         while not processes.join(grace_period=GRACE):
             pass
