@@ -83,9 +83,9 @@ def test_load_space_missing_file_raises(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('optimizer = ["sgd", "sdg"]', "optimizer is one of sgd, "),
+        ('optimizer = ["sgd", "sdg"]', "optimizer must be one of sgd, "),
         ("momentum = {low = 0.5, high = 1.5}", "momentum must be 0 or more and below 1"),
-        ("batch = [32, 0.5]", "batch is a whole number, got '0.5'"),
+        ("batch = [32, 0.5]", "batch must be an integer, got '0.5'"),
     ],
 )
 def test_check_recipe_invalid_values_raise(tmp_path: Path, text: str, message: str) -> None:
