@@ -132,10 +132,10 @@ def test_resumed_run_is_bit_identical(name: str, small: Recipe, toy: Dataset, tm
 
 
 def test_nesterov_without_momentum_raises() -> None:
-    with pytest.raises(MienError, match="momentum must be above 0 with nesterov"):
+    with pytest.raises(MienError, match="momentum must be above 0 with optimizer nesterov"):
         Recipe("any", optimizer="nesterov", momentum=0.0)
 
 
 def test_unknown_optimizer_lists_the_available_ones() -> None:
-    with pytest.raises(MienError, match="optimizer is one of sgd, nesterov, adam, adamw, muon"):
+    with pytest.raises(MienError, match="optimizer must be one of sgd, nesterov, adam, adamw, muon"):
         Recipe("any", optimizer="lion")
