@@ -156,7 +156,7 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
     from mien.train.loss import Loss
     from mien.train.models import build_model
     from mien.train.optim.optimizers import OPTIMIZERS
-    from mien.train.optim.schedule import rate
+    from mien.train.optim.schedule import learning_rate
     from mien.train.progress import Progress
 
     fabric = make_fabric("cpu", recipe.precision)
@@ -188,7 +188,9 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
                 clock("forward")
                 fabric.backward(loss * batch.share)
                 clock("backward")
-                sgd.param_groups[0]["lr"] = rate(recipe.schedule, recipe.lr, step - 1, warm=0, whole=2 * steps)
+                sgd.param_groups[0]["lr"] = learning_rate(
+                    recipe.schedule, recipe.lr, step - 1, warmup_steps=0, total_steps=2 * steps
+                )
                 optimizer.step()
                 optimizer.zero_grad()
                 clock("optimizer")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from mien.detection.detectors import build_detector
-from mien.model import Model, find, load
+from mien.model import Model, find_model_files, load
 from mien.recognition import Recognizer, sample
 from mien.recognition.explain import Explanation, draw, explain
 
@@ -36,7 +36,7 @@ KINDS = ("activation_HW", "occlusion_HW")
 def shuffled(seed: int) -> Model:
     """The model with the values of every kernel and of its class weights in another order."""
     rng, model = np.random.default_rng(seed), load(NET)
-    graph = onnx.load(find(NET)[0])
+    graph = onnx.load(find_model_files(NET)[0])
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.ndim >= 2 and values.dtype in (np.float16, np.float32):

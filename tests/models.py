@@ -1,6 +1,4 @@
-"""A model of a few lines, as a file with its card: small enough to damage in every way, and its answers known by
-hand.
-"""
+"""A small ONNX model with its card, whose probabilities `expected_probabilities` computes in numpy."""
 
 from __future__ import annotations
 
@@ -19,22 +17,22 @@ from mien.imaging.load import CropRule
 from mien.labels import FER7, LabelSet
 from mien.model_card import Calibration, Card
 
-MAPS = 6  # each map is a 48x48 face cut into 2 by 2 quarters and weighed differently
+MAPS = 6  # each map has one value for each quarter of a 48x48 face
 
 
 def weights_KC(classes: int) -> np.ndarray:
-    """The head's weights, float32 [K,6]."""
+    """Return the weights of the head, float32 [K,6]."""
     return np.random.RandomState(3).normal(0, 4, (classes, MAPS)).astype(np.float32)
 
 
 def kernels_C() -> np.ndarray:
-    """The kernels of the only convolution, float32 [6,1,24,24], each of sum 0 and not its own mirror image."""
+    """Return the kernels of the convolution, float32 [6,1,24,24]; each sums to 0 and differs from its mirror image."""
     drawn = np.random.RandomState(4).normal(0, 1, (MAPS, 1, 24, 24))
     return ((drawn - drawn.mean((2, 3), keepdims=True)) / 12).astype(np.float32)
 
 
-def by_hand(faces_NHW: np.ndarray, classes: int) -> np.ndarray:
-    """What the model must say, float64 [N,K]: logits are linear in the mean over the four quarters of each map."""
+def expected_probabilities(faces_NHW: np.ndarray, classes: int) -> np.ndarray:
+    """Return the probabilities of the model, float64 [N,K]: logits are linear in the mean of each map."""
     x = faces_NHW.astype(np.float64) / 255
     quarters = np.stack([x[:, i : i + 24, j : j + 24] for i in (0, 24) for j in (0, 24)], 1)
     maps_NCQ = np.einsum("nqhw,chw->ncq", quarters, kernels_C()[:, 0].astype(np.float64))
@@ -53,7 +51,7 @@ def graph(
     outputs: Sequence[str] = ("probabilities", "maps"),
     classes: int | None = None,
 ) -> bytes:
-    """The content of an ONNX file; what is given makes it differ from a good one."""
+    """Return the content of an ONNX file; the arguments replace parts of a valid one."""
     k = classes or len(labels)
     nodes = [
         helper.make_node("Cast", ["faces"], ["float"], to=TensorProto.FLOAT),
@@ -82,20 +80,20 @@ def graph(
         constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    usual = {
+    metadata = {
         "mien.format": "mien model 1",
         "mien.labels": json.dumps(list(labels)),
         "mien.class_weights": base64.b64encode(weights_KC(k).astype("<f4").tobytes()).decode(),
     }
-    told = {**usual, **(notes or {})}
-    helper.set_model_props(model, {key: text for key, text in told.items() if text is not None})
+    metadata |= notes or {}
+    helper.set_model_props(model, {key: text for key, text in metadata.items() if text is not None})
     content: bytes = model.SerializeToString()
     return content
 
 
 def card_for(content: bytes, labels: LabelSet = FER7, **fields: Any) -> Card:
-    """A card of the graph in `content`."""
-    usual = Card(
+    """Return a card for the ONNX file `content`; `fields` replace its fields."""
+    card = Card(
         name="toy",
         labels=labels,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -110,11 +108,11 @@ def card_for(content: bytes, labels: LabelSet = FER7, **fields: Any) -> Card:
         data={"name": "fer2013", "digest": "none", "faces": {"train": 70, "val": 35, "test": 35}},
         origin={"seed": 0, "epoch": 1, "select": "val_accuracy"},
     )
-    return replace(usual, **fields)
+    return replace(card, **fields)
 
 
 def write_model(folder: Path, labels: LabelSet = FER7, content: bytes | None = None, **fields: Any) -> Path:
-    """A model in `folder`, which is made; gives it back."""
+    """Write a model into the new folder `folder`, and return the folder."""
     content = graph(labels.names) if content is None else content
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(content)

@@ -47,7 +47,7 @@ def test_a_model_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tm
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     val = load(csv)["val"]
-    probs_NK = models.by_hand(val.pixels_NHW, 7)
+    probs_NK = models.expected_probabilities(val.pixels_NHW, 7)
     p_NK, figures = np.load(tmp_path / "p.npy"), json.loads((tmp_path / "f.json").read_text())
     assert p_NK.dtype == np.float32
     np.testing.assert_allclose(p_NK, probs_NK, atol=2e-5)
@@ -66,7 +66,7 @@ def test_flip_of_a_model(mien: Command, csv: Path, model: Path, tmp_path: Path) 
     assert "test, with the mirror image" in out
     assert "selected on" not in out
     faces = load(csv)["test"].pixels_NHW
-    both = (models.by_hand(faces, 7) + models.by_hand(faces[:, :, ::-1], 7)) / 2
+    both = (models.expected_probabilities(faces, 7) + models.expected_probabilities(faces[:, :, ::-1], 7)) / 2
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
     assert json.loads((tmp_path / "f.json").read_text())["tta"] == "flip"
     code, _, err = mien(*words[:-1], "ten")
@@ -323,7 +323,7 @@ def test_the_card_takes_a_test_split_and_nothing_else(
 def test_models_are_listed_and_found_by_name(
     mien: Command, csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.model.SHIPPED", tmp_path)
+    monkeypatch.setattr("mien.model_files.SHIPPED", tmp_path)
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path)
     code, out, _ = mien("models", "--json", tmp_path / "none.json")
     assert code == 0
@@ -345,7 +345,7 @@ def test_models_are_listed_and_found_by_name(
     code, _, err = mien("evaluate", "small", "--data", csv, "--split", "test", "--card")
     assert code == 2
     assert "came with mien" in err
-    assert "shipped are: seed_quarter, small; a model of your own" in mien("evaluate", "smal", *words_for(csv))[2]
+    assert "shipped models: seed_quarter, small; your own model" in mien("evaluate", "smal", *words_for(csv))[2]
 
 
 def words_for(csv: Path) -> tuple[object, ...]:
@@ -359,5 +359,5 @@ def test_mistakes_with_models(mien: Command, csv: Path, model: Path) -> None:
     assert code == 2
     assert "is damaged or not the model of its card" in err
     (model / "model.onnx").unlink()
-    assert "holds no model.onnx" in mien("evaluate", model, *words_for(csv))[2]
+    assert "no model.onnx in" in mien("evaluate", model, *words_for(csv))[2]
     assert "seed_quarter" in mien("evaluate", "seed_quarte", *words_for(csv))[2]

@@ -102,7 +102,7 @@ def test_video_truncated_file_exits_1(truncated_path: Path, tmp_path: Path) -> N
         (["VIDEO", "--max-pixels", "9999"], "frames of 320 x 240 pixels are above the limit"),
         (["none.mp4"], "none.mp4: there is no such file"),
         (["VIDEO", "--every", "0"], "every must be a whole number, at least 1, got 0"),
-        (["VIDEO", "--model", "none"], "no shipped model is called none"),
+        (["VIDEO", "--model", "none"], "model not found: none"),
         (["VIDEO", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
         (["VIDEO", "--annotate", "VIDEO"], "it is the input video; choose another file"),
         (["VIDEO", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),

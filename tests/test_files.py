@@ -1,4 +1,4 @@
-"""A file is there whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from mien import files
 
 
-def test_written_whole(tmp_path: Path) -> None:
+def test_write_creates_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     files.write(path, [b"one", memoryview(b"two")])
     assert path.read_bytes() == b"onetwo"
@@ -22,22 +22,22 @@ def test_written_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_interrupted_it_leaves_the_old_file(tmp_path: Path) -> None:
+def test_write_interrupted_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_text("precious")
 
-    def stopped() -> Iterator[bytes]:
+    def interrupted() -> Iterator[bytes]:
         yield b"half"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.write(path, stopped())
+        files.write(path, interrupted())
     assert path.read_text() == "precious"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk's end: the system's own refusal, in a process of its own."""
+def test_write_on_a_full_disk_leaves_no_file(tmp_path: Path) -> None:
+    """Simulate a full disk by the limit on the size of files, in a child process."""
     child = os.fork()
     if child == 0:
         import resource

@@ -1,4 +1,4 @@
-"""The card of a model and the crop rule on it: round trips, and what is refused."""
+"""Model cards and crop rules: round trips and invalid values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.errors import MienError
 from mien.imaging.load import CropRule
 from mien.labels import FER7, FERPLUS8, LabelSet
 from mien.model import read_card, shipped_models
-from mien.model_card import NOT_FOR, Calibration, Card, Score
+from mien.model_card import FORMAT, NOT_FOR, Calibration, Card, Score
 from mien.prior import ClassFrequencies
 
 VAL = Score("val", "official", "labels", "none", 35, 0.6, 0.4, 0.7, 0.5, 1.1, 0.04, True)
@@ -28,46 +28,51 @@ CARD = models.card_for(
 )
 
 
-def test_round_trip_gives_the_same_card_and_text_for_people() -> None:
+def test_card_round_trip_is_identical() -> None:
     text = CARD.to_json()
     assert Card.from_json(text, "card.json") == CARD
     assert Card.from_json(text, "card.json").to_json() == text
-    told = json.loads(text)
-    assert told["format"] == "mien card 2"
-    assert told["class_frequencies"]["assumed"] == list(FREQUENCIES.assumed)
-    assert told["labels"] == {"set": "fer7", "names": list(FER7.names)}
-    assert told["test"][0]["split"] == "test"
-    assert told["licence"] == "MIT"
-    assert any("AI Act" in line for line in told["not_for"])
+    record = json.loads(text)
+    assert record["format"] == FORMAT == "mien card 3"
+    assert record["class_frequencies"]["assumed"] == list(FREQUENCIES.assumed)
+    assert record["labels"] == {"set": "fer7", "names": list(FER7.names)}
+    assert record["test"][0]["split"] == "test"
+    assert record["licence"] == "MIT"
+    assert any("AI Act" in line for line in record["not_for"])
 
 
-def test_first_format_is_read_without_frequencies() -> None:
-    """As an earlier version wrote it: without the fields that came with the second format."""
-    told = json.loads(CARD.to_json())
-    del told["class_frequencies"], told["calibration"]["balanced_ece_before"], told["calibration"]["balanced_ece_after"]
-    for score in (*told["scores"], *told["test"]):
+def test_card_of_first_format_has_no_frequencies() -> None:
+    """Without the fields that the second format added, and with the former name of the log loss."""
+    record = json.loads(CARD.to_json())
+    del (
+        record["class_frequencies"],
+        record["calibration"]["balanced_ece_before"],
+        record["calibration"]["balanced_ece_after"],
+    )
+    for score in (*record["scores"], *record["test"]):
         del score["balanced_ece"]
-    card = Card.from_json(json.dumps({**told, "format": "mien card 1"}), "card.json")
+        score["nll"] = score.pop("log_loss")
+    card = Card.from_json(json.dumps({**record, "format": "mien card 1"}), "card.json")
     assert card.class_frequencies is None
     assert card.calibration == replace(CARD.calibration, balanced_ece_before=None, balanced_ece_after=None)
     assert card.scores[0] == VAL
     assert Card.from_json(card.to_json(), "card.json") == card
-    assert json.loads(card.to_json())["format"] == "mien card 2"
+    assert json.loads(card.to_json())["format"] == FORMAT
 
 
 @pytest.mark.parametrize("labels", [FERPLUS8, LabelSet("custom", ("bored", "keen"))], ids=["ferplus8", "own"])
-def test_label_sets_survive_the_round_trip(labels: LabelSet) -> None:
+def test_card_round_trip_keeps_the_labels(labels: LabelSet) -> None:
     card = models.card_for(b"", labels)
     assert Card.from_json(card.to_json(), "c").labels == labels
 
 
-def test_a_card_begins_without_test_figures_and_with_what_it_is_not_for() -> None:
+def test_new_card_has_no_test_scores_and_not_for() -> None:
     card = models.card_for(b"")
     assert card.test == ()
     assert card.not_for == NOT_FOR
 
 
-def test_shipped_cards_assume_what_they_were_trained_on() -> None:
+def test_shipped_cards_assume_training_frequencies() -> None:
     for name in shipped_models():
         frequencies = read_card(name).class_frequencies
         assert frequencies is not None
@@ -76,7 +81,7 @@ def test_shipped_cards_assume_what_they_were_trained_on() -> None:
         assert min(frequencies.training) < 0.02 < 0.25 < max(frequencies.training)
 
 
-def test_scores_of_one_kind_replace_each_other_and_no_others() -> None:
+def test_with_scores_replaces_scores_with_the_same_key() -> None:
     first, better = CARD.scores[0], replace(VAL, accuracy=0.65)
     new = CARD.with_scores((better,))
     assert better in new.scores
@@ -89,9 +94,9 @@ def test_scores_of_one_kind_replace_each_other_and_no_others() -> None:
     assert filled.with_scores((replace(TEST, n=36),), test=True).test[0].n == 36
 
 
-def test_test_figures_have_one_place() -> None:
+def test_card_with_misplaced_test_scores_raises() -> None:
     for misplaced in ({"scores": (TEST,)}, {"test": (VAL,)}):
-        with pytest.raises(MienError, match="figures of a test split belong into a card's test"):
+        with pytest.raises(MienError, match="scores of test splits in its field test"):
             models.card_for(b"", **misplaced)
 
 
@@ -100,7 +105,7 @@ def changed(**fields: Any) -> str:
 
 
 def replaced(**fields: Any) -> dict[str, Any]:
-    """The class frequencies in the JSON of a card, with other `fields`."""
+    """Return the class frequencies in the JSON of a card, with other `fields`."""
     return {**json.loads(CARD.to_json())["class_frequencies"], **fields}
 
 
@@ -109,11 +114,11 @@ def without(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
-        ("", "is no card: not JSON"),
-        ("[1]", "is no card of this mien: its format is None, expected 'mien card 2'"),
-        (changed(format="mien card 3"), "its format is 'mien card 3'"),
+        ("", "is not a model card: not JSON"),
+        ("[1]", "is not a model card: its format is None, expected 'mien card 3'"),
+        (changed(format="mien card 4"), "its format is 'mien card 4'"),
         (without("parity"), "lacks parity"),
         (without("class_frequencies"), "lacks class_frequencies"),
         (changed(format="mien card 1"), "has an unknown class_frequencies"),
@@ -121,31 +126,31 @@ def without(name: str) -> str:
         (changed(class_frequencies=replaced(assumed=[0.5, 0.5])), "7 training class frequencies and 2 assumed"),
         (changed(class_frequencies=replaced(assumed=[0.5, 0.5], training=[0.5, 0.5])), "has 2 class frequencies"),
         (changed(extra=1), "has an unknown extra"),
-        (changed(name="a/b"), "a model's name has letters, digits"),
-        (changed(name="../up"), "a model's name has letters, digits"),
+        (changed(name="a/b"), "a model's name may have letters, digits"),
+        (changed(name="../up"), "a model's name may have letters, digits"),
         (changed(sha256="abc"), "64 hex digits"),
-        (changed(side=0), "a card's side is a whole number above 0, got 0"),
-        (changed(parameters=True), "a card's parameters is a whole number above 0"),
-        (changed(flops=1.5), "a card's flops is a whole number above 0"),
-        (changed(storage="int4"), "storage is one of float32, float16, int8"),
-        (changed(parity="small"), "a card's parity is a number from 0 on"),
-        (changed(parity=float("nan")), "a card's parity is a number from 0 on"),
+        (changed(side=0), "a card's side must be a whole number above 0, got 0"),
+        (changed(parameters=True), "a card's parameters must be a whole number above 0"),
+        (changed(flops=1.5), "a card's flops must be a whole number above 0"),
+        (changed(storage="int4"), "storage must be one of float32, float16, int8"),
+        (changed(parity="small"), "a card's parity must be a number of 0 or more"),
+        (changed(parity=float("nan")), "a card's parity must be a number of 0 or more"),
         (changed(labels={"set": "fer7", "names": ["a", "a"]}), "repeated class name"),
         (changed(labels=["a", "b"]), ""),
         (changed(crop={"margin": 0}), "a crop rule has the fields margin"),
         (changed(scores=[5]), ""),
-        (changed(scores=[json.loads(CARD.to_json())["scores"][0]] * 2), "two scores of one kind"),
+        (changed(scores=[json.loads(CARD.to_json())["scores"][0]] * 2), "two scores with the same key"),
         (changed(calibration={"temperature": 1}), ""),
         (changed(recipe="none"), ""),
         (changed(not_for="anything"), "not_for a list of texts"),
-        (changed(licence=None), "licence is text"),
+        (changed(licence=None), "licence must be text"),
     ],
 )
-def test_what_is_no_card_is_one_sentence_with_its_file(text: str, says: str) -> None:
+def test_card_from_invalid_json_names_file_and_field(text: str, message: str) -> None:
     with pytest.raises(MienError) as error:
         Card.from_json(text, "some/card.json")
-    assert str(error.value).startswith("some/card.json: ")
-    assert says in str(error.value)
+    assert str(error.value).startswith("some/card.json")
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -154,16 +159,16 @@ def test_what_is_no_card_is_one_sentence_with_its_file(text: str, says: str) -> 
     [("protocol", "tidy"), ("against", "me"), ("tta", "ten"), ("n", 0), ("accuracy", -0.1), ("ece", float("inf")),
      ("log_loss", None), ("low", True), ("balanced_ece", -0.1)],
 )  # fmt: skip
-def test_a_score_is_checked_where_it_is_born(field: str, value: object) -> None:
-    with pytest.raises(MienError, match=f"a score's {field} is"):
+def test_score_out_of_range_raises(field: str, value: object) -> None:
+    with pytest.raises(MienError, match=f"a score's {field} must be"):
         replace(VAL, **{field: value})
 
 
 @pytest.mark.parametrize("field", ["temperature", "n", "ece_before", "ece_after", "balanced_ece_after"])
-def test_a_calibration_is_checked_where_it_is_born(field: str) -> None:
+def test_calibration_out_of_range_raises(field: str) -> None:
     with pytest.raises(MienError, match=field):
         replace(Calibration(1.0, "val", 35, 0.1, 0.1), **{field: -1})
-    with pytest.raises(MienError, match="temperature is above 0"):
+    with pytest.raises(MienError, match="temperature must be above 0"):
         Calibration(0, "val", 35, 0.1, 0.1)
 
 
@@ -174,7 +179,7 @@ def test_crop_rule_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("fields", "message"),
     [
         ({"margin": "wide"}, "margin is a number"),
         ({"margin": float("nan")}, "margin is a number"),
@@ -185,12 +190,12 @@ def test_crop_rule_round_trip() -> None:
         ({"provisional": "no"}, "provisional is true or false"),
     ],
 )
-def test_crop_rule_refuses(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(MienError, match=says):
+def test_crop_rule_out_of_range_raises(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MienError, match=message):
         CropRule(**fields)
 
 
-@pytest.mark.parametrize("told", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
-def test_crop_rule_of_other_fields(told: Any) -> None:
+@pytest.mark.parametrize("record", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
+def test_crop_rule_with_other_fields_raises(record: Any) -> None:
     with pytest.raises(MienError, match="a crop rule has the fields margin, shift_x, shift_y, upright, provisional"):
-        CropRule.from_dict(told)
+        CropRule.from_dict(record)

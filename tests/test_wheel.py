@@ -166,7 +166,7 @@ def test_a_model_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: P
     words = ("evaluate", "own", "--data", "sketch", "--split", "val", "--json", "f.json", "--predictions", "p.npy")
     told = stranger.run("mien", *words, at=tmp_path)
     val = load("sketch")["val"]
-    by_hand_NK = models.by_hand(val.pixels_NHW, 7)
+    by_hand_NK = models.expected_probabilities(val.pixels_NHW, 7)
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), by_hand_NK, atol=2e-5)
     accuracy = json.loads((tmp_path / "f.json").read_text())["accuracy"]
     assert accuracy == (by_hand_NK.argmax(1) == val.labels_N).mean()

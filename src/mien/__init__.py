@@ -1,6 +1,12 @@
-"""mien: facial expression recognition that people can train, trust and use.
+"""mien: facial expression recognition in images and videos.
 
-A public name is imported from its module when it is first used: who only reads photos does not wait for the rest.
+>>> import mien
+>>> from mien.recognition import sample  # path of a photo that is installed with the package
+>>> recognizer = mien.load()
+>>> [face.label for face in recognizer.analyze(sample()).faces]
+['happy']
+
+A public name is imported from its module when it is first used, so `import mien` is fast.
 """
 
 from __future__ import annotations
@@ -39,8 +45,8 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # a type checker reads the imports above
-    _name, _ = lazy_names(
+if not TYPE_CHECKING:  # type checkers use the imports above
+    _lazy_getattr, _ = lazy_names(
         __name__,
         {
             "Analysis": "mien.recognition.results",
@@ -64,9 +70,15 @@ if not TYPE_CHECKING:  # a type checker reads the imports above
             from importlib.metadata import version
 
             return version("mien")
-        if name in ("data", "detection", "evaluation", "model", "recognition"):  # `mien.data.audit` without an import
+        if name in (
+            "data",
+            "detection",
+            "evaluation",
+            "model",
+            "recognition",
+        ):  # so that `mien.data.audit` works after `import mien`
             return import_module(f"mien.{name}")
-        return _name(name)
+        return _lazy_getattr(name)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

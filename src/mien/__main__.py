@@ -1,4 +1,4 @@
-"""`python -m mien`, and what the command `mien` calls."""
+"""Entry point of `python -m mien` and of the command `mien`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from mien.errors import MienError, Stopped
 
 
 def main() -> None:
-    """Run the command line; a user's mistake becomes one sentence on stderr and an exit code."""
+    """Run the command line. A `MienError` is printed to stderr as one sentence and sets the exit code."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a bar or a name that the terminal's letters do not have is no failure
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a character that the terminal cannot encode is not an error
     try:
         _run()
     except MienError as error:
@@ -28,7 +26,7 @@ def _run() -> None:
         from mien.cli import app
 
         app()
-    except KeyboardInterrupt:  # pressed before the command had begun
+    except KeyboardInterrupt:  # before the command installed its own handler
         raise Stopped("stopped", signal.SIGINT) from None
 
 

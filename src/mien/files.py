@@ -10,30 +10,49 @@ from pathlib import Path
 
 
 class AtomicFile:
-    """A new file beside `path`, for what is written bit by bit; `keep` puts it in `path`'s place, `drop` undoes it.
+    """A temporary file beside `path` that replaces it when it is complete.
+
+    Write to `file`, then call `commit` to replace `path`, or `discard` to delete the temporary file. Until then a file
+    that exists at `path` is unchanged.
+
+    Args:
+        path: Path of the file to write.
+
+    Attributes:
+        file: The temporary file, open for writing in binary mode.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: The folder is not writable.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "table.csv"
+    ...     new = AtomicFile(path)
+    ...     _ = new.file.write(b"a,b")
+    ...     print(path.exists())
+    ...     new.commit()
+    ...     print(path.read_text())
+    False
+    a,b
     """
 
     def __init__(self, path: Path) -> None:
         handle, self._name = tempfile.mkstemp(prefix=f".{path.name[:40]}-", suffix=".part", dir=path.parent)
-        self._path, self.file = path, open(handle, "wb")  # noqa: SIM115  closed by keep and drop
+        self._path, self.file = path, open(handle, "wb")  # noqa: SIM115  closed by commit and discard
 
-    def keep(self) -> None:
-        """Put the new file in place; on any failure nothing is left of it."""
+    def commit(self) -> None:
+        """Replace `path` by the temporary file; if this fails, the temporary file is deleted."""
         try:
             with self.file as file:
                 file.flush()
-                os.fsync(file.fileno())  # else a power cut may leave the new name with old or no content
-            os.chmod(self._name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+                os.fsync(file.fileno())  # otherwise the file may be empty after a power failure
+            os.chmod(self._name, 0o666 & ~_umask())  # mkstemp creates files that only their owner can read
             os.replace(self._name, self._path)
         except BaseException:
-            self.drop()
+            self.discard()
             raise
 
-    def drop(self) -> None:
-        """Leave nothing of the new file."""
+    def discard(self) -> None:
+        """Delete the temporary file."""
         with contextlib.suppress(OSError):
             self.file.close()
         with contextlib.suppress(OSError):
@@ -41,22 +60,31 @@ class AtomicFile:
 
 
 def write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-    """Write `chunks` to a new file beside `path`, then put it in `path`'s place; on any failure nothing is left.
+    """Write a file atomically: after an error or a crash, a file that exists at `path` is unchanged.
+
+    Args:
+        path: Path of the file to write.
+        chunks: Parts of its content, in order.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: The folder is not writable, or the disk is full.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder) / "table.csv", [b"a,b", b",c"])
+    ...     print((Path(folder) / "table.csv").read_text())
+    a,b,c
     """
     new = AtomicFile(path)
     try:
         for chunk in chunks:
             new.file.write(chunk)
     except BaseException:
-        new.drop()
+        new.discard()
         raise
-    new.keep()
+    new.commit()
 
 
 def _umask() -> int:
-    mask = os.umask(0)  # there is no way to ask without setting
+    mask = os.umask(0)  # the only way to read it is to set it
     os.umask(mask)
     return mask

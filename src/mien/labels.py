@@ -1,4 +1,4 @@
-"""Label sets: class names, their order and their spellings."""
+"""Label sets: class names, their order, and their spellings in other data sets and packages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError
 
-# Spellings of the eight expressions in other data sets and packages, each with the one used here.
+# Other spellings of the eight expressions -> the class name used here.
 SPELLINGS = {
     "anger": "angry",
     "contemptuous": "contempt",
@@ -29,44 +29,63 @@ SPELLINGS = {
 
 
 def canonical_name(name: str) -> str:
-    """Return the class name used here for `name`; a name that `SPELLINGS` lacks is only lowercased."""
-    lowered = _lowered(name)
-    return SPELLINGS.get(lowered, lowered)
+    """Return the class name used here for another spelling of it; an unknown name is converted to lower case.
+
+    >>> canonical_name("Happiness"), canonical_name("Bored")
+    ('happy', 'bored')
+    """
+    lower = _lower(name)
+    return SPELLINGS.get(lower, lower)
 
 
 def counterpart(name: str, names: Sequence[str]) -> int | None:
-    """Find the class that `name` means among `names`.
+    """Find the class that `name` means in a list of class names.
 
     Args:
-        name: A class name in any spelling.
+        name: Class name in any spelling.
         names: Class names, each in any spelling.
 
     Returns:
-        The index of the same name, else of the same name in another case, else of another spelling of it; None where
-        there is none.
+        Index of the same name, else of the same name in another case, else of another spelling of it; None where there
+        is none.
+
+    >>> counterpart("happiness", ["sad", "happy"])
+    1
     """
-    for near_duplicate_pairs in (str, _lowered, canonical_name):
-        found = [near_duplicate_pairs(other) for other in names]
-        if near_duplicate_pairs(name) in found:
-            return found.index(near_duplicate_pairs(name))
+    for normalize in (str, _lower, canonical_name):
+        normalized = [normalize(other) for other in names]
+        if normalize(name) in normalized:
+            return normalized.index(normalize(name))
     return None
 
 
 def same_classes(names: Sequence[str], others: Sequence[str]) -> bool:
-    """Tell whether two lists name the same classes in the same order, whatever the spelling of each."""
+    """Return whether two lists name the same classes in the same order, in any spelling.
+
+    >>> same_classes(["happy", "sad"], ["happiness", "sadness"]), same_classes(["happy", "sad"], ["sad", "happy"])
+    (True, False)
+    """
     return len(names) == len(others) and all(counterpart(name, others) == k for k, name in enumerate(names))
 
 
-def _lowered(name: str) -> str:
+def _lower(name: str) -> str:
     return name.strip().lower()
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """An ordered set of class names; a class's index is its place in `names`.
+    """An ordered set of class names.
+
+    Attributes:
+        name: Name of the set, such as `fer7`.
+        names: Class names; the position of a name is the index of its class.
 
     Raises:
-        MienError: fewer than two names, an empty name, or a name that stands there twice.
+        MienError: There are fewer than two names, or a name is empty or repeated.
+
+    >>> labels = LabelSet("mood", ("good", "bad"))
+    >>> len(labels), labels.index("bad")
+    (2, 1)
     """
 
     name: str
@@ -82,51 +101,76 @@ class LabelSet:
         return len(self.names)
 
     def index(self, name: str) -> int:
-        """Return the index of `name`, in any spelling: `happiness` finds `happy`, and `happy` finds `happiness`.
+        """Return the index of a class, whose name may be in any spelling.
+
+        Args:
+            name: Class name; `happiness` finds `happy`, and `happy` finds `happiness`.
 
         Raises:
-            MienError: No class of this set is spelled so.
+            MienError: No class of this set has this name.
+
+        >>> FER7.index("happiness")
+        3
         """
-        found = counterpart(name, self.names)
-        if found is None:
-            raise MienError(f"'{name}' is no class of {self.name}; its classes are {', '.join(self.names)}")
-        return found
+        k = counterpart(name, self.names)
+        if k is None:
+            raise MienError(f"'{name}' is not a class of {self.name}; its classes are {', '.join(self.names)}")
+        return k
 
 
-# The order is that of the `emotion` column of fer2013.csv (Goodfellow et al. 2013, arXiv 1307.0414).
+# In the order of the `emotion` column of fer2013.csv (Goodfellow et al. 2013, arXiv 1307.0414).
 FER7 = LabelSet("fer7", ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"))
 
-# The ten columns of fer2013new.csv in file order (Barsoum et al. 2016, arXiv 1608.01041); the last two are no
-# expressions: `unknown` is a rater who could not say, `NF` one who saw no face.
+# The ten vote columns of fer2013new.csv, in the order of the file (Barsoum et al. 2016, arXiv 1608.01041). The last two
+# are not expressions: `unknown` is a rater who could not decide, `NF` ("not a face") one who saw no face.
 FERPLUS_COLUMNS = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF",
 )  # fmt: skip
 
-# The expressions among these columns, named as in FER7.
+# The expressions among these columns, with the names of FER7.
 FERPLUS8 = LabelSet("ferplus8", tuple(canonical_name(column) for column in FERPLUS_COLUMNS[:8]))
 
-# The sets that can be asked for by name; a folder's own comes with the folder.
+# The label sets that a recipe can name.
 LABEL_SETS = {labels.name: labels for labels in (FER7, FERPLUS8)}
 
 
 def label_set_for(folder_names: list[str]) -> LabelSet:
-    """FER7 if every name is a usual spelling of one of the seven, else a set of just these names, sorted."""
-    known = {canonical_name(n) for n in folder_names}
+    """Return the label set for a data set with one folder per class.
+
+    Args:
+        folder_names: Names of the folders.
+
+    Returns:
+        `FER7` if every name is a spelling of one of its classes, else a set of these names, sorted.
+
+    >>> label_set_for(["anger", "happiness"]).name
+    'fer7'
+    >>> label_set_for(["bored", "awake"]).names
+    ('awake', 'bored')
+    """
+    known = {canonical_name(name) for name in folder_names}
     if known <= set(FER7.names) and len(known) == len(set(folder_names)):
         return FER7
     return LabelSet("custom", tuple(sorted(set(folder_names))))
 
 
 def projection(of: LabelSet, onto: LabelSet) -> NDArray[np.float64]:
-    """Map the classes of one set to those of another.
+    """Return the matrix that maps the classes of one label set to those of another.
+
+    Args:
+        of: Label set with K classes.
+        onto: Label set with L classes.
 
     Returns:
-        float64 [K_of,K_onto], with a 1 where two names mean the same class. A class without a counterpart, such as
-        `contempt` in `FER7`, is a row of zeros.
+        float64 [K,L], with a 1 where two names mean the same class. A class without a counterpart, such as `contempt`
+        in `FER7`, is a row of zeros.
+
+    >>> projection(FERPLUS8, FER7).shape, projection(FERPLUS8, FER7).sum(axis=1).tolist()
+    ((8, 7), [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0])
     """
-    over = np.zeros((len(of), len(onto)))
+    matrix_KL = np.zeros((len(of), len(onto)))
     for row, name in enumerate(of.names):
         column = counterpart(name, onto.names)
         if column is not None:
-            over[row, column] = 1
-    return over
+            matrix_KL[row, column] = 1
+    return matrix_KL

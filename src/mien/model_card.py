@@ -1,4 +1,17 @@
-"""The model card: what is known about a model besides its graph."""
+"""The model card: what is known about a model besides its graph.
+
+The card is the file `card.json` beside `model.onnx`:
+
+>>> from mien.model_files import read_card
+>>> card = read_card("base")
+>>> card.name, card.labels.name, card.side, card.licence
+('base', 'fer7', 48, 'MIT')
+>>> score = card.scores[0]
+>>> score.split, score.protocol, score.against, score.n
+('val', 'official', 'labels', 3589)
+>>> Card.from_json(card.to_json(), "card.json") == card
+True
+"""
 
 from __future__ import annotations
 
@@ -16,19 +29,19 @@ from mien.labels import LabelSet
 from mien.prior import ClassFrequencies
 
 FORMAT = "mien card 3"
-# Formats that are still read. Both call the log loss `nll`; the first lacks the class frequencies.
+# Former formats, which are still read. Both call the log loss `nll`; the first lacks the class frequencies.
 FIRST_FORMAT, SECOND_FORMAT = "mien card 1", "mien card 2"
+
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
 OFFICIAL, DEDUPLICATED, STRICT = "official", "clean", "strict"
 PROTOCOLS = (OFFICIAL, DEDUPLICATED, STRICT)
-OWN_LABELS, MAJORITY_VOTE = "labels", "raters' majority"
+OWN_LABELS, MAJORITY_VOTE = "labels", "raters' majority"  # as cards and records spell the majority vote of FER+
 AGAINST = (OWN_LABELS, MAJORITY_VOTE)
-
-TEST = "test"  # as `data.split` calls it, a row above
+TEST = "test"  # name of the test split, as in `mien.data`, which this module must not import
 
 LICENCE = "MIT"
-# A card says this of every model; who exports a model of their own may add to it, and cannot take away.
+# Every card has these sentences. An export can add others but cannot remove them.
 NOT_FOR = (
     "Finding out what a person feels: it tells which expression raters would name on an image of a face.",
     "Decisions about people: hiring, schooling, credit, policing, insurance, health, or the detection of lies.",
@@ -39,21 +52,31 @@ NOT_FOR = (
 
 @dataclass(frozen=True)
 class Score:
-    """How well the model did on one split, one protocol and one kind of label.
+    """Metrics of a model on one split, with one protocol and one kind of label.
 
     Attributes:
-        split: name of the split.
-        protocol: `official`, all faces, `clean`, without those that have a byte-identical duplicate in training, or
-            `strict`, without those that have a near-duplicate there either.
-        against: `labels`, the data's own, or `raters' majority`, that of the FER+ votes.
-        tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
-        n: faces.
-        accuracy, low, high: the share told right, 0 to 1, and its 95 % interval by Wilson.
-        macro_f1: plain mean of F1 over the classes, 0 to 1.
-        nll: mean negative log probability of the true class.
-        ece: expected calibration error, 0 to 1; on what fitted the temperature, cross-fitted.
-        selected_on: whether this split chose the epoch or the temperature, so that the figure flatters.
-        balanced_ece: class-balanced `ece` (`metrics.balanced_ece`), 0 to 1; None where it was not measured.
+        split: Name of the split.
+        protocol: Which faces are evaluated: `official`, all of them; `clean`, without those that have a byte-identical
+            duplicate in the training split; `strict`, without those that have a near-duplicate there either.
+        against: Ground truth: `labels`, those of the data set, or `raters' majority`, the majority vote of FER+.
+        tta: Test-time augmentation: `none`, one forward pass per face, or `flip`, averaged with the mirror image.
+        n: Number of faces.
+        accuracy: Share of correct predictions, 0 to 1.
+        low: Lower end of the 95 % Wilson interval of the accuracy.
+        high: Upper end of that interval.
+        macro_f1: Unweighted mean of the F1 of the classes, 0 to 1.
+        log_loss: Mean negative log probability of the true class.
+        ece: Expected calibration error, 0 to 1; cross-fitted on faces that fitted the temperature.
+        selected_on: Whether this split selected the epoch or fitted the temperature, so that the score is optimistic.
+        balanced_ece: Class-balanced `ece` (`metrics.balanced_ece`), 0 to 1; None where it was not measured.
+
+    Raises:
+        MienError: A value is out of its range.
+
+    >>> score = Score("test", "official", "labels", "none", n=3589, accuracy=0.7, low=0.685, high=0.715, macro_f1=0.68,
+    ...               log_loss=0.85, ece=0.01, selected_on=False)
+    >>> score.key
+    ('test', 'official', 'labels', 'none')
     """
 
     split: str
@@ -71,34 +94,42 @@ class Score:
     balanced_ece: float | None = None
 
     def __post_init__(self) -> None:
-        for name, there in (("protocol", PROTOCOLS), ("against", AGAINST), ("tta", TTAS)):
-            if getattr(self, name) not in there:
-                raise MienError(f"a score's {name} is one of {', '.join(there)}, got {getattr(self, name)!r}")
-        _whole("a score's n", self.n)
+        for name, choices in (("protocol", PROTOCOLS), ("against", AGAINST), ("tta", TTAS)):
+            if getattr(self, name) not in choices:
+                raise MienError(f"a score's {name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        _require_count("a score's n", self.n)
         for name in ("accuracy", "low", "high", "macro_f1", "log_loss", "ece"):
-            _number(f"a score's {name}", getattr(self, name))
+            _require_number(f"a score's {name}", getattr(self, name))
         if self.balanced_ece is not None:
-            _number("a score's balanced_ece", self.balanced_ece)
+            _require_number("a score's balanced_ece", self.balanced_ece)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What one card has at most one score of."""
+        """Return split, protocol, ground truth and test-time augmentation; a card has one score for each key."""
         return self.split, self.protocol, self.against, self.tta
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature that the logits are divided by, and what it did.
+    """Temperature scaling of a model: the logits are divided by the temperature (Guo et al. 2017, arXiv 1706.04599).
+
+    Logits that the export shifts (`ClassFrequencies.export_strength`) are shifted before.
 
     Attributes:
-        temperature: above 1 makes the model less sure of itself (Guo et al. 2017, arXiv 1706.04599).
-        split, n: the faces that it was fitted on.
-        ece_before: expected calibration error there without it.
-        ece_after: with it, each fifth of the faces judged by a temperature fitted on the other four.
-        balanced_ece_before, balanced_ece_after: the same of the class-balanced error (`metrics.balanced_ece`); None
-            where it was not measured.
+        temperature: The temperature; above 1 it lowers the confidence of the model.
+        split: Split on which the temperature was fitted.
+        n: Number of faces of that split.
+        ece_before: Expected calibration error on that split without the temperature, 0 to 1.
+        ece_after: The same with it, cross-fitted: each fifth of the faces is evaluated with a temperature fitted on the
+            other four.
+        balanced_ece_before: Class-balanced `ece_before` (`metrics.balanced_ece`); None where it was not measured.
+        balanced_ece_after: Class-balanced `ece_after`; None where it was not measured.
 
-    Logits that the export shifts (`ClassFrequencies.export_strength`) are shifted before all of this.
+    Raises:
+        MienError: A value is out of its range.
+
+    >>> Calibration(temperature=1.2, split="val", n=3589, ece_before=0.05, ece_after=0.01).temperature
+    1.2
     """
 
     temperature: float
@@ -111,38 +142,47 @@ class Calibration:
 
     def __post_init__(self) -> None:
         for name in ("temperature", "ece_before", "ece_after"):
-            _number(f"the calibration's {name}", getattr(self, name))
+            _require_number(f"the calibration's {name}", getattr(self, name))
         for name in ("balanced_ece_before", "balanced_ece_after"):
             if getattr(self, name) is not None:
-                _number(f"the calibration's {name}", getattr(self, name))
-        _whole("the calibration's n", self.n)
+                _require_number(f"the calibration's {name}", getattr(self, name))
+        _require_count("the calibration's n", self.n)
         if not self.temperature > 0:
-            raise MienError(f"the calibration's temperature is above 0, got {self.temperature}")
+            raise MienError(f"the calibration's temperature must be above 0, got {self.temperature}")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a person and a program must know of a model beside its graph.
+    """Description of a model: classes, checksum, preprocessing, calibration, training and scores.
 
     Attributes:
-        name: letters, digits, `_`, `-` and `.`; what `mien.load` calls it.
-        labels: the classes in the order of the probabilities.
-        sha256: of the ONNX file, hex.
-        side: the model takes uint8 faces [N,side,side].
-        parameters, flops: of one face's forward; a multiply-add counts as two.
-        storage: how the weights lie in the file; they are widened when it is loaded.
-        parity: the largest difference of a probability between the file and torch, when it was exported.
-        crop: how a face is cut out for it.
-        calibration: its temperature.
-        class_frequencies: those of training, and those that the probabilities assume; None where they are unknown, as
-            on cards of the format `mien card 1`.
-        recipe: the fields of the recipe that trained it.
-        data: what it was trained on: name, digest, faces, votes.
-        origin: seed, epoch judged, what chose that epoch, what the weights began from.
-        scores: on validation and training splits.
-        test: on test splits; empty until an evaluation fills it.
-        licence: of the weights.
-        not_for: what it must not be used for.
+        name: Name of the model, from letters, digits, `_`, `-` and `.`.
+        labels: Classes in the order of the probabilities.
+        sha256: SHA-256 of the ONNX file, 64 hex digits.
+        side: Side of the faces in pixels: the model takes uint8 [N,side,side].
+        parameters: Number of parameters.
+        flops: Floating-point operations of the forward pass of one face; a multiply-add counts as two.
+        storage: Type in which the file stores the weights; onnxruntime converts them when it loads the file.
+        parity: Largest difference of a probability between the ONNX graph and torch, measured by the export.
+        crop: How a face is cropped for the model.
+        calibration: Temperature scaling.
+        recipe: Fields of the recipe that trained the model.
+        data: Data set of the training: name, digest, number of faces, votes.
+        origin: Random seed, selected epoch, what selected it, and the initial weights.
+        class_frequencies: Class frequencies of training and those that the probabilities assume; None where they are
+            unknown, as on cards of the format `mien card 1`.
+        scores: Scores on validation and training splits.
+        test: Scores on test splits; empty until `mien evaluate --split test --card` adds them.
+        licence: Licence of the weights.
+        not_for: Uses that are excluded.
+
+    Raises:
+        MienError: A field has the wrong type or is out of its range; the message names it.
+
+    >>> from mien.model_files import read_card
+    >>> card = read_card("nano")
+    >>> card.parameters, card.storage, card.calibration.split
+    (303479, 'float16', 'val')
     """
 
     name: str
@@ -166,38 +206,50 @@ class Card:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name):
-            raise MienError(f"a model's name has letters, digits, '_', '-' and '.', got '{self.name}'")
+            raise MienError(f"a model's name may have letters, digits, '_', '-' and '.', got '{self.name}'")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise MienError(f"the sha256 of a card is 64 hex digits, got '{self.sha256}'")
+            raise MienError(f"a card's sha256 must be 64 hex digits, got '{self.sha256}'")
         if self.storage not in STORAGES:
-            raise MienError(f"a card's storage is one of {', '.join(STORAGES)}, got '{self.storage}'")
+            raise MienError(f"a card's storage must be one of {', '.join(STORAGES)}, got '{self.storage}'")
         for name in ("side", "parameters", "flops"):
-            _whole(f"a card's {name}", getattr(self, name))
-        _number("a card's parity", self.parity)
+            _require_count(f"a card's {name}", getattr(self, name))
+        _require_number("a card's parity", self.parity)
         if not all(isinstance(text, str) and text for text in (self.licence, *self.not_for)):
-            raise MienError("a card's licence is text, and its not_for a list of texts")
+            raise MienError("a card's licence must be text, and its not_for a list of texts")
         if self.class_frequencies is not None and len(self.class_frequencies.training) != len(self.labels):
             raise MienError(
-                f"a card of {len(self.labels)} classes has {len(self.class_frequencies.training)} class frequencies"
+                f"a card with {len(self.labels)} classes has {len(self.class_frequencies.training)} class frequencies; "
+                "the numbers must be equal"
             )
         if {s.split for s in self.test} - {TEST} or TEST in {s.split for s in self.scores}:
-            raise MienError("figures of a test split belong into a card's test, and all others into its scores")
+            raise MienError("a card has scores of test splits in its field test, and all others in its field scores")
         keys = [s.key for s in (*self.scores, *self.test)]
         if len(set(keys)) != len(keys):
-            raise MienError(f"card '{self.name}' has two scores of one kind: {keys}")
+            raise MienError(f"card '{self.name}' has two scores with the same key: {keys}")
         for name in ("recipe", "data", "origin"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def with_scores(self, scores: tuple[Score, ...], *, test: bool = False) -> Card:
-        """This card with `scores` in place of those of their kind, among `test` or the others."""
+        """Return this card with new scores, which replace those with the same key.
+
+        Args:
+            scores: Scores to add.
+            test: Whether to add them to `test` instead of `scores`.
+
+        >>> from dataclasses import replace
+        >>> from mien.model_files import read_card
+        >>> card = read_card("base")
+        >>> better = replace(card.scores[0], accuracy=0.9)
+        >>> card.with_scores((better,)).scores[-1].accuracy
+        0.9
+        """
         new = {s.key for s in scores}
-        there = self.test if test else self.scores
-        kept = tuple(s for s in there if s.key not in new)
+        kept = tuple(s for s in (self.test if test else self.scores) if s.key not in new)
         return replace(self, test=kept + scores) if test else replace(self, scores=kept + scores)
 
     def to_json(self) -> str:
-        """The text of `card.json`."""
-        told = {
+        """Return the content of `card.json`."""
+        record = {
             "format": FORMAT,
             **{f.name: getattr(self, f.name) for f in fields(self)},
             "labels": {"set": self.labels.name, "names": list(self.labels.names)},
@@ -208,67 +260,73 @@ class Card:
             **{name: [asdict(s) for s in getattr(self, name)] for name in ("scores", "test")},
             "not_for": list(self.not_for),
         }
-        return json.dumps(told, indent=2) + "\n"
+        return json.dumps(record, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Card:
-        """Return the card that `to_json` wrote, in this format or in an earlier one.
+        """Parse the content of `card.json`, in this format or a former one.
+
+        Args:
+            text: Content of the file.
+            source: Path of the file, for error messages.
 
         Raises:
-            MienError: no card, or one that lacks a field, has an unknown one or a value of the wrong kind; the text
-                names `source` and the field.
+            MienError: The text is not a card, lacks a field, has an unknown one or an invalid value; the message names
+                `source` and the field.
+
+        >>> Card.from_json("[]", "card.json")
+        Traceback (most recent call last):
+        mien.errors.MienError: card.json is not a model card: its format is None, expected 'mien card 3'
         """
         try:
-            told = json.loads(text)
+            record = json.loads(text)
         except (ValueError, RecursionError):
-            raise MienError(f"{source}: is no card: not JSON") from None
-        if not isinstance(told, dict) or told.get("format") not in (FORMAT, SECOND_FORMAT, FIRST_FORMAT):
-            form = told.get("format") if isinstance(told, dict) else None
-            unknown = f"{source}: is no card of this mien: its format is {form!r}, expected '{FORMAT}'"
+            raise MienError(f"{source} is not a model card: not JSON") from None
+        form = record.get("format") if isinstance(record, dict) else None
+        if form not in (FORMAT, SECOND_FORMAT, FIRST_FORMAT):
+            unknown = f"{source} is not a model card: its format is {form!r}, expected '{FORMAT}'"
             raise MienError(newer_format_message(source, form, FORMAT) or unknown)
-        wanted = {f.name for f in fields(cls)} - ({"class_frequencies"} if told["format"] == FIRST_FORMAT else set())
-        scores = _scores if told["format"] == FORMAT else _old_scores
-        del told["format"]
-        if set(told) != wanted:
-            odd = [f"lacks {n}" for n in sorted(wanted - set(told))] + [
-                f"has an unknown {n}" for n in sorted(set(told) - wanted)
-            ]
-            raise MienError(f"{source}: {', '.join(odd)}")
+        expected = {f.name for f in fields(cls)} - ({"class_frequencies"} if form == FIRST_FORMAT else set())
+        del record["format"]
+        if set(record) != expected:
+            missing = [f"lacks {name}" for name in sorted(expected - set(record))]
+            unexpected = [f"has an unknown {name}" for name in sorted(set(record) - expected)]
+            raise MienError(f"{source}: {', '.join(missing + unexpected)}")
+        parse_scores = _parse_scores if form == FORMAT else _parse_former_scores
         try:
-            labels = LabelSet(told["labels"]["set"], tuple(told["labels"]["names"]))
-            parts = {
-                "labels": labels,
-                "crop": CropRule.from_dict(told["crop"]),
-                "calibration": Calibration(**told["calibration"]),
-                "class_frequencies": _frequencies(told.get("class_frequencies")),
-                "scores": scores(told["scores"]),
-                "test": scores(told["test"]),
-                "not_for": tuple(told["not_for"]) if isinstance(told["not_for"], list) else ("",),
+            values = {
+                "labels": LabelSet(record["labels"]["set"], tuple(record["labels"]["names"])),
+                "crop": CropRule.from_dict(record["crop"]),
+                "calibration": Calibration(**record["calibration"]),
+                "class_frequencies": _parse_class_frequencies(record.get("class_frequencies")),
+                "scores": parse_scores(record["scores"]),
+                "test": parse_scores(record["test"]),
+                "not_for": tuple(record["not_for"]) if isinstance(record["not_for"], list) else ("",),
             }
-            return cls(**{**told, **parts})
+            return cls(**{**record, **values})
         except (MienError, KeyError, TypeError, ValueError) as error:
             raise MienError(f"{source}: {error}") from None
 
 
-def _scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
-    return tuple(Score(**score) for score in listed)
+def _parse_scores(records: list[dict[str, Any]]) -> tuple[Score, ...]:
+    return tuple(Score(**record) for record in records)
 
 
-def _old_scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
-    return _scores([{"log_loss" if key == "nll" else key: value for key, value in score.items()} for score in listed])
+def _parse_former_scores(records: list[dict[str, Any]]) -> tuple[Score, ...]:
+    return _parse_scores([{"log_loss" if key == "nll" else key: value for key, value in r.items()} for r in records])
 
 
-def _frequencies(told: Any) -> ClassFrequencies | None:
-    if told is None:
+def _parse_class_frequencies(record: Any) -> ClassFrequencies | None:
+    if record is None:
         return None
-    return ClassFrequencies(**{**told, **{name: tuple(told[name]) for name in ("training", "assumed")}})
+    return ClassFrequencies(**{**record, **{name: tuple(record[name]) for name in ("training", "assumed")}})
 
 
-def _number(what: str, value: object) -> None:
+def _require_number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise MienError(f"{what} is a number from 0 on, got {value!r}")
+        raise MienError(f"{name} must be a number of 0 or more, got {value!r}")
 
 
-def _whole(what: str, value: object) -> None:
+def _require_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise MienError(f"{what} is a whole number above 0, got {value!r}")
+        raise MienError(f"{name} must be a whole number above 0, got {value!r}")

@@ -1,6 +1,6 @@
-"""Class priors: the class frequencies that probabilities assume, and their replacement by others.
+"""Class priors: the class frequencies that probabilities assume, and how to replace them by others.
 
-N faces, K classes; frequencies are in the order of the labels, positive, and sum to 1.
+Axes: N faces, K classes. Frequencies are in the order of the labels, positive, and sum to 1.
 
 Sources: Menon et al. 2021, arXiv 2007.07314, for logit adjustment; Saerens et al. 2002, "Adjusting the Outputs of a
 Classifier to New a Priori Probabilities: A Simple Procedure", Neural Computation 14:21, for the change to others.
@@ -19,7 +19,7 @@ from mien.errors import MienError
 from mien.labels import LabelSet
 
 TRAINING, BALANCED = "training", "balanced"
-_ROUNDED = 1e-4  # how far the sum of frequencies may be from 1
+_TOLERANCE = 1e-4  # largest difference between the sum of frequencies and 1
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,19 @@ class ClassFrequencies:
     """The class frequencies of a model, in the order of its labels.
 
     Attributes:
-        training: Those of the training targets.
-        assumed: Those that the probabilities assume: `training` to the power of 1 minus both strengths, normalised.
+        training: Class frequencies of the training targets, [K].
+        assumed: Class frequencies that the probabilities assume, [K]: `training` to the power of 1 minus both
+            strengths, normalized.
         training_strength: How far training moved them towards equal frequencies: the sum of the recipe's
             `logit_adjustment` (tau), `class_weights` and `balanced_sampling`; 1 for equal frequencies.
         export_strength: How far the export moved them further (S, `mien export --prior-strength`).
 
     Raises:
-        MienError: A frequency that is not a positive number, frequencies that do not sum to 1, or a negative strength.
+        MienError: A frequency is not a positive number, frequencies do not sum to 1, or a strength is negative.
+
+    >>> frequencies = ClassFrequencies.of((0.8, 0.2), training_strength=0.5, export_strength=0)
+    >>> [round(share, 3) for share in frequencies.assumed]
+    [0.667, 0.333]
     """
 
     training: tuple[float, ...]
@@ -45,23 +50,30 @@ class ClassFrequencies:
     def __post_init__(self) -> None:
         for name in ("training", "assumed"):
             shares = getattr(self, name)
-            if not all(map(_is_positive, shares)) or abs(sum(shares) - 1) > _ROUNDED:
-                raise MienError(f"the {name} class frequencies are positive numbers that sum to 1, got {list(shares)}")
+            if not all(map(_is_positive, shares)) or abs(sum(shares) - 1) > _TOLERANCE:
+                raise MienError(f"{name} class frequencies must be positive numbers that sum to 1, got {list(shares)}")
         if len(self.training) != len(self.assumed):
             raise MienError(
-                f"there are {len(self.training)} training class frequencies and {len(self.assumed)} assumed"
+                f"there are {len(self.training)} training class frequencies and {len(self.assumed)} assumed ones; "
+                "the numbers must be equal"
             )
         for name in ("training_strength", "export_strength"):
             value = getattr(self, name)
             if value != 0 and not _is_positive(value):
-                raise MienError(f"the {name} of class frequencies is a number from 0 on, got {value!r}")
+                raise MienError(f"{name} of class frequencies must be a number of 0 or more, got {value!r}")
 
     @classmethod
     def of(cls, training: Sequence[float], training_strength: float, export_strength: float) -> ClassFrequencies:
-        """Compute the assumed frequencies from those of training and both strengths."""
+        """Compute the assumed frequencies from those of training and both strengths.
+
+        Args:
+            training: Class frequencies of the training targets, [K].
+            training_strength: Sum of `logit_adjustment`, `class_weights` and `balanced_sampling` of the recipe.
+            export_strength: `--prior-strength` of the export.
+        """
         power = 1 - training_strength - export_strength
-        given = tuple(float(share) for share in training)
-        return cls(given, _normalised(given, power), training_strength, export_strength)
+        shares = tuple(float(share) for share in training)
+        return cls(shares, _normalized_power(shares, power), training_strength, export_strength)
 
 
 @dataclass(frozen=True)
@@ -78,31 +90,35 @@ class Prior:
 
     @property
     def option(self) -> str | dict[str, float]:
-        """What `parse_prior` makes the same prior of, as JSON types."""
+        """Return the argument from which `parse_prior` makes the same prior, as JSON types."""
         return self.name if self.name in (TRAINING, BALANCED) else dict(self.shares)
 
 
-def parse_prior(asked: str | Mapping[str, float], labels: LabelSet, training: Sequence[float]) -> Prior:
-    """Return the prior that `asked` describes.
+def parse_prior(prior: str | Mapping[str, float], labels: LabelSet, training: Sequence[float]) -> Prior:
+    """Parse a prior as users write it.
 
     Args:
-        asked: `training`, `balanced`, `CLASS=SHARE,...`, or a mapping from class names to shares. Any spelling that
+        prior: `training`, `balanced`, `CLASS=SHARE,...`, or a mapping from class names to shares. Any spelling that
             `LabelSet.index` knows is accepted. If all classes are named, the shares are divided by their sum, so that
             counts are accepted too. Otherwise the shares are fractions of all faces, and the classes not named divide
             the rest among them in the proportions of `training`.
         labels: The K classes.
-        training: The class frequencies of training, [K].
+        training: Class frequencies of training, [K].
 
     Raises:
-        MienError: An unknown class, a class named twice, a share that is not a positive number, or shares of some
-            classes that leave nothing for the others.
+        MienError: A class is unknown or named twice, a share is not a positive number, or the shares of some classes
+            leave nothing for the others.
+
+    >>> labels = LabelSet("mood", ("good", "bad"))
+    >>> parse_prior("good=0.25", labels, training=(0.5, 0.5)).shares
+    {'good': 0.25, 'bad': 0.75}
     """
-    words = asked.strip().lower() if isinstance(asked, str) else ""
-    if words == TRAINING:
+    keyword = prior.strip().lower() if isinstance(prior, str) else ""
+    if keyword == TRAINING:
         return Prior(TRAINING, dict(zip(labels.names, training, strict=True)))
-    if words == BALANCED:
+    if keyword == BALANCED:
         return Prior(BALANCED, dict.fromkeys(labels.names, 1 / len(labels)))
-    named = _named(_pairs(asked), labels)
+    named = _shares_by_index(_split_pairs(prior), labels)
     others = [k for k in range(len(labels)) if k not in named]
     total = sum(named.values())
     if others and total >= 1:
@@ -117,58 +133,64 @@ def parse_prior(asked: str | Mapping[str, float], labels: LabelSet, training: Se
     return Prior(",".join(f"{name}={share:.4g}" for name, share in shares.items()), shares)
 
 
-def adjusted(p_NK: NDArray[np.float32], assumed_K: Sequence[float], target_K: Sequence[float]) -> NDArray[np.float32]:
-    """Return probabilities that assume other class frequencies, float32 [N,K]: p * target / assumed, normalised.
+def apply_prior(
+    probs_NK: NDArray[np.float32], assumed_K: Sequence[float], target_K: Sequence[float]
+) -> NDArray[np.float32]:
+    """Adjust probabilities to other class frequencies by Bayes' rule: p * target / assumed, normalized.
 
     Args:
-        p_NK: Probabilities, rows of which sum to 1.
-        assumed_K: The class frequencies that they assume, positive.
-        target_K: Those that the result assumes, positive.
+        probs_NK: Probabilities, float32 [N,K]; each row sums to 1.
+        assumed_K: Class frequencies that they assume, positive.
+        target_K: Class frequencies that the result assumes, positive.
+
+    Returns:
+        Probabilities, float32 [N,K]; each row sums to 1.
+
+    >>> apply_prior(np.array([[0.5, 0.5]], np.float32), (0.5, 0.5), (0.25, 0.75)).tolist()
+    [[0.25, 0.75]]
     """
     ratio_K = np.asarray(target_K, np.float64) / np.asarray(assumed_K, np.float64)
-    scaled_NK = p_NK.astype(np.float64) * ratio_K
+    scaled_NK = probs_NK.astype(np.float64) * ratio_K
     result_NK: NDArray[np.float32] = (scaled_NK / scaled_NK.sum(1, keepdims=True)).astype(np.float32)
     return result_NK
 
 
-def _normalised(training: Sequence[float], power: float) -> tuple[float, ...]:
-    share_K = np.asarray(training, np.float64) ** power
+def _normalized_power(shares: Sequence[float], power: float) -> tuple[float, ...]:
+    share_K = np.asarray(shares, np.float64) ** power
     return tuple((share_K / share_K.sum()).tolist())
 
 
-def _pairs(asked: object) -> list[tuple[str, object]]:
-    """Class names as they were given, each with its share, not checked yet."""
-    if isinstance(asked, Mapping):
-        pairs: list[tuple[str, object]] = list(asked.items())
-    elif isinstance(asked, str):
-        parts = [part.rpartition("=") for part in asked.split(",")]
-        pairs = [(name.strip(), _number(share)) for name, sign, share in parts if sign and name.strip()]
-        if len(pairs) < len(parts):
-            pairs = []
-    else:
-        pairs = []
+def _split_pairs(prior: object) -> list[tuple[str, object]]:
+    """Return class names and shares as they were given, not validated yet."""
+    pairs: list[tuple[str, object]] = []
+    if isinstance(prior, Mapping):
+        pairs = list(prior.items())
+    elif isinstance(prior, str):
+        parts = [part.rpartition("=") for part in prior.split(",")]
+        if all(sign and name.strip() for name, sign, _ in parts):
+            pairs = [(name.strip(), _parse_number(share)) for name, _, share in parts]
     if not pairs or not all(isinstance(name, str) for name, _ in pairs):
-        raise MienError(f"a prior is {TRAINING}, {BALANCED} or CLASS=SHARE,..., got {asked!r}")
+        raise MienError(f"a prior must be {TRAINING}, {BALANCED} or CLASS=SHARE,..., got {prior!r}")
     return pairs
 
 
-def _named(pairs: Sequence[tuple[str, object]], labels: LabelSet) -> dict[int, float]:
-    """The shares by the index of their class."""
-    named: dict[int, float] = {}
+def _shares_by_index(pairs: Sequence[tuple[str, object]], labels: LabelSet) -> dict[int, float]:
+    """Return the validated shares by the index of their class."""
+    shares: dict[int, float] = {}
     for name, share in pairs:
         try:
             k = labels.index(name)
         except MienError as error:
             raise MienError(f"in the prior, {error}") from None
-        if k in named:
+        if k in shares:
             raise MienError(f"the prior names the class {labels.names[k]} twice")
         if not _is_positive(share):
-            raise MienError(f"in the prior, the share of {name} is a number above 0, got {share!r}")
-        named[k] = float(share)  # type: ignore[arg-type]  # a number, as was just checked
-    return named
+            raise MienError(f"in the prior, the share of {name} must be a number above 0, got {share!r}")
+        shares[k] = float(share)  # type: ignore[arg-type]  # checked above
+    return shares
 
 
-def _number(text: str) -> object:
+def _parse_number(text: str) -> object:
     try:
         return float(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Joining and leaving a Ray cluster.
 
-Ray is the extra `cluster` and is not imported before `connected` is called.
+Ray is the extra `cluster`; it is imported when `connect` is called.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 from mien.errors import MienError, MissingExtra
 from mien.threads import threads
 
-LOCAL = "local"  # the address of a Ray of one's own, on this machine alone
-WAIT = 5.0  # seconds for a machine to answer at all
-STORE = 256 << 20  # bytes that such a one may hold of what goes between its processes; ours is small
+LOCAL = "local"  # address that starts a new Ray on this machine
+TIMEOUT = 5.0  # seconds to wait for the head of a cluster to accept a connection
+OBJECT_STORE = 256 << 20  # bytes of a local Ray's object store; what mien puts there is small
 
 
 def import_ray(purpose: str) -> Any:
-    """The package Ray.
+    """Return the package `ray`.
 
     Args:
-        purpose: what it is needed for, the beginning of a sentence.
+        purpose: What Ray is needed for, as the start of the error message.
 
     Raises:
-        MissingExtra: it is not installed.
+        MissingExtra: Ray is not installed.
     """
     try:
         import ray
@@ -41,131 +41,142 @@ def import_ray(purpose: str) -> Any:
 
 
 @contextmanager
-def connected(address: str, purpose: str) -> Iterator[Any]:
-    """Within it this process is part of the Ray cluster at `address`; gives the package Ray.
+def connect(address: str, purpose: str) -> Iterator[Any]:
+    """Join a Ray cluster for the duration of a `with` block, and leave it at the end.
 
-    A process that is connected already stays so, before and after.
+    If this process is connected to a cluster already, that connection is used and stays open.
 
     Args:
-        address: `HOST:PORT` of the cluster's head, `auto` for the one that runs on this machine, or `local` for one
-            that is started here, with `mien.threads.threads()` cores, and ends with the context.
-        purpose: as `import_ray` has it.
+        address: `HOST:PORT` of the head of a cluster; `auto` for a cluster that runs on this machine; or `local` to
+            start a new one here with `mien.threads.threads()` cores, which ends with the block.
+        purpose: What Ray is needed for, as in `import_ray`.
+
+    Yields:
+        The package `ray`.
 
     Raises:
         MissingExtra: Ray is not installed.
-        MienError: no cluster answers, or it runs another Python or Ray.
+        MienError: The cluster does not answer, or it runs another version of Python or Ray.
     """
     ray = import_ray(purpose)
     if ray.is_initialized():
-        with _quiet():
+        with _silence():
             yield ray
         return
-    here: dict[str, Any] = {"num_cpus": threads(), "include_dashboard": False, "object_store_memory": STORE}
-    _check_answering(address)
-    with _quiet():
+    local: dict[str, Any] = {
+        "num_cpus": threads(), "include_dashboard": False, "object_store_memory": OBJECT_STORE
+    }  # fmt: skip
+    _check_reachable(address)
+    with _silence():
         try:
-            with _own_signals(), _settings(address):
+            with _keep_sigterm_handler(), _ray_environment(address):
                 ray.init(
-                    **(here if address == LOCAL else {}), address=address, log_to_driver=False,
+                    **(local if address == LOCAL else {}), address=address, log_to_driver=False,
                     logging_level=logging.CRITICAL,
                 )  # fmt: skip
             yield ray
         except Exception as error:
-            if ray.is_initialized():  # so it is not the joining that failed
+            if ray.is_initialized():  # the error comes from the body of the `with` block
                 raise
             if address == LOCAL:
-                raise MienError(f"Ray cannot be started here: {first_line(error)}") from None
+                raise MienError(f"cannot start Ray on this machine: {first_line(error)}") from None
             if isinstance(error, RuntimeError):
-                raise MienError(f"the Ray cluster at {address} cannot be joined: {first_line(error)}") from None
-            raise _nobody_at(address, error) from None
+                raise MienError(f"cannot join the Ray cluster at {address}: {first_line(error)}") from None
+            raise _no_answer(address, error) from None
         finally:
-            with _own_signals():
+            with _keep_sigterm_handler():
                 ray.shutdown()
 
 
-def _check_answering(address: str) -> None:
-    """`MienError` where nothing listens at HOST:PORT, for which Ray would wait a quarter of an hour."""
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error message; those of Ray go on with pages of tracebacks.
+
+    >>> first_line(ValueError("out of memory\\nTraceback ..."))
+    'out of memory'
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `MienError` if nothing listens at HOST:PORT; Ray itself would wait for 15 minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), WAIT).close()
+        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
     except (OSError, OverflowError) as error:
-        raise _nobody_at(address, error) from None
+        raise _no_answer(address, error) from None
 
 
-def _nobody_at(address: str, error: BaseException) -> MienError:
+def _no_answer(address: str, error: BaseException) -> MienError:
     return MienError(
-        f"no Ray cluster answers at {address} ({first_line(error)}); start one with `ray start --head`, or say {LOCAL}"
+        f"no Ray cluster answers at {address} ({first_line(error)}); start one with `ray start --head`, or use the "
+        f"address {LOCAL}"
     )
 
 
 @contextmanager
-def _settings(address: str) -> Iterator[None]:
-    """Ray would tell its makers what runs here, and speak on stderr; whoever sets these variables has their way.
+def _ray_environment(address: str) -> Iterator[None]:
+    """Turn off Ray's usage statistics and its messages on stderr; variables that the user has set are kept.
 
-    What it says of being told to be silent it says on stderr, past Python.
+    Ray prints a message about these variables to file descriptor 2, not through Python, so that is redirected.
     """
-    ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
     if address != LOCAL:
-        ours["RAY_gcs_server_port_wait_time_s"] = "1"  # tries to speak with something that is no cluster
-    missing = {name: value for name, value in ours.items() if name not in os.environ}
+        variables["RAY_gcs_server_port_wait_time_s"] = "1"  # timeout where the server at the address is not Ray
+    missing = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(missing)
     sys.stderr.flush()
-    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
     try:
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.close(nothing)
+        os.close(devnull)
         for name in missing:
             os.environ.pop(name, None)
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """What SIGTERM means here is not Ray's affair."""
+def _keep_sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, usual)
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Within it Ray logs and warns of nothing: what goes wrong for good, its exceptions tell.
+def _silence() -> Iterator[None]:
+    """Suppress Ray's logs and warnings; its errors are raised as exceptions.
 
-    Of a node that dies it prints pages of logs to stdout, where results go, and has no public switch for that.
+    When a node dies, Ray prints pages of logs to stdout, where our results go. There is no public switch for that, so
+    the printing function is replaced.
     """
-    inside = sys.modules.get("ray._private.worker")
-    printing = getattr(inside, "print_to_stdstream", None)
+    worker = sys.modules.get("ray._private.worker")
+    print_function = getattr(worker, "print_to_stdstream", None)
     loggers = [logging.getLogger(name) for name in ("ray", "ray.data")]
-    usual = [logger.level for logger in loggers]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             for logger in loggers:
                 logger.setLevel(logging.CRITICAL)
-            if printing is not None:
-                vars(inside)["print_to_stdstream"] = _say_nothing
+            if print_function is not None:
+                vars(worker)["print_to_stdstream"] = _print_nothing
             yield
         finally:
-            if printing is not None:
-                vars(inside)["print_to_stdstream"] = printing
-            for logger, level in zip(loggers, usual, strict=True):
+            if print_function is not None:
+                vars(worker)["print_to_stdstream"] = print_function
+            for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
 
-def _say_nothing(*_: object, **__: object) -> None:
-    """In the place of what would print."""
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of Ray's says, without its pages of tracebacks."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _print_nothing(*_: object, **__: object) -> None:
+    """Replace Ray's printing function."""

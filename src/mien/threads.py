@@ -1,7 +1,7 @@
-"""Number of threads: `MIEN_THREADS` for all parts of the package.
+"""Number of threads: the environment variable `MIEN_THREADS` sets it for the whole package.
 
-Two processes that each take all cores for themselves run several times slower than if they shared them, so this is
-one setting for the whole program: `MIEN_THREADS`.
+Two processes that each use all cores run several times slower than two that share them. This setting therefore applies
+to onnxruntime, torch, OpenCV and video decoding alike.
 """
 
 from __future__ import annotations
@@ -13,48 +13,64 @@ from pathlib import Path
 
 from mien.errors import MienError
 
-SETTING = "MIEN_THREADS"
-MOST = 9999
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+VARIABLE = "MIEN_THREADS"
+MAX_THREADS = 9999
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_UNLIMITED = 1_000_000
 
 
-def asked() -> int | None:
-    """What `MIEN_THREADS` says; None where it is not set.
+def threads_from_environment() -> int | None:
+    """Return the value of `MIEN_THREADS`, or None where it is not set.
 
     Raises:
-        MienError: it is no whole number from 1 to 9999.
+        MienError: The value is not a whole number from 1 to 9999.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"MIEN_THREADS": "2"}):
+    ...     threads_from_environment()
+    2
     """
-    said = os.environ.get(SETTING, "").strip()
-    if not said:
+    value = os.environ.get(VARIABLE, "").strip()
+    if not value:
         return None
-    if not _is_count(said):
-        raise MienError(f"{SETTING} is the number of threads to use, a whole number above 0, not '{said[:40]}'")
-    return int(said)
+    if not _is_count(value):
+        raise MienError(f"{VARIABLE} must be a whole number from 1 to {MAX_THREADS}, got '{value[:40]}'")
+    return int(value)
 
 
 def threads() -> int:
-    """What `MIEN_THREADS` says, else `OMP_NUM_THREADS`, else the cores that this process may run on.
+    """Return the number of threads to use: `MIEN_THREADS`, else `OMP_NUM_THREADS`, else the available cores.
 
-    A Linux container's quota (cgroup v2) counts: on a host of 64 cores, with a quota of 2, the answer is 2.
+    The available cores are those that the process may run on. In a Linux container they are limited by its CPU quota
+    (cgroup v2): with a quota of 2 on a machine with 64 cores, the result is 2.
 
     Raises:
-        MienError: `MIEN_THREADS` is no whole number from 1 to 9999.
+        MienError: `MIEN_THREADS` is not a whole number from 1 to 9999.
+
+    >>> threads() >= 1
+    True
     """
     openmp = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return asked() or (int(openmp) if _is_count(openmp) else min(_cores(), _quota(_QUOTA)))
+    return threads_from_environment() or (int(openmp) if _is_count(openmp) else min(_cores(), _quota(_CPU_QUOTA)))
 
 
-def of_one(forward: int | None) -> int:
-    """The threads that someone asks for one forward of a model, None as `threads`.
+def resolve_threads(count: int | None) -> int:
+    """Return `count` if it is a valid number of threads, or `threads()` if it is None.
+
+    Args:
+        count: Number of threads that the caller passed.
 
     Raises:
-        MienError: `forward` is no whole number from 1 to 9999.
+        MienError: `count` is not a whole number from 1 to 9999.
+
+    >>> resolve_threads(3)
+    3
     """
-    if forward is None:
+    if count is None:
         return threads()
-    if isinstance(forward, bool) or not isinstance(forward, int) or not 1 <= forward <= MOST:
-        raise MienError(f"threads is a whole number from 1 to {MOST}, got {forward!r}")
-    return forward
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_THREADS:
+        raise MienError(f"threads must be a whole number from 1 to {MAX_THREADS}, got {count!r}")
+    return count
 
 
 def _is_count(text: str) -> bool:
@@ -68,9 +84,9 @@ def _cores() -> int:
 
 
 def _quota(file: Path) -> int:
-    """Cores that a Linux container was given, rounded up; many where there is no limit."""
+    """Return the CPU quota of the container in cores, rounded up; a very large number where there is no limit."""
     try:
-        most, period = file.read_text(encoding="ascii").split()
-        return max(1, math.ceil(int(most) / int(period)))
-    except (OSError, ValueError):  # no such file, or "max"
-        return 1_000_000
+        quota, period = file.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no such file, or the quota is "max"
+        return _UNLIMITED

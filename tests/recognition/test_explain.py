@@ -16,7 +16,7 @@ import models
 from mien.errors import ImageError, MienError
 from mien.imaging.load import read_image
 from mien.labels import FERPLUS_COLUMNS, LabelSet
-from mien.prior import adjusted
+from mien.prior import apply_prior
 from mien.recognition import Recognizer, sample
 from mien.recognition.explain import GAP, HEAD, SIDE, draw, explain
 
@@ -85,7 +85,7 @@ def test_prior_adjusts_what_is_explained(recognizer: Recognizer) -> None:
     (plain,), (found,) = (explain(reader, sample(), label="disgust") for reader in (recognizer, balanced))
     assert recognizer.model.card.class_frequencies is not None
     p_NK = np.array([plain.face.probabilities], np.float32)
-    wanted_NK = adjusted(p_NK, recognizer.model.card.class_frequencies.assumed, [1 / 7] * 7)
+    wanted_NK = apply_prior(p_NK, recognizer.model.card.class_frequencies.assumed, [1 / 7] * 7)
     assert np.array_equal(np.array([found.face.probabilities], np.float32), wanted_NK)
     assert np.array_equal(found.activation_HW, plain.activation_HW)  # type: ignore[arg-type]
     assert np.abs(found.occlusion_HW - plain.occlusion_HW).max() > 0.01

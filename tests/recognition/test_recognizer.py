@@ -22,7 +22,7 @@ from mien.detection.detectors import build_detector
 from mien.errors import ImageError, MienError, ModelError
 from mien.imaging.crop import CropRule
 from mien.imaging.load import read_image
-from mien.prior import adjusted
+from mien.prior import apply_prior
 from mien.recognition import Recognizer, sample
 from mien.recognition.recognizer import DEFAULT
 from mien.recognition.results import UNCERTAIN
@@ -80,14 +80,14 @@ def test_a_face_goes_through_the_cards_crop_rule_and_the_model(toy: Path) -> Non
     assert np.abs(faces_NHW[0].astype(int) - by_hand).mean() < 2
     (face,) = recognizer.analyze(PORTRAIT, order="bgr").faces
     assert face.box == found.box
-    np.testing.assert_allclose(face.probabilities, models.by_hand(faces_NHW, 7)[0], atol=2e-5)
+    np.testing.assert_allclose(face.probabilities, models.expected_probabilities(faces_NHW, 7)[0], atol=2e-5)
 
 
 def test_whole_takes_the_image_as_it_is(toy: Path) -> None:
     """The card's crop rule is about a detector's boxes, and here there is none."""
     pixels = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
     (face,) = mien.load(toy, detector="whole").analyze(pixels).faces
-    np.testing.assert_allclose(face.probabilities, models.by_hand(pixels[None], 7)[0], atol=2e-5)
+    np.testing.assert_allclose(face.probabilities, models.expected_probabilities(pixels[None], 7)[0], atol=2e-5)
 
 
 def test_no_face_is_no_error(recognizer: Recognizer) -> None:
@@ -157,7 +157,7 @@ def test_prior_adjusts_each_analysis(tta: str) -> None:
     for without, with_prior in pairs:
         for a, b in zip(without.faces, with_prior.faces, strict=True):
             p_NK = np.array([a.probabilities], np.float32)
-            wanted_NK = adjusted(p_NK, plain.model.card.class_frequencies.assumed, shares)
+            wanted_NK = apply_prior(p_NK, plain.model.card.class_frequencies.assumed, shares)
             assert np.array_equal(np.array([b.probabilities], np.float32), wanted_NK)
             assert b.label == b.labels[wanted_NK[0].argmax()]
             assert b.probabilities[1] > 3 * a.probabilities[1]
@@ -233,8 +233,8 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
         ({"threshold": 0}, "threshold must be a number"),
         ({"longest_side": 3}, "at least 32"),
         ({"max_faces": 0}, "max_faces must be a whole number above 0"),
-        ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
-        ({"threads": 0, "detector": "whole"}, "threads is a whole number"),
+        ({"threads": "a"}, "threads must be a whole number from 1 to 9999, got 'a'"),
+        ({"threads": 0, "detector": "whole"}, "threads must be a whole number"),
         ({"detector": []}, "unknown detector"),
         ({"max_pixels": None}, "max_pixels must be a whole number above 0"),
     ],
@@ -245,7 +245,7 @@ def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
 
 
 def test_unknown_models_are_told() -> None:
-    with pytest.raises(ModelError, match="shipped are: "):
+    with pytest.raises(ModelError, match="shipped models: "):
         mien.load("no_such_model")
 
 

@@ -136,7 +136,7 @@ def test_what_cannot_begin_says_why_in_one_sentence() -> None:
     assert done.returncode == 2
     assert re.fullmatch(r"mien: cannot listen at 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
     for words, environment, said in (
-        (["--model", "photos"], {}, "no shipped model is called photos"),
+        (["--model", "photos"], {}, "model not found: photos"),
         (["--host", "192.0.2.1"], {}, "cannot listen at 192.0.2.1"),
         (["--host", 70 * "ü" + ".org"], {}, "cannot listen at üü"),
         (["--allow-host", "https://a.org"], {}, "a host is a name without scheme"),

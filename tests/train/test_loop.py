@@ -176,7 +176,7 @@ def test_training_faces_without_labels_are_refused(
     blank = replace(toy["train"], labels_N=np.full(len(toy["train"]), -1))
     with pytest.raises(RunError, match=r"training faces of toy\.csv have no labels"):
         train(small, replace(toy, splits={**toy.splits, "train": blank}), tmp_path / "run")
-    with pytest.raises(RunError, match="the seed must be an integer from 0"):
+    with pytest.raises(RunError, match="the random seed must be an integer from 0"):
         train(small, toy, tmp_path / "run", seed=-1)
     assert not (tmp_path / "run").exists()
 

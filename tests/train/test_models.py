@@ -101,11 +101,11 @@ def test_the_transformer_of_deep_emotion_begins_by_changing_nothing_and_then_mov
     model = DeepEmotion(7).eval()
     face = torch.rand(1, 1, 48, 48)
     with torch.no_grad():
-        assert torch.allclose(model.attend(face), face, atol=1e-5)
+        assert torch.allclose(model.spatial_transform(face), face, atol=1e-5)
         model.aim[2].bias.copy_(
             torch.tensor([1.0, 0.0, 0.5, 0.0, 1.0, 0.0])
         )  # looks a quarter of the side to the right
-        assert torch.allclose(model.attend(face)[..., :36], face[..., 12:], atol=1e-5)
+        assert torch.allclose(model.spatial_transform(face)[..., :36], face[..., 12:], atol=1e-5)
 
 
 def test_seed_cnn_is_the_reports_model_written_out() -> None:

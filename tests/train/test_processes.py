@@ -1,4 +1,4 @@
-"""Several processes train as one that normalises each one's part of a batch by itself; one that dies ends the run."""
+"""Training in several processes: equality with one process, errors, and killed processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.exclusive
 
 @pytest.fixture(scope="module")
 def recipe(small: Recipe) -> Recipe:
-    """Three steps; 90 faces in batches of 32, so that the last is smaller and its halves are uneven."""
+    """Return a recipe of three steps: 91 faces in batches of 32, so that the last batch has uneven halves."""
     return replace(small, model="mien_nano", epochs=1, lr=0.05, schedule="constant", label_smoothing=0.1)
 
 
@@ -42,12 +42,12 @@ def faces(make_toy: Callable[..., Dataset]) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def pair(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run_of_two(faces: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train_on_devices(2, recipe, faces, tmp_path_factory.mktemp("two") / "run", seed=5, device="cpu")
 
 
-def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
-    """The weights after an epoch of one process, which puts the two halves of each batch through the model by turns."""
+def train_in_one_process_on_halves(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, torch.Tensor]:
+    """Return the weights after one epoch of one process that passes each half of a batch through the model in turn."""
     torch.manual_seed(seed)
     model = build_model(recipe.model, 7)
     optimizer = OPTIMIZERS[recipe.optimizer](model, recipe.lr, recipe.momentum, recipe.weight_decay)
@@ -67,27 +67,29 @@ def one_that_normalises_halves(recipe: Recipe, dataset: Dataset, seed: int) -> d
     return {name: weight.detach() for name, weight in model.named_parameters()}
 
 
-def test_two_processes_are_one_that_normalises_halves(pair: Run, faces: Dataset, recipe: Recipe) -> None:
-    wanted, found = one_that_normalises_halves(recipe, faces, seed=5), pair.checkpoint().model
-    apart = {name: float((found[name] - weight).abs().max()) for name, weight in wanted.items()}
-    assert max(apart.values()) < 1e-5, apart
-    alone = train(recipe, faces, pair.folder.parent / "alone", seed=5, device="cpu").checkpoint().model
+def test_two_processes_equal_one_process_on_halves(run_of_two: Run, faces: Dataset, recipe: Recipe) -> None:
+    expected, weights = train_in_one_process_on_halves(recipe, faces, seed=5), run_of_two.checkpoint().model
+    difference = {name: float((weights[name] - weight).abs().max()) for name, weight in expected.items()}
+    assert max(difference.values()) < 1e-5, difference
+    alone = train(recipe, faces, run_of_two.folder.parent / "alone", seed=5, device="cpu").checkpoint().model
     assert (
-        max(float((found[name] - alone[name]).abs().max()) for name in wanted) > 1e-4
-    )  # whole batches are another model
+        max(float((weights[name] - alone[name]).abs().max()) for name in expected) > 1e-4
+    )  # with whole batches, batch normalization differs
 
 
-def test_the_record_is_that_of_one_run(pair: Run, faces: Dataset) -> None:
-    assert pair.finished
-    assert pair.machine["processes"] == 2
-    (epoch,) = pair.history
-    assert epoch["val_accuracy"] == pytest.approx((pair.predictions()["val"].argmax(1) == faces["val"].labels_N).mean())
+def test_record_of_two_processes_is_one_run(run_of_two: Run, faces: Dataset) -> None:
+    assert run_of_two.finished
+    assert run_of_two.machine["processes"] == 2
+    (epoch,) = run_of_two.history
+    assert epoch["val_accuracy"] == pytest.approx(
+        (run_of_two.predictions()["val"].argmax(1) == faces["val"].labels_N).mean()
+    )
     assert 0 < epoch["train_accuracy"] < 1
     assert epoch["train_accuracy"] * 91 == pytest.approx(round(epoch["train_accuracy"] * 91))  # each face once
 
 
 @pytest.mark.parametrize(("batch", "parts"), [(32, 2), (32, 5), (90, 3), (45, 2)])
-def test_parts_of_batches_are_the_batches(faces: Dataset, recipe: Recipe, batch: int, parts: int) -> None:
+def test_training_batches_parts_make_the_whole_batch(faces: Dataset, recipe: Recipe, batch: int, parts: int) -> None:
     target_NK = torch.eye(7)[torch.from_numpy(faces["train"].labels_N)]
     split, recipe = Faces.from_split(faces["train"], torch.device("cpu"), target_NK), replace(recipe, batch=batch)
     whole = list(training_batches(split, recipe, 0, 1))
@@ -97,12 +99,14 @@ def test_parts_of_batches_are_the_batches(faces: Dataset, recipe: Recipe, batch:
         counted = torch.cat([b.x_BCHW for b in own if b.share])
         assert torch.equal(counted, one.x_BCHW)
         assert sum(b.share for b in own) / parts == pytest.approx(one.share)
-        assert all(len(b.x_BCHW) for b in own)  # batch normalisation needs something to go by
+        assert all(len(b.x_BCHW) for b in own)  # batch normalization needs at least one face
 
 
-def test_what_cannot_be_spread(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
+def test_train_on_devices_invalid_arguments_raise(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
     for devices in (0, 33):
-        with pytest.raises(RunError, match=f"devices is a number from 1 to the faces of a batch, 32, got {devices}"):
+        with pytest.raises(
+            RunError, match=f"devices must be a number from 1 to the faces of a batch, 32, got {devices}"
+        ):
             train_on_devices(devices, recipe, faces, tmp_path / "run")
     with pytest.raises(MienError, match="device 'tpu' is not available"):
         train_on_devices(2, recipe, faces, tmp_path / "run", device="tpu")
@@ -120,17 +124,17 @@ def command(tmp_path: Path, out: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_ends_the_run_and_loses_no_epoch(tmp_path: Path) -> None:
+def test_killed_process_ends_the_run_and_keeps_epochs(tmp_path: Path) -> None:
     out = tmp_path / "run"
     file = out / "metrics.jsonl"
     with subprocess.Popen(command(tmp_path, out), stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: process.poll() is not None or has_text(file), "an epoch")
         second = max(children(process.pid))
         os.kill(second, signal.SIGKILL)
-        said = process.communicate()[1]
-    assert process.returncode == 2, said
-    assert "of 2 was ended by signal 9, and the run with it; the epochs done are kept in" in said
-    assert "Traceback" not in said
+        stderr = process.communicate()[1]
+    assert process.returncode == 2, stderr
+    assert "of 2 was killed by SIGKILL; the epochs done are kept in" in stderr
+    assert "Traceback" not in stderr
     done = len(file.read_text().splitlines())
     assert 1 <= done < 30
     assert not children(process.pid)
@@ -140,7 +144,7 @@ def test_a_process_that_dies_ends_the_run_and_loses_no_epoch(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_who_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_killed_parent_leaves_no_process(tmp_path: Path) -> None:
     out = tmp_path / "run"
     file = out / "metrics.jsonl"
     with subprocess.Popen(command(tmp_path, out), stderr=subprocess.DEVNULL) as process:
@@ -160,20 +164,20 @@ def has_text(file: Path) -> bool:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that train for `pid`."""
+    """Return the training processes of `pid`."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [*filter(trains, map(int, listed.read_text().split()))] if listed.exists() else []
 
 
 def trains(pid: int) -> bool:
-    """Whether that is one of them; what is left of one that has ended is none."""
+    """Return whether `pid` is a running training process."""
     try:
         return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except FileNotFoundError:
         return False
 
 
-def test_torchrun_starts_the_processes(faces: Dataset, recipe: Recipe, pair: Run, tmp_path: Path) -> None:
+def test_torchrun_trains_one_run(faces: Dataset, recipe: Recipe, run_of_two: Run, tmp_path: Path) -> None:
     csv = write_csv(tmp_path / "faces.csv", sketch(train=40, val=16, test=8))
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run"]
     for setting in ("model=mien_nano", "epochs=1", "precision=float32"):

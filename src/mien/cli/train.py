@@ -13,10 +13,10 @@ from mien.cli.output import stoppable
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Recipe, such as seed or seed_augmented.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as release_nano or seed_augmented.")],
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-seedN.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initial weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of initial weights, order and augmentation.")] = 0,
     init: Annotated[
         str | None,
         typer.Option(
@@ -73,12 +73,12 @@ def compare(
     data: Data,
     arms: Annotated[str, typer.Option(help="Recipes separated by commas; the others are compared with the first.")],
     out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Number of runs per arm, with seeds 0, 1, 2, ...")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm, with the random seeds 0, 1, 2, ...")] = 3,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    """Train several recipes with several seeds and compare them in a report."""
+    """Train several recipes with several random seeds and compare them in a report."""
     from mien import train as training
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table

@@ -14,40 +14,46 @@ from mien.cli.output import stoppable
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A recipe, such as seed.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as release_nano.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for the trials and the page.")],
-    trials: Annotated[int, typer.Option(min=1, help="Trials in all, those in --out included.")] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for the trials and the report.")],
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials, those in --out included.")] = 20,
     space: Annotated[
         str,
-        typer.Option(metavar="FILE|default", help="What is varied: a TOML file, or lr, weight_decay and batch."),
+        typer.Option(
+            metavar="FILE|default",
+            help="Search space: a TOML file, or `default` for learning rate, weight decay and batch size.",
+        ),
     ] = "default",
-    seed: Annotated[int, typer.Option(help="Decides the proposals, and each trial's weights and order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the proposals and of each trial's training.")] = 0,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Train trials side by side on that Ray cluster; or local.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train trials in parallel on this Ray cluster; `local` starts one here."),
     ] = None,
 ) -> None:
-    """Search for better values of a recipe's fields; run again, it goes on."""
-    from mien import train as room
+    """Search for better hyper-parameters of a recipe; run the command again to resume."""
+    from mien import train as training
     from mien.data import load
     from mien.evaluation.report.search_page import search_table
     from mien.train.search.space import load_space
-    from mien.train.search.tune import searching
+    from mien.train.search.tune import run_search
 
-    chosen, where = room.apply_overrides(room.find_recipe(recipe), settings or []), load_space(space)
-    screen = Console(stderr=True)
-    with stoppable(f"what was done is kept in {out}; the same command goes on"):
-        faces = load(data, votes=votes)
+    base = training.apply_overrides(training.find_recipe(recipe), settings or [])
+    search_space = load_space(space)
+    console = Console(stderr=True)
+    with stoppable(f"finished epochs are kept in {out}; run the same command to resume"):
+        dataset = load(data, votes=votes)
         search = None
-        with Live(console=screen, auto_refresh=False, transient=True) as table:
-            for search in searching(chosen, faces, out, trials=trials, space=where, seed=seed, device=device, ray=ray):
-                if screen.is_terminal:
+        steps = run_search(base, dataset, out, trials=trials, space=search_space, seed=seed, device=device, ray=ray)
+        with Live(console=console, auto_refresh=False, transient=True) as table:
+            for search in steps:
+                if console.is_terminal:
                     table.update(search_table(search), refresh=True)
-    assert search is not None, "a search is told of before it begins"
+    assert search is not None, "run_search yields the search before the first trial"
     Console().print(search_table(search))
     if search.best and not search.best.own:
-        typer.echo(f"train it: mien train {recipe} --data {data} {search.best.settings}")
-    typer.echo(f"page: {out / 'search.html'}")
+        typer.echo(f"train the best: mien train {recipe} --data {data} {search.best.settings}")
+    typer.echo(f"report: {out / 'search.html'}")

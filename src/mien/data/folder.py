@@ -29,7 +29,7 @@ from mien.data.holdout import holdout_mask
 from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
 from mien.labels import FER7, LabelSet, canonical_name, label_set_for
-from mien.threads import asked
+from mien.threads import threads_from_environment
 
 ENDINGS = (".png", ".jpg", ".jpeg")
 SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
@@ -51,7 +51,7 @@ def read_folder(path: Path) -> Dataset:
         DataError: no images there, folders that contradict each other, a label that only `val` or `test` has, or
             images that do not decode; names the first few of them.
     """
-    cv2.setNumThreads(asked() or cv2.getNumThreads())
+    cv2.setNumThreads(threads_from_environment() or cv2.getNumThreads())
     try:
         flat = not any(f.name in SPLIT_FOLDERS for f in _folders(path))
         found = _list_labels(path) if flat else _list_splits(path)

@@ -8,7 +8,7 @@ from mien import files
 from mien.data.dataset import TEST, Dataset
 from mien.errors import ModelError
 from mien.evaluation.protocols import ModelEvaluation, is_same_source
-from mien.model import SHIPPED, find, read_card
+from mien.model import SHIPPED, find_model_files, read_card
 from mien.model_card import Card
 
 
@@ -19,7 +19,7 @@ def check_card_accepts_scores(model: str | Path, dataset: Dataset, split: str) -
     """
     if split != TEST:
         raise ModelError(f"a card takes the figures of a test split, not of '{split}': leave --card out")
-    card, file = read_card(model), find(model)[1]
+    card, file = read_card(model), find_model_files(model)[1]
     if file.resolve().is_relative_to(SHIPPED.resolve()):
         raise ModelError(
             f"{model} came with mien, and its card stays as it is; copy {file.parent} and give the copy's folder"
@@ -37,7 +37,7 @@ def write_scores_to_card(model: str | Path, model_evaluation: ModelEvaluation) -
     Raises:
         ModelError: the card cannot be read or written.
     """
-    file = find(model)[1]
+    file = find_model_files(model)[1]
     card = read_card(model).with_scores(model_evaluation.scores(), test=True)
     try:
         files.write(file, [card.to_json().encode()])

@@ -54,7 +54,7 @@ def epoch_rng(seed: int, epoch: int, purpose: int, device: torch.device) -> Gene
     and two arms with the same seed see the images in the same order.
 
     Args:
-        seed: Seed of the run.
+        seed: Random seed of the run.
         epoch: Epoch number, from 1.
         purpose: `SHUFFLE`, `AUGMENT`, `MODEL` or `LABEL`.
         device: Device of the generator.
@@ -93,7 +93,7 @@ def training_batches(
     Args:
         faces: Training faces with targets.
         recipe: Recipe of the run.
-        seed: Seed of the run.
+        seed: Random seed of the run.
         epoch: Epoch number, from 1.
         part: Index of this process among those that train together.
         parts: Number of processes. Each gets its part of every batch; together they see the images that one process

@@ -28,7 +28,7 @@ from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs.folder import Run
 from mien.train.runs.identity import run_identity
-from mien.train.targets.schemes import judged
+from mien.train.targets.schemes import evaluation_dataset
 
 Example = tuple[str, NDArray[np.uint8], list[NDArray[np.uint8]]]  # augmentation, the face [48,48], augmented faces
 
@@ -42,12 +42,12 @@ def compare(
     device: str = "auto",
     progress: bool = False,
 ) -> Comparison:
-    """Train every arm with every seed, unless that run exists, and write a report of the comparison.
+    """Train every arm with every random seed, unless that run exists, and write a report of the comparison.
 
     Args:
         dataset: Data set with a training split, and a validation or test split to compare on.
         arms: Recipes or their names; the others are compared with the first.
-        seeds: Number of seeds (0, 1, 2, ...), or the seeds.
+        seeds: Number of random seeds (0, 1, 2, ...), or the random seeds.
         out: Folder for the runs (`ARM-seedN/`), `report.html`, `comparison.json` and `plots/*.png`.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: Whether to show a progress bar on stderr.
@@ -78,10 +78,10 @@ def compare(
     if len(names) < 2 or len(set(names)) < len(names):
         raise RunError(f"a comparison needs at least two different arms, got {', '.join(names) or 'none'}")
     if not numbers or len(set(numbers)) < len(numbers):
-        raise RunError(f"seeds must be one or more different numbers, got {numbers}")
+        raise RunError(f"random seeds must be one or more different numbers, got {numbers}")
     folder = Path(out)
     truth = _evaluation_data(recipes, numbers, dataset, folder)
-    # Seed by seed, so that a comparison that is stopped early has complete pairs of runs.
+    # One random seed after another, so that a comparison that is stopped early has complete pairs of runs.
     records = []
     for seed in numbers:
         for recipe in recipes:
@@ -114,7 +114,7 @@ def _evaluation_data(recipes: Sequence[Recipe], seeds: Sequence[int], dataset: D
                 f"cannot compare arms that are evaluated by different labels: '{first}' by {truths[first]}, '{other}' "
                 f"by {truths[other]}; use --set label_set=ferplus8 to evaluate all arms by the votes"
             )
-    truth = judged(dataset, recipes[0].scheme, recipes[0].label_set)
+    truth = evaluation_dataset(dataset, recipes[0].scheme, recipes[0].label_set)
     if not [s for s in (VAL, TEST) if s in truth and truth[s].labelled and len(truth[s]) > 1]:
         raise MissingSplit(
             f"{dataset.source} has no '{VAL}' or '{TEST}' split with labels and two faces or more, "

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mien.errors import MienError
-from mien.threads import asked, threads
+from mien.threads import threads, threads_from_environment
 from mien.train.recipe import PRECISIONS
 
 MIXED = {"bf16": "bf16-mixed", "float32": "32-true"}  # precision of a recipe -> precision of Fabric
@@ -40,7 +40,7 @@ def make_fabric(device: str = "auto", precision: str = "auto") -> Fabric:
     local, hosts = process_counts()
     # At most as many threads as torch has now, unless mien's own setting says otherwise. Processes on one machine share
     # its cores.
-    torch.set_num_threads(asked() or max(1, min(threads(), torch.get_num_threads()) // local))
+    torch.set_num_threads(threads_from_environment() or max(1, min(threads(), torch.get_num_threads()) // local))
     with _without_fabric_messages():
         fabric = Fabric(
             accelerator=device, devices=local, num_nodes=hosts, strategy="ddp" if local * hosts > 1 else "auto",

@@ -34,7 +34,7 @@ from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.ema import ModelEMA
 from mien.train.optim.optimizers import OPTIMIZERS
-from mien.train.optim.schedule import rate
+from mien.train.optim.schedule import learning_rate
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import next_checkpoint, restore, save_checkpoint
@@ -68,7 +68,7 @@ def train(
         recipe: What to train and how.
         dataset: Data set with a training split; metrics are recorded on its validation and test splits too.
         out: Folder of the run.
-        seed: Seed of the initial weights, of the order of the images and of their augmentation.
+        seed: Random seed of the initial weights, of the order of the images and of their augmentation.
         init: Weights to start from (fine-tuning): folder of a run or of an exported model, path of a safetensors file,
             or name of a shipped model. If the labels differ, classes that these weights do not have get new rows in the
             head. A run that has a checkpoint is resumed without it.
@@ -174,7 +174,9 @@ def train_epochs(
                     fabric.backward(loss * batch.share)
                     if batch.last:
                         for group in plain.param_groups:
-                            group["lr"] = rate(recipe.schedule, recipe.lr, step, warm=warmup_steps, whole=total_steps)
+                            group["lr"] = learning_rate(
+                                recipe.schedule, recipe.lr, step, warmup_steps=warmup_steps, total_steps=total_steps
+                            )
                         optimizer.step()
                         optimizer.zero_grad()
                         if average:
@@ -277,7 +279,7 @@ def prepare_targets(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTarg
             f"use --set select={LAST} --set patience=0"
         )
     if not 0 <= seed < 2**31:
-        raise RunError(f"the seed must be an integer from 0 to {2**31 - 1:,}, got {seed}")
+        raise RunError(f"the random seed must be an integer from 0 to {2**31 - 1:,}, got {seed}")
     return targets
 
 

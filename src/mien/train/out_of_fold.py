@@ -43,7 +43,7 @@ def out_of_fold(
         out: Folder for one run per fold and for `label_noise.npz`, the file that recipes name in `label_noise`.
         folds: Number of folds, 2 or more. Near-duplicates are in the same fold, so that no model was trained on a copy
             of a face that it predicts; each fold has about the same share of every class.
-        seed: Seed of the folds and of every run.
+        seed: Random seed of the folds and of every run.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: Whether to show a progress bar on stderr.
 

@@ -34,14 +34,14 @@ class Recipe:
         lr: Learning rate; the highest one if the schedule changes it.
         momentum: Momentum of the optimizer.
         weight_decay: Weight decay of the optimizer.
-        schedule: Learning rate after the warm-up: `constant`, `cosine` or `triangular` (`schedule.rate`).
+        schedule: Learning rate after the warm-up: `constant`, `cosine` or `triangular` (`schedule.learning_rate`).
         warmup: Epochs, or a fraction of one, over which the learning rate rises from near 0 to `lr`.
         scheme: Label scheme of the training faces: `fer2013` for the labels of the data set, whatever data set it is;
             `majority`, `multi_label`, `drawing` or `distribution` for FER+ votes in the four ways of Barsoum et al.
             2016; `mixed` for both; `expected` for the labels and the votes expected from them (`schemes.SCHEMES`).
         label_set: Classes of the model: `fer7`, `ferplus8`, or `auto`, which is the label set of the data for
             `fer2013`, `mixed` and `expected` and FER+'s for the other schemes. Scheme and label set determine the
-            labels of the evaluation (`schemes.judged`).
+            labels of the evaluation (`schemes.evaluation_dataset`).
         mix: Weight of the votes in each target of `mixed` and `expected`, from 0 to 1; the rest is the label.
         teacher: Trained model with the same classes, or several joined by `+`: runs, files or names of shipped models
             (`distillation`); empty for none.

@@ -16,7 +16,7 @@ import pytest
 import mien
 import videos
 from mien.errors import MienError, VideoError
-from mien.prior import adjusted
+from mien.prior import apply_prior
 from mien.recognition import PersonFace, Recognizer, VideoFrame
 from mien.recognition.results import UNCERTAIN
 from mien.recognition.video.analyze import analyze_video
@@ -76,7 +76,7 @@ def test_analyze_video_applies_prior(reader: Recognizer, video_path: Path) -> No
     for without, with_prior in zip(*both, strict=True):
         for a, b in zip(without.faces, with_prior.faces, strict=True):
             p_NK = np.array([a.probabilities], np.float32)
-            wanted_NK = adjusted(p_NK, reader.model.card.class_frequencies.assumed, [1 / 7] * 7)
+            wanted_NK = apply_prior(p_NK, reader.model.card.class_frequencies.assumed, [1 / 7] * 7)
             np.testing.assert_allclose([b.probabilities], wanted_NK, atol=1e-6)
             assert b.probabilities[1] > 2 * a.probabilities[1]
 

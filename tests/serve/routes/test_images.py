@@ -15,7 +15,7 @@ import pytest
 import mien
 import videos
 from mien.imaging.load import MAX_PIXELS
-from mien.prior import adjusted
+from mien.prior import apply_prior
 from mien.recognition import sample
 from mien.serve import schema
 from mien.serve.query import chosen
@@ -96,7 +96,7 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
     p_NK = np.array([list(without["probabilities"].values())], np.float32)
     frequencies = mien.model.read_card("nano").class_frequencies
     assert frequencies is not None
-    wanted_NK = adjusted(p_NK, frequencies.assumed, [1 / 7] * 7)
+    wanted_NK = apply_prior(p_NK, frequencies.assumed, [1 / 7] * 7)
     np.testing.assert_allclose([list(with_prior["probabilities"].values())], wanted_NK, atol=1e-3)
     assert np.abs(wanted_NK - p_NK).max() > 0.01
 

@@ -1,4 +1,4 @@
-"""Each optimizer follows the rule of its paper, written out here; and a run with it resumes bit for bit."""
+"""Optimizers: the update rules of the papers, and bit-identical resuming."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_three_steps_by_hand(name: str) -> None:
+def test_optimizer_three_steps(name: str) -> None:
     model = nn.Linear(3, 2, bias=False)
     before = model.weight.detach().double().numpy().copy()
     gradients = [np.random.default_rng(i).normal(size=(2, 3)) for i in range(3)]
@@ -76,14 +76,14 @@ def test_three_steps_by_hand(name: str) -> None:
 
 
 def polar(gradient: np.ndarray) -> np.ndarray:
-    """The nearest matrix whose singular values are all 1."""
+    """Return the nearest matrix whose singular values are all 1."""
     u, _, v = np.linalg.svd(gradient, full_matrices=False)
     return u @ v
 
 
 @pytest.mark.parametrize("shape", [(4, 2, 3, 3), (40, 2, 3, 3)])
-def test_muon_turns_the_gradient_of_a_convolution(shape: tuple[int, ...]) -> None:
-    """Newton and Schulz's five steps leave singular values between 0.6 and 1.3, so the step is near the polar one."""
+def test_muon_orthogonalizes_gradients_of_convolutions(shape: tuple[int, ...]) -> None:
+    """Five Newton-Schulz steps give singular values between 0.6 and 1.3, so the update is near the polar factor."""
     conv = nn.Conv2d(shape[1], shape[0], 3, bias=False)
     before = conv.weight.detach().double().numpy().copy()
     optimizer = OPTIMIZERS["muon"](conv, LR, MOMENTUM, DECAY)
@@ -94,12 +94,12 @@ def test_muon_turns_the_gradient_of_a_convolution(shape: tuple[int, ...]) -> Non
     step /= LR * max(1.0, shape[0] / 18) ** 0.5
     sizes = np.linalg.svd(step, compute_uv=False)
     assert 0.6 < sizes.min() < sizes.max() < 1.3
-    wanted = polar(gradient.reshape(shape[0], -1))
-    assert (step * wanted).sum() / np.linalg.norm(step) / np.linalg.norm(wanted) > 0.97
+    expected = polar(gradient.reshape(shape[0], -1))
+    assert (step * expected).sum() / np.linalg.norm(step) / np.linalg.norm(expected) > 0.97
 
 
-def test_muon_remembers() -> None:
-    """The second step of a convolution follows the memory of both gradients, looked at one step ahead."""
+def test_muon_uses_nesterov_momentum() -> None:
+    """The second step of a convolution uses the momentum of both gradients, one step ahead."""
     conv = nn.Conv2d(2, 6, 3, bias=False)
     optimizer = OPTIMIZERS["muon"](conv, LR, MOMENTUM, 0.0)
     first, second = np.random.default_rng(1).normal(size=(2, 6, 18))
@@ -108,13 +108,13 @@ def test_muon_remembers() -> None:
         conv.weight.grad = torch.from_numpy(gradient.reshape(6, 2, 3, 3)).float()
         optimizer.step()
     memory = MOMENTUM * (1 - MOMENTUM) * first + (1 - MOMENTUM) * second
-    wanted = polar((1 - MOMENTUM) * second + MOMENTUM * memory)
+    expected = polar((1 - MOMENTUM) * second + MOMENTUM * memory)
     step = (before - conv.weight.detach().double().numpy()).reshape(6, -1) / LR
-    assert (step * wanted).sum() / np.linalg.norm(step) / np.linalg.norm(wanted) > 0.97
+    assert (step * expected).sum() / np.linalg.norm(step) / np.linalg.norm(expected) > 0.97
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
+def test_resumed_run_is_bit_identical(name: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, optimizer=name, epochs=3, lr=0.002)
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
@@ -131,11 +131,11 @@ def test_a_resumed_run_ends_bit_for_bit_alike(name: str, small: Recipe, toy: Dat
         assert all(torch.equal(ours[k], theirs[k]) for k in ours), part
 
 
-def test_nesterov_without_momentum_is_refused() -> None:
-    with pytest.raises(MienError, match="momentum must be above 0 with nesterov"):
+def test_nesterov_without_momentum_raises() -> None:
+    with pytest.raises(MienError, match="momentum must be above 0 with optimizer nesterov"):
         Recipe("any", optimizer="nesterov", momentum=0.0)
 
 
-def test_an_unknown_optimizer_lists_what_there_is() -> None:
+def test_unknown_optimizer_lists_the_available_ones() -> None:
     with pytest.raises(MienError, match="optimizer must be one of sgd, nesterov, adam, adamw, muon"):
         Recipe("any", optimizer="lion")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
-from mien.ray import LOCAL, connected, import_ray
+from mien.ray import LOCAL, connect, import_ray
 from mien.recognition.cluster.plan import (
     HEAD,
     Partition,
@@ -59,7 +59,7 @@ def analyze_on_cluster(
         source: a folder, a pattern, or tables in parquet with a column of bytes and one of names; of this machine, or
             an address such as s3://bucket/photos. All machines must see it by the same name.
         out: a folder or an address, seen by all machines as well.
-        address: of the cluster, as `mien.ray.connected` has it.
+        address: of the cluster, as `mien.ray.connect` has it.
         size: images to a partition.
         resume: go on in `out`: partitions that have their file are given at once, and not done again.
         name_or_path, options: as in `mien.load`.
@@ -80,7 +80,7 @@ def analyze_on_cluster(
                 yield plan, done
     if len(finished) < plan.partitions:
         left = remaining_partitions(store, plan, finished)
-        with connected(address, PURPOSE) as ray:
+        with connect(address, PURPOSE) as ray:
             cores = max(1, int(ray.cluster_resources().get("CPU", 1)))
             while some := list(islice(left, max(WINDOW, PER_CORE * cores))):
                 for done in _read(ray, plan, store.address, some, cores):

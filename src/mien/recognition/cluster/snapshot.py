@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.model import Model, find
+from mien.model import Model, find_model_files
 from mien.model_card import Card
 from mien.recognition.cluster.storage import Store
 from mien.recognition.recognizer import DEFAULT, Recognizer, build_recognizer, load
@@ -43,7 +43,7 @@ class RecognizerSnapshot:
         bound.apply_defaults()
         every = {name: value for name, value in bound.arguments.items() if name not in ("name_or_path", "threads")}
         every["prior"] = None if opened.model.prior is None else opened.model.prior.option
-        graph = find(DEFAULT if name_or_path is None else name_or_path)[0].read_bytes()
+        graph = find_model_files(DEFAULT if name_or_path is None else name_or_path)[0].read_bytes()
         return cls(graph, opened.model.card.to_json(), opened.model.source, every, opened.labels.names)
 
     def open(self, *, threads: int | None = None) -> Recognizer:

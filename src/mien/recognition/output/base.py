@@ -124,7 +124,7 @@ class Writer:
         if self.out is None:
             self._file.flush()
         elif self._whole is not None:
-            self._whole.keep()
+            self._whole.commit()
         elif self._lines is not None:
             self._lines.close()
         else:
@@ -133,7 +133,7 @@ class Writer:
     def _abandon(self) -> None:
         """Let go of the file as it is; of one that is there whole or not at all nothing is left."""
         if self._whole is not None:
-            self._whole.drop()
+            self._whole.discard()
         elif self.out is not None:
             for open_one in filter(None, (self._lines, self._file)):
                 with contextlib.suppress(OSError):

@@ -173,12 +173,12 @@ class _Parquet(_Table):
             self._flush()
             self._writer.close()
         except BaseException:
-            self._file.drop()
+            self._file.discard()
             raise
         if self._has_frames:
-            self._file.keep()
+            self._file.commit()
         else:
-            self._file.drop()
+            self._file.discard()
 
     def _flush(self) -> None:
         group = self._arrow.Table.from_pylist(self._pending, self._schema)

@@ -30,7 +30,7 @@ from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.labels import same_classes
 from mien.model import CARD, GRAPH, Model, read_card
 from mien.model_card import MAJORITY_VOTE, OWN_LABELS, STORAGES, Calibration, Card
-from mien.threads import asked, threads
+from mien.threads import threads, threads_from_environment
 from mien.train.checks import explain_out_of_memory
 from mien.train.export.measure import (
     check_accuracy_loss,
@@ -51,7 +51,7 @@ from mien.train.export.onnx_graph import (
 )
 from mien.train.models import build_model
 from mien.train.runs.weights import Weights, find_weights
-from mien.train.targets.schemes import judged
+from mien.train.targets.schemes import evaluation_dataset
 
 INT8_FACES = 512  # training faces on which the ranges of int8 are measured
 TIMES = ("seconds", "images_per_second")  # metrics that differ between runs with equal weights
@@ -175,7 +175,7 @@ def _evaluation_data(weights: Weights, dataset: Dataset) -> Dataset:
     has_votes = all(split.votes_NV is not None for split in dataset.splits.values())
     if data.get("votes") and has_votes and votes_digest(dataset) != data["votes"]:
         raise RunError(f"'{weights.name}' was trained on other FER+ votes; export it with the votes of its training")
-    truth = judged(dataset, recipe["scheme"], recipe["label_set"])
+    truth = evaluation_dataset(dataset, recipe["scheme"], recipe["label_set"])
     if not same_classes(truth.labels.names, weights.labels):
         raise RunError(
             f"'{weights.name}' has the classes {', '.join(weights.labels)}, "
@@ -306,7 +306,7 @@ def _write_error(folder: Path, error: OSError) -> RunError:
 def _torch_threads() -> Iterator[None]:
     """Set the number of threads of torch to what mien may use, and restore it afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(asked() or min(threads(), before))
+    torch.set_num_threads(threads_from_environment() or min(threads(), before))
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from mien.evaluation.protocols import evaluate_model
 from mien.evaluation.statistics import calibration, metrics
 from mien.model import BATCH, Model
 from mien.model_card import TTAS, Calibration, Score
-from mien.prior import ClassFrequencies, adjusted
+from mien.prior import ClassFrequencies, apply_prior
 from mien.train.batches import normalize
 from mien.train.imbalance import class_frequencies
 from mien.train.models.base import ExpressionModel
@@ -57,7 +57,7 @@ def _best_strength(probs_NK: NDArray[np.float32], labels_N: NDArray[np.int64], t
     """Return the strength with the best macro-F1, the smallest of equal ones."""
 
     def score(strength: float) -> float:
-        predicted_N = adjusted(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
+        predicted_N = apply_prior(probs_NK, [share**strength for share in training], [1.0] * len(training)).argmax(1)
         return metrics.macro_f1(metrics.confusion_matrix(labels_N, predicted_N, len(training)))
 
     return max(STRENGTHS, key=score)  # the first of equal ones

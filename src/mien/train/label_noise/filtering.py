@@ -18,51 +18,60 @@ from mien.train.recipe import Recipe
 from mien.train.targets.schemes import SCHEMES, TrainingTargets
 
 
-def filter_training_faces(learned: TrainingTargets, recipe: Recipe, dataset: Dataset) -> TrainingTargets:
-    """`learned` without what `recipe` leaves out, and with softer targets where it asks for those.
+def filter_training_faces(targets: TrainingTargets, recipe: Recipe, dataset: Dataset) -> TrainingTargets:
+    """Leave out the training faces that a recipe drops, and soften the targets that it softens.
 
     Args:
-        dataset: as it was loaded; copies are looked for in it, which takes half a minute the first time.
+        targets: Training targets of all faces.
+        recipe: Recipe with `drop_duplicates`, `drop_noisy`, `soften_noisy` and `label_noise`.
+        dataset: Data set as it was loaded. The first search for duplicates in it takes half a minute.
 
     Raises:
-        RunError: the file of doubts is none, or is about other faces or classes, or nothing is left to learn from.
+        RunError: The file of label noise scores cannot be read, or is about other faces or classes; or no training face
+            is left.
     """
-    train, target_NK, digest = learned.dataset[TRAIN], learned.target_NK, None
-    dropped_N = np.zeros(len(train), bool)
+    train, target_NK, digest = targets.dataset[TRAIN], targets.target_NK, None
+    drop_N = np.zeros(len(train), bool)
     if recipe.drop_noisy or recipe.soften_noisy:
-        dropped_N, target_NK, digest = _by_doubts(learned, recipe)
+        drop_N, target_NK, digest = _filter_noisy(targets, recipe)
     if recipe.drop_duplicates:
-        dropped_N |= np.isin(train.rows_N, dataset[TRAIN].rows_N[duplicates_of_evaluation(dataset)])
-    if dropped_N.all():
-        raise RunError(f"recipe '{recipe.name}' leaves out every training face of {dataset.source}: drop fewer")
-    clean_N = ~np.isin(learned.clean.rows_N, train.rows_N[dropped_N])
-    kept = votes.cut(train, ~dropped_N, train.labels_N)
+        drop_N |= np.isin(train.rows_N, dataset[TRAIN].rows_N[duplicates_of_evaluation(dataset)])
+    if drop_N.all():
+        raise RunError(
+            f"recipe '{recipe.name}' drops every training face of {dataset.source}; lower drop_noisy or turn off "
+            "drop_duplicates"
+        )
+    clean_N = ~np.isin(targets.clean.rows_N, train.rows_N[drop_N])
+    kept = votes.cut(train, ~drop_N, train.labels_N)
     return replace(
-        learned,
-        dataset=replace(learned.dataset, splits={**learned.dataset.splits, TRAIN: kept}),
-        target_NK=target_NK[torch.from_numpy(~dropped_N)],
-        clean=votes.cut(learned.clean, clean_N, learned.clean.labels_N),
+        targets,
+        dataset=replace(targets.dataset, splits={**targets.dataset.splits, TRAIN: kept}),
+        target_NK=target_NK[torch.from_numpy(~drop_N)],
+        clean=votes.cut(targets.clean, clean_N, targets.clean.labels_N),
         label_noise=digest,
     )
 
 
-def _by_doubts(learned: TrainingTargets, recipe: Recipe) -> tuple[NDArray[np.bool_], torch.Tensor, str]:
-    """Which faces are dropped, bool [N]; the targets, softer where asked; and the sum of the doubts gone by."""
-    label_noise, data, train = read_label_noise(recipe.label_noise), learned.dataset, learned.dataset[TRAIN]
-    if not same_classes(label_noise.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
+def _filter_noisy(targets: TrainingTargets, recipe: Recipe) -> tuple[NDArray[np.bool_], torch.Tensor, str]:
+    """Return which faces are dropped, bool [N]; the targets, some softened; and the digest of the scores."""
+    scores, data, train = read_label_noise(recipe.label_noise), targets.dataset, targets.dataset[TRAIN]
+    if not same_classes(scores.labels, data.labels.names) or not SCHEMES[recipe.scheme].own_labels:
         raise RunError(
-            f"the doubts in {recipe.label_noise} are about the labels {', '.join(label_noise.labels)} of the data "
-            "itself, and "
-            f"recipe '{recipe.name}' learns {', '.join(data.labels.names)} by the scheme {recipe.scheme}"
+            f"the label noise scores in {recipe.label_noise} are for the data set's own labels "
+            f"{', '.join(scores.labels)}, but recipe '{recipe.name}' learns {', '.join(data.labels.names)} with scheme "
+            f"{recipe.scheme}"
         )
-    if label_noise.data != data.digest:
-        raise RunError(f"the doubts in {recipe.label_noise} are about other data than {data.source}: make them anew")
-    probs_NK = label_noise.of(train.rows_N)
-    order = rank_by_confident_learning(train.labels_N, probs_NK)
-    first = round(recipe.drop_noisy * len(train))
-    soft = order[first : first + round(recipe.soften_noisy * len(train))]
-    dropped_N = np.zeros(len(train), bool)
-    dropped_N[order[:first]] = True
-    target_NK = learned.target_NK.clone()
-    target_NK[torch.from_numpy(soft)] = torch.from_numpy(probs_NK[soft])
-    return dropped_N, target_NK, label_noise.digest
+    if scores.data != data.digest:
+        raise RunError(
+            f"the label noise scores in {recipe.label_noise} are for another data set than {data.source}; compute them "
+            "again with mien.train.out_of_fold"
+        )
+    probs_NK = scores.of(train.rows_N)
+    ranking = rank_by_confident_learning(train.labels_N, probs_NK)
+    count = round(recipe.drop_noisy * len(train))
+    soften = ranking[count : count + round(recipe.soften_noisy * len(train))]
+    drop_N = np.zeros(len(train), bool)
+    drop_N[ranking[:count]] = True
+    target_NK = targets.target_NK.clone()
+    target_NK[torch.from_numpy(soften)] = torch.from_numpy(probs_NK[soften])
+    return drop_N, target_NK, scores.digest

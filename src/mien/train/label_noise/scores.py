@@ -1,8 +1,8 @@
-"""Scores of label noise, ranked, in a file.
+"""Label noise scores: out-of-fold predictions, by which labels are ranked, in a file.
 
-Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabelled where some class other
-than its label is at least as likely as that class is, on average, on the faces that carry it; the most one-sided of
-these come first.
+Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabelled if a class other than
+its label is at least as likely as that class is, on average, for the faces labelled with it. Among these, the face
+whose label loses to another class by the largest margin comes first.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LabelNoise:
-    """What models say of training faces that they did not learn from.
+    """Predictions for training faces by models that were not trained on them.
 
     Attributes:
-        data: digest of the data set that the faces are of.
-        labels: names of the K classes, in order.
-        rows_N: where each face stands in its source, int64 [N].
-        probs_NK: probabilities of the classes, float32 [N,K], rows sum to 1.
+        data: Digest of the data set.
+        labels: Names of the K classes, in order.
+        rows_N: Row of each face in its data set, int64 [N].
+        probs_NK: Probabilities of the classes, float32 [N,K]; each row sums to 1.
+
+    Raises:
+        RunError: The shapes do not match.
+
+    >>> noise = LabelNoise("digest", ("sad", "happy"), np.array([4, 7]), np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    >>> noise.of(np.array([7])).argmax(axis=1).tolist()
+    [1]
     """
 
     data: str
@@ -40,74 +47,116 @@ class LabelNoise:
     probs_NK: Floats
 
     def __post_init__(self) -> None:
-        if self.probs_NK.shape != (len(self.rows_N), len(self.labels)):
+        expected = (len(self.rows_N), len(self.labels))
+        if self.probs_NK.shape != expected:
             raise RunError(
-                f"doubts about {len(self.rows_N)} faces of {len(self.labels)} classes need as many probabilities, "
-                f"got {list(self.probs_NK.shape)}"
+                f"label noise scores of {expected[0]} faces and {expected[1]} classes need probabilities "
+                f"{list(expected)}, got {list(self.probs_NK.shape)}"
             )
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it, as hex, for the record of a run that goes by it."""
-        about = hashlib.sha256("\n".join((self.data, *self.labels)).encode())
+        """Return the SHA-256 of all fields, as hex, for the record of a run."""
+        sha256 = hashlib.sha256("\n".join((self.data, *self.labels)).encode())
         for array in (self.rows_N, self.probs_NK):
-            about.update(np.ascontiguousarray(array).tobytes())
-        return about.hexdigest()
+            sha256.update(np.ascontiguousarray(array).tobytes())
+        return sha256.hexdigest()
 
     def of(self, rows_M: Ints) -> Floats:
-        """The probabilities of the faces that stand at these rows of the source, [M,K].
+        """Return the probabilities of the faces in some rows of the data set.
+
+        Args:
+            rows_M: Rows of the data set, int64 [M].
+
+        Returns:
+            Probabilities, float32 [M,K].
 
         Raises:
-            RunError: some are not among them.
+            RunError: There are no predictions for some of the rows.
         """
         order_N = np.argsort(self.rows_N)
-        place_M = np.searchsorted(self.rows_N, rows_M, sorter=order_N)
-        known_M = place_M < len(self.rows_N)
-        known_M[known_M] = self.rows_N[order_N[place_M[known_M]]] == rows_M[known_M]
+        position_M = np.searchsorted(self.rows_N, rows_M, sorter=order_N)
+        known_M = position_M < len(self.rows_N)
+        known_M[known_M] = self.rows_N[order_N[position_M[known_M]]] == rows_M[known_M]
         if not known_M.all():
-            raise RunError(f"the doubts say nothing of {int((~known_M).sum()):,} of the training faces: make them anew")
-        return self.probs_NK[order_N[place_M]]
+            raise RunError(
+                f"label noise scores are missing for {int((~known_M).sum()):,} of the training faces; compute them "
+                "again with mien.train.out_of_fold"
+            )
+        return self.probs_NK[order_N[position_M]]
 
     def write(self, file: str | Path) -> None:
-        """Write them as an .npz that `read_label_noise` reads; `RunError` where that cannot be done."""
+        """Write the predictions as an .npz file, which `read_label_noise` reads.
+
+        Args:
+            file: Path of the file.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         array = io.BytesIO()
         np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, probs=self.probs_NK)
         write_atomically(Path(file), array.getvalue())
 
 
 def read_label_noise(file: str | Path) -> LabelNoise:
-    """The doubts that `LabelNoise.write` wrote; `RunError` where `file` is none such."""
+    """Read label noise scores from a file that `LabelNoise.write` wrote.
+
+    Args:
+        file: Path of the file.
+
+    Raises:
+        RunError: The file does not exist or has another format.
+    """
     try:
-        with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as kept:
-            labels = tuple(str(name) for name in kept["labels"])
-            return LabelNoise(
-                str(kept["data"]), labels, kept["rows"].astype(np.int64), kept["probs"].astype(np.float32)
-            )
+        with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as arrays:
+            labels = tuple(str(name) for name in arrays["labels"])
+            rows_N, probs_NK = arrays["rows"].astype(np.int64), arrays["probs"].astype(np.float32)
+            return LabelNoise(str(arrays["data"]), labels, rows_N, probs_NK)
     except FileNotFoundError:
-        raise RunError(f"no file of doubts is called {file}; mien.train.out_of_fold makes one") from None
+        raise RunError(f"file of label noise scores not found: {file}; mien.train.out_of_fold writes one") from None
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, BadZipFile) as error:
-        raise RunError(f"{file} holds no doubts ({error}); mien.train.out_of_fold makes such a file") from None
+        raise RunError(
+            f"{file} is not a file of label noise scores ({error}); mien.train.out_of_fold writes one"
+        ) from None
 
 
 def rank_by_confident_learning(labels_N: Ints, probs_NK: Floats) -> Ints:
-    """Places of the faces, the least believable label first, int64 [N], by confident learning.
+    """Rank faces by confident learning, the most likely mislabelled first.
 
     Args:
-        labels_N: the class of each face, int64 [N], every one at least 0.
-        probs_NK: what models that did not learn these labels say, float32 [N,K].
+        labels_N: Class of each face, int64 [N].
+        probs_NK: Probabilities by models that were not trained on these faces, float32 [N,K].
+
+    Returns:
+        Indices of the faces, int64 [N].
+
+    >>> rank_by_confident_learning(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], np.float32))
+    array([1, 2, 0])
     """
-    at = np.arange(len(labels_N))
-    usual_K = np.array(
+    index_N = np.arange(len(labels_N))
+    threshold_K = np.array(
         [probs_NK[labels_N == k, k].mean() if (labels_N == k).any() else np.inf for k in range(len(probs_NK[0]))]
     )
-    sure_NK = np.where(probs_NK >= usual_K, probs_NK, 0.0)
-    accused_N = (sure_NK.max(1) > 0) & (sure_NK.argmax(1) != labels_N)
+    confident_NK = np.where(probs_NK >= threshold_K, probs_NK, 0.0)
+    mislabelled_N = (confident_NK.max(1) > 0) & (confident_NK.argmax(1) != labels_N)
     others_NK = probs_NK.copy()
-    others_NK[at, labels_N] = -np.inf
-    margin_N = probs_NK[at, labels_N] - others_NK.max(1)
-    return np.lexsort((margin_N, ~accused_N))
+    others_NK[index_N, labels_N] = -np.inf
+    margin_N = probs_NK[index_N, labels_N] - others_NK.max(1)
+    return np.lexsort((margin_N, ~mislabelled_N))
 
 
 def rank_by_self_confidence(labels_N: Ints, probs_NK: Floats) -> Ints:
-    """Places of the faces, the one with the least likely label first, int64 [N]: the plain way, for comparison."""
+    """Rank faces by the probability of their own label, the least likely label first; the baseline.
+
+    Args:
+        labels_N: Class of each face, int64 [N].
+        probs_NK: Probabilities by models that were not trained on these faces, float32 [N,K].
+
+    Returns:
+        Indices of the faces, int64 [N].
+
+    >>> rank_by_self_confidence(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], np.float32))
+    array([1, 2, 0])
+    """
     return np.argsort(probs_NK[np.arange(len(labels_N)), labels_N], kind="stable")

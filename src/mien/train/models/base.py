@@ -14,26 +14,29 @@ from mien.errors import MienError
 
 
 class ExpressionModel(nn.Module):
-    """A model in two parts, so that export can give the maps between them a name.
+    """Base class of the architectures: a model in two parts, so that the export can output the maps between them.
 
-    A subclass calls its last layer `head`: fine-tuning keeps or renews its rows by the names of the classes. Where the
-    logits are `head` applied to the mean of each map, `head` alone turns the maps into class activation maps (Zhou et
-    al. 2016, arXiv 1512.04150); such a model says so by `pooled`.
+    A subclass names its last layer `head`: fine-tuning keeps or replaces its rows by the names of the classes.
+
+    Attributes:
+        pooled: Whether the logits are `head` applied to the mean of each map. If so, `head` turns the maps into class
+            activation maps (Zhou et al. 2016, arXiv 1512.04150).
+        head: Last layer.
     """
 
     pooled = False
     head: nn.Module
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """Grey faces [N,1,48,48], normalised -> the last feature maps [N,C,h,w]."""
+        """Compute the last feature maps [N,C,h,w] of normalized grey faces [N,1,48,48]."""
         raise NotImplementedError
 
     def logits(self, maps_NCHW: Tensor) -> Tensor:
-        """The last feature maps [N,C,h,w] -> logits [N,K]."""
+        """Compute the logits [N,K] from the last feature maps [N,C,h,w]."""
         raise NotImplementedError
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Grey faces [N,1,48,48], normalised -> log-probabilities [N,K]."""
+        """Compute the log-probabilities [N,K] of normalized grey faces [N,1,48,48]."""
         return functional.log_softmax(self.logits(self.maps(x_NCHW)).float(), dim=1)
 
 
@@ -42,13 +45,16 @@ MODELS: dict[str, Builder] = {}
 
 
 def model(build: Builder) -> Builder:
-    """Register `build(num_classes)` under its own name.
+    """Register an architecture under the name of its function; used as a decorator.
+
+    Args:
+        build: Function from the number of classes to a model.
 
     Raises:
         MienError: Another architecture has this name.
     """
     name = build.__name__
     if name in MODELS:
-        raise MienError(f"two architectures are called '{name}'")
+        raise MienError(f"two architectures have the name '{name}'; rename one of the functions")
     MODELS[name] = build
     return build

@@ -1,8 +1,8 @@
 """Deep-Emotion: a small model with a spatial transformer.
 
-Source: Minaee & Abdolrashidi 2019, arXiv 1902.01019, section 3 and figure 2. The paper gives the layers' order and not
-all their sizes; those here are the ones of the implementations that follow it, and come to its small count of
-parameters. The transformer is that of Jaderberg et al. 2015, arXiv 1506.02025.
+Source: Minaee & Abdolrashidi 2019, arXiv 1902.01019, section 3 and figure 2. The paper gives the order of
+the layers but not all sizes; those here are from public implementations of it and agree with its small number of
+parameters. The spatial transformer is that of Jaderberg et al. 2015, arXiv 1506.02025.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from mien.train.models.base import ExpressionModel, model
 
 
 class DeepEmotion(ExpressionModel):
-    """Four 3x3 convolutions of ten channels on the attended face, dropout, and a layer of 50 before the head."""
+    """Four 3x3 convolutions with ten channels on the transformed face, dropout, and a layer of 50 units.
+
+    The names of the layers are the keys of checkpoints: `look` and `aim` predict the affine transformation.
+    """
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -24,7 +27,7 @@ class DeepEmotion(ExpressionModel):
             nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU(inplace=True),  # 8x8
         )  # fmt: skip
         last = nn.Linear(32, 6)
-        # The transformer begins by changing nothing (Jaderberg et al., section 4).
+        # The initial transformation is the identity (Jaderberg et al., section 4).
         nn.init.zeros_(last.weight)
         with torch.no_grad():
             last.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
@@ -39,24 +42,24 @@ class DeepEmotion(ExpressionModel):
         self.wide = nn.Sequential(nn.Linear(10 * 9 * 9, 50), nn.ReLU(inplace=True))
         self.head = nn.Linear(50, num_classes)
 
-    def attend(self, x_NCHW: Tensor) -> Tensor:
-        """[N,1,48,48] -> the same faces, each moved by the affine map that the model chose for it."""
+    def spatial_transform(self, x_NCHW: Tensor) -> Tensor:
+        """Apply to each face [N,1,48,48] the affine transformation that the model predicts for it."""
         theta_N6 = self.aim(self.look(x_NCHW).flatten(1)).float()
         grid_NHW2 = functional.affine_grid(theta_N6.view(-1, 2, 3), list(x_NCHW.shape), align_corners=False)
         return functional.grid_sample(x_NCHW.float(), grid_NHW2, align_corners=False)
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """[N,1,48,48] -> [N,10,9,9], of the attended face."""
-        maps_NCHW: Tensor = self.features(self.attend(x_NCHW))
+        """Compute the maps [N,10,9,9] of the transformed faces [N,1,48,48]."""
+        maps_NCHW: Tensor = self.features(self.spatial_transform(x_NCHW))
         return maps_NCHW
 
     def logits(self, maps_NCHW: Tensor) -> Tensor:
-        """[N,10,9,9] -> [N,K]."""
+        """Compute the logits [N,K] from maps [N,10,9,9]."""
         logits_NK: Tensor = self.head(self.wide(self.drop(maps_NCHW).flatten(1)))
         return logits_NK
 
 
 @model
 def deep_emotion(num_classes: int) -> ExpressionModel:
-    """Attention by a spatial transformer: 66,857 parameters with seven classes, 0.008 GFLOP."""
+    """Build Deep-Emotion: 66,857 parameters with seven classes, 0.008 GFLOP."""
     return DeepEmotion(num_classes)

@@ -1,8 +1,8 @@
 """`mien_base` and `mien_nano`: residual networks of plain 3x3 convolutions.
 
-onnxruntime folds the normalisation into the convolution and reaches with it most of the processor's peak, which it does
-not with separable convolutions: of two models of one speed the plain one learned no worse and trained three times
-faster (experiments/LOG.md). The residual blocks are those of He et al. 2015, arXiv 1512.03385, figure 2.
+onnxruntime merges batch normalization into the convolution, which then runs near the peak of the processor. Separable
+convolutions do not: of two models with the same speed, the one with plain convolutions was as accurate and trained
+three times faster (experiments/LOG.md). The residual blocks are those of He et al. 2015, arXiv 1512.03385, figure 2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from mien.train.models.base import ExpressionModel, model
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a short cut, which is a 1x1 convolution where the shape changes."""
+    """A residual block: two 3x3 convolutions, and a shortcut that is a 1x1 convolution where the shape changes.
+
+    Args:
+        inside: Channels of the input.
+        outside: Channels of the output.
+        stride: Stride of the first convolution.
+    """
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -25,7 +31,7 @@ class Block(nn.Module):
         self.short = _convolution(inside, outside, 1, stride) if changes else nn.Identity()
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """[N,inside,H,W] -> [N,outside,H/stride,W/stride]."""
+        """Map [N,inside,H,W] to [N,outside,H/stride,W/stride]."""
         return functional.relu(self.short(x_NCHW) + self.second(functional.relu(self.first(x_NCHW))))
 
 
@@ -33,8 +39,10 @@ class MienNet(ExpressionModel):
     """A stem of plain convolutions, residual blocks, the mean of each map, dropout and a linear head.
 
     Args:
-        stem, blocks: the channels and the stride of each convolution of the stem and of each block, in their order.
-        dropout: the share of the pooled channels that are dropped while the model learns.
+        num_classes: Number of classes, K.
+        stem: Channels and stride of each convolution of the stem.
+        blocks: Channels and stride of each residual block.
+        dropout: Share of the pooled channels that are dropped in training.
     """
 
     pooled = True
@@ -55,12 +63,12 @@ class MienNet(ExpressionModel):
         self.head = nn.Linear(inside, num_classes)
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """[N,1,48,48] -> [N,C,h,w]."""
+        """Compute the maps [N,C,h,w] of faces [N,1,48,48]."""
         maps_NCHW: Tensor = self.features(x_NCHW.contiguous(memory_format=torch.channels_last))
         return maps_NCHW
 
     def logits(self, maps_NCHW: Tensor) -> Tensor:
-        """[N,C,h,w] -> [N,K]."""
+        """Compute the logits [N,K] from maps [N,C,h,w]."""
         logits_NK: Tensor = self.head(self.drop(maps_NCHW.mean((2, 3))))
         return logits_NK
 
@@ -72,12 +80,12 @@ def _convolution(inside: int, outside: int, kernel: int, stride: int) -> nn.Sequ
 
 @model
 def mien_base(num_classes: int) -> ExpressionModel:
-    """For accuracy: 1,873,031 parameters with seven classes, 0.215 GFLOP; last maps [N,224,6,6]."""
+    """Build the accurate model: 1,873,031 parameters with seven classes, 0.215 GFLOP; last maps [N,224,6,6]."""
     blocks = ((32, 1), (96, 2), (96, 1), (224, 2), (224, 1))
     return MienNet(num_classes, stem=((32, 2),), blocks=blocks, dropout=0.2)
 
 
 @model
 def mien_nano(num_classes: int) -> ExpressionModel:
-    """For speed: 303,479 parameters with seven classes, 0.013 GFLOP; last maps [N,128,3,3]."""
+    """Build the fast model: 303,479 parameters with seven classes, 0.013 GFLOP; last maps [N,128,3,3]."""
     return MienNet(num_classes, stem=((16, 2),), blocks=((32, 2), (64, 2), (128, 2)), dropout=0.0)

@@ -1,6 +1,6 @@
-"""`seed_cnn`: the deep CNN of the student report, and two narrower copies.
+"""`seed_cnn`: the deep CNN of the student report, and two narrower versions.
 
-Source: the report's notebook. Full width has 20,582,432 parameters and costs 5.8 GFLOP per 48x48 face
+Source: the report's notebook. The full width has 20,582,432 parameters and needs 5.8 GFLOP per 48x48 face
 (a multiply-add counted as two).
 """
 
@@ -13,7 +13,12 @@ from mien.train.models.base import ExpressionModel, model
 
 
 class SeedCNN(ExpressionModel):
-    """Blocks of Conv-ReLU-BatchNorm without bias, three max pools, and a 1x1 convolution as the head."""
+    """Blocks of convolution, ReLU and batch normalization without bias, three max pools, and a 1x1 convolution as head.
+
+    Args:
+        num_classes: Number of classes, K.
+        width: Factor of the number of channels.
+    """
 
     pooled = True
 
@@ -26,7 +31,7 @@ class SeedCNN(ExpressionModel):
             nn.MaxPool2d(2),  # 24x24
             *_block(c[1], c[2]),
             *_block(c[2], c[3]),
-            *_block(c[3], c[4], kernel=1, pad=1),  # a 1x1 kernel with padding: 26x26, the rim is zeros
+            *_block(c[3], c[4], kernel=1, pad=1),  # a 1x1 kernel with padding: 26x26, with zeros at the border
             nn.MaxPool2d(2),  # 13x13
             *_block(c[4], c[5]),
             *_block(c[5], c[5]),
@@ -38,19 +43,19 @@ class SeedCNN(ExpressionModel):
         self.head = nn.Conv2d(c[7], num_classes, 1, bias=False)
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """[N,1,48,48] -> [N,C,4,4]; the one grey channel goes in three times, as in the report."""
+        """Compute the maps [N,C,4,4] of faces [N,1,48,48]; the grey channel is repeated as in the report."""
         rgb = x_NCHW.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps_NCHW: Tensor = self.features(rgb)
         return maps_NCHW
 
     def logits(self, maps_NCHW: Tensor) -> Tensor:
-        """[N,C,4,4] -> [N,K]."""
+        """Compute the logits [N,K] from maps [N,C,4,4]."""
         logits_NK: Tensor = self.head(self.pool(maps_NCHW)).flatten(1)
         return logits_NK
 
 
 def _block(inside: int, outside: int, kernel: int = 3, pad: int = 1) -> list[nn.Module]:
-    # Without bias a padded 1x1 kernel gives zeros on the rim, and padding afterwards is the cheaper way to them.
+    # Without bias, a padded 1x1 kernel gives zeros at the border; padding its output is cheaper.
     after: list[nn.Module] = [nn.ZeroPad2d(pad)] if kernel == 1 else []
     conv = nn.Conv2d(inside, outside, kernel, padding=0 if kernel == 1 else pad, bias=False)
     return [conv, *after, nn.ReLU(inplace=True), nn.BatchNorm2d(outside)]
@@ -58,17 +63,17 @@ def _block(inside: int, outside: int, kernel: int = 3, pad: int = 1) -> list[nn.
 
 @model
 def seed_cnn(num_classes: int) -> ExpressionModel:
-    """The report's model at full width: 20,582,432 parameters, 5.8 GFLOP."""
+    """Build the report's model with full width: 20,582,432 parameters, 5.8 GFLOP."""
     return SeedCNN(num_classes)
 
 
 @model
 def seed_cnn_quarter(num_classes: int) -> ExpressionModel:
-    """A quarter of the channels: 1,288,328 parameters, 0.36 GFLOP; two CPU cores train it in minutes an epoch."""
+    """Build it with a quarter of the channels: 1,288,328 parameters, 0.36 GFLOP; minutes per epoch on two CPU cores."""
     return SeedCNN(num_classes, width=1 / 4)
 
 
 @model
 def seed_cnn_eighth(num_classes: int) -> ExpressionModel:
-    """An eighth of the channels: 322,724 parameters, 0.09 GFLOP; for the demo and for tests."""
+    """Build it with an eighth of the channels: 322,724 parameters, 0.09 GFLOP; for the demo and for tests."""
     return SeedCNN(num_classes, width=1 / 8)

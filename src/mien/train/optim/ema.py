@@ -9,23 +9,40 @@ from torch import nn
 
 
 class ModelEMA:
-    """An exponential moving average (EMA) of a model's weights and batch-norm statistics.
+    """Exponential moving average (EMA) of a model's weights and batch normalization statistics.
 
-    The share that is kept rises with the steps taken, min(`keep`, (1 + t)/(10 + t)), so that the random first weights
-    are soon forgotten; it is what TensorFlow's ExponentialMovingAverage does with `num_updates`.
+    The decay at step t is min(`decay`, (1 + t) / (10 + t)), so that the random initial weights have little influence;
+    TensorFlow's ExponentialMovingAverage does the same with `num_updates`.
+
+    Args:
+        model: Model that is trained.
+        decay: Share of the average that is kept at each step, such as 0.999.
+
+    Attributes:
+        model: Copy of the model with the averaged weights.
+
+    >>> model = nn.Linear(2, 2)
+    >>> ema = ModelEMA(model, decay=0.9)
+    >>> ema.update(step=0)
+    >>> torch.equal(ema.model.weight, model.weight)
+    True
     """
 
-    def __init__(self, model: nn.Module, keep: float) -> None:
+    def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
-        self._keep = keep
+        self._decay = decay
         self._pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 0 over the whole training."""
-        keep = min(self._keep, (1 + step) / (10 + step))
-        averaged = [(a, b) for a, b in self._pairs if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - keep)
-        for mine, theirs in self._pairs:
-            if not mine.is_floating_point():  # batch norm's count of batches
-                mine.copy_(theirs)
+        """Update the average after a training step.
+
+        Args:
+            step: Number of the step, counted from 0 over the whole training.
+        """
+        decay = min(self._decay, (1 + step) / (10 + step))
+        floats = [(a, b) for a, b in self._pairs if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
+        for average, current in self._pairs:
+            if not average.is_floating_point():  # the number of batches of a batch normalization
+                average.copy_(current)

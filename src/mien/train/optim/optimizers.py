@@ -10,23 +10,23 @@ from torch.optim import Optimizer
 
 from mien.train.optim.muon import Muon
 
-# Each takes the weights, the highest rate, the momentum and the weight decay of a recipe.
+# Name -> constructor from the model, and the learning rate, momentum and weight decay of a recipe.
 OPTIMIZERS: dict[str, Callable[[nn.Module, float, float, float], Optimizer]] = {
     "sgd": lambda model, lr, momentum, decay: torch.optim.SGD(
         model.parameters(), lr=lr, momentum=momentum, weight_decay=decay
     ),
-    # Sutskever et al. 2013, section 2: the gradient is taken where the momentum will carry the weights.
+    # Sutskever et al. 2013, section 2: the gradient at the weights after the momentum step.
     "nesterov": lambda model, lr, momentum, decay: torch.optim.SGD(
         model.parameters(), lr=lr, momentum=momentum, weight_decay=decay, nesterov=True
     ),
-    # Kingma & Ba 2014, arXiv 1412.6980; the recipe's momentum is its first beta, the decay is added to the gradient.
+    # Kingma & Ba 2014, arXiv 1412.6980. The recipe's momentum is beta 1; weight decay is added to the gradient.
     "adam": lambda model, lr, momentum, decay: torch.optim.Adam(
         model.parameters(), lr=lr, betas=(momentum, 0.999), weight_decay=decay
     ),
-    # Loshchilov & Hutter 2017, arXiv 1711.05101: the decay beside the gradient, not in it.
+    # Loshchilov & Hutter 2017, arXiv 1711.05101: decoupled weight decay.
     "adamw": lambda model, lr, momentum, decay: torch.optim.AdamW(
         model.parameters(), lr=lr, betas=(momentum, 0.999), weight_decay=decay
     ),
-    # Jordan et al. 2024; the decay beside the gradient here too.
+    # Jordan et al. 2024, with decoupled weight decay.
     "muon": Muon,
 }

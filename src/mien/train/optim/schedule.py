@@ -5,26 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-# What is left of the rate when a share of the way from the end of the warm-up (0) to the end of training (1) is gone.
+# Name -> factor of the learning rate at a point between the end of the warm-up (0) and the end of training (1).
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda gone: 1.0,
+    "constant": lambda progress: 1.0,
     # Half a cosine (Loshchilov & Hutter 2017, equation 5 without restarts, arXiv 1608.03983).
-    "cosine": lambda gone: 0.5 * (1 + math.cos(math.pi * gone)),
-    # With a warm-up the rate is a triangle (Smith 2017, section 3.1, one cycle, arXiv 1506.01186); without, a slope.
-    "triangular": lambda gone: 1 - gone,
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+    # Linear decay; with a warm-up the learning rate is a triangle (Smith 2017, section 3.1, arXiv 1506.01186).
+    "triangular": lambda progress: 1 - progress,
 }
 
 
-def rate(schedule: str, peak: float, step: int, *, warm: int, whole: int) -> float:
-    """The learning rate of a step, counted from 0 over the whole training.
+def learning_rate(schedule: str, peak: float, step: int, *, warmup_steps: int, total_steps: int) -> float:
+    """Return the learning rate of a step.
 
     Args:
-        schedule: a name in `SCHEDULES`.
-        peak: the highest rate.
-        warm: the steps of the warm-up, which rises in equal parts and reaches `peak` with its last step (Goyal et al.
-            2017, section 2.2, arXiv 1706.02677).
-        whole: all steps; a falling schedule would reach 0 one step after the last.
+        schedule: Name in `SCHEDULES`.
+        peak: Highest learning rate.
+        step: Number of the step, counted from 0 over the whole training.
+        warmup_steps: Number of warm-up steps, in which the rate rises linearly; the last of them has the rate `peak`
+            (Goyal et al. 2017, section 2.2, arXiv 1706.02677).
+        total_steps: Number of all steps; a decaying schedule would reach 0 one step after the last.
+
+    >>> [learning_rate("triangular", 1.0, step, warmup_steps=2, total_steps=4) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
     """
-    if step < warm:
-        return peak * (step + 1) / warm
-    return peak * SCHEDULES[schedule]((step - warm) / (whole - warm))
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return peak * SCHEDULES[schedule]((step - warmup_steps) / (total_steps - warmup_steps))

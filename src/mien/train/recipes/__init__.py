@@ -1,4 +1,4 @@
-"""Recipes, each a function that returns a `Recipe`; a variant is `replace`. To add a module, import it here."""
+"""Recipes: functions that return a `Recipe`; variants use `dataclasses.replace`. To add a module, import it here."""
 
 from mien.train.recipes import ferplus, papers, release, seed  # noqa: F401  each registers its recipes
 from mien.train.recipes.registry import RECIPES, find_recipe, recipe

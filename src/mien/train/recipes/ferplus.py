@@ -2,7 +2,7 @@
 
 Run:    mien compare --data fer2013.csv --votes fer2013new.csv --out runs/schemes --seeds 3
         --arms ferplus_majority,ferplus_multi_label,ferplus_drawing,ferplus_distribution
-Scores: experiments/LOG.md. The model is ours and the schedule short: it is the schemes that are compared.
+Scores: experiments/LOG.md. They compare the schemes only: the model is not that of the paper, and training is short.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mien.train.recipes.registry import recipe
 
 @recipe
 def ferplus_majority() -> Recipe:
-    """One label a face: the class with more than half of the votes; without it the face is left out."""
+    """Train on one label per face, the class with more than half of the votes; other faces are left out."""
     return Recipe(
         name="ferplus_majority",
         model="mien_nano",
@@ -33,17 +33,17 @@ def ferplus_majority() -> Recipe:
 
 @recipe
 def ferplus_multi_label() -> Recipe:
-    """Each class with three votes in ten is right, and the likeliest of them is pulled."""
+    """Train on several labels per face, the classes with 30 % of the votes; the loss is that of the likeliest one."""
     return replace(ferplus_majority(), name="ferplus_multi_label", scheme="multi_label")
 
 
 @recipe
 def ferplus_drawing() -> Recipe:
-    """One label a face, drawn anew from its votes in each epoch."""
+    """Train on one label per face, sampled from its votes in each epoch."""
     return replace(ferplus_majority(), name="ferplus_drawing", scheme="drawing")
 
 
 @recipe
 def ferplus_distribution() -> Recipe:
-    """Cross-entropy on the votes' own shares."""
+    """Train by cross-entropy on the shares of the votes."""
     return replace(ferplus_majority(), name="ferplus_distribution", scheme="distribution")

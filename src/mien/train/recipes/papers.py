@@ -13,9 +13,10 @@ from mien.train.recipes.registry import recipe
 
 @recipe
 def deep_emotion() -> Recipe:
-    """Minaee & Abdolrashidi 2019, arXiv 1902.01019, section 4: Adam at 0.005 for 500 epochs, slight distortions.
+    """Train Deep-Emotion: Adam at 0.005 for 500 epochs, slight distortions.
 
-    The paper claims 70.02 % on PrivateTest. The size of its batches is not given.
+    Source: Minaee & Abdolrashidi 2019, arXiv 1902.01019, section 4. The paper reports 70.02 % on PrivateTest. It does
+    not state the batch size.
     """
     return Recipe(
         name="deep_emotion",
@@ -31,11 +32,12 @@ def deep_emotion() -> Recipe:
 
 @recipe
 def vgg13_ferplus() -> Recipe:
-    """Barsoum et al. 2016, arXiv 1608.01041, section 4: cross-entropy on the votes, batches of 32, 100 epochs.
+    """Train VGG13 on FER+: cross-entropy on the votes, batches of 32, 100 epochs.
 
-    The paper claims 84.716 +- 0.239 % on FER+'s test split. The reference code starts at 0.05 and lowers the rate in
-    steps, but its library's momentum averages gradients (CNTK's unit gain, the default), where PyTorch's sums them up:
-    at a momentum of 0.9 its 0.05 is a tenth here. The rate falls as a cosine, which bears to be shortened.
+    Source: Barsoum et al. 2016, arXiv 1608.01041, section 4. The paper reports 84.716 +- 0.239 % on FER+'s test split.
+    The reference code starts at a learning rate of 0.05 and lowers it in steps. The momentum of its library, CNTK,
+    averages gradients (unit gain, the default), that of PyTorch sums them: with a momentum of 0.9, its 0.05 equals
+    0.005 here. A cosine schedule is used instead of steps, because it also works with fewer epochs.
     """
     return Recipe(
         name="vgg13_ferplus",

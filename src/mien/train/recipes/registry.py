@@ -11,22 +11,31 @@ RECIPES: dict[str, Callable[[], Recipe]] = {}
 
 
 def recipe(build: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """Register a recipe under its function's name.
+    """Register a recipe under the name of its function; used as a decorator.
+
+    Args:
+        build: Function that returns the recipe.
 
     Raises:
         MienError: Another recipe has this name.
     """
     if build.__name__ in RECIPES:
-        raise MienError(f"two recipes are called '{build.__name__}'")
+        raise MienError(f"two recipes have the name '{build.__name__}'; rename one of the functions")
     RECIPES[build.__name__] = build
     return build
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return the recipe `name`.
+    """Return a recipe by its name.
+
+    Args:
+        name: Name of a recipe in `RECIPES`.
 
     Raises:
-        MienError: No recipe is called `name`; the text lists those that exist.
+        MienError: No recipe has this name; the message lists those that exist.
+
+    >>> find_recipe("release_nano").epochs
+    160
     """
     if name not in RECIPES:
         raise MienError(f"unknown recipe '{name}'; available: {', '.join(sorted(RECIPES))}")

@@ -1,7 +1,7 @@
 """Recipes of the shipped models.
 
 Run:    mien train release_base --data fer2013.csv --votes fer2013new.csv
-Scores: `mien models`, from their cards; experiments/LOG.md has what each cost and what was tried on the way.
+Scores: `mien models`, from their cards. See experiments/LOG.md for the cost of each and for what else was tried.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mien.train.recipes.registry import recipe
 
 @recipe
 def release_base() -> Recipe:
-    """For FER2013's own labels: 40 epochs, 75 minutes on a core of its own."""
+    """Train `base` for FER2013's own labels: 40 epochs, 75 minutes on one free core."""
     return Recipe(
         name="release_base",
         model="mien_base",
@@ -35,7 +35,11 @@ def release_base() -> Recipe:
 
 @recipe
 def release_photo() -> Recipe:
-    """For other people's photos: the raters' votes in seven classes, boxes that are off, light, lens and file."""
+    """Train `photo` for photos from elsewhere.
+
+    Targets are the FER+ votes in seven classes. Augmentations imitate inaccurate face boxes, other lighting, blur and
+    JPEG compression.
+    """
     return replace(
         release_base(),
         name="release_photo",
@@ -55,7 +59,7 @@ def release_photo() -> Recipe:
 
 @recipe
 def release_ferplus() -> Recipe:
-    """FER+'s eight classes, for `--init photo`: few epochs on milder augmentations than those of `photo`."""
+    """Train `ferplus` for FER+'s eight classes, with `--init photo`: few epochs, milder augmentations than `photo`."""
     return replace(
         release_base(), name="release_ferplus", scheme="distribution", label_set="ferplus8", epochs=6, lr=0.01
     )
@@ -63,13 +67,16 @@ def release_ferplus() -> Recipe:
 
 @recipe
 def release_ferplus_2() -> Recipe:
-    """FER+'s eight classes with logit adjustment, for `--init photo` after the second stage of `photo`."""
+    """Train `ferplus` with logit adjustment, with `--init photo` after the second stage of `photo`."""
     return replace(release_ferplus(), name="release_ferplus_2", logit_adjustment=0.5)
 
 
 @recipe
 def release_nano() -> Recipe:
-    """The fast one, taught by `base` for 160 epochs: a small model learns slowly, and its images are altered less."""
+    """Train `nano`, the fast model, by distillation from `base`.
+
+    A small model needs more epochs, 160, and weaker augmentations.
+    """
     return replace(
         release_base(),
         name="release_nano",
@@ -84,19 +91,19 @@ def release_nano() -> Recipe:
 
 @recipe
 def release_base_2() -> Recipe:
-    """Second stage of `base`, for `--init base`: 40 more epochs under the first stage as a teacher."""
+    """Train the second stage of `base`, with `--init base`: 40 more epochs with the first stage as teacher."""
     return replace(release_base(), name="release_base_2", teacher="base", teacher_weight=0.5, views=20)
 
 
 @recipe
 def release_nano_2() -> Recipe:
-    """Second stage of `nano`, for `--init nano`, with the second stage of `base` as the teacher."""
+    """Train the second stage of `nano`, with `--init nano` and the second stage of `base` as teacher."""
     return replace(release_nano(), name="release_nano_2", epochs=120, lr=0.02)
 
 
 @recipe
 def release_photo_nano() -> Recipe:
-    """The fast model for videos, for `--init nano`: `photo` is its teacher, so that both answer alike."""
+    """Train the fast model for videos, with `--init nano`; its teacher is `photo`, so that their predictions agree."""
     return replace(
         release_photo(),
         name="release_photo_nano",
@@ -113,10 +120,10 @@ def release_photo_nano() -> Recipe:
 
 @recipe
 def release_photo_2() -> Recipe:
-    """Second stage of `photo`, for `--init photo`: logit adjustment, and the first stage and `base` as teachers.
+    """Train the second stage of `photo`, with `--init photo`, logit adjustment, and two teachers: `photo` and `base`.
 
-    The mean of both teachers is more accurate than `photo` alone, by the majority vote and by class: `base` learned
-    FER2013's labels, which call fewer faces neutral than the votes do.
+    The mean of both teachers is more accurate than `photo` alone, by the majority vote (FER+) and by class: `base`
+    learned FER2013's labels, among which fewer faces are neutral than among the votes.
     """
     return replace(
         release_photo(),

@@ -1,7 +1,7 @@
 """Trials of a search in parallel on a Ray cluster.
 
-The study asks, hears and prunes in this process alone, so its SQLite file has one writer and a search goes on after
-any end as it does without Ray. An actor trains an epoch when it is asked to, and no further than the search wants.
+Only this process talks to the study, so its SQLite file has one writer, and a search resumes as it does without Ray.
+An actor trains one epoch per call, and no further than the search asks for.
 """
 
 from __future__ import annotations
@@ -15,161 +15,169 @@ from typing import Any
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
-from mien.ray import connected, first_line
-from mien.threads import asked
+from mien.ray import connect, first_line
+from mien.threads import threads_from_environment
 from mien.train.loop import train_epochs
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Metrics, Run
 from mien.train.search.trial import TrialRun
 
 PURPOSE = "searching on a cluster"
-# Processes that may end within one epoch of a trial: several, as the next may still be sent to a machine that is gone.
-TRIES = 6
-PATIENCE = 30.0  # seconds that a run's folder may still be locked by a process of a machine that is just going
-_EPOCH, _ENDED, _FAILED, _WRONG = "epoch", "ended", "failed", "wrong"
+# Actors that may die within one epoch of a trial: several, because Ray may still choose a machine that is gone.
+MAX_DEATHS = 6
+LOCK_TIMEOUT = 30.0  # seconds to wait for the lock of a run's folder, which a dying machine may still hold
+_EPOCH, _COMPLETE, _FAILED, _INVALID = "epoch", "complete", "failed", "invalid"
 
 
 @dataclass
-class _AtWork:
-    """A trial, the actor that trains it, and how many actors ended at the epoch that it is at."""
+class _ActiveTrial:
+    """A trial, the actor that trains it, and how many actors died during its current epoch."""
 
-    attempt: TrialRun
+    trial: TrialRun
     actor: Any
     deaths: int = 0
 
 
-def side_by_side(
-    attempts: Iterator[TrialRun], address: str, dataset: Dataset, seed: int, device: str
+def train_in_parallel(
+    trials: Iterator[TrialRun], address: str, dataset: Dataset, seed: int, device: str
 ) -> Generator[TrialRun | None]:
-    """Train `attempts` on the cluster at `address`; None after each epoch of any of them, and each when it is over.
+    """Train trials in parallel on a Ray cluster.
 
-    As many at once as there are GPUs, where `device` may be one and the cluster has some, else cores; `MIEN_THREADS`
-    gives each so many cores. What a machine that dies was at is trained again elsewhere, from its last epoch; the
-    folders of the runs must be seen by all machines.
+    The number of trials at a time is the number of GPUs if `device` may be a GPU and the cluster has any, else the
+    number of cores divided by `MIEN_THREADS`. A trial whose machine dies is trained again on another one, from its last
+    epoch; all machines must see the folders of the runs.
 
     Args:
-        attempts: asked for when there is room, so that a proposal knows of all trials before it.
-        address: as `mien.ray.connected` has it.
-        seed, device: as in `searching`.
+        trials: Trials; each is taken when there is room for it, so that its values depend on all trials before it.
+        address: Address of the cluster, as in `mien.ray.connect`.
+        dataset: Data set to train on.
+        seed: Random seed of each trial.
+        device: Device, as in `train`.
+
+    Yields:
+        None after each epoch of any trial, and each trial when it has ended.
 
     Raises:
-        MienError: the cluster cannot be joined, or has no machine that is large enough.
+        MienError: The cluster cannot be joined, or no machine of it has enough cores.
     """
-    with connected(address, PURPOSE) as ray:
-        there, cores = ray.cluster_resources(), asked() or 1
-        on_gpu = device in ("auto", "cuda") and there.get("GPU", 0) >= 1
+    with connect(address, PURPOSE) as ray:
+        resources, cores = ray.cluster_resources(), threads_from_environment() or 1
+        on_gpu = device in ("auto", "cuda") and resources.get("GPU", 0) >= 1
         _check_cores(ray, cores)
-        places = max(1, int(there["GPU"] if on_gpu else there.get("CPU", 1) // cores))
-        actor_of = ray.remote(num_cpus=cores, num_gpus=int(on_gpu))(_Trainer)
-        # As bytes, which each actor unpacks for itself: arrays in Ray's store can only be read.
+        slots = max(1, int(resources["GPU"] if on_gpu else resources.get("CPU", 1) // cores))
+        trainer_class = ray.remote(num_cpus=cores, num_gpus=int(on_gpu))(_Trainer)
+        # Each actor unpickles its own copy, because arrays in Ray's object store are read-only.
         data = ray.put(pickle.dumps(dataset))
 
-        def start(attempt: TrialRun) -> Any:
-            return actor_of.remote(attempt.recipe, data, str(Path(attempt.run.folder).absolute()), seed, device)
+        def start_actor(trial: TrialRun) -> Any:
+            return trainer_class.remote(trial.recipe, data, str(Path(trial.run.folder).absolute()), seed, device)
 
-        at_work: dict[Any, _AtWork] = {}
+        active_trials: dict[Any, _ActiveTrial] = {}
         while True:
-            while len(at_work) < places and (attempt := next(attempts, None)) is not None:
-                if _caught_up(attempt):
-                    yield attempt
+            while len(active_trials) < slots and (trial := next(trials, None)) is not None:
+                if _replay_history(trial):
+                    yield trial
                     continue
-                actor = start(attempt)
-                at_work[actor.next.remote()] = _AtWork(attempt, actor)
-            if not at_work:
+                actor = start_actor(trial)
+                active_trials[actor.next.remote()] = _ActiveTrial(trial, actor)
+            if not active_trials:
                 return
-            (ready, *_), _ = ray.wait(list(at_work), num_returns=1)
-            one = at_work.pop(ready)
+            (ready, *_), _ = ray.wait(list(active_trials), num_returns=1)
+            active = active_trials.pop(ready)
             try:
-                kind, told = ray.get(ready)
-            except ray.exceptions.RayTaskError:  # an error of what we run there, which another machine has too
+                kind, result = ray.get(ready)
+            except ray.exceptions.RayTaskError:  # an exception in our code, which would occur on any machine
                 raise
-            except ray.exceptions.RayError as error:  # the actor, its machine or their memory
-                ray.kill(one.actor)  # it may only have been out of reach
-                if _ends_with(one, error):
-                    yield one.attempt
+            except ray.exceptions.RayError as error:  # the actor or its machine died, or ran out of memory
+                ray.kill(active.actor)  # it may only be unreachable
+                if _ends_after_death(active, error):
+                    yield active.trial
                 else:
-                    one.actor = start(one.attempt)
-                    at_work[one.actor.next.remote()] = one
+                    active.actor = start_actor(active.trial)
+                    active_trials[active.actor.next.remote()] = active
                 continue
-            if _is_over(one.attempt, kind, told):
-                ray.kill(one.actor)
-                yield one.attempt
+            if _ends_after_result(active.trial, kind, result):
+                ray.kill(active.actor)
+                yield active.trial
             else:
-                one.deaths = 0
-                at_work[one.actor.next.remote()] = one
+                active.deaths = 0
+                active_trials[active.actor.next.remote()] = active
                 yield None
 
 
-def _ends_with(one: _AtWork, error: Exception) -> bool:
-    """Whether an attempt is over as its process ended; if not, it is to be begun anew, which waits a little longer."""
-    before, one.deaths = one.attempt.reached, one.deaths + 1
-    if one.deaths >= TRIES:
-        one.attempt.fail(f"{TRIES} processes that trained it ended within one epoch: {first_line(error)}")
+def _ends_after_death(active: _ActiveTrial, error: Exception) -> bool:
+    """Return whether a trial has ended, after its actor died; if not, wait, longer after each death."""
+    epoch, active.deaths = active.trial.epoch, active.deaths + 1
+    if active.deaths >= MAX_DEATHS:
+        active.trial.fail(f"{MAX_DEATHS} processes that trained it died within one epoch: {first_line(error)}")
         return True
-    if _caught_up(one.attempt):
+    if _replay_history(active.trial):
         return True
-    if one.attempt.reached != before:
-        one.deaths = 0
-    time.sleep(one.deaths)
+    if active.trial.epoch != epoch:
+        active.deaths = 0
+    time.sleep(active.deaths)
     return False
 
 
-def _check_cores(ray: Any, wanted: int) -> None:
-    """MienError where no machine has so many cores: a trial that wants them would wait for ever."""
-    most = max((int(one["Resources"].get("CPU", 0)) for one in ray.nodes() if one["Alive"]), default=0)
-    if 0 < most < wanted:  # none at all are those of machines that come when they are wanted
-        raise MienError(f"a trial wants the {wanted} cores of MIEN_THREADS, and no machine there has more than {most}")
+def _check_cores(ray: Any, needed: int) -> None:
+    """Raise `MienError` if no machine has as many cores as a trial needs: it would wait forever."""
+    available = max((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0)
+    if 0 < available < needed:  # with 0, an autoscaler may start machines when they are needed
+        raise MienError(
+            f"a trial needs the {needed} cores of MIEN_THREADS, but no machine of the cluster has more than {available}"
+        )
 
 
-def _caught_up(attempt: TrialRun) -> bool:
-    """Tell it of the epochs that its run has and it does not know; whether it is over with that."""
+def _replay_history(trial: TrialRun) -> bool:
+    """Report the epochs that the run has and the study does not know; return whether the trial has ended."""
     try:
-        for metrics in attempt.run.history:
-            if int(metrics["epoch"]) > attempt.reached:
-                attempt.tell(metrics)
-                if attempt.lags():
+        for metrics in trial.run.history:
+            if int(metrics["epoch"]) > trial.epoch:
+                trial.report(metrics)
+                if trial.prune_if_behind():
                     return True
-    except RunError as error:  # the run is damaged, which is the end of this trial alone
-        attempt.fail(str(error))
+    except RunError as error:  # the run is damaged: only this trial fails
+        trial.fail(str(error))
         return True
     return False
 
 
-def _is_over(attempt: TrialRun, kind: str, told: Any) -> bool:
-    if kind == _WRONG:
-        raise MienError(told)
+def _ends_after_result(trial: TrialRun, kind: str, result: Any) -> bool:
+    """Report the result of an actor's call; return whether the trial has ended."""
+    if kind == _INVALID:
+        raise MienError(result)
     if kind == _FAILED:
-        attempt.fail(told)
-    elif kind == _ENDED:
-        attempt.end()
+        trial.fail(result)
+    elif kind == _COMPLETE:
+        trial.complete()
     else:
-        attempt.tell(told)
-        return attempt.lags()
+        trial.report(result)
+        return trial.prune_if_behind()
     return True
 
 
 class _Trainer:
-    """What runs on the cluster: one run, trained an epoch at a time."""
+    """Actor on the cluster: trains one run, one epoch per call."""
 
     def __init__(self, recipe: Recipe, data: bytes, folder: str, seed: int, device: str) -> None:
-        _wait_for(Run(Path(folder)))
-        self._going = train_epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
+        _wait_for_lock(Run(Path(folder)))
+        self._epochs = train_epochs(recipe, pickle.loads(data), folder, seed=seed, device=device, resume=True)
 
     def next(self) -> tuple[str, Metrics | str]:
-        """Train an epoch; its figures, or how the run is over."""
+        """Train an epoch; return its metrics, or how the run ended."""
         try:
-            metrics = next(self._going, None)
+            metrics = next(self._epochs, None)
         except RunError as error:
             return _FAILED, str(error)
         except MienError as error:
-            return _WRONG, str(error)
-        return (_ENDED, "") if metrics is None else (_EPOCH, metrics)
+            return _INVALID, str(error)
+        return (_COMPLETE, "") if metrics is None else (_EPOCH, metrics)
 
 
-def _wait_for(run: Run) -> None:
-    """Until no other process is at the run, or for as long as one that is about to end may take."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
+def _wait_for_lock(run: Run) -> None:
+    """Wait until no other process holds the lock of the run, or until `LOCK_TIMEOUT` has passed."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while time.monotonic() < deadline:
         try:
             with run.locked():
                 return

@@ -1,8 +1,8 @@
 """`tune`: hyper-parameter search with Optuna.
 
-Proposed by TPE (Bergstra et al. 2011, "Algorithms for hyper-parameter optimization") and stopped by the median rule,
-both Optuna's. Each trial is a run in a folder of its own and the search a SQLite file beside them, so that one that is
-killed at any moment loses the epoch at hand and no more.
+Optuna proposes values by TPE (Bergstra et al. 2011, "Algorithms for hyper-parameter optimization") and prunes trials by
+the median rule. Each trial is a run in its own folder, and the study is an SQLite file beside them, so that a search
+that is killed at any moment loses only the current epoch.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from mien.train.overrides import apply_overrides
 from mien.train.recipe import Recipe
 from mien.train.runs.folder import Run
 from mien.train.runs.identity import differences, run_identity
-from mien.train.search.parallel import PURPOSE, side_by_side
-from mien.train.search.space import USUAL, Choice, Range, Space
-from mien.train.search.trial import OWN, SECONDS, WHY, TrialRun
+from mien.train.search.parallel import PURPOSE, train_in_parallel
+from mien.train.search.space import DEFAULT_SPACE, Choice, Range, Space
+from mien.train.search.trial import ERROR, OWN, SECONDS, TrialRun
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import Trial as Asked
+    from optuna.trial import Trial as OptunaTrial
 
 TRIALS = 20
-_STATES = {"COMPLETE": DONE, "PRUNED": STOPPED, "FAIL": FAILED, "RUNNING": RUNNING}  # Optuna's words -> ours
-STARTUP_TRIALS = 5  # trials that all train to their end, before others are measured by them
-MIN_TRIALS_FOR_IMPORTANCE = 8  # trials that tell anything of importance
+_STATES = {"COMPLETE": DONE, "PRUNED": STOPPED, "FAIL": FAILED, "RUNNING": RUNNING}  # Optuna's names -> ours
+STARTUP_TRIALS = 5  # trials with random values that are never pruned; later ones are compared with them
+MIN_TRIALS_FOR_IMPORTANCE = 8
 
 
 def tune(
@@ -45,209 +45,231 @@ def tune(
     out: str | Path,
     *,
     trials: int = TRIALS,
-    space: Space = USUAL,
+    space: Space = DEFAULT_SPACE,
     seed: int = 0,
     device: str = "auto",
     ray: str | None = None,
 ) -> Search:
-    """Try `trials` sets of values in all, those in `out` included; where a search was stopped, go on.
+    """Search for better values of a recipe's fields; a search that exists in `out` is resumed.
 
-    The first trial has the recipe's own values, if they lie in the space. All trials share one seed, so that they
-    differ by their values and by what these make of chance; the best of many is flattered by it and wants to be trained
-    again from other seeds.
+    The first trial has the recipe's own values if they are in the space. All trials have the same random seed, so they
+    differ by their values only. The accuracy of the best of many trials is optimistic: train it again with other seeds.
 
     Args:
-        trials: how many there shall be, finished or stopped early.
-        space: what is varied.
-        seed: of the proposals, and of each trial's first weights, order and augmentation.
-        device: as `train` has it.
-        ray: the address of a Ray cluster on which trials are trained side by side, as `mien.ray.connected` has it;
-            by default they are trained here, one after another.
-        out: gets `trials/NUMBER/`, a run each, `search.sqlite`, and, whenever a trial is over, `search.json` and
-            `search.html`.
+        recipe: Recipe to start from.
+        dataset: Data set with a labelled validation split.
+        out: Folder of the search. It gets a run in `trials/NUMBER/` for each trial, `search.sqlite`, and after each
+            trial `search.json` and `search.html`.
+        trials: Total number of trials, those that are in `out` already included.
+        space: Values to try.
+        seed: Random seed of the proposals, and of each trial's initial weights, order and augmentation.
+        device: Device, as in `train`.
+        ray: Address of a Ray cluster that trains trials in parallel, as in `mien.ray.connect`; by default they are
+            trained one after another in this process.
+
+    Returns:
+        The search with all trials.
 
     Raises:
-        MissingExtra: Optuna is not installed, or Ray where it is asked for.
-        MissingSplit: the data has no labelled validation split.
-        RunError: `out` holds another search, or cannot be written.
-        MienError: the space does not fit the recipe.
+        MissingExtra: Optuna is not installed, or Ray if `ray` is given.
+        MissingSplit: The data set has no labelled validation split.
+        RunError: `out` contains a search with other settings, or cannot be written.
+        MienError: The space does not fit the recipe.
+
+    >>> from mien.data import load
+    >>> from mien.train import find_recipe
+    >>> search = tune(find_recipe("seed"), load("fer2013.csv"), "runs/search", trials=20)  # doctest: +SKIP
+    >>> search.best.settings  # doctest: +SKIP
+    '--set lr=0.0079 --set weight_decay=0.0002 --set batch=64'
     """
-    *_, found = searching(recipe, dataset, out, trials=trials, space=space, seed=seed, device=device, ray=ray)
-    return found
+    *_, search = run_search(recipe, dataset, out, trials=trials, space=space, seed=seed, device=device, ray=ray)
+    return search
 
 
-def searching(
+def run_search(
     recipe: Recipe,
     dataset: Dataset,
     out: str | Path,
     *,
     trials: int = TRIALS,
-    space: Space = USUAL,
+    space: Space = DEFAULT_SPACE,
     seed: int = 0,
     device: str = "auto",
     ray: str | None = None,
 ) -> Generator[Search]:
-    """As `tune`, the search as it stands at first and after each epoch of each trial."""
-    optuna = _optuna()
+    """Run `tune` step by step: yield the search at the start, after each epoch of each trial, and at the end.
+
+    Arguments and errors are those of `tune`.
+    """
+    optuna = _import_optuna()
     if ray is not None:
         import_ray(PURPOSE)
     if trials < 1:
-        raise RunError(f"a search has one trial or more, got {trials}")
+        raise RunError(f"a search needs at least one trial, got {trials}")
     if VAL not in dataset or not dataset[VAL].labelled:
-        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', by which trials are judged")
+        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', which a search needs to compare trials")
     space.check_recipe(recipe)
-    place, about = Path(out), _about(recipe, dataset, space, seed)
-    _check_same(place, about)
-    with Run(place).locked(), _silent(optuna):
+    folder, identity = Path(out), _search_identity(recipe, dataset, space, seed)
+    _check_same_search(folder, identity)
+    with Run(folder).locked(), _errors_only(optuna):
         study = optuna.create_study(
-            storage=f"sqlite:///{place / 'search.sqlite'}", study_name="search", load_if_exists=True,
+            storage=f"sqlite:///{folder / 'search.sqlite'}", study_name="search", load_if_exists=True,
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
         )  # fmt: skip
 
-        def now() -> Search:
-            return Search(**about, trials=_told(study), importances=_importances(study))
+        def current_search() -> Search:
+            return Search(**identity, trials=_trials_of(study), importances=_importances(study))
 
-        write_search(now(), place)
-        yield now()
+        write_search(current_search(), folder)
+        yield current_search()
 
-        def attempts() -> Iterator[TrialRun]:
-            for trial in _to_do(study, trials, seed, space.holds(recipe), at_once=ray is not None):
-                values = {field: _proposed(trial, field, part) for field, part in space.of.items()}
-                one = apply_overrides(recipe, [f"{field}={value}" for field, value in values.items()])
-                yield TrialRun(study, trial, one, Run(place / "trials" / f"{trial.number:04d}"))
+        def trial_runs() -> Iterator[TrialRun]:
+            own_values = space.recipe_values(recipe)
+            for trial in _next_trials(study, trials, seed, own_values, parallel=ray is not None):
+                values = {field: _suggest(trial, field, parameter) for field, parameter in space.parameters.items()}
+                changed = apply_overrides(recipe, [f"{field}={value}" for field, value in values.items()])
+                yield TrialRun(study, trial, changed, Run(folder / "trials" / f"{trial.number:04d}"))
 
         if ray is None:
-            going = _here(attempts(), dataset, seed, device)
+            steps = _train_one_by_one(trial_runs(), dataset, seed, device)
         else:
-            going = side_by_side(attempts(), ray, dataset, seed, device)
-        with closing(going):
-            for over in going:
-                if over is None:
-                    yield now()
+            steps = train_in_parallel(trial_runs(), ray, dataset, seed, device)
+        with closing(steps):
+            for ended in steps:
+                if ended is None:
+                    yield current_search()
                 else:
-                    write_search(now(), place)
-        yield now()
+                    write_search(current_search(), folder)
+        yield current_search()
 
 
-def _here(attempts: Iterator[TrialRun], dataset: Dataset, seed: int, device: str) -> Generator[TrialRun | None]:
-    """Train one trial after another; None after each epoch of it, and the trial itself when it is over."""
-    for one in attempts:
-        yield from (None for _ in _trained(one, dataset, seed, device))
-        yield one
+def _train_one_by_one(
+    trials: Iterator[TrialRun], dataset: Dataset, seed: int, device: str
+) -> Generator[TrialRun | None]:
+    """Yield None after each epoch of a trial, and the trial itself when it has ended."""
+    for trial in trials:
+        yield from (None for _ in _train_trial(trial, dataset, seed, device))
+        yield trial
 
 
-def _trained(one: TrialRun, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
-    """Train one trial, epoch by epoch, until it ends, lags behind or fails."""
+def _train_trial(trial: TrialRun, dataset: Dataset, seed: int, device: str) -> Iterator[None]:
+    """Train one trial, epoch by epoch, until it is complete, pruned or failed."""
     try:
-        with closing(train_epochs(one.recipe, dataset, one.run.folder, seed=seed, device=device, resume=True)) as going:
-            for metrics in chain(one.run.history, going):  # what an earlier call has done, then the rest
-                one.tell(metrics)
+        with closing(
+            train_epochs(trial.recipe, dataset, trial.run.folder, seed=seed, device=device, resume=True)
+        ) as rest:
+            for metrics in chain(trial.run.history, rest):  # the epochs before a resume, then the others
+                trial.report(metrics)
                 yield
-                if one.lags():
+                if trial.prune_if_behind():
                     return
     except RunError as error:
-        one.fail(str(error))
+        trial.fail(str(error))
         return
-    one.end()
+    trial.complete()
 
 
-def _to_do(study: Study, trials: int, seed: int, own: Mapping[str, Any] | None, *, at_once: bool) -> Iterator[Asked]:
-    """First what an earlier call has left unfinished, then new ones until there are `trials`.
+def _next_trials(
+    study: Study, trials: int, seed: int, own_values: Mapping[str, Any] | None, *, parallel: bool
+) -> Iterator[OptunaTrial]:
+    """Yield the trials that an earlier call did not finish, then new ones until there are `trials`.
 
-    Args:
-        at_once: whether a trial is asked for while others are at work; then it keeps away from what they try.
+    With `parallel`, values of a new trial keep away from those of trials that are running (`constant_liar`).
     """
     from optuna.samplers import TPESampler
-    from optuna.trial import Trial as Asked
+    from optuna.trial import Trial as OptunaTrial
     from optuna.trial import TrialState
 
-    begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
-    if own is not None and not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(own), user_attrs={OWN: True})
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        yield Asked(study, left._trial_id)  # Optuna has no other way to take up a trial
-    while (done := len(study.get_trials(deepcopy=False, states=begun))) < trials:
-        # Made anew for each, so that a search that goes on proposes what an uninterrupted one would have.
-        study.sampler = TPESampler(seed=seed * 10_007 + done, n_startup_trials=STARTUP_TRIALS, constant_liar=at_once)
+    started = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+    if own_values is not None and not study.get_trials(deepcopy=False):
+        study.enqueue_trial(dict(own_values), user_attrs={OWN: True})
+    for unfinished in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        yield OptunaTrial(study, unfinished._trial_id)  # Optuna has no public way to resume a trial
+    while (count := len(study.get_trials(deepcopy=False, states=started))) < trials:
+        # A new sampler for each trial, so that a resumed search proposes what an uninterrupted one would.
+        study.sampler = TPESampler(seed=seed * 10_007 + count, n_startup_trials=STARTUP_TRIALS, constant_liar=parallel)
         yield study.ask()
 
 
-def _proposed(trial: Asked, field: str, part: Range | Choice) -> str | int | float:
-    if isinstance(part, Choice):
-        value: Any = trial.suggest_categorical(field, part.values)
+def _suggest(trial: OptunaTrial, field: str, parameter: Range | Choice) -> str | int | float:
+    if isinstance(parameter, Choice):
+        value: Any = trial.suggest_categorical(field, parameter.values)
         return value  # type: ignore[no-any-return]
-    if part.whole:
-        return trial.suggest_int(field, int(part.low), int(part.high), log=part.log)
-    return trial.suggest_float(field, part.low, part.high, log=part.log)
+    if parameter.is_integer:
+        return trial.suggest_int(field, int(parameter.low), int(parameter.high), log=parameter.log)
+    return trial.suggest_float(field, parameter.low, parameter.high, log=parameter.log)
 
 
-def _told(study: Study) -> list[Trial]:
-    """The trials as the judge's own type."""
+def _trials_of(study: Study) -> list[Trial]:
+    """Convert the trials of the study to those of `mien.evaluation`."""
     return [
         Trial(
-            number=one.number,
-            state=_STATES[one.state.name],
-            values=dict(one.params),
-            accuracies=tuple(one.intermediate_values[epoch] for epoch in sorted(one.intermediate_values)),
-            seconds=float(one.user_attrs.get(SECONDS, 0.0)),
-            own=bool(one.user_attrs.get(OWN, False)),
-            error=str(one.user_attrs.get(WHY, "")),
+            number=trial.number,
+            state=_STATES[trial.state.name],
+            values=dict(trial.params),
+            accuracies=tuple(trial.intermediate_values[epoch] for epoch in sorted(trial.intermediate_values)),
+            seconds=float(trial.user_attrs.get(SECONDS, 0.0)),
+            own=bool(trial.user_attrs.get(OWN, False)),
+            error=str(trial.user_attrs.get(ERROR, "")),
         )
-        for one in study.get_trials(deepcopy=False)
-        if one.state.name in _STATES
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.name in _STATES
     ]
 
 
 def _importances(study: Study) -> dict[str, float]:
-    """Each field's share in what tells the best trials from all, by PED-ANOVA (Watanabe et al. 2023, 2304.10255)."""
+    """Return the importance of each field for a good trial, by PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255)."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    ended = [one for one in _told(study) if one.state == DONE]
+    ended = [trial for trial in _trials_of(study) if trial.state == DONE]
     if len(ended) < MIN_TRIALS_FOR_IMPORTANCE or len(ended[0].values) < 2:
         return {}
-    # The best fourth; of few trials a tenth, Optuna's own choice, would be one.
+    # The best quarter; Optuna's default, a tenth, would be one trial of eight.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25)))
-        except UserWarning:  # so many are equally good that nothing tells the best apart
+        except UserWarning:  # too many trials are equally good
             return {}
 
 
-def _about(recipe: Recipe, dataset: Dataset, space: Space, seed: int) -> dict[str, Any]:
+def _search_identity(recipe: Recipe, dataset: Dataset, space: Space, seed: int) -> dict[str, Any]:
     identity = run_identity(recipe, seed, prepare_targets(recipe, dataset, seed))
     return {**{key: identity[key] for key in ("recipe", "seed", "data")}, "space": space.to_dict()}
 
 
-def _check_same(place: Path, about: Mapping[str, Any]) -> None:
-    """`RunError` where the folder holds a search of something else."""
-    file = place / SEARCH
+def _check_same_search(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Raise `RunError` if the folder contains a search with other settings."""
+    file = folder / SEARCH
     if not file.exists():
         return
     try:
-        there = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{file} is damaged ({error}); choose another --out") from None
-    differ = differences({key: there.get(key) for key in about}, json.loads(json.dumps(about)))
-    if differ:
-        raise RunError(f"{place} holds a search of something else: {'; '.join(differ)}. Choose another --out")
+    changes = differences({key: record.get(key) for key in identity}, json.loads(json.dumps(identity)))
+    if changes:
+        raise RunError(
+            f"cannot resume: {folder} contains a search with other settings ({'; '.join(changes)}); use the "
+            "same settings or another --out"
+        )
 
 
 @contextmanager
-def _silent(optuna: Any) -> Iterator[None]:
-    """Within it Optuna logs errors alone."""
-    usual = optuna.logging.get_verbosity()
+def _errors_only(optuna: Any) -> Iterator[None]:
+    """Set Optuna's log level to errors."""
+    level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         yield
     finally:
-        optuna.logging.set_verbosity(usual)
+        optuna.logging.set_verbosity(level)
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise MissingExtra("tune", "searching") from None
+        raise MissingExtra("tune", "hyper-parameter search") from None
     return optuna
