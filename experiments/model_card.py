@@ -114,7 +114,7 @@ def worse(record: dict[str, Any]) -> str:
         said
         + "\nOf faces altered by twelve corruptions of five strengths it is right about "
         + f"{percent(r['mean']['mean'])} % ({span(r['mean'])}), of the same faces as they are "
-        + f"{percent(r['clean'])} %:\n\n"
+        + f"{percent(r['unaltered'])} %:\n\n"
         + table(["corruption", "strengths", "accuracy, %"], rows)
     )
 

@@ -83,7 +83,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     assert (code, err) == (0, "")
     assert "strict: nor one that was cut" in out
     told = json.loads((tmp_path / "f.json").read_text())
-    assert told["clean"]["n"] == 14
+    assert told["deduplicated"]["n"] == 14
     assert told["strict"]["n"] == 14 - int(duplicates.hit(data["val"], data["train"]).sum())
     assert "strict" not in mien(*judge)[1]
 

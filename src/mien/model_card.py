@@ -16,11 +16,12 @@ from mien.labels import LabelSet
 from mien.prior import ClassFrequencies
 
 FORMAT = "mien card 3"
-# Formats that are still read. Both call the log loss `nll`; the first lacks the class frequencies.
+# Formats that are still read. Both call the log loss `nll` and the protocol `deduplicated` `clean`; the first lacks the
+# class frequencies.
 FIRST_FORMAT, SECOND_FORMAT = "mien card 1", "mien card 2"
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
-OFFICIAL, DEDUPLICATED, STRICT = "official", "clean", "strict"
+OFFICIAL, DEDUPLICATED, STRICT = "official", "deduplicated", "strict"
 PROTOCOLS = (OFFICIAL, DEDUPLICATED, STRICT)
 OWN_LABELS, MAJORITY_VOTE = "labels", "raters' majority"
 AGAINST = (OWN_LABELS, MAJORITY_VOTE)
@@ -43,7 +44,7 @@ class Score:
 
     Attributes:
         split: name of the split.
-        protocol: `official`, all faces, `clean`, without those that have a byte-identical duplicate in training, or
+        protocol: `official`, all faces, `deduplicated`, without those that have a byte-identical duplicate in training, or
             `strict`, without those that have a near-duplicate there either.
         against: `labels`, the data's own, or `raters' majority`, that of the FER+ votes.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
@@ -255,7 +256,9 @@ def _scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
 
 
 def _old_scores(listed: list[dict[str, Any]]) -> tuple[Score, ...]:
-    return _scores([{"log_loss" if key == "nll" else key: value for key, value in score.items()} for score in listed])
+    """Return scores of an earlier format: the log loss was `nll`, the protocol `deduplicated` was `clean`."""
+    converted = [{"log_loss" if key == "nll" else key: value for key, value in score.items()} for score in listed]
+    return _scores([{**s, "protocol": DEDUPLICATED} if s.get("protocol") == "clean" else s for s in converted])
 
 
 def _frequencies(told: Any) -> ClassFrequencies | None:

@@ -76,7 +76,7 @@ def test_what_flatters_is_said() -> None:
 
 
 def test_score_of_a_card() -> None:
-    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="clean", selected_on=("epoch",))
+    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="deduplicated", selected_on=("epoch",))
     score = e.to_score()
     for field in fields(score):
         assert getattr(score, field.name) == (True if field.name == "selected_on" else getattr(e, field.name)), field

@@ -52,7 +52,7 @@ def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: t
     models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
     light, fixed = measure_robustness(models, faces, y_N, corruptions=FEW, step=lambda: done.append(1))
     assert len(done) == 10
-    assert light.clean == 1
+    assert light.unaltered == 1
     assert light.accuracy["contrast"] == (1, 1, 1, 1, 1)
     # 60 and a hundred more is bright, 190 and a hundred less is dark; half of the faces go either way.
     assert light.accuracy["brightness"][0] == 1

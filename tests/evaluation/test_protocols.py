@@ -74,13 +74,13 @@ def kinds(model_evaluation: object) -> list[tuple[str, str, int]]:
 def test_all_faces_and_those_without_duplicates(model: mien.model.Model, data: Dataset) -> None:
     probs_NK, found = evaluate_model(model, data, "val")
     assert found is not None
-    assert kinds(found) == [("official", "labels", 35), ("clean", "labels", 32)]
+    assert kinds(found) == [("official", "labels", 35), ("deduplicated", "labels", 32)]
     val, keep_N = data["val"], np.ones(35, bool)
     keep_N[5:8] = False
     np.testing.assert_array_equal(probs_NK, model.probabilities(val.pixels_NHW))
-    official, clean = found.evaluations
+    official, deduplicated = found.evaluations
     assert official.accuracy == (probs_NK.argmax(1) == val.labels_N).mean()
-    assert clean.accuracy == (probs_NK.argmax(1) == val.labels_N)[keep_N].mean()
+    assert deduplicated.accuracy == (probs_NK.argmax(1) == val.labels_N)[keep_N].mean()
     assert (official.model, official.data, official.tta) == ("toy", "fer2013", "none")
     assert kinds(evaluate_model(model, data, "train")[1]) == [("official", "labels", 70)]
     untrained = replace(data, splits={"val": val})
@@ -93,8 +93,8 @@ def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Da
     assert found is not None
     # Contempt and the face without a majority drop out; the third face is surprise to the raters.
     assert kinds(found) == [
-        ("official", "labels", 35), ("clean", "labels", 32),
-        ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
+        ("official", "labels", 35), ("deduplicated", "labels", 32),
+        ("official", "raters' majority", 33), ("deduplicated", "raters' majority", 30),
     ]  # fmt: skip
     truth_N = data["val"].labels_N.copy()
     truth_N[2] = FER7.index("surprise")
@@ -103,9 +103,9 @@ def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Da
     assert found.evaluations[3].accuracy == np.delete(right_N, [3, 4, 5]).mean()
     told = json.loads(json.dumps(found.to_dict()))
     assert told["n"] == 35
-    assert told["clean"]["n"] == 32
+    assert told["deduplicated"]["n"] == 32
     assert told["raters"]["n"] == 33
-    assert told["raters"]["clean"]["n"] == 30
+    assert told["raters"]["deduplicated"]["n"] == 30
     assert told["accuracy"] == found.official.accuracy
     assert [s.key for s in found.scores()] == [(e.split, e.protocol, e.against, e.tta) for e in found.evaluations]
 
@@ -116,18 +116,18 @@ def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside
     probs_NK, found = evaluate_model(model, voted, "val")
     assert found is not None
     assert kinds(found) == [
-        ("official", "raters' majority", 33), ("clean", "raters' majority", 30),
-        ("official", "labels", 35), ("clean", "labels", 32),
+        ("official", "raters' majority", 33), ("deduplicated", "raters' majority", 30),
+        ("official", "labels", 35), ("deduplicated", "labels", 32),
     ]  # fmt: skip
     right_N = probs_NK.argmax(1) == data["val"].labels_N
     assert found.evaluations[2].accuracy == right_N.mean()
     told = found.to_dict()
-    assert (told["n"], told["own_labels"]["n"], told["own_labels"]["clean"]["n"]) == (33, 35, 32)
+    assert (told["n"], told["own_labels"]["n"], told["own_labels"]["deduplicated"]["n"]) == (33, 35, 32)
     assert "raters" not in told
     # Where nobody has voted there are the labels.
     again_NK, alone = evaluate_model(model, data, "val")
     assert alone is not None
-    assert kinds(alone) == [("official", "labels", 35), ("clean", "labels", 32)]
+    assert kinds(alone) == [("official", "labels", 35), ("deduplicated", "labels", 32)]
     assert alone.official.accuracy == right_N.mean()
     np.testing.assert_array_equal(again_NK, probs_NK)
     # Of what was asked for a part of the faces alone, nothing is said by the labels of all.
@@ -146,7 +146,7 @@ def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, d
     assert not strict_N[[5, 6, 7, 20]].any()
     probs_NK, found = evaluate_model(model, leaky, "val", strict=True)
     assert found is not None
-    assert [e.protocol for e in found.evaluations] == ["official", "clean", "strict"] * 2
+    assert [e.protocol for e in found.evaluations] == ["official", "deduplicated", "strict"] * 2
     strict = found.evaluations[2]
     assert strict.n == strict_N.sum()
     assert strict.accuracy == (probs_NK.argmax(1) == leaky["val"].labels_N)[strict_N].mean()
@@ -156,7 +156,7 @@ def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, d
     assert found.scores()[2].protocol == "strict"
     without = evaluate_model(model, leaky, "val")[1]
     assert without is not None
-    assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
+    assert [e.protocol for e in without.evaluations] == ["official", "deduplicated"] * 2
     said = io.StringIO()
     Console(file=said, width=80).print(protocols_table(found))
     assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
@@ -183,11 +183,11 @@ def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Da
     probs_NK, found = evaluate_model(eight, with_votes(data), "val")
     assert probs_NK.shape == (35, 8)
     assert found is not None
-    assert kinds(found) == [("official", "raters' majority", 34), ("clean", "raters' majority", 31)]
+    assert kinds(found) == [("official", "raters' majority", 34), ("deduplicated", "raters' majority", 31)]
     truth = relabel_by_majority(with_votes(data))["val"]
     assert truth.labels_N[0] == FERPLUS8.index("contempt")
     assert found.official.accuracy == (np.delete(probs_NK, 1, 0).argmax(1) == truth.labels_N).mean()
-    assert set(found.to_dict()) >= {"clean", "accuracy"}
+    assert set(found.to_dict()) >= {"deduplicated", "accuracy"}
     assert "raters" not in found.to_dict()
 
 
@@ -197,7 +197,7 @@ def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model
     faces = truth["val"]
     probs_NK = model.probabilities(faces.pixels_NHW)
     few = evaluate_split(probs_NK, faces.rows_N, voted, truth, "val")
-    assert kinds(few) == [("official", "raters' majority", 33), ("clean", "raters' majority", 30)]
+    assert kinds(few) == [("official", "raters' majority", 33), ("deduplicated", "raters' majority", 30)]
     mixed = np.random.RandomState(0).permutation(len(faces))
     again = evaluate_split(probs_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
     assert [e.accuracy for e in again.evaluations] == [e.accuracy for e in few.evaluations]
@@ -286,7 +286,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         shown = told(protocols_table(found))
         assert ("official*" in shown) is bool(marked)
         assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
-        assert "clean: without faces that have a byte-identical duplicate in training" in shown
+        assert "deduplicated: without faces that have a byte-identical duplicate in training" in shown
 
 
 def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_path: Path, data: Dataset) -> None:
@@ -323,7 +323,7 @@ def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) 
     found = evaluate_model(model, with_votes(data), "val", tta="flip")[1]
     assert found is not None
     shown = told(protocols_table(found))
-    rows = [line for line in shown.splitlines() if "official" in line or ("clean" in line and ":" not in line)]
+    rows = [line for line in shown.splitlines() if "official" in line or ("deduplicated" in line and ":" not in line)]
     assert len(rows) == 4
     for row, e in zip(rows, found.evaluations, strict=True):
         assert e.against in row
@@ -375,7 +375,7 @@ def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch:
 
 def test_models_table() -> None:
     score = Score("val", "official", "labels", "none", 3589, 0.6004, 0.58, 0.62, 0.5, 1.1, 0.04, True)
-    others = (replace(score, protocol="clean", accuracy=0.1), replace(score, tta="flip", accuracy=0.2))
+    others = (replace(score, protocol="deduplicated", accuracy=0.1), replace(score, tta="flip", accuracy=0.2))
     cards = {"toy": models.card_for(b"", scores=(score, *others), flops=123_000_000), "new": models.card_for(b"")}
     shown = " ".join(
         told(

@@ -37,7 +37,7 @@ def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
     found = benchmark(entries({"a": 0.5, "b": 0.3, "c": 0.42}, y_N), data, "val")
     kinds = [(r.evaluations[0].protocol, r.evaluations[0].against) for r in found.rounds]
     assert kinds == [
-        ("official", "labels"), ("clean", "labels"), ("official", "raters' majority"), ("clean", "raters' majority"),
+        ("official", "labels"), ("deduplicated", "labels"), ("official", "raters' majority"), ("deduplicated", "raters' majority"),
     ]  # fmt: skip
     first = found.rounds[0]
     assert [(p.a, p.b, p.n) for p in first.pairs] == [("a", "b", 300), ("a", "c", 300)]
@@ -151,7 +151,7 @@ def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is
     assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
     assert "knows†" in seen
     assert "b†" not in seen
-    assert "clean: without faces that have a byte-identical duplicate in training." in seen
+    assert "deduplicated: without faces that have a byte-identical duplicate in training." in seen
 
 
 def test_in_a_narrow_terminal_names_that_begin_alike_are_told_apart() -> None:

@@ -137,12 +137,12 @@ def test_faces_with_a_duplicate_in_training_are_left_out_of_the_clean_scores(dat
     runs = make_records(twinned, {"plain": 0.5, "better": 0.8})
     arm = compare(runs, twinned).arms[0]
     hits = [(r.probabilities["val"].argmax(1) == val.labels_N)[120:].mean() for r in runs[:3]]
-    assert arm.clean["val"].n == 180
-    assert arm.clean["val"].accuracy.per_seed == pytest.approx(tuple(hits))
+    assert arm.deduplicated["val"].n == 180
+    assert arm.deduplicated["val"].accuracy.per_seed == pytest.approx(tuple(hits))
     assert arm.to_dict(twinned.labels.names)["scores_deduplicated"]["val"]["accuracy"]["per_seed"] == pytest.approx(
         hits
     )
-    assert arm.clean["test"].accuracy == arm.scores["test"].accuracy
+    assert arm.deduplicated["test"].accuracy == arm.scores["test"].accuracy
     assert arm.scores["val"].n == 300
 
 

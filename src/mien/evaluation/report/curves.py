@@ -87,7 +87,7 @@ def robustness_curves(models: Sequence[Robustness], theme: Theme = LIGHT) -> Fig
             at = np.arange(1, len(CORRUPTIONS[name].strengths) + 1)
             for number, model in enumerate(models):
                 style = arm_style(number, theme)
-                axes.axhline(100 * model.clean, color=style["color"], linewidth=0.9, linestyle=":")
+                axes.axhline(100 * model.unaltered, color=style["color"], linewidth=0.9, linestyle=":")
                 (line,) = axes.plot(at, [100 * a for a in model.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
                 handles += [line] if name == names[0] else []
             axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].strengths])

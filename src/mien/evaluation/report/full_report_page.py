@@ -175,14 +175,14 @@ def _classes(e: Evaluation) -> Markup:
 
 def _robustness(models: tuple[Robustness, ...]) -> Markup:
     first = models[0]
-    said = "; ".join(f"{r.model} {percent(r.clean)} as they are, {percent(r.mean.mean)} altered" for r in models)
+    said = "; ".join(f"{r.model} {percent(r.unaltered)} as they are, {percent(r.mean.mean)} altered" for r in models)
     figure = image(
         partial(curves.robustness_curves, models),
         f"Accuracy against the strength of each corruption. Mean accuracy in percent: {said}.",
         "From mild to strong; dotted, the faces as they are. The figures below each curve are the strengths.",
     )
     head = ["model", "faces", "as they are %", "altered, mean %", "95 % interval"]
-    rows = [[r.model, f"{len(r.clean_N):,}", percent(r.clean), percent(r.mean.mean), span(r.mean)] for r in models]
+    rows = [[r.model, f"{len(r.unaltered_N):,}", percent(r.unaltered), percent(r.mean.mean), span(r.mean)] for r in models]
     if len(models) > 1:
         head.append(f"minus {first.model}, points")
         rows = [[*row, sections.NONE if r is first else _apart(r, first)] for row, r in zip(rows, models, strict=True)]

@@ -59,7 +59,7 @@ def setting(c: Comparison) -> Markup:
 
 
 def scores(c: Comparison) -> Markup:
-    """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the clean protocol too."""
+    """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the deduplicated protocol too."""
     head = ["arm", "split", "accuracy %", "95 % interval", "without duplicates", "macro-F1 %", "95 % interval"]
     head += ["log loss", "train loss"]
     rows = [
@@ -68,7 +68,7 @@ def scores(c: Comparison) -> Markup:
             c.spoken(split, a),
             spread(s.accuracy),
             span(s.accuracy_interval),
-            spread(a.clean[split].accuracy) if split in a.clean else NONE,
+            spread(a.deduplicated[split].accuracy) if split in a.deduplicated else NONE,
             spread(s.macro_f1),
             span(s.macro_f1_interval),
             spread(s.log_loss, scale=1, digits=2),
@@ -83,7 +83,7 @@ def scores(c: Comparison) -> Markup:
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
     note = f". “{SELECTED_ON.capitalize()}”: the split also chose the epoch, so its figures are optimistic"
     marked = note if any(c.chosen.on(split) for split in c.splits) else ""
-    left = ", ".join(f"{s.n:,} of {c.data.spoken[split]}" for split, s in c.arms[0].clean.items())
+    left = ", ".join(f"{s.n:,} of {c.data.spoken[split]}" for split, s in c.arms[0].deduplicated.items())
     apart = (
         f". “Without duplicates”: accuracy on the faces that are not in training byte for byte, {left}" if left else ""
     )

@@ -146,7 +146,7 @@ def robustness_table(models: Sequence[Robustness]) -> Table:
     table.add_column("what", no_wrap=True)
     for model in models:
         table.add_column(escape(model.model), justify="right")
-    table.add_row("as they are", *(percent(model.clean) for model in models), end_section=True)
+    table.add_row("as they are", *(percent(model.unaltered) for model in models), end_section=True)
     for name in models[0].accuracy:
         table.add_row(name, *(" ".join(percent(a) for a in model.accuracy[name]) for model in models))
     table.add_section()

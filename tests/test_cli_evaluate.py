@@ -52,7 +52,7 @@ def test_a_model_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tm
     assert p_NK.dtype == np.float32
     np.testing.assert_allclose(p_NK, probs_NK, atol=2e-5)
     assert figures["accuracy"] == (probs_NK.argmax(1) == val.labels_N).mean()
-    assert (figures["n"], figures["clean"]["n"], figures["tta"]) == (35, 35, "none")
+    assert (figures["n"], figures["deduplicated"]["n"], figures["tta"]) == (35, 35, "none")
     assert figures["selected_on"] == ["epoch", "temperature"]
     assert "official*" in done.stdout
     assert "* selected on: this split also chose the epoch and fitted the temperature" in " ".join(done.stdout.split())
@@ -315,7 +315,7 @@ def test_the_card_takes_a_test_split_and_nothing_else(
     assert "the figures are on the card of" in out
     told, figures = json.loads((model / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
     assert [(s["split"], s["protocol"], s["accuracy"]) for s in told["test"]] == [
-        ("test", "official", figures["accuracy"]), ("test", "clean", figures["clean"]["accuracy"]),
+        ("test", "official", figures["accuracy"]), ("test", "deduplicated", figures["deduplicated"]["accuracy"]),
     ]  # fmt: skip
     assert {**told, "test": []} == json.loads(before)
 
