@@ -128,8 +128,8 @@ def without(name: str) -> str:
     ("text", "says"),
     [
         ("", "is no card: not JSON"),
-        ("[1]", "is no card of this mien: its format is None, expected 'mien card 2'"),
-        (changed(format="mien card 3"), "its format is 'mien card 3'"),
+        ("[1]", "is no card of this mien: its format is None, expected 'mien card 3'"),
+        (changed(format="mien card 4"), "its format is 'mien card 4'"),
         (without("parity"), "lacks parity"),
         (without("class_frequencies"), "lacks class_frequencies"),
         (changed(format="mien card 1"), "has an unknown class_frequencies"),
