@@ -44,9 +44,11 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
     kept = folder / f"robustness-seed{seed}.npz"
     if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        models = {arm: load_predictor(run, device="cpu").ask for arm, run in runs.items()}
+        models = {arm: load_predictor(run, device="cpu").predict for arm, run in runs.items()}
         found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
-        arrays = {f"{r.model} unaltered": r.unaltered_N for r in found} | {f"{r.model} altered": r.altered_accuracy_N for r in found}
+        arrays = {f"{r.model} unaltered": r.unaltered_N for r in found} | {
+            f"{r.model} altered": r.altered_accuracy_N for r in found
+        }
         draft = kept.with_name(f"unfinished-{kept.name}")
         told = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
         np.savez(draft, **arrays, **told)
@@ -124,7 +126,8 @@ def main(csv: Path, folder: Path, name: str) -> None:
         for arm, found in told_by_seed(data, folder, arms, seed).items():
             runs[arm].append(found)
             print(
-                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, altered {100 * found.altered_accuracy_N.mean():.1f} %", flush=True
+                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, altered {100 * found.altered_accuracy_N.mean():.1f} %",
+                flush=True,
             )
     keep_N = without_duplicates(data, VAL)
     record = {

@@ -94,7 +94,11 @@ def papers(result: dict[str, Any]) -> str:
 
 def ablation(result: dict[str, Any]) -> str:
     """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
-    ways = {"labels, official": "labels", "labels, deduplicated": "without duplicates", "raters, official": "raters' majority"}
+    ways = {
+        "labels, official": "labels",
+        "labels, deduplicated": "without duplicates",
+        "raters, official": "raters' majority",
+    }
     ways["raters, deduplicated"] = "without duplicates"
     seeds = len(result["changes"][0]["runs"])
     headings = ", % | ".join(ways.values())
@@ -199,7 +203,11 @@ def search(result: dict[str, Any]) -> str:
     for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
         values = [f"{trial['values'][f]:.4g}" for f in fields]
         said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
-        values += [str(len(trial["accuracies"])), percent(trial["accuracies"][-1]), percent(trial["accuracy_deduplicated"])]
+        values += [
+            str(len(trial["accuracies"])),
+            percent(trial["accuracies"][-1]),
+            percent(trial["accuracy_deduplicated"]),
+        ]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
     told = f" What tells the best from the rest: {shares}." if shares else ""

@@ -44,8 +44,8 @@ class Score:
 
     Attributes:
         split: name of the split.
-        protocol: `official`, all faces, `deduplicated`, without those that have a byte-identical duplicate in training, or
-            `strict`, without those that have a near-duplicate there either.
+        protocol: `official`, all faces; `deduplicated`, without those that have a byte-identical duplicate in
+            training; or `strict`, without those that have a near-duplicate there either.
         against: `labels`, the data's own, or `raters' majority`, that of the FER+ votes.
         tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
         n: faces.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.data import sketch
-from mien.evaluation.corruptions import CORRUPTIONS, Corruption, coarse, moved
+from mien.evaluation.corruptions import CORRUPTIONS, Corruption, move, reduce_resolution
 
 FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 
@@ -14,7 +14,7 @@ FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 @pytest.mark.parametrize("each", CORRUPTIONS.values(), ids=lambda c: c.name)
 def test_every_corruption(each: Corruption) -> None:
     before = FACES.copy()
-    altered = dict(each.all(FACES))
+    altered = dict(each.all_strengths(FACES))
     np.testing.assert_array_equal(FACES, before)
     assert list(altered) == list(each.strengths)
     for strength, faces_NHW in altered.items():
@@ -70,9 +70,9 @@ def test_a_square_of_the_mean_grey_lies_wholly_inside_somewhere_else_in_each_fac
 
 def test_moved_and_coarse_in_pixels() -> None:
     ramp = np.tile(np.arange(48, dtype=np.uint8) * 5, (2, 48, 1))
-    np.testing.assert_array_equal(moved(ramp, right=2 / 48)[:, :, 2:], ramp[:, :, :-2])
-    np.testing.assert_array_equal(moved(ramp, down=0.1), ramp)
-    np.testing.assert_array_equal(moved(ramp), ramp)
+    np.testing.assert_array_equal(move(ramp, right=2 / 48)[:, :, 2:], ramp[:, :, :-2])
+    np.testing.assert_array_equal(move(ramp, down=0.1), ramp)
+    np.testing.assert_array_equal(move(ramp), ramp)
     shifted = CORRUPTIONS["shift of the box"](ramp, 0.1)
     assert not np.array_equal(shifted[0], shifted[1])  # a direction each
-    assert len(np.unique(coarse(ramp, 2)[0, 0])) < 48
+    assert len(np.unique(reduce_resolution(ramp, 2)[0, 0])) < 48

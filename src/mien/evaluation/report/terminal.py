@@ -13,14 +13,14 @@ from mien.evaluation.comparison.arms import ArmResult, Spread
 from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
 from mien.evaluation.comparison.verdict import points
-from mien.evaluation.confidence import KEPT
+from mien.evaluation.confidence import COVERAGES
 from mien.evaluation.detector_loop import DetectorLoop
 from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation
 from mien.evaluation.protocols import ModelEvaluation
 from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
 from mien.evaluation.statistics.intervals import Interval
-from mien.evaluation.statistics.paired import Pair
+from mien.evaluation.statistics.paired import PairedComparison
 from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Card
 
 TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: MAJORITY_VOTE}  # as they are spoken of, with an article
@@ -120,7 +120,7 @@ def projected_note(projected: Sequence[str]) -> str:
     return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
 
 
-def pair_cells(held: Pair) -> tuple[str, str, str]:
+def pair_cells(held: PairedComparison) -> tuple[str, str, str]:
     """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
     d = held.accuracy
     p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
@@ -132,10 +132,10 @@ def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
     table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("faces", "judged by"):
         table.add_column(heading, no_wrap=True)
-    for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
+    for heading in (*(f"{100 * share:.0f} %" for share in COVERAGES), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in model_evaluation.evaluations:
-        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in KEPT)
+        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in COVERAGES)
         table.add_row(e.protocol, e.against, *kept, percent(e.calibration.aurc))
     return table
 
@@ -164,7 +164,7 @@ def detector_table(detector_loop: DetectorLoop) -> Table:
 
 def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
     """Each figure of the detector in the loop, in words and in numbers."""
-    lost = detector_loop.lost
+    lost = detector_loop.accuracy_loss
     return [
         (
             f"found by {detector_loop.detector}",
@@ -173,7 +173,7 @@ def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
         ("accuracy on these, as the data set cut them out", f"{percent(detector_loop.original)} %"),
         ("accuracy on these, at the detector's box", f"{percent(detector_loop.accuracy)} %"),
         ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
-        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.through)} %"),
+        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.accuracy_of_all)} %"),
     ]
 
 
@@ -190,9 +190,9 @@ def confusion_table(evaluation: Evaluation) -> Table:
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row per arm and split at the judged epoch; narrow enough for a terminal of 80 columns."""
-    title = f"{escape(comparison.data.name)}, {comparison.chosen.when}"
+    title = f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}"
     table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    if any(comparison.chosen.on(split) for split in comparison.splits):
+    if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
         table.caption = f"* {SELECTED_ON}: this split also chose the epoch; optimistic"
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
@@ -200,7 +200,7 @@ def comparison_table(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in comparison.arms:
         for split in comparison.splits:
-            table.add_row(escape(arm.arm), split + "*" * arm.chosen.on(split), *_cells(arm, split))
+            table.add_row(escape(arm.arm), split + "*" * arm.epoch_selection.uses(split), *_cells(arm, split))
     return table
 
 
@@ -274,6 +274,6 @@ def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
         spread(score.accuracy),
         span(score.accuracy_interval),
         spread(score.macro_f1),
-        f"{arm.judged('train_loss').mean:.2f}",
+        f"{arm.at_selected_epoch('train_loss').mean:.2f}",
         "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
     )
