@@ -5,8 +5,8 @@ Run:   python experiments/ask_peers.py ...        (its docstring has a command f
 
 FOLDER holds what each package said, NAME.npy, float [3589,7] in FER2013's order of classes, and in NAME.json, if it is
 there, which package that was and how it was asked. Ours are asked here, for the same crops. All are held against `fer`,
-or against the first by name where it is not there; `mien benchmark base FOLDER/*.npy --data fer2013.csv --split val` holds
-them against another.
+or against the first by name where it is not there; `mien benchmark base FOLDER/*.npy --data fer2013.csv --split val`
+compares them with another.
 
 Authors train on FER2013's Training rows, and some have seen more of it: what is implausible is said in the record's
 `contamination`. Half a minute on one core, and another one where near-duplicates have not been sought before.

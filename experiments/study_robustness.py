@@ -126,7 +126,8 @@ def main(csv: Path, folder: Path, name: str) -> None:
         for arm, found in told_by_seed(data, folder, arms, seed).items():
             runs[arm].append(found)
             print(
-                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, altered {100 * found.altered_accuracy_N.mean():.1f} %",
+                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, "
+                f"altered {100 * found.altered_accuracy_N.mean():.1f} %",
                 flush=True,
             )
     keep_N = without_duplicates(data, VAL)

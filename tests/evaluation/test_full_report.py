@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.evaluation import EvaluationReport, evaluate, extend_report
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import run_detector_loop
-from mien.evaluation.full_report import steps
+from mien.evaluation.full_report import count_steps
 from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.evaluation.report.curves import reliability_diagram
 from mien.evaluation.report.full_report_page import full_report_page
@@ -46,7 +46,7 @@ def lights() -> tuple[np.ndarray, np.ndarray]:
     return (60 + 130 * y_N[:, None, None] + rng.integers(0, 9, (12, 48, 48))).astype(np.uint8), y_N
 
 
-def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
+def test_robustness_covers_every_strength(lights: tuple[np.ndarray, np.ndarray]) -> None:
     faces, y_N = lights
     done: list[int] = []
     models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
@@ -63,7 +63,7 @@ def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: t
     assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
     told = json.loads(json.dumps(light.to_dict(), allow_nan=False))
     assert told["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
-    with pytest.raises(MienError, match="two faces or more, got 1"):
+    with pytest.raises(MienError, match="two or more are needed"):
         measure_robustness(models, faces[:1], y_N[:1])
 
 
@@ -80,7 +80,7 @@ def portrait() -> np.ndarray:
     return cv2.resize(part, (48, 48), interpolation=cv2.INTER_AREA)
 
 
-def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np.ndarray) -> None:
+def test_detector_loop_counts_missed_faces_as_mistakes(portrait: np.ndarray) -> None:
     blank = np.full((48, 48), 90, np.uint8)
     faces = np.stack([portrait, portrait, blank, portrait, blank])
     found: list[int] = []
@@ -93,21 +93,21 @@ def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np
     )
     assert (told.n, told.found, len(found)) == (5, 3, 3)
     assert told.original == told.accuracy == pytest.approx(2 / 3)
-    assert told.through == pytest.approx(2 / 5)
-    assert told.lost.mean == 0
+    assert told.accuracy_of_all == pytest.approx(2 / 5)
+    assert told.accuracy_loss.mean == 0
     json.dumps(told.to_dict(), allow_nan=False)
     with pytest.raises(MienError, match="found 0 of 2 faces"):
         run_detector_loop(by_light, DEFAULT_CROP_RULE, np.stack([blank, blank]), np.array([0, 1]))
 
 
-def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarray) -> None:
+def test_detector_loop_crops_the_pasted_face(portrait: np.ndarray) -> None:
     seen: list[np.ndarray] = []
 
     def ask(faces_NHW: np.ndarray) -> np.ndarray:
         seen.append(faces_NHW)
         return by_light(faces_NHW)
 
-    run_detector_loop(ask, DEFAULT_CROP_RULE, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
+    run_detector_loop(ask, DEFAULT_CROP_RULE, np.stack([portrait] * 4), np.zeros(4, np.int64), max_rotation=0)
     before, after = (s.reshape(4, -1).astype(float) for s in seen)
     assert min(np.corrcoef(b, a)[0, 1] for b, a in zip(before, after, strict=True)) > 0.8
 
@@ -122,11 +122,11 @@ def examined(data: Dataset, robust: bool) -> EvaluationReport:
         return found
     small = Split("val", val.pixels_NHW[:6], val.labels_N[:6], val.rows_N[:6])
     models = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
-    assert steps(small, robustness=True, detector=False) == 60
+    assert count_steps(small, robustness=True, detector=False) == 60
     return extend_report(found, models, small, DEFAULT_CROP_RULE, robustness=True)
 
 
-def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
+def test_robustness_interval_stays_within_0_and_1() -> None:
     for kept in ([0.0, 0.0, 0.9], [1.0, 1.0, 0.1]):
         few = Robustness("few", np.ones(3, bool), {}, np.array(kept)).mean
         assert (few.low, few.high).count(0.0 if few.mean < 0.5 else 1.0) == 1

@@ -1,4 +1,4 @@
-"""One model on one split in every way that the data allows, and what goes onto its card."""
+"""One model on one split by every protocol, and the scores on its card."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 import mien
 import models
+from mien.cli.models import models_table
 from mien.data import Dataset, Split, relabel_by_majority, sketch
 from mien.data.audit import without_duplicates
 from mien.data.dataset import PUBLISHED
@@ -22,7 +23,7 @@ from mien.errors import DataError, MienError, MissingSplit, ModelError
 from mien.evaluation import evaluate
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import evaluate_model, evaluate_split, selected_on_split
-from mien.evaluation.report.terminal import models_table, protocols_table
+from mien.evaluation.report.terminal import protocols_table
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.evaluation.update_card import check_card_accepts_scores, write_scores_to_card
@@ -87,7 +88,7 @@ def test_all_faces_and_those_without_duplicates(model: mien.model.Model, data: D
     assert kinds(evaluate_model(model, untrained, "val")[1]) == [("official", "labels", 35)]
 
 
-def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Dataset) -> None:
+def test_majority_vote_follows_the_labels(model: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
     probs_NK, found = evaluate_model(model, voted, "val")
     assert found is not None
@@ -110,7 +111,7 @@ def test_the_raters_majority_beside_the_labels(model: mien.model.Model, data: Da
     assert [s.key for s in found.scores()] == [(e.split, e.protocol, e.against, e.tta) for e in found.evaluations]
 
 
-def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside(tmp_path: Path, data: Dataset) -> None:
+def test_model_trained_on_votes_is_evaluated_by_them_first(tmp_path: Path, data: Dataset) -> None:
     learned = {"name": "fer2013", "digest": data.digest, "faces": {}, "truth": "raters' majority"}
     model, voted = mien.model.load(models.write_model(tmp_path / "model", data=learned)), with_votes(data)
     probs_NK, found = evaluate_model(model, voted, "val")
@@ -137,7 +138,7 @@ def test_what_votes_have_taught_is_judged_by_them_first_and_by_the_labels_beside
     assert kinds(part) == kinds(found)[:2]
 
 
-def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, data: Dataset) -> None:
+def test_strict_leaves_out_near_duplicates(model: mien.model.Model, data: Dataset) -> None:
     """Val face 20 is training face 9, brighter: byte for byte another, and yet no face that a model has never met."""
     pixels_NHW = data["val"].pixels_NHW.copy()
     pixels_NHW[20] = data["train"].pixels_NHW[9] * 0.6 + 50
@@ -163,7 +164,7 @@ def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, d
     assert max(map(len, said.getvalue().splitlines())) <= 80
 
 
-def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: Dataset) -> None:
+def test_evaluate_model_of_old_names_gives_the_same_metrics(tmp_path: Path, data: Dataset) -> None:
     voted, found = with_votes(data), []
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
         model = mien.model.load(models.write_model(tmp_path / names[1], LabelSet("ferplus8", names)))
@@ -176,9 +177,9 @@ def test_judge_model_of_old_names_gives_the_same_figures(tmp_path: Path, data: D
     assert [c["name"] for c in found[1][1]["classes"]] == list(FERPLUS8.names)
 
 
-def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Dataset) -> None:
+def test_eight_classes_use_the_majority_vote_alone(tmp_path: Path, data: Dataset) -> None:
     eight = mien.model.load(models.write_model(tmp_path / "model", FERPLUS8))
-    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
+    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien "):
         evaluate_model(eight, data, "val")
     probs_NK, found = evaluate_model(eight, with_votes(data), "val")
     assert probs_NK.shape == (35, 8)
@@ -191,7 +192,7 @@ def test_eight_classes_are_judged_by_the_majority_alone(tmp_path: Path, data: Da
     assert "raters" not in found.to_dict()
 
 
-def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model, data: Dataset) -> None:
+def test_probabilities_of_the_faces_of_truth_suffice(model: mien.model.Model, data: Dataset) -> None:
     voted = with_votes(data)
     truth = relabel_by_majority(voted, FER7)
     faces = truth["val"]
@@ -201,13 +202,13 @@ def test_probabilities_of_the_judged_faces_alone_will_do(model: mien.model.Model
     mixed = np.random.RandomState(0).permutation(len(faces))
     again = evaluate_split(probs_NK[mixed], faces.rows_N[mixed], voted, truth, "val")
     assert [e.accuracy for e in again.evaluations] == [e.accuracy for e in few.evaluations]
-    with pytest.raises(MienError, match="faces to be judged that the model was not asked for"):
+    with pytest.raises(MienError, match="probabilities are missing for some faces"):
         evaluate_split(probs_NK[1:], faces.rows_N[1:], voted, truth, "val")
-    with pytest.raises(MienError, match="faces to be judged that the model was not asked for"):
+    with pytest.raises(MienError, match="probabilities are missing for some faces"):
         evaluate_split(probs_NK[:-1], faces.rows_N[:-1], voted, truth, "val")
 
 
-def test_flip_is_the_averaged_figure_and_is_told(model: mien.model.Model, data: Dataset) -> None:
+def test_flip_averages_and_is_recorded(model: mien.model.Model, data: Dataset) -> None:
     probs_NK, found = evaluate_model(model, data, "val", tta="flip", name="mine")
     np.testing.assert_array_equal(probs_NK, model.probabilities(data["val"].pixels_NHW, tta="flip"))
     assert found is not None
@@ -240,7 +241,7 @@ def chose(
     return " ".join(selected_on_split(model, on, split))
 
 
-def test_what_a_split_chose(data: Dataset) -> None:
+def test_selected_on_split(data: Dataset) -> None:
     known, other = list(KNOWN)[:2]
     own = {"name": "fer2013", "digest": data.digest, "faces": {"val": 1}}
     assert chose("val", data, own, "val_accuracy", "val") == "epoch temperature"
@@ -262,7 +263,7 @@ def test_what_a_split_chose(data: Dataset) -> None:
     assert chose("val", replace(mine, splits={"val": faces}), voted) == "epoch"
 
 
-def test_what_a_split_chose_of_a_model_that_votes_taught_on_a_copy_saved_anew(data: Dataset) -> None:
+def test_selected_on_split_of_a_copy_with_votes(data: Dataset) -> None:
     """Its record counts the faces that the votes left it."""
     voted = with_votes(data)
     for labels in (FER7, FERPLUS8):
@@ -276,7 +277,7 @@ def test_what_a_split_chose_of_a_model_that_votes_taught_on_a_copy_saved_anew(da
         assert chose("val", data, {**learned, "faces": {"val": 36}}, labels=labels) == ""
 
 
-def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset) -> None:
+def test_metrics_of_the_selecting_split_are_marked(tmp_path: Path, data: Dataset) -> None:
     about = {"name": "fer2013", "digest": data.digest, "faces": {}}
     model = mien.model.load(models.write_model(tmp_path / "model", data=about))
     for split, marked in (("val", ("epoch", "temperature")), ("test", ())):
@@ -289,7 +290,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         assert "deduplicated: without faces that have a byte-identical duplicate in training" in shown
 
 
-def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_path: Path, data: Dataset) -> None:
+def test_ece_is_cross_fitted_on_the_calibration_split(tmp_path: Path, data: Dataset) -> None:
     """And there alone: not for part of the faces, for other labels or for averaged probabilities."""
     about, voted = {"name": "fer2013", "digest": data.digest, "faces": {}}, with_votes(data)
     for fitted_on, kind in ((35, ("official", "labels")), (33, ("official", "raters' majority"))):
@@ -319,7 +320,7 @@ def told(table: object) -> str:
     return screen.file.getvalue()
 
 
-def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) -> None:
+def test_protocols_table_has_a_row_per_protocol(model: mien.model.Model, data: Dataset) -> None:
     found = evaluate_model(model, with_votes(data), "val", tta="flip")[1]
     assert found is not None
     shown = told(protocols_table(found))
@@ -337,7 +338,7 @@ def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) 
 # The test figures of a card
 
 
-def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
+def test_write_scores_to_card_of_a_test_split(tmp_path: Path, data: Dataset) -> None:
     folder = models.write_model(tmp_path / "model", data={"name": "fer2013", "digest": data.digest})
     before = Card.from_json((folder / "card.json").read_text(), "card")
     found = evaluate_model(mien.model.load(folder), data, "test")[1]
@@ -355,19 +356,21 @@ def test_a_test_split_fills_the_card(tmp_path: Path, data: Dataset) -> None:
     assert sorted(f.name for f in folder.iterdir()) == ["card.json", "model.onnx"]
 
 
-def test_what_has_no_place_on_a_card(tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_card_of_other_splits_or_data_raises(
+    tmp_path: Path, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = models.write_model(tmp_path / "assets" / "model", data={"name": "fer2013", "digest": data.digest})
     for split in ("val", "train"):
-        with pytest.raises(ModelError, match=f"takes the figures of a test split, not of '{split}'"):
+        with pytest.raises(ModelError, match=f"takes metrics of a test split, not of '{split}'"):
             check_card_accepts_scores(folder, data, split)
-    with pytest.raises(ModelError, match=r"learned from fer2013 with the digest .*have no place on its card"):
+    with pytest.raises(ModelError, match=r"was trained on fer2013 \(digest .*so its card takes no metrics"):
         check_card_accepts_scores(folder, replace(data, name="sketch", digest="of sketch"), "test")
-    with pytest.raises(ModelError, match="have no place on its card"):
+    with pytest.raises(ModelError, match="so its card takes no metrics"):
         check_card_accepts_scores(folder, replace(data, digest="of another file"), "test")
     of_votes = models.write_model(tmp_path / "votes", data={"name": "ferplus", "digest": data.digest})
     check_card_accepts_scores(of_votes, data, "test")
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
-    with pytest.raises(ModelError, match="came with mien, and its card stays as it is"):
+    with pytest.raises(ModelError, match="it is shipped with mien"):
         check_card_accepts_scores(folder, data, "test")
     with pytest.raises(ModelError, match="no file, no folder and no shipped model"):
         check_card_accepts_scores(tmp_path / "no", data, "test")
@@ -385,7 +388,7 @@ def test_models_table() -> None:
             )
         ).split()
     )
-    for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0", "n=3,589)", "MIT", "* selected on", "–"):
+    for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0 to 62.0)", "MIT", "* selected on", "–"):
         assert wanted in shown, shown
     assert "10.0" not in shown
     assert "no models are shipped yet" in told(models_table({}, {}))

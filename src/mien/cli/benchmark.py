@@ -1,4 +1,4 @@
-"""`mien judge`: several models or prediction files on the same faces."""
+"""`mien benchmark`: several models or prediction files on the same faces."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, Json, Page, Strict, Votes
+from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Votes
 from mien.cli.output import check_writable, print_written, write, write_json
 from mien.cli.target import benchmark_entry
 from mien.errors import MienError
 
 
-def judge(
-    packages: Annotated[
+def benchmark(
+    models: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME=]FILE.npy|NET...",
-            help="Predictions [N,K] in row order, or models; the first is the one compared with.",
+            metavar="[NAME=]MODEL|FILE.npy...",
+            help="Two or more models or files of predictions [N,K] in row order. The others are compared with the "
+            "first.",
         ),
     ],
     data: Data,
-    split: Annotated[str, typer.Option(help="train, val or test.")],
+    split: EvaluatedSplit,
     votes: Votes = None,
     labels: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=A,B,C",
-            help="The columns' classes of one package's predictions, or fer7 or ferplus8; default the data's.",
+            help="Class names of the columns of one file of predictions, or fer7 or ferplus8. By default the classes "
+            "of the data. May be repeated.",
         ),
     ] = None,
     device: Device = "auto",
@@ -38,48 +40,49 @@ def judge(
     json_file: Json = None,
     page: Page = None,
 ) -> None:
-    """Judge the predictions of several packages on the same faces, each against the first."""
-    from mien import evaluation as room
+    """Evaluate several models or prediction files on the same faces and compare each with the first."""
+    from mien import evaluation
     from mien.data import load
     from mien.evaluation.report.benchmark_page import benchmark_page
     from mien.evaluation.report.style import require_report_libraries
     from mien.evaluation.report.terminal import benchmark_tables
 
-    named = [_named(word) for word in packages]
+    named = [_split_name(argument) for argument in models]
     check_writable(json_file, page, read=[data, votes, *(model for _, model in named)])
     if page is not None:
         require_report_libraries()
-    columns = dict(_columns(word, [name for name, _ in named]) for word in labels or [])
+    columns = dict(_split_columns(text, [name for name, _ in named]) for text in labels or [])
     dataset = load(data, votes=votes)
     if not dataset[split].labelled:
-        raise MienError(f"{split} has no labels, so nothing can be judged on it")
+        raise MienError(f"split '{split}' has no labels, so models cannot be evaluated on it")
     entries = [
         benchmark_entry(model, dataset, split, name=name, device=device, columns=columns.get(name))
         for name, model in named
     ]
-    found = room.benchmark(entries, dataset, split, strict=strict)
-    Console().print(*benchmark_tables(found), sep="\n")
-    for sentence in found.contamination:
-        typer.echo(f"implausible: {sentence}")
+    result = evaluation.benchmark(entries, dataset, split, strict=strict)
+    Console().print(*benchmark_tables(result), sep="\n")
+    for sentence in result.contamination:
+        typer.echo(f"warning: {sentence}")
     if json_file is not None:
-        write_json(json_file, found.to_dict())
+        write_json(json_file, result.to_dict())
     if page is not None:
-        write(page, benchmark_page(found).encode())
+        write(page, benchmark_page(result).encode())
     print_written(json_file, page)
 
 
-def _named(word: str) -> tuple[str, str]:
-    """`NAME=FILE` as name and file; without a name, a file's stem and a model's own. A path may have a `=` of its
-    own.
+def _split_name(argument: str) -> tuple[str, str]:
+    """Return name and model of `NAME=MODEL`; without a name, the stem of a file or the model itself.
+
+    An existing path may contain a `=`.
     """
-    name, given, model = word.partition("=")
-    if given and name and model and "/" not in name and not os.path.exists(word):
+    name, separator, model = argument.partition("=")
+    if separator and name and model and "/" not in name and not os.path.exists(argument):
         return name, model
-    return (Path(word).stem if word.endswith(".npy") else word), word
+    return (Path(argument).stem if argument.endswith(".npy") else argument), argument
 
 
-def _columns(word: str, names: list[str]) -> tuple[str, str]:
-    name, given, classes = word.rpartition("=")
-    if not given or name not in names:
-        raise MienError(f"--labels is NAME=A,B,C with NAME one of {', '.join(names)}, got '{word}'")
+def _split_columns(text: str, names: list[str]) -> tuple[str, str]:
+    name, separator, classes = text.rpartition("=")
+    if not separator or name not in names:
+        raise MienError(f"--labels takes NAME=A,B,C, where NAME is one of {', '.join(names)}, got '{text}'")
     return name, classes

@@ -67,21 +67,23 @@ def train(
 
 def compare(
     data: Data,
-    arms: Annotated[str, typer.Option(help="Recipes, joined by commas; the first is the one compared with.")],
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the report.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm: seeds 0, 1, 2, ...")] = 3,
+    arms: Annotated[
+        str, typer.Option(help="The recipes to compare, joined by commas. The others are compared with the first.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder for the runs and the report.")],
+    seeds: Annotated[int, typer.Option(min=1, help="The number of runs per recipe, with seeds 0, 1, 2, ...")] = 3,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
 ) -> None:
-    """Train what is missing of a comparison and write its report."""
-    from mien import train as room
+    """Train several recipes with several seeds, compare them and write a report; finished runs are reused."""
+    from mien import train as training
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
-    recipes = [room.apply_overrides(room.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
-    with stoppable(f"the epochs done are kept in {out}; the same command goes on"):
-        result = room.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    with stoppable(f"finished epochs are kept in {out}; run the same command to resume"):
+        result = training.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)

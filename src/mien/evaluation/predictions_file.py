@@ -49,7 +49,7 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
         raise MienError(f"{file} must hold probabilities, float [{faces},K], got {got}")
     if len(array) != faces:
         raise MienError(
-            f"{file} has {len(array)} rows, but the split has {faces} faces; it must have one row per face, in row order"
+            f"{file} has {len(array)} rows, but the split has {faces} faces; it must have one row per face, in order"
         )
     probs_NK = array.astype(np.float64)
     finite_NK = np.isfinite(probs_NK)
@@ -58,8 +58,8 @@ def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
     if not valid_N.all():
         row = int(np.flatnonzero(~valid_N)[0])
         raise MienError(
-            f"{file} has values that are not probabilities in {int((~valid_N).sum())} of {faces} rows, first in row {row}: "
-            f"{np.round(probs_NK[row], 4).tolist()}; each row must be non-negative and sum to 1"
+            f"{file} has values that are not probabilities in {int((~valid_N).sum())} of {faces} rows, first in row "
+            f"{row}: {np.round(probs_NK[row], 4).tolist()}; each row must be non-negative and sum to 1"
         )
     normalized_NK: NDArray[np.float32] = (probs_NK / sum_N[:, None]).astype(np.float32)
     return normalized_NK
@@ -83,8 +83,8 @@ def match_columns(
     names = dataset.labels.names if columns is None else _names(columns)
     if len(names) != k:
         raise MienError(
-            f"{file} has {k} columns, but there are {len(names)} classes: {', '.join(names)}; name the columns with --labels, "
-            f"joined by commas, or give one of the label sets {', '.join(LABEL_SETS)}"
+            f"{file} has {k} columns, but there are {len(names)} classes: {', '.join(names)}; name the columns "
+            f"with --labels, joined by commas, or give one of the label sets {', '.join(LABEL_SETS)}"
         )
     for labels in (dataset.labels, FERPLUS8):
         columns_K = _find_columns(names, labels)
@@ -159,7 +159,7 @@ def _names(columns: str) -> tuple[str, ...]:
         return LABEL_SETS[columns].names
     if "," not in columns:
         raise MienError(
-            f"--labels takes class names joined by commas, or one of the label sets {', '.join(LABEL_SETS)}, not '{columns}'"
+            f"--labels takes class names joined by commas, or one of {', '.join(LABEL_SETS)}, not '{columns}'"
         )
     return tuple(name.strip() for name in columns.split(","))
 

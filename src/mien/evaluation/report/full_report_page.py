@@ -214,8 +214,8 @@ def _looped(detector_loop: DetectorLoop | None) -> Markup:
     if detector_loop is None:
         return Markup("")
     said = (
-        f"Each face was enlarged three to six times, turned by up to {detector_loop.max_rotation:g} degrees and laid on a "
-        "canvas; "
+        f"Each face was enlarged three to six times, turned by up to {detector_loop.max_rotation:g} degrees and "
+        "laid on a canvas; "
         "the detector found it there and it was cut out anew. The canvas is kinder than a photo."
     )
     return Markup(

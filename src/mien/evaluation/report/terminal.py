@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.data.dataset import VAL
 from mien.evaluation.comparison.arms import ArmResult, Spread
 from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
@@ -21,7 +20,7 @@ from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
 from mien.evaluation.statistics.intervals import Interval
 from mien.evaluation.statistics.paired import PairedComparison
-from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Card
+from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OWN_LABELS, STRICT
 
 TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: MAJORITY_VOTE}  # as they are spoken of, with an article
 CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
@@ -201,27 +200,6 @@ def comparison_table(comparison: Comparison) -> Table:
     for arm in comparison.arms:
         for split in comparison.splits:
             table.add_row(escape(arm.arm), split + "*" * arm.epoch_selection.uses(split), *_cells(arm, split))
-    return table
-
-
-def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
-    """One row per model, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
-    table = Table(title="shipped models" if cards else "no models are shipped yet", title_justify="left")
-    table.caption_justify = "left"
-    table.add_column("name", no_wrap=True)
-    for heading in ("classes", "parameters", "GFLOP", "MB", "accuracy on validation, %"):
-        table.add_column(heading, justify="right")
-    table.add_column("licence")
-    for name, card in cards.items():
-        scores = [s for s in card.scores if (s.split, s.protocol, s.tta) == (VAL, OFFICIAL, "none")]
-        lines = []
-        for s in scores:
-            mark, against = "*" * s.selected_on, "" if s.against == OWN_LABELS else f", {s.against}"
-            lines.append(f"{percent(s.accuracy)}{mark} ({percent(s.low)} to {percent(s.high)}, n={s.n:,}{against})")
-            if s.selected_on:
-                table.caption = f"* {SELECTED_ON}: validation also chose the epoch or the temperature; optimistic"
-        figures = (f"{len(card.labels)}", f"{card.parameters:,}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
-        table.add_row(escape(name), *figures, "\n".join(lines) or "–", escape(card.licence))
     return table
 
 
