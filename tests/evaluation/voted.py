@@ -28,7 +28,7 @@ def with_votes(data: Dataset, contradicted: float = 0.0) -> Dataset:
 
 
 def make_voted(contradicted: float = 0.3) -> Dataset:
-    """400 faces to train, 300 to validate and 300 to test; the first three tenths of each contradict the majority vote."""
+    """400, 300 and 300 faces; the labels of the first three tenths of each split contradict the majority vote."""
     return with_votes(make_dataset(), contradicted)
 
 

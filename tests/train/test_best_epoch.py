@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.evaluation.selection import MEASURES as SPOKEN
+from mien.evaluation.selection import SELECTION_METRICS
 from mien.train.best_epoch import MEASURES, is_finished, select_epoch
 
 HISTORY = [
@@ -45,4 +45,4 @@ def test_all_epochs_done_is_over() -> None:
 
 
 def test_the_judge_can_speak_of_every_measure() -> None:
-    assert set(SPOKEN) == set(MEASURES)
+    assert set(SELECTION_METRICS) == set(MEASURES)

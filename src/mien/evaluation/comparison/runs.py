@@ -14,7 +14,7 @@ from mien.data.dataset import TEST, VAL, Dataset
 from mien.data.votes import label_source
 from mien.errors import MienError
 from mien.evaluation.evaluate import check_probabilities
-from mien.evaluation.selection import MEASURES, selected_by
+from mien.evaluation.selection import SELECTION_METRICS, selected_by
 
 CURVES = tuple(f"{of}_{what}" for of in ("train", "clean", "val", "test") for what in ("loss", "accuracy"))
 
@@ -151,8 +151,10 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 def _check_evaluated_epoch(record: RunRecord) -> None:
     """Check that the record has the epoch that its recipe selects, since reports describe it by the recipe."""
     epochs, metric, got = len(record.history), selected_by(record.recipe), record.selected_epoch
-    if metric is not None and metric not in MEASURES:
-        raise MienError(f"run {record.title} selects its epoch by '{metric}'; known metrics are {', '.join(MEASURES)}")
+    if metric is not None and metric not in SELECTION_METRICS:
+        raise MienError(
+            f"run {record.title} selects its epoch by '{metric}'; known metrics are {', '.join(SELECTION_METRICS)}"
+        )
     if metric is not None and got is None:
         raise MienError(f"run {record.title} selects its epoch by {metric}, but its record has no selected epoch")
     if not 1 <= record.evaluated_epoch <= epochs:

@@ -67,7 +67,7 @@ def sentence(held: PairedComparison, e: Evaluation) -> str:
 def _header(benchmark: Benchmark) -> Markup:
     first = benchmark.rounds[0]
     e = first.evaluations[0]
-    kicker = element("p", f"mien judge · {benchmark.data} · {benchmark.split}", class_="kicker")
+    kicker = element("p", f"mien benchmark · {benchmark.data} · {benchmark.split}", class_="kicker")
     banners = [element("p", f"Implausible: {s}.", class_="banner") for s in benchmark.contamination]
     if benchmark.data == "sketch":
         banners.append(sections.synthetic_data_note(benchmark.data))
