@@ -26,7 +26,7 @@ from mien.evaluation import benchmark
 from mien.evaluation.comparison.benchmark import BenchmarkEntry
 from mien.evaluation.predictions_file import read_predictions_of_split
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.protocols import selected_on_split
+from mien.evaluation.training_data import selected_on_split
 from mien.model import load as load_model
 
 HERE = Path(__file__).parent

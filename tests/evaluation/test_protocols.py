@@ -22,10 +22,11 @@ from mien.data.fer2013 import KNOWN
 from mien.errors import DataError, MienError, MissingSplit, ModelError
 from mien.evaluation import evaluate
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.protocols import evaluate_model, evaluate_split, selected_on_split
+from mien.evaluation.protocols import evaluate_model, evaluate_split
 from mien.evaluation.report.terminal import protocols_table
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
+from mien.evaluation.training_data import selected_on_split
 from mien.evaluation.update_card import check_card_accepts_scores, write_scores_to_card
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.model_card import Calibration, Card, Score

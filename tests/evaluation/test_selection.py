@@ -14,8 +14,8 @@ from rich.console import Console
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError
-from mien.evaluation.comparison.arms import Curve
 from mien.evaluation.comparison.compare import Comparison, compare
+from mien.evaluation.comparison.curves import Curve
 from mien.evaluation.report import page, sections
 from mien.evaluation.report.html import paragraphs
 from mien.evaluation.report.terminal import comparison_table

@@ -94,7 +94,7 @@ def benchmark_entry(
     """
     from mien.evaluation.comparison.benchmark import BenchmarkEntry
     from mien.evaluation.predictions_file import is_predictions, read_predictions_of_split
-    from mien.evaluation.protocols import selected_on_split
+    from mien.evaluation.training_data import selected_on_split
 
     _check(model, columns)
     if is_predictions(model):

@@ -5,22 +5,21 @@ Each protocol is applied with the data's own labels and, if there are votes, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.audit import without_duplicates
-from mien.data.dataset import TRAIN, VAL, Dataset
-from mien.data.fer2013 import KNOWN
+from mien.data.dataset import TRAIN, Dataset
 from mien.data.votes import NAME, relabel_by_majority, relabel_for_classes
 from mien.errors import MienError
-from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
+from mien.evaluation.evaluate import TEMPERATURE, Evaluation, evaluate
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.selection import LAST
-from mien.labels import FER7, FERPLUS8, LabelSet, same_classes
+from mien.evaluation.training_data import selected_on_split
+from mien.labels import FER7, LabelSet
 from mien.model import Model
 from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Score
 
@@ -237,48 +236,6 @@ def protocol_views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool
             keep_N = np.isin(faces.rows_N, rows_M)
             if protocol == OFFICIAL or keep_N.any():
                 yield ProtocolView(protocol, against, labelled.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
-
-
-def selected_on_split(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
-    """Return what `split` selected of a model, `epoch` and `temperature`; empty if it was trained on other data."""
-    if not _is_same_split(model, dataset, split):
-        return ()
-    fitted_on = "" if model.calibration is None else model.calibration.split
-    selected = ((EPOCH, split == VAL and model.select != LAST), (TEMPERATURE, split == fitted_on))
-    return tuple(name for name, is_selected in selected if is_selected)
-
-
-def is_same_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
-    """Return whether a model was trained on this file, or both are known copies of FER2013.
-
-    Args:
-        trained_on: Record of the training data, with its `digest`.
-        dataset: The data as loaded.
-    """
-    digest = str(trained_on.get("digest"))
-    return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
-
-
-def _is_same_split(model: Predictor, dataset: Dataset, split: str) -> bool:
-    """Return whether `split` is that of a model's training data: the same file, or another copy of FER2013."""
-    trained_on = model.trained_on
-    if is_same_source(trained_on, dataset):
-        return True
-    if str(trained_on.get("digest")) in KNOWN:
-        return dataset.is_fer2013
-    # The digests of two copies that were saved again are both unknown, so the number of faces in the split decides. The
-    # record of a model trained on votes counts the faces that have a majority. Without votes their number is unknown,
-    # so any split that is large enough counts as the same.
-    counts = trained_on.get("faces")
-    faces = counts.get(split) if isinstance(counts, Mapping) else None
-    if faces is None or dataset.name != "fer2013":
-        return False
-    if trained_on.get("name") != NAME:
-        return bool(trained_on.get("name") == "fer2013" and faces == len(dataset[split]))
-    if dataset[split].votes_NV is None:
-        return bool(faces <= len(dataset[split]))
-    labels = FERPLUS8 if same_classes(model.labels, FERPLUS8.names) else FER7
-    return bool(faces == len(relabel_by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
 
 
 def find_rows(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:

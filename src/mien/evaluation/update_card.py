@@ -7,7 +7,8 @@ from pathlib import Path
 from mien import files
 from mien.data.dataset import TEST, Dataset
 from mien.errors import ModelError
-from mien.evaluation.protocols import ModelEvaluation, is_same_source
+from mien.evaluation.protocols import ModelEvaluation
+from mien.evaluation.training_data import is_same_source
 from mien.model import SHIPPED, find, read_card
 from mien.model_card import Card
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluation.comparison.arms import Curve
 from mien.evaluation.comparison.compare import Comparison, DatasetSummary
+from mien.evaluation.comparison.curves import Curve
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.report.style import (
     LIGHT,

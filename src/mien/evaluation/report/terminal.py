@@ -8,9 +8,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.evaluation.comparison.arms import ArmResult, Spread
+from mien.evaluation.comparison.arms import ArmResult
 from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
+from mien.evaluation.comparison.curves import Spread
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.confidence import COVERAGES
 from mien.evaluation.detector_loop import DetectorLoop
