@@ -34,14 +34,14 @@ def test_evaluate_gives_all_metrics() -> None:
 
 
 def test_json_round_trip() -> None:
-    told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
-    assert set(told) == {
+    result = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
+    assert set(result) == {
         "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss",
         "brier",
         "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against",
         "selected_on",
     }  # fmt: skip
-    assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
+    assert result["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 
 
 def test_tables_escape_markup_in_names() -> None:
@@ -71,8 +71,8 @@ def test_table_marks_optimistic_metrics() -> None:
     shown = " ".join(screen.file.getvalue().split())
     assert "val, with the mirror image: 4 faces, raters' majority" in shown
     assert "selected on: this split also chose the epoch and fitted the temperature; optimistic" in shown
-    told = json.loads(json.dumps(e.to_dict()))
-    assert (told["tta"], told["selected_on"]) == ("flip", ["epoch", "temperature"])
+    result = json.loads(json.dumps(e.to_dict()))
+    assert (result["tta"], result["selected_on"]) == ("flip", ["epoch", "temperature"])
 
 
 def test_score_of_a_card() -> None:

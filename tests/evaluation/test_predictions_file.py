@@ -26,8 +26,8 @@ def soft(labels_N: np.ndarray, k: int = 7) -> np.ndarray:
 
 def with_header(header: str) -> bytes:
     """A file as numpy.save begins it, and nothing behind."""
-    told = header.encode() + b" " * (117 - len(header)) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(told).to_bytes(2, "little") + told
+    result = header.encode() + b" " * (117 - len(header)) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(result).to_bytes(2, "little") + result
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def file(tmp_path: Path) -> Path:
 def test_predictions_are_evaluated_in_the_data_order(dataset: Dataset, file: Path) -> None:
     y_N = dataset["val"].labels_N
     np.save(file, soft(y_N)[:, [6, 3, 5, 4, 0, 1, 2]])
-    probs_NK, found = evaluate_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
+    probs_NK, evaluation = evaluate_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
     np.testing.assert_allclose(probs_NK, soft(y_N), rtol=1e-6)
-    assert found is not None
-    assert (found.official.accuracy, found.official.model, found.official.n) == (1, "other", 300)
+    assert evaluation is not None
+    assert (evaluation.official.accuracy, evaluation.official.model, evaluation.official.n) == (1, "other", 300)
     wrong = evaluate_predictions(file, dataset, "val")[1]
     assert wrong is not None
     assert wrong.official.accuracy < 0.5
@@ -74,8 +74,8 @@ def test_eight_classes_need_votes(dataset: Dataset, file: Path) -> None:
 def test_predictions_without_labels_are_not_evaluated(file: Path) -> None:
     blank = make_dataset({"test": 5}, unlabelled=("test",))
     np.save(file, soft(np.zeros(5, np.int64)))
-    probs_NK, found = evaluate_predictions(file, blank, "test")
-    assert (probs_NK.shape, found) == ((5, 7), None)
+    probs_NK, evaluation = evaluate_predictions(file, blank, "test")
+    assert (probs_NK.shape, evaluation) == ((5, 7), None)
 
 
 def test_rows_are_normalized_to_1(file: Path) -> None:
@@ -99,10 +99,10 @@ def test_rows_are_normalized_to_1(file: Path) -> None:
 )
 def test_file_of_other_values_raises(file: Path, content: np.ndarray, says: str) -> None:
     np.save(file, content)
-    with pytest.raises(MienError) as told:
+    with pytest.raises(MienError) as error:
         read_predictions(file, 2)
-    assert says.replace("\\", "") in str(told.value)
-    assert "\n" not in str(told.value)
+    assert says.replace("\\", "") in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_file_that_is_not_an_array_raises(file: Path) -> None:

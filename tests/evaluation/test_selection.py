@@ -67,9 +67,9 @@ def test_curve_averages_over_the_runs_that_reached_an_epoch() -> None:
     assert curve.peaks == (4, 2, 2)
     assert curve.peak_of_mean == 2  # 9 at epoch 4 is a single run's
     assert curve.at((3, 1, 2)).per_seed == (4, 3, 9)
-    told = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
-    assert (told["mean"], told["std"][3]) == ([2, 7, 6, 9], None)
-    assert told["per_seed"] == [[1, 5, 4, 9], [3, 7, None, None], [2, 9, 8, None]]
+    result = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
+    assert (result["mean"], result["std"][3]) == ([2, 7, 6, 9], None)
+    assert result["per_seed"] == [[1, 5, 4, 9], [3, 7, None, None], [2, 9, 8, None]]
     assert Curve.of([[1.0, 2.0]]).to_dict() == {"mean": [1, 2], "std": None, "per_seed": [[1, 2]]}
 
 
@@ -84,11 +84,11 @@ def test_metrics_are_of_the_selected_epoch(dataset: Dataset) -> None:
 
 
 def test_json_has_the_metric_and_epoch_of_selection(dataset: Dataset) -> None:
-    told = _compared(dataset, BOTH_BY_ACCURACY).to_dict()
-    json.dumps(told, allow_nan=False)
-    assert told["protocol"]["evaluated_at"] == "epoch selected by validation accuracy"
-    assert told["protocol"]["selected_by"] == "val_accuracy"
-    arm = told["arms"][1]
+    result = _compared(dataset, BOTH_BY_ACCURACY).to_dict()
+    json.dumps(result, allow_nan=False)
+    assert result["protocol"]["evaluated_at"] == "epoch selected by validation accuracy"
+    assert result["protocol"]["selected_by"] == "val_accuracy"
+    arm = result["arms"][1]
     assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
     assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
@@ -246,13 +246,13 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
         assert isinstance(screen.file, io.StringIO)
         return screen.file.getvalue()
 
-    told = shown(_compared(dataset, {"better": "val_accuracy"}))
-    assert "FER2013, at each arm's selected epoch" in told
-    assert re.findall(r"(\w+) +(val|test)(\*?) ", told) == [
+    result = shown(_compared(dataset, {"better": "val_accuracy"}))
+    assert "FER2013, at each arm's selected epoch" in result
+    assert re.findall(r"(\w+) +(val|test)(\*?) ", result) == [
         ("plain", "val", ""), ("plain", "test", ""), ("better", "val", "*"), ("better", "test", ""),
     ]  # fmt: skip
-    assert re.search(r"better +val\*.* 1\.22", told)  # training loss
-    assert "* selected on: this split also chose the epoch" in told
+    assert re.search(r"better +val\*.* 1\.22", result)  # training loss
+    assert "* selected on: this split also chose the epoch" in result
     plain = shown(_compared(dataset, {}))
     assert "FER2013, after the last epoch" in plain
     assert "*" not in plain
@@ -292,5 +292,5 @@ def test_compare_of_records_unlike_their_recipe_raises(dataset: Dataset) -> None
     with pytest.raises(MienError, match="runs of one arm must have the same epochs"):
         compare([*arm, *runs[3:]], dataset)
     compare([*(replace(r, recipe={**cut, "patience": 2}) for r in arm), *runs[3:]], dataset)
-    # The last epoch may be told too.
+    # The last epoch may be selected too.
     compare([replace(r, selected_epoch=4) for r in runs], dataset)

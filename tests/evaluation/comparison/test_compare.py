@@ -160,23 +160,23 @@ def test_one_seed_has_no_spread(dataset: Dataset) -> None:
 
 
 def test_json_round_trip_and_keys(dataset: Dataset) -> None:
-    told = compare(make_records(dataset, {"plain": 0.5, "better": 0.8}), dataset).to_dict()
-    text = json.dumps(told, allow_nan=False)
-    assert json.loads(text) == told
+    result = compare(make_records(dataset, {"plain": 0.5, "better": 0.8}), dataset).to_dict()
+    text = json.dumps(result, allow_nan=False)
+    assert json.loads(text) == result
     assert "private" not in text  # no folder of the user's
-    assert set(told) == {"data", "protocol", "verdicts", "arms"}
-    assert set(told["arms"][0]) == {
+    assert set(result) == {"data", "protocol", "verdicts", "arms"}
+    assert set(result["arms"][0]) == {
         "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch",
         "scores",
         "scores_deduplicated", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
-    assert (told["protocol"]["evaluated_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
-    assert (told["arms"][0]["selected_by"], told["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
-    assert set(told["verdicts"][0]) == {
+    assert (result["protocol"]["evaluated_at"], result["protocol"]["selected_by"]) == ("last epoch", None)
+    assert (result["arms"][0]["selected_by"], result["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
+    assert set(result["verdicts"][0]) == {
         "a", "b", "finding", "sentence", "data", "split", "reason", "seeds", "faces", "accuracy_difference",
         "macro_f1_difference", "accuracy_difference_per_seed",
     }  # fmt: skip
-    assert told["protocol"]["splits"].startswith("official")
+    assert result["protocol"]["splits"].startswith("official")
 
 
 def test_the_table_for_the_terminal(dataset: Dataset) -> None:

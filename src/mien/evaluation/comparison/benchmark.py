@@ -148,7 +148,7 @@ def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *
     rounds = _compare_by_protocol(
         entries, evaluations, predictions, rows_N, protocol_views(dataset, dataset, split, strict=strict)
     )
-    sentences = tuple(sentence for found in signs.values() for sentence in found)
+    sentences = tuple(sentence for of_model in signs.values() for sentence in of_model)
     return Benchmark(dataset.title, split, rounds, sentences, contaminated, contradicted, projected)
 
 
