@@ -121,13 +121,13 @@ def shift_of_the_box(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
 
 
 @corruption("height of the bar, share of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
-def mouth_cover(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+def mouth_covered(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
     """Cover the mouth with a bar of the mean gray level, at least twice as wide as high."""
     return _cover(faces_NHW, MOUTH, max(0.5, 2 * strength), strength)
 
 
 @corruption("height of the bar, share of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
-def eyes_cover(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+def eyes_covered(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
     """Cover both eyes with a bar of the mean gray level, 0.9 of the side wide."""
     return _cover(faces_NHW, EYES, 0.9, strength)
 

@@ -129,7 +129,7 @@ def test_top_2_counts_equals_in_class_order() -> None:
 def test_reliability_has_the_means_and_counts_of_its_bins() -> None:
     p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])
     told = metrics.reliability(p, np.array([0, 0, 0, 1]), bins=10)
-    assert told.faces.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 1]
+    assert told.count.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 1]
     assert told.confidence[[5, 8, 9]] == pytest.approx([(0.55 + 0.60) / 2, 0.90, 0.95])
     assert told.accuracy.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
     assert told.ece == pytest.approx((abs(1 - 0.95) + 0.90 + 2 * (1 - 0.575)) / 4)
