@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from mien.data import load, relabel_by_majority
 from mien.data.dataset import NO_LABEL, SIDE, VAL
 from mien.detection.boxes import Box
-from mien.evaluation.detector_loop import TURNED, Grey, PastedFace, Points, paste_and_detect
+from mien.evaluation.detector_loop import MAX_ROTATION, Gray, PastedFace, Points, paste_and_detect
 from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import Model
@@ -47,12 +47,12 @@ PARTS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def right(models: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
+def right(models: Mapping[str, Model], faces_NHW: Gray, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
     """Whether each model tells each face rightly, [models,N]."""
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
-def cut(found: Sequence[PastedFace], rule: CropRule) -> Grey:
+def cut(found: Sequence[PastedFace], rule: CropRule) -> Gray:
     return np.stack([crop(one.canvas_HW, one.box, one.points, rule, SIDE) for one in found])
 
 
@@ -143,7 +143,7 @@ def at_the_rim(
     }
 
 
-def _truly(one: PastedFace) -> Grey:
+def _truly(one: PastedFace) -> Gray:
     """The face cut out by its true place and turn."""
     level = ((0.0, 0.0), (float(np.cos(one.angle)), float(np.sin(one.angle))))
     return crop(one.canvas_HW, one.truth, level, CropRule(upright=True), SIDE)
@@ -180,7 +180,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     models = {name: load_model(name) for name in names}
     sets = {
         name: list(paste_and_detect(val.pixels_NHW, rows_N, seed, by))
-        for name, by in (("turned", TURNED), ("level", 0.0))
+        for name, by in (("turned", MAX_ROTATION), ("level", 0.0))
     }
     found = sets["turned"]
     at_N = np.array([one.row for one in found])
@@ -191,7 +191,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     rule, plain = CropRule(**built["rule"]), CropRule(provisional=False)
     original_MN = right(models, original_NHW, labels_N)
 
-    def lost(faces_NHW: Grey) -> dict[str, Any]:
+    def lost(faces_NHW: Gray) -> dict[str, Any]:
         return losses(models, right(models, faces_NHW, labels_N), original_MN)
 
     record = {

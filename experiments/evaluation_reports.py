@@ -52,7 +52,7 @@ def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[E
     assert truth is not None, "so it has a truth"
     found = extend_report(
         EvaluationReport(model_evaluation),
-        {name: predictor.ask},
+        {name: predictor.predict},
         truth[VAL],
         predictor.rule,
         robustness=altered,

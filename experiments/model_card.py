@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import PUBLISHED, TRAIN
-from mien.evaluation.protocols import BESIDE
+from mien.evaluation.protocols import OTHER_LABELS_KEYS
 from mien.evaluation.report.terminal import percent
 from mien.model import SHIPPED, read_card, shipped_models
 from mien.model_card import NOT_FOR, PROTOCOLS, Card, Score
@@ -41,7 +41,7 @@ def span(told: dict[str, Any]) -> str:
 
 def ways(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Every evaluation in a record: official first, then its other protocols, then the same by the other truth."""
-    tops = [record, *(record[beside] for beside in BESIDE.values() if beside in record)]
+    tops = [record, *(record[beside] for beside in OTHER_LABELS_KEYS.values() if beside in record)]
     return [e for top in tops for e in (top, *(top[p] for p in PROTOCOLS if p in top))]
 
 
@@ -114,7 +114,7 @@ def worse(record: dict[str, Any]) -> str:
         said
         + "\nOf faces altered by twelve corruptions of five strengths it is right about "
         + f"{percent(r['mean']['mean'])} % ({span(r['mean'])}), of the same faces as they are "
-        + f"{percent(r['clean'])} %:\n\n"
+        + f"{percent(r['unaltered'])} %:\n\n"
         + table(["corruption", "strengths", "accuracy, %"], rows)
     )
 

@@ -121,7 +121,7 @@ def main(csv: str) -> None:
                 "milliseconds_per_face": round(statistics.median(spent[name]), 4),
                 "training_images_per_second": round(statistics.median(m["images_per_second"] for m in history)),
                 "val_accuracy": [m["val_accuracy"] for m in history],
-                "val_accuracy_clean": float(right_N[without_duplicates(data, VAL)].mean()),
+                "val_accuracy_deduplicated": float(right_N[without_duplicates(data, VAL)].mean()),
             }
         )
         print(rows[-1], flush=True)

@@ -5,8 +5,8 @@ Run:   python experiments/ask_peers.py ...        (its docstring has a command f
 
 FOLDER holds what each package said, NAME.npy, float [3589,7] in FER2013's order of classes, and in NAME.json, if it is
 there, which package that was and how it was asked. Ours are asked here, for the same crops. All are held against `fer`,
-or against the first by name where it is not there; `mien judge base FOLDER/*.npy --data fer2013.csv --split val` holds
-them against another.
+or against the first by name where it is not there; `mien benchmark base FOLDER/*.npy --data fer2013.csv --split val`
+compares them with another.
 
 Authors train on FER2013's Training rows, and some have seen more of it: what is implausible is said in the record's
 `contamination`. Half a minute on one core, and another one where near-duplicates have not been sought before.
@@ -26,7 +26,7 @@ from mien.evaluation import benchmark
 from mien.evaluation.comparison.benchmark import BenchmarkEntry
 from mien.evaluation.predictions_file import read_predictions_of_split
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.protocols import selected_on_split
+from mien.evaluation.training_data import selected_on_split
 from mien.model import load as load_model
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ OURS = ("base", "nano", "photo")
 def ours(name: str, data: Dataset) -> BenchmarkEntry:
     """What a model of ours says, as one of a contest."""
     model = Predictor.of(load_model(name))
-    return BenchmarkEntry(name, data.labels, model.ask(data[VAL].pixels_NHW), selected_on_split(model, data, VAL))
+    return BenchmarkEntry(name, data.labels, model.predict(data[VAL].pixels_NHW), selected_on_split(model, data, VAL))
 
 
 def how(file: Path) -> dict[str, Any]:

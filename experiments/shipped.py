@@ -26,7 +26,7 @@ from mien.data import Dataset, load
 from mien.data.audit import without_duplicates
 from mien.data.dataset import VAL
 from mien.data.votes import relabel_by_majority
-from mien.evaluation.corruptions import Faces, coarse, moved
+from mien.evaluation.corruptions import Faces, move, reduce_resolution
 from mien.evaluation.statistics.metrics import accuracy, confusion_matrix, macro_f1
 from mien.labels import FER7, projection
 from mien.model import Model, shipped_models
@@ -42,15 +42,17 @@ def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:
     """Name and the images whose accuracies are averaged."""
     yield "as they are", [faces_NHW]
     for margin in MARGINS:
-        yield f"margin {100 * margin:.0f} %", [moved(faces_NHW, size=1 / (1 + 2 * margin))]
+        yield f"margin {100 * margin:.0f} %", [move(faces_NHW, size=1 / (1 + 2 * margin))]
     for shift in SHIFTS:
         ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift))
-        yield f"shift {100 * shift:.0f} %", [moved(faces_NHW, right=x, down=y) for x, y in ways]
+        yield f"shift {100 * shift:.0f} %", [move(faces_NHW, right=x, down=y) for x, y in ways]
     for pixels in SIZES:
-        yield f"{pixels} pixels", [coarse(faces_NHW, pixels)]
+        yield f"{pixels} pixels", [reduce_resolution(faces_NHW, pixels)]
 
 
-def figures(model: Model, probs_NK: NDArray[np.float32], data: Dataset, clean_N: NDArray[np.int64]) -> dict[str, Any]:
+def figures(
+    model: Model, probs_NK: NDArray[np.float32], data: Dataset, deduplicated_N: NDArray[np.int64]
+) -> dict[str, Any]:
     """By either truth and protocol: faces, accuracy and macro-F1."""
     seven_N7 = probs_NK @ projection(model.labels, FER7).astype(np.float32)
     truths = {"labels": (data, seven_N7), "raters' majority": (relabel_by_majority(data, model.labels), probs_NK)}
@@ -58,7 +60,10 @@ def figures(model: Model, probs_NK: NDArray[np.float32], data: Dataset, clean_N:
     for against, (truth, p_NK) in truths.items():
         faces, names = truth[VAL], truth.labels
         place_N = np.searchsorted(data[VAL].rows_N, faces.rows_N)
-        for protocol, keep_N in (("official", np.ones(len(faces), bool)), ("clean", np.isin(faces.rows_N, clean_N))):
+        for protocol, keep_N in (
+            ("official", np.ones(len(faces), bool)),
+            ("deduplicated", np.isin(faces.rows_N, deduplicated_N)),
+        ):
             label_N, predicted_N = faces.labels_N[keep_N], p_NK[place_N[keep_N]].argmax(1)
             found[f"{against}, {protocol}"] = {
                 "n": int(keep_N.sum()),
@@ -79,12 +84,12 @@ def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(csv: str, votes: str, names: list[str]) -> None:
     data = load(csv, votes=votes)
-    clean_N = data[VAL].rows_N[without_duplicates(data, VAL)]
+    deduplicated_N = data[VAL].rows_N[without_duplicates(data, VAL)]
     models = {name: load_model(name) for name in names or shipped_models()}
     results: dict[str, Any] = {n: {"sha256": m.card.sha256, "conditions": {}} for n, m in models.items()}
     for condition, altered in conditions(data[VAL].pixels_NHW):
         for name, model in models.items():
-            parts = [figures(model, model.probabilities(faces_NHW), data, clean_N) for faces_NHW in altered]
+            parts = [figures(model, model.probabilities(faces_NHW), data, deduplicated_N) for faces_NHW in altered]
             results[name]["conditions"][condition] = averaged(parts)
             print(condition, name, {k: v["accuracy"] for k, v in averaged(parts).items()}, flush=True)
     raters = relabel_by_majority(data, FER7)[VAL]

@@ -44,9 +44,11 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
     kept = folder / f"robustness-seed{seed}.npz"
     if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
         faces = data[VAL]
-        models = {arm: load_predictor(run, device="cpu").ask for arm, run in runs.items()}
+        models = {arm: load_predictor(run, device="cpu").predict for arm, run in runs.items()}
         found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
-        arrays = {f"{r.model} clean": r.clean_N for r in found} | {f"{r.model} kept": r.kept_N for r in found}
+        arrays = {f"{r.model} unaltered": r.unaltered_N for r in found} | {
+            f"{r.model} altered": r.altered_accuracy_N for r in found
+        }
         draft = kept.with_name(f"unfinished-{kept.name}")
         told = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
         np.savez(draft, **arrays, **told)
@@ -55,7 +57,7 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
         accuracy = json.loads(str(of["accuracy"]))
         return {
             arm: Robustness(
-                arm, of[f"{arm} clean"], {name: tuple(a) for name, a in accuracy[arm].items()}, of[f"{arm} kept"]
+                arm, of[f"{arm} unaltered"], {name: tuple(a) for name, a in accuracy[arm].items()}, of[f"{arm} altered"]
             )
             for arm in arms
         }
@@ -64,15 +66,15 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
 def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
     """One arm's figures over its seeds; `keep_N` are the faces without a duplicate in Training."""
     each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
-    clean = [r.clean for r in runs]
+    unaltered = [r.unaltered for r in runs]
     return {
         "arm": runs[0].model,
-        "clean": {"mean": mean(clean), "std": stdev(clean) if len(clean) > 1 else None},
-        "altered": asdict(interval_for(np.stack([r.kept_N for r in runs]))),
-        "altered_std": stdev(float(r.kept_N.mean()) for r in runs) if len(runs) > 1 else None,
+        "unaltered": {"mean": mean(unaltered), "std": stdev(unaltered) if len(unaltered) > 1 else None},
+        "altered": asdict(interval_for(np.stack([r.altered_accuracy_N for r in runs]))),
+        "altered_std": stdev(float(r.altered_accuracy_N.mean()) for r in runs) if len(runs) > 1 else None,
         "without_duplicates": {
-            "clean": mean(float(r.clean_N[keep_N].mean()) for r in runs),
-            "altered": mean(float(r.kept_N[keep_N].mean()) for r in runs),
+            "unaltered": mean(float(r.unaltered_N[keep_N].mean()) for r in runs),
+            "altered": mean(float(r.altered_accuracy_N[keep_N].mean()) for r in runs),
         },
         "accuracy": {
             name: {
@@ -95,8 +97,8 @@ def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
     return {
         "a": first[0].model,
         "b": runs[0].model,
-        "clean": asdict(interval_for(np.stack([a.clean_N.astype(float) - b.clean_N for a, b in pairs]))),
-        "altered": asdict(interval_for(np.stack([a.kept_N - b.kept_N for a, b in pairs]))),
+        "unaltered": asdict(interval_for(np.stack([a.unaltered_N.astype(float) - b.unaltered_N for a, b in pairs]))),
+        "altered": asdict(interval_for(np.stack([a.altered_accuracy_N - b.altered_accuracy_N for a, b in pairs]))),
         "altered_by_corruption": {name: round(value, 5) for name, value in by_kind.items()},
     }
 
@@ -106,9 +108,9 @@ def drawn(arms: dict[str, list[Robustness]], file: Path) -> None:
     means = [
         Robustness(
             arm,
-            np.concatenate([r.clean_N for r in runs]),
+            np.concatenate([r.unaltered_N for r in runs]),
             {name: tuple(np.mean([r.accuracy[name] for r in runs], 0).tolist()) for name in runs[0].accuracy},
-            np.mean([r.kept_N for r in runs], 0),
+            np.mean([r.altered_accuracy_N for r in runs], 0),
         )
         for arm, runs in arms.items()
     ]
@@ -124,7 +126,9 @@ def main(csv: Path, folder: Path, name: str) -> None:
         for arm, found in told_by_seed(data, folder, arms, seed).items():
             runs[arm].append(found)
             print(
-                f"seed {seed}, {arm}: {100 * found.clean:.1f} %, altered {100 * found.kept_N.mean():.1f} %", flush=True
+                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, "
+                f"altered {100 * found.altered_accuracy_N.mean():.1f} %",
+                flush=True,
             )
     keep_N = without_duplicates(data, VAL)
     record = {

@@ -11,7 +11,7 @@ from mien.evaluation.comparison import verdict
 from mien.evaluation.report.terminal import percent
 
 HERE = Path(__file__).parent
-TWINS = {"clean": "without duplicates", "strict": "without near-duplicates"}
+TWINS = {"deduplicated": "without duplicates", "strict": "without near-duplicates"}
 
 
 def coverage(result: dict[str, Any]) -> str:
@@ -42,10 +42,10 @@ def comparison(result: dict[str, Any]) -> str:
         score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
-        clean = arm["scores_deduplicated"][split]
+        deduplicated = arm["scores_deduplicated"][split]
         rows.append(
             f"| `{arm['arm']}` | {loss['mean']:.2f} | {spread(score['accuracy'])} | "
-            f"{low:.1f} to {high:.1f} | {spread(clean['accuracy'])} | "
+            f"{low:.1f} to {high:.1f} | {spread(deduplicated['accuracy'])} | "
             f"{spread(score['macro_f1'])} | {spread(gap)} | "
             f"{peak} of {arm['epochs']} | {arm['seconds']['mean'] / 60:.0f} |"
         )
@@ -79,14 +79,14 @@ def papers(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (
+        judged, deduplicated, claim, recipe = (
             row[key] for key in ("evaluation", "evaluation_deduplicated", "claim", "recipe")
         )
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
             f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
-            f"{percent(clean['accuracy'])} (n = {clean['n']:,}) | {judged['against']} | "
+            f"{percent(deduplicated['accuracy'])} (n = {deduplicated['n']:,}) | {judged['against']} | "
             f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
         )
     return "\n".join(rows) + "\n"
@@ -94,8 +94,12 @@ def papers(result: dict[str, Any]) -> str:
 
 def ablation(result: dict[str, Any]) -> str:
     """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
-    ways = {"labels, official": "labels", "labels, clean": "without duplicates", "raters, official": "raters' majority"}
-    ways["raters, clean"] = "without duplicates"
+    ways = {
+        "labels, official": "labels",
+        "labels, deduplicated": "without duplicates",
+        "raters, official": "raters' majority",
+    }
+    ways["raters, deduplicated"] = "without duplicates"
     seeds = len(result["changes"][0]["runs"])
     headings = ", % | ".join(ways.values())
     rows = [
@@ -121,7 +125,7 @@ def shipped(result: dict[str, Any]) -> str:
     ]
     for model, told in result["models"].items():
         for against in ("labels", "raters' majority"):
-            ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
+            ways = [f"{against}, {protocol}" for protocol in ("official", "deduplicated")]
             plain = told["conditions"][names[0]]
             cells = [" / ".join(percent(plain[way]["macro_f1"]) for way in ways)]
             for name in names:
@@ -158,7 +162,7 @@ def shapes(result: dict[str, Any]) -> str:
         rows.append(
             f"| `{row['model']}` | {row['parameters']:,} | {row['milliseconds_per_face']:.3f} | "
             f"{row['training_images_per_second']:,} | {100 * row['val_accuracy'][-1]:.1f} | "
-            f"{percent(row['val_accuracy_clean'])} |"
+            f"{percent(row['val_accuracy_deduplicated'])} |"
         )
     return "\n".join(rows) + f"\n\n{result['recipe']['epochs']} epochs, 1 seed, {result['threads']} thread.\n"
 
@@ -182,7 +186,7 @@ def models() -> str:
             }
             plain = score["official", "none"]
             told = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
-            told += [percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
+            told += [percent(score[way]["accuracy"]) for way in (("deduplicated", "none"), ("official", "flip"))]
             told += [percent(plain["macro_f1"]), percent(plain["ece"])]
             rows.append("| " + " | ".join([*about, *told]) + " |")
             about = [""] * len(about)
@@ -199,7 +203,11 @@ def search(result: dict[str, Any]) -> str:
     for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
         values = [f"{trial['values'][f]:.4g}" for f in fields]
         said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
-        values += [str(len(trial["accuracies"])), percent(trial["accuracies"][-1]), percent(trial["accuracy_clean"])]
+        values += [
+            str(len(trial["accuracies"])),
+            percent(trial["accuracies"][-1]),
+            percent(trial["accuracy_deduplicated"]),
+        ]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
     told = f" What tells the best from the rest: {shares}." if shares else ""

@@ -33,10 +33,10 @@ def altered(result: dict[str, Any]) -> str:
     ]
     for arm in result["altered_arms"]:
         own = {way: f"{100 * share:.1f}" for way, share in arm["without_duplicates"].items()}
-        told = [spread(arm["clean"]), own["clean"]]
+        told = [spread(arm["unaltered"]), own["unaltered"]]
         told += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
         pair = pairs.get(arm["arm"])
-        told += [points(pair["clean"]), points(pair["altered"])] if pair else ["", ""]
+        told += [points(pair["unaltered"]), points(pair["altered"])] if pair else ["", ""]
         rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
     return (
         "\n".join(rows)

@@ -31,7 +31,7 @@ def main(csv: str, folder: Path) -> None:
         right_N = Run(folder / "trials" / f"{trial['number']:04}").predictions()[VAL].argmax(1) == data[VAL].labels_N
         if right_N.mean() != trial["accuracies"][-1]:
             raise MienError(f"trial {trial['number']} of {folder} says something else of the faces than the search")
-        trial["accuracy_clean"] = float(right_N[unmet_N].mean())
+        trial["accuracy_deduplicated"] = float(right_N[unmet_N].mean())
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
 
 

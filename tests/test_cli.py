@@ -34,9 +34,12 @@ def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_version_and_help(mien: Command) -> None:
     assert mien("--version")[1].startswith("mien 0.")
+    details = mien("--version", "--verbose")[1]
+    assert all(word in details for word in ("Python 3.", "numpy ", "CPUExecutionProvider", "threads ", "CPU flags"))
+    assert "--verbose needs --version" in mien("--verbose")[2]
     code, out, _ = mien("--help")
     assert code == 0
-    assert all(command in out for command in ("data", "train", "compare", "evaluate", "models"))
+    assert all(command in out for command in ("data", "train", "compare", "evaluate", "benchmark", "models"))
 
 
 def test_data_shows_counts_defects_and_images(mien: Command, csv: Path, tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     assert (code, err) == (0, "")
     assert "strict: nor one that was cut" in out
     told = json.loads((tmp_path / "f.json").read_text())
-    assert told["clean"]["n"] == 14
+    assert told["deduplicated"]["n"] == 14
     assert told["strict"]["n"] == 14 - int(duplicates.hit(data["val"], data["train"]).sum())
     assert "strict" not in mien(*judge)[1]
 
@@ -178,19 +181,19 @@ def test_faces_without_labels_get_probabilities_and_no_figures(
     code, out, err = mien("evaluate", study / "seed-seed0", "--data", blank, "--split", "test",
                           "--predictions", tmp_path / "p.npy")  # fmt: skip
     assert (code, err) == (0, "")
-    assert "test has no labels" in out
+    assert "split 'test' has no labels" in out
     assert np.load(tmp_path / "p.npy").shape == (9, 7)
     code, _, err = mien("train", "seed", "--data", blank, "--out", tmp_path / "run", *SHORT)
     assert code == 2
     assert "has no split 'train'" in err
 
 
-def test_one_seed_is_no_verdict(mien: Command, csv: Path, tmp_path: Path) -> None:
+def test_compare_with_one_seed_decides_nothing(mien: Command, csv: Path, tmp_path: Path) -> None:
     code, out, _ = mien(
         "compare", "--data", csv, "--arms", "seed,seed_augmented", "--seeds", 1, "--out", tmp_path, *SHORT
     )
     assert code == 0
-    assert "\nA single comparison, no verdict: on sketch, test" in out
+    assert "\nNot enough seeds to decide (1 of 3 needed). seed_augmented − seed: " in out
 
 
 def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mien.errors import MienError
 from mien.imaging.load import CropRule
 from mien.labels import FER7, FERPLUS8, LabelSet
 from mien.model import read_card, shipped_models
-from mien.model_card import FORMAT, NOT_FOR, Calibration, Card, Score
+from mien.model_card import DEDUPLICATED, FORMAT, NOT_FOR, Calibration, Card, Score
 from mien.prior import ClassFrequencies
 
 VAL = Score("val", "official", "labels", "none", 35, 0.6, 0.4, 0.7, 0.5, 1.1, 0.04, True)
@@ -21,7 +21,7 @@ TEST = replace(VAL, split="test", selected_on=False)
 FREQUENCIES = ClassFrequencies.of((0.14, 0.015, 0.145, 0.25, 0.17, 0.11, 0.17), 0.5, 0.25)
 CARD = models.card_for(
     b"",
-    scores=(replace(VAL, balanced_ece=0.1), replace(VAL, protocol="clean"), replace(VAL, tta="flip")),
+    scores=(replace(VAL, balanced_ece=0.1), replace(VAL, protocol="deduplicated"), replace(VAL, tta="flip")),
     test=(TEST,),
     class_frequencies=FREQUENCIES,
     calibration=Calibration(1.5, "val", 35, 0.1, 0.05, 0.2, 0.15),
@@ -32,32 +32,43 @@ def test_card_round_trip_is_identical() -> None:
     text = CARD.to_json()
     assert Card.from_json(text, "card.json") == CARD
     assert Card.from_json(text, "card.json").to_json() == text
-    record = json.loads(text)
-    assert record["format"] == FORMAT == "mien card 3"
-    assert record["class_frequencies"]["assumed"] == list(FREQUENCIES.assumed)
-    assert record["labels"] == {"set": "fer7", "names": list(FER7.names)}
-    assert record["test"][0]["split"] == "test"
-    assert record["licence"] == "MIT"
-    assert any("AI Act" in line for line in record["not_for"])
+    told = json.loads(text)
+    assert told["format"] == FORMAT
+    assert told["class_frequencies"]["assumed"] == list(FREQUENCIES.assumed)
+    assert told["labels"] == {"set": "fer7", "names": list(FER7.names)}
+    assert told["test"][0]["split"] == "test"
+    assert told["licence"] == "MIT"
+    assert any("AI Act" in line for line in told["not_for"])
 
 
-def test_card_of_first_format_has_no_frequencies() -> None:
-    """Without the fields that the second format added, and with the former name of the log loss."""
-    record = json.loads(CARD.to_json())
-    del (
-        record["class_frequencies"],
-        record["calibration"]["balanced_ece_before"],
-        record["calibration"]["balanced_ece_after"],
-    )
-    for score in (*record["scores"], *record["test"]):
-        del score["balanced_ece"]
+def old_card(form: str) -> str:
+    """CARD as an earlier version wrote it."""
+    fields = json.loads(CARD.to_json()) | {"format": form}
+    for score in (*fields["scores"], *fields["test"]):
         score["nll"] = score.pop("log_loss")
-    card = Card.from_json(json.dumps({**record, "format": "mien card 1"}), "card.json")
+        score["protocol"] = {DEDUPLICATED: "clean"}.get(score["protocol"], score["protocol"])
+        if form == "mien card 1":
+            del score["balanced_ece"]
+    if form == "mien card 1":
+        del fields["class_frequencies"]
+        del fields["calibration"]["balanced_ece_before"], fields["calibration"]["balanced_ece_after"]
+    return json.dumps(fields)
+
+
+def test_card_of_format_1_is_read_without_class_frequencies() -> None:
+    card = Card.from_json(old_card("mien card 1"), "card.json")
     assert card.class_frequencies is None
     assert card.calibration == replace(CARD.calibration, balanced_ece_before=None, balanced_ece_after=None)
     assert card.scores[0] == VAL
+    assert card.scores[1].protocol == DEDUPLICATED
     assert Card.from_json(card.to_json(), "card.json") == card
     assert json.loads(card.to_json())["format"] == FORMAT
+
+
+def test_card_of_format_2_equals_the_current_one() -> None:
+    card = Card.from_json(old_card("mien card 2"), "card.json")
+    assert card == CARD
+    assert "clean" not in card.to_json()
 
 
 @pytest.mark.parametrize("labels", [FERPLUS8, LabelSet("custom", ("bored", "keen"))], ids=["ferplus8", "own"])

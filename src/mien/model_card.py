@@ -29,12 +29,13 @@ from mien.labels import LabelSet
 from mien.prior import ClassFrequencies
 
 FORMAT = "mien card 3"
-# Former formats, which are still read. Both call the log loss `nll`; the first lacks the class frequencies.
+# Former formats, which are still read. Both call the log loss `nll` and the protocol `deduplicated` `clean`; the first
+# lacks the class frequencies.
 FIRST_FORMAT, SECOND_FORMAT = "mien card 1", "mien card 2"
 
 STORAGES = ("float32", "float16", "int8")
 TTAS = ("none", "flip")
-OFFICIAL, DEDUPLICATED, STRICT = "official", "clean", "strict"
+OFFICIAL, DEDUPLICATED, STRICT = "official", "deduplicated", "strict"
 PROTOCOLS = (OFFICIAL, DEDUPLICATED, STRICT)
 OWN_LABELS, MAJORITY_VOTE = "labels", "raters' majority"  # as cards and records spell the majority vote of FER+
 AGAINST = (OWN_LABELS, MAJORITY_VOTE)
@@ -56,8 +57,8 @@ class Score:
 
     Attributes:
         split: Name of the split.
-        protocol: Which faces are evaluated: `official`, all of them; `clean`, without those that have a byte-identical
-            duplicate in the training split; `strict`, without those that have a near-duplicate there either.
+        protocol: Which faces are evaluated: `official`, all of them; `deduplicated`, without those that have a
+            byte-identical duplicate in the training split; `strict`, without those that have a near-duplicate there.
         against: Ground truth: `labels`, those of the data set, or `raters' majority`, the majority vote of FER+.
         tta: Test-time augmentation: `none`, one forward pass per face, or `flip`, averaged with the mirror image.
         n: Number of faces.
@@ -313,7 +314,8 @@ def _parse_scores(records: list[dict[str, Any]]) -> tuple[Score, ...]:
 
 
 def _parse_former_scores(records: list[dict[str, Any]]) -> tuple[Score, ...]:
-    return _parse_scores([{"log_loss" if key == "nll" else key: value for key, value in r.items()} for r in records])
+    renamed = [{"log_loss" if key == "nll" else key: value for key, value in r.items()} for r in records]
+    return _parse_scores([{**r, "protocol": DEDUPLICATED} if r.get("protocol") == "clean" else r for r in renamed])
 
 
 def _parse_class_frequencies(record: Any) -> ClassFrequencies | None:

@@ -1,4 +1,4 @@
-"""Made-up data and runs: models whose accuracy is what the test asks for."""
+"""Synthetic data and runs with a given accuracy."""
 
 from __future__ import annotations
 

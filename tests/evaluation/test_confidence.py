@@ -1,4 +1,4 @@
-"""Confidence before and after a temperature: whose it was, and that no face is judged by itself."""
+"""Calibration before and after temperature scaling, cross-fitted where needed."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ def drawn(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return fair_NK, sure_NK, (rng.random((n, 1)) > fair_NK.cumsum(1)).sum(1).clip(0, 3)
 
 
-def test_a_model_without_temperature_gets_one_that_was_fitted_without_the_face() -> None:
+def test_report_without_temperature_is_cross_fitted() -> None:
     _, sure_NK, y_N = drawn()
-    told = calibration_report(sure_NK, y_N)
-    assert told.fitted == CROSS_FITTED
-    assert told.temperature == pytest.approx(3, rel=0.2)
-    assert told.before.ece == metrics.ece(sure_NK, y_N)
-    assert told.after.ece == calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N)
-    assert told.after.ece < told.before.ece / 2
-    assert told.after.log_loss < told.before.log_loss
-    assert told.after.brier < told.before.brier
+    report = calibration_report(sure_NK, y_N)
+    assert report.fitted == CROSS_FITTED
+    assert report.temperature == pytest.approx(3, rel=0.2)
+    assert report.before.ece == metrics.ece(sure_NK, y_N)
+    assert report.after.ece == calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N)
+    assert report.after.ece < report.before.ece / 2
+    assert report.after.log_loss < report.before.log_loss
+    assert report.after.brier < report.before.brier
 
 
-def test_a_model_with_a_temperature_is_undone_for_the_figures_before() -> None:
+def test_report_before_divides_out_the_temperature() -> None:
     fair_NK, sure_NK, y_N = drawn()
-    told = calibration_report(fair_NK, y_N, temperature=3)
-    assert (told.fitted, told.temperature) == (OWN, 3)
-    assert told.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
-    assert told.after.ece == metrics.ece(fair_NK, y_N)
+    report = calibration_report(fair_NK, y_N, temperature=3)
+    assert (report.fitted, report.temperature) == (OWN, 3)
+    assert report.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
+    assert report.after.ece == metrics.ece(fair_NK, y_N)
 
 
-def test_a_temperature_that_these_faces_fitted_is_fitted_anew_in_folds() -> None:
+def test_report_with_cross_fit_fits_in_folds() -> None:
     fair_NK, sure_NK, y_N = drawn()
-    told = calibration_report(fair_NK, y_N, temperature=3, cross_fit=True)
-    assert told.fitted == CROSS_FITTED
-    assert told.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
-    assert told.after.ece == pytest.approx(calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N))
+    report = calibration_report(fair_NK, y_N, temperature=3, cross_fit=True)
+    assert report.fitted == CROSS_FITTED
+    assert report.before.log_loss == pytest.approx(metrics.log_loss(sure_NK, y_N))
+    assert report.after.ece == pytest.approx(calibration.cross_fitted_ece(calibration.log_probabilities(sure_NK), y_N))
 
 
-def test_what_refusing_buys() -> None:
+def test_accuracy_at_coverage_and_json() -> None:
     p_NK = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
-    told = calibration_report(p_NK, np.array([0, 0, 0, 1]))
-    assert [told.accuracy_at_coverage(share) for share in (1, 0.75, 0.5, 0.01)] == [0.75, 1, 1, 1]
-    assert told.aurc == pytest.approx(0.25 / 4)
-    shown = json.loads(json.dumps(told.to_dict(), allow_nan=False))
+    report = calibration_report(p_NK, np.array([0, 0, 0, 1]))
+    assert [report.accuracy_at_coverage(share) for share in (1, 0.75, 0.5, 0.01)] == [0.75, 1, 1, 1]
+    assert report.aurc == pytest.approx(0.25 / 4)
+    shown = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert shown["accuracy_of_most_confident"][0] == {"share": 1.0, "accuracy": 0.75}
     assert len(shown["accuracy_of_most_confident"]) == 20
     assert sum(b["faces"] for b in shown["before"]["bins"]) == 4

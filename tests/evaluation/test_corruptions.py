@@ -1,4 +1,4 @@
-"""What happens to faces: that it happens, harder each time, the same every time, and to nothing else."""
+"""Corruptions are reproducible, grow with strength and leave their input unchanged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.data import sketch
-from mien.evaluation.corruptions import CORRUPTIONS, Corruption, coarse, moved
+from mien.evaluation.corruptions import CORRUPTIONS, Corruption, move, reduce_resolution
 
 FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 
@@ -14,7 +14,7 @@ FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 @pytest.mark.parametrize("each", CORRUPTIONS.values(), ids=lambda c: c.name)
 def test_every_corruption(each: Corruption) -> None:
     before = FACES.copy()
-    altered = dict(each.all(FACES))
+    altered = dict(each.all_strengths(FACES))
     np.testing.assert_array_equal(FACES, before)
     assert list(altered) == list(each.strengths)
     for strength, faces_NHW in altered.items():
@@ -25,28 +25,28 @@ def test_every_corruption(each: Corruption) -> None:
     assert 0.1 < off[0] < off[-1] / 1.5
 
 
-def test_there_are_twelve_of_five_strengths() -> None:
+def test_there_are_twelve_corruptions_of_five_strengths() -> None:
     assert len(CORRUPTIONS) == 12
     assert all(len(c.strengths) == 5 and len(set(c.strengths)) == 5 for c in CORRUPTIONS.values())
 
 
-def test_noise_has_the_deviation_that_it_says() -> None:
+def test_noise_has_the_given_standard_deviation() -> None:
     grey = np.full((20, 48, 48), 128, np.uint8)
     assert CORRUPTIONS["noise"](grey, 16).std() == pytest.approx(16, rel=0.02)
 
 
-def test_light_goes_up_for_one_half_and_down_for_the_other() -> None:
+def test_brightness_rises_for_half_of_the_faces() -> None:
     grey = np.full((10, 48, 48), 128, np.uint8)
     means = CORRUPTIONS["brightness"](grey, 40).mean((1, 2))
     assert sorted(means.tolist()) == [88] * 5 + [168] * 5
 
 
-def test_contrast_keeps_the_mean_and_the_share_that_it_says() -> None:
+def test_contrast_keeps_the_mean() -> None:
     face = np.zeros((1, 48, 48), np.uint8) + np.array([100, 200], np.uint8).repeat(24)
     assert np.unique(CORRUPTIONS["contrast"](face, 0.5)).tolist() == [125, 175]
 
 
-def test_what_is_covered_lies_where_it_says() -> None:
+def test_covers_lie_on_mouth_and_eyes() -> None:
     """A white face on which the cover shows: of the mean grey, over the mouth below and the eyes above."""
     face = np.full((1, 48, 48), 200, np.uint8)
     face[:, 24:] = 100
@@ -56,7 +56,7 @@ def test_what_is_covered_lies_where_it_says() -> None:
         assert abs(hit[-1] - rows[-1]) <= 1
 
 
-def test_a_square_of_the_mean_grey_lies_wholly_inside_somewhere_else_in_each_face() -> None:
+def test_random_square_lies_inside_the_face() -> None:
     face = np.full((48, 48), 200, np.uint8)
     face[24:] = 100
     places = set()
@@ -68,11 +68,11 @@ def test_a_square_of_the_mean_grey_lies_wholly_inside_somewhere_else_in_each_fac
     assert len(places) > 10
 
 
-def test_moved_and_coarse_in_pixels() -> None:
+def test_move_and_reduce_resolution_in_pixels() -> None:
     ramp = np.tile(np.arange(48, dtype=np.uint8) * 5, (2, 48, 1))
-    np.testing.assert_array_equal(moved(ramp, right=2 / 48)[:, :, 2:], ramp[:, :, :-2])
-    np.testing.assert_array_equal(moved(ramp, down=0.1), ramp)
-    np.testing.assert_array_equal(moved(ramp), ramp)
+    np.testing.assert_array_equal(move(ramp, right=2 / 48)[:, :, 2:], ramp[:, :, :-2])
+    np.testing.assert_array_equal(move(ramp, down=0.1), ramp)
+    np.testing.assert_array_equal(move(ramp), ramp)
     shifted = CORRUPTIONS["shift of the box"](ramp, 0.1)
     assert not np.array_equal(shifted[0], shifted[1])  # a direction each
-    assert len(np.unique(coarse(ramp, 2)[0, 0])) < 48
+    assert len(np.unique(reduce_resolution(ramp, 2)[0, 0])) < 48

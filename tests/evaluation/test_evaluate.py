@@ -1,4 +1,4 @@
-"""One model on one split, and what is refused."""
+"""Metrics of one model on one split, and errors."""
 
 import io
 import json
@@ -20,7 +20,7 @@ P = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]], np.float32)
 Y = np.array([0, 1, 1, 1])
 
 
-def test_the_figures() -> None:
+def test_evaluate_gives_all_metrics() -> None:
     e = evaluate(P, Y, AB, split="val")
     assert (e.n, e.split, e.accuracy) == (4, "val", 0.75)
     assert e.confusion_KK.tolist() == [[1, 0], [1, 2]]
@@ -34,17 +34,17 @@ def test_the_figures() -> None:
 
 
 def test_json_round_trip() -> None:
-    told = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
-    assert set(told) == {
+    result = json.loads(json.dumps(evaluate(P, Y, AB, split="val", model="runs/a").to_dict(), allow_nan=False))
+    assert set(result) == {
         "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss",
         "brier",
         "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against",
         "selected_on",
     }  # fmt: skip
-    assert told["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
+    assert result["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 
 
-def test_tables_show_the_figures_and_take_no_markup_from_names() -> None:
+def test_tables_escape_markup_in_names() -> None:
     screen = Console(file=io.StringIO(), width=100)
     e = evaluate(P, Y, AB, split="val")
     screen.print(evaluation_table(e), confusion_table(e))
@@ -63,7 +63,7 @@ def test_tables_show_the_figures_and_take_no_markup_from_names() -> None:
     assert "mirror" not in shown
 
 
-def test_what_flatters_is_said() -> None:
+def test_table_marks_optimistic_metrics() -> None:
     screen = Console(file=io.StringIO(), width=100)
     e = evaluate(P, Y, AB, split="val", tta="flip", against="raters' majority", selected_on=("epoch", "temperature"))
     screen.print(evaluation_table(e))
@@ -71,19 +71,19 @@ def test_what_flatters_is_said() -> None:
     shown = " ".join(screen.file.getvalue().split())
     assert "val, with the mirror image: 4 faces, raters' majority" in shown
     assert "selected on: this split also chose the epoch and fitted the temperature; optimistic" in shown
-    told = json.loads(json.dumps(e.to_dict()))
-    assert (told["tta"], told["selected_on"]) == ("flip", ["epoch", "temperature"])
+    result = json.loads(json.dumps(e.to_dict()))
+    assert (result["tta"], result["selected_on"]) == ("flip", ["epoch", "temperature"])
 
 
 def test_score_of_a_card() -> None:
-    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="clean", selected_on=("epoch",))
+    e = evaluate(P, Y, AB, split="val", tta="flip", protocol="deduplicated", selected_on=("epoch",))
     score = e.to_score()
     for field in fields(score):
         assert getattr(score, field.name) == (True if field.name == "selected_on" else getattr(e, field.name)), field
     assert evaluate(P, Y, AB, split="val").to_score().selected_on is False
 
 
-def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() -> None:
+def test_ece_with_cross_fit_is_cross_fitted() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (300, 2))
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -100,18 +100,18 @@ def test_calibration_error_where_the_temperature_was_fitted_is_cross_fitted() ->
 @pytest.mark.parametrize(
     ("p", "y", "wanted"),
     [
-        (P[:3], Y, r"needs probabilities \[4,2\], got \[3, 2\]"),
-        (np.ones((4, 3)), Y, r"needs probabilities \[4,2\], got \[4, 3\]"),
+        (P[:3], Y, r"must have the shape \[4,2\], got \[3, 2\]"),
+        (np.ones((4, 3)), Y, r"must have the shape \[4,2\], got \[4, 3\]"),
         (P, np.array([0, 1, 2, 1]), "labels run from 0 to 2, expected 0 to 1"),
-        (np.where(np.float32(0.6) == P, np.nan, P), Y, "no numbers in 1 of 4 rows, first in row 2"),
+        (np.where(np.float32(0.6) == P, np.nan, P), Y, "not finite in 1 of 4 rows, the first is row 2"),
     ],
 )
-def test_what_does_not_fit_is_refused(p: np.ndarray, y: np.ndarray, wanted: str) -> None:
+def test_evaluate_of_other_shapes_raises(p: np.ndarray, y: np.ndarray, wanted: str) -> None:
     with pytest.raises(MienError, match=wanted):
         evaluate(p, y, AB, split="val")
 
 
-def test_a_split_without_labels_or_faces_is_refused() -> None:
+def test_evaluate_without_labels_or_faces_raises() -> None:
     with pytest.raises(DataError, match="2 of 4 faces have no label"):
         evaluate(P, np.array([0, -1, 1, -1]), AB, split="test")
     with pytest.raises(DataError, match="no faces"):

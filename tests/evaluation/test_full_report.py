@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.evaluation import EvaluationReport, evaluate, extend_report
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import run_detector_loop
-from mien.evaluation.full_report import steps
+from mien.evaluation.full_report import count_steps
 from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.evaluation.report.curves import reliability_diagram
 from mien.evaluation.report.full_report_page import full_report_page
@@ -46,13 +46,13 @@ def lights() -> tuple[np.ndarray, np.ndarray]:
     return (60 + 130 * y_N[:, None, None] + rng.integers(0, 9, (12, 48, 48))).astype(np.uint8), y_N
 
 
-def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: tuple[np.ndarray, np.ndarray]) -> None:
+def test_robustness_covers_every_strength(lights: tuple[np.ndarray, np.ndarray]) -> None:
     faces, y_N = lights
     done: list[int] = []
     models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
     light, fixed = measure_robustness(models, faces, y_N, corruptions=FEW, step=lambda: done.append(1))
     assert len(done) == 10
-    assert light.clean == 1
+    assert light.unaltered == 1
     assert light.accuracy["contrast"] == (1, 1, 1, 1, 1)
     # 60 and a hundred more is bright, 190 and a hundred less is dark; half of the faces go either way.
     assert light.accuracy["brightness"][0] == 1
@@ -61,14 +61,14 @@ def test_a_model_is_asked_for_every_strength_and_judged_by_all_of_them(lights: t
     assert light.mean.low < light.mean.mean < light.mean.high
     assert fixed.accuracy["contrast"] == (0.5,) * 5
     assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
-    told = json.loads(json.dumps(light.to_dict(), allow_nan=False))
-    assert told["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
-    with pytest.raises(MienError, match="two faces or more, got 1"):
+    result = json.loads(json.dumps(light.to_dict(), allow_nan=False))
+    assert result["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
+    with pytest.raises(MienError, match="two or more are needed"):
         measure_robustness(models, faces[:1], y_N[:1])
 
 
 @pytest.fixture(scope="module")
-def portrait() -> np.ndarray:
+def face() -> np.ndarray:
     """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
     grey = cv2.cvtColor(read_image(sample()), cv2.COLOR_BGR2GRAY)
     from mien.detection.detectors import build_detector
@@ -80,39 +80,39 @@ def portrait() -> np.ndarray:
     return cv2.resize(part, (48, 48), interpolation=cv2.INTER_AREA)
 
 
-def test_faces_are_found_again_and_what_is_none_counts_as_a_mistake(portrait: np.ndarray) -> None:
+def test_detector_loop_counts_missed_faces_as_mistakes(face: np.ndarray) -> None:
     blank = np.full((48, 48), 90, np.uint8)
-    faces = np.stack([portrait, portrait, blank, portrait, blank])
+    faces = np.stack([face, face, blank, face, blank])
     found: list[int] = []
-    told = run_detector_loop(
+    result = run_detector_loop(
         lambda f: np.tile([0.2, 0.8], (len(f), 1)),
         DEFAULT_CROP_RULE,
         faces,
         np.array([1, 1, 1, 0, 0]),
         step=lambda: found.append(1),
     )
-    assert (told.n, told.found, len(found)) == (5, 3, 3)
-    assert told.original == told.accuracy == pytest.approx(2 / 3)
-    assert told.through == pytest.approx(2 / 5)
-    assert told.lost.mean == 0
-    json.dumps(told.to_dict(), allow_nan=False)
+    assert (result.n, result.found, len(found)) == (5, 3, 3)
+    assert result.original == result.accuracy == pytest.approx(2 / 3)
+    assert result.accuracy_of_all == pytest.approx(2 / 5)
+    assert result.accuracy_loss.mean == 0
+    json.dumps(result.to_dict(), allow_nan=False)
     with pytest.raises(MienError, match="found 0 of 2 faces"):
         run_detector_loop(by_light, DEFAULT_CROP_RULE, np.stack([blank, blank]), np.array([0, 1]))
 
 
-def test_the_crop_at_the_box_is_the_face_that_was_laid_there(portrait: np.ndarray) -> None:
+def test_detector_loop_crops_the_pasted_face(face: np.ndarray) -> None:
     seen: list[np.ndarray] = []
 
     def ask(faces_NHW: np.ndarray) -> np.ndarray:
         seen.append(faces_NHW)
         return by_light(faces_NHW)
 
-    run_detector_loop(ask, DEFAULT_CROP_RULE, np.stack([portrait] * 4), np.zeros(4, np.int64), turned=0)
+    run_detector_loop(ask, DEFAULT_CROP_RULE, np.stack([face] * 4), np.zeros(4, np.int64), max_rotation=0)
     before, after = (s.reshape(4, -1).astype(float) for s in seen)
     assert min(np.corrcoef(b, a)[0, 1] for b, a in zip(before, after, strict=True)) > 0.8
 
 
-def examined(data: Dataset, robust: bool) -> EvaluationReport:
+def evaluated(data: Dataset, robust: bool) -> EvaluationReport:
     val = data["val"]
     judged = evaluate_split(
         said(val.labels_N, 0.3), val.rows_N, data, data, "val", model=HOSTILE, selected_on=("epoch",)
@@ -122,11 +122,11 @@ def examined(data: Dataset, robust: bool) -> EvaluationReport:
         return found
     small = Split("val", val.pixels_NHW[:6], val.labels_N[:6], val.rows_N[:6])
     models = {HOSTILE: lambda f: said(small.labels_N, 0.3), "other": lambda f: said(small.labels_N, 0.6)}
-    assert steps(small, robustness=True, detector=False) == 60
+    assert count_steps(small, robustness=True, detector=False) == 60
     return extend_report(found, models, small, DEFAULT_CROP_RULE, robustness=True)
 
 
-def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
+def test_robustness_interval_stays_within_0_and_1() -> None:
     for kept in ([0.0, 0.0, 0.9], [1.0, 1.0, 0.1]):
         few = Robustness("few", np.ones(3, bool), {}, np.array(kept)).mean
         assert (few.low, few.high).count(0.0 if few.mean < 0.5 else 1.0) == 1
@@ -134,15 +134,15 @@ def test_of_a_few_faces_the_interval_ends_where_shares_do() -> None:
 
 
 def test_the_page_says_what_becomes_of_a_class_without_faces() -> None:
-    (e, *_) = examined(make_dataset(), robust=False).model_evaluation.evaluations
+    (e, *_) = evaluated(make_dataset(), robust=False).model_evaluation.evaluations
     for support in (5, 0):
         per_class = replace(e.per_class, support=np.array([support, *e.per_class.support[1:]]))
         page = full_report_page(EvaluationReport(ModelEvaluation((replace(e, per_class=per_class),))))
         assert ("A class without faces is 0 in macro-F1" in page) is (support == 0)
 
 
-def test_what_was_not_asked_for_is_not_told() -> None:
-    found = examined(make_dataset(), robust=False)
+def test_report_omits_what_was_not_measured() -> None:
+    found = evaluated(make_dataset(), robust=False)
     assert not {"robustness", "detector"} & set(found.to_dict())
     seen = Outline(full_report_page(found)).seen
     assert "When the image is worse" not in seen
@@ -151,9 +151,9 @@ def test_what_was_not_asked_for_is_not_told() -> None:
 
 
 def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
-    found = examined(make_voted(), robust=True)
-    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert "minus_the_first" in told["robustness"][1]
+    found = evaluated(make_voted(), robust=True)
+    result = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert "minus_the_first" in result["robustness"][1]
     page = full_report_page(found)
     outline = Outline(page)
     outline.refers_to_nothing_outside()
@@ -176,7 +176,7 @@ def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
 def test_the_page_says_whose_faces_and_labels_they_are() -> None:
     for name in ("fer2013", "folder"):
         voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
-        with_votes, without = (Outline(full_report_page(examined(data, robust=False))).seen for data in (voted, plain))
+        with_votes, without = (Outline(full_report_page(evaluated(data, robust=False))).seen for data in (voted, plain))
         assert ("FER2013's labels are noisy" in without) is (name == "fer2013")
         assert "raters' majority: without faces that have none among these classes" in with_votes
         assert "these are the easier ones" in with_votes
@@ -186,7 +186,7 @@ def test_the_page_says_whose_faces_and_labels_they_are() -> None:
 
 def test_what_was_averaged_is_not_called_a_model_without_its_temperature() -> None:
     data = make_dataset()
-    (e, *_) = examined(data, robust=False).model_evaluation.evaluations
+    (e, *_) = evaluated(data, robust=False).model_evaluation.evaluations
     for tta, titles in (("none", ["without temperature", "with temperature"]),
                         ("flip", ["as it says", "with a further temperature"])):  # fmt: skip
         one = replace(e, tta=tta)

@@ -1,4 +1,4 @@
-"""Predictions of any package: which columns they have, what is refused, and that they are judged like a model's."""
+"""Predictions of any package: their columns, errors, and the same metrics as a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from mien.data import Dataset
 from mien.errors import DataError, MienError
 from mien.evaluation import evaluate_predictions
-from mien.evaluation.predictions_file import classes_of, is_predictions, read_predictions
+from mien.evaluation.predictions_file import is_predictions, match_columns, read_predictions
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
 from .conftest import make_dataset
@@ -26,8 +26,8 @@ def soft(labels_N: np.ndarray, k: int = 7) -> np.ndarray:
 
 def with_header(header: str) -> bytes:
     """A file as numpy.save begins it, and nothing behind."""
-    told = header.encode() + b" " * (117 - len(header)) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(told).to_bytes(2, "little") + told
+    result = header.encode() + b" " * (117 - len(header)) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(result).to_bytes(2, "little") + result
 
 
 @pytest.fixture
@@ -35,50 +35,50 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "p.npy"
 
 
-def test_they_are_judged_in_the_order_of_the_data(dataset: Dataset, file: Path) -> None:
+def test_predictions_are_evaluated_in_the_data_order(dataset: Dataset, file: Path) -> None:
     y_N = dataset["val"].labels_N
     np.save(file, soft(y_N)[:, [6, 3, 5, 4, 0, 1, 2]])
-    probs_NK, found = evaluate_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
+    probs_NK, evaluation = evaluate_predictions(file, dataset, "val", columns=OTHER_ORDER, name="other")
     np.testing.assert_allclose(probs_NK, soft(y_N), rtol=1e-6)
-    assert found is not None
-    assert (found.official.accuracy, found.official.model, found.official.n) == (1, "other", 300)
+    assert evaluation is not None
+    assert (evaluation.official.accuracy, evaluation.official.model, evaluation.official.n) == (1, "other", 300)
     wrong = evaluate_predictions(file, dataset, "val")[1]
     assert wrong is not None
     assert wrong.official.accuracy < 0.5
     assert wrong.official.model == str(file)
 
 
-def test_classes_by_name_of_their_set_or_one_by_one(dataset: Dataset) -> None:
-    assert classes_of(None, dataset, 7, "p")[0] == FER7
-    labels, places = classes_of("ferplus8", dataset, 8, "p")
+def test_columns_by_label_set_or_by_class_names(dataset: Dataset) -> None:
+    assert match_columns(None, dataset, 7, "p")[0] == FER7
+    labels, places = match_columns("ferplus8", dataset, 8, "p")
     assert (labels, places.tolist()) == (FERPLUS8, list(range(8)))
-    labels, places = classes_of("contempt,happy,neutral,sad,angry,disgust,fear,surprise", dataset, 8, "p")
+    labels, places = match_columns("contempt,happy,neutral,sad,angry,disgust,fear,surprise", dataset, 8, "p")
     assert (labels, places.tolist()) == (FERPLUS8, [2, 1, 7, 3, 4, 5, 6, 0])
 
 
 @pytest.mark.parametrize("spelling", [FERPLUS8.names, FERPLUS_COLUMNS[:8]], ids=["new", "old"])
-def test_classes_of_ferplus_columns_in_either_spelling(dataset: Dataset, spelling: tuple[str, ...]) -> None:
-    labels, places = classes_of(",".join(spelling[::-1]), dataset, 8, "p")
+def test_match_columns_ferplus_columns_in_either_spelling(dataset: Dataset, spelling: tuple[str, ...]) -> None:
+    labels, places = match_columns(",".join(spelling[::-1]), dataset, 8, "p")
     assert (labels, places.tolist()) == (FERPLUS8, list(range(8))[::-1])
     own = replace(dataset, labels=LabelSet("own", FERPLUS_COLUMNS[:8]))
-    labels, places = classes_of(",".join(spelling), own, 8, "p")
+    labels, places = match_columns(",".join(spelling), own, 8, "p")
     assert (labels, places.tolist()) == (own.labels, list(range(8)))
 
 
 def test_eight_classes_need_votes(dataset: Dataset, file: Path) -> None:
     np.save(file, np.full((300, 8), 0.125, np.float32))
-    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien judge"):
+    with pytest.raises(DataError, match=r"eight classes .* has no votes; .* --votes, or .* mien "):
         evaluate_predictions(file, dataset, "val", columns="ferplus8")
 
 
-def test_without_labels_there_are_no_figures(file: Path) -> None:
+def test_predictions_without_labels_are_not_evaluated(file: Path) -> None:
     blank = make_dataset({"test": 5}, unlabelled=("test",))
     np.save(file, soft(np.zeros(5, np.int64)))
-    probs_NK, found = evaluate_predictions(file, blank, "test")
-    assert (probs_NK.shape, found) == ((5, 7), None)
+    probs_NK, evaluation = evaluate_predictions(file, blank, "test")
+    assert (probs_NK.shape, evaluation) == ((5, 7), None)
 
 
-def test_rows_of_eight_bits_are_brought_to_1(file: Path) -> None:
+def test_rows_are_normalized_to_1(file: Path) -> None:
     np.save(file, np.array([[0.5, 0.49], [0.25, 0.75]]))
     probs_NK = read_predictions(file, 2)
     assert probs_NK.dtype == np.float32
@@ -91,30 +91,30 @@ def test_rows_of_eight_bits_are_brought_to_1(file: Path) -> None:
         (np.zeros((2, 3), np.int64), r"must hold probabilities, float \[2,K\], got int64 \[2, 3\]"),
         (np.zeros(2), r"got float64 \[2\]"),
         (np.full((3, 2), 0.5), "has 3 rows, but the split has 2 faces"),
-        (np.array([[0.5, 0.5], [3.0, -2.0]]), "no probabilities in 1 of 2 rows, first in row 1: [3.0, -2.0]"),
+        (np.array([[0.5, 0.5], [3.0, -2.0]]), "not probabilities in 1 of 2 rows, first in row 1: [3.0, -2.0]"),
         (np.array([[np.nan, 0.5], [0.5, 0.5]]), "in 1 of 2 rows, first in row 0"),
         (np.array([[0.5, 0.5], [np.inf, -np.inf]]), "in 1 of 2 rows, first in row 1"),
-        (np.array([[50.0, 50.0], [0.5, 0.5]]), "each row must be 0 or more and sum to 1"),
+        (np.array([[50.0, 50.0], [0.5, 0.5]]), "each row must be non-negative and sum to 1"),
     ],
 )
-def test_what_is_no_probabilities_is_refused(file: Path, content: np.ndarray, says: str) -> None:
+def test_file_of_other_values_raises(file: Path, content: np.ndarray, says: str) -> None:
     np.save(file, content)
-    with pytest.raises(MienError) as told:
+    with pytest.raises(MienError) as error:
         read_predictions(file, 2)
-    assert says.replace("\\", "") in str(told.value)
-    assert "\n" not in str(told.value)
+    assert says.replace("\\", "") in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_files_that_are_none(file: Path) -> None:
+def test_file_that_is_not_an_array_raises(file: Path) -> None:
     with pytest.raises(MienError, match="cannot read"):
         read_predictions(file, 2)
     for content in (b"", b"no array", np.array([{}], object).dumps(), b"PK\x03\x04", with_header("(((")):
         file.write_bytes(content)
-        with pytest.raises(MienError, match=r"is no array that numpy\.save wrote"):
+        with pytest.raises(MienError, match=r"not an array written by numpy\.save"):
             read_predictions(file, 2)
     for rows in (10**30, 10**15):
         file.write_bytes(with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 7)}}"))
-        with pytest.raises(MienError, match=r"is no array that numpy\.save wrote|more than fits into memory"):
+        with pytest.raises(MienError, match=r"not an array written by numpy\.save|larger than the memory"):
             read_predictions(file, 2)
     assert is_predictions(file)
     assert not is_predictions("photo")
@@ -123,13 +123,13 @@ def test_files_that_are_none(file: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "k", "says"),
     [
-        (None, 8, "has 8 columns, but 7 classes are named: angry"),
-        ("a,b,c,d,e,f,g", 7, "its classes a, b, c, d, e, f, g are neither those of"),
+        (None, 8, "has 8 columns, but there are 7 classes: angry"),
+        ("a,b,c,d,e,f,g", 7, "the classes of p.npy, a, b, c, d, e, f, g, are neither those of"),
         ("happy,joy,sad,fear,disgust,angry,neutral", 7, "are neither those of"),
         ("a,a", 2, "repeated class name"),
-        ("ferplus", 8, "names joined by commas, or one of the sets fer7, ferplus8, not 'ferplus'"),
+        ("ferplus", 8, "class names joined by commas, or one of fer7, ferplus8, not 'ferplus'"),
     ],
 )
-def test_columns_that_cannot_be_told(dataset: Dataset, columns: str | None, k: int, says: str) -> None:
+def test_columns_of_unknown_classes_raise(dataset: Dataset, columns: str | None, k: int, says: str) -> None:
     with pytest.raises(MienError, match=says):
-        classes_of(columns, replace(dataset, name="fer2013"), k, "p.npy")
+        match_columns(columns, replace(dataset, name="fer2013"), k, "p.npy")

@@ -1,4 +1,4 @@
-"""Runs judged at an epoch that validation chose, some of which ended early: the figures, and the words for them."""
+"""Runs evaluated at an epoch selected on validation, some stopped early: metrics and texts."""
 
 import io
 import json
@@ -14,13 +14,13 @@ from rich.console import Console
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError
-from mien.evaluation.comparison.arms import Curve
 from mien.evaluation.comparison.compare import Comparison, compare
+from mien.evaluation.comparison.curves import Curve
 from mien.evaluation.report import page, sections
 from mien.evaluation.report.html import paragraphs
 from mien.evaluation.report.terminal import comparison_table
 from mien.evaluation.report.write import comparison_figures
-from mien.evaluation.selection import MEASURES, EpochSelection
+from mien.evaluation.selection import SELECTION_METRICS, EpochSelection
 
 from .conftest import Records, make_dataset, make_records
 
@@ -59,7 +59,7 @@ def without_test() -> Dataset:
 BOTH_BY_ACCURACY = {"plain": "val_accuracy", "better": "val_accuracy"}
 
 
-def test_a_curve_is_averaged_over_the_runs_that_got_that_far() -> None:
+def test_curve_averages_over_the_runs_that_reached_an_epoch() -> None:
     curve = Curve.of([[1.0, 5.0, 4.0, 9.0], [3.0, 7.0], [2.0, 9.0, 8.0]])
     assert curve.mean_E.tolist() == [2, 7, 6, 9]
     assert curve.std_E[:3] == pytest.approx([1, 2, 8**0.5])  # (4-6)²+(8-6)² over 1
@@ -67,33 +67,33 @@ def test_a_curve_is_averaged_over_the_runs_that_got_that_far() -> None:
     assert curve.peaks == (4, 2, 2)
     assert curve.peak_of_mean == 2  # 9 at epoch 4 is a single run's
     assert curve.at((3, 1, 2)).per_seed == (4, 3, 9)
-    told = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
-    assert (told["mean"], told["std"][3]) == ([2, 7, 6, 9], None)
-    assert told["per_seed"] == [[1, 5, 4, 9], [3, 7, None, None], [2, 9, 8, None]]
+    result = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
+    assert (result["mean"], result["std"][3]) == ([2, 7, 6, 9], None)
+    assert result["per_seed"] == [[1, 5, 4, 9], [3, 7, None, None], [2, 9, 8, None]]
     assert Curve.of([[1.0, 2.0]]).to_dict() == {"mean": [1, 2], "std": None, "per_seed": [[1, 2]]}
 
 
-def test_figures_are_those_of_the_judged_epoch(dataset: Dataset) -> None:
+def test_metrics_are_of_the_selected_epoch(dataset: Dataset) -> None:
     arm = _compared(dataset, {"better": "val_accuracy"}).arms[1]
     assert (arm.lengths, arm.epochs, arm.selected_epochs, arm.selected_by) == ((4, 2, 3), 4, (3, 1, 2), "val_accuracy")
-    assert arm.judged("train_loss").per_seed == pytest.approx((2 / 3, 2, 1))
+    assert arm.at_selected_epoch("train_loss").per_seed == pytest.approx((2 / 3, 2, 1))
     # Clean accuracy is 0.22 an epoch; validation accuracy is 0.825 + 0.002 a seed - 0.1 / epoch, + 0.02 in epoch 3.
     clean, val = np.array([0.66, 0.22, 0.44]), np.array([0.845 - 0.1 / 3, 0.827 - 0.1, 0.829 - 0.05])
-    assert arm.judged("gap_clean").per_seed == pytest.approx(clean - val)
+    assert arm.at_selected_epoch("gap_clean").per_seed == pytest.approx(clean - val)
     assert arm.peaks == (3, 2, 3)
 
 
-def test_json_says_what_chose_and_which(dataset: Dataset) -> None:
-    told = _compared(dataset, BOTH_BY_ACCURACY).to_dict()
-    json.dumps(told, allow_nan=False)
-    assert told["protocol"]["evaluated_at"] == "epoch that validation accuracy chose"
-    assert told["protocol"]["selected_by"] == "val_accuracy"
-    arm = told["arms"][1]
+def test_json_has_the_metric_and_epoch_of_selection(dataset: Dataset) -> None:
+    result = _compared(dataset, BOTH_BY_ACCURACY).to_dict()
+    json.dumps(result, allow_nan=False)
+    assert result["protocol"]["evaluated_at"] == "epoch selected by validation accuracy"
+    assert result["protocol"]["selected_by"] == "val_accuracy"
+    arm = result["arms"][1]
     assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
     assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
     mixed = _compared(dataset, {"plain": "val_loss"}).to_dict()
-    assert mixed["protocol"]["evaluated_at"] == "each arm's chosen epoch"
+    assert mixed["protocol"]["evaluated_at"] == "each arm's selected epoch"
     assert mixed["protocol"]["selected_by"] == {"plain": "val_loss", "better": None}
     assert [arm["selected_by"] for arm in mixed["arms"]] == ["val_loss", None]
 
@@ -102,50 +102,51 @@ def test_json_says_what_chose_and_which(dataset: Dataset) -> None:
     ("by", "when"),
     [
         ({}, LAST),
-        (BOTH_BY_ACCURACY, "at the epoch that validation accuracy chose"),
-        (dict.fromkeys(BOTH_BY_ACCURACY, "val_macro_f1"), "at the epoch that validation macro-F1 chose"),
-        (dict.fromkeys(BOTH_BY_ACCURACY, "val_loss"), "at the epoch that validation loss chose"),
-        ({"better": "val_loss"}, "at each arm's chosen epoch"),
-        ({"plain": "val_accuracy", "better": "val_loss"}, "at each arm's chosen epoch"),
+        (BOTH_BY_ACCURACY, "at the epoch selected by validation accuracy"),
+        (dict.fromkeys(BOTH_BY_ACCURACY, "val_macro_f1"), "at the epoch selected by validation macro-F1"),
+        (dict.fromkeys(BOTH_BY_ACCURACY, "val_loss"), "at the epoch selected by validation loss"),
+        ({"better": "val_loss"}, "at each arm's selected epoch"),
+        ({"plain": "val_accuracy", "better": "val_loss"}, "at each arm's selected epoch"),
     ],
 )
-def test_the_verdict_says_at_which_epoch(dataset: Dataset, by: dict[str, str], when: str) -> None:
+def test_verdict_names_the_epoch(dataset: Dataset, by: dict[str, str], when: str) -> None:
     sentence = _compared(dataset, by).verdicts[0].sentence
-    assert f"points of accuracy higher than plain {when} (95 % interval" in sentence
-    assert "which also chose" not in sentence  # the verdict is on test
+    assert sentence.startswith("better is better than plain: +")
+    assert f" Measured {when} on " in sentence
+    assert "also selected" not in sentence  # the verdict is on test
 
 
 @pytest.mark.parametrize(
-    ("by", "clause"),
+    ("by", "note"),
     [
-        ({}, "as there is no test split, better is"),
-        (BOTH_BY_ACCURACY, "which also chose the epoch and stands in as there is no test split, better is"),
-        (
-            {"better": "val_loss"},
-            "which also chose the epoch of better and stands in as there is no test split, better is",
-        ),
+        ({}, ""),
+        (BOTH_BY_ACCURACY, " This split also selected the epoch, so the metrics are optimistic."),
+        ({"better": "val_loss"}, " This split also selected the epoch of better, so the metrics are optimistic."),
     ],
 )
-def test_the_verdict_says_where_it_was_selected_on(without_test: Dataset, by: dict[str, str], clause: str) -> None:
+def test_verdict_on_the_selecting_split_has_a_note(without_test: Dataset, by: dict[str, str], note: str) -> None:
     sentence = _compared(without_test, by).verdicts[0].sentence
-    assert sentence.startswith(f"On FER2013, validation (PublicTest), {clause} ")
+    assert "FER2013, validation (PublicTest), because there is no test split; 3 seeds" in sentence
+    assert sentence.endswith(f" faces.{note}")
 
 
-def test_each_verdict_speaks_of_its_own_two_arms(without_test: Dataset) -> None:
+def test_verdict_names_the_epochs_of_its_two_arms(without_test: Dataset) -> None:
     shown, not_shown = (v.sentence for v in _compared(without_test, {"b": "val_loss"}, ("a", "b", "c")).verdicts)
-    assert "at each arm's chosen epoch" in shown
-    assert f": 0.0 points of accuracy {LAST} (" in not_shown
-    assert "which also chose" not in not_shown
+    assert "at each arm's selected epoch" in shown
+    assert ": 0.0 points of accuracy, " in not_shown
+    assert f" Measured {LAST} on " in not_shown
+    assert "also selected" not in not_shown
     runs = make_records(without_test, {"plain": 0.5, "better": 0.8}, seeds=1)
     single = compare(_select(runs, BOTH_BY_ACCURACY, [4], [3]), without_test).verdicts[0].sentence
-    assert "which also chose the epoch and stands in as" in single
-    assert "points of accuracy at the epoch that validation accuracy chose (1 seed" in single
+    assert single.startswith("Not enough seeds to decide (1 of 3 needed). better − plain: ")
+    assert "Measured at the epoch selected by validation accuracy on FER2013" in single
+    assert "This split also selected the epoch" in single
 
 
 def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     seen = _page(_compared(dataset, BOTH_BY_ACCURACY))
     assert not re.search(r"last epoch|at end|at the end|nothing was selected", seen, re.IGNORECASE)
-    when = "at the epoch that validation accuracy chose"
+    when = "at the epoch selected by validation accuracy"
     assert f"Every figure is that {when.replace('at the', 'of the')}; test is measured every epoch" in seen
     assert f"Accuracy {when} with intervals, on test (PrivateTest):" in seen
     assert f"A{when[1:]}: plain 1.22; better 1.22." in seen  # training loss, mean of 2/3, 2 and 1
@@ -176,7 +177,9 @@ def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, witho
     ]
     assert "test (PrivateTest), selected on" not in seen
     assert "the split also chose the epoch, so its figures are optimistic" in seen
-    assert "each arm's chosen epoch (plain: the last epoch; better: the epoch that validation loss chose); test" in seen
+    assert (
+        "each arm's selected epoch (plain: the last epoch; better: the epoch selected by validation loss); test" in seen
+    )
     assert "Only some of the arms chose their epoch" in seen
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
     assert "Differences on validation (PublicTest), selected on, paired by seed" in alone
@@ -212,7 +215,7 @@ def _texts(c: Comparison) -> dict[str, str]:
 def test_plots_say_it_too_and_nothing_is_cut_off(without_test: Dataset) -> None:
     c = _compared(without_test, BOTH_BY_ACCURACY)
     said = _texts(c)
-    when = "at the epoch that validation accuracy chose"
+    when = "at the epoch selected by validation accuracy"
     assert said["scores"] == f"Validation (PublicTest), selected on, 300 faces | accuracy {when}, percent"
     assert said["differences"] == f"Differences, validation (PublicTest), selected on | points of accuracy {when}"
     assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), selected on")
@@ -243,42 +246,42 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
         assert isinstance(screen.file, io.StringIO)
         return screen.file.getvalue()
 
-    told = shown(_compared(dataset, {"better": "val_accuracy"}))
-    assert "FER2013, at each arm's chosen epoch" in told
-    assert re.findall(r"(\w+) +(val|test)(\*?) ", told) == [
+    result = shown(_compared(dataset, {"better": "val_accuracy"}))
+    assert "FER2013, at each arm's selected epoch" in result
+    assert re.findall(r"(\w+) +(val|test)(\*?) ", result) == [
         ("plain", "val", ""), ("plain", "test", ""), ("better", "val", "*"), ("better", "test", ""),
     ]  # fmt: skip
-    assert re.search(r"better +val\*.* 1\.22", told)  # training loss
-    assert "* selected on: this split also chose the epoch" in told
+    assert re.search(r"better +val\*.* 1\.22", result)  # training loss
+    assert "* selected on: this split also chose the epoch" in result
     plain = shown(_compared(dataset, {}))
     assert "FER2013, after the last epoch" in plain
     assert "*" not in plain
 
 
-def test_words_for_several_arms() -> None:
+def test_epoch_selection_of_several_arms() -> None:
     some = EpochSelection({"a": "val_loss", "b": None, "c": "val_accuracy"})
-    assert some.aside("val") == "which also chose the epoch of a, c"
-    assert some.aside("test") == ""
-    assert some.in_full == (
-        "each arm's chosen epoch (a: the epoch that validation loss chose; b: the last epoch; "
-        "c: the epoch that validation accuracy chose)"
+    assert some.note("val") == "This split also selected the epoch of a, c, so the metrics are optimistic."
+    assert some.note("test") == ""
+    assert some.description == (
+        "each arm's selected epoch (a: the epoch selected by validation loss; b: the last epoch; "
+        "c: the epoch selected by validation accuracy)"
     )
-    assert EpochSelection({"a": None}).in_full == EpochSelection({"a": None}).epoch == "the last epoch"
-    assert [EpochSelection({"a": by}).on("val") for by in (*MEASURES, None)] == [True, True, True, False]
+    assert EpochSelection({"a": None}).description == EpochSelection({"a": None}).epoch == "the last epoch"
+    assert [EpochSelection({"a": by}).uses("val") for by in (*SELECTION_METRICS, None)] == [True, True, True, False]
 
 
-def test_records_that_do_not_say_what_their_recipe_says_are_refused(dataset: Dataset) -> None:
+def test_compare_of_records_unlike_their_recipe_raises(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     by_loss = {**runs[0].recipe, "select": "val_loss"}
     cut = {**runs[0].recipe, "select": "val_loss", "patience": 0}
     cases = [
-        (replace(runs[0], recipe=by_loss, selected_epoch=0), "the judged epoch must be one of 1 to 4, got 0"),
-        (replace(runs[0], recipe=by_loss, selected_epoch=5), "the judged epoch must be one of 1 to 4, got 5"),
-        (replace(runs[0], recipe=by_loss), "selects its epoch by val_loss, but its record does not tell which"),
-        (replace(runs[0], selected_epoch=3), "is judged at its last epoch, 4, but its record is of epoch 3"),
+        (replace(runs[0], recipe=by_loss, selected_epoch=0), "the selected epoch must be one of 1 to 4, got 0"),
+        (replace(runs[0], recipe=by_loss, selected_epoch=5), "the selected epoch must be one of 1 to 4, got 5"),
+        (replace(runs[0], recipe=by_loss), "selects its epoch by val_loss, but its record has no selected epoch"),
+        (replace(runs[0], selected_epoch=3), "selects no epoch, so epoch 4 is expected, but its record has epoch 3"),
         (
             replace(runs[0], recipe={**by_loss, "select": "test_loss"}, selected_epoch=3),
-            "selects its epoch by 'test_loss'; known are val_accuracy, val_macro_f1, val_loss",
+            "selects its epoch by 'test_loss'; known metrics are val_accuracy, val_macro_f1, val_loss",
         ),
     ]
     for run, wanted in cases:
@@ -286,8 +289,8 @@ def test_records_that_do_not_say_what_their_recipe_says_are_refused(dataset: Dat
             compare([run, *runs[1:]], dataset)
     # Different lengths need patience.
     arm = [replace(r, recipe=cut, selected_epoch=1, history=r.history[: 4 - r.seed]) for r in runs[:3]]
-    with pytest.raises(MienError, match="runs of one arm must be of one kind"):
+    with pytest.raises(MienError, match="runs of one arm must have the same epochs"):
         compare([*arm, *runs[3:]], dataset)
     compare([*(replace(r, recipe={**cut, "patience": 2}) for r in arm), *runs[3:]], dataset)
-    # The last epoch may be told too.
+    # The last epoch may be selected too.
     compare([replace(r, selected_epoch=4) for r in runs], dataset)

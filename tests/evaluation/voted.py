@@ -1,4 +1,4 @@
-"""A data set in FER2013's form with votes, for what is judged against both truths."""
+"""A data set in FER2013's form with votes, for evaluation against both kinds of labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_votes(data: Dataset, contradicted: float = 0.0) -> Dataset:
 
 
 def make_voted(contradicted: float = 0.3) -> Dataset:
-    """400 faces to train, 300 to validate and 300 to test; the first three tenths of each are disputed."""
+    """400, 300 and 300 faces; the labels of the first three tenths of each split contradict the majority vote."""
     return with_votes(make_dataset(), contradicted)
 
 

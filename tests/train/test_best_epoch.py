@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.evaluation.selection import MEASURES as NAMES
+from mien.evaluation.selection import SELECTION_METRICS
 from mien.train.best_epoch import MEASURES, is_finished, select_epoch
 
 HISTORY = [
@@ -45,4 +45,4 @@ def test_is_finished_after_all_epochs() -> None:
 
 
 def test_every_metric_has_a_name_in_reports() -> None:
-    assert set(NAMES) == set(MEASURES)
+    assert set(SELECTION_METRICS) == set(MEASURES)

@@ -1,8 +1,8 @@
-"""The command line: each command translates its options into calls and prints what comes back.
+"""The command line: each command translates its options into calls and prints the results.
 
 A command is a plain function with type annotations for its options. To add one, add its name and its module to
-`COMMANDS`, in the order in which `mien --help` shows them. A module is imported when its command is run or its help is
-shown, and itself imports the packages that do the work, torch above all, only within its functions.
+`COMMANDS`, in the order in which `mien --help` lists them. A module is imported when its command is run or its help is
+shown, and imports the packages that do the work, especially torch, inside its functions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from mien import __version__
 
-COMMANDS = {  # name of a command, and of its function -> its module in `mien.cli`
+COMMANDS = {  # name of the command and of its function: its module in `mien.cli`
     "analyze": "analyze",
     "video": "video",
     "explain": "explain",
@@ -25,25 +25,25 @@ COMMANDS = {  # name of a command, and of its function -> its module in `mien.cl
     "compare": "train",
     "tune": "tune",
     "evaluate": "evaluate",
-    "judge": "judge",
+    "benchmark": "benchmark",
     "export": "export",
     "models": "models",
 }
 
 
 class LazyCommandGroup(TyperGroup):
-    """The commands of `COMMANDS`, each imported when it is needed."""
+    """The commands of `COMMANDS`, imported on first use."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command called `cmd_name`; None where there is none."""
+        """Return the command `cmd_name`, or None if there is no such command."""
         if cmd_name in COMMANDS and self.commands[cmd_name] is None:
-            one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            one.command(cmd_name)(getattr(import_module(f"mien.cli.{COMMANDS[cmd_name]}"), cmd_name))
-            self.commands[cmd_name] = typer.main.get_command(one)
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(cmd_name)(getattr(import_module(f"mien.cli.{COMMANDS[cmd_name]}"), cmd_name))
+            self.commands[cmd_name] = typer.main.get_command(single)
         return self.commands.get(cmd_name)
 
 
@@ -52,12 +52,26 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Facial expression recognition that a person can train, trust and use.",
+    help="Facial expression recognition in photos and videos: train, evaluate and use models.",
 )
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    if version:
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --version, print the versions, CPU and threads for a bug report.")
+    ] = False,
+) -> None:
+    if version and verbose:
+        from mien.cli.version import version_details
+
+        for line in version_details():
+            typer.echo(line)
+    elif version:
         typer.echo(f"mien {__version__}")
+    elif verbose:
+        raise typer.BadParameter("--verbose needs --version", context)
+    if version:
         raise typer.Exit

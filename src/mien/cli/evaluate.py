@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, Json, Page, Strict, Votes
+from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Votes
 from mien.cli.output import check_writable, print_written, stoppable, write, write_json
 from mien.cli.progress import StepProgressBar
 from mien.cli.target import EvaluationTarget, evaluate_target, open_predictor
@@ -23,91 +23,101 @@ if TYPE_CHECKING:
     from mien.evaluation import EvaluationReport
     from mien.evaluation.predictor import Predictor
 
-Evaluated = Annotated[
+EvaluatedModel = Annotated[
     str,
     typer.Argument(
-        help="A shipped model's name, a model's folder or file, the folder of a run, a file of weights, or predictions "
-        "[N,K] in row order, FILE.npy."
+        help="The name of a shipped model, the folder or file of a model, the folder of a run, a file of weights, or a "
+        "file of predictions [N,K] in row order, FILE.npy."
     ),
 ]
 
 
 def evaluate(
-    model: Evaluated,
+    model: EvaluatedModel,
     data: Data,
-    split: Annotated[str, typer.Option(help="train, val or test.")],
+    split: EvaluatedSplit,
     votes: Votes = None,
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B,C", help="Of predictions: the columns' classes, or fer7 or ferplus8; default the data's."
+            metavar="A,B,C",
+            help="Class names of the columns of a file of predictions, or fer7 or ferplus8. By default the classes of "
+            "the data.",
         ),
     ] = None,
-    tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
+    tta: Annotated[
+        str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
+    ] = "none",
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also on altered faces: twelve corruptions in five strengths.")
+        bool,
+        typer.Option("--robustness", help="Evaluate also on corrupted faces: twelve corruptions in five strengths."),
     ] = False,
     beside: Annotated[
         list[str] | None,
-        typer.Option(metavar="NET", help="With --robustness: a further model on the same faces; may be given again."),
+        typer.Option(
+            metavar="MODEL", help="With --robustness, evaluate another model on the same faces. May be repeated."
+        ),
     ] = None,
     detector: Annotated[
-        bool, typer.Option("--detector", help="Also on faces laid into images and found by the detector.")
+        bool,
+        typer.Option("--detector", help="Evaluate also on faces pasted into larger images and found by the detector."),
     ] = False,
     device: Device = "auto",
     strict: Strict = False,
     json_file: Json = None,
     page: Page = None,
     predictions: Annotated[
-        Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order.")
+        Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order to a file.")
     ] = None,
     card: Annotated[
-        bool, typer.Option("--card", help="Write the figures of a test split into the model's card.json.")
+        bool, typer.Option("--card", help="Write the metrics of a test split to the card.json of the model.")
     ] = False,
 ) -> None:
-    """Judge a trained model, or the predictions of any package, on one split."""
+    """Evaluate one trained model, or the predictions of any package, on one split."""
     from mien.data import load
     from mien.evaluation import EvaluationReport, update_card
 
     _check(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
     check_writable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
     dataset = load(data, votes=votes)
-    asked = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
-    _check_figures(dataset[split], [option for option, value in asked.items() if value])
+    options = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
+    _check_labels(dataset[split], [option for option, value in options.items() if value])
     if card:
         update_card.check_card_accepts_scores(model, dataset, split)
-    subject = evaluate_target(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
+    target = evaluate_target(model, dataset, split, tta=tta, device=device, columns=labels, strict=strict)
     if predictions is not None:
-        _save(subject, predictions)
-    if subject.model_evaluation is None:
-        typer.echo(f"{split} has no labels, so there are no figures; --predictions FILE.npy writes the probabilities")
+        _save(target, predictions)
+    if target.model_evaluation is None:
+        typer.echo(
+            f"split '{split}' has no labels, so there are no metrics; --predictions FILE.npy writes probabilities"
+        )
         print_written(predictions)
         return
-    found = EvaluationReport(subject.model_evaluation)
+    report = EvaluationReport(target.model_evaluation)
     if robustness or detector:
         others = {name: open_predictor(name, device=device, tta=tta) for name in beside or []}
-        found = _full_report(found, subject, others, split, robustness=robustness, detector=detector)
-    _show(found)
-    _keep(found, json_file, page, predictions)
+        report = _full_report(report, target, others, split, robustness=robustness, detector=detector)
+    _show(report)
+    _write(report, json_file, page, predictions)
     if card:
-        update_card.write_scores_to_card(model, subject.model_evaluation)
-        typer.echo(f"the figures are on the card of {model}")
+        update_card.write_scores_to_card(model, target.model_evaluation)
+        typer.echo(f"wrote the metrics to the card of {model}")
 
 
-def _save(subject: EvaluationTarget, file: Path) -> None:
+def _save(target: EvaluationTarget, file: Path) -> None:
     array = io.BytesIO()
-    np.save(array, subject.probs_NK)
+    np.save(array, target.probs_NK)
     write(file, array.getvalue())
 
 
-def _keep(found: EvaluationReport, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
-    """Write the figures, and say where they and the probabilities, which are written already, lie."""
+def _write(report: EvaluationReport, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
+    """Write the report and print the names of all files, with the predictions that are written already."""
     from mien.evaluation.report.full_report_page import full_report_page
 
     if json_file is not None:
-        write_json(json_file, found.to_dict())
+        write_json(json_file, report.to_dict())
     if page is not None:
-        write(page, full_report_page(found).encode())
+        write(page, full_report_page(report).encode())
     print_written(json_file, page, predictions)
 
 
@@ -117,29 +127,27 @@ def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], c
     from mien.model import is_model
 
     if beside and not robustness:
-        raise MienError("--beside names models whose robustness is measured too, so it needs --robustness")
+        raise MienError("--beside needs --robustness: it names further models to measure the robustness of")
     twice = [name for name, count in Counter([model, *beside]).items() if count > 1]
     if twice:
-        raise MienError(f"--beside names other models than the one examined, each once; {twice[0]} is named twice")
+        raise MienError(f"{twice[0]} is named twice; --beside takes other models than the evaluated one, each once")
     for name in [model] * (robustness or detector) + beside:
         if is_predictions(name):
-            raise MienError(
-                f"{name} says nothing of other images, which --robustness and --detector need; give a model"
-            )
+            raise MienError(f"{name} is a file of predictions; --robustness and --detector need a model")
     if card and (is_predictions(model) or not is_model(model)):
-        raise ModelError(f"{model} has no card to write to; a run gets one by: mien export")
+        raise ModelError(f"{model} has no card to write to; export a run to get one: mien export")
     if page is not None:
         require_report_libraries()
 
 
-def _check_figures(faces: Split, asked: list[str]) -> None:
-    if asked and not faces.has_ground_truth:
-        raise MienError(f"{faces.name} has no labels, so there are no figures; leave out: {', '.join(asked)}")
+def _check_labels(faces: Split, options: list[str]) -> None:
+    if options and not faces.has_ground_truth:
+        raise MienError(f"split '{faces.name}' has no labels, so there are no metrics; leave out: {', '.join(options)}")
 
 
 def _full_report(
-    found: EvaluationReport,
-    subject: EvaluationTarget,
+    report: EvaluationReport,
+    target: EvaluationTarget,
     others: dict[str, Predictor],
     split: str,
     *,
@@ -147,23 +155,25 @@ def _full_report(
     detector: bool,
 ) -> EvaluationReport:
     from mien.evaluation import extend_report
-    from mien.evaluation.full_report import steps
+    from mien.evaluation.full_report import count_steps
 
-    assert subject.truth is not None, "a model with a judgement has a truth"
-    assert subject.ask is not None, "and can be asked"
+    assert target.truth is not None, "an evaluated model has true labels"
+    assert target.predict is not None, "and a predict function"
     for name, model in others.items():
-        if not same_classes(model.labels, subject.truth.labels.names):
-            raise MienError(f"{name} and {subject.name} tell other classes apart, so they cannot stand side by side")
-    faces = subject.truth[split]
-    models = {subject.name: subject.ask, **{name: model.ask for name, model in others.items()}}
-    bar = StepProgressBar("altered", steps(faces, robustness=robustness, detector=detector))
-    with stoppable("no figures are written"), bar:
+        if not same_classes(model.labels, target.truth.labels.names):
+            raise MienError(
+                f"{name} and {target.name} have different classes, so they cannot be compared; leave out --beside"
+            )
+    faces = target.truth[split]
+    models = {target.name: target.predict, **{name: model.predict for name, model in others.items()}}
+    bar = StepProgressBar("evaluating", count_steps(faces, robustness=robustness, detector=detector))
+    with stoppable("no results were written"), bar:
         return extend_report(
-            found, models, faces, subject.rule, robustness=robustness, detector=detector, step=bar.step
+            report, models, faces, target.rule, robustness=robustness, detector=detector, step=bar.step
         )
 
 
-def _show(found: EvaluationReport) -> None:
+def _show(report: EvaluationReport) -> None:
     from mien.evaluation.report.terminal import (
         confusion_table,
         detector_table,
@@ -173,13 +183,13 @@ def _show(found: EvaluationReport) -> None:
         selective_accuracy_table,
     )
 
-    official = found.model_evaluation.official
+    official = report.model_evaluation.official
     tables = [evaluation_table(official), confusion_table(official)]
-    if len(found.model_evaluation.evaluations) > 1:
-        tables.insert(0, protocols_table(found.model_evaluation))
-    tables.append(selective_accuracy_table(found.model_evaluation))
-    if found.robustness:
-        tables.append(robustness_table(found.robustness))
-    if found.detector_loop is not None:
-        tables.append(detector_table(found.detector_loop))
+    if len(report.model_evaluation.evaluations) > 1:
+        tables.insert(0, protocols_table(report.model_evaluation))
+    tables.append(selective_accuracy_table(report.model_evaluation))
+    if report.robustness:
+        tables.append(robustness_table(report.robustness))
+    if report.detector_loop is not None:
+        tables.append(detector_table(report.detector_loop))
     Console().print(*tables, sep="\n\n")

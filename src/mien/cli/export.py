@@ -16,33 +16,36 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="The folder of a run or an exported model, a file of weights, or a shipped model's name.",
+            help="The folder of a run or of an exported model, a file of weights, or the name of a shipped model.",
         ),
     ],
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json.")],
+    out: Annotated[Path, typer.Option(help="The folder to write model.onnx and card.json to.")],
     votes: Votes = None,
-    name: Annotated[str | None, typer.Option(help="The model's name; default that of its recipe.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the model. By default that of its recipe.")] = None,
     storage: Annotated[
-        str, typer.Option(help="float32; float16, half the size and widened when loaded; or int8, not to train on.")
+        str,
+        typer.Option(
+            help="The storage of the weights: float32, float16 (half the size) or int8 (smallest; cannot be trained)."
+        ),
     ] = "float32",
     prior_strength: Annotated[
         str,
         typer.Option(
             metavar="S|auto",
             help="Subtract S times the log of the training class frequencies from the logits, so that rare classes are "
-            "predicted more often; auto: the best macro-F1 on validation.",
+            "predicted more often. With auto, S has the best macro-F1 on validation.",
         ),
     ] = "0",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another model in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite another model in the folder.")] = False,
 ) -> None:
-    """Write a trained model as ONNX with a card beside it: pixels in, calibrated probabilities out."""
-    from mien import train as room
+    """Export a trained model to ONNX, with preprocessing, calibration and a model card."""
+    from mien import train as training
     from mien.data import load
     from mien.evaluation.report.terminal import percent
     from mien.evaluation.selection import SELECTED_ON
 
-    card = room.export(
+    card = training.export(
         run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite,
         prior_strength=_strength(prior_strength),
     )  # fmt: skip
@@ -59,12 +62,13 @@ def export(
         f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
         f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
-        f"{percent(score.high)}, {score.n:,} faces{mark}); at most {card.parity:.1g} from torch in any probability"
+        f"{percent(score.high)}, {score.n:,} faces{mark}); at most {card.parity:.1g} from torch in any "
+        "probability"
     )
 
 
 def _strength(text: str) -> float | str:
-    """A number where `text` is one; anything else is for `train.export` to judge."""
+    """Return a number if `text` is one; `train.export` checks other values."""
     try:
         return float(text)
     except ValueError:

@@ -9,25 +9,35 @@ import typer
 
 Data = Annotated[
     str,
-    typer.Option("--data", metavar="FILE", help="fer2013.csv, one of Kaggle's csv, a folder of images, or 'sketch'."),
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="The data set: fer2013.csv, one of Kaggle's csv files, a folder of images, or 'sketch' (synthetic).",
+    ),
 ]
-Votes = Annotated[Path | None, typer.Option("--votes", metavar="CSV", help="FER+ votes, fer2013new.csv.")]
+EvaluatedSplit = Annotated[str, typer.Option("--split", help="The split to evaluate on: train, val or test.")]
+Votes = Annotated[Path | None, typer.Option("--votes", metavar="CSV", help="The file of FER+ votes, fer2013new.csv.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be given again."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe. May be repeated."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.")]
-Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report, one self-contained page.")]
+Device = Annotated[str, typer.Option(help="The device to run on: auto, cpu, cuda or mps.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all results to a JSON file.")]
+Page = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as one HTML file.")]
 ClassPrior = Annotated[
     str | None,
     typer.Option(
         "--prior",
         metavar="PRIOR",
-        help="Class frequencies of the faces, which the probabilities are adjusted to: training, balanced or "
-        "CLASS=SHARE,...; default the probabilities as the model gives them.",
+        help="Adjust the probabilities to the class frequencies of your images: training, balanced or "
+        "CLASS=FRACTION,... By default the probabilities are those of the model.",
     ),
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Judge also without near-duplicates of training faces, which are looked for.")
+    bool,
+    typer.Option(
+        "--strict",
+        help="Evaluate also without faces that have a near-duplicate in training. The first search takes half a "
+        "minute.",
+    ),
 ]

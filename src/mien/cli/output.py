@@ -1,4 +1,4 @@
-"""Writing files and stopping cleanly, for all commands."""
+"""Writing files and handling Ctrl-C and SIGTERM, for all commands."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from mien.errors import MienError, Stopped
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Two blanks to a level, so that a person can read it; else as `write`."""
+    """Write indented JSON; raises as `write`."""
     write(file, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and the folders above it; `MienError` where that cannot be done."""
+    """Write a file atomically and create its parent folders.
+
+    Raises:
+        MienError: The file cannot be written.
+    """
     from mien.files import write as write_file
 
     try:
@@ -33,20 +37,23 @@ def write(file: Path, content: bytes) -> None:
 
 
 def check_writable(*files: Path | None, read: Iterable[str | Path | None] = ()) -> None:
-    """`MienError` where a file could not be written: said before a command works for an hour, and not after it.
+    """Check that output files can be written, before a command runs for an hour.
 
     Args:
-        files: to be written; those of None are not.
-        read: what the command reads, none of which may be written over; names of models and data sets may be among it.
+        files: Output files; None is skipped.
+        read: Inputs of the command, which must not be overwritten; may contain names of models and data sets.
+
+    Raises:
+        MienError: A file cannot be written, is an input, or is named twice.
     """
-    taken = {os.path.realpath(name): "is read by this same command" for name in read if name and os.path.exists(name)}
+    taken = {os.path.realpath(name): "is an input of this command" for name in read if name and os.path.exists(name)}
     for file in files:
         if file is None:
             continue
         _check(file)
         where = os.path.realpath(file)
         if where in taken:
-            raise MienError(f"cannot write {file}: it {taken[where]}; name another file")
+            raise MienError(f"cannot write {file}: it {taken[where]}; choose another file")
         taken[where] = "is named twice"
 
 
@@ -54,46 +61,50 @@ def _check(file: Path) -> None:
     try:
         file.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        pass  # the folder above it is looked at below
+        pass  # its folder is checked below
     except OSError as error:
         raise MienError(f"cannot write {file}: {error.strerror}") from None
     if file.is_dir():
         raise MienError(f"cannot write {file}: it is a folder")
     above = next(folder for folder in file.absolute().parents if folder.exists())
     if not above.is_dir():
-        raise MienError(f"cannot write {file}: {above} is no folder")
+        raise MienError(f"cannot write {file}: {above} is not a folder")
     if not os.access(above, os.W_OK):
-        raise MienError(f"cannot write {file}: {above} may not be written to")
+        raise MienError(f"cannot write {file}: no write permission for {above}")
 
 
 def print_written(*files: Path | None) -> None:
-    """Say what a command wrote, if anything."""
+    """Print the names of the written files, if any."""
     written = [str(file) for file in files if file is not None]
     if written:
         typer.echo(f"wrote {', '.join(written)}")
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, taken like Ctrl-C: what is open is closed on the way out."""
+    """SIGTERM, handled like Ctrl-C: open files are closed."""
 
 
 @contextmanager
-def stoppable(kept: str) -> Iterator[None]:
-    """End a long command by Ctrl-C or SIGTERM with a sentence on what is kept."""
+def stoppable(message: str) -> Iterator[None]:
+    """On Ctrl-C or SIGTERM, end a long command with a message.
+
+    Args:
+        message: What is kept and how to resume.
+    """
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated
 
-    usual = signal.signal(signal.SIGTERM, terminate)
+    previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt as error:
         by = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        raise Stopped(f"stopped; {kept}", by) from None
+        raise Stopped(f"stopped; {message}", by) from None
     finally:
-        signal.signal(signal.SIGTERM, usual)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def print_unreadable(unread: int, images: int) -> None:
-    """Say on stderr how many could not be read."""
-    typer.echo(f"mien: {unread:,} of {images:,} images could not be read; their rows say why", err=True)
+    """Print on stderr how many images could not be read."""
+    typer.echo(f"mien: {unread:,} of {images:,} images could not be read; see the error in their rows", err=True)

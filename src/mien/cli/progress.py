@@ -11,22 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ImageProgressBar:
-    """A bar over images while they are read, and a lasting line at the end; silent where nobody would see it.
+    """A progress bar over images, and a summary line at the end; silent without a terminal.
 
-    It is shown on stderr if that is a terminal, unless the results go to the terminal too: lines and bar would run into
-    each other. A table is printed by a console of its own, which then draws the bar too.
+    It is shown on stderr if that is a terminal, unless results are printed to the terminal too, where lines and bar
+    would overlap. A table is printed by its own console, which then draws the bar too.
     """
 
     def __init__(self, total: int, console: Console | None, *, shown: bool) -> None:
-        """
+        """Create a bar that is not started yet.
+
         Args:
-            total: images.
-            console: what prints the results, if anything does.
-            shown: whether there is enough to do for a bar.
+            total: Number of images.
+            console: Console that prints the results, if any.
+            shown: Whether there are enough images for a bar.
         """
-        results_seen = console is not None and console.is_terminal
-        self._console = console if console is not None and results_seen else Console(stderr=True)
-        self._shown = shown and self._console.is_terminal and (results_seen or not sys.stdout.isatty())
+        results_on_terminal = console is not None and console.is_terminal
+        self._console = console if console is not None and results_on_terminal else Console(stderr=True)
+        self._shown = shown and self._console.is_terminal and (results_on_terminal or not sys.stdout.isatty())
         self._total, self._images, self._faces = total, 0, 0
         self._bar = Progress(
             TextColumn("reading"),
@@ -36,7 +37,7 @@ class ImageProgressBar:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            redirect_stdout=False,  # what is written there goes to stdout, and not to the bar's console
+            redirect_stdout=False,  # results go to stdout and not to the console of the bar
             redirect_stderr=False,
             disable=not self._shown,
         )
@@ -48,7 +49,13 @@ class ImageProgressBar:
         return self
 
     def step(self, faces: int, *, images: int = 1, of: int | None = None) -> None:
-        """An image is read, or several; `of` how many there are, where that was not known at first."""
+        """Advance by the images read.
+
+        Args:
+            faces: Faces found in them.
+            images: Number of images.
+            of: New total, if it was unknown before.
+        """
         self._images, self._faces = self._images + images, self._faces + faces
         self._total = self._total if of is None else of
         self._bar.update(self._task, advance=images, total=self._total, rate=f"{self._rate():.0f} images/s")
@@ -56,15 +63,15 @@ class ImageProgressBar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
         if self._shown:
-            told = f"{self._images:,} of {self._total:,} images, {self._faces:,} faces"
-            self._console.print(f"{told}, {self._rate():.0f} images/s", highlight=False)
+            summary = f"{self._images:,} of {self._total:,} images, {self._faces:,} faces"
+            self._console.print(f"{summary}, {self._rate():.0f} images/s", highlight=False)
 
     def _rate(self) -> float:
         return self._images / max(time.perf_counter() - self._began, 1e-9)
 
 
 class StepProgressBar:
-    """A bar over so many steps on stderr, gone at the end; silent where that is no terminal."""
+    """A progress bar over steps on stderr that disappears at the end; silent without a terminal."""
 
     def __init__(self, name: str, total: int) -> None:
         console = Console(stderr=True)
@@ -77,7 +84,7 @@ class StepProgressBar:
         return self
 
     def step(self) -> None:
-        """One is done."""
+        """Advance by one step."""
         self._bar.update(self._task, advance=1)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""What `evaluate` and `judge` take: a model, a training run or a file of predictions."""
+"""The models that `evaluate` and `benchmark` take: ONNX models, training runs or files of predictions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from mien.evaluation.comparison.benchmark import BenchmarkEntry
     from mien.evaluation.predictor import Predictor
     from mien.evaluation.protocols import ModelEvaluation
-    from mien.evaluation.robustness import Ask
+    from mien.evaluation.robustness import PredictFunction
     from mien.imaging.crop import CropRule
     from mien.labels import LabelSet
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationTarget:
-    """One model, or one file of predictions, and what it says of a split.
+    """A model or a file of predictions, evaluated on a split.
 
     Attributes:
-        name: for titles.
-        probs_NK: probabilities of all faces that it was asked for, float32 [N,K].
-        judgement: what they are worth; None where nothing is known of the faces.
-        truth: the data as a model is judged on it; None likewise, and for a file.
-        rule: how faces are cut out for it.
-        ask: asks it for other faces, in the same way; None for a file.
+        name: Name for titles.
+        probs_NK: Probabilities of all faces of the split, float32 [N,K].
+        model_evaluation: The evaluation; None if the split has no labels.
+        truth: The data with the labels that the model is evaluated against; None without labels and for a file.
+        rule: Crop rule of the model.
+        predict: Predict function for other faces, with the same test-time augmentation; None for a file.
     """
 
     name: str
@@ -38,7 +38,7 @@ class EvaluationTarget:
     model_evaluation: ModelEvaluation | None
     truth: Dataset | None
     rule: CropRule
-    ask: Ask | None
+    predict: PredictFunction | None
 
 
 def evaluate_target(
@@ -51,15 +51,19 @@ def evaluate_target(
     columns: str | None = None,
     strict: bool = False,
 ) -> EvaluationTarget:
-    """Ask what `model` names for the faces of a split, and judge it.
+    """Evaluate a model, a run or a file of predictions on a split.
 
     Args:
-        model: a model, as `mien.load` finds it, weights, as `mien.train` does, or a file of predictions.
-        columns: what the columns of predictions are; None for the data's own classes.
-        strict: whether to judge by the protocol `strict` too.
+        model: A model as in `mien.load`, weights as in `mien.train`, or a file of predictions.
+        dataset: The data as loaded.
+        split: Name of the split.
+        tta: `none`, or `flip`, averaged with the mirror image.
+        device: Device of a run or of weights.
+        columns: Class names of the columns of predictions; None for the classes of the data.
+        strict: Whether to evaluate by the protocol `strict` too.
 
     Raises:
-        MienError: it cannot be found or read, or does not fit the data.
+        MienError: The model cannot be found or read, or does not fit the data.
     """
     from mien.evaluation.predictions_file import is_predictions
     from mien.evaluation.protocols import evaluate_predictor, truth_for
@@ -68,57 +72,66 @@ def evaluate_target(
     if is_predictions(model):
         return _file(model, dataset, split, tta, columns, strict)
     predictor = open_predictor(model, device=device, tta=tta)
-    probs_NK, found = evaluate_predictor(predictor, dataset, split, name=model, strict=strict)
-    return EvaluationTarget(model, probs_NK, found, truth_for(predictor, dataset, split), predictor.rule, predictor.ask)
+    probs_NK, evaluation = evaluate_predictor(predictor, dataset, split, name=model, strict=strict)
+    return EvaluationTarget(
+        model, probs_NK, evaluation, truth_for(predictor, dataset, split), predictor.rule, predictor.predict
+    )
 
 
 def benchmark_entry(
     model: str, dataset: Dataset, split: str, *, name: str, device: str = "auto", columns: str | None = None
 ) -> BenchmarkEntry:
-    """Ask what `model` names for all faces of a split, in its own classes, to hold it against others.
+    """Return the predictions of a model for all faces of a split, in its own classes, as an entry of a benchmark.
 
-    Nothing is judged yet, so a model of FER+'s classes, or one that votes have taught, needs no votes here.
+    They are not evaluated yet, so models of FER+'s classes and models trained on votes need no votes here.
 
     Args:
-        model, columns: as of `evaluate_target`.
-        name: for titles.
+        model, dataset, split, device, columns: As in `evaluate_target`.
+        name: Name for titles.
 
     Raises:
-        MienError: as `evaluate_target`.
+        MienError: As in `evaluate_target`.
     """
     from mien.evaluation.comparison.benchmark import BenchmarkEntry
     from mien.evaluation.predictions_file import is_predictions, read_predictions_of_split
-    from mien.evaluation.protocols import selected_on_split
+    from mien.evaluation.training_data import selected_on_split
 
     _check(model, columns)
     if is_predictions(model):
         return BenchmarkEntry(name, *read_predictions_of_split(model, dataset, split, columns=columns))
     predictor = open_predictor(model, device=device)
-    probs_NK = predictor.ask(dataset[split].pixels_NHW)
+    probs_NK = predictor.predict(dataset[split].pixels_NHW)
     return BenchmarkEntry(
-        name, _of_data(predictor.labels, dataset), probs_NK, selected_on_split(predictor, dataset, split)
+        name, _label_set(predictor.labels, dataset), probs_NK, selected_on_split(predictor, dataset, split)
     )
 
 
 def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Predictor:
-    """A model as a file, or weights; raises as `evaluate_target`."""
-    from mien import model as files
+    """Return the predictor of an ONNX model, a run or weights.
+
+    Args:
+        model, device, tta: As in `evaluate_target`.
+
+    Raises:
+        MienError: As in `evaluate_target`.
+    """
+    from mien import model as onnx_models
     from mien.evaluation.predictor import Predictor
 
-    if not files.is_model(model):
+    if not onnx_models.is_model(model):
         from mien.train.predict import load_predictor
 
         return load_predictor(model, device=device, tta=tta)
     if device not in ("auto", "cpu"):
-        raise MienError(f"a model that was exported runs on the CPU, so --device is auto or cpu, not {device}")
-    return Predictor.of(files.load(model), tta)
+        raise MienError(f"exported models run on the CPU: --device must be auto or cpu, not {device}")
+    return Predictor.of(onnx_models.load(model), tta)
 
 
 def _check(model: str, columns: str | None) -> None:
     from mien.evaluation.predictions_file import is_predictions
 
     if columns is not None and not is_predictions(model):
-        raise MienError(f"--labels says what the columns of a file of predictions are, and {model} is a model")
+        raise MienError(f"--labels names the columns of a file of predictions, but {model} is a model; leave it out")
 
 
 def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None, strict: bool) -> EvaluationTarget:
@@ -126,13 +139,13 @@ def _file(file: str, dataset: Dataset, split: str, tta: str, columns: str | None
     from mien.imaging.crop import DEFAULT_CROP_RULE
 
     if tta != "none":
-        raise MienError(f"{file} holds what was said already, so --tta {tta} cannot be asked of it")
+        raise MienError(f"{file} is a file of predictions, so --tta {tta} cannot be applied; leave it out")
     probs_NK, model_evaluation = evaluate_predictions(file, dataset, split, columns=columns, name=file, strict=strict)
     return EvaluationTarget(file, probs_NK, model_evaluation, None, DEFAULT_CROP_RULE, None)
 
 
-def _of_data(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
-    """A model's classes, and those of the data themselves where they are the same."""
+def _label_set(names: tuple[str, ...], dataset: Dataset) -> LabelSet:
+    """Return the label set of a model; that of the data if the classes are the same."""
     from mien.labels import LabelSet, same_classes
 
     return dataset.labels if same_classes(names, dataset.labels.names) else LabelSet("the model's", names)

@@ -123,7 +123,7 @@ def relabel_for_classes(dataset: Dataset, names: Sequence[str], *, by_votes: boo
         if all(split.votes_NV is None for split in dataset.splits.values()):
             raise DataError(
                 f"FER+'s eight classes are judged by its raters, and {dataset.source} has no votes; give the file that "
-                "they are in, fer2013new.csv, with --votes, or judge by the labels, beside another model: mien judge"
+                "they are in, fer2013new.csv, with --votes, or evaluate against the labels with: mien benchmark"
             )
         return relabel_by_majority(dataset)
     raise DataError(

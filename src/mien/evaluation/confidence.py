@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from mien.evaluation.statistics import calibration, metrics
 
-OWN = "the model's own"  # whose temperature made the figures after it
+OWN = "the model's own"  # where the temperature comes from
 CROSS_FITTED = f"cross-fitted in {calibration.FOLDS} folds"
-KEPT = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # of the faces, when the others are refused; what tables show
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # fractions of the most confident faces, for the columns of tables
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationMetrics:
-    """Probabilities as they are at one temperature.
+    """Calibration of probabilities at one temperature.
 
     Attributes:
-        reliability: by bins of the largest probability.
-        nll, brier: as in `metrics`.
+        reliability: Confidence and accuracy by bins of the largest probability.
+        log_loss: Mean negative log probability of the true class (`metrics.log_loss`).
+        brier: Brier score (`metrics.brier`).
     """
 
     reliability: metrics.Reliability
@@ -30,29 +31,31 @@ class CalibrationMetrics:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error, 0 to 1."""
+        """The expected calibration error, 0 to 1."""
         return self.reliability.ece
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON types."""
+        """Return all metrics as JSON types."""
         r = self.reliability
         bins = [
-            {"confidence": round(s, 6), "accuracy": round(h, 6), "faces": n}
-            for s, h, n in zip(r.sure.tolist(), r.hits.tolist(), r.faces.tolist(), strict=True)
+            {"confidence": round(confidence, 6), "accuracy": round(accuracy, 6), "faces": n}
+            for confidence, accuracy, n in zip(
+                r.confidence.tolist(), r.accuracy.tolist(), r.count.tolist(), strict=True
+            )
         ]
         return {"ece": self.ece, "log_loss": self.log_loss, "brier": self.brier, "bins": bins}
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationReport:
-    """How far one may go by a model's own confidence.
+    """Calibration of a model before and after temperature scaling, and its risk-coverage curve.
 
     Attributes:
-        before, after: without a temperature and with one.
-        temperature: what the logits are divided by: the model's own, or the mean over the folds.
-        fitted: `OWN`, found before and elsewhere; or `CROSS_FITTED`, found here, where each fold's faces are judged by
-            what the others ask for.
-        risk_N: share of mistakes among the 1, 2, ..., N surest faces, float64 [N] (`metrics.risk_at_coverage`).
+        before, after: Metrics without a temperature and with one.
+        temperature: Divisor of the logits: the model's own temperature, or the mean over the folds.
+        fitted: `OWN` if the temperature was fitted on other faces, or `CROSS_FITTED` if it was fitted on these faces,
+            where each fold is evaluated at the temperature of the other folds.
+        risk_N: Error rate on the 1, 2, ..., N most confident faces, float64 [N] (`metrics.risk_at_coverage`).
     """
 
     before: CalibrationMetrics
@@ -63,15 +66,19 @@ class CalibrationReport:
 
     @property
     def aurc(self) -> float:
-        """The area under risk against coverage, 0 to 1; the smaller, the better."""
+        """The area under the risk-coverage curve, 0 to 1; smaller is better."""
         return float(self.risk_N.mean())
 
-    def accuracy_at_coverage(self, share: float) -> float:
-        """Accuracy on that share of the faces which the model is surest of, above 0 and at most 1."""
-        return 1 - float(self.risk_N[max(1, round(share * len(self.risk_N))) - 1])
+    def accuracy_at_coverage(self, coverage: float) -> float:
+        """Return the accuracy on the most confident faces.
+
+        Args:
+            coverage: Fraction of the faces, above 0 and at most 1.
+        """
+        return 1 - float(self.risk_N[max(1, round(coverage * len(self.risk_N))) - 1])
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON types; the curve at every twentieth of the faces."""
+        """Return all metrics as JSON types, with the curve at each twentieth of the faces."""
         return {
             "temperature": self.temperature,
             "fitted": self.fitted,
@@ -91,25 +98,26 @@ def calibration_report(
     temperature: float | None = None,
     cross_fit: bool = False,
 ) -> CalibrationReport:
-    """Hold a model's confidence against the truth.
+    """Return the calibration of probabilities before and after temperature scaling.
 
     Args:
-        probabilities_NK: as the model tells them, [N,K].
-        labels_N: the true classes.
-        temperature: what the logits have been divided by already; None where nobody knows of any.
-        cross_fit: whether that temperature was fitted on these very faces.
+        probabilities_NK: Probabilities as the model returns them, [N,K].
+        labels_N: True class indices, int [N].
+        temperature: Temperature that the logits are already divided by; None if unknown.
+        cross_fit: Whether that temperature was fitted on these faces.
     """
     before_NK = probabilities_NK if temperature is None else calibration.apply(probabilities_NK, 1 / temperature)
     if temperature is None or cross_fit:
-        found_N = calibration.cross_fitted_temperatures(calibration.log_probabilities(before_NK), labels_N)
-        after_NK: NDArray[np.floating[Any]] = calibration.apply(before_NK, found_N)
-        divided, fitted = float(found_N.mean()), CROSS_FITTED
+        log_p_NK = calibration.log_probabilities(before_NK)
+        temperature_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
+        after_NK: NDArray[np.floating[Any]] = calibration.apply(before_NK, temperature_N)
+        mean_temperature, fitted = float(temperature_N.mean()), CROSS_FITTED
     else:
-        after_NK, divided, fitted = probabilities_NK, temperature, OWN
+        after_NK, mean_temperature, fitted = probabilities_NK, temperature, OWN
     return CalibrationReport(
         before=_calibration_metrics(before_NK, labels_N),
         after=_calibration_metrics(after_NK, labels_N),
-        temperature=divided,
+        temperature=mean_temperature,
         fitted=fitted,
         risk_N=metrics.risk_at_coverage(probabilities_NK, labels_N),
     )

@@ -1,15 +1,15 @@
 """Accuracy when faces are detected and cropped again from larger images.
 
-A data set's faces are crops already, cut by its own rule. What a model is worth on photos it is worth at the detector's
-box, so each face is enlarged three to six times, turned a little and laid somewhere on a canvas, half of them on flat
-grey and half before their own blurred rim. That is easier than a photo for the detector and leaves out whatever else a
-photo brings; it measures what the box alone costs.
+The faces of a data set are already cropped, by a rule of its own; in photos the detector's box decides the crop. To
+measure the difference, each face is enlarged three to six times, rotated a little and pasted on a canvas, half of them
+on a flat gray background and half on their own blurred border. This is easier for the detector than a photo and leaves
+out everything else that photos change; it measures the effect of the box alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -20,37 +20,54 @@ from mien.data.dataset import SIDE
 from mien.detection.boxes import Box
 from mien.detection.detectors import build_detector
 from mien.errors import MienError
-from mien.evaluation.robustness import Ask
+from mien.evaluation.robustness import PredictFunction
 from mien.evaluation.statistics.intervals import Interval, faces_interval
 from mien.imaging.crop import CropRule, crop
 
-CANVAS = 448  # pixels a side
-TURNED = 15.0  # degrees to either side, at most
+CANVAS = 448  # pixels per side
+MAX_ROTATION = 15.0  # degrees to either side
 DETECTOR = "yunet"
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class PastedFace:
-    """A face on its canvas, and what the detector tells of it."""
+    """A face pasted on a canvas, with the box and landmarks that the detector returns.
+
+    Attributes:
+        row: Index of the face.
+        canvas_HW: The canvas, uint8 [448,448].
+        box: Detected box, in pixels of the canvas.
+        points: Detected landmarks.
+        truth: Square of the original crop, before rotation.
+        angle: Clockwise rotation, in radians.
+    """
 
     row: int
-    canvas_HW: Grey
+    canvas_HW: Gray
     box: Box
     points: Points
-    truth: Box  # the original crop's square, before it was turned
-    angle: float  # by how much, clockwise, in radians
+    truth: Box
+    angle: float
 
 
-def canvas(face_HW: Grey, scale: float, angle: float, middle: tuple[float, float], blurred: bool) -> Grey:
-    """The face, enlarged and turned, on a canvas [448,448]."""
+def canvas(face_HW: Gray, scale: float, angle: float, center: tuple[float, float], blurred: bool) -> Gray:
+    """Return a canvas [448,448] with the enlarged and rotated face.
+
+    Args:
+        face_HW: Face, uint8 [48,48].
+        scale: Scale factor.
+        angle: Clockwise rotation, in radians.
+        center: Center (x, y) of the face on the canvas.
+        blurred: Whether the background is the blurred border of the face instead of a flat gray.
+    """
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    shift = np.array(middle) - turn @ [SIDE / 2, SIDE / 2]
-    matrix = np.column_stack([turn, shift + turn @ [0.5, 0.5] - 0.5])  # OpenCV counts from pixels' middles
-    rim = np.concatenate([face_HW[0], face_HW[-1], face_HW[:, 0], face_HW[:, -1]])
+    shift = np.array(center) - turn @ [SIDE / 2, SIDE / 2]
+    matrix = np.column_stack([turn, shift + turn @ [0.5, 0.5] - 0.5])  # OpenCV's coordinates refer to pixel centers
+    border = np.concatenate([face_HW[0], face_HW[-1], face_HW[:, 0], face_HW[:, -1]])
     if not blurred:
-        level = int(np.median(rim))
+        level = int(np.median(border))
         flat = cv2.warpAffine(
             face_HW, matrix, (CANVAS, CANVAS), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=level
         )
@@ -62,95 +79,114 @@ def canvas(face_HW: Grey, scale: float, angle: float, middle: tuple[float, float
 
 
 def paste_and_detect(
-    faces_NHW: Grey, rows_N: NDArray[np.integer[Any]], seed: int, turned: float = TURNED
+    faces_NHW: Gray, rows_N: NDArray[np.integer[Any]], seed: int, max_rotation: float = MAX_ROTATION
 ) -> Iterator[PastedFace]:
-    """The faces that the detector finds on their canvases, each by the box nearest to it; turned by so many degrees."""
+    """Yield the pasted faces that the detector finds, each with the detected box nearest to it.
+
+    Args:
+        faces_NHW: Faces uint8 [N,48,48].
+        rows_N: Indices of the faces to paste.
+        seed: Seed of positions, sizes, rotations and backgrounds.
+        max_rotation: Largest rotation to either side, in degrees.
+    """
     detector, rng = build_detector(DETECTOR), np.random.default_rng(seed)
     for row in rows_N:
-        scale, angle = float(rng.uniform(3, 6)), float(np.radians(rng.uniform(-turned, turned)))
-        middle, blurred = (float(m) for m in rng.uniform(CANVAS / 2 - 40, CANVAS / 2 + 40, 2)), bool(rng.random() < 0.5)
-        x, y = middle
-        made = canvas(faces_NHW[row], scale, angle, (x, y), blurred)
+        scale, angle = float(rng.uniform(3, 6)), float(np.radians(rng.uniform(-max_rotation, max_rotation)))
+        center, blurred = (float(m) for m in rng.uniform(CANVAS / 2 - 40, CANVAS / 2 + 40, 2)), bool(rng.random() < 0.5)
+        x, y = center
+        canvas_HW = canvas(faces_NHW[row], scale, angle, (x, y), blurred)
         side = SIDE * scale
         truth = Box(x - side / 2, y - side / 2, side, side)
         near = [
             (abs(d.box.left + d.box.width / 2 - x) + abs(d.box.top + d.box.height / 2 - y), d)
-            for d in detector(np.dstack([made] * 3))
+            for d in detector(np.dstack([canvas_HW] * 3))
             if max(d.box.width, d.box.height) > 0.4 * side
         ]
-        if near and (best := min(near, key=lambda pair: pair[0]))[0] < 0.5 * side:
-            yield PastedFace(int(row), made, best[1].box, best[1].landmarks, truth, angle)
+        if near and (best := min(near, key=lambda candidate: candidate[0]))[0] < 0.5 * side:
+            yield PastedFace(int(row), canvas_HW, best[1].box, best[1].landmarks, truth, angle)
 
 
 @dataclass(frozen=True)
 class DetectorLoop:
-    """What the detector's box costs a model.
+    """Accuracy of a model on the data set's own crops and on crops at the detector's box.
 
     Attributes:
-        detector: its name.
-        n: faces that were laid into images.
-        found: how many the detector found.
-        turned: by up to how many degrees they were turned.
-        original: accuracy of the data set's own crops, on the faces that were found, 0 to 1.
-        accuracy: accuracy at the detector's box, on the same faces.
-        through: accuracy at the detector's box on all faces, one that was not found counting as a mistake.
-        lost: `original` minus `accuracy`, paired by face, with its 95 % interval.
+        detector: Name of the detector.
+        n: Faces that were pasted.
+        found: Faces that the detector found.
+        max_rotation: Largest rotation to either side, in degrees.
+        original: Accuracy on the data set's own crops of the detected faces, 0 to 1.
+        accuracy: Accuracy on crops at the detector's box, of the same faces.
+        accuracy_of_all: Accuracy on crops at the detector's box, of all faces; a face not found counts as a mistake.
+        accuracy_loss: `original` minus `accuracy`, paired by face, with its 95 % interval.
     """
 
     detector: str
     n: int
     found: int
-    turned: float
+    max_rotation: float
     original: float
     accuracy: float
-    through: float
-    lost: Interval
+    accuracy_of_all: float
+    accuracy_loss: Interval
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as JSON types."""
-        return asdict(self)
+        """Return all values as JSON types."""
+        return {
+            "detector": self.detector,
+            "n": self.n,
+            "found": self.found,
+            "turned": self.max_rotation,
+            "original": self.original,
+            "accuracy": self.accuracy,
+            "through": self.accuracy_of_all,
+            "lost": self.accuracy_loss.to_dict(),
+        }
 
 
 def run_detector_loop(
-    ask: Ask,
+    predict: PredictFunction,
     rule: CropRule,
-    faces_NHW: Grey,
+    faces_NHW: Gray,
     labels_N: NDArray[np.integer[Any]],
     *,
-    turned: float = TURNED,
+    max_rotation: float = MAX_ROTATION,
     seed: int = 0,
     step: Callable[[], None] = lambda: None,
 ) -> DetectorLoop:
-    """Judge a model on faces as the detector finds them, beside the same faces as the data set cut them out.
+    """Evaluate a model on faces at the detector's box and on the same faces as the data set crops them.
 
     Args:
-        ask: what asks the model.
-        rule: how faces are cut out for it.
-        faces_NHW: uint8 [N,48,48].
-        labels_N: the true classes, as the model tells them.
-        turned: degrees to either side, at most.
-        seed: of places, sizes, turns and grounds.
-        step: called after each face that was found.
+        predict: Predict function of the model.
+        rule: Crop rule of the model.
+        faces_NHW: Faces uint8 [N,48,48].
+        labels_N: True class indices, int [N], in the class order of the model.
+        max_rotation: Largest rotation to either side, in degrees.
+        seed: Seed of positions, sizes, rotations and backgrounds.
+        step: Callback after each detected face.
 
     Raises:
-        MienError: the detector finds fewer than two of the faces.
+        MienError: The detector finds fewer than two of the faces.
     """
     crops, rows = [], []
-    for one in paste_and_detect(faces_NHW, np.arange(len(faces_NHW)), seed, turned):
-        crops.append(crop(one.canvas_HW, one.box, one.points, rule, SIDE))
-        rows.append(one.row)
+    for pasted in paste_and_detect(faces_NHW, np.arange(len(faces_NHW)), seed, max_rotation):
+        crops.append(crop(pasted.canvas_HW, pasted.box, pasted.points, rule, SIDE))
+        rows.append(pasted.row)
         step()
     if len(rows) < 2:
-        raise MienError(f"the detector found {len(rows)} of {len(faces_NHW)} faces, too few to judge a model by")
+        raise MienError(
+            f"the detector found {len(rows)} of {len(faces_NHW)} faces, too few to evaluate a model; "
+            "run again without --detector"
+        )
     true_M = np.asarray(labels_N)[rows]
-    before_M, after_M = (ask(of).argmax(1) == true_M for of in (faces_NHW[rows], np.stack(crops)))
+    before_M, after_M = (predict(x_NHW).argmax(1) == true_M for x_NHW in (faces_NHW[rows], np.stack(crops)))
     return DetectorLoop(
         detector=DETECTOR,
         n=len(faces_NHW),
         found=len(rows),
-        turned=turned,
+        max_rotation=max_rotation,
         original=float(before_M.mean()),
         accuracy=float(after_M.mean()),
-        through=float(after_M.sum() / len(faces_NHW)),
-        lost=faces_interval((before_M.astype(float) - after_M.astype(float))[None]),
+        accuracy_of_all=float(after_M.sum() / len(faces_NHW)),
+        accuracy_loss=faces_interval((before_M.astype(float) - after_M.astype(float))[None]),
     )

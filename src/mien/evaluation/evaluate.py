@@ -18,36 +18,43 @@ from mien.evaluation.statistics.intervals import FACES, LEVEL, wilson_interval
 from mien.labels import LabelSet
 from mien.model_card import OFFICIAL, OWN_LABELS, Score
 
-# What a split may have chosen of a model that is then judged on it.
+# What a split may have selected of a model that is then evaluated on it.
 EPOCH, TEMPERATURE = "epoch", "temperature"
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The figures of one model on one split.
+    """The metrics of one model on one split.
 
     Attributes:
-        split: name of the split.
-        n: faces.
-        labels: the label set; K classes.
-        accuracy: share of faces told right, 0 to 1.
-        low, high: its 95 % interval by Wilson (1927), which covers the draw of faces and not that of the seed.
-        balanced_accuracy: plain mean of recall over the classes that have faces, 0 to 1.
-        macro_f1: plain mean of F1 over the classes, 0 to 1.
-        top2: share of faces whose class is one of the two likeliest, 0 to 1.
-        nll: mean negative log probability of the true class, natural logarithm.
-        brier: mean squared distance between probabilities and truth, summed over the classes, 0 to 2.
-        ece: expected calibration error, 0 to 1 (`metrics.ece`); on what fitted the temperature, cross-fitted.
-        balanced_ece: the same with every true class of equal weight (`metrics.balanced_ece`), cross-fitted alike.
-        trust: confidence before and after a temperature, and what refusing the least sure faces buys.
-        per_class: precision, recall, F1 and support of each class, [K] each.
-        confusion_KK: counts int64 [K,K], true class in rows, class predicted in columns.
-        data, model: what was judged on what, for titles; may be empty.
-        tta: `none`, one forward a face, or `flip`, averaged with the mirror image.
-        protocol: `official`, all faces, `clean`, those without a byte-identical duplicate in training, or `strict`,
-            those without a near-duplicate there either.
-        against: `labels`, the data's own, or `raters' majority`, that of FER+'s votes.
-        selected_on: what this split chose of the model, `epoch`, `temperature` or both, so that the figures flatter.
+        split: Name of the split.
+        n: Number of faces.
+        labels: Label set; K classes.
+        accuracy: Fraction of correct predictions, 0 to 1.
+        low, high: 95 % Wilson (1927) interval of the accuracy, over the draw of faces but not of the seed.
+        balanced_accuracy: Mean recall of the classes that have faces, 0 to 1.
+        macro_f1: Mean F1 over the classes, 0 to 1.
+        top2: Top-2 accuracy, 0 to 1.
+        log_loss: Mean negative natural logarithm of the true class's probability.
+        brier: Brier score, summed over the classes, 0 to 2.
+        ece: Expected calibration error, 0 to 1 (`metrics.ece`); cross-fitted on the faces that fitted the temperature.
+        balanced_ece: Class-balanced calibration error (`metrics.balanced_ece`), cross-fitted likewise.
+        calibration: Calibration before and after temperature scaling, and the risk-coverage curve.
+        per_class: Precision, recall, F1 and support of each class, [K] each.
+        confusion_KK: Counts int64 [K,K], true classes in rows, predicted classes in columns.
+        data, model: Names for titles; may be empty.
+        tta: Test-time augmentation: `none`, or `flip`, averaged with the mirror image.
+        protocol: `official`, all faces; `deduplicated`, those without a byte-identical duplicate in training; or
+            `strict`, those without a near-duplicate there either.
+        against: `labels`, the data's own, or `raters' majority`, the majority vote (FER+).
+        selected_on: What this split selected of the model: `epoch`, `temperature` or both; such metrics are optimistic.
+
+    Example:
+        >>> from mien.labels import LabelSet
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> result = evaluate(probabilities, np.array([0, 1, 1]), LabelSet("two", ("sad", "happy")), split="test")
+        >>> print(f"{result.accuracy:.3f} ({result.low:.3f} to {result.high:.3f})")
+        0.667 (0.208 to 0.939)
     """
 
     split: str
@@ -74,7 +81,7 @@ class Evaluation:
     selected_on: tuple[str, ...] = ()
 
     def to_score(self) -> Score:
-        """The figures that a card keeps."""
+        """Return the metrics that a model card stores."""
         return Score(
             split=self.split,
             protocol=self.protocol,
@@ -92,7 +99,7 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as JSON types."""
+        """Return all metrics as JSON types."""
         c = self.per_class
         return {
             "model": self.model,
@@ -143,32 +150,40 @@ def evaluate(
     temperature: float | None = None,
     cross_fit: bool = False,
 ) -> Evaluation:
-    """Judge probabilities by the labels.
+    """Evaluate probabilities against labels.
 
     Args:
-        probabilities_NK: one row per face, [N,K], finite; the class with the largest is the one told.
-        labels_N: class index per face, [N].
-        labels: the K classes.
-        split: name of the split, for the record and for messages.
-        data, model: names for the record.
-        tta, protocol, against, selected_on: as `Evaluation` has them.
-        temperature: what the model's logits have been divided by, where that is known.
-        cross_fit: whether the model's temperature was fitted to these probabilities and labels, so that their plain
-            calibration error would be too good: each fifth of the faces is then judged by what the others ask for.
+        probabilities_NK: One row per face, [N,K], finite; the prediction is the class with the largest probability.
+        labels_N: True class indices, int [N].
+        labels: Label set; K classes.
+        split: Name of the split, for titles and errors.
+        data, model: Names for titles.
+        tta, protocol, against, selected_on: As in `Evaluation`.
+        temperature: Temperature that the logits are divided by, if known.
+        cross_fit: Whether the temperature was fitted to these probabilities and labels. The calibration error would be
+            optimistic, so it is cross-fitted: each fifth of the faces gets the temperature of the other four.
 
     Raises:
-        MienError: shapes that do not match each other or the label set, or a probability that is no number.
-        DataError: the split is empty or has faces without a label.
+        MienError: Shapes do not match each other or the label set, or a probability is not finite.
+        DataError: The split is empty or has faces without a label.
+
+    Example:
+        >>> from mien.labels import LabelSet
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+        >>> evaluate(probabilities, np.array([0, 1]), LabelSet("two", ("sad", "happy")), split="test").accuracy
+        1.0
     """
-    predicted_N, true_N = check(probabilities_NK, labels_N, labels, split=split, whose=model or "the model")
+    predicted_N, true_N = check_probabilities(
+        probabilities_NK, labels_N, labels, split=split, whose=model or "the model"
+    )
     counts_KK = metrics.confusion_matrix(true_N, predicted_N, len(labels))
-    hits = int(np.trace(counts_KK))
-    low, high = wilson_interval(hits, len(true_N))
+    correct = int(np.trace(counts_KK))
+    low, high = wilson_interval(correct, len(true_N))
     return Evaluation(
         split=split,
         n=len(true_N),
         labels=labels,
-        accuracy=hits / len(true_N),
+        accuracy=correct / len(true_N),
         low=low,
         high=high,
         balanced_accuracy=metrics.balanced_accuracy(counts_KK),
@@ -176,8 +191,8 @@ def evaluate(
         top2=metrics.top(probabilities_NK, true_N),
         log_loss=metrics.log_loss(probabilities_NK, true_N),
         brier=metrics.brier(probabilities_NK, true_N),
-        ece=_error(metrics.ece, probabilities_NK, true_N, cross_fit),
-        balanced_ece=_error(metrics.balanced_ece, probabilities_NK, true_N, cross_fit),
+        ece=_calibration_error(metrics.ece, probabilities_NK, true_N, cross_fit),
+        balanced_ece=_calibration_error(metrics.balanced_ece, probabilities_NK, true_N, cross_fit),
         calibration=calibration_report(probabilities_NK, true_N, temperature=temperature, cross_fit=cross_fit),
         per_class=metrics.per_class(counts_KK),
         confusion_KK=counts_KK,
@@ -190,19 +205,19 @@ def evaluate(
     )
 
 
-def _error(
+def _calibration_error(
     error: Callable[[NDArray[np.floating[Any]], metrics.Ints], float],
     probabilities_NK: NDArray[np.floating[Any]],
     labels_N: metrics.Ints,
     cross_fit: bool,
 ) -> float:
-    """A calibration error, cross-fitted or plain."""
+    """Return a calibration error, cross-fitted or plain."""
     if cross_fit:
         return cross_fitted_ece(log_probabilities(probabilities_NK), labels_N, error=error)
     return error(probabilities_NK, labels_N)
 
 
-def check(
+def check_probabilities(
     probabilities_NK: NDArray[np.floating[Any]],
     labels_N: NDArray[np.integer[Any]],
     labels: LabelSet,
@@ -210,25 +225,25 @@ def check(
     split: str,
     whose: str,
 ) -> tuple[metrics.Ints, metrics.Ints]:
-    """The classes told and the true ones, int64 [N] each, once both are known to be sound; raises as `evaluate`."""
+    """Return the predicted and the true classes, int64 [N] each, after checking both; raises as `evaluate`."""
     n, k = len(labels_N), len(labels)
     if n == 0:
-        raise DataError(f"split '{split}' has no faces to judge {whose} by")
+        raise DataError(f"split '{split}' has no faces; {whose} cannot be evaluated on it")
     if probabilities_NK.shape != (n, k):
         raise MienError(
-            f"split '{split}' has {n} faces of {k} classes, so {whose} needs probabilities [{n},{k}], "
+            f"split '{split}' has {n} faces of {k} classes, so probabilities of {whose} must have the shape [{n},{k}], "
             f"got {list(probabilities_NK.shape)}"
         )
-    blank = int((np.asarray(labels_N) == NO_LABEL).sum())
-    if blank:
-        raise DataError(f"split '{split}': {blank} of {n} faces have no label, so nothing can be judged on it")
+    unlabelled = int((np.asarray(labels_N) == NO_LABEL).sum())
+    if unlabelled:
+        raise DataError(f"split '{split}': {unlabelled} of {n} faces have no label; evaluation needs labels")
     if labels_N.min() < 0 or labels_N.max() >= k:
         raise DataError(f"split '{split}': labels run from {labels_N.min()} to {labels_N.max()}, expected 0 to {k - 1}")
-    sound_N = np.isfinite(probabilities_NK).all(1)
-    if not sound_N.all():
-        first = int(np.flatnonzero(~sound_N)[0])
+    finite_N = np.isfinite(probabilities_NK).all(1)
+    if not finite_N.all():
+        first = int(np.flatnonzero(~finite_N)[0])
         raise MienError(
-            f"split '{split}': probabilities of {whose} are no numbers in {int((~sound_N).sum())} of {n} rows, "
-            f"first in row {first}"
+            f"split '{split}': probabilities of {whose} are not finite in {int((~finite_N).sum())} of {n} rows, "
+            f"the first is row {first}"
         )
     return probabilities_NK.argmax(1).astype(np.int64), np.asarray(labels_N).astype(np.int64)

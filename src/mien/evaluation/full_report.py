@@ -10,18 +10,27 @@ from mien.data.dataset import Split
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import DetectorLoop, run_detector_loop
 from mien.evaluation.protocols import ModelEvaluation
-from mien.evaluation.robustness import Ask, Robustness, difference, measure_robustness
+from mien.evaluation.robustness import PredictFunction, Robustness, difference, measure_robustness
 from mien.imaging.crop import CropRule
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """What one model is worth, and where it fails.
+    """All results of the evaluation of one model.
 
     Attributes:
-        judgement: on the split as it is, in every protocol.
-        robustness: under corruptions, of the model itself first and then of those beside it; empty where not measured.
-        looped: at the detector's box; None where not measured.
+        model_evaluation: Evaluation on the unaltered split, by every protocol.
+        robustness: Accuracy under corruptions, of the model first and then of other models; empty if not measured.
+        detector_loop: Accuracy on detected faces; None if not measured.
+
+    Example:
+        >>> import mien
+        >>> from mien.evaluation.protocols import evaluate_model
+        >>> data = mien.load_data("sketch")
+        >>> _, model_evaluation = evaluate_model(mien.model.load("nano"), data, "test")
+        >>> report = EvaluationReport(model_evaluation)
+        >>> report.to_dict()["split"]
+        'test'
     """
 
     model_evaluation: ModelEvaluation
@@ -29,28 +38,28 @@ class EvaluationReport:
     detector_loop: DetectorLoop | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The judgement's figures as JSON types, and within them `robustness` and `detector` where measured."""
-        told = self.model_evaluation.to_dict()
+        """Return the evaluation as JSON types, with the keys `robustness` and `detector` if measured."""
+        result = self.model_evaluation.to_dict()
         if self.robustness:
             first = self.robustness[0]
-            told["robustness"] = [
+            result["robustness"] = [
                 r.to_dict() | ({} if r is first else {"minus_the_first": difference(r, first).to_dict()})
                 for r in self.robustness
             ]
         if self.detector_loop is not None:
-            told["detector"] = self.detector_loop.to_dict()
-        return told
+            result["detector"] = self.detector_loop.to_dict()
+        return result
 
 
-def steps(faces: Split, *, robustness: bool, detector: bool) -> int:
-    """How often `extend_report` calls its `step`, at most."""
+def count_steps(faces: Split, *, robustness: bool, detector: bool) -> int:
+    """Return the largest number of times that `extend_report` calls `step`."""
     conditions = sum(len(c.strengths) for c in CORRUPTIONS.values())
     return conditions * robustness + len(faces) * detector
 
 
 def extend_report(
-    evaluation_report: EvaluationReport,
-    models: Mapping[str, Ask],
+    report: EvaluationReport,
+    models: Mapping[str, PredictFunction],
     faces: Split,
     rule: CropRule,
     *,
@@ -58,27 +67,35 @@ def extend_report(
     detector: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> EvaluationReport:
-    """Add to an examination what only the model itself can answer.
+    """Return a report extended by robustness and by accuracy on detected faces, which need the model itself.
 
     Args:
-        examination: as far as it has come.
-        models: name -> what asks it: the model itself first, then those beside it, which tell the same classes apart.
-        faces: those that the model is judged by, with the labels that it is judged by.
-        rule: how faces are cut out for it.
-        robustness: whether the models are asked for altered faces.
-        detector: whether the model is asked for faces as the detector finds them.
-        step: called after each face found and each altered set of faces.
+        report: Report to extend.
+        models: Predict function by name, the evaluated model first; all have the same classes.
+        faces: Evaluated faces, with the labels that the model is evaluated against.
+        rule: Crop rule of the model.
+        robustness: Whether to evaluate the models on corrupted faces.
+        detector: Whether to evaluate the first model on faces that the detector finds in larger images.
+        step: Callback after each detected face and each strength of a corruption.
 
     Raises:
-        MienError: as `measure_robustness` and `run_detector_loop`.
+        MienError: As in `measure_robustness` and `run_detector_loop`.
+
+    Example:
+        >>> import mien
+        >>> from mien.evaluation.protocols import evaluate_model
+        >>> model, data = mien.model.load("nano"), mien.load_data("sketch")
+        >>> report = EvaluationReport(evaluate_model(model, data, "test")[1])
+        >>> faces = data["test"]
+        >>> few = Split("test", faces.pixels_NHW[:4], faces.labels_N[:4], faces.rows_N[:4])
+        >>> report = extend_report(report, {"nano": model.probabilities}, few, model.card.crop, robustness=True)
+        >>> len(report.robustness[0].accuracy)
+        12
     """
     pixels_NHW, labels_N = faces.pixels_NHW, faces.labels_N
-    if detector:  # first, as it may find no faces, and that is better known before a quarter of an hour than after it
-        ask = next(iter(models.values()))
-        evaluation_report = replace(
-            evaluation_report, detector_loop=run_detector_loop(ask, rule, pixels_NHW, labels_N, step=step)
-        )
+    if detector:  # first: it fails at once if no faces are detected, and robustness takes minutes
+        predict = next(iter(models.values()))
+        report = replace(report, detector_loop=run_detector_loop(predict, rule, pixels_NHW, labels_N, step=step))
     if robustness:
-        told = measure_robustness(models, pixels_NHW, labels_N, step=step)
-        evaluation_report = replace(evaluation_report, robustness=told)
-    return evaluation_report
+        report = replace(report, robustness=measure_robustness(models, pixels_NHW, labels_N, step=step))
+    return report

@@ -1,4 +1,4 @@
-"""Predictions of any package, read from a file."""
+"""Predictions of any package, read from a NumPy file."""
 
 from __future__ import annotations
 
@@ -17,74 +17,81 @@ from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.labels import FERPLUS8, LABEL_SETS, LabelSet, projection
 
 SUFFIX = ".npy"
-OFF = 0.02  # by so much a row's sum may miss 1: models of eight bits round that coarsely
+SUM_TOLERANCE = 0.02  # of the sum of a row: 8-bit models round that coarsely
 
 
 def is_predictions(name: str | Path) -> bool:
-    """Whether `name` is a file of predictions and no model."""
+    """Return whether `name` is a file of predictions, `*.npy`, and not a model."""
     return Path(name).suffix == SUFFIX
 
 
 def read_predictions(file: str | Path, faces: int) -> NDArray[np.float32]:
-    """Probabilities float32 [N,K] of `faces` faces in row order, each row brought to a sum of 1.
+    """Return probabilities float32 [N,K] in row order, each row normalized to a sum of 1.
+
+    Args:
+        file: Path of a `.npy` file.
+        faces: Number of faces in the split.
 
     Raises:
-        MienError: the file cannot be read, or holds something else: other shapes, values that are no probabilities.
+        MienError: The file cannot be read, has another shape, or holds values that are not probabilities.
     """
     try:
-        with Path(file).open("rb") as opened:
-            told = np.load(opened, allow_pickle=False)
+        with Path(file).open("rb") as stream:
+            array = np.load(stream, allow_pickle=False)
     except OSError as error:
         raise MienError(f"cannot read {file}: {error.strerror or error}") from None
     except MemoryError:
-        raise MienError(f"{file} says that it holds more than fits into memory") from None
-    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, BadZipFile):  # whatever a header can be
-        raise MienError(f"{file} is no array that numpy.save wrote") from None
-    if not isinstance(told, np.ndarray) or told.ndim != 2 or told.dtype.kind != "f" or told.shape[1] < 2:
-        got = f"{told.dtype} {list(told.shape)}" if isinstance(told, np.ndarray) else "several arrays"
+        raise MienError(f"cannot read {file}: its header declares an array larger than the memory") from None
+    except (ValueError, EOFError, OverflowError, SyntaxError, TokenError, BadZipFile):  # of invalid headers
+        raise MienError(f"cannot read {file}: not an array written by numpy.save") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f" or array.shape[1] < 2:
+        got = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "several arrays"
         raise MienError(f"{file} must hold probabilities, float [{faces},K], got {got}")
-    if len(told) != faces:
+    if len(array) != faces:
         raise MienError(
-            f"{file} has {len(told)} rows, but the split has {faces} faces; it needs a row each, in row order"
+            f"{file} has {len(array)} rows, but the split has {faces} faces; it must have one row per face, in order"
         )
-    probs_NK = told.astype(np.float64)
+    probs_NK = array.astype(np.float64)
     finite_NK = np.isfinite(probs_NK)
-    sum_N = probs_NK.sum(1, where=finite_NK)  # of what is infinite both ways numpy would warn
-    sound_N = finite_NK.all(1) & (probs_NK >= 0).all(1) & (np.abs(sum_N - 1) <= OFF)
-    if not sound_N.all():
-        row = int(np.flatnonzero(~sound_N)[0])
+    sum_N = probs_NK.sum(1, where=finite_NK)  # numpy warns about inf - inf
+    valid_N = finite_NK.all(1) & (probs_NK >= 0).all(1) & (np.abs(sum_N - 1) <= SUM_TOLERANCE)
+    if not valid_N.all():
+        row = int(np.flatnonzero(~valid_N)[0])
         raise MienError(
-            f"{file} holds no probabilities in {int((~sound_N).sum())} of {faces} rows, first in row {row}: "
-            f"{np.round(probs_NK[row], 4).tolist()}; each row must be 0 or more and sum to 1"
+            f"{file} has values that are not probabilities in {int((~valid_N).sum())} of {faces} rows, first in row "
+            f"{row}: {np.round(probs_NK[row], 4).tolist()}; each row must be non-negative and sum to 1"
         )
-    whole_NK: NDArray[np.float32] = (probs_NK / sum_N[:, None]).astype(np.float32)
-    return whole_NK
+    normalized_NK: NDArray[np.float32] = (probs_NK / sum_N[:, None]).astype(np.float32)
+    return normalized_NK
 
 
-def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) -> tuple[LabelSet, NDArray[np.int64]]:
-    """The label set that predictions are of, and which column each of its classes stands in, int64 [K].
+def match_columns(
+    columns: str | None, dataset: Dataset, k: int, file: str | Path
+) -> tuple[LabelSet, NDArray[np.int64]]:
+    """Return the label set of predictions and the column of each of its classes, int64 [K].
 
     Args:
-        columns: a label set's name, or the columns' names joined by commas, in any usual spelling; None for those of
-            `dataset` in their order.
-        k: how many columns there are.
-        file: what to call the predictions in errors.
+        columns: Name of a label set, or class names of the columns joined by commas, in any known spelling; None for
+            the classes of `dataset` in their order.
+        dataset: The data as loaded.
+        k: Number of columns.
+        file: Name of the file, for errors.
 
     Raises:
-        MienError: the columns are neither the data's classes nor FER+'s, or there are more or fewer of them.
+        MienError: The columns are neither the data's classes nor FER+'s, or their number differs.
     """
     names = dataset.labels.names if columns is None else _names(columns)
     if len(names) != k:
         raise MienError(
-            f"{file} has {k} columns, but {len(names)} classes are named: {', '.join(names)}; say with --labels which "
-            f"the columns are: names in their order, joined by commas, or one of the sets {', '.join(LABEL_SETS)}"
+            f"{file} has {k} columns, but there are {len(names)} classes: {', '.join(names)}; name the columns "
+            f"with --labels, joined by commas, or give one of the label sets {', '.join(LABEL_SETS)}"
         )
     for labels in (dataset.labels, FERPLUS8):
-        places = _places(names, labels)
-        if places is not None:
-            return labels, places
+        columns_K = _find_columns(names, labels)
+        if columns_K is not None:
+            return labels, columns_K
     raise MienError(
-        f"{file}: its classes {', '.join(names)} are neither those of {dataset.source}, "
+        f"the classes of {file}, {', '.join(names)}, are neither those of {dataset.source}, "
         f"{', '.join(dataset.labels.names)}, nor FER+'s, {', '.join(FERPLUS8.names)}"
     )
 
@@ -92,30 +99,50 @@ def classes_of(columns: str | None, dataset: Dataset, k: int, file: str | Path) 
 def read_predictions_of_split(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None
 ) -> tuple[LabelSet, NDArray[np.float32]]:
-    """The classes that the predictions in `file` are of, and the predictions, float32 [N,K], in the order of these.
+    """Return the label set of a file of predictions and the probabilities in its order, float32 [N,K].
 
-    Raises as `evaluate_predictions`, but asks for no votes: nothing is judged yet.
+    Args:
+        file, dataset, split, columns: As in `evaluate_predictions`.
+
+    Raises:
+        MienError: As in `read_predictions` and `match_columns`.
+        MissingSplit: `dataset` lacks the split.
     """
     probs_NK = read_predictions(file, len(dataset[split]))
-    labels, places = classes_of(columns, dataset, probs_NK.shape[1], file)
-    return labels, np.ascontiguousarray(probs_NK[:, places])
+    labels, columns_K = match_columns(columns, dataset, probs_NK.shape[1], file)
+    return labels, np.ascontiguousarray(probs_NK[:, columns_K])
 
 
 def evaluate_predictions(
     file: str | Path, dataset: Dataset, split: str, *, columns: str | None = None, name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
-    """The predictions in `file`, columns in the data's order, and what they are worth; None where nothing is known.
+    """Evaluate the predictions in a file.
 
     Args:
-        dataset: as it was loaded. Predictions of FER+'s classes are judged by the majority of the votes.
-        columns: as in `classes_of`.
-        name: of what made them, for titles; default the file's.
-        strict: as in `evaluate_split`.
+        file: Path of a `.npy` file with probabilities [N,K] in row order.
+        dataset: The data as loaded. Predictions of FER+'s classes are evaluated against the majority vote.
+        split: Name of the split.
+        columns: Class names of the columns, as in `match_columns`.
+        name: Name of the model for titles; by default that of the file.
+        strict: As in `evaluate_split`.
+
+    Returns:
+        Probabilities with columns in the order of the data's classes, and the evaluation; None instead of it if the
+        split has no labels.
 
     Raises:
-        MienError: as `read_predictions` and `classes_of`.
-        DataError: votes are needed and not there.
+        MienError: As in `read_predictions` and `match_columns`.
+        DataError: Votes are needed and missing.
         MissingSplit: `dataset` lacks the split.
+
+    Example:
+        >>> import tempfile, mien
+        >>> data = mien.load_data("sketch")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/p.npy", np.eye(7)[data["test"].labels_N])
+        ...     _, result = evaluate_predictions(f"{folder}/p.npy", data, "test")
+        >>> result.official.accuracy
+        1.0
     """
     faces = dataset[split]
     labels, probs_NK = read_predictions_of_split(file, dataset, split, columns=columns)
@@ -132,15 +159,15 @@ def _names(columns: str) -> tuple[str, ...]:
         return LABEL_SETS[columns].names
     if "," not in columns:
         raise MienError(
-            f"--labels is names joined by commas, or one of the sets {', '.join(LABEL_SETS)}, not '{columns}'"
+            f"--labels takes class names joined by commas, or one of {', '.join(LABEL_SETS)}, not '{columns}'"
         )
     return tuple(name.strip() for name in columns.split(","))
 
 
-def _places(names: Sequence[str], labels: LabelSet) -> NDArray[np.int64] | None:
-    """Where each class of `labels` stands among `names`; None where they are not the same classes."""
-    over = projection(LabelSet("columns", tuple(names)), labels)
-    if len(names) != len(labels) or (over.sum(0) != 1).any():
+def _find_columns(names: Sequence[str], labels: LabelSet) -> NDArray[np.int64] | None:
+    """Return the index in `names` of each class of `labels`; None if they are not the same classes."""
+    match_KK = projection(LabelSet("columns", tuple(names)), labels)
+    if len(names) != len(labels) or (match_KK.sum(0) != 1).any():
         return None
-    places: NDArray[np.int64] = over.argmax(0)
-    return places
+    columns_K: NDArray[np.int64] = match_KK.argmax(0)
+    return columns_K

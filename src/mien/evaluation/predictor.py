@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mien.evaluation.robustness import Ask
+from mien.evaluation.robustness import PredictFunction
 from mien.evaluation.selection import LAST
 from mien.imaging.crop import DEFAULT_CROP_RULE, CropRule
 from mien.model import Model
@@ -16,22 +16,22 @@ from mien.model_card import MAJORITY_VOTE, Calibration
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """What can be asked, and what its figures depend on.
+    """A predict function and the facts that its evaluation depends on.
 
     Attributes:
-        labels: its classes, in the order of the probabilities.
-        ask: grey faces uint8 [N,48,48] in, probabilities float [N,K] out.
-        tta: how it asks: `none`, or `flip`, averaged with the mirror image.
-        trained_on: name, digest and faces per split of the data that it learned from, as its record has them.
-        by_votes: whether FER+'s votes alone taught it.
-        select: what chose its epoch, always on validation; `last` for nothing.
-        rule: how faces are cut out for it.
-        calibration: its temperature; None for weights, which have none yet.
-        temperature: what the logits behind an answer of `ask` were divided by; None where that is no one number.
+        labels: Class names in the order of the probabilities.
+        predict: Predict function: grayscale faces uint8 [N,48,48] in, probabilities float [N,K] out.
+        trained_on: Name, digest and faces per split of the training data, as in the record of the run.
+        tta: Test-time augmentation: `none`, or `flip`, averaged with the mirror image.
+        by_votes: Whether the training labels are FER+'s votes alone.
+        select: Metric on validation that selected the epoch; `last` for the last epoch.
+        rule: Crop rule of the model.
+        calibration: Temperature of the model; None for weights, which have none yet.
+        temperature: Temperature that the logits of `predict` are divided by; None if there is not a single one.
     """
 
     labels: tuple[str, ...]
-    ask: Ask
+    predict: PredictFunction
     trained_on: Mapping[str, Any]
     tta: str = "none"
     by_votes: bool = False
@@ -42,17 +42,27 @@ class Predictor:
 
     @classmethod
     def of(cls, model: Model, tta: str = "none") -> Predictor:
-        """A model as a file; `tta` is `none`, or `flip`, averaged with the mirror image."""
+        """Return the predictor of an ONNX model.
+
+        Args:
+            model: An opened model.
+            tta: `none`, or `flip`, averaged with the mirror image.
+
+        Example:
+            >>> import mien
+            >>> Predictor.of(mien.model.load("nano")).labels[:2]
+            ('angry', 'disgust')
+        """
         card = model.card
         return cls(
             labels=card.labels.names,
-            ask=partial(model.probabilities, tta=tta),
+            predict=partial(model.probabilities, tta=tta),
             trained_on=card.data,
             tta=tta,
             by_votes=card.data.get("truth") == MAJORITY_VOTE,
             select=str(card.origin.get("select", LAST)),
             rule=card.crop,
             calibration=card.calibration,
-            # A mean of two forwards has none, nor have probabilities that are adjusted after it.
+            # The mean of two forwards has no temperature, nor have probabilities adjusted to a prior.
             temperature=card.calibration.temperature if tta == "none" and model.prior is None else None,
         )

@@ -1,71 +1,85 @@
 """Evaluation protocols: all faces, without duplicates, without near-duplicates.
 
-All faces, and those that training does not hold, byte for byte or in whatever form; by the data's own labels, and by
-the raters' majority.
+Each protocol is applied with the data's own labels and, if there are votes, with the majority vote (FER+).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.audit import without_duplicates
-from mien.data.dataset import TRAIN, VAL, Dataset
-from mien.data.fer2013 import KNOWN
+from mien.data.dataset import TRAIN, Dataset
 from mien.data.votes import NAME, relabel_by_majority, relabel_for_classes
 from mien.errors import MienError
-from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation, evaluate
+from mien.evaluation.evaluate import TEMPERATURE, Evaluation, evaluate
 from mien.evaluation.predictor import Predictor
-from mien.evaluation.selection import LAST
-from mien.labels import FER7, FERPLUS8, LabelSet, same_classes
+from mien.evaluation.training_data import selected_on_split
+from mien.labels import FER7, LabelSet
 from mien.model import Model
 from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Score
 
-# What the figures by the other truth are called among those by the first.
-BESIDE = {MAJORITY_VOTE: "raters", OWN_LABELS: "own_labels"}
+# JSON keys of the evaluations against the other labels.
+OTHER_LABELS_KEYS = {MAJORITY_VOTE: "raters", OWN_LABELS: "own_labels"}
 
 
 @dataclass(frozen=True, eq=False)
 class ModelEvaluation:
-    """What one model is worth on one split.
+    """Evaluations of one model on one split, by every protocol.
 
     Attributes:
-        evaluations: by all faces and what the model is judged by first; then without the duplicates, and, where that
-            was asked for, without near-duplicates; then, for a model of the seven classes and where both are known, all
-            again
-            by the other truth: the raters' majority after the data's own labels, or these after the majority.
+        evaluations: First all faces, against the labels that the model is evaluated by; then without duplicates and, if
+            requested, without near-duplicates. If both kinds of labels are known, a model of the seven classes has the
+            same evaluations against the other labels after these: the majority vote (FER+) or the data's own labels.
     """
 
     evaluations: tuple[Evaluation, ...]
 
     @property
     def official(self) -> Evaluation:
-        """The first: all faces."""
+        """The first evaluation: all faces."""
         return self.evaluations[0]
 
     def scores(self) -> tuple[Score, ...]:
-        """The figures that a card keeps."""
+        """Return the metrics that a model card stores."""
         return tuple(e.to_score() for e in self.evaluations)
 
     def to_dict(self) -> dict[str, Any]:
-        """The official figures as JSON types, within them those of other protocols, and `raters` or `own_labels`, the
-        other truth, with its own."""
-        told: dict[str, Any] = {}
+        """Return the official metrics as JSON types.
+
+        Other protocols are nested under their names, and the other labels under `raters` or `own_labels`.
+        """
+        result: dict[str, Any] = {}
         for e in self.evaluations:
-            place = told.setdefault(BESIDE[e.against], {}) if told and e.against != self.official.against else told
-            place.update(e.to_dict() if e.protocol == OFFICIAL else {e.protocol: e.to_dict()})
-        return told
+            is_other = bool(result) and e.against != self.official.against
+            target = result.setdefault(OTHER_LABELS_KEYS[e.against], {}) if is_other else result
+            target.update(e.to_dict() if e.protocol == OFFICIAL else {e.protocol: e.to_dict()})
+        return result
 
 
 def evaluate_model(
     model: Model, dataset: Dataset, split: str, *, tta: str = "none", name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
-    """`evaluate_predictor` of a model as a file; `name`, for titles, is its card's by default, and `tta` as of
-    `Predictor.of`.
+    """Evaluate an ONNX model; see `evaluate_predictor`.
+
+    Args:
+        model: An opened model.
+        dataset: The data as loaded.
+        split: Name of the split.
+        tta: `none`, or `flip`, averaged with the mirror image.
+        name: Name of the model for titles; by default that on its card.
+        strict: Whether to evaluate by the protocol `strict` too.
+
+    Example:
+        >>> import mien
+        >>> data = mien.load_data("sketch")
+        >>> probabilities, evaluation = evaluate_model(mien.model.load("nano"), data, "test")
+        >>> [e.protocol for e in evaluation.evaluations]
+        ['official', 'deduplicated']
     """
     return evaluate_predictor(Predictor.of(model, tta), dataset, split, name=name or model.card.name, strict=strict)
 
@@ -73,25 +87,30 @@ def evaluate_model(
 def evaluate_predictor(
     predictor: Predictor, dataset: Dataset, split: str, *, name: str = "", strict: bool = False
 ) -> tuple[NDArray[np.float32], ModelEvaluation | None]:
-    """What a model says of all faces of a split, [N,K] in row order, and what that is worth; None where nothing is
-    known.
+    """Return the probabilities of all faces of a split, [N,K] in row order, and their evaluation.
 
     Args:
-        dataset: as it was loaded. A model of FER+'s classes is judged by the majority of the votes, and so is first one
-            of the seven that votes alone have taught, where there are votes.
-        name: of the model, for titles.
-        strict: judge by the protocol `strict` too, which takes half a minute the first time (`data.duplicates`).
+        predictor: The model.
+        dataset: The data as loaded. A model of FER+'s classes is evaluated against the majority vote; so is, first, a
+            model of the seven classes that was trained on votes alone, if there are votes.
+        split: Name of the split.
+        name: Name of the model for titles.
+        strict: Whether to evaluate by the protocol `strict` too; the first search for near-duplicates takes half a
+            minute (`data.duplicates`).
+
+    Returns:
+        Probabilities and evaluation; the evaluation is None if the split has no labels.
 
     Raises:
-        DataError: the data's labels are not the model's, or votes are needed and not there.
+        DataError: The data's labels are not the model's, or votes are needed and missing.
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
     truth = truth_for(predictor, dataset, split)
-    probs_NK = np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
+    probs_NK = np.asarray(predictor.predict(faces.pixels_NHW), np.float32)
     if truth is None:
         return probs_NK, None
-    chosen = selected_on_split(predictor, dataset, split)
+    selected_on = selected_on_split(predictor, dataset, split)
     return probs_NK, evaluate_split(
         probs_NK,
         faces.rows_N,
@@ -100,20 +119,22 @@ def evaluate_predictor(
         split,
         model=name,
         tta=predictor.tta,
-        selected_on=chosen,
+        selected_on=selected_on,
         temperature=predictor.temperature,
-        fitted=predictor.calibration.n if predictor.calibration is not None and TEMPERATURE in chosen else 0,
+        fitted=predictor.calibration.n if predictor.calibration is not None and TEMPERATURE in selected_on else 0,
         strict=strict,
     )
 
 
 def truth_for(model: Predictor, dataset: Dataset, split: str) -> Dataset | None:
-    """`dataset` as a model is judged on `split`; None where nothing is known of its faces. Raises as
-    `evaluate_predictor`.
+    """Return `dataset` with the labels that a model is evaluated against; None if the split has no labels.
+
+    Raises:
+        DataError: As in `evaluate_predictor`.
     """
-    return (
-        relabel_for_classes(dataset, model.labels, by_votes=model.by_votes) if dataset[split].has_ground_truth else None
-    )
+    if not dataset[split].has_ground_truth:
+        return None
+    return relabel_for_classes(dataset, model.labels, by_votes=model.by_votes)
 
 
 def evaluate_split(
@@ -130,30 +151,32 @@ def evaluate_split(
     fitted: int = 0,
     strict: bool = False,
 ) -> ModelEvaluation:
-    """Judge probabilities of faces of a split in every way that `dataset` allows.
+    """Evaluate probabilities on a split by every protocol.
 
     Args:
-        probabilities_NK: one row per face, [N,K].
-        rows_N: where each of these faces stood in its source; they hold at least all faces of `truth`. By what `truth`
-            is not, the model is judged only where they hold all faces.
-        dataset: as it was loaded.
-        truth: as the model is judged on it: `dataset` itself, or relabelled by the majority of FER+'s votes.
-        model, tta, selected_on: as `Evaluation` has them.
-        temperature: what the model's logits have been divided by, where that is known.
-        fitted: how many faces of this split the temperature was fitted on, single forwards all. That tells by which of
-            the two truths: it is all faces, or those alone on which raters agree.
-        strict: as `evaluate_model` has it.
+        probabilities_NK: Probabilities [N,K] of some or all faces of the split.
+        rows_N: Rows of these faces in the source, int64 [N]; at least all faces of `truth`. Against other labels than
+            those of `truth` the model is evaluated only if they are all faces of the split.
+        dataset: The data as loaded.
+        truth: The data with the labels that the model is evaluated against: `dataset` itself, or the data relabelled by
+            the majority vote (FER+).
+        split: Name of the split.
+        model, tta, selected_on: As in `Evaluation`.
+        temperature: Temperature that the logits are divided by, if known.
+        fitted: Number of faces of this split that the temperature was fitted on with single forwards. It tells which
+            labels were used: all faces have labels, fewer have a majority.
+        strict: Whether to evaluate by the protocol `strict` too.
 
     Raises:
-        MienError: as `evaluate`.
+        MienError: As in `evaluate`.
     """
-    found = []
-    for view in views(dataset, truth, split, strict=strict):
+    evaluations = []
+    for view in protocol_views(dataset, truth, split, strict=strict):
         if view.against == OWN_LABELS and truth is not dataset and len(rows_N) < len(dataset[split]):
             continue
-        found.append(
+        evaluations.append(
             evaluate(
-                probabilities_NK[places(rows_N, view.rows_N)],
+                probabilities_NK[find_rows(rows_N, view.rows_N)],
                 view.labels_N,
                 view.labels,
                 split=split,
@@ -167,18 +190,18 @@ def evaluate_split(
                 cross_fit=tta == "none" and view.protocol == OFFICIAL and len(view.rows_N) == fitted,
             )
         )
-    return ModelEvaluation(tuple(found))
+    return ModelEvaluation(tuple(evaluations))
 
 
 @dataclass(frozen=True, eq=False)
 class ProtocolView:
-    """Faces of a split to be judged on, and what they are judged by.
+    """The faces and labels of a split by one protocol.
 
     Attributes:
-        protocol, against: as `Evaluation` has them.
-        labels: the classes.
-        labels_N: the true ones, int64 [N].
-        rows_N: where each face stood in its source, int64 [N].
+        protocol, against: As in `Evaluation`.
+        labels: Label set.
+        labels_N: True class indices, int64 [N].
+        rows_N: Rows of the faces in the source, int64 [N].
     """
 
     protocol: str
@@ -188,74 +211,42 @@ class ProtocolView:
     rows_N: NDArray[np.int64]
 
 
-def views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[ProtocolView]:
-    """Every way to judge on a split, the official one first; `dataset`, `truth` and `strict` as in `evaluate_split`."""
+def protocol_views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool = False) -> Iterator[ProtocolView]:
+    """Yield the faces and labels of a split by every protocol, the official one first.
+
+    Args:
+        dataset, truth, split, strict: As in `evaluate_split`.
+    """
     truths = [(truth, MAJORITY_VOTE if truth.name == NAME else OWN_LABELS)]
     if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:
         if truth is dataset:
             truths.append((relabel_by_majority(dataset, FER7), MAJORITY_VOTE))
         elif dataset[split].labelled:
             truths.append((dataset, OWN_LABELS))
-    rows_of = {OFFICIAL: dataset[split].rows_N}
+    rows = {OFFICIAL: dataset[split].rows_N}
     if TRAIN in dataset:
-        unmet = {DEDUPLICATED: False, STRICT: True} if strict else {DEDUPLICATED: False}
-        rows_of |= {
-            to: dataset[split].rows_N[without_duplicates(dataset, split, near=near)] for to, near in unmet.items()
+        near = {DEDUPLICATED: False, STRICT: True} if strict else {DEDUPLICATED: False}
+        rows |= {
+            protocol: dataset[split].rows_N[without_duplicates(dataset, split, near=value)]
+            for protocol, value in near.items()
         }
-    for judged, against in truths:
-        faces = judged[split]
-        for protocol, kept_N in rows_of.items():
-            keep_N = np.isin(faces.rows_N, kept_N)
+    for labelled, against in truths:
+        faces = labelled[split]
+        for protocol, rows_M in rows.items():
+            keep_N = np.isin(faces.rows_N, rows_M)
             if protocol == OFFICIAL or keep_N.any():
-                yield ProtocolView(protocol, against, judged.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
+                yield ProtocolView(protocol, against, labelled.labels, faces.labels_N[keep_N], faces.rows_N[keep_N])
 
 
-def selected_on_split(model: Predictor, dataset: Dataset, split: str) -> tuple[str, ...]:
-    """What `split` of `dataset` chose of a model: its epoch, its temperature; nothing if it learned from other data."""
-    if not _same_faces(model, dataset, split):
-        return ()
-    fitted_on = "" if model.calibration is None else model.calibration.split
-    chose = ((EPOCH, split == VAL and model.select != LAST), (TEMPERATURE, split == fitted_on))
-    return tuple(what for what, true in chose if true)
-
-
-def is_same_source(trained_on: Mapping[str, Any], dataset: Dataset) -> bool:
-    """Whether a model learned from this very file, or both are known copies of FER2013."""
-    digest = str(trained_on.get("digest"))
-    return digest == dataset.digest or (digest in KNOWN and dataset.digest in KNOWN)
-
-
-def _same_faces(model: Predictor, dataset: Dataset, split: str) -> bool:
-    """Whether `split` is that of the data that a model learned from: the same file, or another copy of FER2013."""
-    learned = model.trained_on
-    if is_same_source(learned, dataset):
-        return True
-    if str(learned.get("digest")) in KNOWN:
-        return dataset.is_fer2013
-    # Of two copies that were both saved anew neither digest is known; as many faces in the split tell them. What votes
-    # taught has counted the faces that have a majority; which those are is not known without votes, so that then all
-    # that may be the same is taken to be.
-    counted = learned.get("faces")
-    faces = counted.get(split) if isinstance(counted, Mapping) else None
-    if faces is None or dataset.name != "fer2013":
-        return False
-    if learned.get("name") != NAME:
-        return bool(learned.get("name") == "fer2013" and faces == len(dataset[split]))
-    if dataset[split].votes_NV is None:
-        return bool(faces <= len(dataset[split]))
-    labels = FERPLUS8 if same_classes(model.labels, FERPLUS8.names) else FER7
-    return bool(faces == len(relabel_by_majority(replace(dataset, splits={split: dataset[split]}), labels)[split]))
-
-
-def places(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each of `wanted_M` stands in `rows_N`, which holds them all, in any order.
+def find_rows(rows_N: NDArray[np.int64], wanted_M: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the index in `rows_N` of each of `wanted_M`, int64 [M]; `rows_N` may have any order.
 
     Raises:
-        MienError: it does not.
+        MienError: `rows_N` lacks one of them.
     """
     order_N = np.argsort(rows_N)
-    places = np.searchsorted(rows_N, wanted_M, sorter=order_N)
-    if len(wanted_M) and (places.max() >= len(rows_N) or (rows_N[order_N[places]] != wanted_M).any()):
-        raise MienError("there are faces to be judged that the model was not asked for")
-    result: NDArray[np.int64] = order_N[places]
+    index_M = np.searchsorted(rows_N, wanted_M, sorter=order_N)
+    if len(wanted_M) and (index_M.max() >= len(rows_N) or (rows_N[order_N[index_M]] != wanted_M).any()):
+        raise MienError("probabilities are missing for some faces of the split; predict all of its faces")
+    result: NDArray[np.int64] = order_N[index_M]
     return result

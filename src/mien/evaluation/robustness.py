@@ -13,98 +13,113 @@ from mien.errors import MienError
 from mien.evaluation.corruptions import CORRUPTIONS, Corruption, Faces
 from mien.evaluation.statistics.intervals import Interval, faces_interval
 
-# What a model says of grey faces uint8 [N,48,48]: probabilities [N,K].
-Ask = Callable[[Faces], NDArray[np.floating[Any]]]
+# A model as a function: grayscale faces uint8 [N,48,48] in, probabilities [N,K] out.
+PredictFunction = Callable[[Faces], NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Robustness:
-    """One model under every corruption, all of them judged on the same faces.
+    """Accuracy of one model under every corruption, on the same faces.
 
     Attributes:
-        model: its name.
-        clean_N: whether each face is told right as it is, bool [N].
-        accuracy: corruption -> accuracy at each of its strengths, 0 to 1.
-        kept_N: of all corruptions and strengths, the share under which each face is told right, float64 [N].
+        model: Name of the model.
+        unaltered_N: Whether the prediction on each unaltered face is correct, bool [N].
+        accuracy: Accuracy at each strength of each corruption, by name of the corruption, 0 to 1.
+        altered_accuracy_N: Fraction of the corruptions and strengths with a correct prediction, float64 [N].
     """
 
     model: str
-    clean_N: NDArray[np.bool_]
+    unaltered_N: NDArray[np.bool_]
     accuracy: Mapping[str, tuple[float, ...]]
-    kept_N: NDArray[np.float64]
+    altered_accuracy_N: NDArray[np.float64]
 
     @property
-    def clean(self) -> float:
-        """Accuracy on the faces as they are."""
-        return float(self.clean_N.mean())
+    def unaltered(self) -> float:
+        """The accuracy on the unaltered faces, 0 to 1."""
+        return float(self.unaltered_N.mean())
 
     @property
     def mean(self) -> Interval:
-        """Accuracy over all corruptions and strengths alike, with its 95 % interval over the draw of faces."""
-        found = faces_interval(self.kept_N[None])
-        return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))  # of a few faces it reaches beyond
+        """The mean accuracy over all corruptions and strengths, with its 95 % interval over the draw of faces."""
+        interval = faces_interval(self.altered_accuracy_N[None])
+        low, high = max(interval.low, 0.0), min(interval.high, 1.0)  # it may exceed [0, 1] with few faces
+        return replace(interval, low=low, high=high)
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as JSON types."""
+        """Return all values as JSON types."""
         return {
             "model": self.model,
-            "n": len(self.clean_N),
-            "clean": self.clean,
+            "n": len(self.unaltered_N),
+            "unaltered": self.unaltered,
             "mean": self.mean.to_dict(),
             "accuracy": {
                 name: {
                     "unit": CORRUPTIONS[name].unit,
                     "strengths": list(CORRUPTIONS[name].strengths),
-                    "values": list(a),
+                    "values": list(values),
                 }
-                for name, a in self.accuracy.items()
+                for name, values in self.accuracy.items()
             },
         }
 
 
 def measure_robustness(
-    models: Mapping[str, Ask],
+    models: Mapping[str, PredictFunction],
     faces_NHW: Faces,
     labels_N: NDArray[np.integer[Any]],
     *,
     corruptions: Mapping[str, Corruption] = CORRUPTIONS,
     step: Callable[[], None] = lambda: None,
 ) -> tuple[Robustness, ...]:
-    """Ask each model for the same faces, as they are and altered in every way; one `Robustness` a model.
+    """Measure the accuracy of models on unaltered and corrupted faces.
 
     Args:
-        models: name -> what asks it.
-        faces_NHW: uint8 [N,48,48], N >= 2.
-        labels_N: the true classes, as the models tell them.
-        corruptions: those of `CORRUPTIONS` that are wanted.
-        step: called after each altered set of faces, of which there are five a corruption.
+        models: Predict function by name of the model.
+        faces_NHW: Faces uint8 [N,48,48], N >= 2.
+        labels_N: True class indices, int [N], in the class order of the models.
+        corruptions: Corruptions to apply, a subset of `CORRUPTIONS`.
+        step: Callback after each strength of each corruption.
+
+    Returns:
+        One `Robustness` per model, in the order of `models`.
 
     Raises:
-        MienError: fewer than two faces.
+        MienError: Fewer than two faces.
+
+    Example:
+        >>> faces = np.repeat(np.array([[[40]], [[200]]], np.uint8), 48, 1).repeat(48, 2)
+        >>> def predict(faces):
+        ...     bright = faces.mean((1, 2)) / 255
+        ...     return np.stack([1 - bright, bright], 1)
+        >>> (result,) = measure_robustness({"bright": predict}, faces, np.array([0, 1]))
+        >>> result.unaltered, result.accuracy["blur"]
+        (1.0, (1.0, 1.0, 1.0, 1.0, 1.0))
     """
     if len(faces_NHW) < 2:
-        raise MienError(f"robustness is measured on two faces or more, got {len(faces_NHW)}")
+        raise MienError(f"cannot measure robustness on {len(faces_NHW)} faces: two or more are needed")
 
-    def right(ask: Ask, altered_NHW: Faces) -> NDArray[np.bool_]:
-        return np.asarray(ask(altered_NHW).argmax(1) == labels_N)
+    def correct(predict: PredictFunction, pixels_NHW: Faces) -> NDArray[np.bool_]:
+        return np.asarray(predict(pixels_NHW).argmax(1) == labels_N)
 
-    clean = {name: right(ask, faces_NHW) for name, ask in models.items()}
-    told: dict[str, dict[str, list[float]]] = {name: {} for name in models}
-    hits = {name: np.zeros(len(faces_NHW)) for name in models}
-    for each in corruptions.values():
-        for _, altered_NHW in each.all(faces_NHW):
-            for name, ask in models.items():
-                right_N = right(ask, altered_NHW)
-                told[name].setdefault(each.name, []).append(float(right_N.mean()))
-                hits[name] += right_N
+    unaltered = {name: correct(predict, faces_NHW) for name, predict in models.items()}
+    accuracy: dict[str, dict[str, list[float]]] = {name: {} for name in models}
+    counts = {name: np.zeros(len(faces_NHW)) for name in models}
+    for corruption in corruptions.values():
+        for _, altered_NHW in corruption.all_strengths(faces_NHW):
+            for name, predict in models.items():
+                correct_N = correct(predict, altered_NHW)
+                accuracy[name].setdefault(corruption.name, []).append(float(correct_N.mean()))
+                counts[name] += correct_N
             step()
-    conditions = sum(len(each.strengths) for each in corruptions.values())
+    conditions = sum(len(corruption.strengths) for corruption in corruptions.values())
     return tuple(
-        Robustness(name, clean[name], {c: tuple(a) for c, a in told[name].items()}, hits[name] / conditions)
+        Robustness(
+            name, unaltered[name], {c: tuple(values) for c, values in accuracy[name].items()}, counts[name] / conditions
+        )
         for name in models
     )
 
 
 def difference(one: Robustness, other: Robustness) -> Interval:
-    """Mean accuracy under corruption of one model minus that of the other on the same faces, and its 95 % interval."""
-    return faces_interval((one.kept_N - other.kept_N)[None])
+    """Return the mean accuracy under corruption of `one` minus that of `other`, paired by face, with 95 % interval."""
+    return faces_interval((one.altered_accuracy_N - other.altered_accuracy_N)[None])

@@ -1,4 +1,4 @@
-"""Names of the epoch that figures are of and of what selected it."""
+"""Names of the epoch that is evaluated and of the metric that selected it."""
 
 from __future__ import annotations
 
@@ -8,77 +8,81 @@ from dataclasses import dataclass
 from mien.data.dataset import VAL
 
 LAST = "last"
-# What a recipe may select by, all measured on validation, as it is spoken of.
-MEASURES = {
+# Metrics on validation that a recipe may select the epoch by, with their names in texts.
+SELECTION_METRICS = {
     "val_accuracy": "validation accuracy",
     "val_macro_f1": "validation macro-F1",
     "val_loss": "validation loss",
 }
-SELECTED_ON = "selected on"  # the mark of a score on the split that also chose the epoch
+SELECTED_ON = "selected on"  # mark of a metric on the split that also selected the epoch
 
 
 def selected_by(recipe: Mapping[str, object]) -> str | None:
-    """The measure that chooses the epoch at which a run is judged; None where that is the last one."""
-    select = recipe.get("select", LAST)  # recipes from before there was a choice lack the field
+    """Return the metric that selects the epoch of a run, a key of `SELECTION_METRICS`; None for the last epoch."""
+    select = recipe.get("select", LAST)  # recipes of earlier versions lack the field
     return None if select == LAST else str(select)
 
 
 @dataclass(frozen=True)
 class EpochSelection:
-    """What chose the epoch of each arm.
+    """How the evaluated epoch of each arm was selected.
 
     Attributes:
-        by: arm -> a key of `MEASURES`, or None for the last epoch.
+        by: Key of `SELECTION_METRICS`, or None for the last epoch, by arm.
+
+    Example:
+        >>> EpochSelection({"seed": "val_loss"}).when
+        'at the epoch selected by validation loss'
     """
 
     by: Mapping[str, str | None]
 
     @property
-    def selects(self) -> bool:
-        """Whether the epoch of any arm was chosen."""
+    def any_selected(self) -> bool:
+        """Whether the epoch of any arm was selected by a metric."""
         return any(self.by.values())
 
     @property
     def selected_by(self) -> str | dict[str, str | None] | None:
-        """As JSON: the measure, or None; by arm where the arms differ."""
-        measures = set(self.by.values())
-        return measures.pop() if len(measures) == 1 else dict(self.by)
+        """The metric, or None, as JSON types; by arm if the arms differ."""
+        metrics = set(self.by.values())
+        return metrics.pop() if len(metrics) == 1 else dict(self.by)
 
     @property
-    def at(self) -> str:
-        """`last epoch`, `epoch that validation accuracy chose`, or `each arm's chosen epoch` where the arms differ."""
-        measures = set(self.by.values())
-        if len(measures) > 1:
-            return "each arm's chosen epoch"
-        measure = measures.pop()
-        return "last epoch" if measure is None else f"epoch that {MEASURES[measure]} chose"
+    def title(self) -> str:
+        """`last epoch`, `epoch selected by validation accuracy`, or `each arm's selected epoch` if the arms differ."""
+        metrics = set(self.by.values())
+        if len(metrics) > 1:
+            return "each arm's selected epoch"
+        metric = metrics.pop()
+        return "last epoch" if metric is None else f"epoch selected by {SELECTION_METRICS[metric]}"
 
     @property
     def epoch(self) -> str:
-        """The same with its article: `the last epoch`."""
-        return self.at if self.at.startswith("each") else f"the {self.at}"
+        """The title with its article: `the last epoch`."""
+        return self.title if self.title.startswith("each") else f"the {self.title}"
 
     @property
     def when(self) -> str:
-        """`after the last epoch`, or `at the epoch that ...`."""
-        return f"{'at' if self.selects else 'after'} {self.epoch}"
+        """`after the last epoch`, or `at the epoch selected by ...`."""
+        return f"{'at' if self.any_selected else 'after'} {self.epoch}"
 
     @property
-    def in_full(self) -> str:
-        """`epoch`, and where the arms differ that of each."""
+    def description(self) -> str:
+        """`epoch`, followed by the epoch of each arm if the arms differ."""
         if not isinstance(self.selected_by, dict):
             return self.epoch
-        each = "; ".join(f"{arm}: {EpochSelection({arm: measure}).epoch}" for arm, measure in self.by.items())
+        each = "; ".join(f"{arm}: {EpochSelection({arm: metric}).epoch}" for arm, metric in self.by.items())
         return f"{self.epoch} ({each})"
 
-    def on(self, split: str) -> bool:
-        """Whether `split` also chose an epoch, so that scores on it are optimistic."""
-        return split == VAL and self.selects
+    def uses(self, split: str) -> bool:
+        """Return whether `split` also selected an epoch, so that metrics on it are optimistic."""
+        return split == VAL and self.any_selected
 
-    def aside(self, split: str) -> str:
-        """The clause by which a sentence about `split` says so: `which also chose the epoch`; else empty."""
-        if not self.on(split):
+    def note(self, split: str) -> str:
+        """Return a sentence on a split that also selected the epoch of an arm; empty for other splits."""
+        if not self.uses(split):
             return ""
-        choosing = [arm for arm, measure in self.by.items() if measure]
-        of = "" if len(choosing) == len(self.by) else f" of {', '.join(choosing)}"
-        return f"which also chose the epoch{of}"
+        selecting = [arm for arm, metric in self.by.items() if metric]
+        of = "" if len(selecting) == len(self.by) else f" of {', '.join(selecting)}"
+        return f"This split also selected the epoch{of}, so the metrics are optimistic."

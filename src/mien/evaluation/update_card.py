@@ -1,4 +1,4 @@
-"""Writes the figures of a test split into a model card."""
+"""Write metrics of a test split to a model card."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from pathlib import Path
 from mien import files
 from mien.data.dataset import TEST, Dataset
 from mien.errors import ModelError
-from mien.evaluation.protocols import ModelEvaluation, is_same_source
+from mien.evaluation.protocols import ModelEvaluation
+from mien.evaluation.training_data import is_same_source
 from mien.model import SHIPPED, find_model_files, read_card
 from mien.model_card import Card
 
 
 def check_card_accepts_scores(model: str | Path, dataset: Dataset, split: str) -> None:
-    """`ModelError` where figures of this split have no place on the card of `model`; asked before the model is.
+    """Raise `ModelError` if metrics of this split cannot be written to the card of `model`; call it before evaluation.
 
-    They have none of another split, of other data than the model learned from, and on the card of a shipped model.
+    A card takes metrics of a test split of the data that the model was trained on; cards of shipped models are not
+    changed.
     """
     if split != TEST:
-        raise ModelError(f"a card takes the figures of a test split, not of '{split}': leave --card out")
+        raise ModelError(f"a card takes metrics of a test split, not of '{split}'; leave out --card")
     card, file = read_card(model), find_model_files(model)[1]
     if file.resolve().is_relative_to(SHIPPED.resolve()):
         raise ModelError(
-            f"{model} came with mien, and its card stays as it is; copy {file.parent} and give the copy's folder"
+            f"cannot change the card of {model}: it is shipped with mien; copy {file.parent} and give the folder of "
+            "the copy"
         )
     if not is_same_source(card.data, dataset):
         raise ModelError(
-            f"{model} learned from {card.data.get('name')} with the digest {card.data.get('digest')}, so figures on "
-            f"{dataset.source} have no place on its card: leave --card out"
+            f"{model} was trained on {card.data.get('name')} (digest {card.data.get('digest')}), so its card takes no "
+            f"metrics on {dataset.source}; leave out --card"
         )
 
 
 def write_scores_to_card(model: str | Path, model_evaluation: ModelEvaluation) -> Card:
-    """Put the figures into the `test` of the card of `model`, in place of older ones of their kind; gives the new card.
+    """Write scores to the `test` field of the card of `model` and return the new card; it replaces earlier ones.
 
     Raises:
-        ModelError: the card cannot be read or written.
+        ModelError: The card cannot be read or written.
     """
     file = find_model_files(model)[1]
     card = read_card(model).with_scores(model_evaluation.scores(), test=True)

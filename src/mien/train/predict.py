@@ -55,7 +55,7 @@ def predict(
     """
     predictor = load_predictor(model, device=device, tta=tta)
     faces = relabel_for_classes(dataset, predictor.labels, by_votes=predictor.by_votes)[split]
-    return np.asarray(predictor.ask(faces.pixels_NHW), np.float32)
+    return np.asarray(predictor.predict(faces.pixels_NHW), np.float32)
 
 
 def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none") -> Predictor:
@@ -74,7 +74,7 @@ def load_predictor(model: str | Path, *, device: str = "auto", tta: str = "none"
     weights = find_weights(model)
     return Predictor(
         labels=weights.labels,
-        ask=_probability_function(weights, device, tta),
+        predict=_probability_function(weights, device, tta),
         trained_on=weights.about["data"],
         tta=tta,
         by_votes=not SCHEMES[weights.recipe["scheme"]].own_labels,

@@ -31,13 +31,14 @@ def entries(wrong: dict[str, float], y_N: np.ndarray) -> list[BenchmarkEntry]:
     return [BenchmarkEntry(name, FER7, said(y_N, share, seed)) for seed, (name, share) in enumerate(wrong.items())]
 
 
-def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
+def test_benchmark_compares_each_model_with_the_first() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     found = benchmark(entries({"a": 0.5, "b": 0.3, "c": 0.42}, y_N), data, "val")
     kinds = [(r.evaluations[0].protocol, r.evaluations[0].against) for r in found.rounds]
     assert kinds == [
-        ("official", "labels"), ("clean", "labels"), ("official", "raters' majority"), ("clean", "raters' majority"),
+        ("official", "labels"), ("deduplicated", "labels"),
+        ("official", "raters' majority"), ("deduplicated", "raters' majority"),
     ]  # fmt: skip
     first = found.rounds[0]
     assert [(p.a, p.b, p.n) for p in first.pairs] == [("a", "b", 300), ("a", "c", 300)]
@@ -49,7 +50,7 @@ def test_every_package_is_held_against_the_first_in_every_protocol() -> None:
     assert [p["model"] for p in told["rounds"][0]["packages"]] == ["a", "b", "c"]
 
 
-def test_classes_that_the_data_lacks_are_left_out() -> None:
+def test_benchmark_of_other_classes_projects_them() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     over = [FERPLUS8.names.index(name) for name in FER7.names]
@@ -61,7 +62,7 @@ def test_classes_that_the_data_lacks_are_left_out() -> None:
     )
     assert found.projected == ("eight",)
     assert found.rounds[0].evaluations[1].accuracy == 1
-    with pytest.raises(MienError, match="eight does not know angry"):
+    with pytest.raises(MienError, match="cannot evaluate eight on fer7: it has no class angry"):
         benchmark(
             [BenchmarkEntry("a", FER7, said(y_N, 0.5)), BenchmarkEntry("eight", LabelSet("x", ("fear", "sad")), y_N)],
             data,
@@ -70,7 +71,7 @@ def test_classes_that_the_data_lacks_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("old", [("happiness", "sadness", "anger"), ("Happy", "SAD", "angry")])
-def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> None:
+def test_benchmark_of_other_spellings_projects_nothing(old: tuple[str, ...]) -> None:
     data = make_voted()
     probs_NK = said(data["val"].labels_N, 0.5)
     spelled = dict(zip(("happy", "sad", "angry"), old, strict=True))
@@ -81,7 +82,7 @@ def test_contest_of_other_spellings_is_no_projection(old: tuple[str, ...]) -> No
     assert (first.accuracy, first.log_loss) == (second.accuracy, pytest.approx(second.log_loss))
 
 
-def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> None:
+def test_contamination_of_a_model_that_knows_the_labels_is_found() -> None:
     data = make_voted(contradicted=0.3)
     y_N = data["val"].labels_N
     honest_N = np.where(np.arange(300) < 90, (y_N + 1) % 7, y_N)  # says what raters see, so it meets 70 % of the labels
@@ -91,17 +92,17 @@ def test_honest_packages_raise_no_doubt_and_those_that_know_the_labels_do() -> N
         "val",
     )
     assert len(found.contamination) == 2
-    seen, heart = found.contamination
+    all_faces, contradicted = found.contamination
     assert found.contaminated == ("knows",)
     assert found.contradicted["honest"] < 0.1
     assert found.contradicted["knows"] > 0.9
-    assert seen.startswith("knows meets 9")
-    assert "300 faces without a duplicate in Training" in seen
-    assert "it has most likely seen these rows" in seen
-    assert "of the 90 faces whose label most raters contradict" in heart
+    assert all_faces.startswith("knows has an accuracy of 9")
+    assert "300 faces without a duplicate in Training" in all_faces
+    assert "probably trained on these faces" in all_faces
+    assert "of the 90 labels that contradict the majority vote" in contradicted
 
 
-def test_doubts_are_about_fer2013_alone() -> None:
+def test_contamination_on_other_data_is_empty() -> None:
     data = make_dataset(name="folder")
     y_N = data["val"].labels_N
     probs_NK = said(y_N, 0.0)
@@ -112,7 +113,7 @@ def test_doubts_are_about_fer2013_alone() -> None:
     assert contamination(judged, probs_NK.argmax(1), replace(data, name="fer2013", known_as=None)) == ()
 
 
-def test_what_is_no_contest() -> None:
+def test_benchmark_of_one_model_raises() -> None:
     data = make_dataset()
     y_N = data["val"].labels_N
     one = BenchmarkEntry("a", FER7, said(y_N, 0.5))
@@ -126,7 +127,7 @@ def test_what_is_no_contest() -> None:
         )
 
 
-def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> None:
+def test_page_has_verdicts_and_contamination_and_no_links() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     found = benchmark(entries({"a": 0.5, HOSTILE: 0.0}, y_N), data, "val")
@@ -142,19 +143,19 @@ def test_the_page_has_verdicts_and_doubts_and_refers_to_nothing_outside() -> Non
     assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
 
 
-def test_of_several_packages_the_page_names_the_faces_once_and_says_first_who_is_doubted() -> None:
+def test_page_of_several_models_starts_with_contamination() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     seen = Outline(benchmark_page(benchmark(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
     assert "2 packages held against a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
-    assert seen.index("Implausible: knows meets") < seen.index("b has ")
+    assert seen.index("Implausible: knows has an accuracy") < seen.index("b has ")
     assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
     assert "knows†" in seen
     assert "b†" not in seen
-    assert "clean: without faces that have a byte-identical duplicate in training." in seen
+    assert "deduplicated: without faces that have a byte-identical duplicate in training." in seen
 
 
-def test_in_a_narrow_terminal_names_that_begin_alike_are_told_apart() -> None:
+def test_table_in_80_columns_keeps_long_names_apart() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     found = benchmark(entries({"a": 0.5, "face-emotion-tiny": 0.4, "face-emotion-huge": 0.0}, y_N), data, "val")

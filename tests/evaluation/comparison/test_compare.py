@@ -26,82 +26,81 @@ def _steady(share: float, seeds: int = 3, faces: int = 1000) -> np.ndarray:
     return np.array([[float(i < n) for i in range(faces)] for n in counts])
 
 
-def test_a_difference_that_is_shown() -> None:
+def test_verdict_of_a_clear_difference_is_shown() -> None:
     v = verdict("plain", "noisy", (_steady(0.5), _steady(0.6)), (_steady(0.5), _steady(0.6)), GROUND)
     assert (v.finding, v.accuracy.covers) == (SHOWN, BOTH)
     assert v.per_seed == pytest.approx((0.1, 0.1, 0.1))
     assert v.sentence == (
-        "On sketch, test, noisy is 10.0 points of accuracy higher than plain after the last epoch "
-        "(95 % interval +8.2 to +11.8; 3 seeds per arm, 1,000 faces)."
+        "noisy is better than plain: +10.0 points of accuracy, 95 % interval +8.2 to +11.8. "
+        "Measured after the last epoch on sketch, test; 3 seeds per arm, 1,000 faces."
     )
     back = verdict("noisy", "plain", (_steady(0.6), _steady(0.5)), (_steady(0.6), _steady(0.5)), GROUND)
-    assert "plain is 10.0 points of accuracy lower than noisy" in back.sentence
-    assert "(95 % interval −11.8 to −8.2;" in back.sentence
+    assert back.sentence.startswith("plain is worse than noisy: −10.0 points of accuracy, 95 % interval −11.8 to −8.2.")
 
 
-def test_a_difference_that_is_not_shown() -> None:
+def test_verdict_of_a_noisy_difference_is_not_shown() -> None:
     wild = np.stack([_steady(0.5, 1)[0], _steady(0.56, 1)[0], _steady(0.49, 1)[0]])
     v = verdict("plain", "wild", (_steady(0.5), wild), (_steady(0.5), wild), GROUND)
     assert v.finding == NOT_SHOWN
-    assert v.sentence.startswith("No difference shown between wild and plain on sketch, test: +1.6 points of accuracy")
+    assert v.sentence.startswith("No difference shown between wild and plain: +1.6 points of accuracy, 95 % interval −")
     assert v.accuracy.low < 0 < v.accuracy.high
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_fewer_than_three_seeds_are_no_verdict_however_large_the_difference(seeds: int) -> None:
+def test_verdict_with_fewer_than_three_seeds_is_undecided(seeds: int) -> None:
     ground = replace(GROUND, seeds=seeds)
     both = (_steady(0.1, seeds), _steady(0.9, seeds))
     v = verdict("plain", "noisy", both, both, ground)
     assert (v.finding, v.accuracy.covers) == (TOO_FEW_SEEDS, FACES)
-    assert v.sentence.startswith("A single comparison, no verdict: on sketch, test, noisy minus plain is +80.0 points")
+    assert v.sentence.startswith(f"Not enough seeds to decide ({seeds} of 3 needed). noisy − plain: +80.0 points")
     assert f"{seeds} seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
-    assert "covers the draw of faces only" in v.sentence
+    assert "(over faces only)" in v.sentence
 
 
-def test_a_bound_that_is_not_zero_is_not_printed_as_zero() -> None:
+def test_verdict_prints_no_bound_as_zero_that_is_not() -> None:
     shift = np.zeros((3, 100_000))
     shift[:, :40] = 1.0
     v = verdict("a", "b", (np.zeros_like(shift), shift), (np.zeros_like(shift), shift), replace(GROUND, faces=100_000))
     assert v.finding == SHOWN
-    assert "is 0.04 points of accuracy higher than a" in v.sentence
+    assert "b is better than a: +0.04 points" in v.sentence
     assert "95 % interval +0.03 to +0.05" in v.sentence
     assert [points(0.0), points(-0.0001), points(-0.004)] == ["0.0", "0.0", "−0.4"]
 
 
-def test_the_verdict_is_about_test_and_about_each_further_arm(dataset: Dataset) -> None:
+def test_compare_gives_a_verdict_on_test_for_each_arm(dataset: Dataset) -> None:
     c = compare(make_records(dataset, {"plain": 0.5, "better": 0.8, "same": 0.5}), dataset)
     assert c.split == "test"
     assert [(v.a, v.b, v.finding) for v in c.verdicts] == [
         ("plain", "better", SHOWN),
         ("plain", "same", NOT_SHOWN),
     ]
-    assert "On FER2013, test (PrivateTest), better is" in c.verdicts[0].sentence
+    assert "on FER2013, test (PrivateTest); " in c.verdicts[0].sentence
 
 
-def test_without_a_test_split_the_verdict_is_about_validation_and_says_so() -> None:
+def test_compare_without_test_labels_uses_validation() -> None:
     lacking = make_dataset({"train": 200, "val": 300})
     c = compare(make_records(lacking, {"plain": 0.5, "better": 0.8}), lacking)
-    assert "On FER2013, validation (PublicTest), as there is no test split, better is" in c.verdicts[0].sentence
+    assert "on FER2013, validation (PublicTest), because there is no test split; " in c.verdicts[0].sentence
     blank = make_dataset(unlabelled=("test",), name="sketch", known_as=None)
     c = compare(make_records(blank, {"plain": 0.5, "better": 0.8}), blank)
-    assert "On sketch, validation, as the test split has no labels, better is" in c.verdicts[0].sentence
+    assert "on sketch, validation, because the test split has no labels; " in c.verdicts[0].sentence
     assert c.splits == ("val",)
     assert c.data.unlabelled == {"test": 300}
 
 
-def test_a_file_of_unknown_content_is_not_called_fer2013() -> None:
+def test_compare_on_unknown_content_does_not_say_fer2013() -> None:
     other = make_dataset(known_as=None)
     c = compare(make_records(other, {"plain": 0.5, "better": 0.8}), other)
     assert not c.data.is_original
-    assert "On faces.csv (in the format of FER2013), test (PrivateTest), better is" in c.verdicts[0].sentence
+    assert "on faces.csv (in the format of FER2013), test (PrivateTest); " in c.verdicts[0].sentence
 
 
-def test_a_file_with_as_many_faces_as_fer2013_is_called_a_copy_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compare_on_as_many_faces_says_copy_of_fer2013(monkeypatch: pytest.MonkeyPatch) -> None:
     copy = make_dataset(known_as=None)
     monkeypatch.setitem(PUBLISHED, "val", len(copy["val"]))
     c = compare(make_records(copy, {"plain": 0.5, "better": 0.8}), copy)
     assert not c.data.is_original
-    assert "On faces.csv (FER2013 saved anew), test (PrivateTest), better is" in c.verdicts[0].sentence
+    assert "on faces.csv (a copy of FER2013), test (PrivateTest); " in c.verdicts[0].sentence
 
 
 def test_curves_gaps_and_peaks(dataset: Dataset) -> None:
@@ -129,7 +128,7 @@ def test_scores_come_from_the_predictions(dataset: Dataset) -> None:
     assert score.f1.mean() == pytest.approx(score.macro_f1.mean)
 
 
-def test_faces_with_a_duplicate_in_training_are_left_out_of_the_clean_scores(dataset: Dataset) -> None:
+def test_deduplicated_scores_leave_out_training_duplicates(dataset: Dataset) -> None:
     train, val = dataset["train"], dataset["val"]
     known_NHW = val.pixels_NHW.copy()
     known_NHW[:120] = train.pixels_NHW[:120]
@@ -137,16 +136,16 @@ def test_faces_with_a_duplicate_in_training_are_left_out_of_the_clean_scores(dat
     runs = make_records(twinned, {"plain": 0.5, "better": 0.8})
     arm = compare(runs, twinned).arms[0]
     hits = [(r.probabilities["val"].argmax(1) == val.labels_N)[120:].mean() for r in runs[:3]]
-    assert arm.clean["val"].n == 180
-    assert arm.clean["val"].accuracy.per_seed == pytest.approx(tuple(hits))
+    assert arm.deduplicated["val"].n == 180
+    assert arm.deduplicated["val"].accuracy.per_seed == pytest.approx(tuple(hits))
     assert arm.to_dict(twinned.labels.names)["scores_deduplicated"]["val"]["accuracy"]["per_seed"] == pytest.approx(
         hits
     )
-    assert arm.clean["test"].accuracy == arm.scores["test"].accuracy
+    assert arm.deduplicated["test"].accuracy == arm.scores["test"].accuracy
     assert arm.scores["val"].n == 300
 
 
-def test_order_of_records_does_not_matter_but_that_of_arms_does(dataset: Dataset) -> None:
+def test_compare_ignores_the_order_of_records_in_an_arm(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     assert compare([runs[2], *runs[3:], *runs[:2]], dataset).to_dict() == compare(runs, dataset).to_dict()
     assert compare(runs[::-1], dataset).arms[0].arm == "better"
@@ -161,23 +160,23 @@ def test_one_seed_has_no_spread(dataset: Dataset) -> None:
 
 
 def test_json_round_trip_and_keys(dataset: Dataset) -> None:
-    told = compare(make_records(dataset, {"plain": 0.5, "better": 0.8}), dataset).to_dict()
-    text = json.dumps(told, allow_nan=False)
-    assert json.loads(text) == told
+    result = compare(make_records(dataset, {"plain": 0.5, "better": 0.8}), dataset).to_dict()
+    text = json.dumps(result, allow_nan=False)
+    assert json.loads(text) == result
     assert "private" not in text  # no folder of the user's
-    assert set(told) == {"data", "protocol", "verdicts", "arms"}
-    assert set(told["arms"][0]) == {
+    assert set(result) == {"data", "protocol", "verdicts", "arms"}
+    assert set(result["arms"][0]) == {
         "arm", "seeds", "epochs", "lengths", "selected_by", "selected_epoch", "curves", "validation_peak_epoch",
         "scores",
         "scores_deduplicated", "seconds", "images_per_second", "machines", "recipe",
     }  # fmt: skip
-    assert (told["protocol"]["evaluated_at"], told["protocol"]["selected_by"]) == ("last epoch", None)
-    assert (told["arms"][0]["selected_by"], told["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
-    assert set(told["verdicts"][0]) == {
+    assert (result["protocol"]["evaluated_at"], result["protocol"]["selected_by"]) == ("last epoch", None)
+    assert (result["arms"][0]["selected_by"], result["arms"][0]["selected_epoch"]) == (None, {"per_seed": [4, 4, 4]})
+    assert set(result["verdicts"][0]) == {
         "a", "b", "finding", "sentence", "data", "split", "reason", "seeds", "faces", "accuracy_difference",
         "macro_f1_difference", "accuracy_difference_per_seed",
     }  # fmt: skip
-    assert told["protocol"]["splits"].startswith("official")
+    assert result["protocol"]["splits"].startswith("official")
 
 
 def test_the_table_for_the_terminal(dataset: Dataset) -> None:
@@ -203,7 +202,7 @@ def test_compare_accepts_precision_in_some_histories(dataset: Dataset) -> None:
     assert compare(mixed, dataset).to_dict() == compare(runs, dataset).to_dict()
 
 
-def test_what_cannot_be_compared_is_refused(dataset: Dataset) -> None:
+def test_compare_of_unlike_runs_raises(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
     short = {**runs[0].probabilities, "test": runs[0].probabilities["test"][:-1]}
     lame = tuple({**e, "train_loss": float("nan")} for e in runs[0].history)
@@ -215,16 +214,22 @@ def test_what_cannot_be_compared_is_refused(dataset: Dataset) -> None:
         ([replace(runs[0], digest="d2"), *runs[1:]], "trained on other data .digest d2."),
         (
             [replace(runs[0], truth="ferplus8 by the majority of FER+ votes"), *runs[1:]],
-            r"'plain' seed 0 is judged in ferplus8 by the majority .*, and this comparison in fer7 by its own",
+            r"'plain' seed 0 was evaluated against ferplus8 by .*, and this comparison uses fer7 by its own",
         ),
-        ([replace(runs[0], probabilities=short), *runs[1:]], r"needs probabilities \[300,7\], got \[299, 7\]"),
-        ([replace(runs[0], probabilities={}), *runs[1:]], "no predictions for split 'val' in run 'plain' seed 0"),
+        ([replace(runs[0], probabilities=short), *runs[1:]], r"must have the shape \[300,7\], got \[299, 7\]"),
+        (
+            [replace(runs[0], probabilities={}), *runs[1:]],
+            "1 of 6 runs have no predictions for split 'val', first 'plain' seed 0",
+        ),
         ([replace(runs[0], history=()), *runs[1:]], "'plain' seed 0 has no finished epoch"),
-        ([replace(runs[0], history=runs[0].history[:3]), *runs[1:]], "runs of one arm must be of one kind"),
+        ([replace(runs[0], history=runs[0].history[:3]), *runs[1:]], "runs of one arm must have the same epochs"),
         ([replace(runs[0], history=runs[0].history[1:]), *runs[1:]], r"epochs must be 1, 2, 3, ..., got \[2, 3, 4\]"),
-        ([replace(runs[0], history=lame), *runs[1:]], "train_loss is no number in epoch 1"),
+        ([replace(runs[0], history=lame), *runs[1:]], "train_loss is not finite in epoch 1"),
         ([replace(runs[0], recipe={**runs[0].recipe, "lr": 1.0}), *runs[1:]], "different recipes: lr in"),
-        ([replace(r, probabilities={}) for r in runs], "no labelled split 'val' or 'test' that the runs predicted"),
+        (
+            [replace(r, probabilities={}) for r in runs],
+            "no labelled split 'val' or 'test' with predictions of the runs",
+        ),
     ]
     for given, wanted in cases:
         with pytest.raises(MienError, match=wanted):

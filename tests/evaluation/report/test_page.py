@@ -92,7 +92,7 @@ def test_figures_of_the_student_report_stand_beside_fer2013_only(page: str) -> N
     assert "PublicTest" not in other
     assert "sketch is a set of faces drawn by a program" in other
     assert "never put beside figures on FER2013." in other
-    assert "A single comparison, no verdict: on sketch, test, b minus a is" in other
+    assert "Not enough seeds to decide (1 of 3 needed). b − a: " in other
     unknown = make_dataset(known_as=None)
     assert student_report(compare(make_records(unknown, {"a": 0.5, "b": 0.8}), unknown)) == ""
 

@@ -1,4 +1,4 @@
-"""The temperature against what can be worked out by hand, and folds that do not see their own faces."""
+"""Temperature scaling against values computed by hand, and cross-fitting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drawn(n: int, too_sure: float, seed: int = 0, classes: int = 7) -> tuple[np.
     return said_NK - np.log(np.exp(said_NK).sum(1, keepdims=True)), labels_N
 
 
-def test_the_temperature_of_a_table_worked_out_by_hand() -> None:
+def test_fit_temperature_against_values_by_hand() -> None:
     # Three of four are right where the model says 9 to 1: it is fair at 3 to 1, the square root.
     log_p_NK = np.log(np.array([[0.9, 0.1]] * 4))
     labels_N = np.array([0, 0, 0, 1])
@@ -31,7 +31,7 @@ def test_the_temperature_of_a_table_worked_out_by_hand() -> None:
     assert modest == pytest.approx(math.log(1.5) / math.log(3), abs=1e-6)
 
 
-def test_logits_and_log_probabilities_have_one_temperature() -> None:
+def test_fit_temperature_of_logits_or_log_probabilities() -> None:
     log_p_NK, labels_N = drawn(300, 2.0)
     shifted_NK = log_p_NK + np.random.default_rng(1).normal(0, 50, (300, 1))
     assert calibration.fit_temperature(shifted_NK, labels_N) == pytest.approx(
@@ -39,13 +39,13 @@ def test_logits_and_log_probabilities_have_one_temperature() -> None:
     )
 
 
-def test_a_model_without_a_best_temperature_gets_the_end_of_the_range() -> None:
+def test_fit_temperature_without_optimum_ends_at_a_limit() -> None:
     log_p_NK = np.log(np.array([[0.9, 0.1], [0.2, 0.8]]))
     assert calibration.fit_temperature(log_p_NK, np.array([0, 1])) == pytest.approx(calibration.MIN_TEMPERATURE)
     assert calibration.fit_temperature(log_p_NK, np.array([1, 0])) == pytest.approx(calibration.MAX_TEMPERATURE)
 
 
-def test_a_temperature_of_two_takes_square_roots() -> None:
+def test_apply_temperature_2_takes_square_roots() -> None:
     p_NK = np.array([[0.8, 0.2], [0.1, 0.9]])
     assert calibration.apply(p_NK, 1.0) == pytest.approx(p_NK)
     assert calibration.apply(p_NK, 2.0) == pytest.approx(np.array([[2 / 3, 1 / 3], [1 / 4, 3 / 4]]))
@@ -54,14 +54,14 @@ def test_a_temperature_of_two_takes_square_roots() -> None:
     assert calibration.apply(np.array([[1.0, 0.0]]), 2.0).tolist() == [[pytest.approx(1), pytest.approx(1e-6)]]
 
 
-def test_a_model_that_is_too_sure_is_cooled_and_errs_less() -> None:
+def test_overconfident_model_gets_a_smaller_error() -> None:
     log_p_NK, labels_N = drawn(4000, 3.0)
     assert calibration.fit_temperature(log_p_NK, labels_N) == pytest.approx(3, rel=0.05)
     before = metrics.ece(np.exp(log_p_NK), labels_N)
     assert calibration.cross_fitted_ece(log_p_NK, labels_N) < before / 4
 
 
-def test_no_face_has_a_say_in_the_temperature_that_it_is_judged_at() -> None:
+def test_cross_fitted_temperature_ignores_its_own_fold() -> None:
     log_p_NK, labels_N = drawn(60, 2.0)
     fitted_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
     assert len(set(fitted_N.tolist())) == 5
@@ -78,7 +78,7 @@ def test_no_face_has_a_say_in_the_temperature_that_it_is_judged_at() -> None:
         assert not np.isin(again_N[others], fitted_N[others]).any()
 
 
-def test_cross_fitting_never_flatters_the_likelihood() -> None:
+def test_cross_fitted_log_loss_is_never_smaller() -> None:
     """Fitted without a fold, the temperature is no better there than the one fitted on all: the rest is optimal."""
     for seed in range(20):
         log_p_NK, labels_N = drawn(40, 1.5, seed)
@@ -88,7 +88,7 @@ def test_cross_fitting_never_flatters_the_likelihood() -> None:
         assert metrics.log_loss(flattered, labels_N) < metrics.log_loss(honest, labels_N)
 
 
-def test_the_folds_are_the_same_every_time_and_few_faces_have_fewer() -> None:
+def test_folds_are_reproducible() -> None:
     log_p_NK, labels_N = drawn(50, 2.0)
     first, again = (calibration.cross_fitted_ece(log_p_NK, labels_N) for _ in range(2))
     assert first == again

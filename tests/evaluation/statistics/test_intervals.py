@@ -1,4 +1,4 @@
-"""Intervals against hand-worked values, and how often they hold the truth."""
+"""Intervals against values computed by hand, and their coverage."""
 
 import importlib.util
 import json
@@ -36,7 +36,7 @@ def test_wilson_against_known_values(hits: int, n: int, low: float, high: float)
     assert wilson_interval(hits, n) == pytest.approx((low, high), abs=6e-5)
 
 
-def test_wilson_refuses_what_is_no_proportion() -> None:
+def test_wilson_of_more_successes_than_trials_raises() -> None:
     with pytest.raises(ValueError, match="4 of 3"):
         wilson_interval(4, 3)
 
@@ -71,7 +71,7 @@ def test_noise_alone_is_not_counted_twice() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (3, 1), (3,)])
-def test_too_little_for_an_interval_is_refused(shape: tuple[int, ...]) -> None:
+def test_two_way_interval_of_too_few_values_raises(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="S >= 2 and N >= 2"):
         two_way_interval(np.zeros(shape))
 
@@ -101,7 +101,7 @@ def test_a_small_version_of_the_committed_simulation(experiment: ModuleType) -> 
         assert row["mean_width_points"]["ours"] > row["mean_width_points"]["faces_only"]
 
 
-def test_the_committed_result_shows_what_the_page_promises(experiment: ModuleType) -> None:
+def test_committed_simulation_has_the_promised_coverage(experiment: ModuleType) -> None:
     file = Path(__file__).parents[3] / "experiments" / "results" / "verdict_coverage.json"
     record = json.loads(file.read_text())
     rows = [r for r in record["rows"] if not r["scenario"]["name"].startswith("stress")]

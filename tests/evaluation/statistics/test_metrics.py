@@ -1,4 +1,4 @@
-"""Every metric against a table worked out by hand."""
+"""Every metric against values computed by hand."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_confusion_has_the_true_class_in_rows() -> None:
     assert counts.dtype == np.int64
 
 
-def test_per_class_figures_and_zero_where_there_is_nothing_to_divide_by() -> None:
+def test_per_class_ratios_without_denominator_are_0() -> None:
     c = metrics.per_class(np.array(TABLE))
     assert c.precision == pytest.approx([2 / 4, 1 / 2, 3 / 4, 0])
     assert c.recall == pytest.approx([2 / 4, 1 / 2, 3 / 4, 0])
@@ -46,7 +46,7 @@ def test_macro_f1_by_face_has_macro_f1_as_its_mean() -> None:
     assert metrics.macro_f1_by_face(TRUE, SAID, 4).mean() == pytest.approx(metrics.macro_f1(np.array(TABLE)))
 
 
-def test_macro_f1_by_face_says_what_a_face_more_would_change() -> None:
+def test_macro_f1_by_face_predicts_the_effect_of_one_more() -> None:
     rng = np.random.default_rng(0)
     true, said = rng.integers(0, 3, 600), rng.integers(0, 3, 600)
     said[:300] = true[:300]
@@ -57,13 +57,13 @@ def test_macro_f1_by_face_says_what_a_face_more_would_change() -> None:
         assert (twice - whole) * 601 == pytest.approx(by_face[i] - whole, rel=0.01)
 
 
-def test_nll_is_the_mean_negative_logarithm_and_finite_for_a_sure_mistake() -> None:
+def test_log_loss_of_a_certain_mistake_is_finite() -> None:
     p = np.array([[0.5, 0.5], [0.25, 0.75]])
     assert metrics.log_loss(p, np.array([0, 1])) == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2)
     assert metrics.log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-math.log(1e-12))
 
 
-def test_balanced_ece_of_a_table_worked_out_by_hand() -> None:
+def test_balanced_ece_against_values_by_hand() -> None:
     #  largest       0.95   0.90   0.55   0.60 ; hits 1, 0, 1, 1; in four bins: the third has the last two
     p = np.array([[0.95, 0.05, 0], [0.10, 0.90, 0], [0.55, 0.45, 0], [0.40, 0.60, 0]])
     true = np.array([0, 0, 0, 1])  # the first three weigh 1/6 each, the last 1/2; the third class has no face
@@ -79,7 +79,7 @@ def test_balanced_ece_of_equal_classes_is_ece() -> None:
     assert metrics.balanced_ece(p[:70], rng.integers(0, 3, 70)) != pytest.approx(metrics.ece(p[:70], true[:70]))
 
 
-def test_ece_of_a_table_worked_out_by_hand() -> None:
+def test_ece_against_values_by_hand() -> None:
     #  largest       0.95   0.90   0.55   0.60      in two bins of (0, 0.5] and (0.5, 1]: all in the second
     p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])
     true = np.array([0, 0, 0, 1])
@@ -89,7 +89,7 @@ def test_ece_of_a_table_worked_out_by_hand() -> None:
     assert metrics.ece(p, true, bins=10) == pytest.approx(sum(by_bin) / 4)
 
 
-def test_ece_has_fifteen_bins_and_is_0_for_a_model_that_knows_itself() -> None:
+def test_ece_has_15_bins_and_is_0_if_calibrated() -> None:
     p = np.repeat([[0.75, 0.25]], 400, axis=0)
     true = np.array([0, 0, 0, 1] * 100)
     assert metrics.ece(p, true) == pytest.approx(0)
@@ -106,19 +106,19 @@ def test_ece_of_float32_and_of_the_edges() -> None:
     assert metrics.ece(p, np.array([0, 0])) == pytest.approx(0.25)
 
 
-def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_faces() -> None:
+def test_balanced_accuracy_is_the_mean_recall() -> None:
     assert metrics.balanced_accuracy(np.array(TABLE)) == pytest.approx((2 / 4 + 1 / 2 + 3 / 4) / 3)
     assert metrics.balanced_accuracy(np.array([[9, 0], [1, 0]])) == 0.5  # all told to be the frequent class
 
 
-def test_brier_is_the_squared_distance_to_the_truth_over_all_classes() -> None:
+def test_brier_sums_over_all_classes() -> None:
     p = np.array([[0.7, 0.2, 0.1], [0.0, 0.0, 1.0]])
     first = 0.3**2 + 0.2**2 + 0.1**2
     assert metrics.brier(p, np.array([0, 2])) == pytest.approx(first / 2)
     assert metrics.brier(p, np.array([0, 0])) == pytest.approx((first + 2) / 2)
 
 
-def test_top_2_counts_the_second_choice_and_equals_in_their_order() -> None:
+def test_top_2_counts_equals_in_class_order() -> None:
     p = np.array([[0.5, 0.3, 0.2]] * 3 + [[0.25, 0.5, 0.25]] * 2)
     assert [metrics.top(p[i : i + 1], np.array([k])) for i, k in enumerate((0, 1, 2, 0, 2))] == [1, 1, 0, 1, 0]
     true = np.array([0, 1, 2, 0, 2])
@@ -129,13 +129,13 @@ def test_top_2_counts_the_second_choice_and_equals_in_their_order() -> None:
 def test_reliability_has_the_means_and_counts_of_its_bins() -> None:
     p = np.array([[0.95, 0.05], [0.10, 0.90], [0.55, 0.45], [0.40, 0.60]])
     told = metrics.reliability(p, np.array([0, 0, 0, 1]), bins=10)
-    assert told.faces.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 1]
-    assert told.sure[[5, 8, 9]] == pytest.approx([(0.55 + 0.60) / 2, 0.90, 0.95])
-    assert told.hits.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+    assert told.count.tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 1, 1]
+    assert told.confidence[[5, 8, 9]] == pytest.approx([(0.55 + 0.60) / 2, 0.90, 0.95])
+    assert told.accuracy.tolist() == [0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
     assert told.ece == pytest.approx((abs(1 - 0.95) + 0.90 + 2 * (1 - 0.575)) / 4)
 
 
-def test_risk_falls_as_the_least_sure_are_refused() -> None:
+def test_risk_falls_with_coverage() -> None:
     #                surest        then           then           least sure: the mistakes are the 2nd and the 4th
     p = np.array([[0.4, 0.6], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7]])
     told = metrics.risk_at_coverage(p, np.array([0, 0, 0, 1]))
@@ -143,7 +143,7 @@ def test_risk_falls_as_the_least_sure_are_refused() -> None:
     assert told.mean() == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
 
 
-def test_equally_sure_faces_come_in_no_order() -> None:
+def test_risk_of_equal_confidence_is_their_mean() -> None:
     p, true = np.array([[0.8, 0.2]] * 3 + [[0.1, 0.9]]), np.array([1, 0, 0, 1])
     wanted = [0, (1 / 3) / 2, (2 / 3) / 3, 1 / 4]
     assert metrics.risk_at_coverage(p, true) == pytest.approx(wanted)

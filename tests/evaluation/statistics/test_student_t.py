@@ -49,6 +49,6 @@ def test_many_degrees_of_freedom_are_normal() -> None:
 
 
 @pytest.mark.parametrize(("p", "df"), [(0, 3), (1, 3), (0.5, 0)])
-def test_nonsense_is_refused(p: float, df: float) -> None:
+def test_quantile_of_invalid_arguments_raises(p: float, df: float) -> None:
     with pytest.raises(ValueError, match="needs 0 < p < 1"):
         t_quantile(p, df)

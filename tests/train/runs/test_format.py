@@ -135,7 +135,7 @@ def test_old_run_is_exported(name: str, old: dict[str, Run], data: dict[str, Dat
     card = export(old[name].folder, tmp_path / "model", data[name])
     assert card.recipe == recipe_of(name).to_dict()
     faces_NHW = data[name]["val"].pixels_NHW
-    logits_NK = np.log(load_predictor(old[name].folder).ask(faces_NHW)) / card.calibration.temperature
+    logits_NK = np.log(load_predictor(old[name].folder).predict(faces_NHW)) / card.calibration.temperature
     probs_NK = np.exp(logits_NK) / np.exp(logits_NK).sum(1, keepdims=True)
     assert np.allclose(load(tmp_path / "model").probabilities(faces_NHW), probs_NK, atol=1e-4)
 

@@ -14,20 +14,20 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.evaluation.contamination import contamination, contradicted_labels
 from mien.evaluation.evaluate import Evaluation
-from mien.evaluation.protocols import ModelEvaluation, ProtocolView, evaluate_split, places, views
-from mien.evaluation.statistics.paired import Pair, pair
+from mien.evaluation.protocols import ModelEvaluation, ProtocolView, evaluate_split, find_rows, protocol_views
+from mien.evaluation.statistics.paired import PairedComparison, compare_paired
 from mien.labels import LabelSet, projection, same_classes
 
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkEntry:
-    """What one package says of all faces of a split.
+    """Predictions of one model for all faces of a split.
 
     Attributes:
-        name: of the package.
-        labels: its classes.
-        probs_NK: probabilities in row order, [N,K].
-        selected_on: what the split chose of it, as `Evaluation` has it.
+        name: Name of the model.
+        labels: Label set of the model.
+        probs_NK: Probabilities in row order, [N,K].
+        selected_on: What the split selected of the model, as in `Evaluation`.
     """
 
     name: str
@@ -38,13 +38,18 @@ class BenchmarkEntry:
 
 @dataclass(frozen=True, eq=False)
 class ProtocolResult:
-    """One protocol and one truth: all packages on its faces, and each held against the first."""
+    """All models by one protocol and against one kind of labels, each compared with the first.
+
+    Attributes:
+        evaluations: Evaluation of each model.
+        pairs: Comparison of each further model with the first.
+    """
 
     evaluations: tuple[Evaluation, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PairedComparison, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON types."""
+        """Return all values as JSON types."""
         first = self.evaluations[0]
         return {
             "protocol": first.protocol,
@@ -57,16 +62,16 @@ class ProtocolResult:
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """Several packages side by side.
+    """Several models on the same faces.
 
     Attributes:
-        data, split: what they were judged on.
-        rounds: one per protocol and truth, the official one first.
-        doubts: what is too good to be true, a sentence each.
-        doubted: the packages that these are about.
-        disputed: package -> the share of the labels that most raters contradict which it tells all the same, 0 to 1;
-            empty where that is not known.
-        projected: the packages whose classes are others than the data's; they were asked for the likeliest of these.
+        data, split: Data set and split.
+        rounds: One result per protocol and kind of labels, the official one first.
+        contamination: A sentence for each sign that a model was trained on these faces.
+        contaminated: Names of these models.
+        contradicted: Fraction of the labels contradicting the majority vote (FER+) that a model predicts, 0 to 1, by
+            name of the model; empty if unknown.
+        projected: Names of the models with other classes than the data, whose predictions are projected on the data's.
     """
 
     data: str
@@ -78,7 +83,7 @@ class Benchmark:
     projected: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON types."""
+        """Return all values as JSON types."""
         return {
             "data": self.data,
             "split": self.split,
@@ -91,74 +96,90 @@ class Benchmark:
 
 
 def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *, strict: bool = False) -> Benchmark:
-    """Judge packages on a split, and hold each against the first, paired by face.
+    """Evaluate several models on a split and compare each with the first, paired by face.
 
     Args:
-        strict: as in `evaluate_split`.
+        entries: Predictions of two or more models with different names.
+        dataset: The data as loaded.
+        split: Name of the split.
+        strict: As in `evaluate_split`.
 
     Raises:
-        MienError: fewer than two packages, two of one name, predictions that do not fit the split, or classes that the
-            data has no counterpart of.
-        DataError: the split has no labels.
+        MienError: Fewer than two models, two with one name, predictions that do not fit the split, or a class of the
+            data that a model lacks.
+        DataError: The split has no labels.
         MissingSplit: `dataset` lacks the split.
+
+    Example:
+        >>> import mien
+        >>> data = mien.load_data("sketch")
+        >>> names = ("nano", "photo")
+        >>> models = [mien.model.load(name) for name in names]
+        >>> faces = data["test"].pixels_NHW
+        >>> entries = [BenchmarkEntry(m.card.name, m.card.labels, m.probabilities(faces)) for m in models]
+        >>> result = benchmark(entries, data, "test")
+        >>> [pair.b for pair in result.rounds[0].pairs]
+        ['photo']
     """
     rows_N = dataset[split].rows_N
     twice = [name for name, count in Counter(e.name for e in entries).items() if count > 1]
     if len(entries) < 2 or twice:
         got = f"two called {twice[0]}" if twice else ", ".join(e.name for e in entries) or "none"
-        raise MienError(f"a contest is between two packages or more, each with a name of its own; got {got}")
-    told = [_in_classes_of(dataset.labels, entry) for entry in entries]
-    judged = [
+        raise MienError(f"a benchmark needs two or more models with different names, got {got}")
+    probabilities = [_project(entry, dataset.labels) for entry in entries]
+    evaluations = [
         evaluate_split(
             probs_NK, rows_N, dataset, dataset, split, model=e.name, selected_on=e.selected_on, strict=strict
         )
-        for e, probs_NK in zip(entries, told, strict=True)
+        for e, probs_NK in zip(entries, probabilities, strict=True)
     ]
-    said = [probs_NK.argmax(1) for probs_NK in told]
-    suspicions = {
+    predictions = [probs_NK.argmax(1) for probs_NK in probabilities]
+    signs = {
         e.name: contamination(model_evaluation.evaluations, predicted_N, dataset)
-        for e, model_evaluation, predicted_N in zip(entries, judged, said, strict=True)
+        for e, model_evaluation, predicted_N in zip(entries, evaluations, predictions, strict=True)
     }
-    contaminated = tuple(name for name, found in suspicions.items() if found)
+    contaminated = tuple(name for name, sentences in signs.items() if sentences)
     contradicted = {
-        entry.name: found[0] / found[1]
-        for entry, predicted_N in zip(entries, said, strict=True)
-        if (found := contradicted_labels(predicted_N, dataset, split)) is not None
+        entry.name: counts[0] / counts[1]
+        for entry, predicted_N in zip(entries, predictions, strict=True)
+        if (counts := contradicted_labels(predicted_N, dataset, split)) is not None
     }
     projected = tuple(e.name for e in entries if not same_classes(e.labels.names, dataset.labels.names))
-    rounds = _rounds(entries, judged, said, rows_N, views(dataset, dataset, split, strict=strict))
-    every = tuple(sentence for found in suspicions.values() for sentence in found)
-    return Benchmark(dataset.title, split, rounds, every, contaminated, contradicted, projected)
+    rounds = _compare_by_protocol(
+        entries, evaluations, predictions, rows_N, protocol_views(dataset, dataset, split, strict=strict)
+    )
+    sentences = tuple(sentence for of_model in signs.values() for sentence in of_model)
+    return Benchmark(dataset.title, split, rounds, sentences, contaminated, contradicted, projected)
 
 
-def _rounds(
+def _compare_by_protocol(
     entries: Sequence[BenchmarkEntry],
-    judged: Sequence[ModelEvaluation],
-    said: list[NDArray[np.int64]],
+    evaluations: Sequence[ModelEvaluation],
+    predictions: list[NDArray[np.int64]],
     rows_N: NDArray[np.int64],
-    ways: Iterable[ProtocolView],
+    views: Iterable[ProtocolView],
 ) -> tuple[ProtocolResult, ...]:
     rounds = []
-    for number, view in enumerate(ways):
-        at_N = places(rows_N, view.rows_N)
-        first_N, *others = (predicted_N[at_N] for predicted_N in said)
+    for number, view in enumerate(views):
+        at_N = find_rows(rows_N, view.rows_N)
+        first_N, *others = (predicted_N[at_N] for predicted_N in predictions)
         pairs = [
-            pair(entries[0].name, entry.name, view.labels_N, first_N, other_N, len(view.labels))
+            compare_paired(entries[0].name, entry.name, view.labels_N, first_N, other_N, len(view.labels))
             for entry, other_N in zip(entries[1:], others, strict=True)
         ]
-        rounds.append(ProtocolResult(tuple(j.evaluations[number] for j in judged), tuple(pairs)))
+        rounds.append(ProtocolResult(tuple(e.evaluations[number] for e in evaluations), tuple(pairs)))
     return tuple(rounds)
 
 
-def _in_classes_of(labels: LabelSet, entry: BenchmarkEntry) -> NDArray[np.float32]:
-    """Probabilities among `labels` alone, float32 [N,K]; where a package gives none of them anything, all alike."""
+def _project(entry: BenchmarkEntry, labels: LabelSet) -> NDArray[np.float32]:
+    """Return probabilities restricted to `labels` and normalized, float32 [N,K]; equal ones if all of them are 0."""
     if same_classes(entry.labels.names, labels.names):
         return np.asarray(entry.probs_NK, np.float32)
-    over = projection(entry.labels, labels)
-    lacking = [name for name, faces in zip(labels.names, over.sum(0), strict=True) if not faces]
+    projection_JK = projection(entry.labels, labels)
+    lacking = [name for name, faces in zip(labels.names, projection_JK.sum(0), strict=True) if not faces]
     if lacking:
-        raise MienError(f"{entry.name} does not know {', '.join(lacking)}, so it cannot be judged on {labels.name}")
-    p_NK = np.asarray(entry.probs_NK, np.float64) @ over
+        raise MienError(f"cannot evaluate {entry.name} on {labels.name}: it has no class {', '.join(lacking)}")
+    p_NK = np.asarray(entry.probs_NK, np.float64) @ projection_JK
     sum_N1 = p_NK.sum(1, keepdims=True)
-    whole_NK = np.divide(p_NK, sum_N1, out=np.full_like(p_NK, 1 / len(labels)), where=sum_N1 > 0)
-    return np.asarray(whole_NK, np.float32)
+    normalized_NK = np.divide(p_NK, sum_N1, out=np.full_like(p_NK, 1 / len(labels)), where=sum_N1 > 0)
+    return np.asarray(normalized_NK, np.float32)

@@ -1,4 +1,4 @@
-"""Records of finished runs, checked against each other and against the data."""
+"""Records of finished runs, and checks that they can be compared."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mien.data.dataset import TEST, VAL, Dataset
 from mien.data.votes import label_source
 from mien.errors import MienError
-from mien.evaluation.evaluate import check
-from mien.evaluation.selection import MEASURES, selected_by
+from mien.evaluation.evaluate import check_probabilities
+from mien.evaluation.selection import SELECTION_METRICS, selected_by
 
 CURVES = tuple(f"{of}_{what}" for of in ("train", "clean", "val", "test") for what in ("loss", "accuracy"))
 
@@ -24,18 +24,18 @@ class RunRecord:
     """One finished run.
 
     Attributes:
-        arm: what was trained; runs of one arm differ in the seed alone.
-        seed: what the run was started from; arms are paired by it.
-        history: one mapping per epoch: epoch, train_loss, train_accuracy (running, on the images as trained, in
-            training mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in
-            evaluation mode), val_loss, val_accuracy, test_loss, test_accuracy (where the split exists), lr, seconds,
-            images_per_second; and `precision`, which is text and missing from older runs.
-        probabilities: split -> float32 [N,K] of the judged epoch, in the split's row order.
-        seconds: training time.
-        machine: what it ran on.
-        recipe: everything that decides what was learned; `select` in it says what chose the judged epoch.
-        digest: of the data it was trained on; empty where unknown, else compared with the data set's.
-        selected_epoch: the epoch whose probabilities these are, counted from 1; None for the last.
+        arm: Name of the arm; runs of one arm differ only in the seed.
+        seed: Seed of the run; arms are paired by it.
+        history: One mapping per epoch: epoch, train_loss, train_accuracy (running, on the augmented images, in training
+            mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in evaluation mode),
+            val_loss, val_accuracy, test_loss, test_accuracy (if the split exists), lr, seconds, images_per_second; and
+            `precision`, which is text and missing from older runs.
+        probabilities: Probabilities of the evaluated epoch by split, float32 [N,K] in row order.
+        seconds: Training time.
+        machine: The machine that it ran on.
+        recipe: The trained recipe; its field `select` tells how the evaluated epoch was selected.
+        digest: Digest of the training data; empty if unknown, else checked.
+        selected_epoch: The epoch of the probabilities, counted from 1; None for the last.
         truth: by what it was judged, as `data.votes.label_source` says it; empty where unknown, else compared likewise.
     """
 
@@ -52,22 +52,26 @@ class RunRecord:
 
     @property
     def title(self) -> str:
+        """The arm and seed, for errors."""
         return f"'{self.arm}' seed {self.seed}"
 
     @property
-    def judged(self) -> int:
-        """`selected_epoch` as a number in every case."""
+    def evaluated_epoch(self) -> int:
+        """The evaluated epoch, counted from 1; the last one if none was selected."""
         return len(self.history) if self.selected_epoch is None else self.selected_epoch
 
 
-def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[RunRecord, ...]]:
-    """Arm -> its runs by rising seed, arms in the order in which they first come, all of the same seeds.
+def group_by_arm(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[RunRecord, ...]]:
+    """Return the runs of each arm in ascending order of the seeds, and check that they can be compared.
+
+    Args:
+        records: Finished runs; arms are in the order of their first run.
+        dataset: The data that the runs were trained on.
 
     Raises:
-        MienError: no run, a run without epochs, a judged epoch that is not among them or not what the recipe selects,
-            a seed twice in an arm, arms of different seeds, runs of one arm of different recipe, or of different length
-            where none may end early, a figure that is no number, or runs on other data than `dataset` or judged by
-            other labels.
+        MienError: No run; a run without epochs; an evaluated epoch that does not exist or that the recipe does not
+            select; a seed twice in an arm; arms with different seeds; runs of one arm with different recipes, or with
+            different lengths without early stopping; a value that is not finite; or runs on other data or labels.
     """
     if not records:
         raise MienError("a comparison needs finished runs, got none")
@@ -75,46 +79,50 @@ def paired(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, tuple[Ru
     for record in records:
         arms.setdefault(record.arm, []).append(record)
         _check_history(record)
-        _check_judged(record)
+        _check_evaluated_epoch(record)
         if record.digest and record.digest != dataset.digest:
             raise MienError(
                 f"run {record.title} was trained on other data (digest {record.digest}) than {dataset.source} "
-                f"(digest {dataset.digest}); runs on different data are never compared"
+                f"(digest {dataset.digest}); runs on different data cannot be compared"
             )
         if record.truth and record.truth != label_source(dataset):
             raise MienError(
-                f"run {record.title} is judged in {record.truth}, and this comparison in {label_source(dataset)}; "
-                "figures under different labels are never compared"
+                f"run {record.title} was evaluated against {record.truth}, and this comparison uses "
+                f"{label_source(dataset)}; metrics against different labels cannot be compared"
             )
     result = {arm: tuple(sorted(runs, key=lambda r: r.seed)) for arm, runs in arms.items()}
     _check_seeds({arm: [r.seed for r in runs] for arm, runs in result.items()})
     for runs in result.values():
-        _check_alike(runs)
+        _check_same_kind(runs)
     return result
 
 
 def evaluated_splits(records: Sequence[RunRecord], dataset: Dataset) -> dict[str, NDArray[np.int64]]:
-    """Split -> its labels [N], for those of `val` and `test` that have labels and that every run has predicted.
+    """Return the labels by split, int64 [N], of `val` and `test` if they have labels and every run predicted them.
+
+    Args:
+        records: Finished runs.
+        dataset: The data that the runs were trained on.
 
     Raises:
-        MienError: probabilities that do not fit the split, a split that only some runs predicted, or none at all.
+        MienError: Probabilities that do not fit the split, a split that only some runs predicted, or no such split.
     """
-    found: dict[str, NDArray[np.int64]] = {}
+    result: dict[str, NDArray[np.int64]] = {}
     for split in (VAL, TEST):
         lacking = [r.title for r in records if split not in r.probabilities]
         if split not in dataset or not dataset[split].labelled or len(lacking) == len(records):
             continue
         if lacking:
             raise MienError(
-                f"no predictions for split '{split}' in run {lacking[0]} ({len(lacking)} such), others have"
+                f"{len(lacking)} of {len(records)} runs have no predictions for split '{split}', first {lacking[0]}"
             )
-        found[split] = dataset[split].labels_N
+        result[split] = dataset[split].labels_N
         for record in records:
             whose = f"run {record.title}"
-            check(record.probabilities[split], found[split], dataset.labels, split=split, whose=whose)
-    if not found:
-        raise MienError(f"{dataset.source} has no labelled split '{VAL}' or '{TEST}' that the runs predicted")
-    return found
+            check_probabilities(record.probabilities[split], result[split], dataset.labels, split=split, whose=whose)
+    if not result:
+        raise MienError(f"{dataset.source} has no labelled split '{VAL}' or '{TEST}' with predictions of the runs")
+    return result
 
 
 def _check_history(record: RunRecord) -> None:
@@ -124,32 +132,37 @@ def _check_history(record: RunRecord) -> None:
     if epochs != list(range(1, len(epochs) + 1)):
         raise MienError(f"run {record.title}: epochs must be 1, 2, 3, ..., got {epochs}")
     for metrics in record.history:
-        figures = _figures(metrics)
-        if set(figures) != set(_figures(record.history[0])) or not {"train_loss", "train_accuracy"} <= set(figures):
+        values = _numbers(metrics)
+        if set(values) != set(_numbers(record.history[0])) or not {"train_loss", "train_accuracy"} <= set(values):
             raise MienError(
-                f"run {record.title}: epoch {metrics['epoch']} has other figures than the first, or lacks train_*"
+                f"run {record.title}: epoch {metrics['epoch']} has other metrics than epoch 1, or lacks train_loss or "
+                "train_accuracy"
             )
-        bad = [k for k, v in figures.items() if not math.isfinite(v)]
+        bad = [k for k, v in values.items() if not math.isfinite(v)]
         if bad:
-            raise MienError(f"run {record.title}: {bad[0]} is no number in epoch {metrics['epoch']}")
+            raise MienError(f"run {record.title}: {bad[0]} is not finite in epoch {metrics['epoch']}")
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of an epoch: all but the precision, which may change from epoch to epoch."""
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of an epoch: all fields but the precision, which may change."""
     return {name: value for name, value in metrics.items() if name != "precision"}
 
 
-def _check_judged(record: RunRecord) -> None:
-    """The words on the page follow the recipe, so the record must not hold another epoch than the recipe says."""
-    epochs, by, got = len(record.history), selected_by(record.recipe), record.selected_epoch
-    if by is not None and by not in MEASURES:
-        raise MienError(f"run {record.title} selects its epoch by '{by}'; known are {', '.join(MEASURES)}")
-    if by is not None and got is None:
-        raise MienError(f"run {record.title} selects its epoch by {by}, but its record does not tell which that was")
-    if not 1 <= record.judged <= epochs:
-        raise MienError(f"run {record.title}: the judged epoch must be one of 1 to {epochs}, got {got}")
-    if by is None and record.judged != epochs:
-        raise MienError(f"run {record.title} is judged at its last epoch, {epochs}, but its record is of epoch {got}")
+def _check_evaluated_epoch(record: RunRecord) -> None:
+    """Check that the record has the epoch that its recipe selects, since reports describe it by the recipe."""
+    epochs, metric, got = len(record.history), selected_by(record.recipe), record.selected_epoch
+    if metric is not None and metric not in SELECTION_METRICS:
+        raise MienError(
+            f"run {record.title} selects its epoch by '{metric}'; known metrics are {', '.join(SELECTION_METRICS)}"
+        )
+    if metric is not None and got is None:
+        raise MienError(f"run {record.title} selects its epoch by {metric}, but its record has no selected epoch")
+    if not 1 <= record.evaluated_epoch <= epochs:
+        raise MienError(f"run {record.title}: the selected epoch must be one of 1 to {epochs}, got {got}")
+    if metric is None and record.evaluated_epoch != epochs:
+        raise MienError(
+            f"run {record.title} selects no epoch, so epoch {epochs} is expected, but its record has epoch {got}"
+        )
 
 
 def _check_seeds(seeds: Mapping[str, list[int]]) -> None:
@@ -164,15 +177,15 @@ def _check_seeds(seeds: Mapping[str, list[int]]) -> None:
             )
 
 
-def _check_alike(runs: Sequence[RunRecord]) -> None:
+def _check_same_kind(runs: Sequence[RunRecord]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        may_differ = first.recipe.get("patience", 0)  # epochs without improvement that end a run; 0 never does
+        may_differ = first.recipe.get("patience", 0)  # early stopping
         same_length = len(run.history) == len(first.history)
-        if not (same_length or may_differ) or set(_figures(run.history[0])) != set(_figures(first.history[0])):
+        if not (same_length or may_differ) or set(_numbers(run.history[0])) != set(_numbers(first.history[0])):
             raise MienError(
-                f"runs of one arm must be of one kind, but {first.title} has {len(first.history)} epochs "
-                f"and {run.title} has {len(run.history)}, or they measured different figures"
+                f"runs of one arm must have the same epochs and metrics, but {first.title} has "
+                f"{len(first.history)} epochs and {run.title} has {len(run.history)}, or their metrics differ"
             )
         if dict(run.recipe) != dict(first.recipe):
             differ = sorted(k for k in {*run.recipe, *first.recipe} if run.recipe.get(k) != first.recipe.get(k))

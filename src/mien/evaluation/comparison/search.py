@@ -1,4 +1,4 @@
-"""Trials of a hyper-parameter search as numbers."""
+"""Trials of a hyper-parameter search: settings, accuracies and the best one."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 DONE, STOPPED, FAILED, RUNNING = "done", "stopped", "failed", "running"
 STATES = {
-    DONE: "trained to its end",
-    STOPPED: "stopped early, as it lagged behind the others",
-    FAILED: "its loss was lost, or its memory",
-    RUNNING: "at work, or to be gone on with",
+    DONE: "trained to the last epoch",
+    STOPPED: "stopped early because it was worse than the others",
+    FAILED: "failed: the loss diverged or memory ran out",
+    RUNNING: "running, or to be resumed",
 }
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of values that was tried.
+    """One trial of a search.
 
     Attributes:
-        number: from 0 on.
-        state: one of `STATES`.
-        values: field of the recipe -> its value.
-        accuracies: on validation, an epoch each, from 0 to 1.
-        seconds: of training.
-        own: whether these are the recipe's own values.
-        why: what a failed trial failed by.
+        number: Number of the trial, from 0.
+        state: One of `STATES`.
+        values: Value by field of the recipe.
+        accuracies: Validation accuracy after each epoch, 0 to 1.
+        seconds: Training time.
+        own: Whether these are the recipe's own values.
+        error: Error message of a failed trial.
     """
 
     number: int
@@ -39,26 +39,32 @@ class Trial:
 
     @property
     def accuracy(self) -> float | None:
-        """After its last epoch, which is what a trial is judged by; None before the first."""
+        """The validation accuracy after the last epoch, by which trials are compared; None before the first epoch."""
         return self.accuracies[-1] if self.accuracies else None
 
     @property
     def settings(self) -> str:
-        """As a person would type it, to the last digit: `--set lr=0.003 --set batch=64`."""
+        """The values as command line options, with all digits: `--set lr=0.003 --set batch=64`."""
         return " ".join(f"--set {field}={value}" for field, value in self.values.items())
 
 
 @dataclass(frozen=True)
 class Search:
-    """All trials of one search.
+    """All trials of one hyper-parameter search.
 
     Attributes:
-        recipe: what they vary, as JSON types.
-        seed: of the trials' first weights, order and augmentation, the same for all.
-        data: name, digest and faces of what they learn from.
-        space: field -> what it may be.
-        trials: by their numbers.
-        importances: field -> its share in what tells good trials from all others, or empty where they are too few.
+        recipe: The recipe whose fields vary, as JSON types.
+        seed: Seed of initial weights, order and augmentation, the same for all trials.
+        data: Name, digest and number of faces of the training data.
+        space: Search space by field of the recipe.
+        trials: Trials by number.
+        importances: Importance of each field for the accuracy, as a fraction; empty with too few trials.
+
+    Example:
+        >>> trials = [Trial(0, DONE, {"lr": 0.003}, (0.4, 0.5), own=True), Trial(1, DONE, {"lr": 0.01}, (0.5, 0.6))]
+        >>> search = Search({"name": "seed"}, 0, {}, {}, trials, {})
+        >>> search.best.settings
+        '--set lr=0.01'
     """
 
     recipe: Mapping[str, Any]
@@ -70,36 +76,37 @@ class Search:
 
     @property
     def ended(self) -> list[Trial]:
-        """Those that were trained to their end."""
+        """The trials that were trained to the last epoch."""
         return [trial for trial in self.trials if trial.state == DONE]
 
     @property
     def best(self) -> Trial | None:
-        """The most accurate of those, the first of equals."""
+        """The ended trial with the highest accuracy, the first of equals; None if none ended."""
         return max(self.ended, key=lambda trial: trial.accuracy or 0.0, default=None)
 
     @property
     def own(self) -> Trial | None:
-        """The trial with the recipe's own values, if they lie in the space."""
+        """The trial with the recipe's own values, if they are in the search space."""
         return next((trial for trial in self.trials if trial.own), None)
 
     @property
     def sentence(self) -> str:
-        """What came out, for a person."""
+        """The result in one sentence."""
         if self.best is None or self.best.accuracy is None:
-            return f"None of {len(self.trials)} trials of {self.recipe['name']} has been trained to its end."
-        found = ", ".join(f"{field} {format_value(value)}" for field, value in self.best.values.items())
-        said = f"The best of {len(self.trials)} trials of {self.recipe['name']} tells {_percent(self.best.accuracy)}"
-        said += f" of the validation faces right, with {found}"
+            return f"None of {len(self.trials)} trials of {self.recipe['name']} was trained to the last epoch."
+        values = ", ".join(f"{field} {format_value(value)}" for field, value in self.best.values.items())
+        sentence = f"The best of {len(self.trials)} trials of {self.recipe['name']} has a validation accuracy of "
+        sentence += f"{_percent(self.best.accuracy)} with {values}"
         own = self.own
         if own is None or own.accuracy is None:
-            return f"{said}."
+            return f"{sentence}."
         if own is self.best:
-            return f"{said}: the recipe's own values."
+            return f"{sentence}: the recipe's own values."
         early = "" if own.state == DONE else f", stopped after {len(own.accuracies)} epochs"
-        return f"{said}; the recipe's own values {_percent(own.accuracy)}{early}."
+        return f"{sentence}; the recipe's own values reach {_percent(own.accuracy)}{early}."
 
     def to_dict(self) -> dict[str, Any]:
+        """Return all fields and the number of the best trial as JSON types."""
         return {
             "recipe": dict(self.recipe),
             "seed": self.seed,
@@ -112,7 +119,7 @@ class Search:
 
 
 def format_value(value: str | float) -> str:
-    """A number with four digits that count; text as it is."""
+    """Return a number with four significant digits; text unchanged."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -8,22 +8,22 @@ from typing import Any
 from mien.evaluation.statistics.intervals import BOTH, Interval, faces_interval, two_way_interval
 from mien.evaluation.statistics.metrics import Floats
 
-MIN_SEEDS = 3  # below this the spread over seeds is a guess
-SHOWN, NOT_SHOWN, TOO_FEW_SEEDS = "difference shown", "no difference shown", "a single comparison, no verdict"
+MIN_SEEDS = 3  # with fewer seeds their variance cannot be estimated
+SHOWN, NOT_SHOWN, TOO_FEW_SEEDS = "difference shown", "no difference shown", "not enough seeds"
 
 
 @dataclass(frozen=True)
 class VerdictBasis:
-    """What a verdict stands on.
+    """Data and runs that a verdict is based on.
 
     Attributes:
-        data: name of the data set.
-        split: name of the split as it is spoken of, such as `test (PrivateTest)`.
-        why: why it is this split where it is not the test split, else empty.
-        seeds: seeds per arm.
-        faces: faces in the split.
-        when: which epoch's models are judged (`EpochSelection.when`).
-        aside: the clause that says that the split also chose that epoch, or empty (`EpochSelection.aside`).
+        data: Name of the data set.
+        split: Title of the split, such as `test (PrivateTest)`.
+        reason: Why it is this split and not the test split, such as `because there is no test split`; else empty.
+        seeds: Seeds per arm.
+        faces: Faces in the split.
+        when: Epoch of the evaluated models (`EpochSelection.when`).
+        note: Sentence on a split that also selected that epoch (`EpochSelection.note`); else empty.
     """
 
     data: str
@@ -32,21 +32,29 @@ class VerdictBasis:
     seeds: int
     faces: int
     when: str
-    aside: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How arm `b` stands to arm `a`; accuracies are 0 to 1, `b` minus `a`.
+    """The comparison of arm `b` with arm `a`; differences are `b` minus `a`, as fractions.
 
     Attributes:
-        a, b: the first arm of the comparison, and the one held against it.
-        finding: `difference shown`, `no difference shown`, or `a single comparison, no verdict`.
-        accuracy: difference in accuracy with its 95 % interval, over seeds and faces; over the faces alone where
-            there are fewer than three seeds.
-        macro_f1: the same for macro-F1; beside the verdict, never the ground of it.
-        per_seed: the difference in accuracy of each pair of runs, by rising seed.
-        ground: data, split, seeds and faces.
+        a, b: The first arm of the comparison, and the one compared with it.
+        finding: `difference shown`, `no difference shown` or `not enough seeds`.
+        accuracy: Difference in accuracy with its 95 % interval, over seeds and faces; over the faces alone with fewer
+            than three seeds.
+        macro_f1: Difference in macro-F1; the finding does not depend on it.
+        per_seed: Difference in accuracy of each pair of runs, in the order of the seeds.
+        basis: Data, split, seeds and faces.
+
+    Example:
+        >>> import numpy as np
+        >>> correct = np.repeat([[1.0, 0.0], [1.0, 1.0]], 50, axis=1)
+        >>> a, b = (np.stack([row] * 3) for row in correct)
+        >>> result = verdict("old", "new", (a, b), (a, b), VerdictBasis("faces", "test", "", 3, 100, "after epoch 9"))
+        >>> result.finding, result.accuracy.mean
+        ('difference shown', 0.5)
     """
 
     a: str
@@ -55,82 +63,88 @@ class Verdict:
     accuracy: Interval
     macro_f1: Interval
     per_seed: tuple[float, ...]
-    ground: VerdictBasis
+    basis: VerdictBasis
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence, in points of accuracy (hundredths)."""
-        g, d = self.ground, self.accuracy
-        besides = " and stands in ".join(text for text in (g.aside, g.reason) if text)
-        where = f"{g.data}, {g.split}{', ' + besides if besides else ''}"
-        drawn = f"{_count(g.seeds, 'seed')} per arm, {g.faces:,} faces"
-        # A bound that is not 0 must not be printed as 0: it is what the finding hangs on.
-        digits = next((k for k in (1, 2, 3) if all(_told(v, k) for v in (d.low, d.high))), 4)
-        span = f"95 % interval {points(d.low, digits)} to {points(d.high, digits)}"
-        mean = points(d.mean, digits)
+        """The verdict in words, with differences in percentage points."""
+        basis, d = self.basis, self.accuracy
+        # Show enough digits that a bound other than 0 is not printed as 0.
+        digits = next((k for k in (1, 2, 3) if all(_is_visible(v, k) for v in (d.low, d.high))), 4)
+        difference = (
+            f"{points(d.mean, digits)} points of accuracy, "
+            f"95 % interval {points(d.low, digits)} to {points(d.high, digits)}"
+        )
         if self.finding == TOO_FEW_SEEDS:
-            return (
-                f"A single comparison, no verdict: on {where}, {self.b} minus {self.a} is {mean} points of "
-                f"accuracy {g.when} ({drawn}; {span} covers the draw of faces only)."
+            result = (
+                f"Not enough seeds to decide ({basis.seeds} of {MIN_SEEDS} needed). "
+                f"{self.b} − {self.a}: {difference} (over faces only)."
             )
-        if self.finding == NOT_SHOWN:
-            return (
-                f"No difference shown between {self.b} and {self.a} on {where}: {mean} points of accuracy "
-                f"{g.when} ({span}; {drawn})."
-            )
-        which = "higher" if d.mean > 0 else "lower"
+        elif self.finding == NOT_SHOWN:
+            result = f"No difference shown between {self.b} and {self.a}: {difference}."
+        else:
+            result = f"{self.b} is {'better' if d.mean > 0 else 'worse'} than {self.a}: {difference}."
+        reason = f", {basis.reason}" if basis.reason else ""
+        note = f" {basis.note}" if basis.note else ""
+        seeds = f"{basis.seeds} seed{'' if basis.seeds == 1 else 's'} per arm"
         return (
-            f"On {where}, {self.b} is {mean.lstrip('+−')} points of accuracy {which} than {self.a} "
-            f"{g.when} ({span}; {drawn})."
+            f"{result} Measured {basis.when} on {basis.data}, {basis.split}{reason}; {seeds}, {basis.faces:,} faces."
+            f"{note}"
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields and the sentence as JSON types."""
-        g = self.ground
+        """Return all fields and the sentence as JSON types."""
+        basis = self.basis
         return {
             "a": self.a,
             "b": self.b,
             "finding": self.finding,
             "sentence": self.sentence,
-            "data": g.data,
-            "split": g.split,
-            "reason": g.reason,
-            "seeds": g.seeds,
-            "faces": g.faces,
+            "data": basis.data,
+            "split": basis.split,
+            "reason": basis.reason,
+            "seeds": basis.seeds,
+            "faces": basis.faces,
             "accuracy_difference": self.accuracy.to_dict(),
             "macro_f1_difference": self.macro_f1.to_dict(),
             "accuracy_difference_per_seed": list(self.per_seed),
         }
 
 
-def verdict(a: str, b: str, right: tuple[Floats, Floats], f1: tuple[Floats, Floats], ground: VerdictBasis) -> Verdict:
-    """Hold arm `b` against arm `a`.
+def verdict(a: str, b: str, correct: tuple[Floats, Floats], f1: tuple[Floats, Floats], basis: VerdictBasis) -> Verdict:
+    """Compare arm `b` with arm `a`.
 
     Args:
-        right: per arm, 1 where a face is told right and 0 where not, [S,N], same seeds and faces in the same order.
-        f1: per arm, each face's share in macro-F1 (`metrics.macro_f1_by_face`), [S,N].
+        a, b: Names of the arms.
+        correct: 1 for a correct prediction and 0 for a mistake, [S,N] per arm, with seeds and faces in the same order.
+        f1: Contribution of each face to macro-F1 (`metrics.macro_f1_by_face`), [S,N] per arm.
+        basis: Data and runs.
     """
-    by_face_SN = right[1] - right[0]
+    by_face_SN = correct[1] - correct[0]
     difference = interval_for(by_face_SN)
     finding = TOO_FEW_SEEDS if difference.covers != BOTH else NOT_SHOWN if 0.0 in difference else SHOWN
     per_seed = tuple(by_face_SN.mean(1).tolist())
-    return Verdict(a, b, finding, difference, interval_for(f1[1] - f1[0]), per_seed, ground)
+    return Verdict(a, b, finding, difference, interval_for(f1[1] - f1[0]), per_seed, basis)
 
 
 def interval_for(values_SN: Floats) -> Interval:
-    """The interval over seeds and faces; with fewer than three seeds, over the faces alone."""
+    """Return the interval over seeds and faces, or over the faces alone with fewer than three seeds.
+
+    Args:
+        values_SN: One value per seed and face, [S,N].
+    """
     return two_way_interval(values_SN) if len(values_SN) >= MIN_SEEDS else faces_interval(values_SN)
 
 
-def points(share: float, digits: int = 1) -> str:
-    """A difference of shares in signed hundredths: `+1.8`, `−0.4`, `0.0`."""
-    text = f"{100 * share:+.{digits}f}"
+def points(fraction: float, digits: int = 1) -> str:
+    """Return a difference of fractions in signed percentage points: `+1.8`, `−0.4`, `0.0`.
+
+    >>> points(0.018)
+    '+1.8'
+    """
+    text = f"{100 * fraction:+.{digits}f}"
     return text.replace("-", "−") if float(text) else text[1:]
 
 
-def _told(share: float, digits: int) -> bool:
-    return share == 0 or float(f"{100 * share:.{digits}f}") != 0
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+def _is_visible(fraction: float, digits: int) -> bool:
+    return fraction == 0 or float(f"{100 * fraction:.{digits}f}") != 0

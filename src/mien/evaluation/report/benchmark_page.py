@@ -21,7 +21,7 @@ from mien.evaluation.report.terminal import (
     selected_on,
     sentence_case,
 )
-from mien.evaluation.statistics.paired import OPEN, RESAMPLES, Pair
+from mien.evaluation.statistics.paired import NO_DIFFERENCE, RESAMPLES, PairedComparison
 from mien.model_card import OFFICIAL
 
 
@@ -51,11 +51,11 @@ def benchmark_page(benchmark: Benchmark) -> str:
     return document(f"{names} on {benchmark.data}", *parts)
 
 
-def sentence(held: Pair, e: Evaluation) -> str:
+def sentence(held: PairedComparison, e: Evaluation) -> str:
     """What the pair shows, in words."""
     where = _where(e)
     span = f"95 % interval {points(held.accuracy.low)} to {points(held.accuracy.high)}"
-    if held.finding == OPEN:
+    if held.finding == NO_DIFFERENCE:
         return (
             f"No difference shown between {held.b} and {held.a} {where}: {points(held.accuracy.mean)} points ({span})."
         )
@@ -67,7 +67,7 @@ def sentence(held: Pair, e: Evaluation) -> str:
 def _header(benchmark: Benchmark) -> Markup:
     first = benchmark.rounds[0]
     e = first.evaluations[0]
-    kicker = element("p", f"mien judge · {benchmark.data} · {benchmark.split}", class_="kicker")
+    kicker = element("p", f"mien benchmark · {benchmark.data} · {benchmark.split}", class_="kicker")
     banners = [element("p", f"Implausible: {s}.", class_="banner") for s in benchmark.contamination]
     if benchmark.data == "sketch":
         banners.append(sections.synthetic_data_note(benchmark.data))
@@ -79,11 +79,11 @@ def _header(benchmark: Benchmark) -> Markup:
     return element("header", kicker, element("h1", title), *banners, *said)
 
 
-def _brief(held: Pair, contaminated: Collection[str]) -> str:
+def _brief(held: PairedComparison, contaminated: Collection[str]) -> str:
     """What one of several pairs shows, where the faces and the other package are known already."""
     d = held.accuracy
     span = f"(95 % interval {points(d.low)} to {points(d.high)})"
-    if held.finding == OPEN:
+    if held.finding == NO_DIFFERENCE:
         said = f"No difference shown for {held.b}: {points(d.mean)} points {span}."
     else:
         said = f"{held.b} has {abs(100 * d.mean):.1f} points {'more' if d.mean > 0 else 'less'} {span}."

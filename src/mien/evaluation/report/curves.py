@@ -87,7 +87,7 @@ def robustness_curves(models: Sequence[Robustness], theme: Theme = LIGHT) -> Fig
             at = np.arange(1, len(CORRUPTIONS[name].strengths) + 1)
             for number, model in enumerate(models):
                 style = arm_style(number, theme)
-                axes.axhline(100 * model.clean, color=style["color"], linewidth=0.9, linestyle=":")
+                axes.axhline(100 * model.unaltered, color=style["color"], linewidth=0.9, linestyle=":")
                 (line,) = axes.plot(at, [100 * a for a in model.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
                 handles += [line] if name == names[0] else []
             axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].strengths])
@@ -104,13 +104,13 @@ def robustness_curves(models: Sequence[Robustness], theme: Theme = LIGHT) -> Fig
 
 def _reliability(upper: Axes, lower: Axes, told: CalibrationMetrics, theme: Theme) -> None:
     r = told.reliability
-    bins = len(r.faces)
-    width, left_B, there_B = 1 / bins, np.arange(bins) / bins, r.faces > 0
+    bins = len(r.count)
+    width, left_B, there_B = 1 / bins, np.arange(bins) / bins, r.count > 0
     color = theme.arms[0]
     upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=0.9, linestyle="--")
-    upper.bar(left_B[there_B], r.hits[there_B], width=width, align="edge", color=color, alpha=0.28, linewidth=0)
-    upper.plot(r.sure[there_B], r.hits[there_B], color=color, marker="o", markersize=4, linewidth=1.2)
+    upper.bar(left_B[there_B], r.accuracy[there_B], width=width, align="edge", color=color, alpha=0.28, linewidth=0)
+    upper.plot(r.confidence[there_B], r.accuracy[there_B], color=color, marker="o", markersize=4, linewidth=1.2)
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1.02)
-    lower.bar(left_B, 100 * r.faces / r.faces.sum(), width=width, align="edge", color=color, linewidth=0)
+    lower.bar(left_B, 100 * r.count / r.count.sum(), width=width, align="edge", color=color, linewidth=0)
     lower.grid(visible=False, axis="x")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from mien.evaluation.comparison.verdict import points
-from mien.evaluation.confidence import KEPT, OWN
+from mien.evaluation.confidence import COVERAGES, OWN
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.detector_loop import DetectorLoop
 from mien.evaluation.evaluate import Evaluation
@@ -143,12 +143,12 @@ def _refusing(official: list[Evaluation], judged: tuple[Evaluation, ...]) -> Mar
         [
             e.protocol,
             e.against,
-            *(percent(e.calibration.accuracy_at_coverage(share)) for share in KEPT),
+            *(percent(e.calibration.accuracy_at_coverage(share)) for share in COVERAGES),
             percent(e.calibration.aurc),
         ]
         for e in judged
     ]
-    head = ["faces", "judged by", *(f"of {100 * share:.0f} %" for share in KEPT), "AURC %"]
+    head = ["faces", "judged by", *(f"of {100 * share:.0f} %" for share in COVERAGES), "AURC %"]
     return Markup(side_by_side(figure) + table("Accuracy in percent on the surest faces", head, rows, words=2))
 
 
@@ -175,14 +175,16 @@ def _classes(e: Evaluation) -> Markup:
 
 def _robustness(models: tuple[Robustness, ...]) -> Markup:
     first = models[0]
-    said = "; ".join(f"{r.model} {percent(r.clean)} as they are, {percent(r.mean.mean)} altered" for r in models)
+    said = "; ".join(f"{r.model} {percent(r.unaltered)} as they are, {percent(r.mean.mean)} altered" for r in models)
     figure = image(
         partial(curves.robustness_curves, models),
         f"Accuracy against the strength of each corruption. Mean accuracy in percent: {said}.",
         "From mild to strong; dotted, the faces as they are. The figures below each curve are the strengths.",
     )
     head = ["model", "faces", "as they are %", "altered, mean %", "95 % interval"]
-    rows = [[r.model, f"{len(r.clean_N):,}", percent(r.clean), percent(r.mean.mean), span(r.mean)] for r in models]
+    rows = [
+        [r.model, f"{len(r.unaltered_N):,}", percent(r.unaltered), percent(r.mean.mean), span(r.mean)] for r in models
+    ]
     if len(models) > 1:
         head.append(f"minus {first.model}, points")
         rows = [[*row, sections.NONE if r is first else _apart(r, first)] for row, r in zip(rows, models, strict=True)]
@@ -212,8 +214,8 @@ def _looped(detector_loop: DetectorLoop | None) -> Markup:
     if detector_loop is None:
         return Markup("")
     said = (
-        f"Each face was enlarged three to six times, turned by up to {detector_loop.turned:g} degrees and laid on a "
-        "canvas; "
+        f"Each face was enlarged three to six times, turned by up to {detector_loop.max_rotation:g} degrees and "
+        "laid on a canvas; "
         "the detector found it there and it was cut out anew. The canvas is kinder than a photo."
     )
     return Markup(

@@ -34,7 +34,7 @@ def comparison_page(comparison: Comparison, *, examples: Sequence[Example] = (),
     parts = [
         _header(c),
         section("What was compared", sections.setting(c), id_="setting"),
-        section(sentence_case(c.chosen.when), _scores(c), id_="scores"),
+        section(sentence_case(c.epoch_selection.when), _scores(c), id_="scores"),
         section("Over the epochs", _curves(c), id_="curves"),
         section("Overfitting", _overfitting(c), id_="overfitting"),
         section("What is mistaken for what", _confusions(c), id_="confusion_matrix"),
@@ -64,7 +64,7 @@ def _scores(c: Comparison) -> Markup:
     rings = "" if len(c.arms[0].seeds) < 2 else " Rings are single seeds."
     figure = image(
         partial(plots.scores, c),
-        f"Accuracy {c.chosen.when} with intervals, on {c.spoken(c.split)}: {said}.",
+        f"Accuracy {c.epoch_selection.when} with intervals, on {c.split_title(c.split)}: {said}.",
         f"Mean accuracy and its 95 % interval ({covers}).{rings} Whether two arms differ is read from the paired "
         "differences, not from whether these intervals overlap.",
     )
@@ -80,7 +80,7 @@ def _scores(c: Comparison) -> Markup:
 
 def _curves(c: Comparison) -> Markup:
     band = " The band is one standard deviation over seeds, thin lines are the seeds." * (len(c.arms[0].seeds) > 1)
-    band += DIAMONDS * c.chosen.selects
+    band += DIAMONDS * c.epoch_selection.any_selected
     band += " Where runs have ended, mean and band are of those left." * any(len(set(a.lengths)) > 1 for a in c.arms)
     figures = [
         image(
@@ -111,7 +111,7 @@ def _overfitting(c: Comparison) -> Markup:
         image(
             _gap(c, which),
             f"Gap between training and validation accuracy per epoch, in points. {_judged(c, which)}.",
-            caption + DIAMONDS * c.chosen.selects,
+            caption + DIAMONDS * c.epoch_selection.any_selected,
         )
         for which, caption in told.items()
         if plots.has_curve(c, which)
@@ -130,11 +130,11 @@ def _confusions(c: Comparison) -> Markup:
     note = f"counts summed over {seeds} seeds" if seeds > 1 else "counts below"
 
     def one(arm: ArmResult) -> Markup:
-        counts_KK, spoken = arm.scores[c.split].confusion_KK, c.spoken(c.split, arm)
+        counts_KK, title = arm.scores[c.split].confusion_KK, c.split_title(c.split, arm)
         return image(
             lambda theme: plots.confusion_matrix(counts_KK, c.data.classes, arm.arm, theme, note),
-            f"Confusion matrix of {arm.arm} on {spoken}. {sections.main_confusions(counts_KK, c.data.classes)}",
-            f"{arm.arm}, {spoken}, {arm.chosen.at}. {sections.main_confusions(counts_KK, c.data.classes)}",
+            f"Confusion matrix of {arm.arm} on {title}. {sections.main_confusions(counts_KK, c.data.classes)}",
+            f"{arm.arm}, {title}, {arm.epoch_selection.title}. {sections.main_confusions(counts_KK, c.data.classes)}",
         )
 
     return side_by_side(*(one(arm) for arm in c.arms))
@@ -179,5 +179,5 @@ def _histogram(c: Comparison) -> Markup:
 
 def _judged(c: Comparison, curve: str, scale: float = 100, digits: int = 1) -> str:
     """Each arm's mean of the curve at the judged epoch, for those who do not see the plot."""
-    said = "; ".join(f"{arm.arm} {scale * arm.judged(curve).mean:.{digits}f}" for arm in c.arms)
-    return f"{sentence_case(c.chosen.when) if c.chosen.selects else 'At the end'}: {said}"
+    said = "; ".join(f"{arm.arm} {scale * arm.at_selected_epoch(curve).mean:.{digits}f}" for arm in c.arms)
+    return f"{sentence_case(c.epoch_selection.when) if c.epoch_selection.any_selected else 'At the end'}: {said}"

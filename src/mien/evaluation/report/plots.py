@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError
-from mien.evaluation.comparison.arms import Curve
 from mien.evaluation.comparison.compare import Comparison, DatasetSummary
+from mien.evaluation.comparison.curves import Curve
 from mien.evaluation.comparison.verdict import points
 from mien.evaluation.report.style import (
     LIGHT,
@@ -50,7 +50,9 @@ def class_histogram(data: DatasetSummary, theme: Theme = LIGHT) -> Figure:
             for at, count in zip(y, counts, strict=True):
                 axes.annotate(f"{count:,}", (count, at), (3, 0), textcoords="offset points", va="center", fontsize=8)
             axes.set_xlim(0, 1.38 * counts.max())
-            axes.set_title(f"{data.spoken[split].replace(' (', chr(10) + '(')}\n{counts.sum():,} faces", fontsize=9)
+            axes.set_title(
+                f"{data.split_titles[split].replace(' (', chr(10) + '(')}\n{counts.sum():,} faces", fontsize=9
+            )
             axes.grid(visible=False)
             axes.spines[["bottom", "left"]].set_visible(False)
             axes.tick_params(length=0)
@@ -100,8 +102,8 @@ def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
                 name = f"{short(arm.arm)}   {100 * s.accuracy.mean:.1f}"
                 interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
             hide_row_axis(axes, len(arms))
-            axes.set_title(f"{sentence_case(comparison.spoken(split))}, {arms[0].scores[split].n:,} faces")
-        panels[-1].set_xlabel(f"accuracy {comparison.chosen.when}, percent")
+            axes.set_title(f"{sentence_case(comparison.split_title(split))}, {arms[0].scores[split].n:,} faces")
+        panels[-1].set_xlabel(f"accuracy {comparison.epoch_selection.when}, percent")
     return figure
 
 
@@ -113,8 +115,8 @@ def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
         for row, v in enumerate(comparison.verdicts):
             name = f"{short(v.b, 26)} − {short(v.a, 26)}   {points(v.accuracy.mean)}"
             interval_row(axes, name, v.accuracy, v.per_seed, row, arm_style(row + 1, theme), theme)
-        axes.set_title(f"Differences, {comparison.spoken(comparison.split)}")
-        axes.set_xlabel(f"points of accuracy {comparison.chosen.when}")
+        axes.set_title(f"Differences, {comparison.split_title(comparison.split)}")
+        axes.set_xlabel(f"points of accuracy {comparison.epoch_selection.when}")
         hide_row_axis(axes, len(comparison.verdicts))
     return figure
 
@@ -189,7 +191,7 @@ def per_class_f1(comparison: Comparison, split: str, theme: Theme = LIGHT) -> Fi
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_title(f"F1 by class, {comparison.spoken(split)}")
+        axes.set_title(f"F1 by class, {comparison.split_title(split)}")
         legend(figure, handles, [arm.arm for arm in arms])
     return figure
 

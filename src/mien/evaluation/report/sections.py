@@ -33,10 +33,12 @@ def synthetic_data_note(name: str) -> Markup:
 def setting(c: Comparison) -> Markup:
     """What was trained on what, and how the arms were paired."""
     seeds = c.arms[0].seeds
-    faces = ", ".join(f"{c.data.spoken[s]} {sum(n) + c.data.unlabelled.get(s, 0):,}" for s, n in c.data.counts.items())
-    blank = "".join(f" No label: {n:,} faces of {c.data.spoken[s]}." for s, n in c.data.unlabelled.items())
+    faces = ", ".join(
+        f"{c.data.split_titles[s]} {sum(n) + c.data.unlabelled.get(s, 0):,}" for s, n in c.data.counts.items()
+    )
+    blank = "".join(f" No label: {n:,} faces of {c.data.split_titles[s]}." for s, n in c.data.unlabelled.items())
     origin = f", recognised by its digest as {c.data.known_as}" if c.data.known_as else ""
-    judged = ["judged at epoch"] * c.chosen.selects
+    judged = ["judged at epoch"] * c.epoch_selection.any_selected
     rows = [
         [a.arm, value(a.recipe.get("model", NONE)), value(a.recipe.get("augment", NONE)), _each(a.lengths)]
         + [_each(a.selected_epochs) for _ in judged]
@@ -47,32 +49,32 @@ def setting(c: Comparison) -> Markup:
     if TEST in c.splits:
         told = "test is measured every epoch and nothing is chosen by it"
     else:
-        told = "there are no scores on a test split" if c.chosen.selects else "nothing is chosen by it"
+        told = "there are no scores on a test split" if c.epoch_selection.any_selected else "nothing is chosen by it"
     return Markup(
         paragraphs(
             f"Data: {c.data.name}{origin}. Faces: {faces}.{blank}",
             f"Each arm was trained from seed {', '.join(map(str, seeds))}; runs of the same seed form a pair. "
-            f"Every figure is that of {c.chosen.in_full}; {told}.",
+            f"Every figure is that of {c.epoch_selection.description}; {told}.",
         )
         + arms
     )
 
 
 def scores(c: Comparison) -> Markup:
-    """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the clean protocol too."""
+    """Accuracy and macro-F1 with their intervals, each arm on each split; accuracy by the deduplicated protocol too."""
     head = ["arm", "split", "accuracy %", "95 % interval", "without duplicates", "macro-F1 %", "95 % interval"]
     head += ["log loss", "train loss"]
     rows = [
         [
             a.arm,
-            c.spoken(split, a),
+            c.split_title(split, a),
             spread(s.accuracy),
             span(s.accuracy_interval),
-            spread(a.clean[split].accuracy) if split in a.clean else NONE,
+            spread(a.deduplicated[split].accuracy) if split in a.deduplicated else NONE,
             spread(s.macro_f1),
             span(s.macro_f1_interval),
             spread(s.log_loss, scale=1, digits=2),
-            f"{a.judged('train_loss').mean:.2f}",
+            f"{a.at_selected_epoch('train_loss').mean:.2f}",
         ]
         for split in c.splits
         for a in c.arms
@@ -82,12 +84,12 @@ def scores(c: Comparison) -> Markup:
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     covers = c.arms[0].scores[c.split].accuracy_interval.covers
     note = f". “{SELECTED_ON.capitalize()}”: the split also chose the epoch, so its figures are optimistic"
-    marked = note if any(c.chosen.on(split) for split in c.splits) else ""
-    left = ", ".join(f"{s.n:,} of {c.data.spoken[split]}" for split, s in c.arms[0].clean.items())
+    marked = note if any(c.epoch_selection.uses(split) for split in c.splits) else ""
+    left = ", ".join(f"{s.n:,} of {c.data.split_titles[split]}" for split, s in c.arms[0].deduplicated.items())
     apart = (
         f". “Without duplicates”: accuracy on the faces that are not in training byte for byte, {left}" if left else ""
     )
-    caption = f"{sentence_case(c.chosen.at)}, {over}; the intervals cover {covers}{apart}{marked}"
+    caption = f"{sentence_case(c.epoch_selection.title)}, {over}; the intervals cover {covers}{apart}{marked}"
     return table(caption, head, rows, words=2)
 
 
@@ -106,7 +108,9 @@ def differences(c: Comparison) -> Markup:
         ]
         for v in c.verdicts
     ]
-    caption = f"Differences on {c.spoken(c.split)}, paired by seed; the intervals cover {c.verdicts[0].accuracy.covers}"
+    caption = (
+        f"Differences on {c.split_title(c.split)}, paired by seed; the intervals cover {c.verdicts[0].accuracy.covers}"
+    )
     return table(caption, head, rows)
 
 
@@ -119,7 +123,7 @@ def peaks(c: Comparison) -> Markup:
         "validation peaks at",
         "peak of each seed",
         "at peak %",
-        "as judged %" if c.chosen.selects else "at end %",
+        "as judged %" if c.epoch_selection.any_selected else "at end %",
     ]
     rows = []
     for arm in c.arms:
@@ -132,11 +136,11 @@ def peaks(c: Comparison) -> Markup:
                 f"epoch {arm.peak_of_mean}",
                 ", ".join(map(str, arm.peaks)),
                 percent(at_peak),
-                percent(arm.judged("val_accuracy").mean),
+                percent(arm.at_selected_epoch("val_accuracy").mean),
             ]
         )
-    marked = f" ({SELECTED_ON})" * c.chosen.on(VAL)
-    caption = f"Gap {c.chosen.when} in points of accuracy, and the peak of mean validation accuracy{marked}"
+    marked = f" ({SELECTED_ON})" * c.epoch_selection.uses(VAL)
+    caption = f"Gap {c.epoch_selection.when} in points of accuracy, and the peak of mean validation accuracy{marked}"
     return table(caption, head, rows)
 
 
@@ -157,7 +161,9 @@ def per_class(c: Comparison, arm: ArmResult) -> Markup:
     rows = class_rows(c.data.classes, s)
     rows.append(["macro mean", percent(s.precision.mean()), percent(s.recall.mean()), spread(s.macro_f1), f"{s.n:,}"])
     rows.append(["accuracy", "", "", spread(s.accuracy), f"{s.n:,}"])
-    return table(f"{arm.arm}, {c.spoken(c.split, arm)}", ["class", "precision %", "recall %", "F1 %", "faces"], rows)
+    return table(
+        f"{arm.arm}, {c.split_title(c.split, arm)}", ["class", "precision %", "recall %", "F1 %", "faces"], rows
+    )
 
 
 def class_rows(classes: Sequence[str], counts: Score | PerClass) -> list[list[object]]:
@@ -169,7 +175,7 @@ def class_rows(classes: Sequence[str], counts: Score | PerClass) -> list[list[ob
 def class_counts(c: Comparison) -> Markup:
     """Faces per class and split, with the share in the split."""
     splits = [s for s, counts in c.data.counts.items() if sum(counts)]
-    head = ["class", *(c.data.spoken[s] for s in splits)]
+    head = ["class", *(c.data.split_titles[s] for s in splits)]
     rows = [
         [
             name,
@@ -191,9 +197,9 @@ def student_report(c: Comparison) -> Markup:
     ]
     for arm in c.arms:
         told = {s: spread(arm.scores[s].accuracy) if s in arm.scores else NONE for s in (VAL, TEST)}
-        if arm.chosen.on(VAL) and VAL in arm.scores:
+        if arm.epoch_selection.uses(VAL) and VAL in arm.scores:
             told[VAL] += f", {SELECTED_ON}"
-        loss = f"{arm.judged('train_loss').mean:.2f}"
+        loss = f"{arm.at_selected_epoch('train_loss').mean:.2f}"
         rows.append([f"here: {arm.arm}", loss, told[VAL], told[TEST], _each(arm.selected_epochs)])
     return Markup(
         paragraphs(
@@ -268,9 +274,9 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
             "“No difference shown” is not “no difference”: every difference inside the interval agrees with the data."
         )
     if c.split == VAL:
-        before = "that is the epoch" if c.chosen.selects else "nothing was"
+        before = "that is the epoch" if c.epoch_selection.any_selected else "nothing was"
         said.append(
-            f"The verdict is about {c.data.spoken[VAL]}, {first.ground.reason}. A figure on validation flatters "
+            f"The verdict is about {c.data.split_titles[VAL]}, {first.basis.reason}. A figure on validation flatters "
             "whatever "
             f"was chosen by it before; here {before}."
         )
@@ -293,14 +299,14 @@ def caveats(c: Comparison, notes: Sequence[str]) -> Markup:
 
 def _selection(c: Comparison) -> list[str]:
     """What was chosen and by what."""
-    if not c.chosen.selects:
+    if not c.epoch_selection.any_selected:
         return [
             "Nothing was selected: every figure is that of the last epoch, and no epoch, seed or arm was left out or "
             "picked."
         ]
     said = [
-        f"Figures are of {c.chosen.in_full}; each run's epoch is its own. No seed or arm was left out or picked, and "
-        "nothing was chosen by test.",
+        f"Figures are of {c.epoch_selection.description}; each run's epoch is its own. No seed or arm was left out or "
+        "picked, and nothing was chosen by test.",
         f"Validation figures of an arm whose epoch validation chose ({SELECTED_ON}) are optimistic: part of what lifts "
         "them is luck on those faces. Test figures are not touched by that.",
     ]
@@ -327,7 +333,7 @@ def value(v: object) -> str:
 
 
 def _gap(arm: ArmResult, which: str) -> str:
-    return points(arm.judged(which).mean) if which in arm.curves else NONE
+    return points(arm.at_selected_epoch(which).mean) if which in arm.curves else NONE
 
 
 def _each(numbers: Sequence[int]) -> str:

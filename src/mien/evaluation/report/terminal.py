@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from mien.data.dataset import VAL
-from mien.evaluation.comparison.arms import ArmResult, Spread
+from mien.evaluation.comparison.arms import ArmResult
 from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
+from mien.evaluation.comparison.curves import Spread
 from mien.evaluation.comparison.verdict import points
-from mien.evaluation.confidence import KEPT
+from mien.evaluation.confidence import COVERAGES
 from mien.evaluation.detector_loop import DetectorLoop
 from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation
 from mien.evaluation.protocols import ModelEvaluation
 from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
 from mien.evaluation.statistics.intervals import Interval
-from mien.evaluation.statistics.paired import Pair
-from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OFFICIAL, OWN_LABELS, STRICT, Card
+from mien.evaluation.statistics.paired import PairedComparison
+from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OWN_LABELS, STRICT
 
 TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: MAJORITY_VOTE}  # as they are spoken of, with an article
 CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
@@ -120,7 +120,7 @@ def projected_note(projected: Sequence[str]) -> str:
     return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
 
 
-def pair_cells(held: Pair) -> tuple[str, str, str]:
+def pair_cells(held: PairedComparison) -> tuple[str, str, str]:
     """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
     d = held.accuracy
     p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
@@ -132,10 +132,10 @@ def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
     table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for heading in ("faces", "judged by"):
         table.add_column(heading, no_wrap=True)
-    for heading in (*(f"{100 * share:.0f} %" for share in KEPT), "AURC %"):
+    for heading in (*(f"{100 * share:.0f} %" for share in COVERAGES), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in model_evaluation.evaluations:
-        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in KEPT)
+        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in COVERAGES)
         table.add_row(e.protocol, e.against, *kept, percent(e.calibration.aurc))
     return table
 
@@ -146,7 +146,7 @@ def robustness_table(models: Sequence[Robustness]) -> Table:
     table.add_column("what", no_wrap=True)
     for model in models:
         table.add_column(escape(model.model), justify="right")
-    table.add_row("as they are", *(percent(model.clean) for model in models), end_section=True)
+    table.add_row("as they are", *(percent(model.unaltered) for model in models), end_section=True)
     for name in models[0].accuracy:
         table.add_row(name, *(" ".join(percent(a) for a in model.accuracy[name]) for model in models))
     table.add_section()
@@ -164,7 +164,7 @@ def detector_table(detector_loop: DetectorLoop) -> Table:
 
 def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
     """Each figure of the detector in the loop, in words and in numbers."""
-    lost = detector_loop.lost
+    lost = detector_loop.accuracy_loss
     return [
         (
             f"found by {detector_loop.detector}",
@@ -173,7 +173,7 @@ def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
         ("accuracy on these, as the data set cut them out", f"{percent(detector_loop.original)} %"),
         ("accuracy on these, at the detector's box", f"{percent(detector_loop.accuracy)} %"),
         ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
-        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.through)} %"),
+        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.accuracy_of_all)} %"),
     ]
 
 
@@ -190,9 +190,9 @@ def confusion_table(evaluation: Evaluation) -> Table:
 
 def comparison_table(comparison: Comparison) -> Table:
     """One row per arm and split at the judged epoch; narrow enough for a terminal of 80 columns."""
-    title = f"{escape(comparison.data.name)}, {comparison.chosen.when}"
+    title = f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}"
     table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    if any(comparison.chosen.on(split) for split in comparison.splits):
+    if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
         table.caption = f"* {SELECTED_ON}: this split also chose the epoch; optimistic"
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
@@ -200,28 +200,7 @@ def comparison_table(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in comparison.arms:
         for split in comparison.splits:
-            table.add_row(escape(arm.arm), split + "*" * arm.chosen.on(split), *_cells(arm, split))
-    return table
-
-
-def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
-    """One row per model, with its accuracy on validation; `sizes` are those of the graphs' files, in bytes."""
-    table = Table(title="shipped models" if cards else "no models are shipped yet", title_justify="left")
-    table.caption_justify = "left"
-    table.add_column("name", no_wrap=True)
-    for heading in ("classes", "parameters", "GFLOP", "MB", "accuracy on validation, %"):
-        table.add_column(heading, justify="right")
-    table.add_column("licence")
-    for name, card in cards.items():
-        scores = [s for s in card.scores if (s.split, s.protocol, s.tta) == (VAL, OFFICIAL, "none")]
-        lines = []
-        for s in scores:
-            mark, against = "*" * s.selected_on, "" if s.against == OWN_LABELS else f", {s.against}"
-            lines.append(f"{percent(s.accuracy)}{mark} ({percent(s.low)} to {percent(s.high)}, n={s.n:,}{against})")
-            if s.selected_on:
-                table.caption = f"* {SELECTED_ON}: validation also chose the epoch or the temperature; optimistic"
-        figures = (f"{len(card.labels)}", f"{card.parameters:,}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
-        table.add_row(escape(name), *figures, "\n".join(lines) or "–", escape(card.licence))
+            table.add_row(escape(arm.arm), split + "*" * arm.epoch_selection.uses(split), *_cells(arm, split))
     return table
 
 
@@ -274,6 +253,6 @@ def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
         spread(score.accuracy),
         span(score.accuracy_interval),
         spread(score.macro_f1),
-        f"{arm.judged('train_loss').mean:.2f}",
+        f"{arm.at_selected_epoch('train_loss').mean:.2f}",
         "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
     )

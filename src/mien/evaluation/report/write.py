@@ -61,7 +61,7 @@ def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ())
         figures[f"per_class_f1-{split}"] = plots.per_class_f1(c, split)
         for number, arm in enumerate(c.arms):
             # Arms are numbered, as their names may hold what a file's name may not.
-            title = f"{short(arm.arm)}, {c.spoken(split, arm)}"
+            title = f"{short(arm.arm)}, {c.split_title(split, arm)}"
             counts_KK, note = arm.scores[split].confusion_KK, f"counts summed over seeds ({len(arm.seeds)})"
             stem = f"confusion-{split}-arm{number + 1}"
             figures[stem] = plots.confusion_matrix(counts_KK, c.data.classes, title, note=note)

@@ -1,8 +1,8 @@
 """Temperature scaling.
 
-A model's logits are divided by a temperature before the softmax: above 1 it becomes less sure, below 1 surer, and what
-it tells stays the same. N faces, K classes; `log_p` are logarithms of probabilities, or logits, which are those up to a
-constant per face.
+The logits of a model are divided by a temperature before the softmax. A temperature above 1 lowers the confidence, one
+below 1 raises it; the predicted class does not change. N faces, K classes. `log_p` are log-probabilities, or logits,
+which differ from them by a constant per face.
 
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599.
 """
@@ -17,35 +17,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.statistics import metrics
-from mien.evaluation.statistics.metrics import LEAST, Floats, Ints
+from mien.evaluation.statistics.metrics import MIN_PROBABILITY, Floats, Ints
 
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the temperatures that are looked at
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the range that is searched
 FOLDS = 5
 _PRECISION = 1e-9  # of the logarithm of the temperature
 
 
 def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.integer[Any]]) -> float:
-    """The temperature at which the true classes are likeliest, to 1e-6.
+    """Return the temperature that minimizes the log loss, to 1e-6.
 
-    The mean negative log likelihood is convex in one over the temperature, so where its slope is 0 is found by halving.
-    A model that is right about every face would be likeliest at 0, one that knows nothing at infinity: such a model
-    gets `MIN_TEMPERATURE` or `MAX_TEMPERATURE`.
+    The log loss is convex in 1 / temperature, so the zero of its derivative is found by bisection. The optimum is 0 for
+    a model that predicts every face correctly and infinity for a model without information; such models get
+    `MIN_TEMPERATURE` and `MAX_TEMPERATURE`.
 
     Args:
-        log_p_NK: logits or log-probabilities, finite, N >= 1.
-        labels_N: the true classes.
+        log_p_NK: Logits or log-probabilities [N,K], finite, N >= 1.
+        labels_N: True class indices, int [N].
+
+    Example:
+        Three of four predictions with 90 % confidence are correct; the right confidence is 75 %.
+
+        >>> log_p = np.log([[0.9, 0.1]] * 4)
+        >>> round(fit_temperature(log_p, np.array([0, 0, 0, 1])), 3)
+        2.0
     """
     exact_NK: Floats = np.asarray(log_p_NK, np.float64)
     own_N = exact_NK[np.arange(len(labels_N)), labels_N]
 
-    def slope(temperature: float) -> float:
-        """Of the negative log likelihood by one over the temperature."""
+    def derivative(temperature: float) -> float:
+        """Return the derivative of the log loss with respect to 1 / temperature."""
         return float(((_softmax(exact_NK / temperature) * exact_NK).sum(1) - own_N).mean())
 
     low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
     while high - low > _PRECISION:
         middle = (low + high) / 2
-        if slope(math.exp(middle)) > 0:  # too sure: one over the temperature must fall
+        if derivative(math.exp(middle)) > 0:  # overconfident: 1 / temperature must fall
             low = middle
         else:
             high = middle
@@ -53,32 +60,42 @@ def fit_temperature(log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.in
 
 
 def apply(p_NK: NDArray[np.floating[Any]], temperature: float | Floats) -> Floats:
-    """Probabilities [N,K] with their logits divided by `temperature`, one for all faces or one each, [N]."""
+    """Return probabilities [N,K] whose logits are divided by `temperature`.
+
+    Args:
+        p_NK: Probabilities [N,K].
+        temperature: One temperature for all faces, or one per face [N].
+    """
     return _softmax(log_probabilities(p_NK) / np.reshape(temperature, (-1, 1)))
 
 
 def log_probabilities(p_NK: NDArray[np.floating[Any]]) -> Floats:
-    """Logarithms of probabilities, lifted to `metrics.LEAST` first."""
-    log_p_NK: Floats = np.log(np.maximum(np.asarray(p_NK, np.float64), LEAST))
+    """Return the logarithms of probabilities, clipped below at `metrics.MIN_PROBABILITY`, float64 [N,K]."""
+    log_p_NK: Floats = np.log(np.maximum(np.asarray(p_NK, np.float64), MIN_PROBABILITY))
     return log_p_NK
 
 
 def cross_fitted_temperatures(
     log_p_NK: NDArray[np.floating[Any]], labels_N: NDArray[np.integer[Any]], folds: int = FOLDS
 ) -> Floats:
-    """For each face the temperature that was fitted without the fold that it lies in, float64 [N].
+    """Return for each face the temperature fitted on the other folds, float64 [N].
 
-    The folds are parts of one fixed permutation of the rows, so the same faces in the same order fall alike; where
-    there are fewer faces than folds, each face is a fold, and a single face gets its own temperature.
+    The folds are parts of a fixed permutation of the rows, so the same faces in the same order get the same folds. With
+    fewer faces than folds each face is a fold; a single face gets the temperature fitted on itself.
+
+    Args:
+        log_p_NK: Logits or log-probabilities [N,K].
+        labels_N: True class indices, int [N].
+        folds: Number of folds.
     """
     n = len(labels_N)
-    # RandomState's stream is frozen by numpy's policy, that of newer generators is not.
+    # NumPy guarantees the stream of RandomState, but not that of newer generators.
     fold_N = np.random.RandomState(0).permutation(n) % folds
     temperature_N = np.empty(n)
     for fold in range(min(folds, n)):
-        held_N = fold_N == fold
-        others_N = ~held_N if n > 1 else held_N
-        temperature_N[held_N] = fit_temperature(log_p_NK[others_N], labels_N[others_N])
+        in_fold_N = fold_N == fold
+        others_N = ~in_fold_N if n > 1 else in_fold_N
+        temperature_N[in_fold_N] = fit_temperature(log_p_NK[others_N], labels_N[others_N])
     return temperature_N
 
 
@@ -89,10 +106,16 @@ def cross_fitted_ece(
     *,
     error: Callable[[Floats, Ints], float] = metrics.ece,
 ) -> float:
-    """Expected calibration error, each fold of the faces at the temperature that the others give it.
+    """Return the calibration error after temperature scaling, cross-fitted.
 
-    A temperature that is fitted and judged on the same faces looks better than it is. `error` is `metrics.ece` or
-    `metrics.balanced_ece`.
+    A temperature fitted and evaluated on the same faces gives an error that is too small, so each fold is evaluated at
+    the temperature fitted on the other folds.
+
+    Args:
+        log_p_NK: Logits or log-probabilities [N,K].
+        labels_N: True class indices, int [N].
+        folds: Number of folds.
+        error: `metrics.ece` or `metrics.balanced_ece`.
     """
     temperature_N = cross_fitted_temperatures(log_p_NK, labels_N, folds)
     return error(_softmax(np.asarray(log_p_NK, np.float64) / temperature_N[:, None]), labels_N)

@@ -1,18 +1,18 @@
 """Confidence intervals over seeds and faces.
 
-A study measures, for each of S seeds and each of N faces, some figure v[s, i]: whether the model was right, or by how
-much two arms of the same seed differ on the face. Another study would draw other seeds *and* other faces, so an
-interval that speaks about the next study has to cover both draws. With D_s the mean over faces, d_i the mean over
-seeds and e the residual v[s, i] - D_s - d_i + mean, the variance of the grand mean has two independent parts:
+A study measures a value v[s, i] for each of S seeds and each of N faces: whether the prediction is correct, or the
+difference of two arms of the same seed on the face. A repeated study would draw other seeds *and* other faces, so an
+interval for it has to cover both. With D_s the mean over faces, d_i the mean over seeds and e the residual
+v[s, i] - D_s - d_i + mean, the variance of the grand mean has two independent parts:
 
-    A = s²(D)/S                     what the draw of seeds brings, the noise peculiar to a seed on a face included
-    F = s²(d)/N - s²(e)/(SN)        what the draw of faces adds to it (0 where the estimate falls below)
+    A = s²(D)/S                     variance from the seeds, including the noise of a seed on a face
+    F = s²(d)/N - s²(e)/(SN)        variance that the faces add (0 if the estimate is negative)
 
-and the interval is mean ± sqrt(t²A + u²F), with t and u the quantiles of Student's t for S - 1 and N - 1 degrees of
-freedom. That is Banerjee's interval (1960, Sankhya 22:357) and it holds the truth at least as often as it says: the
-chance that a squared normal stays below x is concave in x, so the chance for a mixture of t²A and u²F is no less than
-the mixture of the two chances, each of which is the level. The usual sum with Satterthwaite's degrees of freedom is
-narrower, but falls short at three seeds. `experiments/verdict_coverage.py` measures both.
+The interval is mean ± sqrt(t²A + u²F), where t and u are quantiles of Student's t with S - 1 and N - 1 degrees of
+freedom. This is Banerjee's interval (1960, Sankhya 22:357). Its coverage is at least the nominal level: the probability
+that a squared normal is below x is concave in x, so the probability for a mixture of t²A and u²F is at least the
+mixture of the two probabilities, each of which is the level. The usual sum with Satterthwaite's degrees of freedom is
+narrower, but its coverage is too low at three seeds. `experiments/verdict_coverage.py` measures both.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ BOTH, FACES, SEEDS = "seeds and faces", "faces only", "seeds only"
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the range that holds the truth in `level` of all studies.
+    """A mean with its confidence interval.
 
     Attributes:
-        mean: over seeds and faces.
-        low, high: the ends, in the unit of `mean`.
-        covers: which draws the interval accounts for: `seeds and faces`, `faces only` or `seeds only`.
-        se_seeds, se_faces: the standard errors that the two draws contribute; 0 where not accounted for.
+        mean: Mean over seeds and faces.
+        low, high: Ends of the interval, in the unit of `mean`.
+        covers: Sources of variance in the interval: `seeds and faces`, `faces only` or `seeds only`.
+        se_seeds, se_faces: Standard errors from seeds and from faces; 0 where not covered.
+        level: Confidence level, 0 to 1.
     """
 
     mean: float
@@ -54,18 +55,24 @@ class Interval:
         return self.low <= value <= self.high
 
     def to_dict(self) -> Mapping[str, Any]:
-        """The fields as JSON types."""
+        """Return the fields as JSON types."""
         return asdict(self)
 
 
 def two_way_interval(values_SN: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], level: float = LEVEL) -> Interval:
-    """The interval that covers the draw of seeds and the draw of faces.
+    """Return the interval of the mean over seeds and faces.
 
     Args:
-        values_SN: one figure per seed and face, [S,N], S >= 2 and N >= 2.
+        values_SN: One value per seed and face, [S,N], S >= 2 and N >= 2.
+        level: Confidence level, 0 to 1.
 
     Raises:
-        ValueError: fewer than two seeds or two faces: nothing says then how much that draw matters.
+        ValueError: Fewer than two seeds or two faces, which give no variance.
+
+    Example:
+        >>> interval = two_way_interval(np.array([[0.0, 4.0], [3.0, 3.0], [6.0, 8.0]]))
+        >>> interval.mean, interval.covers
+        (4.0, 'seeds and faces')
     """
     s, n = _shape(values_SN, seeds=2)
     mean, mean_S, mean_N = float(values_SN.mean()), values_SN.mean(1), values_SN.mean(0)
@@ -76,24 +83,34 @@ def two_way_interval(values_SN: NDArray[np.floating[Any]] | NDArray[np.integer[A
 
 
 def faces_interval(values_SN: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], level: float = LEVEL) -> Interval:
-    """The interval for these very seeds: it covers the draw of faces alone. values_SN: [S,N], N >= 2."""
+    """Return the interval for these seeds, which covers the draw of faces only; values_SN [S,N], N >= 2."""
     _, n = _shape(values_SN, seeds=1)
     return _interval(float(values_SN.mean()), 0.0, 1, _variance_of_mean(values_SN.mean(0)), n - 1, FACES, level)
 
 
 def seeds_interval(values_SN: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], level: float = LEVEL) -> Interval:
-    """The interval for these very faces: it covers the draw of seeds alone. values_SN: [S,N], S >= 2."""
+    """Return the interval for these faces, which covers the draw of seeds only; values_SN [S,N], S >= 2."""
     s, _ = _shape(values_SN, seeds=2)
     return _interval(float(values_SN.mean()), _variance_of_mean(values_SN.mean(1)), s - 1, 0.0, 1, SEEDS, level)
 
 
 def wilson_interval(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The score interval of a proportion of `n` faces, within [0, 1].
+    """Return the Wilson score interval of a proportion, within [0, 1].
 
     Source: Wilson (1927), J. Am. Stat. Assoc. 22:209.
 
+    Args:
+        successes: Number of successes, 0 to `n`.
+        n: Number of trials.
+        level: Confidence level, 0 to 1.
+
     Raises:
-        ValueError: `n` below 1, or `successes` outside 0 to `n`.
+        ValueError: `n` is below 1, or `successes` is outside 0 to `n`.
+
+    Example:
+        >>> low, high = wilson_interval(81, 263)
+        >>> print(f"{low:.4f} to {high:.4f}")
+        0.2553 to 0.3662
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"needs n >= 1 and 0 <= successes <= n, got {successes} of {n}")

@@ -6,20 +6,20 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
-_TINY = 1e-300  # keeps the continued fraction from dividing by zero
+_TINY = 1e-300  # avoids a division by zero in the continued fraction
 _TERMS = 10_000  # the fraction needs about sqrt(df) terms
-_AS_GOOD_AS_NORMAL = 1e7  # beyond these degrees of freedom t and normal agree to seven digits
+_NORMAL_FROM_DF = 1e7  # degrees of freedom from which t and normal agree to seven digits
 
 
 def normal_quantile(p: float) -> float:
-    """z such that a standard normal lies below it with probability `p`, 0 < p < 1."""
+    """Return the quantile of the standard normal distribution at probability `p`, 0 < p < 1."""
     return NormalDist().inv_cdf(p)
 
 
 def t_cdf(t: float, df: float) -> float:
-    """Probability that Student's t with `df` degrees of freedom (> 0, fractions welcome) lies below `t`.
+    """Return the cumulative distribution function of Student's t with `df` degrees of freedom (> 0, may be fractional).
 
-    Source: Abramowitz and Stegun (1964), 26.7.1, through the incomplete beta function.
+    Source: Abramowitz and Stegun (1964), 26.7.1, by the incomplete beta function.
     """
     tail = 0.5 * _incomplete_beta(df / (df + t * t), df / 2, 0.5)
     return tail if t < 0 else 1 - tail
@@ -27,14 +27,18 @@ def t_cdf(t: float, df: float) -> float:
 
 @lru_cache(maxsize=1024)
 def t_quantile(p: float, df: float) -> float:
-    """t such that Student's t with `df` degrees of freedom lies below it with probability `p`, by bisection.
+    """Return the quantile of Student's t with `df` degrees of freedom at probability `p`, by bisection.
 
     Raises:
-        ValueError: `p` outside (0, 1) or `df` not above 0.
+        ValueError: `p` is outside (0, 1) or `df` is not above 0.
+
+    Example:
+        >>> print(f"{t_quantile(0.975, df=2):.4f}")
+        4.3027
     """
     if not (0 < p < 1 and df > 0):
         raise ValueError(f"needs 0 < p < 1 and df > 0, got p={p} and df={df}")
-    if df > _AS_GOOD_AS_NORMAL:
+    if df > _NORMAL_FROM_DF:
         return normal_quantile(p)
     if p < 0.5:
         return -t_quantile(1 - p, df)
@@ -48,11 +52,11 @@ def t_quantile(p: float, df: float) -> float:
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), 0 <= x <= 1. Source: NIST DLMF 8.17.22 and 8.17.4."""
+    """Return the regularized incomplete beta function I_x(a, b), 0 <= x <= 1 (NIST DLMF 8.17.22 and 8.17.4)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)  # where the fraction converges fast
+        return 1 - _incomplete_beta(1 - x, b, a)  # the fraction converges fast there
     log_front = (
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x) - math.log(a)
     )
@@ -60,7 +64,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
 
 
 def _beta_fraction(x: float, a: float, b: float) -> float:
-    """The continued fraction 1 + d1/(1 + d2/(1 + ...)) of DLMF 8.17.22, by Lentz's method (1976)."""
+    """Return the continued fraction 1 + d1/(1 + d2/(1 + ...)) of DLMF 8.17.22, by Lentz's method (1976)."""
     f = c = 1.0
     d = 0.0
     for i in range(1, _TERMS):

@@ -1,4 +1,4 @@
-"""`mien evaluate`, `mien judge` and `mien models` as a person uses them."""
+"""`mien evaluate`, `mien benchmark` and `mien models` from the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_model_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tmp_path: Path) -> None:
+def test_evaluate_needs_no_torch(csv: Path, model: Path, tmp_path: Path) -> None:
     words = ["mien", "evaluate", model, "--data", csv, "--split", "val",
              "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy"]  # fmt: skip
     code = (
@@ -52,7 +52,7 @@ def test_a_model_is_judged_without_torch_to_the_digit(csv: Path, model: Path, tm
     assert p_NK.dtype == np.float32
     np.testing.assert_allclose(p_NK, probs_NK, atol=2e-5)
     assert figures["accuracy"] == (probs_NK.argmax(1) == val.labels_N).mean()
-    assert (figures["n"], figures["clean"]["n"], figures["tta"]) == (35, 35, "none")
+    assert (figures["n"], figures["deduplicated"]["n"], figures["tta"]) == (35, 35, "none")
     assert figures["selected_on"] == ["epoch", "temperature"]
     assert "official*" in done.stdout
     assert "* selected on: this split also chose the epoch and fitted the temperature" in " ".join(done.stdout.split())
@@ -127,7 +127,7 @@ def test_eight_classes_need_votes(mien: Command, csv: Path, votes: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_model_is_examined_and_its_predictions_get_the_same_figures(
+def test_evaluate_of_predictions_equals_that_of_the_model(
     mien: Command, csv: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ("evaluate", model, "--data", csv, "--split", "test", "--robustness", "--beside", "nano")
@@ -161,9 +161,7 @@ def weights_of(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ["a model as a file", "weights"])
-def test_other_faces_are_asked_about_as_those_of_the_split_were(
-    csv: Path, model: Path, what: str, tmp_path: Path
-) -> None:
+def test_target_predicts_other_faces_the_same_way(csv: Path, model: Path, what: str, tmp_path: Path) -> None:
     """So that robustness and figures speak of one way to ask, with the mirror image or without."""
     data = load(csv)
     if what == "weights":
@@ -171,8 +169,8 @@ def test_other_faces_are_asked_about_as_those_of_the_split_were(
     none, flip = (evaluate_target(str(model), data, "test", tta=tta, device="cpu") for tta in ("none", "flip"))
     faces_NHW = data["test"].pixels_NHW
     for one in (none, flip):
-        assert one.ask is not None
-        np.testing.assert_allclose(one.ask(faces_NHW), one.probs_NK, atol=1e-5)
+        assert one.predict is not None
+        np.testing.assert_allclose(one.predict(faces_NHW), one.probs_NK, atol=1e-5)
     if what == "weights":
         from mien.train import predict
 
@@ -182,20 +180,20 @@ def test_other_faces_are_asked_about_as_those_of_the_split_were(
 
 
 @pytest.mark.slow
-def test_weights_are_judged_without_a_word_beside_the_figures(csv: Path, tmp_path: Path) -> None:
+def test_evaluate_weights_prints_no_warnings(csv: Path, tmp_path: Path) -> None:
     words = ("evaluate", weights_of("nano", tmp_path), "--data", csv, "--split", "test", "--device", "cpu")
     done = subprocess.run([sys.executable, "-m", "mien", *map(str, words)], capture_output=True, text=True, check=True)
     assert "35 faces" in done.stdout
     assert done.stderr == ""
 
 
-def test_packages_are_judged_side_by_side(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
+def test_benchmark_of_files_and_models(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
     assert mien("evaluate", model, "--data", csv, "--split", "test", "--predictions", tmp_path / "p.npy")[0] == 0
-    words = ("judge", f"file={tmp_path / 'p.npy'}", model, "nano", "--data", csv, "--split", "test")
+    words = ("benchmark", f"file={tmp_path / 'p.npy'}", model, "nano", "--data", csv, "--split", "test")
     code, out, err = mien(*words, "--json", tmp_path / "f.json", "--html", tmp_path / "r.html")
     assert (code, err) == (0, "")
     assert "35 faces" in out
-    assert "implausible" not in out
+    assert "warning" not in out
     first = json.loads((tmp_path / "f.json").read_text())["rounds"][0]
     assert [p["model"] for p in first["packages"]] == ["file", str(model), "nano"]
     same, other = first["pairs"]
@@ -205,11 +203,11 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, model: Path,
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}" in out
 
 
-def test_what_a_split_chose_is_told_of_each_package(
+def test_benchmark_marks_what_the_split_selected(
     mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a model and of a run; and paths that have a `=` of their own are found."""
-    words = ("judge", "nano", model, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
+    words = ("benchmark", "nano", model, run, "--data", csv, "--json", tmp_path / "f.json", "--split")
     chosen = {"val": [[], ["epoch", "temperature"], ["epoch"]], "test": [[], [], []]}
     for split, of_each in chosen.items():
         assert mien(*words, split)[0] == 0
@@ -219,19 +217,28 @@ def test_what_a_split_chose_is_told_of_each_package(
     shutil.copytree(run, tmp_path / "seed=1" / "run")
     np.save(tmp_path / "seed=1.npy", np.full((35, 7), 1 / 7, np.float32))
     monkeypatch.chdir(tmp_path)
-    words = ("judge", "nano", "seed=1/run", "seed=1.npy", "--labels", "seed=1=fer7", "--data", csv, "--split", "val")
+    words = (
+        "benchmark",
+        "nano",
+        "seed=1/run",
+        "seed=1.npy",
+        "--labels",
+        "seed=1=fer7",
+        "--data",
+        csv,
+        "--split",
+        "val",
+    )
     assert mien(*words)[0] == 0
 
 
-def test_models_of_other_classes_are_judged_by_the_labels_without_votes(
-    mien: Command, csv: Path, model: Path, tmp_path: Path
-) -> None:
+def test_benchmark_of_other_classes_needs_no_votes(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
     """FER+'s eight, from a file too, and a model that votes taught: they are asked for the likeliest of the seven."""
     data = load(csv)
     probs_NK = load_model("ferplus").probabilities(data["test"].pixels_NHW)
     np.save(tmp_path / "eight.npy", probs_NK)
     weights = weights_of("ferplus", tmp_path)
-    words = ("judge", model, "ferplus", tmp_path / "eight.npy", "photo", weights)
+    words = ("benchmark", model, "ferplus", tmp_path / "eight.npy", "photo", weights)
     columns = ("--labels", "eight=ferplus8")
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
@@ -244,38 +251,38 @@ def test_models_of_other_classes_are_judged_by_the_labels_without_votes(
     assert ferplus == from_file == from_weights == pytest.approx((said_N == data["test"].labels_N).mean())
 
 
-def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
+def test_evaluate_and_benchmark_errors_are_one_line(mien: Command, csv: Path, model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.full((35, 7), 1 / 7, np.float32))
     blank = tmp_path / "blank.csv"
     blank.write_text("pixels\n" + csv.read_text().splitlines()[1].split(",")[1] + "\n")
     p, on = tmp_path / "p.npy", ("--data", csv, "--split", "test")
     cases: list[tuple[tuple[object, ...], str]] = [
-        (("evaluate", p, *on, "--robustness"), "says nothing of other images"),
-        (("evaluate", model, *on, "--robustness", "--beside", p), "says nothing of other images"),
-        (("evaluate", model, *on, "--beside", "nano"), "so it needs --robustness"),
+        (("evaluate", p, *on, "--robustness"), "need a model"),
+        (("evaluate", model, *on, "--robustness", "--beside", p), "need a model"),
+        (("evaluate", model, *on, "--beside", "nano"), "--beside needs --robustness"),
         (("evaluate", "nano", *on, "--robustness", "--beside", "nano"), "nano is named twice"),
         (("evaluate", p, *on, "--card"), "has no card to write to"),
-        (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be asked of it"),
+        (("evaluate", p, *on, "--tta", "flip"), "so --tta flip cannot be applied"),
         (("evaluate", model, *on, "--labels", "fer7"), "is a model"),
         (("evaluate", tmp_path / "q.npy", *on), "cannot read"),
         (("evaluate", model, *on, "--json", model), "cannot write .*: it is a folder"),
-        (("evaluate", model, *on, "--json", csv), f"{csv.name}: it is read by this same command; name another file"),
-        (("evaluate", p, *on, "--predictions", p), "p.npy: it is read by this same command"),
-        (("judge", f"a={p}", model, *on, "--json", p), "p.npy: it is read by this same command"),
-        (("judge", p, model, *on, "--json", "same", "--html", "./same"), "same: it is named twice"),
+        (("evaluate", model, *on, "--json", csv), f"{csv.name}: it is an input of this command; choose another file"),
+        (("evaluate", p, *on, "--predictions", p), "p.npy: it is an input of this command"),
+        (("benchmark", f"a={p}", model, *on, "--json", p), "p.npy: it is an input of this command"),
+        (("benchmark", p, model, *on, "--json", "same", "--html", "./same"), "same: it is named twice"),
         (("evaluate", model, *on, "--json", "long" * 99), "File name too long"),
-        (("judge", f"x={'long' * 99}.npy", model, *on), "File name too long"),
-        (("evaluate", model, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* tell other classes apart"),
+        (("benchmark", f"x={'long' * 99}.npy", model, *on), "File name too long"),
+        (("evaluate", model, *on, "--robustness", "--beside", "ferplus"), "ferplus and .* have different classes"),
         (
             ("evaluate", model, "--data", blank, "--split", "test", "--json", "f.json", "--html", "r.html", "--card"),
-            "test has no labels, so there are no figures; leave out: --json, --html, --card",
+            "split 'test' has no labels, so there are no metrics; leave out: --json, --html, --card",
         ),
-        (("judge", p, model, *on, "--html", p / "r.html"), "p.npy is no folder"),
-        (("judge", p, *on), "two packages or more"),
-        (("judge", p, p, *on), "got two called p"),
-        (("judge", p, model, *on, "--labels", f"{model}=fer7"), "is a model"),
-        (("judge", p, model, *on, "--labels", "x=a,b"), "--labels is NAME=A,B,C with NAME one of p, "),
-        (("judge", p, model, *on, "--labels", "p=a,b"), "has 7 columns, but 2 classes are named: a, b"),
+        (("benchmark", p, model, *on, "--html", p / "r.html"), "p.npy is not a folder"),
+        (("benchmark", p, *on), "two or more models"),
+        (("benchmark", p, p, *on), "got two called p"),
+        (("benchmark", p, model, *on, "--labels", f"{model}=fer7"), "is a model"),
+        (("benchmark", p, model, *on, "--labels", "x=a,b"), "--labels takes NAME=A,B,C, where NAME is one of p, "),
+        (("benchmark", p, model, *on, "--labels", "p=a,b"), "has 7 columns, but there are 2 classes: a, b"),
     ]
     before = csv.read_bytes(), p.read_bytes()
     for words, says in cases:
@@ -287,35 +294,33 @@ def test_a_mistake_in_judging_is_one_sentence(mien: Command, csv: Path, model: P
     assert (csv.read_bytes(), p.read_bytes()) == before
 
 
-def test_a_page_that_cannot_be_drawn_is_refused_before_the_work(
+def test_html_without_report_libraries_fails_early(
     mien: Command, csv: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("mien.data.load", lambda *words, **options: pytest.fail("the work has begun"))
-    for words in (("evaluate", model), ("judge", model, "nano")):
+    for words in (("evaluate", model), ("benchmark", model, "nano")):
         code, said, err = mien(*words, "--data", csv, "--split", "test", "--html", tmp_path / "r.html")
         assert (code, said, err.count("\n")) == (2, "", 1)
         assert "mien[plot]" in err
 
 
-def test_the_card_takes_a_test_split_and_nothing_else(
-    mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path
-) -> None:
+def test_card_takes_a_test_split_only(mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path) -> None:
     before = (model / "card.json").read_text()
     words = ("evaluate", model, "--data", csv, "--card", "--split")
     code, out, err = mien(*words, "val")
     assert (code, out) == (2, "")
-    assert "a card takes the figures of a test split, not of 'val'" in err
+    assert "a card takes metrics of a test split, not of 'val'" in err
     code, _, err = mien("evaluate", run, "--data", csv, "--split", "test", "--card")
     assert code == 2
     assert "has no card to write to" in err
     assert (model / "card.json").read_text() == before
     code, out, err = mien(*words, "test", "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
-    assert "the figures are on the card of" in out
+    assert "wrote the metrics to the card of" in out
     told, figures = json.loads((model / "card.json").read_text()), json.loads((tmp_path / "f.json").read_text())
     assert [(s["split"], s["protocol"], s["accuracy"]) for s in told["test"]] == [
-        ("test", "official", figures["accuracy"]), ("test", "clean", figures["clean"]["accuracy"]),
+        ("test", "official", figures["accuracy"]), ("test", "deduplicated", figures["deduplicated"]["accuracy"]),
     ]  # fmt: skip
     assert {**told, "test": []} == json.loads(before)
 
@@ -344,7 +349,7 @@ def test_models_are_listed_and_found_by_name(
         assert f"{name} on sketch, test: 35 faces" in out
     code, _, err = mien("evaluate", "small", "--data", csv, "--split", "test", "--card")
     assert code == 2
-    assert "came with mien" in err
+    assert "it is shipped with mien" in err
     assert "shipped models: seed_quarter, small; your own model" in mien("evaluate", "smal", *words_for(csv))[2]
 
 
@@ -353,7 +358,7 @@ def words_for(csv: Path) -> tuple[object, ...]:
 
 
 def test_mistakes_with_models(mien: Command, csv: Path, model: Path) -> None:
-    assert "auto or cpu, not cuda" in mien("evaluate", model, *words_for(csv), "--device", "cuda")[2]
+    assert "must be auto or cpu, not cuda" in mien("evaluate", model, *words_for(csv), "--device", "cuda")[2]
     (model / "model.onnx").write_bytes(b"")
     code, _, err = mien("evaluate", model, *words_for(csv))
     assert code == 2
