@@ -90,7 +90,9 @@ class VideoWriter:
         Raises:
             VideoError: the disk is full, or the encoder refuses: this image, or one before it.
         """
-        self._behind.do(lambda: self._told(lambda: self._write(draw(image_HW3) if draw else image_HW3, time, lasts)))
+        self._behind.submit(
+            lambda: self._told(lambda: self._write(draw(image_HW3) if draw else image_HW3, time, lasts))
+        )
 
     def close(self) -> None:
         """Finish the file; what was written is kept. Closing twice is closing once."""
