@@ -244,7 +244,7 @@ def test_closing_early_leaves_no_thread_and_whole_files(reader: Recognizer, clip
 
 def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
-    ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
+    ours = [t for t in threading.enumerate() if t.name in ("mien-prefetch", "mien-worker")]
     for thread in ours:
         thread._started.wait(LONGEST)  # type: ignore[attr-defined]
         thread.join(LONGEST)

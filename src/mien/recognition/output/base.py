@@ -100,7 +100,11 @@ class Writer:
         if error is not None and self.out is not None and not self._images and not self.done:
             self._abandon()  # nothing was done, so an older file stays
             return
-        self._call(self._close)
+        try:
+            self._call(self._close)
+        except BaseException:
+            self._abandon()
+            raise
 
     def _open(self) -> None:
         if self.out is None:
