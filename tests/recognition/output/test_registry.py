@@ -1,6 +1,6 @@
 """Formats against golden files, and files whose writer is stopped, killed or cannot write.
 
-After an intended change run PYTHONPATH=src:tests python tests/recognition/output/test_registry.py and read the diff of golden/.
+After an intended change run this module with PYTHONPATH=src:tests and read the diff of golden/.
 """
 
 from __future__ import annotations
@@ -365,3 +365,5 @@ if __name__ == "__main__":
         for case, analyses in CASES.items():
             written(form, analyses, GOLDEN / f"{case}{suffix}")
     written("table", ALL, GOLDEN / "brief.txt", brief=True)
+    for sidecar in GOLDEN.glob("*.resume.json"):
+        sidecar.unlink()
