@@ -73,9 +73,9 @@ def photos(tmp_path: Path) -> Path:
 def test_sample_is_analyzed() -> None:
     done = run("--sample")
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert (told["source"], told["error"], len(told["faces"])) == ("sample.jpg", None, 1)
-    assert told["faces"][0]["label"] == "happy"
+    results = json.loads(done.stdout)
+    assert (results["source"], results["error"], len(results["faces"])) == ("sample.jpg", None, 1)
+    assert results["faces"][0]["label"] == "happy"
 
 
 def test_terminal_shows_a_table_with_bars(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_json_is_one_document_and_csv_a_row_per_face(photos: Path) -> None:
 def test_standard_input_beside_other_paths(photos: Path) -> None:
     with sample().open("rb") as portrait:
         done = run("-", photos / "wall.png", stdin=portrait)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(one["source"], len(one["faces"])) for one in told] == [("-", 1), (str(photos / "wall.png"), 0)]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["source"], len(one["faces"])) for one in results] == [("-", 1), (str(photos / "wall.png"), 0)]
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt", "parquet"])
@@ -156,8 +156,8 @@ def test_options_reach_the_recognizer(photos: Path) -> None:
     assert len(faces("--max-faces", 1)) == 1
     assert faces("--detector", "whole")[0]["box"] == {"left": 200, "top": 0, "width": 400, "height": 400}
     # With the whole image, since the probabilities of the face alone differ only after four digits.
-    told = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
-    assert told[0] != told[1]
+    results = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
+    assert results[0] != results[1]
     assert faces("--longest-side", 320)[0]["box"] != faces()[0]["box"]
     assert json.loads(run(photos / "a.jpg", "--model", "base").stdout)["model"] == "base"
     assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-pixels", 1000).stdout)["error"]
@@ -201,8 +201,8 @@ def test_sample_beside_an_image_of_the_same_name(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("sample.jpg", np.full((90, 120, 3), 128, np.uint8))
     analyze(["sample.jpg"], sample=True, model="nano", annotate=Path("seen"), out=Path("a.jsonl"))
-    told = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
-    assert [(one["source"], one["width"]) for one in told] == [(str(sample()), 512), ("sample.jpg", 120)]
+    results = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["width"]) for one in results] == [(str(sample()), 512), ("sample.jpg", 120)]
     assert cv2.imread("seen/sample.jpg").shape == (512, 512, 3)
     assert cv2.imread("seen/sample-2.jpg").shape == (270, 360, 3)  # small ones are drawn larger
 

@@ -46,14 +46,14 @@ def test_local_ray_gives_the_rows_of_one_process(photos: Path) -> None:
     """Ray is started and stopped; the rows are those of one process; and the run can be resumed."""
     words = ["photos", "--model", "nano"]
     done = run(*words, "--ray", "local", "--out", "out", "--partition", 2, at=photos.parent)
-    told = "mien: 1 of 6 images could not be read; their rows say why\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    message = "mien: 1 of 6 images could not be read; their rows say why\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
     assert run(*words, "--out", "alone.parquet", at=photos.parent).returncode == 1
     rows = [row for f in sorted((photos.parent / "out").glob("*.parquet")) for row in parquet.read_table(f).to_pylist()]
     assert rows == parquet.read_table(photos.parent / "alone.parquet").to_pylist()
     assert [row["source"] for row in rows] == [*(f"photos/{i}.jpg" for i in range(5)), "photos/no.jpg"]
     again = run(*words, "--ray", "local", "--out", "out", "--partition", 2, "--resume", at=photos.parent)
-    assert (again.returncode, again.stdout, again.stderr) == (1, "", told)
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", message)
 
 
 def test_without_ray_the_error_names_the_extra(photos: Path) -> None:

@@ -86,8 +86,8 @@ def test_stdout_gets_the_content_of_the_file(form: str) -> None:
     words = [sys.executable, "-c", code, str(Path(__file__).parents[2]), form]
     done = subprocess.run(words, capture_output=True, env={**os.environ, "COLUMNS": "100", "PYTHONUTF8": "1"})
     assert done.stderr == b""
-    told = [line.rstrip() for line in done.stdout.splitlines()]
-    assert told == [line.rstrip() for line in (GOLDEN / f"all{TEXTS[form]}").read_bytes().splitlines()]
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines == [line.rstrip() for line in (GOLDEN / f"all{TEXTS[form]}").read_bytes().splitlines()]
 
 
 def test_json_and_jsonl_have_the_dicts_of_analyses(tmp_path: Path) -> None:
