@@ -18,8 +18,8 @@ PERSON = PersonFace(FACE.box, FACE.score, FACE.landmarks, LABELS, PROBS, "happy"
 def test_frame_and_image_share_one_json_shape() -> None:
     image = Analysis("a", 640, 480, (FACE,), "nano", "yunet").to_dict()
     frame = VideoFrame(25, 1.04, 640, 480, (PERSON,), "a", "nano", "yunet").to_dict()
-    assert list(frame) == ["source", "frame", "time", *list(image)[1:]]
-    assert (frame.pop("frame"), frame.pop("time")) == (25, 1.04)
+    assert list(frame) == ["source", "index", "time", *list(image)[1:]]
+    assert (frame.pop("index"), frame.pop("time")) == (25, 1.04)
     assert frame["faces"][0].pop("person") == 3
     assert frame == image == json.loads(json.dumps(image))
 

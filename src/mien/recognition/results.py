@@ -7,7 +7,7 @@ y goes down.
 a frame of a video share one shape and one set of key names:
 
     source          name of the image or of the video
-    frame, time     only for a frame: its number from 0 on, and its time in seconds
+    index, time     only for a frame: its number from 0 on, and its time in seconds
     width, height   size in pixels; 0 if the image could not be read
     model, detector names of the model and of the detector
     faces           list of faces, from left to right:
@@ -149,7 +149,7 @@ class VideoFrame:
     Example:
         >>> frame = VideoFrame(25, 1.0, 640, 480, (), "clip.mp4", "nano", "yunet")
         >>> record = frame.to_dict()
-        >>> record["source"], record["frame"], record["time"]
+        >>> record["source"], record["index"], record["time"]
         ('clip.mp4', 25, 1.0)
     """
 
@@ -163,8 +163,8 @@ class VideoFrame:
     detector: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON types: that of an image, with `frame` and `time`, and faces with `person`."""
-        return _record(self, {"frame": self.index, "time": round(self.time, 4)})
+        """Return the result as JSON types: that of an image, with `index` and `time`, and faces with `person`."""
+        return _record(self, {"index": self.index, "time": round(self.time, 4)})
 
 
 def _record(result: Analysis | VideoFrame, position: dict[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class FrameSchema(BaseModel):
     """Result of one frame of a video: that of an image, with the frame's number and time."""
 
     source: str
-    frame: int
+    index: int
     time: float
     width: int
     height: int
