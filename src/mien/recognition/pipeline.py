@@ -96,8 +96,8 @@ class Pipeline:
         detections = self.detector(image_HW3)
         if self.max_faces is None or len(detections) <= self.max_faces:
             return detections
-        largest = sorted(detections, key=lambda d: -d.box.width * d.box.height)[: self.max_faces]
-        return tuple(d for d in detections if d in largest)
+        by_area = sorted(detections, key=lambda detection: -detection.box.width * detection.box.height)
+        return tuple(detection for detection in detections if detection in by_area[: self.max_faces])
 
     def crop_faces(self, image_HW3: Pixels, detections: Sequence[Detection]) -> Pixels:
         """Return the detected faces of a BGR image as grey crops for the model, uint8 [N,48,48]."""

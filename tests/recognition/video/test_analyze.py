@@ -80,7 +80,8 @@ def test_prior_adjusts_each_frame(reader: Recognizer, clip: Path) -> None:
 
 def test_to_dict_is_json(reader: Recognizer, clip: Path) -> None:
     told = json.loads(json.dumps(next(reader.analyze_video(clip)).to_dict()))
-    assert sorted(told) == ["faces", "height", "index", "time", "width"]
+    keys = ["detector", "error", "faces", "height", "index", "model", "source", "time", "width"]
+    assert sorted(told) == keys
     assert told["faces"][0]["person"] == 1
     assert sorted(told["faces"][0]) == ["box", "confidence", "label", "landmarks", "person", "probabilities", "score"]
 
