@@ -24,11 +24,32 @@ if TYPE_CHECKING:
 FEW = 3  # up to so many images are printed with a bar per class, and without a progress bar
 
 
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Images, folders, glob patterns, or - for an image on standard input."),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="table, json, jsonl, csv or parquet; default the extension of --out, else table in a terminal and jsonl "
+        "in a pipe.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Address of a Ray cluster, or local, to analyze a folder, pattern or Parquet files, on this machine or at "
+        "an address such as s3://.",
+    ),
+]
+
+
 def analyze(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PATH", help="Images, folders, glob patterns, or - for an image on standard input."),
-    ] = None,
+    paths: Paths = None,
     sample: Annotated[bool, typer.Option("--sample", help="Analyze the portrait that comes with the package.")] = False,
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
@@ -50,15 +71,7 @@ def analyze(
     ] = None,
     max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels; larger images are not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Maximum file size in bytes; larger files are not read.")] = MAX_BYTES,
-    format_name: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="table, json, jsonl, csv or parquet; default the extension of --out, else table in a terminal and "
-            "jsonl in a pipe.",
-        ),
-    ] = None,
+    format_name: FormatName = None,
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="Output file; default stdout. With --ray, a folder or address.")
     ] = None,
@@ -68,14 +81,7 @@ def analyze(
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip images that are in the csv, jsonl or parquet file of --out.")
     ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Address of a Ray cluster, or local, to analyze a folder, pattern or Parquet files, on this machine "
-            "or at an address such as s3://.",
-        ),
-    ] = None,
+    ray: RayAddress = None,
     partition: Annotated[
         int | None, typer.Option(min=1, help="Images per output file with --ray; default 1,000.")
     ] = None,

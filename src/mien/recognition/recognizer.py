@@ -160,10 +160,6 @@ class Recognizer:
         Raises:
             ImageError: The image cannot be read.
             MienError: `image` or `order` has an unknown type or value.
-
-        Example:
-            >>> load("nano").analyze(sample()).faces[0].label
-            'happy'
         """
         detected = self.detect_and_crop(image, order=order)
         return self.pipeline.result(detected, self.probabilities(detected.faces_NHW))
