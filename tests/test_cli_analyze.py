@@ -286,6 +286,21 @@ def test_stopped_command_keeps_results_and_can_be_resumed(tmp_path: Path, number
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_killed_command_can_be_resumed(tmp_path: Path, suffix: str) -> None:
+    folder, out = tmp_path / "photos", tmp_path / f"faces.{suffix}"
+    folder.mkdir()
+    for i in range(200):
+        os.link(_small(tmp_path), folder / f"{i:03}.jpg")
+    process = subprocess.Popen([*MIEN, "analyze", "photos", "--out", str(out)], cwd=tmp_path, env=ENVIRONMENT)
+    wait_until(lambda: process.poll() is not None or (out.exists() and out.read_bytes().count(b"\n") > 10), "10 rows")
+    process.kill()
+    process.wait()
+    assert run("photos", "--out", out, "--resume", at=tmp_path).returncode == 0
+    assert _sources(out) == [f"photos/{i:03}.jpg" for i in range(200)]
+
+
 def _small(folder: Path) -> Path:
     file = folder / "small.jpg"
     if not file.exists():

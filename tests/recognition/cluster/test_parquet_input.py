@@ -1,4 +1,4 @@
-"""Images in parquet: which columns hold them, how row groups are joined, and what damage costs."""
+"""Images in Parquet files: columns, row groups and damage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_table(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
         ({"image.bytes": b"a", "image.path": "x"}, ("image.bytes", "image.path")),
     ],
 )
-def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
+def test_columns_are_found_by_type_and_name(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
     file = write_table(tmp_path / "a.parquet", [row])
     (partition,) = parquet_partitions([file], 10)
     assert (partition["bytes"], partition["name"]) == columns
@@ -49,12 +49,12 @@ def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[s
         ({"bytes": b"1", "a": "x", "b": "y"}, "which column has the names of the images: it has a, b"),
     ],
 )
-def test_columns_are_not_guessed(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+def test_ambiguous_columns_raise(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(MienError, match=message):
         list(parquet_partitions([write_table(tmp_path / "a.parquet", [row])], 10))
 
 
-def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
+def test_row_groups_are_joined_and_never_split(tmp_path: Path) -> None:
     rows = [{"bytes": b"%d" % i, "path": None if i == 4 else str(i)} for i in range(9)]
     file = write_table(tmp_path / "a.parquet", rows)
     partitions = list(parquet_partitions([file], 5))
@@ -65,14 +65,14 @@ def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
     assert [s["rows"] for s in parquet_partitions([file], 1)] == [2, 2, 2, 2, 1]
 
 
-def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+def test_row_without_bytes_is_a_source_with_an_error(tmp_path: Path) -> None:
     file = write_table(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
     (partition,) = parquet_partitions([file], 10)
     assert [source.error for source in images_of(partition)] == ["", "y: column bytes is empty"]
 
 
-def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
-    """There are as many images as were counted, whatever has become of the file."""
+def test_damaged_row_group_costs_its_own_rows(tmp_path: Path) -> None:
+    """There are always as many images as were counted."""
     file = tmp_path / "a.parquet"
     write_table(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
     (partition,) = parquet_partitions([str(file)], 40)

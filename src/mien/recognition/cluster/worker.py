@@ -1,7 +1,7 @@
 """A partition of images, analyzed and written as one Parquet file.
 
-A process that dies leaves an entry in the attempt log. The next process reads the images of that partition one by one,
-each in a separate process. So an image that crashes its reader costs only its own row, and a lost machine costs none.
+A process that dies leaves an entry in the attempt log. The next one reads the images of that partition one by one in a
+separate process. So an image that crashes its reader costs only its own row, and a lost machine costs none.
 """
 
 from __future__ import annotations
