@@ -29,7 +29,7 @@ def write_table(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
         ({"image.bytes": b"a", "image.path": "x"}, ("image.bytes", "image.path")),
     ],
 )
-def test_columns_are_found_by_type_and_name(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
+def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
     file = write_table(tmp_path / "a.parquet", [row])
     (partition,) = parquet_partitions([file], 10)
     assert (partition["bytes"], partition["name"]) == columns

@@ -158,7 +158,10 @@ class Writer:
             self._file.close()
 
     def _replace(self, replace: Callable[[], object]) -> None:
-        """Replace an older output by `replace`; at no moment does it lie beside the sidecar of another one."""
+        """Call `replace` between the removal of an older sidecar and the writing of the new one.
+
+        Even if the process is killed, rows are never beside the sidecar of other options.
+        """
         if self._sidecar is not None:
             self._sidecar.remove_other()
         replace()
