@@ -37,7 +37,7 @@ class ResumeFile:
         self.out, self.path = out, out.with_name(f"{out.name}.resume.json")
         text = json.dumps(dict(options), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._content = {"format": FORMAT, "digest": digest, "options": json.loads(text)}
+        self._content: dict[str, Any] = {"format": FORMAT, "digest": digest, "options": json.loads(text)}
 
     def remove_other(self) -> None:
         """Delete the sidecar of an older output that is about to be replaced, unless it is the same.
