@@ -223,7 +223,7 @@ def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
     with closing(running.line()) as line:
         for one in hostile.requests(requests):
             began = time.perf_counter()
-            status, _ = hostile.ask(line, one)
+            status, _ = hostile.send(line, one)
             seconds.append(time.perf_counter() - began)
             if not 400 <= status < 500:
                 others.append([one.kind, status])

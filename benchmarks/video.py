@@ -39,9 +39,9 @@ LEAST_RATIO, MOST_MB = 0.5, 20.0
 
 def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
     """One who sways, comes near and is lit differently over time."""
-    import clips
+    import videos
 
-    def scene(i: int) -> clips.Pixels:
+    def scene(i: int) -> videos.Pixels:
         t = i / 25
         place = (
             0.4 + 0.15 * np.sin(t),
@@ -49,9 +49,9 @@ def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
             0.3 + 0.04 * np.sin(t / 2),
             1 + 0.2 * np.sin(3 * t),
         )
-        return clips.still(wide, high, place)
+        return videos.frame(wide, high, place)
 
-    return clips.make(path, scene, clips.even(round(25 * seconds)))
+    return videos.write(path, scene, videos.times(round(25 * seconds)))
 
 
 def decode(path: Path) -> int:

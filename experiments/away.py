@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 import mien
 from mien.detection.boxes import Detection
-from mien.detection.detectors import LONGEST, THRESHOLD
+from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import DataError
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.intervals import wilson_interval
@@ -186,7 +186,7 @@ def measure(folder: Path, wheel: Path | None = None, min_photos: int = MIN_PHOTO
         "detector": {
             "name": detector.detector.name,
             "threshold": THRESHOLD,
-            "longest_side": LONGEST,
+            "longest_side": LONGEST_SIDE,
             "detected": {"photos": int(found_N.sum()), **_proportion(found_N.sum(), len(files))},
         },
         "models": models,

@@ -81,7 +81,7 @@ def shoot(folder: Path) -> None:
         for _ in mien.load("nano").analyze_video(plain, annotate=seen, timeline=folder / "timeline.png"):
             pass
         with VideoReader(seen) as clip:
-            shot = next(shot for shot in clip.shots() if shot.time >= SHOWN)
+            shot = next(shot for shot in clip.read_frames() if shot.time >= SHOWN)
     cv2.imwrite(str(folder / "video.jpg"), shot.image_HW3, (cv2.IMWRITE_JPEG_QUALITY, 90))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-import clips
+import videos
 from command import MIEN
 from mien.recognition import sample
 from suite import debian
@@ -52,7 +52,7 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
 def make_webcam_video(file: Path) -> Path:
     """A face left of the middle that sways a little, as the MJPEG that Chromium takes for a webcam and repeats."""
     return write_mjpeg(
-        file, (clips.still(*WEBCAM, (0.38 + 0.02 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
+        file, (videos.frame(*WEBCAM, (0.38 + 0.02 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
     )
 
 

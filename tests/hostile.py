@@ -1,4 +1,4 @@
-"""Requests of people who mean harm, or know no better: made up from a seed, each with what must come back."""
+"""Malicious and malformed requests, generated from a seed, with the expected status codes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from mien.recognition import sample
 
 TOKEN = "correct-horse-battery"
 FORM = "multipart/form-data; boundary=X"
-_PICTURES = (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"II*\0", b"P6 ")
-_OTHERS = (
+_IMAGE_STARTS = (
+    b"\xff\xd8\xff\xe0",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"RIFF\xff\xff\xff\xffWEBPVP8 ",
+    b"II*\0",
+    b"P6 ",
+)
+_OTHER_STARTS = (
     b"BM", b"\0\0\0\x0cjP  \r\n\x87\n", b"\0\0\0\x1cftypavif", b"\0\0\0\x18ftypheic", b"PK\x03\x04", b"\x1f\x8b",
     b"%PDF-1.7", b"<svg xmlns='http://www.w3.org/2000/svg'>", b"<!DOCTYPE html>", b"\x1a\x45\xdf\xa3", b"",
 )  # fmt: skip
@@ -34,7 +41,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One of them; `statuses` are those that may come back."""
+    """A request; `statuses` are the acceptable status codes."""
 
     kind: str
     method: str = "POST"
@@ -44,41 +51,41 @@ class Request:
     statuses: tuple[int, ...] = (422,)
 
 
-def ask(line: http.client.HTTPConnection, one: Request) -> tuple[int, bytes]:
-    """Status and body of the answer of a service with `TOKEN`, over a connection that may be kept."""
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **one.headers}
-    line.putrequest(one.method, one.path, skip_host="Host" in headers)
-    for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
-        line.putheader(name, value)
-    line.endheaders(one.body)
-    got = line.getresponse()
-    return got.status, got.read()
+def send(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Send a request to a service with `TOKEN`; return status and body of the response."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **request.headers}
+    connection.putrequest(request.method, request.path, skip_host="Host" in headers)
+    for name, value in {**headers, "Content-Length": str(len(request.body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders(request.body)
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
 def requests(n: int, seed: int = 0) -> Iterator[Request]:
-    """So many of them, of all kinds in turn."""
+    """Yield `n` requests of all kinds in turn."""
     rng = random.Random(seed)
-    kinds = (junk, cut, huge, disguised, names, forms, paths, options, strangers, tokens)
+    kinds = (junk, truncated, huge, disguised, names, forms, paths, options, foreign_origins, wrong_tokens)
     for i in range(n):
         yield kinds[i % len(kinds)](rng)
 
 
 def junk(rng: random.Random) -> Request:
-    """The beginning of some format, and noise."""
-    return Request("junk", body=rng.choice(_PICTURES + _OTHERS) + rng.randbytes(rng.randrange(1, 4000)))
+    """Return the first bytes of some format followed by noise."""
+    return Request("junk", body=rng.choice(_IMAGE_STARTS + _OTHER_STARTS) + rng.randbytes(rng.randrange(1, 4000)))
 
 
-def cut(rng: random.Random) -> Request:
-    """A photo that breaks off before its pixels."""
+def truncated(rng: random.Random) -> Request:
+    """Return a photo that ends before its pixels."""
     data = sample().read_bytes()
-    return Request("cut", body=data[: rng.randrange(1, data.index(b"\xff\xc0") + 8)])
+    return Request("truncated", body=data[: rng.randrange(1, data.index(b"\xff\xc0") + 8)])
 
 
 def huge(rng: random.Random) -> Request:
-    """A few bytes that say they are gigapixels, or 50 megapixels of the deepest kind."""
+    """Return a few bytes whose header says gigapixels, or 50 megapixels of 16 bits and four channels."""
     side = rng.randrange(20_000, 65_535)
     if rng.random() < 0.2:
-        side = 7040  # just below what is taken
+        side = 7040  # just below the limit
     chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
     zeros = zlib.compress(bytes(100_000))
     idat = struct.pack(">I", len(zeros)) + b"IDAT" + zeros + struct.pack(">I", zlib.crc32(b"IDAT" + zeros))
@@ -96,8 +103,8 @@ def huge(rng: random.Random) -> Request:
 
 
 def disguised(rng: random.Random) -> Request:
-    """Another thing under an image's name and type."""
-    body = rng.choice(_OTHERS) + rng.randbytes(rng.randrange(100))
+    """Return another file type with the name and content type of an image."""
+    body = rng.choice(_OTHER_STARTS) + rng.randbytes(rng.randrange(100))
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return Request(
         "disguised", headers={"Content-Type": FORM}, body=head + body + b"\r\n--X--\r\n", statuses=(400, 422)
@@ -105,14 +112,14 @@ def disguised(rng: random.Random) -> Request:
 
 
 def names(rng: random.Random) -> Request:
-    """A name that would be a path, a command or an address elsewhere."""
+    """Return a file name that looks like a path, a command or a URL."""
     name = rng.choice(_NAMES).encode("utf-8", "replace")
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\n'
     return Request("names", headers={"Content-Type": FORM}, body=head + b"no image\r\n--X--\r\n", statuses=(400, 422))
 
 
 def forms(rng: random.Random) -> Request:
-    """Forms of a thousand tiny parts, without end, or broken."""
+    """Return forms with a thousand tiny parts, without end, or broken."""
     part = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n'
     bodies = (
         part * rng.choice((66, 1000, 10_000)) + b"--X--\r\n",
@@ -129,7 +136,7 @@ def forms(rng: random.Random) -> Request:
 
 
 def paths(rng: random.Random) -> Request:
-    """Addresses that are not there."""
+    """Return paths that do not exist."""
     method = rng.choice(("GET", "POST", "PUT", "DELETE", "TRACE", "PROPFIND"))
     return Request(
         "paths", method, rng.choice(_PATHS), body=b"x" if method == "POST" else b"", statuses=(404, 405, 401)
@@ -137,21 +144,21 @@ def paths(rng: random.Random) -> Request:
 
 
 def options(rng: random.Random) -> Request:
-    """Options that mean nothing."""
+    """Return invalid query parameters."""
     return Request("options", path=f"/v1/analyze?{rng.choice(_OPTIONS)}", body=rng.randbytes(50))
 
 
-def strangers(rng: random.Random) -> Request:
-    """Other names and other sites."""
+def foreign_origins(rng: random.Random) -> Request:
+    """Return foreign Host and Origin headers."""
     name = rng.choice(
         ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "[::ffff:1.2.3.4]", "a" * 300)
     )
     if rng.random() < 0.5:
-        return Request("strangers", headers={"Host": name}, body=b"x", statuses=(421,))
-    return Request("strangers", headers={"Origin": f"https://{name}"}, body=b"x", statuses=(403,))
+        return Request("foreign_origins", headers={"Host": name}, body=b"x", statuses=(421,))
+    return Request("foreign_origins", headers={"Origin": f"https://{name}"}, body=b"x", statuses=(403,))
 
 
-def tokens(rng: random.Random) -> Request:
-    """Wrong tokens."""
+def wrong_tokens(rng: random.Random) -> Request:
+    """Return wrong tokens."""
     wrong = rng.choice(("", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\xff" * 9, "a" * 5000))
-    return Request("tokens", headers={"Authorization": f"Bearer {wrong}"}, body=b"x", statuses=(401,))
+    return Request("wrong_tokens", headers={"Authorization": f"Bearer {wrong}"}, body=b"x", statuses=(401,))

@@ -1,4 +1,4 @@
-"""One small image in every format and kind that Pillow and OpenCV write, and what a reader should see in it."""
+"""One small image in every format and variant that Pillow and OpenCV write, and the pixels a reader should return."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from PIL import Image, ImageOps
 from mien.recognition import sample
 
 Pixels = np.ndarray
-HIGH, WIDE = 96, 120  # neither square nor a multiple of 32
+HEIGHT, WIDTH = 96, 120  # neither square nor a multiple of 32
 
 
 @cache
 def color() -> Image.Image:
-    """The head of the sample, smaller."""
+    """Return the head of the sample, smaller."""
     with Image.open(sample()) as portrait:
-        return portrait.crop((140, 20, 320, 164)).resize((WIDE, HIGH)).convert("RGB")
+        return portrait.crop((140, 20, 320, 164)).resize((WIDTH, HEIGHT)).convert("RGB")
 
 
 @cache
 def translucent_image() -> Image.Image:
-    """The same, clear at the left and solid at the right."""
+    """Return the same image, transparent at the left and opaque at the right."""
     image = color().copy()
-    image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDE).astype(np.uint8), (HIGH, 1))))
+    image.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, WIDTH).astype(np.uint8), (HEIGHT, 1))))
     return image
 
 
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+def encode(image: Image.Image, form: str, **options: Any) -> bytes:
     content = io.BytesIO()
     image.save(content, form, **options)
     return content.getvalue()
 
 
 def read_with_pillow(data: bytes) -> Pixels:
-    """RGB uint8 [H,W,3] of what Pillow sees: turned, over white."""
+    """Return an image as Pillow reads it, RGB uint8 [H,W,3], oriented and blended with white."""
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     white = Image.new("RGBA", image.size, (255, 255, 255, 255))
     white.alpha_composite(image.convert("RGBA"))
@@ -48,60 +48,60 @@ def read_with_pillow(data: bytes) -> Pixels:
 
 @cache
 def images_of_all_formats() -> dict[str, bytes]:
-    """Images by format and kind; all of 8 bits, so that Pillow sees them rightly too."""
-    rgb, rgba, other = color(), translucent_image(), Image.new("RGB", (WIDE, HIGH), (0, 90, 200))
+    """Return images of 8 bits by format and variant, which Pillow reads correctly too."""
+    rgb, rgba, other = color(), translucent_image(), Image.new("RGB", (WIDTH, HEIGHT), (0, 90, 200))
     grey, palette = rgb.convert("L"), rgb.quantize(64)
     animated: dict[str, Any] = {"save_all": True, "append_images": [other]}
     made = {
-        "png color": encoded(rgb, "PNG"),
-        "png grey": encoded(grey, "PNG"),
-        "png of one bit": encoded(rgb.convert("1"), "PNG"),
-        "png with alpha": encoded(rgba, "PNG"),
-        "png grey with alpha": encoded(rgba.convert("LA"), "PNG"),
-        "png with a palette": encoded(palette, "PNG"),
-        "png with a palette and a clear color": encoded(palette, "PNG", transparency=3),
-        "png with a clear color": encoded(rgb, "PNG", transparency=rgb.getpixel((50, 50))),
-        "png animated": encoded(rgb, "PNG", **animated),
-        "jpeg color": encoded(rgb, "JPEG"),
-        "jpeg grey": encoded(grey, "JPEG"),
-        "jpeg cmyk": encoded(rgb.convert("CMYK"), "JPEG"),
-        "jpeg progressive": encoded(rgb, "JPEG", progressive=True),
-        "gif": encoded(palette, "GIF"),
-        "gif with a clear color": encoded(palette, "GIF", transparency=3),
-        "gif animated": encoded(palette, "GIF", save_all=True, append_images=[other.quantize(4)]),
-        "webp lossy": encoded(rgb, "WEBP"),
-        "webp lossless": encoded(rgb, "WEBP", lossless=True),
-        "webp with alpha": encoded(rgba, "WEBP", lossless=True, exact=True),
-        "webp animated": encoded(rgb, "WEBP", lossless=True, **animated),
-        "tiff color": encoded(rgb, "TIFF"),
-        "tiff grey": encoded(grey, "TIFF"),
-        "tiff with alpha": encoded(rgba, "TIFF"),
-        "tiff cmyk": encoded(rgb.convert("CMYK"), "TIFF"),
-        "tiff with a palette": encoded(palette, "TIFF"),
-        "tiff lzw": encoded(rgb, "TIFF", compression="tiff_lzw"),
-        "tiff of a fax": encoded(rgb.convert("1"), "TIFF", compression="group4"),
-        "tiff of two pages": encoded(rgb, "TIFF", **animated),
-        "bmp color": encoded(rgb, "BMP"),
-        "bmp with a palette": encoded(palette, "BMP"),
-        "bmp of one bit": encoded(rgb.convert("1"), "BMP"),
-        "ppm": encoded(rgb, "PPM"),
-        "pgm": encoded(grey, "PPM"),
-        "jpeg 2000": encoded(rgb, "JPEG2000"),
-        "jpeg 2000 with alpha": encoded(rgba, "JPEG2000"),
-        "bare codestream of jpeg 2000": encoded(rgb, "JPEG2000", no_jp2=True),
+        "png color": encode(rgb, "PNG"),
+        "png grey": encode(grey, "PNG"),
+        "png of one bit": encode(rgb.convert("1"), "PNG"),
+        "png with alpha": encode(rgba, "PNG"),
+        "png grey with alpha": encode(rgba.convert("LA"), "PNG"),
+        "png with a palette": encode(palette, "PNG"),
+        "png with a palette and a transparent color": encode(palette, "PNG", transparency=3),
+        "png with a transparent color": encode(rgb, "PNG", transparency=rgb.getpixel((50, 50))),
+        "png animated": encode(rgb, "PNG", **animated),
+        "jpeg color": encode(rgb, "JPEG"),
+        "jpeg grey": encode(grey, "JPEG"),
+        "jpeg cmyk": encode(rgb.convert("CMYK"), "JPEG"),
+        "jpeg progressive": encode(rgb, "JPEG", progressive=True),
+        "gif": encode(palette, "GIF"),
+        "gif with a transparent color": encode(palette, "GIF", transparency=3),
+        "gif animated": encode(palette, "GIF", save_all=True, append_images=[other.quantize(4)]),
+        "webp lossy": encode(rgb, "WEBP"),
+        "webp lossless": encode(rgb, "WEBP", lossless=True),
+        "webp with alpha": encode(rgba, "WEBP", lossless=True, exact=True),
+        "webp animated": encode(rgb, "WEBP", lossless=True, **animated),
+        "tiff color": encode(rgb, "TIFF"),
+        "tiff grey": encode(grey, "TIFF"),
+        "tiff with alpha": encode(rgba, "TIFF"),
+        "tiff cmyk": encode(rgb.convert("CMYK"), "TIFF"),
+        "tiff with a palette": encode(palette, "TIFF"),
+        "tiff lzw": encode(rgb, "TIFF", compression="tiff_lzw"),
+        "tiff of a fax": encode(rgb.convert("1"), "TIFF", compression="group4"),
+        "tiff of two pages": encode(rgb, "TIFF", **animated),
+        "bmp color": encode(rgb, "BMP"),
+        "bmp with a palette": encode(palette, "BMP"),
+        "bmp of one bit": encode(rgb.convert("1"), "BMP"),
+        "ppm": encode(rgb, "PPM"),
+        "pgm": encode(grey, "PPM"),
+        "jpeg 2000": encode(rgb, "JPEG2000"),
+        "jpeg 2000 with alpha": encode(rgba, "JPEG2000"),
+        "bare codestream of jpeg 2000": encode(rgb, "JPEG2000", no_jp2=True),
     }
     if has_avif():
-        made |= {"avif": encoded(rgb, "AVIF"), "avif with alpha": encoded(rgba, "AVIF")}
+        made |= {"avif": encode(rgb, "AVIF"), "avif with alpha": encode(rgba, "AVIF")}
     return made
 
 
 @cache
 def images_16_bit() -> dict[str, tuple[bytes, Pixels]]:
-    """Images of 16 bits with what they show, RGB uint8 [H,W,3]; OpenCV wrote them."""
+    """Return images of 16 bits written by OpenCV, with the expected pixels, RGB uint8 [H,W,3]."""
     rgb, rgba = np.asarray(color()), np.asarray(translucent_image())
     grey = np.asarray(color().convert("L"))
     bgra = np.dstack([rgba[:, :, 2::-1], rgba[:, :, 3]])
-    white = Image.new("RGBA", (WIDE, HIGH), (255, 255, 255, 255))
+    white = Image.new("RGBA", (WIDTH, HEIGHT), (255, 255, 255, 255))
     white.alpha_composite(translucent_image())
     over_white, in_grey = np.asarray(white.convert("RGB")), np.dstack([grey] * 3)
     return {
@@ -117,16 +117,16 @@ def images_16_bit() -> dict[str, tuple[bytes, Pixels]]:
 
 @cache
 def has_avif() -> bool:
-    """Whether both sides can: Pillow to write it, OpenCV to read it."""
+    """Return whether Pillow can write AVIF and OpenCV can read it."""
     try:
-        data = encoded(color(), "AVIF")
+        data = encode(color(), "AVIF")
     except (KeyError, OSError):
         return False
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
 
 
 def images_with_tiny_parts(n: int) -> dict[str, bytes]:
-    """The beginning of an image of 8x8 pixels behind `n` parts that hold nothing, by format."""
+    """Return the header of an image of 8x8 pixels after `n` empty parts, by format."""
     size, large = struct.pack(">HH", 8, 8), struct.pack(">IIII", 8, 8, 0, 0)
     head = b"\0\0\0\rIHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0) + bytes(4)
     return {

@@ -1,4 +1,4 @@
-"""`mien video` as people run it: what it writes, what it tells, and how it ends."""
+"""`mien video`: output files, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import av
 import cv2
 import pytest
 
-import clips
+import videos
 from command import MIEN
 from mien.cli.video import video
 from mien.recognition import Recognizer, load
@@ -27,37 +27,37 @@ def mien(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"})
 
 
-def scene(i: int) -> clips.Pixels:
-    return clips.still(320, 240, (0.4 + 0.003 * i, 0.5, 0.5, 1.0))
+def scene(i: int) -> videos.Pixels:
+    return videos.frame(320, 240, (0.4 + 0.003 * i, 0.5, 0.5, 1.0))
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clips.make(tmp_path_factory.mktemp("clip") / "a.mp4", scene, clips.even(30))
+def video_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return videos.write(tmp_path_factory.mktemp("video") / "a.mp4", scene, videos.times(30))
 
 
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = clips.make(tmp_path_factory.mktemp("cut") / "cut.mkv", scene, clips.even(50))
+def truncated_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = videos.write(tmp_path_factory.mktemp("cut") / "cut.mkv", scene, videos.times(50))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
 
-def test_everything_at_once(clip: Path, tmp_path: Path) -> None:
-    out, srt, film, drawn = (tmp_path / "new" / name for name in ("t.csv", "t.srt", "b.mp4", "t.png"))
-    done = mien(clip, "--annotate", film, "--out", out, "--srt", srt, "--timeline", drawn)
+def test_video_all_outputs(video_path: Path, tmp_path: Path) -> None:
+    out, srt, annotated, drawn = (tmp_path / "new" / name for name in ("t.csv", "t.srt", "b.mp4", "t.png"))
+    done = mien(video_path, "--annotate", annotated, "--out", out, "--srt", srt, "--timeline", drawn)
     assert (done.returncode, done.stderr) == (0, "")
     first, _, person, wrote = done.stdout.splitlines()[:4]
-    assert first == "1 person in 0:01.2, 30 frames read"
+    assert first == "1 person in 0:01.2, 30 frames analyzed"
     assert person.split()[:5] == ["1", "1.2", "s", "0:00.0", "0:01.2"]
     assert "happy" in person
     assert wrote.startswith("wrote ")
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [int(row["frame"]) for row in rows] == list(range(30))
+    assert [int(row["index"]) for row in rows] == list(range(30))
     assert {(row["person"], row["label"]) for row in rows} == {("1", "happy")}
     assert srt.read_text() == "1\n00:00:00,000 --> 00:00:01,200\nPerson 1: happy\n\n"
     assert cv2.imread(str(drawn)) is not None
-    with av.open(str(film)) as file:
+    with av.open(str(annotated)) as file:
         assert file.streams.video[0].codec_context.name == "h264"
         assert [s.codec_context.name for s in file.streams.audio] == ["aac"]
         assert float(file.duration / 1e6) == pytest.approx(1.2, abs=0.1)
@@ -65,15 +65,15 @@ def test_everything_at_once(clip: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in out.parent.iterdir()) == ["b.mp4", "t.csv", "t.png", "t.srt"]
 
 
-def test_every_and_min_confidence(clip: Path, tmp_path: Path) -> None:
-    done = mien(clip, "--every", "10", "--min-confidence", "1", "--out", tmp_path / "t.jsonl")
+def test_video_every_and_min_confidence(video_path: Path, tmp_path: Path) -> None:
+    done = mien(video_path, "--every", "10", "--min-confidence", "1", "--out", tmp_path / "t.jsonl")
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "t.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert all('"label": "uncertain"' in line for line in lines)
 
 
-def test_options_are_those_of_the_api() -> None:
+def test_video_options_equal_the_api() -> None:
     """Each has the name and the default of an argument, but for the model; and none is lacking."""
     ours = {name: one.default for name, one in inspect.signature(video).parameters.items()}
     theirs = inspect.signature(load).parameters | inspect.signature(Recognizer.analyze_video).parameters
@@ -83,56 +83,56 @@ def test_options_are_those_of_the_api() -> None:
     }
 
 
-def test_a_single_frame_is_told_as_one(clip: Path) -> None:
-    assert mien(clip, "--every", "99").stdout.splitlines()[0].endswith(", 1 frame read")
+def test_video_single_frame(video_path: Path) -> None:
+    assert mien(video_path, "--every", "99").stdout.splitlines()[0].endswith(", 1 frame analyzed")
 
 
-def test_a_file_that_breaks_off_ends_with_1_and_keeps_what_was_read(cut_off: Path, tmp_path: Path) -> None:
-    done = mien(cut_off, "--out", tmp_path / "t.csv")
+def test_video_truncated_file_exits_1(truncated_path: Path, tmp_path: Path) -> None:
+    done = mien(truncated_path, "--out", tmp_path / "t.csv")
     assert done.returncode == 1
-    assert done.stderr.startswith("mien: cut.mkv breaks off after ")
+    assert done.stderr.startswith("mien: cut.mkv: truncated video")
     assert done.stderr.count("\n") == 1
     assert "1 person in" in done.stdout
     assert len((tmp_path / "t.csv").read_text().splitlines()) > 5
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["CLIP", "--max-pixels", "9999"], "has frames of 320 x 240 pixels, above the limit"),
-        (["none.mp4"], "there is no file none.mp4"),
-        (["CLIP", "--every", "0"], "every is a whole number from 1 on, got 0"),
-        (["CLIP", "--model", "none"], "no shipped model is called none"),
-        (["CLIP", "--out", "t.xml"], "a timeline is written as one of .csv, .jsonl, .parquet, not t.xml"),
-        (["CLIP", "--annotate", "CLIP"], "is the video itself; write to another file"),
-        (["CLIP", "--srt", "t.txt"], "subtitles are written as .srt, not t.txt"),
-        (["CLIP", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),
+        (["VIDEO", "--max-pixels", "9999"], "frames of 320 x 240 pixels are above the limit"),
+        (["none.mp4"], "none.mp4: there is no such file"),
+        (["VIDEO", "--every", "0"], "every must be a whole number, at least 1, got 0"),
+        (["VIDEO", "--model", "none"], "no shipped model is called none"),
+        (["VIDEO", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
+        (["VIDEO", "--annotate", "VIDEO"], "it is the input video; choose another file"),
+        (["VIDEO", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),
+        (["VIDEO", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),
     ],
 )
-def test_mistakes_are_a_sentence_and_2(clip: Path, words: list[str], told: str) -> None:
-    before = clip.read_bytes()
-    done = mien(*(str(clip) if word == "CLIP" else word for word in words))
+def test_video_wrong_arguments_exit_2(video_path: Path, words: list[str], message: str) -> None:
+    before = video_path.read_bytes()
+    done = mien(*(str(video_path) if word == "VIDEO" else word for word in words))
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("mien: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
-    assert clip.read_bytes() == before
+    assert video_path.read_bytes() == before
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_stopping_keeps_what_was_read(tmp_path: Path, by: signal.Signals) -> None:
-    """A long clip, stopped as soon as rows are there."""
-    clip = clips.make(tmp_path / "a.mp4", scene, clips.even(400))
-    out, film = tmp_path / "t.csv", tmp_path / "b.mp4"
+def test_video_stopped_keeps_results(tmp_path: Path, by: signal.Signals) -> None:
+    """A long video_path, stopped as soon as rows are there."""
+    video_path = videos.write(tmp_path / "a.mp4", scene, videos.times(400))
+    out, annotated = tmp_path / "t.csv", tmp_path / "b.mp4"
     command = [
         *MIEN,
         "video",
-        clip,
+        video_path,
         "--out",
         out,
         "--annotate",
-        film,
+        annotated,
         "--srt",
         tmp_path / "t.srt",
     ]
@@ -141,19 +141,19 @@ def test_stopping_keeps_what_was_read(tmp_path: Path, by: signal.Signals) -> Non
     run.send_signal(by)
     _, stderr = run.communicate(timeout=LONGEST)
     assert run.returncode == 128 + by, stderr
-    assert stderr == f"mien: stopped; what was read is kept in {film}, {out}, {tmp_path / 't.srt'}\n"
+    assert stderr == f"mien: stopped; results so far are in {annotated}, {out}, {tmp_path / 't.srt'}\n"
     rows = len(out.read_text().splitlines()) - 1
     assert 5 <= rows < 400
-    with av.open(str(film)) as file:
+    with av.open(str(annotated)) as file:
         assert rows <= sum(1 for _ in file.decode(video=0)) <= rows + 1
     assert "Person 1: happy" in (tmp_path / "t.srt").read_text()
     assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_on_a_terminal_a_bar_tells_rate_and_time_left(clip: Path) -> None:
+def test_video_terminal_has_progress_bar(video_path: Path) -> None:
     here, there = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    command = [sys.executable, "-m", "mien", "video", str(clip)]
+    command = [sys.executable, "-m", "mien", "video", str(video_path)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=there, env=environment)
     os.close(there)
     seen = b""

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-import clips
+import videos
 from mien.data import Dataset, sketch, write_csv
 from mien.data.dataset import USAGE
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, projection
@@ -46,7 +46,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for name in ("photo.jpg", "photos/portrait.jpg"):
         shutil.copy(sample(), folder / name)
-    clips.make(folder / "clip.mp4", lambda i: clips.still(320, 240, (0.4 + i / 100, 0.5, 0.5, 1.0)), clips.even(15))
+    videos.write(
+        folder / "clip.mp4",
+        lambda i: videos.frame(320, 240, (0.4 + i / 100, 0.5, 0.5, 1.0)),
+        videos.times(15),
+    )
     for i, face_HW in enumerate(data["train"].pixels_NHW):
         file = folder / "faces" / ("cross", "delighted", "puzzled")[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

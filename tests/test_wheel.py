@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import clips
 import models
+import videos
 from mien.data import load
 from mien.recognition import sample
 from waiting import LONGEST
@@ -176,7 +176,7 @@ def test_a_model_of_ones_own_opens_and_is_judged(stranger: Stranger, tmp_path: P
 def test_the_service_answers_and_ends_in_peace(stranger: Stranger, wheel: Path, tmp_path: Path) -> None:
     """Last of all, as the extras go into the same environment."""
     stranger.install(f"{wheel}[serve,video]", NEEDED_TO_SERVE)
-    film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(3))
+    film = videos.write(tmp_path / "a.mp4", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(3))
     command = [stranger.bin_folder / "mien", "serve", "--port", "0"]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, cwd=stranger.place, env=stranger.environment

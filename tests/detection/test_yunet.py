@@ -1,4 +1,4 @@
-"""YuNet's answers: OpenCV's own, from the same file, are the judge."""
+"""YuNet against OpenCV's FaceDetectorYN with the same model file."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "dynamic_yunet.py"
 LICENCES = (yunet.FILE.parent / "LICENCES.md").read_text()
 
 
-def canvas(places: list[tuple[int, int, int]], high: int = 500, wide: int = 700) -> np.ndarray:
-    """The sample's face, of these sides, at these corners, before grey."""
-    made = np.full((high, wide, 3), 128, np.uint8)
+def canvas(places: list[tuple[int, int, int]], height: int = 500, width: int = 700) -> np.ndarray:
+    """Draw the face of the sample on grey, at each (left, top, side)."""
+    made = np.full((height, width, 3), 128, np.uint8)
     for left, top, side in places:
         made[top : top + side, left : left + side] = cv2.resize(PORTRAIT[0:300, 80:380], (side, side))
     return made
 
 
-PICTURES = {
+IMAGES = {
     "as it is": PORTRAIT,
     "odd sides": PORTRAIT[:401, 50:387],
     "four faces": canvas([(10, 20, 200), (300, 40, 260), (100, 330, 120), (420, 350, 90)]),
@@ -52,30 +52,30 @@ def model() -> YuNet:
     return YuNet()
 
 
-def by_opencv(image: np.ndarray, threshold: float) -> np.ndarray:
+def detect_with_opencv(image: np.ndarray, threshold: float) -> np.ndarray:
     size = (image.shape[1], image.shape[0])
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    told = cv2.FaceDetectorYN.create(str(yunet.FILE), "", size, threshold).detect(np.ascontiguousarray(image))[1]
+    faces = cv2.FaceDetectorYN.create(str(yunet.FILE), "", size, threshold).detect(np.ascontiguousarray(image))[1]
     cv2.utils.logging.setLogLevel(level)
-    return np.zeros((0, 15), np.float32) if told is None else told
+    return np.zeros((0, 15), np.float32) if faces is None else faces
 
 
-@pytest.mark.parametrize("threshold", [0.65, 0.1])  # at 0.1 there is much to thin out
-@pytest.mark.parametrize("name", PICTURES)
-def test_it_says_what_opencv_says(model: YuNet, name: str, threshold: float) -> None:
-    ours, theirs = model(PICTURES[name], threshold), by_opencv(PICTURES[name], threshold)
+@pytest.mark.parametrize("threshold", [0.65, 0.1])  # at 0.1 many boxes overlap
+@pytest.mark.parametrize("name", IMAGES)
+def test_yunet_equals_opencv(model: YuNet, name: str, threshold: float) -> None:
+    ours, theirs = model(IMAGES[name], threshold), detect_with_opencv(IMAGES[name], threshold)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(ours[:, :14], theirs[:, :14], atol=1e-3)
     np.testing.assert_allclose(ours[:, 14], theirs[:, 14], atol=1e-5)
 
 
-def test_the_images_are_worth_comparing(model: YuNet) -> None:
-    found = {name: len(model(image, 0.65)) for name, image in PICTURES.items()}
-    assert found == {**dict.fromkeys(PICTURES, 1), "four faces": 4, "faces that touch": 3, "no face": 0}
-    assert sum(len(model(image, 0.1)) for image in PICTURES.values()) > sum(found.values())
+def test_yunet_images_have_faces(model: YuNet) -> None:
+    found = {name: len(model(image, 0.65)) for name, image in IMAGES.items()}
+    assert found == {**dict.fromkeys(IMAGES, 1), "four faces": 4, "faces that touch": 3, "no face": 0}
+    assert sum(len(model(image, 0.1)) for image in IMAGES.values()) > sum(found.values())
 
 
-def test_thinned_out_by_hand() -> None:
+def test_nms_by_hand() -> None:
     boxes = np.array(
         [[0, 0, 10, 10], [0, 0, 10, 6], [20, 0, 10, 10], [0.9, 0.9, 10.9, 10.9], [28, 0, 10, 10]], np.float32
     )
@@ -86,11 +86,11 @@ def test_thinned_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (31, 33), (32, 32)])
-def test_any_size_is_answered(model: YuNet, size: tuple[int, int]) -> None:
+def test_yunet_any_image_size(model: YuNet, size: tuple[int, int]) -> None:
     assert model(np.zeros((*size, 3), np.uint8), 0.65).shape == (0, 15)
 
 
-def test_a_damaged_or_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yunet_damaged_or_missing_file_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hashlib.sha256(yunet.FILE.read_bytes()).hexdigest() == yunet.SHA256
     copy = Path(shutil.copy(yunet.FILE, tmp_path))
     monkeypatch.setattr(yunet, "FILE", copy)
@@ -98,16 +98,16 @@ def test_a_damaged_or_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.M
     content = bytearray(copy.read_bytes())
     content[5000] ^= 1
     copy.write_bytes(content)
-    with pytest.raises(ModelError, match=r"damaged: its sha256 begins with .*; install mien anew"):
+    with pytest.raises(ModelError, match=r"damaged: its sha256 starts with .*; reinstall mien"):
         YuNet()
     copy.unlink()
-    with pytest.raises(ModelError, match="No such file or directory; install mien anew"):
+    with pytest.raises(ModelError, match="No such file or directory; reinstall mien"):
         YuNet()
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """experiments/dynamic_yunet.py, which is in no package."""
+    """Import experiments/dynamic_yunet.py, which is not in a package."""
     spec = importlib.util.spec_from_file_location("dynamic_yunet", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -117,19 +117,19 @@ def script() -> ModuleType:
 
 
 def fixed(content: bytes, side: int = 640) -> bytes:
-    """The shipped graph with the shapes of one size of image declared, as its authors published it."""
+    """Return the shipped graph with the shapes of one image size declared, as its authors published it."""
     model = onnx.load_from_string(content)
     shape = model.graph.input[0].type.tensor_type.shape.dim
     shape[2].dim_value = shape[3].dim_value = side
     for output in model.graph.output:
         stride = int(output.name.rsplit("_", 1)[1])
         output.type.tensor_type.shape.dim[1].dim_value = (side // stride) ** 2
-    told: bytes = onnx.shape_inference.infer_shapes(model).SerializeToString()
-    return told
+    fixed_graph: bytes = onnx.shape_inference.infer_shapes(model).SerializeToString()
+    return fixed_graph
 
 
-def test_the_shipped_copy_is_the_original_but_for_its_shapes(script: ModuleType, tmp_path: Path) -> None:
-    """With them put back it is opencv_zoo's file to the byte, and of that the script makes the copy that is shipped."""
+def test_yunet_file_is_original_except_shapes(script: ModuleType, tmp_path: Path) -> None:
+    """With fixed shapes it equals the file of opencv_zoo, from which the script makes the shipped copy."""
     original = fixed(yunet.FILE.read_bytes())
     assert hashlib.sha256(original).hexdigest() == script.ORIGINAL
     assert script.TARGET == yunet.FILE
@@ -143,7 +143,7 @@ def test_the_shipped_copy_is_the_original_but_for_its_shapes(script: ModuleType,
         script.original(wheel)
 
 
-def test_where_it_comes_from_and_its_licence_are_told(script: ModuleType) -> None:
+def test_yunet_licence_states_origin(script: ModuleType) -> None:
     own = LICENCES.split("## yunet.onnx")[1].split("\n## ")[0]
     assert script.ORIGINAL in own
     assert f"{len(fixed(yunet.FILE.read_bytes())):,} bytes" in own

@@ -15,7 +15,7 @@ import mien
 from mien.errors import ImageError, MienError
 from mien.imaging.load import read_image
 from mien.recognition import Recognizer, analyze_sources, annotate, find_sources, parallel, sample
-from mien.recognition.annotation.panels import enlarged
+from mien.recognition.annotation.panels import enlarge
 from mien.recognition.inputs import Source
 from mien.recognition.prefetch import ByteSemaphore
 from mien.threads import threads
@@ -147,7 +147,7 @@ def test_write_annotated_enlarges_small_images(recognizer: Recognizer, tmp_path:
     stamp = mien.load("nano", detector="whole")
     [(source, analysis)] = analyze_sources(stamp, find_sources([tmp_path / "stamp.png"]))
     parallel.write_annotated(stamp, source, analysis, tmp_path / "seen.png")
-    wanted = annotate(*enlarged(read_image(source.name), analysis))
+    wanted = annotate(*enlarge(read_image(source.name), analysis))
     assert np.array_equal(cv2.imread(str(tmp_path / "seen.png")), wanted)
     assert wanted.shape == (336, 336, 3)
 

@@ -208,7 +208,7 @@ def test_analyze_many_holds_at_most_a_batch(recognizer: Recognizer) -> None:
 
 def test_analyze_many_with_bad_arguments_raises(recognizer: Recognizer) -> None:
     for images, options, message in (
-        ([PORTRAIT], {}, "say order="),
+        ([PORTRAIT], {}, "pass order="),
         ([None], {}, "got NoneType"),
         *(
             ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch must be a whole number above 0, got {batch}")
@@ -225,17 +225,17 @@ def test_analyze_many_with_bad_arguments_raises(recognizer: Recognizer) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"detector": "mtcnn"}, "there are: yunet, whole"),
+        ({"detector": "mtcnn"}, "available: yunet, whole"),
         ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
         ({"min_confidence": float("nan")}, "min_confidence must be a number from 0 to 1"),
         ({"tta": "ten"}, "tta must be one of none, flip"),
         ({"prior": "bored=0.5"}, "in the prior, 'bored' is no class"),
-        ({"threshold": 0}, "threshold is a score"),
-        ({"longest_side": 3}, "from 32 on"),
+        ({"threshold": 0}, "threshold must be a number"),
+        ({"longest_side": 3}, "at least 32"),
         ({"max_faces": 0}, "max_faces must be a whole number above 0"),
         ({"threads": "a"}, "threads is a whole number from 1 to 9999, got 'a'"),
         ({"threads": 0, "detector": "whole"}, "threads is a whole number"),
-        ({"detector": []}, "no detector is called"),
+        ({"detector": []}, "unknown detector"),
         ({"max_pixels": None}, "max_pixels must be a whole number above 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Videos of any make, whole, cut off or with flipped bits: frames, or a sentence, and what was read is kept."""
+"""Generated videos, complete, truncated or with flipped bits: results or a one-line error, and complete files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import clips
 import mien
+import videos
 from mien.errors import MienError, VideoError
 from mien.recognition import Recognizer, VideoFrame
 
@@ -30,7 +30,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 HANGS = 60  # seconds after which one video of half a second counts as endless
-KINDS = {  # of file: what its images and its sound are, and ticks of a second
+KINDS = {  # suffix -> video codec, audio codec, ticks per second
     ".mp4": ("libx264", "aac", 90_000),
     ".mov": ("mpeg4", "aac", 1000),
     ".mkv": ("libx264", "aac", 90_000),
@@ -47,11 +47,11 @@ class Make:
     """What a video is like; `steps` are milliseconds from one frame to the next."""
 
     kind: str
-    wide: int
-    high: int
+    width: int
+    height: int
     steps: tuple[int, ...]
     turned: int | None
-    sound: bool
+    audio: bool
 
     @property
     def times(self) -> list[float]:
@@ -70,17 +70,17 @@ MAKES = st.builds(
 
 @cache
 def made(make: Make) -> bytes:
-    codec, sound, ticks = KINDS[make.kind]
+    codec, audio, ticks = KINDS[make.kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"a{make.kind}"
-        scene = lambda i: clips.still(make.wide, make.high, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
+        scene = lambda i: videos.frame(make.width, make.height, (0.5 + 0.01 * i, 0.5, 0.8, 1.0))  # noqa: E731
         options = {"movflags": "faststart"} if make.kind == ".mp4" else {}  # the index first, so that less is lost
-        clips.make(
+        videos.write(
             path,
             scene,
             make.times,
-            sound=sound if make.sound else None,
-            turned=make.turned,
+            audio=audio if make.audio else None,
+            rotation=make.turned,
             options=options,
             codec=codec,
             ticks=ticks,
@@ -146,23 +146,23 @@ def no_longer_than(seconds: int) -> Iterator[None]:
 
 @settings(FUZZ, max_examples=25)
 @given(MAKES)
-def test_a_whole_video_of_any_make_is_read_to_its_end(reader: Recognizer, make: Make) -> None:
+def test_complete_video_has_all_frames(reader: Recognizer, make: Make) -> None:
     notes: list[str] = []
     with written(make, made(make)) as path, no_longer_than(HANGS):
         frames = list(reader.analyze_video(path, on_note=notes.append))
     assert notes == []
     assert [frame.index for frame in frames] == list(range(len(make.times)))
-    began = frames[0].time  # with the sound, which may come a little before
+    began = frames[0].time  # the audio may begin a little earlier
     assert 0 <= began < 0.1
     assert [frame.time - began for frame in frames] == pytest.approx(make.times, abs=2e-3)
     lies = make.turned in (90, -90) and make.kind in TURNING
-    size = (make.high, make.wide) if lies else (make.wide, make.high)
+    size = (make.height, make.width) if lies else (make.width, make.height)
     assert {(frame.width, frame.height) for frame in frames} == {size}
 
 
 @settings(FUZZ, max_examples=100)
 @given(HURT, st.sampled_from((1, 3)))
-def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: Hurt, every: int) -> None:
+def test_damaged_video_has_frames_or_raises(reader: Recognizer, video: Hurt, every: int) -> None:
     frames: list[VideoFrame] = []
     with written(video.make, video.data) as path, no_longer_than(HANGS):
         out, srt = path.with_name("t.jsonl"), path.with_name("t.srt")
@@ -176,8 +176,7 @@ def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: 
         else:
             rows = [json.loads(line) for line in out.read_text().splitlines()]
             assert frames
-            told = [(frame.index, face.person) for frame in frames for face in frame.faces]
-            assert [(row["frame"], row["person"]) for row in rows] == told
+            assert rows == [frame.to_dict() for frame in frames]
             assert srt.exists()
     assert all(a.time <= b.time and b.index - a.index == every for a, b in pairwise(frames))
     assert all(np.isfinite(face.probabilities).all() for frame in frames for face in frame.faces)
@@ -185,25 +184,28 @@ def test_whatever_is_damaged_is_frames_or_a_sentence(reader: Recognizer, video: 
 
 @settings(FUZZ, max_examples=15)
 @given(HURT)
-def test_the_command_ends_with_0_1_or_a_sentence(video: Hurt) -> None:
+def test_damaged_video_command_exit_codes(video: Hurt) -> None:
     from mien.cli import app
 
     with written(video.make, video.data) as path, no_longer_than(HANGS):
-        out, film = path.with_name("t.csv"), path.with_name("t.mkv")
-        said, complained = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        out, annotated = path.with_name("t.csv"), path.with_name("t.mkv")
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
-                code = app(["video", str(path), "--out", str(out), "--annotate", str(film)], standalone_mode=False) or 0
+                code = (
+                    app(["video", str(path), "--out", str(out), "--annotate", str(annotated)], standalone_mode=False)
+                    or 0
+                )
             except MienError as error:
                 code = error.exit_code
                 assert_sentence(str(error))
         there = sorted(file.name for file in path.parent.iterdir() if file != path)
         assert there == ([] if code == 2 else ["t.csv", "t.mkv"])
-        assert (" read\n" in said.getvalue()) == (code != 2)
-        for line in complained.getvalue().splitlines():
+        assert (" analyzed\n" in stdout.getvalue()) == (code != 2)
+        for line in stderr.getvalue().splitlines():
             assert line.startswith("mien: ")
 
 
-def assert_sentence(told: str) -> None:
-    assert told
-    assert "\n" not in told
+def assert_sentence(message: str) -> None:
+    assert message
+    assert "\n" not in message

@@ -86,7 +86,7 @@ class Drain:
 def asked(victim: Victim, line: http.client.HTTPConnection, one: hostile.Request) -> tuple[int, bytes]:
     """Return the answer, which must not cost more processor time than is claimed, however busy the machine is."""
     before = victim.processor_seconds()
-    told = hostile.ask(line, one)
+    told = hostile.send(line, one)
     took = victim.processor_seconds() - before
     assert took <= SECONDS, (one.kind, one.path, one.body[:40], took)
     return told
@@ -94,7 +94,7 @@ def asked(victim: Victim, line: http.client.HTTPConnection, one: hostile.Request
 
 def is_well(victim: Victim) -> bool:
     with closing(victim.line()) as line:
-        status, body = hostile.ask(line, hostile.Request("photo", body=sample().read_bytes()))
+        status, body = hostile.send(line, hostile.Request("photo", body=sample().read_bytes()))
     return status == 200 and len(json.loads(body)["results"][0]["faces"]) == 1
 
 
@@ -104,7 +104,7 @@ def test_two_thousand_of_them(victim: Victim) -> None:
     seen: Counter[str] = Counter()
     with closing(victim.line()) as line:
         for one in hostile.requests(200, seed=1):  # what is loaded once is loaded
-            hostile.ask(line, one)
+            hostile.send(line, one)
         before = victim.memory()
         for one in hostile.requests(N):
             status, body = asked(victim, line, one)

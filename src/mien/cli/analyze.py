@@ -11,7 +11,7 @@ import typer
 
 from mien.cli.options import ClassPrior
 from mien.cli.output import print_unreadable, stoppable
-from mien.detection.detectors import LONGEST, THRESHOLD
+from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
 from mien.recognition.recognizer import DEFAULT, DETECTOR
@@ -58,7 +58,7 @@ def analyze(
     threshold: Annotated[float, typer.Option(help="Minimum detector confidence of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
         int, typer.Option(help="Longer side in pixels to which larger images are reduced for the detector.")
-    ] = LONGEST,
+    ] = LONGEST_SIDE,
     min_confidence: Annotated[
         float, typer.Option(help="Minimum probability of a label, 0 to 1; below it the label is `uncertain`.")
     ] = 0.0,

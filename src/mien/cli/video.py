@@ -22,113 +22,118 @@ from mien.recognition.results import SMOOTH
 if TYPE_CHECKING:
     from mien.recognition.results import VideoFrame
     from mien.recognition.video.people import People
-    from mien.recognition.video.reader import VideoReader
 
 
 def video(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video, such as an .mp4.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file, such as an .mp4.")],
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model's name, or a model's folder.")
+        str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
     ] = NANO,
-    every: Annotated[int, typer.Option(metavar="N", help="Read every N-th frame.")] = 1,
+    every: Annotated[int, typer.Option(metavar="N", help="Analyze every N-th frame.")] = 1,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="OUT.mp4", help="Write the video there with its faces marked; sound is kept.")
+        Path | None,
+        typer.Option(metavar="OUT.mp4", help="Write the video with annotated faces to this file, with its audio."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A row for each frame and person: .csv, .jsonl or .parquet.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write results: .jsonl (a line per frame), .csv or .parquet (a row per face)."
+        ),
     ] = None,
-    srt: Annotated[Path | None, typer.Option(metavar="FILE.srt", help="Write subtitles there.")] = None,
+    srt: Annotated[Path | None, typer.Option(metavar="FILE.srt", help="Write subtitles to this file.")] = None,
     timeline: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw each person's expressions over time there.")
+        Path | None, typer.Option(metavar="FILE.png", help="Plot each person's expressions over time to this file.")
     ] = None,
-    smooth: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = SMOOTH,
+    smooth: Annotated[
+        float, typer.Option(help="Seconds over which probabilities are smoothed, 0 for no smoothing.")
+    ] = SMOOTH,
     min_confidence: Annotated[
-        float, typer.Option(help="A face whose likeliest class is less likely is `uncertain`, 0 to 1.")
+        float, typer.Option(help="Confidence from 0 to 1 below which a face is labelled `uncertain`.")
     ] = 0.0,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each frame is a face already.")] = DETECTOR,
-    threshold: Annotated[float, typer.Option(help="How sure the detector must be of a face, 0 to 1.")] = THRESHOLD,
+    detector: Annotated[str, typer.Option(help="yunet; or whole, if each frame is a face crop already.")] = DETECTOR,
+    threshold: Annotated[float, typer.Option(help="Least detection score of a face, 0 to 1.")] = THRESHOLD,
     longest_side: Annotated[
-        int, typer.Option(help="Pixels, above which faces are looked for in a smaller copy.")
+        int, typer.Option(help="Pixels of the longer side, above which faces are detected in a smaller copy.")
     ] = VIDEO_LONGEST_SIDE,
-    tta: Annotated[str, typer.Option(help="none, or flip: averaged with the mirror image.")] = "none",
+    tta: Annotated[
+        str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
+    ] = "none",
     prior: ClassPrior = None,
-    max_faces: Annotated[int | None, typer.Option(help="Of a frame, the largest; default all.")] = None,
-    max_pixels: Annotated[int, typer.Option(help="Of a frame; a video of larger ones is not read.")] = MAX_PIXELS,
+    max_faces: Annotated[int | None, typer.Option(help="Largest faces to keep in each frame; default all.")] = None,
+    max_pixels: Annotated[int, typer.Option(help="Pixels of a frame, above which a video is refused.")] = MAX_PIXELS,
 ) -> None:
-    """Read the faces in a video: who is there when, and what they express."""
+    """Analyze the faces in a video: persons, times and expressions."""
     from mien.recognition import load
     from mien.recognition.video.people import People
     from mien.recognition.video.reader import VideoReader
 
     written = [str(path) for path in (annotate, out, srt, timeline) if path is not None]
     notes: list[str] = []
-    with VideoReader(
-        file, max_pixels=max_pixels
-    ) as clip:  # before the models are loaded: what is no video is told at once
-        bar = VideoProgress(clip)
-    reader = load(
+    with VideoReader(file, max_pixels=max_pixels) as reader:  # reports unreadable videos before models are loaded
+        progress = VideoProgress(reader.duration)
+    recognizer = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
         max_faces=max_faces, max_pixels=max_pixels,
     )  # fmt: skip
-    persons = People(reader.labels.names)
-    frames = reader.analyze_video(
+    people = People(recognizer.labels.names)
+    frames = recognizer.analyze_video(
         file, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,
         longest_side=longest_side, on_note=notes.append,
     )  # fmt: skip
-    kept = f"what was read is kept in {', '.join(written)}" if written else "nothing was to be written"
-    with stoppable(kept), closing(frames), bar:
+    on_stop = f"results so far are in {', '.join(written)}" if written else "no results were written"
+    with stoppable(on_stop), closing(frames), progress:
         for frame in frames:
-            persons.write(frame)
-            bar.step(frame)
-    persons.close()
-    _tell(persons, written)
+            people.write(frame)
+            progress.step(frame)
+    people.close()
+    _print_summary(people, written)
     for note in notes:
         typer.echo(f"mien: {note}", err=True)
     if notes:
         raise typer.Exit(1)
 
 
-def _tell(persons: People, written: list[str]) -> None:
+def _print_summary(people: People, written: list[str]) -> None:
     from mien.recognition.video.summary import clock, people_table
 
     console = Console(highlight=False)
-    count = {0: "nobody", 1: "1 person"}.get(persons.met, f"{persons.met:,} persons")
-    frames = "1 frame" if persons.looks == 1 else f"{persons.looks:,} frames"
-    console.print(f"{count} in {clock(persons.seconds)}, {frames} read")
-    if persons.met:
-        console.print(people_table(persons))
+    persons = {0: "no persons", 1: "1 person"}.get(people.person_count, f"{people.person_count:,} persons")
+    frames = "1 frame" if people.frame_count == 1 else f"{people.frame_count:,} frames"
+    console.print(f"{persons} in {clock(people.seconds)}, {frames} analyzed")
+    if people.person_count:
+        console.print(people_table(people))
     if written:
         typer.echo(f"wrote {', '.join(written)}")
 
 
 class VideoProgress:
-    """How much of a video is read, how fast, and how long still; on stderr, silent where nobody would see it."""
+    """Progress bar of a video on stderr, with frame rate and remaining time; silent if stderr is not a terminal."""
 
-    def __init__(self, clip: VideoReader) -> None:
+    def __init__(self, duration: float | None) -> None:
         console = Console(stderr=True)
-        self._seconds, self._frames = clip.seconds, 0
+        self._duration, self._frames = duration, 0
         self._bar = Progress(
-            TextColumn("reading"),
+            TextColumn("analyzing"),
             BarColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=clip.seconds, told="")
+        self._task = self._bar.add_task("", total=duration, status="")
 
     def __enter__(self) -> VideoProgress:
-        self._began = time.perf_counter()
+        self._start = time.perf_counter()
         self._bar.start()
         return self
 
     def step(self, frame: VideoFrame) -> None:
-        """A frame is read."""
+        """Update the bar after a frame."""
         self._frames += 1
-        rate = self._frames / max(time.perf_counter() - self._began, 1e-9)
-        of = "" if self._seconds is None else f" of {self._seconds:.1f}"
-        self._bar.update(self._task, completed=frame.time, told=f"{frame.time:.1f}{of} s, {rate:.0f} frames/s")
+        fps = self._frames / max(time.perf_counter() - self._start, 1e-9)
+        total = "" if self._duration is None else f" of {self._duration:.1f}"
+        self._bar.update(self._task, completed=frame.time, status=f"{frame.time:.1f}{total} s, {fps:.0f} frames/s")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()

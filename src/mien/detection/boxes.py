@@ -64,8 +64,12 @@ class Detection:
     Attributes:
         box: Box around the face; it may reach beyond the edge of the image.
         score: Score of the detector, 0 to 1.
-        landmarks: (x, y) of right eye, left eye, nose tip, right and left corner of the mouth, right and left being
-            the person's own; empty where the detector gives none.
+        landmarks: Points (x, y): right eye, left eye, nose tip, right and left corner of the mouth; right and left are
+            the person's own. Empty for a detector without landmarks.
+
+    Example:
+        >>> Detection(Box(10, 20, 30, 40), score=0.9).landmarks
+        ()
     """
 
     box: Box
@@ -84,5 +88,5 @@ def iou(a: Box, b: Box) -> float:
     height = min(a.bottom, b.bottom) - max(a.top, b.top)
     if width <= 0 or height <= 0:
         return 0.0
-    both = width * height
-    return both / (a.width * a.height + b.width * b.height - both)
+    intersection = width * height
+    return intersection / (a.width * a.height + b.width * b.height - intersection)

@@ -1,6 +1,7 @@
 """Image headers: format, size and orientation, before anything is decoded.
 
-Sources: the formats' specifications; EXIF 2.32 for the orientation. Bytes are not trusted: what does not parse is None.
+Sources: the specifications of the formats, and EXIF 2.32 for the orientation. Bytes are not trusted: a header that
+cannot be parsed is None.
 """
 
 from __future__ import annotations
@@ -8,32 +9,21 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
-JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "WebP",
-    "TIFF",
-    "BMP",
-    "PNM",
-    "JPEG 2000",
-    "AVIF",
-)
+from mien.imaging.tiff import UPRIGHT, exif_orientation, tiff_size
+
+JPEG, PNG, GIF, WEBP, TIFF = "JPEG", "PNG", "GIF", "WebP", "TIFF"
+BMP, PNM, JP2, AVIF = "BMP", "PNM", "JPEG 2000", "AVIF"
 FORMATS = (JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF)
 HEIC, VIDEO = "HEIC", "video"
 
-_UPRIGHT = 1  # EXIF's number of an image that is stored as it is seen
-_ORIENTATION = 274  # the tag, in EXIF and in TIFF
-_WIDTH, _HEIGHT = 256, 257  # tags of TIFF
-_PARTS = 100_000  # segments, chunks or boxes that are looked at; what has more means to take time
-_SCANS = 50  # of a JPEG; writers make ten or so, and each goes over all pixels, be it a few bytes
+_MAX_PARTS = 100_000  # segments, chunks or boxes; a file with more would only take time
+_MAX_SCANS = 50  # of a JPEG; writers use about ten, and each scan goes over all pixels even if it has a few bytes
 _NO_FILL = re.compile(rb"[^\xff]")
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG, with a length behind it; what ends coded pixels
-_PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # JPEG marker with a length, which ends entropy-coded data
+_PNG_IMAGE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_OTHERS = (  # what people take for images, and how its bytes begin
+_OTHER_FORMATS = (  # files that are often taken for images, and the pattern of their first bytes
     ("PDF", rb"%PDF-"),
     ("Photoshop", rb"8BPS"),
     ("icon", rb"\x00\x00[\x01\x02]\x00[^\x00]\x00"),
@@ -47,29 +37,38 @@ _OTHERS = (  # what people take for images, and how its bytes begin
     (VIDEO, rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI "),
 )
 
+Size = tuple[int, int, int]  # width, height, orientation
+
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself.
+    """Header of an image file.
 
     Attributes:
-        format: one of `FORMATS`.
-        width, height: in pixels as stored, before it is turned.
-        orientation: EXIF's number, 1 to 8; 1 for an image that is stored as it is seen.
+        format: Format, one of `FORMATS`.
+        width: Width in pixels as stored, before the orientation is applied.
+        height: Height in pixels as stored, before the orientation is applied.
+        orientation: EXIF orientation, 1 to 8; 1 for an image that is stored as it is displayed.
     """
 
     format: str
     width: int
     height: int
-    orientation: int = _UPRIGHT
+    orientation: int = UPRIGHT
 
     @property
     def pixels(self) -> int:
+        """Number of pixels."""
         return self.width * self.height
 
 
-def format_of(data: bytes) -> str | None:
-    """What kind of file begins with these bytes: one of `FORMATS`, another kind's name, or None for an unknown one."""
+def detect_format(data: bytes) -> str | None:
+    """Return the format of a file by its first bytes: one of `FORMATS`, another known format, or None.
+
+    Example:
+        >>> detect_format(b"GIF89a"), detect_format(b"%PDF-1.7"), detect_format(b"text")
+        ('GIF', 'PDF', None)
+    """
     head = data[:1024]
     if head.startswith(b"\xff\xd8\xff"):
         return JPEG
@@ -81,11 +80,8 @@ def format_of(data: bytes) -> str | None:
         return WEBP
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return TIFF
-    if (
-        head[:2] == b"BM"
-        and len(head) > 18
-        and head[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
-    ):
+    bmp_header_sizes = (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x6c\0\0\0", b"\x7c\0\0\0")
+    if head[:2] == b"BM" and len(head) > 18 and head[14:18] in bmp_header_sizes:
         return BMP
     if re.match(rb"P[1-7]\s", head):
         return PNM
@@ -97,35 +93,36 @@ def format_of(data: bytes) -> str | None:
             return AVIF
         if any(brand in _HEIC_BRANDS for brand in brands):
             return HEIC
-    kinds = (kind for kind, begins in _OTHERS if re.match(begins, head, re.DOTALL | re.IGNORECASE))
-    return next(kinds, None)
+    matches = (name for name, pattern in _OTHER_FORMATS if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
+    return next(matches, None)
 
 
 def read_header(data: bytes) -> Header | None:
-    """What the image in `data` says of itself; None where that is damaged, or no image of `FORMATS`."""
-    kind = format_of(data)
-    if kind not in _READERS:
+    """Return the header of an image file; None if it is damaged or not one of `FORMATS`.
+
+    Args:
+        data: Content of the file.
+    """
+    kind = detect_format(data)
+    if kind not in _PARSERS:
         return None
     try:
-        width, height, orientation = _READERS[kind](data)
+        width, height, orientation = _PARSERS[kind](data)
     except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
     if width < 1 or height < 1:
         return None
-    return Header(kind, width, height, orientation if 1 <= orientation <= 8 else _UPRIGHT)
+    return Header(kind, width, height, orientation if 1 <= orientation <= 8 else UPRIGHT)
 
 
-Told = tuple[int, int, int]  # width, height, orientation
-
-
-def _jpeg(data: bytes) -> Told:
-    """The segments before the pixels: the size is in the frame's, the orientation in EXIF's."""
-    at, orientation = 2, _UPRIGHT
-    for _ in range(_PARTS):
-        marked = _NO_FILL.search(data, at + 1)  # behind fill bytes, of which there may be any number
-        at = marked.start() - 1 if marked else len(data)
+def _jpeg(data: bytes) -> Size:
+    """Parse the segments before the pixels: the frame header has the size, the EXIF segment the orientation."""
+    at, orientation = 2, UPRIGHT
+    for _ in range(_MAX_PARTS):
+        match = _NO_FILL.search(data, at + 1)  # after fill bytes, of which there may be any number
+        at = match.start() - 1 if match else len(data)
         if data[at] != 0xFF:
-            raise ValueError("no marker where one belongs")
+            raise ValueError("marker expected")
         marker = data[at + 1]
         if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
             at += 2
@@ -136,127 +133,132 @@ def _jpeg(data: bytes) -> Told:
             _count_scans(data, at + 2 + length)
             return width, height, orientation
         if marker in (0xD9, 0xDA) or length < 2:
-            raise ValueError("no frame before the pixels")
+            raise ValueError("no frame header before the pixels")
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _exif(data[at + 10 : at + 2 + length])
+            orientation = exif_orientation(data[at + 10 : at + 2 + length])
         at += 2 + length
     raise ValueError("too many parts")
 
 
 def _count_scans(data: bytes, at: int) -> None:
-    """ValueError where more than `_SCANS` stand between `at` and a JPEG's end, behind which is something else."""
+    """Raise ValueError if a JPEG has more than `_MAX_SCANS` scans between `at` and its end marker."""
     scans = 0
-    for _ in range(_PARTS):
-        marked = _MARKER.search(data, at)
-        if marked is None or len(data) < marked.end() + 2 or data[marked.start() + 1] == 0xD9:
+    for _ in range(_MAX_PARTS):
+        match = _MARKER.search(data, at)
+        if match is None or len(data) < match.end() + 2 or data[match.start() + 1] == 0xD9:
             return
-        scans += data[marked.start() + 1] == 0xDA
-        if scans > _SCANS:
+        scans += data[match.start() + 1] == 0xDA
+        if scans > _MAX_SCANS:
             break
-        at = marked.end() + int.from_bytes(data[marked.end() : marked.end() + 2], "big")
+        at = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
     raise ValueError("too many scans")
 
 
-def _png(data: bytes) -> Told:
+def _png(data: bytes) -> Size:
     chunks = _chunks(data)
-    heads = [(start, end - start) for kind, start, end in chunks if kind == b"IHDR"]
-    if heads != [(8, 12 + 13)]:  # first, of its one length, and told once: what a decoder goes by is what is read here
-        raise ValueError("no header")
+    headers = [(start, end - start) for kind, start, end in chunks if kind == b"IHDR"]
+    if headers != [(8, 12 + 13)]:  # one header, first and of its fixed length, so that decoders read the same size
+        raise ValueError("not one header")
     width, height = struct.unpack_from(">II", data, 16)
     exif = [data[start + 8 : end - 4] for kind, start, end in chunks if kind == b"eXIf"]
-    return width, height, _exif(exif[0]) if exif else _UPRIGHT
+    return width, height, exif_orientation(exif[0]) if exif else UPRIGHT
 
 
 def strip_png_metadata(data: bytes) -> bytes:
-    """A PNG that `read_header` could read without all that does not bear on its first frame's pixels.
+    """Return a PNG with only the chunks that its first frame needs; `read_header` must have accepted it.
 
-    So no color profile or comment, however odd, comes before a decoder, which would write its doubts to stderr.
+    Decoders write warnings about odd color profiles and comments to stderr.
     """
-    return data[:8] + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in _PNG_PIXELS)
+    return data[:8] + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in _PNG_IMAGE_CHUNKS)
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Kind, start and end of a PNG's chunks; ValueError or struct.error where the last one is missing or far away."""
-    found, at = [], 8
-    for _ in range(_PARTS):
+    """Return type, start and end of the chunks of a PNG.
+
+    Raises:
+        ValueError: The last chunk is missing or truncated, or there are too many chunks.
+        struct.error: The file ends within a length.
+    """
+    chunks, at = [], 8
+    for _ in range(_MAX_PARTS):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if len(data) < end:
-            raise ValueError("cut off")
-        found.append((kind, at, end))
+            raise ValueError("truncated")
+        chunks.append((kind, at, end))
         if kind == b"IEND":
-            return found
+            return chunks
         at = end
     raise ValueError("too many parts")
 
 
-def _gif(data: bytes) -> Told:
-    return *struct.unpack_from("<HH", data, 6), _UPRIGHT
+def _gif(data: bytes) -> Size:
+    return *struct.unpack_from("<HH", data, 6), UPRIGHT
 
 
-def _webp(data: bytes) -> Told:
-    kind, at, orientation = data[12:16], 12, _UPRIGHT
+def _webp(data: bytes) -> Size:
+    kind, at, orientation = data[12:16], 12, UPRIGHT
     if kind == b"VP8X":
-        wide, high = data[24] | data[25] << 8 | data[26] << 16, data[27] | data[28] << 8 | data[29] << 16
-        size = wide + 1, high + 1
+        width, height = data[24] | data[25] << 8 | data[26] << 16, data[27] | data[28] << 8 | data[29] << 16
+        size = width + 1, height + 1
     elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
-        wide, high = struct.unpack_from("<HH", data, 26)
-        size = wide & 0x3FFF, high & 0x3FFF
-    for _ in range(_PARTS):
+        width, height = struct.unpack_from("<HH", data, 26)
+        size = width & 0x3FFF, height & 0x3FFF
+    for _ in range(_MAX_PARTS):
         if at + 8 > len(data):
             break
         (length,) = struct.unpack_from("<I", data, at + 4)
         if data[at : at + 4] == b"EXIF":
-            orientation = _exif(data[at + 8 : at + 8 + length])
+            orientation = exif_orientation(data[at + 8 : at + 8 + length])
         at += 8 + length + length % 2
     return *size, orientation
 
 
-def _bmp(data: bytes) -> Told:
+def _bmp(data: bytes) -> Size:
     if data[14] == 12:
-        return *struct.unpack_from("<HH", data, 18), _UPRIGHT
+        return *struct.unpack_from("<HH", data, 18), UPRIGHT
     width, height = struct.unpack_from("<ii", data, 18)
-    return width, abs(height), _UPRIGHT  # a height below 0: stored from the top
+    return width, abs(height), UPRIGHT  # a negative height: rows are stored from top to bottom
 
 
-def _pnm(data: bytes) -> Told:
+def _pnm(data: bytes) -> Size:
     head = data[:4096]
     if head[:2] == b"P7":
         lines = re.findall(rb"^(WIDTH|HEIGHT)\s+(\d{1,9})\s*$", head.partition(b"ENDHDR")[0], re.MULTILINE)
-        told = dict(lines)
-        if len(lines) != len(told):
-            raise ValueError("a size told twice")
-        return int(told[b"WIDTH"]), int(told[b"HEIGHT"]), _UPRIGHT
+        size = dict(lines)
+        if len(lines) != len(size):
+            raise ValueError("more than one size")
+        return int(size[b"WIDTH"]), int(size[b"HEIGHT"]), UPRIGHT
     numbers = re.match(rb"P[1-6]\s+(\d{1,9})\s+(\d{1,9})\s", re.sub(rb"#[^\n]*", b"", head))
     if numbers is None:
         raise ValueError("no size")
-    return int(numbers[1]), int(numbers[2]), _UPRIGHT
+    return int(numbers[1]), int(numbers[2]), UPRIGHT
 
 
-def _jp2(data: bytes) -> Told:
-    """The codestream's SIZ says how far the image reaches and where it begins; boxes stand before it."""
+def _jp2(data: bytes) -> Size:
+    """Parse the SIZ marker of the codestream, which follows the boxes: right and lower edge, left and upper edge."""
     at = 0
-    for _ in range(_PARTS):
+    for _ in range(_MAX_PARTS):
         if data.startswith(b"\xff\x4f\xff\x51", at):
             break
         length, kind = struct.unpack_from(">I4s", data, at)
         if kind == b"jp2c":
             at += 16 if length == 1 else 8
         elif length < 8:
-            raise ValueError("no box")
+            raise ValueError("box expected")
         else:
             at += length
     else:
         raise ValueError("too many parts")
     right, bottom, left, top = struct.unpack_from(">IIII", data, at + 8)
-    return right - left, bottom - top, _UPRIGHT
+    return right - left, bottom - top, UPRIGHT
 
 
-def _avif(data: bytes) -> Told:
-    """The largest of the sizes told; turned and mirrored by boxes of its own, not by EXIF (ISO 23008-12)."""
+def _avif(data: bytes) -> Size:
+    """Parse the largest size, and the boxes that rotate and mirror; EXIF does not count here (ISO 23008-12)."""
     sizes = [struct.unpack_from(">II", data, m.end() + 4) for m in re.finditer(b"ispe", data[:65536])]
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     turn, mirror = (
@@ -271,51 +273,6 @@ def _avif(data: bytes) -> Told:
     return width, height, sideways if mirror[1][0] & 1 else upside
 
 
-def _tiff(data: bytes) -> Told:
-    tags = _tags(data)
-    return tags[_WIDTH].value, tags[_HEIGHT].value, tags[_ORIENTATION].value if _ORIENTATION in tags else _UPRIGHT
-
-
-def reset_tiff_orientation(data: bytes) -> bytes:
-    """A TIFF that `read_header` could read, said to be upright, as decoders differ in which TIFFs they turn."""
-    tag = _tags(data).get(_ORIENTATION)
-    if tag is None:
-        return data
-    return data[: tag.at] + struct.pack(tag.form, _UPRIGHT) + data[tag.at + struct.calcsize(tag.form) :]
-
-
-def _exif(data: bytes) -> int:
-    """The orientation in a block of EXIF, which is a TIFF without pixels; upright where it does not parse."""
-    try:
-        return _tags(data.removeprefix(b"Exif\0\0"))[_ORIENTATION].value
-    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
-        return _UPRIGHT
-
-
-class _Tag(NamedTuple):
-    value: int
-    at: int  # where it stands
-    form: str  # as `struct` has it
-
-
-def _tags(data: bytes) -> dict[int, _Tag]:
-    """The whole numbers in a TIFF's first directory."""
-    order = {b"II": "<", b"MM": ">"}[data[:2]]
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43  # BigTIFF: 8 bytes where TIFF has 4
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    first, step, value_at = (start + 8, 20, 12) if big else (start + 2, 12, 8)
-    told: dict[int, _Tag] = {}
-    for at in range(first, len(data), step)[: min(count, 4096)]:
-        number, kind = struct.unpack_from(order + "HH", data, at)
-        form = order + {3: "H", 4: "I", 16: "Q"}.get(kind, "")
-        if form != order and number in told and number in (_WIDTH, _HEIGHT):
-            raise ValueError("a size told twice")  # decoders differ in which they believe
-        if form != order and number not in told:
-            told[number] = _Tag(struct.unpack_from(form, data, at + value_at)[0], at + value_at, form)
-    return told
-
-
-_READERS = {
-    JPEG: _jpeg, PNG: _png, GIF: _gif, WEBP: _webp, TIFF: _tiff, BMP: _bmp, PNM: _pnm, JP2: _jp2, AVIF: _avif,
+_PARSERS = {
+    JPEG: _jpeg, PNG: _png, GIF: _gif, WEBP: _webp, TIFF: tiff_size, BMP: _bmp, PNM: _pnm, JP2: _jp2, AVIF: _avif,
 }  # fmt: skip

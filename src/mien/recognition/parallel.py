@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mien.errors import ImageError, MienError
 from mien.imaging.decode import decode
 from mien.imaging.formats import Header
-from mien.imaging.load import checked_header, encoded
+from mien.imaging.load import checked_header, read_encoded
 from mien.recognition.inputs import STDIN, Source
 from mien.recognition.prefetch import ByteSemaphore
 from mien.recognition.recognizer import Recognizer
@@ -90,9 +90,9 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from concurrent.futures import ThreadPoolExecutor
 
     from mien import files
-    from mien.recognition.annotation.panels import annotate, enlarged
+    from mien.recognition.annotation.panels import annotate, enlarge
 
-    image_HW3, analysis = enlarged(decode(*_read(recognizer, source)), analysis)
+    image_HW3, analysis = enlarge(decode(*_read(recognizer, source)), analysis)
     # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted while it draws text
     # (see `prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
@@ -160,5 +160,5 @@ def _read(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
     if source.fetch is not None:
         data = source.fetch(recognizer.max_bytes)
     else:
-        data = encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
+        data = read_encoded(Path(source.name) if source.data is None else source.data, name, recognizer.max_bytes)
     return data, checked_header(data, name, recognizer.max_pixels), name

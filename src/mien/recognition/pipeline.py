@@ -102,7 +102,7 @@ class Pipeline:
     def crop_faces(self, image_HW3: Pixels, detections: Sequence[Detection]) -> Pixels:
         """Return the detected faces of a BGR image as grey crops for the model, uint8 [N,48,48]."""
         side = self.model.card.side
-        rule = CropRule() if self.detector.crops else self.model.card.crop
+        rule = CropRule() if self.detector.boxes_are_crops else self.model.card.crop
         faces_NHW = np.empty((len(detections), side, side), np.uint8)
         for i, detection in enumerate(detections):
             faces_NHW[i] = crop(image_HW3, detection.box, detection.landmarks, rule, side)

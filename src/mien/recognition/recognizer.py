@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection.detectors import LONGEST, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
+from mien.detection.detectors import LONGEST_SIDE, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
 from mien.errors import ImageError, MienError
-from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, name_of, read_image
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image, source_name
 from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
@@ -35,7 +35,7 @@ def load(
     tta: str = "none",
     prior: str | Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
-    longest_side: int = LONGEST,
+    longest_side: int = LONGEST_SIDE,
     max_faces: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
@@ -195,7 +195,7 @@ class Recognizer:
             try:
                 detected.append(self.detect_and_crop(image, order=order))
             except ImageError as error:
-                detected.append(self.pipeline.unreadable(name_of(image), str(error)))
+                detected.append(self.pipeline.unreadable(source_name(image), str(error)))
             faces += len(detected[-1].detections)
             if len(detected) >= batch or faces >= batch:
                 yield from self._predict(detected)
@@ -283,7 +283,7 @@ class Recognizer:
             MienError: `image` or `order` is of no known kind.
         """
         image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
-        return self.pipeline.detect_and_crop(image_HW3, name_of(image) if name is None else name)
+        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)
 
     def _predict(self, batch: list[DetectedFaces]) -> Iterator[Analysis]:
         """Yield the results of several images, whose faces go through the model together."""

@@ -1,4 +1,4 @@
-"""What is drawn into an image, by its pixels: where, how large, in which color, and that nothing else is touched."""
+"""Annotated images by their pixels: positions, sizes, colors, and unchanged pixels elsewhere."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mien.imaging.load import read_image
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition import Face, annotate, sample
 from mien.recognition.annotation import text as text_drawing
-from mien.recognition.annotation.layout import overlap, place
+from mien.recognition.annotation.layout import intersection_areas, place_panels
 from mien.recognition.annotation.palette import EXPRESSION_COLORS, label_color
-from mien.recognition.annotation.panels import MIN_READABLE_SIDE, enlarged
+from mien.recognition.annotation.panels import MIN_READABLE_SIDE, enlarge
 
 PORTRAIT = read_image(sample())
 HEAD = face(178, 63, 90, 113)
@@ -25,19 +25,19 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(2)
 
 
-def blank(high: int, wide: int, grey: int = 128) -> np.ndarray:
-    return np.full((high, wide, 3), grey, np.uint8)
+def blank(height: int, width: int, grey: int = 128) -> np.ndarray:
+    return np.full((height, width, 3), grey, np.uint8)
 
 
 def contains(image: np.ndarray, color: tuple[int, int, int]) -> int:
     return int((image == color[::-1]).all(2).sum())
 
 
-@pytest.mark.parametrize(("high", "wide"), SIZES)
+@pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("where", [(0.3, 0.3, 0.3, 0.4), (0, 0, 1, 1), (-0.2, -0.1, 0.5, 0.6), (0.9, 0.95, 0.4, 0.4)])
-def test_a_copy_of_the_same_size_is_drawn_into(high: int, wide: int, where: tuple[float, ...]) -> None:
-    image = blank(high, wide)
-    one = face(where[0] * wide, where[1] * high, where[2] * wide, where[3] * high)
+def test_annotate_returns_changed_copy(height: int, width: int, where: tuple[float, ...]) -> None:
+    image = blank(height, width)
+    one = face(where[0] * width, where[1] * height, where[2] * width, where[3] * height)
     drawn = annotate(image, [one])
     assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
     assert (image == 128).all()
@@ -45,19 +45,19 @@ def test_a_copy_of_the_same_size_is_drawn_into(high: int, wide: int, where: tupl
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
-@pytest.mark.parametrize(("high", "wide"), [(300, 400), (1200, 1600)])
-def test_panels_hide_no_face(count: int, high: int, wide: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(300, 400), (1200, 1600)])
+def test_annotate_panels_cover_no_face(count: int, height: int, width: int) -> None:
     """Within each frame the image is as it was, but for the frame."""
-    side = 0.1 * high
-    spots = [((i % 4 + 0.6) * wide / 4 - side / 2, (i // 4 + 0.6) * high / 3 - side / 2) for i in range(count)]
-    drawn = annotate(blank(high, wide), [face(x, y, side, side, SAD) for x, y in spots])
+    side = 0.1 * height
+    spots = [((i % 4 + 0.6) * width / 4 - side / 2, (i // 4 + 0.6) * height / 3 - side / 2) for i in range(count)]
+    drawn = annotate(blank(height, width), [face(x, y, side, side, SAD) for x, y in spots])
     rim = 0.2 * side
     for x, y in spots:
         inner = drawn[round(y + rim) : round(y + side - rim), round(x + rim) : round(x + side - rim)]
         assert (inner == 128).all()
 
 
-def test_a_crowd_gets_tags_and_a_pair_bars() -> None:
+def test_annotate_many_faces_have_tags() -> None:
     crowd = [face(20 + 60 * i, 20 + 70 * j, 40, 50) for i in range(6) for j in range(5)]
     tags, bars = annotate(blank(380, 400), crowd), annotate(blank(380, 400), crowd, bars=True)
     assert changed(blank(380, 400), tags).sum() < changed(blank(380, 400), bars).sum()
@@ -65,14 +65,14 @@ def test_a_crowd_gets_tags_and_a_pair_bars() -> None:
     assert np.array_equal(annotate(blank(480, 800), pair), annotate(blank(480, 800), pair, bars=True))
 
 
-def test_bars_are_as_long_as_classes_are_likely() -> None:
+def test_annotate_bars_are_proportional() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, SAD, "uncertain")], bars=True)
     areas = [contains(drawn, label_color(name, LABELS)) for name in LABELS]
     assert areas == pytest.approx([p * sum(areas) for p in SAD], rel=0.1, abs=0.02 * sum(areas))
 
 
 @pytest.mark.parametrize("size", [60, 150, 400])
-def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
+def test_annotate_full_bar_ends_before_percentage(size: int) -> None:
     drawn = annotate(blank(900, 1400), [face(50, 100, size, 1.2 * size, (0, 0, 0, 1, 0, 0, 0))], bars=True)
     panel = drawn[:, 60 + size :]
     full_HW = (panel == label_color("happy", LABELS)[::-1]).all(2)
@@ -85,7 +85,7 @@ def test_a_full_bar_does_not_run_into_its_figure(size: int) -> None:
 
 
 @pytest.mark.parametrize("grey", [0, 255])
-def test_frame_and_letters_stand_out_on_black_and_on_white(grey: int) -> None:
+def test_annotate_contrast_on_black_and_white(grey: int) -> None:
     drawn = annotate(blank(600, 800, grey), [face(100, 100, 150, 180)]).astype(int)
     luminance = drawn @ (0.114, 0.587, 0.299)
     panel = luminance[101:200, 262:400]
@@ -94,7 +94,7 @@ def test_frame_and_letters_stand_out_on_black_and_on_white(grey: int) -> None:
     assert frame.max() - frame.min() > 120
 
 
-def test_all_is_drawn_to_the_images_scale() -> None:
+def test_annotate_scales_with_image() -> None:
     small = annotate(blank(600, 800), [face(200, 150, 120, 150)])
     large = annotate(blank(1800, 2400), [face(600, 450, 360, 450)])
     shrunk = cv2.resize(large, (800, 600), interpolation=cv2.INTER_AREA)
@@ -102,38 +102,38 @@ def test_all_is_drawn_to_the_images_scale() -> None:
     assert changed(blank(600, 800), small).mean() == pytest.approx(changed(blank(1800, 2400), large).mean(), rel=0.1)
 
 
-def test_captions_go_before_labels() -> None:
-    plain, told = annotate(PORTRAIT, [HEAD]), annotate(PORTRAIT, [HEAD], captions=["#1"])
-    assert changed(plain, told).any()
-    with pytest.raises(MienError, match="a caption for each face: got 2 for 1"):
+def test_annotate_captions() -> None:
+    plain, result = annotate(PORTRAIT, [HEAD]), annotate(PORTRAIT, [HEAD], captions=["#1"])
+    assert changed(plain, result).any()
+    with pytest.raises(MienError, match="one caption per face, got 2 for 1"):
         annotate(PORTRAIT, [HEAD], captions=["#1", "#2"])
 
 
-def test_an_analysis_is_drawn_as_its_faces() -> None:
+def test_annotate_analysis_equals_its_faces() -> None:
     assert np.array_equal(annotate(PORTRAIT, analysis("x", HEAD)), annotate(PORTRAIT, [HEAD]))
     assert np.array_equal(annotate(PORTRAIT, analysis("x")), PORTRAIT)
 
 
 @pytest.mark.parametrize("wrong", [PORTRAIT[:, :, 0], PORTRAIT.astype(float), None, np.zeros((2, 2, 4), np.uint8)])
-def test_what_is_no_image_is_refused(wrong: object) -> None:
+def test_annotate_wrong_image_raises(wrong: object) -> None:
     with pytest.raises(MienError, match=r"as uint8 \[H,W,3\]"):
         annotate(wrong, [HEAD])  # type: ignore[arg-type]
 
 
-def test_views_of_images_are_drawn_as_their_copies_are() -> None:
+def test_annotate_view_equals_copy() -> None:
     mirrored = PORTRAIT[:, ::-1]
     assert np.array_equal(annotate(mirrored, [HEAD]), annotate(mirrored.copy(), [HEAD]))
 
 
-def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
+def test_enlarge_thumbnail_and_faces() -> None:
     stamp = cv2.resize(PORTRAIT, (50, 40))
-    larger, told = enlarged(stamp, analysis("x", face(10, 8, 20, 24), size=(50, 40)))
+    larger, result = enlarge(stamp, analysis("x", face(10, 8, 20, 24), size=(50, 40)))
     assert larger.shape == (280, 350, 3)
-    assert (told.width, told.height) == (350, 280)
-    assert told.faces[0].box == face(70, 56, 140, 168).box
-    assert np.allclose(told.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
+    assert (result.width, result.height) == (350, 280)
+    assert result.faces[0].box == face(70, 56, 140, 168).box
+    assert np.allclose(result.faces[0].landmarks, face(70, 56, 140, 168).landmarks)
     assert max(larger.shape) >= MIN_READABLE_SIDE
-    same, found = enlarged(PORTRAIT, analysis("x", HEAD, size=(512, 512)))
+    same, found = enlarge(PORTRAIT, analysis("x", HEAD, size=(512, 512)))
     assert same is PORTRAIT
     assert found.faces == (HEAD,)
 
@@ -142,11 +142,11 @@ def test_a_stamp_is_enlarged_and_its_faces_with_it() -> None:
 
 
 @pytest.mark.parametrize("labels", [FER7.names, FERPLUS8.names, FERPLUS_COLUMNS[:8], ("bored", "keen", "puzzled")])
-def test_no_two_classes_share_a_color(labels: tuple[str, ...]) -> None:
+def test_label_color_is_unique(labels: tuple[str, ...]) -> None:
     assert len({label_color(name, labels) for name in (*labels, "uncertain")}) == len(labels) + 1
 
 
-def test_an_expression_has_its_color_under_every_spelling() -> None:
+def test_label_color_same_for_all_spellings() -> None:
     assert (
         label_color("happiness", FERPLUS_COLUMNS[:8])
         == label_color("happy", FERPLUS8.names)
@@ -155,7 +155,7 @@ def test_an_expression_has_its_color_under_every_spelling() -> None:
     )
 
 
-def test_the_colors_are_told_apart_by_the_color_blind() -> None:
+def test_label_color_distinct_for_color_blind() -> None:
     """As deuteranopes and protanopes see them, by Viénot, Brettel and Mollon (1999), in steps of CIE Lab."""
     to_lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
     blind = {
@@ -171,11 +171,11 @@ def test_the_colors_are_told_apart_by_the_color_blind() -> None:
         assert apart.min() > 15
 
 
-# ---- letters and places
+# ---- text and positions
 
 
 @pytest.mark.parametrize("truetype", [True, False])
-def test_text_is_as_wide_as_it_says(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_width_equals_drawn_width(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By OpenCV 5's font and by the strokes that OpenCV 4 has."""
     assert hasattr(cv2, "FontFace")
     if not truetype:
@@ -192,33 +192,33 @@ def test_text_is_as_wide_as_it_says(truetype: bool, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("truetype", [True, False])
-def test_letters_of_any_script_do_no_harm(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_any_script_is_drawn(truetype: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not truetype and hasattr(cv2, "FontFace"):
         monkeypatch.delattr(cv2, "FontFace")
     labels = ("fröhlich", "悲しい", "\udce9\n\t🙂")
-    told = Face(HEAD.box, 0.9, (), labels, (0.5, 0.3, 0.2), "fröhlich")
-    assert annotate(PORTRAIT, [told]).shape == PORTRAIT.shape
+    result = Face(HEAD.box, 0.9, (), labels, (0.5, 0.3, 0.2), "fröhlich")
+    assert annotate(PORTRAIT, [result]).shape == PORTRAIT.shape
 
 
-def test_panels_lie_inside_the_image_and_apart() -> None:
+def test_place_panels_inside_and_apart() -> None:
     boxes = [(10.0, 10, 80, 90), (300, 10, 80, 90), (150, 200, 80, 90), (560, 380, 80, 90)]
-    places, hidden = place(boxes, [(120.0, 110.0)] * 4, [4.0] * 4, 640, 480)
-    assert hidden == pytest.approx(0, abs=1e-6)
-    for i, (left, top, wide, high) in enumerate(places):
+    places, covered = place_panels(boxes, [(120.0, 110.0)] * 4, [4.0] * 4, 640, 480)
+    assert covered == pytest.approx(0, abs=1e-6)
+    for i, (left, top, width, height) in enumerate(places):
         assert left >= 0
-        assert left + wide <= 640
+        assert left + width <= 640
         assert top >= 0
-        assert top + high <= 480
+        assert top + height <= 480
         others = np.array([*boxes, *places[:i], *places[i + 1 :]])
-        assert overlap((left, top, wide, high), others).sum() == 0
+        assert intersection_areas((left, top, width, height), others).sum() == 0
 
 
-def test_overlap_by_hand() -> None:
+def test_intersection_areas_by_hand() -> None:
     others = np.array([[5.0, 5, 10, 10], [10, 0, 5, 5], [-5, -5, 6, 7]])
-    assert overlap((0, 0, 10, 10), others).tolist() == [25, 0, 2]
+    assert intersection_areas((0, 0, 10, 10), others).tolist() == [25, 0, 2]
 
 
-def test_probabilities_that_are_level_are_drawn_level() -> None:
+def test_annotate_equal_probabilities_equal_bars() -> None:
     drawn = annotate(blank(600, 800), [face(100, 100, 150, 180, FLAT)], bars=True)
     assert contains(drawn, label_color("disgust", LABELS)) == contains(drawn, label_color("happy", LABELS))
     assert HAPPY != FLAT

@@ -1,4 +1,4 @@
-"""Faces followed: found near where they were, searched anew when they are not, and a cut seen as one."""
+"""Following faces: windows around expected boxes, full detection when needed, scene changes."""
 
 from __future__ import annotations
 
@@ -8,116 +8,116 @@ import cv2
 import numpy as np
 import pytest
 
-import clips
+import videos
 from mien.detection.boxes import Box, Detection, iou
 from mien.detection.detectors import build_detector
-from mien.recognition.video.follower import SEARCH, WINDOW_PIXELS, Follower
+from mien.recognition.video.follower import FULL_INTERVAL, WINDOW_PIXELS, Follower
 
 STEP = 0.04
 
 
-def eyes() -> Follower:
+def yunet_follower() -> Follower:
     return Follower(build_detector("yunet", longest_side=640), build_detector("yunet", longest_side=WINDOW_PIXELS))
 
 
-def moving(i: int) -> clips.Pixels:
-    return clips.still(960, 540, (0.3 + 0.004 * i, 0.5, 0.35 + 0.001 * i, 1.0))
+def moving(i: int) -> videos.Pixels:
+    return videos.frame(960, 540, (0.3 + 0.004 * i, 0.5, 0.35 + 0.001 * i, 1.0))
 
 
-def test_a_face_is_found_near_where_it_was_and_as_a_search_finds_it() -> None:
-    follower, whole = eyes(), build_detector("yunet", longest_side=640)
+def test_follower_window_equals_full_detection() -> None:
+    follower, whole = yunet_follower(), build_detector("yunet", longest_side=640)
     for i in range(25):
-        ((person, found),) = follower.look(moving(i), i * STEP)
+        ((person, found),) = follower.update(moving(i), i * STEP)
         (wanted,) = whole(moving(i))
         assert person == 1
         assert iou(found.box, wanted.box) > 0.85, i
         away = np.abs(np.array(found.landmarks) - np.array(wanted.landmarks)).max()
         assert away < 0.09 * wanted.box.height, i
-    assert follower.looks == 25
-    assert follower.searches <= 2 + 25 * STEP / SEARCH
+    assert follower.frame_count == 25
+    assert follower.full_detections <= 2 + 25 * STEP / FULL_INTERVAL
 
 
 @pytest.mark.parametrize("shape", [(540, 960), (96, 128), (1080, 608)])
 @pytest.mark.parametrize("size", [0.5, 1.2])
-def test_faces_of_all_sizes_keep_their_place(shape: tuple[int, int], size: float) -> None:
-    """Small enough that a window is enlarged by nobody, and so large that it is the whole frame."""
-    high, wide = shape
-    part = size * min(high, wide) / wide
-    frame = clips.still(wide, high, (0.45, 0.55, part, 1.0))
-    follower = eyes()
-    follower.look(frame, 0.0)
-    ((_, found),) = follower.look(frame, STEP)
-    assert follower.searches == 1
+def test_follower_faces_of_all_sizes(shape: tuple[int, int], size: float) -> None:
+    """Faces whose window is not shrunk, and faces whose window is the whole frame."""
+    height, width = shape
+    part = size * min(height, width) / width
+    frame = videos.frame(width, height, (0.45, 0.55, part, 1.0))
+    follower = yunet_follower()
+    follower.update(frame, 0.0)
+    ((_, found),) = follower.update(frame, STEP)
+    assert follower.full_detections == 1
     (wanted,) = build_detector("yunet", longest_side=640)(frame)
     assert iou(found.box, wanted.box) > 0.8
 
 
-def test_who_vanishes_is_searched_at_once_and_known_when_back() -> None:
-    follower = eyes()
-    there, nobody = clips.still(640, 360, (0.5, 0.5, 0.4, 1.0)), clips.still(640, 360)
-    who = [[person for person, _ in follower.look(f, i * STEP)] for i, f in enumerate([there, nobody, there, there])]
+def test_follower_missing_face_is_searched_at_once() -> None:
+    follower = yunet_follower()
+    there, nobody = videos.frame(640, 360, (0.5, 0.5, 0.4, 1.0)), videos.frame(640, 360)
+    who = [[person for person, _ in follower.update(f, i * STEP)] for i, f in enumerate([there, nobody, there, there])]
     assert who == [[1], [], [1], [1]]
-    assert follower.persons == {1}
+    assert follower.people == {1}
 
 
-def test_a_newcomer_is_seen_in_time() -> None:
-    follower, seen = eyes(), 0.0
+def test_follower_new_person_is_found_in_time() -> None:
+    follower, seen = yunet_follower(), 0.0
     for i in range(20):
         who = [(0.25, 0.5, 0.3, 1.0)] + ([(0.75, 0.5, 0.3, 1.0)] if i >= 8 else [])
-        found = follower.look(clips.still(960, 540, *who), i * STEP)
+        found = follower.update(videos.frame(960, 540, *who), i * STEP)
         if len(found) == 2 and not seen:
             seen = i * STEP
-    assert 8 * STEP <= seen <= 8 * STEP + SEARCH + STEP
+    assert 8 * STEP <= seen <= 8 * STEP + FULL_INTERVAL + STEP
     assert [person for person, _ in found] == [1, 2]
 
 
-def test_after_a_cut_the_one_in_the_same_place_is_somebody_else() -> None:
-    follower = eyes()
-    one = clips.still(640, 360, (0.5, 0.5, 0.5, 1.0))
-    other = cv2.flip(255 - clips.still(640, 360), 0)
-    other[60:360, 170:470] = cv2.resize(clips.portrait(), (300, 300))[:, ::-1] // 2
-    who = [[p for p, _ in follower.look(f, i * STEP)] for i, f in enumerate([one, one, np.asarray(other, np.uint8)])]
+def test_follower_scene_change_gives_new_number() -> None:
+    follower = yunet_follower()
+    one = videos.frame(640, 360, (0.5, 0.5, 0.5, 1.0))
+    other = cv2.flip(255 - videos.frame(640, 360), 0)
+    other[60:360, 170:470] = cv2.resize(videos.portrait(), (300, 300))[:, ::-1] // 2
+    who = [[p for p, _ in follower.update(f, i * STEP)] for i, f in enumerate([one, one, np.asarray(other, np.uint8)])]
     assert who == [[1], [1], [2]]
 
 
-def test_a_flash_and_a_walk_are_no_cuts() -> None:
-    follower, noise = eyes(), np.random.default_rng(0)
+def test_follower_flash_is_not_a_scene_change() -> None:
+    follower, noise = yunet_follower(), np.random.default_rng(0)
     wall = cv2.resize(noise.integers(0, 256, (9, 16, 3), np.uint8), (640, 360), interpolation=cv2.INTER_CUBIC)
     for i in range(10):
         frame = np.asarray(wall, np.uint8).copy()
         side = 160 + 4 * i
-        frame[100 : 100 + side, 100 + 20 * i : 100 + 20 * i + side] = cv2.resize(clips.portrait(), (side, side))
+        frame[100 : 100 + side, 100 + 20 * i : 100 + 20 * i + side] = cv2.resize(videos.portrait(), (side, side))
         if i == 5:
             frame = np.clip(frame.astype(int) + 70, 0, 255).astype(np.uint8)
-        assert [person for person, _ in follower.look(frame, i * STEP)] == [1], i
+        assert [person for person, _ in follower.update(frame, i * STEP)] == [1], i
 
 
-def test_two_windows_do_not_take_one_face_for_two() -> None:
-    """One walks off behind the other: when both windows show the same face, all is searched anew."""
+def test_follower_two_windows_one_face() -> None:
+    """When two windows show the same face, the whole frame is searched again."""
     face = Detection(Box(100, 100, 50, 50), 0.9)
     near_calls = []
 
-    def whole(image_HW3: clips.Pixels) -> tuple[Detection, ...]:
+    def whole(image_HW3: videos.Pixels) -> tuple[Detection, ...]:
         beside = replace(face, box=Box(130, 100, 50, 50))
         return (face, beside) if not near_calls else (face,)
 
-    def near(window_HW3: clips.Pixels) -> tuple[Detection, ...]:
+    def near(window_HW3: videos.Pixels) -> tuple[Detection, ...]:
         near_calls.append(window_HW3.shape)
-        wide = window_HW3.shape[1]
-        return (Detection(Box(wide / 2 - 25, wide / 2 - 25, 50, 50), 0.9),) if len(near_calls) == 1 else (
-            Detection(Box(wide / 2 - 50, wide / 2 - 25, 50, 50), 0.9),
+        width = window_HW3.shape[1]
+        return (Detection(Box(width / 2 - 25, width / 2 - 25, 50, 50), 0.9),) if len(near_calls) == 1 else (
+            Detection(Box(width / 2 - 50, width / 2 - 25, 50, 50), 0.9),
         )  # fmt: skip
 
     follower, frame = Follower(whole, near), np.zeros((300, 300, 3), np.uint8)
-    assert len(follower.look(frame, 0.0)) == 2
-    assert [person for person, _ in follower.look(frame, STEP)] == [1]
+    assert len(follower.update(frame, 0.0)) == 2
+    assert [person for person, _ in follower.update(frame, STEP)] == [1]
     assert len(near_calls) == 2
-    assert follower.searches == 2
+    assert follower.full_detections == 2
 
 
-def test_without_a_second_detector_every_frame_is_searched() -> None:
+def test_follower_without_window_detector() -> None:
     follower = Follower(build_detector("whole"), None)
     for i in range(5):
-        ((person, found),) = follower.look(np.zeros((40, 60, 3), np.uint8), i * STEP)
+        ((person, found),) = follower.update(np.zeros((40, 60, 3), np.uint8), i * STEP)
         assert (person, found.box) == (1, Box(10, 0, 40, 40))
-    assert follower.searches == 5
+    assert follower.full_detections == 5

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
-import clips
 import mien
+import videos
 from mien.imaging.load import MAX_PIXELS
 from mien.prior import adjusted
 from mien.recognition import sample
@@ -53,7 +53,7 @@ def test_many_files_in_their_order_with_one_that_cannot_be_read(
     assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
     assert [len(one["faces"]) for one in got] == [1, 0, 1]
     assert got[0] == {**expected, "source": "portrait.jpg"}
-    assert got[1]["error"].startswith("notes.txt: begins like no image")
+    assert got[1]["error"].startswith("notes.txt: not an image file")
 
 
 def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> None:
@@ -61,7 +61,7 @@ def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> Non
     assert got.status_code == 422
     told = error(got)
     assert told["code"] == "unreadable_image"
-    assert told["message"].startswith("notes.txt: begins like no image")
+    assert told["message"].startswith("notes.txt: not an image file")
 
 
 def test_options_are_those_of_the_library(served: RunningService) -> None:
@@ -104,7 +104,7 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
 def test_a_request_never_gets_more_than_64_faces_a_image(served: RunningService) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
         assert chosen(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
-    (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
+    (told,) = served.http.post("/v1/analyze", content=videos.crowd()).json()["results"]
     assert len(told["faces"]) == 64
 
 
@@ -186,16 +186,16 @@ def test_models_with_their_cards(served: RunningService) -> None:
 
 
 def test_a_video(served: RunningService, tmp_path: Path) -> None:
-    film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(6))
+    film = videos.write(tmp_path / "a.mp4", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(6))
     told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
     frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
-    assert told["frames"] == frames
+    assert told["frames"] == [{**frame, "source": "a.mp4"} for frame in frames]
     assert (told["source"], told["model"], told["notes"]) == ("a.mp4", "nano", [])
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 
 
 def test_videos_that_are_none_too_long_or_would_open_others(served: RunningService, tmp_path: Path) -> None:
-    secret = clips.make(tmp_path / "secret.mp4", lambda i: clips.still(64, 48), clips.even(3))
+    secret = videos.write(tmp_path / "secret.mp4", lambda i: videos.frame(64, 48), videos.times(3))
     lists = [
         f"ffconcat version 1.0\nfile {secret}\n",
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n",
@@ -204,7 +204,7 @@ def test_videos_that_are_none_too_long_or_would_open_others(served: RunningServi
         got = served.http.post("/v1/video", content=body.encode())
         assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
         assert str(secret) not in got.text
-    long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], sound=None)
+    long = videos.write(tmp_path / "long.mp4", lambda i: videos.frame(64, 48), [0, 61], audio=None)
     got = served.http.post("/v1/video", content=long.read_bytes())
     assert (got.status_code, error(got)["code"]) == (413, "too_long")
 
@@ -219,7 +219,7 @@ def test_a_video_of_frames_that_are_too_large(
     served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mien.serve.routes.video.PIXELS", 10_000)
-    large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), sound=None)
+    large = videos.write(tmp_path / "large.mkv", lambda i: videos.frame(160, 120), videos.times(1), audio=None)
     got = served.http.post("/v1/video", content=large.read_bytes())
     assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
     assert "160 x 120" in error(got)["message"]

@@ -17,13 +17,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-import clips
+import videos
 from served import RunningService, connect, running
 from waiting import LONGEST
 
 
 def image(x: float = 0.5) -> bytes:
-    return cv2.imencode(".jpg", clips.still(320, 240, (x, 0.5, 0.5, 1.0)))[1].tobytes()
+    return cv2.imencode(".jpg", videos.frame(320, 240, (x, 0.5, 0.5, 1.0)))[1].tobytes()
 
 
 def frame(number: int, data: bytes) -> bytes:
@@ -153,7 +153,7 @@ def test_text_that_is_none_closes_without_a_traceback(
 
 def test_of_a_frame_too_no_more_than_64_faces_are_read(served: RunningService) -> None:
     with webcam(served) as socket:
-        socket.send(frame(0, clips.crowd()))
+        socket.send(frame(0, videos.crowd()))
         assert len(told(socket)["analysis"]["faces"]) == 64
 
 

@@ -1,7 +1,7 @@
 """One color for each expression.
 
-They are the eight that Okabe and Ito (2008, "Color Universal Design") chose so that the color-blind can tell them
-apart, with light grey in the place of black, which is not seen on a dark panel.
+The palette is that of Okabe and Ito (2008, "Color Universal Design"), which color-blind people can distinguish, with
+light grey instead of black, which is invisible on a dark panel.
 """
 
 from __future__ import annotations
@@ -31,14 +31,22 @@ _IN_ORDER = tuple(EXPRESSION_COLORS.values())
 
 
 def label_color(label: str, labels: Sequence[str]) -> Color:
-    """The color of `label` among `labels`, as red, green, blue from 0 to 255.
+    """Return the color of a label as red, green, blue, 0 to 255.
 
-    The usual expressions have theirs under every spelling; `uncertain` is white. Where a model tells other classes
-    apart, all of them get colors by their place, so that no two of the first eight share one.
+    The usual expressions have fixed colors under every spelling, and `uncertain` is white. For models of other classes
+    colors are assigned by position, so that the first eight are different.
+
+    Args:
+        label: Label of a face.
+        labels: Classes of the model.
+
+    Example:
+        >>> label_color("happiness", ["sadness", "happiness"])
+        (240, 228, 66)
     """
     if label == UNCERTAIN:
         return _WHITE
-    usual = [canonical_name(name) for name in labels]
-    if label in labels and set(usual) <= set(EXPRESSION_COLORS):
-        return EXPRESSION_COLORS[usual[list(labels).index(label)]]
+    canonical = [canonical_name(name) for name in labels]
+    if label in labels and set(canonical) <= set(EXPRESSION_COLORS):
+        return EXPRESSION_COLORS[canonical[list(labels).index(label)]]
     return _IN_ORDER[list(labels).index(label) % len(_IN_ORDER)] if label in labels else _WHITE

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ImageError, MienError
-from mien.imaging.load import encoded
+from mien.imaging.load import read_encoded
 from mien.recognition.cluster.attempts import AttemptLog
 from mien.recognition.cluster.isolation import IsolatedReader
 from mien.recognition.cluster.parquet_input import images_of
@@ -156,7 +156,7 @@ class PartitionWorker:
                         raise ImageError(f"{source.name}: each process that read it crashed")
                     if source.error:
                         raise ImageError(source.error)
-                    data = source.fetch(limit) if source.fetch else encoded(source.data or b"", source.name, limit)
+                    data = source.fetch(limit) if source.fetch else read_encoded(source.data or b"", source.name, limit)
                     reader.start()  # before the log entry: a process stopped while it starts must not blame the image
                     log.record(index)
                     yield reader.analyze(source.name, data)
@@ -176,7 +176,7 @@ class PartitionWorker:
     def _fetcher(self, name: str) -> Callable[[int], bytes]:
         if self._remote:
             return lambda max_bytes: self._fetch(name, max_bytes)
-        return lambda max_bytes: encoded(self._resolve(name)[1], name, max_bytes)
+        return lambda max_bytes: read_encoded(self._resolve(name)[1], name, max_bytes)
 
     def _fetch(self, name: str, max_bytes: int) -> bytes:
         """Return the bytes of an image at an address."""
@@ -188,7 +188,7 @@ class PartitionWorker:
             raise ImageError(f"{name}: no such file") from None
         except OSError as error:
             raise ImageError(f"{name}: cannot be read: {error}") from None
-        return encoded(data, name, max_bytes)
+        return read_encoded(data, name, max_bytes)
 
 
 def _other_plan(store: Store) -> MienError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,78 +15,108 @@ from mien.recognition.output.parquet_rows import write_row_group
 from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
-ROW_GROUP = 5000  # rows that parquet holds in memory before it writes them
+ROW_GROUP = 5000  # rows that parquet keeps in memory before it writes them
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
-    """The names of a row's values: times in seconds, boxes in pixels, probabilities smoothed over time."""
+    """Return the columns of csv and parquet: time in seconds, box in pixels, probabilities smoothed over time.
+
+    They have the names of `VideoFrame.to_dict` and of the tables of photos. Landmarks are in jsonl only.
+
+    Args:
+        labels: Classes of the model.
+    """
     return (
-        "frame", "time", "person", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score",
+        "index", "time", "person", "label", "confidence", *(f"p_{name}" for name in labels),
+        "left", "top", "width", "height", "score", "image_width", "image_height",
     )  # fmt: skip
 
 
 def rows(frame: VideoFrame) -> list[dict[str, Any]]:
-    """A row for each person in the frame, by their numbers; none where nobody is."""
-    at = {"frame": frame.index, "time": round(frame.time, 4)}
-    made = []
-    for face in sorted((face.to_dict() for face in frame.faces), key=lambda face: int(face["person"])):
-        likely = {f"p_{name}": p for name, p in face["probabilities"].items()}
-        told = {name: face[name] for name in ("person", "label", "confidence", "score")}
-        made.append({**at, **told, **likely, **face["box"]})
-    return made
+    """Return a row for each person in a frame, ordered by number; none for a frame without persons."""
+    values = frame.to_dict()
+    shared = {"index": values["index"], "time": values["time"]}
+    size = {"image_width": values["width"], "image_height": values["height"]}
+    table = []
+    for face in sorted(values["faces"], key=lambda face: int(face["person"])):
+        probs = {f"p_{name}": p for name, p in face["probabilities"].items()}
+        fields = {name: face[name] for name in ("person", "label", "confidence", "score")}
+        table.append({**shared, **fields, **probs, **face["box"], **size})
+    return table
 
 
 class FrameTable:
-    """A table that is being written; a context manager.
+    """A table that is being written, as a context manager.
 
-    Rows of csv and jsonl are in the file at once. Parquet takes its name when it is closed, whatever ended it. A file
-    that was there stays as it is until the first frame.
+    A jsonl file has a line for each frame, `VideoFrame.to_dict`; csv and parquet have a row for each face. Rows of csv
+    and jsonl are in the file at once. A parquet file gets its name when it is closed, even after an error. An existing
+    file is replaced with the first frame.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "faces.jsonl"
+        ...     with FrameTable(path, ("happy", "sad")) as table:
+        ...         table.write(VideoFrame(0, 0.0, 64, 48, ()))
+        ...     json.loads(path.read_text())["faces"]
+        []
     """
 
     def __init__(self, path: str | Path, labels: Sequence[str]) -> None:
-        """Prepare to write.
+        """Check that the file can be written.
+
+        Args:
+            path: Path of the file, .csv, .jsonl or .parquet.
+            labels: Classes of the model.
 
         Raises:
-            MienError: an ending that is none of .csv, .jsonl and .parquet, or a file that cannot be written.
-            MissingExtra: parquet, and pyarrow is not installed.
+            MienError: The suffix is not supported, or the file cannot be written.
+            MissingExtra: The suffix is .parquet and pyarrow is not installed.
         """
         self.path, self.labels = Path(path), tuple(labels)
-        kinds: dict[str, Callable[[Path, tuple[str, ...]], _Table]] = {
-            ".csv": _Csv, ".jsonl": _Lines, ".parquet": _Parquet,
-        }  # fmt: skip
-        if self.path.suffix.lower() not in kinds:
-            raise MienError(f"a timeline is written as one of {', '.join(kinds)}, not {self.path.name}")
+        formats: dict[str, type[_Table]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+        suffix = self.path.suffix.lower()
+        if suffix not in formats:
+            raise MienError(f"{self.path.name}: unsupported table suffix; use one of {', '.join(formats)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._table = kinds[self.path.suffix.lower()](self.path, columns(self.labels))
+            self._table = formats[suffix](self.path, columns(self.labels))
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise self._write_error(error) from None
 
     def __enter__(self) -> FrameTable:
+        """Return the table itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close the file."""
         try:
             self._table.close()
         except OSError as exc:
-            raise self._unwritable(exc) from None
+            raise self._write_error(exc) from None
 
     def write(self, frame: VideoFrame) -> None:
-        """Add a frame's rows; `MienError` where that cannot be done."""
-        try:
-            self._table.add(rows(frame))
-        except OSError as error:
-            raise self._unwritable(error) from None
+        """Add a frame.
 
-    def _unwritable(self, error: OSError) -> MienError:
+        Raises:
+            MienError: The file cannot be written.
+        """
+        try:
+            self._table.add(frame)
+        except OSError as error:
+            raise self._write_error(error) from None
+
+    def _write_error(self, error: OSError) -> MienError:
         return MienError(f"cannot write {self.path}: {error.strerror or error}")
 
 
 class _Table:
-    """What each format does with rows."""
+    """One format of a table."""
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        raise NotImplementedError
+
+    def add(self, frame: VideoFrame) -> None:
         raise NotImplementedError
 
     def close(self) -> None:
@@ -98,21 +128,20 @@ class _Csv(_Table):
         self._file, self._header = AtomicTextFile(path), as_csv([names])
         self._names = names
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
+    def add(self, frame: VideoFrame) -> None:
         header, self._header = self._header, ""
-        self._file.write(header + as_csv([row[name] for name in self._names] for row in rows))
+        self._file.write(header + as_csv([row[name] for name in self._names] for row in rows(frame)))
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Lines(_Table):
+class _JsonLines(_Table):
     def __init__(self, path: Path, names: tuple[str, ...]) -> None:
-        self._file, self._names = AtomicTextFile(path), names
+        self._file = AtomicTextFile(path)
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        lines = [json.dumps({name: row[name] for name in self._names}, ensure_ascii=False) + "\n" for row in rows]
-        self._file.write("".join(lines))
+    def add(self, frame: VideoFrame) -> None:
+        self._file.write(json.dumps(frame.to_dict(), ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -125,17 +154,18 @@ class _Parquet(_Table):
             import pyarrow.parquet
         except ImportError:
             raise MissingExtra("parquet", "writing parquet") from None
-        kinds = dict.fromkeys(names, pyarrow.float32()) | dict.fromkeys(("frame", "person"), pyarrow.int32())
-        kinds |= {"label": pyarrow.string(), "time": pyarrow.float64()}
-        self._schema = pyarrow.schema(list(kinds.items()))
-        self._arrow, self._waiting = pyarrow, list[dict[str, Any]]()
-        self._new = files.AtomicFile(path)
-        self._writer, self._begun = pyarrow.parquet.ParquetWriter(self._new.file, self._schema), False
+        types = dict.fromkeys(names, pyarrow.float32())
+        types |= dict.fromkeys(("index", "person", "image_width", "image_height"), pyarrow.int32())
+        types |= {"label": pyarrow.string(), "time": pyarrow.float64()}
+        self._schema = pyarrow.schema(list(types.items()))
+        self._arrow, self._pending = pyarrow, list[dict[str, Any]]()
+        self._file = files.AtomicFile(path)
+        self._writer, self._has_frames = pyarrow.parquet.ParquetWriter(self._file.file, self._schema), False
 
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        self._begun = True
-        self._waiting += rows
-        if len(self._waiting) >= ROW_GROUP:
+    def add(self, frame: VideoFrame) -> None:
+        self._has_frames = True
+        self._pending += rows(frame)
+        if len(self._pending) >= ROW_GROUP:
             self._flush()
 
     def close(self) -> None:
@@ -143,13 +173,13 @@ class _Parquet(_Table):
             self._flush()
             self._writer.close()
         except BaseException:
-            self._new.drop()
+            self._file.drop()
             raise
-        if self._begun:
-            self._new.keep()
+        if self._has_frames:
+            self._file.keep()
         else:
-            self._new.drop()
+            self._file.drop()
 
     def _flush(self) -> None:
-        group = self._arrow.Table.from_pylist(self._waiting, self._schema)
-        write_row_group(self._writer, self._new.file, group, self._waiting)
+        group = self._arrow.Table.from_pylist(self._pending, self._schema)
+        write_row_group(self._writer, self._file.file, group, self._pending)

@@ -1,6 +1,7 @@
 """Statistics of each person over a whole video.
 
-Each look counts for the seconds until the next one, so that an uneven frame rate weighs nothing twice. K classes.
+Each frame is weighted by the seconds until the next one, so that an uneven frame rate does not bias the means.
+K classes.
 """
 
 from __future__ import annotations
@@ -15,130 +16,146 @@ from numpy.typing import NDArray
 from mien.recognition.results import VideoFrame
 from mien.recognition.video.tracker import is_lost
 
-MAX_BINS = 1600  # of time; when a video needs more, two become one
-MIN_BIN_SECONDS = 0.05  # seconds of a bin at first
-KEPT = 32  # of those who are gone, whoever was seen longest
-MAX_FRAME_SECONDS = 2.0  # seconds that a look counts for at most, where the next one is late or never comes
+MAX_BINS = 1600  # time bins; a longer video gets bins of twice the length
+MIN_BIN_SECONDS = 0.05  # length of a bin at the beginning
+MAX_LOST_PEOPLE = 32  # persons kept of those who are lost, those seen longest
+MAX_FRAME_SECONDS = 2.0  # largest weight of a frame, if the next one is late or never comes
 
 Floats = NDArray[np.float64]
 
 
 @dataclass
 class Person:
-    """What was seen of one person.
+    """Statistics of one person.
 
     Attributes:
-        number: as in the frames.
-        first, last: seconds at which the first and the last look began.
-        look: the number of the last look.
-        seen: seconds in all, without those in which they were hidden.
-        sum_K: probabilities times seconds.
-        bins: of each bin of time with them in it, seconds and probabilities times seconds.
+        number: Number of the person in the frames.
+        first: Time of the first frame with the person, in seconds.
+        last: Time of the last frame with the person, in seconds.
+        seconds: Seconds for which the person was seen, without those in which they were hidden.
+        sum_K: Sum of probabilities times seconds, float64 [K].
+        last_frame: Count of analyzed frames at the last one with the person.
+        bins: For each time bin with the person, seconds and the sum of probabilities times seconds.
     """
 
     number: int
     first: float
     last: float
-    seen: float
+    seconds: float
     sum_K: Floats
-    look: int = 0
+    last_frame: int = 0
     bins: dict[int, tuple[float, Floats]] = field(default_factory=dict)
 
     @property
     def mean_K(self) -> Floats:
-        """The mean probability of each class over the time that they were seen, in all 1."""
-        return self.sum_K / self.seen
+        """Mean probability of each class over the time for which the person was seen, float64 [K], sum 1."""
+        return self.sum_K / self.seconds
 
 
 class People:
-    """Everyone in a video; add one frame after another, then `close`.
+    """Statistics of all persons in a video: write all frames, then `close`.
 
-    Of those who are gone for good only `KEPT` are kept, so that a street's passers-by do not fill the memory; whoever
-    is among the `KEPT` seen longest of all is kept to the end.
+    Of those who are lost only `MAX_LOST_PEOPLE` are kept, so that passers-by do not fill the memory; those seen longest
+    of all are always kept.
+
+    Args:
+        labels: Classes, in the order of the probabilities.
 
     Attributes:
-        labels: the classes, in the order of the probabilities.
-        met: how many persons there were.
-        looks: frames that were read.
-        seconds: of the last one.
-        bin_seconds: how long a bin of time is.
+        labels: Classes, in the order of the probabilities.
+        person_count: Number of persons, including those that are not kept.
+        frame_count: Number of analyzed frames.
+        seconds: End of the last frame, in seconds.
+        bin_seconds: Length of a time bin in seconds.
+
+    Example:
+        >>> from mien.detection.boxes import Box
+        >>> from mien.recognition import PersonFace
+        >>> face = PersonFace(Box(0, 0, 9, 9), 0.9, (), ("happy", "sad"), (0.8, 0.2), "happy", person=1)
+        >>> people = People(("happy", "sad"))
+        >>> people.write(VideoFrame(0, 0.0, 64, 48, (face,)))
+        >>> people.write(VideoFrame(1, 0.5, 64, 48, ()))
+        >>> people.close()
+        >>> [(person.number, person.seconds, person.mean_K.tolist()) for person in people]
+        [(1, 0.5, [0.8, 0.2])]
     """
 
     def __init__(self, labels: tuple[str, ...]) -> None:
-        self.labels, self.looks, self.seconds, self.bin_seconds = labels, 0, 0.0, MIN_BIN_SECONDS
-        self.met = 0
-        self._of: dict[int, Person] = {}
-        self._waiting: VideoFrame | None = None
+        self.labels, self.frame_count, self.seconds, self.bin_seconds = labels, 0, 0.0, MIN_BIN_SECONDS
+        self.person_count = 0
+        self._people: dict[int, Person] = {}
+        self._pending: VideoFrame | None = None
         self._step = 0.0
 
     def __iter__(self) -> Iterator[Person]:
-        """Those who are kept, in the order in which they came."""
-        return iter(self._of.values())
+        """Yield the persons that are kept, in the order of their first frames."""
+        return iter(self._people.values())
 
     def write(self, frame: VideoFrame) -> None:
-        """Add a frame; times do not fall."""
-        if self._waiting is not None:
-            self._step = frame.time - self._waiting.time
-            self._count(self._waiting, self._step)
-        self._waiting = frame
-        self.looks += 1
+        """Add a frame; times must not decrease."""
+        if self._pending is not None:
+            self._step = frame.time - self._pending.time
+            self._add(self._pending, self._step)
+        self._pending = frame
+        self.frame_count += 1
 
     def close(self) -> None:
-        """No more frames come: the last one counts as long as the one before it."""
-        if self._waiting is not None:
-            self._count(self._waiting, self._step or MIN_BIN_SECONDS)
-            self._waiting = None
+        """Finish the statistics; the last frame gets the weight of the one before it."""
+        if self._pending is not None:
+            self._add(self._pending, self._step or MIN_BIN_SECONDS)
+            self._pending = None
 
     def mean_over_time(self, person: Person) -> tuple[Floats, Floats]:
-        """The middles of a person's bins in seconds, [T], and the mean probabilities in them, [T,K]."""
-        at = sorted(person.bins)
-        mean_TK = np.zeros((len(at), len(self.labels)))
-        for row, bin_ in enumerate(at):
-            seconds, sum_K = person.bins[bin_]
+        """Return the centres of a person's time bins in seconds, [T], and the mean probabilities in them, [T,K]."""
+        indices = sorted(person.bins)
+        mean_TK = np.zeros((len(indices), len(self.labels)))
+        for row, index in enumerate(indices):
+            seconds, sum_K = person.bins[index]
             mean_TK[row] = sum_K / seconds
-        return (np.array(at, np.float64) + 0.5) * self.bin_seconds, mean_TK
+        return (np.array(indices, np.float64) + 0.5) * self.bin_seconds, mean_TK
 
-    def _count(self, frame: VideoFrame, lasts: float) -> None:
-        lasts = min(lasts, MAX_FRAME_SECONDS)
-        self.seconds = frame.time + lasts
-        if lasts <= 0:
+    def _add(self, frame: VideoFrame, duration: float) -> None:
+        duration = min(duration, MAX_FRAME_SECONDS)
+        self.seconds = frame.time + duration
+        if duration <= 0:
             return
         while self.seconds > MAX_BINS * self.bin_seconds:
-            self._halve()
-        shares = list(self._shares(frame.time, self.seconds))
+            self._merge_bins()
+        bin_seconds = list(self._split_into_bins(frame.time, self.seconds))
         for face in frame.faces:
-            likely_K = np.asarray(face.probabilities)
-            new = Person(face.person, frame.time, frame.time, 0.0, np.zeros(len(self.labels)))
-            one = self._of.setdefault(face.person, new)
-            self.met += one is new
-            one.last, one.seen, one.sum_K = frame.time, one.seen + lasts, one.sum_K + lasts * likely_K
-            one.look = self.looks
-            for at, share in shares:
-                before, sum_K = one.bins.get(at, (0.0, np.zeros(len(self.labels))))
-                one.bins[at] = (before + share, sum_K + share * likely_K)
+            probs_K = np.asarray(face.probabilities)
+            if face.person not in self._people:
+                self._people[face.person] = Person(face.person, frame.time, frame.time, 0.0, np.zeros(len(self.labels)))
+                self.person_count += 1
+            person = self._people[face.person]
+            person.last, person.last_frame = frame.time, self.frame_count
+            person.seconds, person.sum_K = person.seconds + duration, person.sum_K + duration * probs_K
+            for index, seconds in bin_seconds:
+                seconds_before, sum_K = person.bins.get(index, (0.0, np.zeros(len(self.labels))))
+                person.bins[index] = (seconds_before + seconds, sum_K + seconds * probs_K)
 
-        if len(self._of) > 2 * KEPT:
-            self._forget(frame.time)
+        if len(self._people) > 2 * MAX_LOST_PEOPLE:
+            self._drop_lost(frame.time)
 
-    def _forget(self, time: float) -> None:
-        """Drop those who do not come back and were not seen as long as others: their numbers are not given again."""
-        gone = [one for one in self._of.values() if is_lost(time - one.last, self.looks - one.look)]
-        for one in sorted(gone, key=lambda one: -one.seen)[KEPT:]:
-            del self._of[one.number]
+    def _drop_lost(self, time: float) -> None:
+        """Drop persons who are lost and were seen for less time than others; their numbers are not used again."""
+        lost = [p for p in self._people.values() if is_lost(time - p.last, self.frame_count - p.last_frame)]
+        for person in sorted(lost, key=lambda p: -p.seconds)[MAX_LOST_PEOPLE:]:
+            del self._people[person.number]
 
-    def _shares(self, begin: float, end: float) -> Iterator[tuple[int, float]]:
-        """Each bin between two times, and how many seconds of it."""
-        for at in range(int(begin / self.bin_seconds), math.ceil(end / self.bin_seconds)):
-            share = min(end, (at + 1) * self.bin_seconds) - max(begin, at * self.bin_seconds)
-            if share > 1e-6:
-                yield at, share
+    def _split_into_bins(self, begin: float, end: float) -> Iterator[tuple[int, float]]:
+        """Yield each bin between two times, and the seconds of it between them."""
+        for index in range(int(begin / self.bin_seconds), math.ceil(end / self.bin_seconds)):
+            seconds = min(end, (index + 1) * self.bin_seconds) - max(begin, index * self.bin_seconds)
+            if seconds > 1e-6:
+                yield index, seconds
 
-    def _halve(self) -> None:
-        """Bins twice as long."""
+    def _merge_bins(self) -> None:
+        """Double the length of the bins."""
         self.bin_seconds *= 2
-        for one in self._of.values():
-            fewer: dict[int, tuple[float, Floats]] = {}
-            for at, (seconds, sum_K) in one.bins.items():
-                before, other_K = fewer.get(at // 2, (0.0, np.zeros(len(self.labels))))
-                fewer[at // 2] = (before + seconds, other_K + sum_K)
-            one.bins = fewer
+        for person in self._people.values():
+            merged: dict[int, tuple[float, Floats]] = {}
+            for index, (seconds, sum_K) in person.bins.items():
+                other_seconds, other_K = merged.get(index // 2, (0.0, np.zeros(len(self.labels))))
+                merged[index // 2] = (other_seconds + seconds, other_K + sum_K)
+            person.bins = merged

@@ -1,12 +1,11 @@
 """Video reader: frames and times, by PyAV.
 
-Frames come as they are seen: turned by the display matrix, with square pixels, BGR. Times are seconds from the
-beginning of the file and never fall, whatever the frame rate does.
+Frames are BGR images as they are displayed: rotated by the display matrix, with square pixels. Times are seconds from
+the beginning of the file and never decrease, whatever the frame rate does.
 """
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,13 +13,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import MienError, MissingExtra, VideoError
+from mien.errors import MienError, VideoError
+from mien.recognition.video.container import open_bytes, open_file, pyav
 from mien.threads import threads
 
 if TYPE_CHECKING:
@@ -31,47 +31,47 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-MISSING_SECONDS = 0.5  # seconds short of what the header tells, from which on a file counts as cut off
-DEFAULT_FPS = Fraction(25)  # frames a second, of a file that does not tell
-_TEXTS = ("tty", "concat", "hls")  # what ffmpeg would read of a text file: letters as images, or lists of other files
-_SENT = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "ogg", "flv", "gif")
-_TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
-
-
-def pyav() -> Any:
-    """The module `av`; `MissingExtra` where it is not installed."""
-    try:
-        import av
-    except ImportError:
-        raise MissingExtra("video", "reading and writing videos") from None
-    return av
+MISSING_SECONDS = 0.5  # missing seconds, compared with the header, from which a file counts as truncated
+DEFAULT_FPS = Fraction(25)  # of a file that does not state its frame rate
+_ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
+    """One frame of a video.
 
     Attributes:
-        index: its number in the file, from 0 on.
-        time: when it is shown, in seconds from the beginning.
-        lasts: seconds that it is shown, as far as the file tells.
-        image_HW3: uint8, BGR, as it is seen.
+        index: Index in the file, from 0.
+        time: Time at which the frame is displayed, in seconds from the beginning.
+        duration: Seconds for which it is displayed, as stated by the file.
+        image_HW3: BGR image as it is displayed, uint8 [H,W,3].
     """
 
     index: int
     time: float
-    lasts: float
+    duration: float
     image_HW3: Pixels
 
 
 class VideoReader:
-    """An open video file; a context manager that closes it.
+    """An open video file, as a context manager that closes it.
 
     Attributes:
-        path: of the file.
-        rate: mean frames a second.
-        seconds: how long the file says that its images last; None where it does not.
-        notes: what was wrong with the file, in sentences; complete once `shots` has ended.
+        path: Path of the file.
+        fps: Mean frame rate, in frames per second.
+        duration: Duration of the video in seconds, as stated by the file; None if it does not state one.
+        notes: Defects of the file, as sentences; complete when `read_frames` has ended.
+
+    Example:
+        >>> import tempfile
+        >>> from mien.recognition.video.writer import VideoWriter
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with VideoWriter(f"{folder}/video.mp4") as writer:
+        ...         for i in range(3):
+        ...             writer.write(np.full((48, 64, 3), 80 * i, np.uint8), time=i / 25, duration=1 / 25)
+        ...     with VideoReader(f"{folder}/video.mp4") as reader:
+        ...         [(frame.index, frame.time, frame.image_HW3.shape) for frame in reader.read_frames()]
+        [(0, 0.0, (48, 64, 3)), (1, 0.04, (48, 64, 3)), (2, 0.08, (48, 64, 3))]
     """
 
     def __init__(
@@ -85,56 +85,53 @@ class VideoReader:
         """Open the file.
 
         Args:
-            path: of the file; where there is `data`, only what to call it.
-            data: the content of a file that somebody sent: a video of a usual kind, which cannot have others opened.
-            max_pixels: of a frame; a video of larger ones is refused, and larger ones in it are left out.
-            stop: once it is set, nothing more is decoded, not even what `shots` would leave out, and `shots` ends.
+            path: Path of the file; with `data`, only its name in messages.
+            data: Content of an uploaded file, which must be a video of a common format that cannot open other files.
+            max_pixels: Number of pixels above which a video is refused, and larger frames within a video are skipped.
+            stop: Event that ends decoding and `read_frames` when it is set, even between frames that are skipped.
 
         Raises:
             MissingExtra: PyAV is not installed.
-            VideoError: there is no such file, it holds no images that can be decoded, or they are too large.
+            VideoError: The file does not exist, has no frames that can be decoded, or its frames are too large.
         """
         self.path = Path(path)
         self.notes: list[str] = []
-        # Whoever closes the file waits for the thread that decodes; ffmpeg would read memory that is gone.
-        self._busy, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()
-        self._container = open_input(self.path) if data is None else _open_sent(data, self.path)
+        # Closing waits for the thread that decodes; otherwise ffmpeg would read freed memory.
+        self._lock, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()
+        self._container = open_file(self.path) if data is None else open_bytes(data, self.path)
         try:
-            self._stream = _images_of(self._container, self.path)
+            self._stream = _video_stream(self._container, self.path)
             if max_pixels is not None:
-                _limit(self._stream, self.path, max_pixels)
+                _limit_pixels(self._stream, self.path, max_pixels)
         except MienError:
             self._container.close()
             raise
-        # One for all frames, of one thread: to make one anew for each, and its threads, takes as long as what it does.
-        self._colors = pyav().video.reformatter.VideoReformatter()
+        # One converter for all frames, with one thread: creating one per frame takes as long as the conversion.
+        self._converter = pyav().video.reformatter.VideoReformatter()
         self._start = (self._container.start_time or 0) / 1_000_000
-        rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_FPS
-        self.rate = float(rate if rate > 0 else DEFAULT_FPS)
-        self.seconds = _stated_seconds(self._stream, self._container)
+        fps = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_FPS
+        self.fps = float(fps if fps > 0 else DEFAULT_FPS)
+        self.duration = _stated_duration(self._stream, self._container)
 
     def __enter__(self) -> VideoReader:
+        """Return the reader itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._busy:
+        """Close the file."""
+        with self._lock:
             self._closed = True
             self._container.close()
 
-    @property
-    def frames(self) -> int | None:
-        """How many there are, as far as the file tells: for a progress bar, not to be relied upon."""
-        return None if self.seconds is None else max(1, round(self.seconds * self.rate))
-
-    def shots(self, every: int = 1) -> Iterator[Frame]:
-        """Every `every`-th frame from the first on; the others are decoded and left out.
+    def read_frames(self, every: int = 1) -> Iterator[Frame]:
+        """Yield every `every`-th frame, beginning with the first; the others are decoded and skipped.
 
         Raises:
-            VideoError: not one frame can be decoded.
+            VideoError: No frame can be decoded.
         """
-        count, time, end, frames = 0, 0.0, 0.0, self._decoded()
+        count, time, end, frames = 0, 0.0, 0.0, self._decode()
         while True:
-            with self._busy:
+            with self._lock:
                 if self._closed:
                     return
                 frame = next(frames, None)
@@ -142,125 +139,82 @@ class VideoReader:
                     return
                 if frame is None:
                     break
-                # A stream without times has its frame rate. A time that falls would set trackers and players back.
-                told = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
-                time = max(time, told)
-                lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / self.rate
-                end, count = time + lasts, count + 1
+                # A stream without times has its frame rate. A decreasing time would confuse trackers and players.
+                stated = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
+                time = max(time, stated)
+                timed = frame.duration and frame.time_base
+                duration = float(frame.duration * frame.time_base) if timed else 1 / self.fps
+                end, count = time + duration, count + 1
                 wanted = (count - 1) % every == 0
-                image_HW3 = _as_seen(frame, self._stream.sample_aspect_ratio, self._colors) if wanted else None
+                image_HW3 = _to_bgr(frame, self._stream.sample_aspect_ratio, self._converter) if wanted else None
             if image_HW3 is not None:
-                yield Frame(count - 1, time, lasts, image_HW3)
+                yield Frame(count - 1, time, duration, image_HW3)
         if not count:
-            raise VideoError(f"{self.path} holds no frame that can be decoded; it is damaged or cut off")
-        self._judge_end(end)
+            raise VideoError(f"{self.path}: no frame can be decoded; the video is damaged or truncated")
+        self._check_end(end)
 
-    def _decoded(self) -> Iterator[AvFrame]:
-        """What can be decoded: a damaged packet is left out, a file that breaks off ends there."""
-        av, faults = pyav(), 0
+    def _decode(self) -> Iterator[AvFrame]:
+        """Yield all frames that can be decoded: damaged packets are skipped, a truncated file ends early."""
+        av, damaged = pyav(), 0
         packets = self._container.demux(self._stream)
         while not self._stop.is_set():
             try:
                 packet = next(packets, None)
             except av.error.FFmpegError:
-                self.notes.append(f"{self.path.name} cannot be read to its end; what came before is read")
+                self.notes.append(f"{self.path.name}: cannot be read to its end; the frames before are analyzed")
                 with suppress(av.error.FFmpegError):
-                    yield from self._stream.decode(None)  # what still waits in the decoder
+                    yield from self._stream.decode(None)  # frames that the decoder holds back
                 break
             if packet is None:
                 break
             try:
                 yield from packet.decode()
             except av.error.FFmpegError:
-                faults += 1
-        if faults:
-            self.notes.append(f"{self.path.name} is damaged: {faults} of its packets could not be decoded")
+                damaged += 1
+        if damaged:
+            self.notes.append(f"{self.path.name}: damaged video, {damaged} packets could not be decoded")
 
-    def _judge_end(self, end: float) -> None:
-        """A file that lacks its end often just stops: its header still tells how long it was."""
-        if (
-            self.seconds is not None
-            and self.seconds - end > max(MISSING_SECONDS, 0.02 * self.seconds)
-            and not self.notes
-        ):
+    def _check_end(self, end: float) -> None:
+        """Note a file that ends before the duration in its header: many truncated files end without an error."""
+        missing = 0.0 if self.duration is None else self.duration - end
+        if self.duration is not None and missing > max(MISSING_SECONDS, 0.02 * self.duration) and not self.notes:
             self.notes.append(
-                f"{self.path.name} breaks off after {end:.1f} of {self.seconds:.1f} seconds; what came before is read"
+                f"{self.path.name}: truncated video, it ends after {end:.1f} of {self.duration:.1f} seconds; the frames"
+                " before are analyzed"
             )
 
 
-def open_input(path: Path) -> InputContainer:
-    """The file, opened by PyAV and by no other protocol than that of files.
-
-    Raises:
-        MissingExtra: PyAV is not installed.
-        VideoError: there is no such file, or PyAV can make nothing of it.
-    """
-    pyav()  # if it is not there, that is told before what is wrong with the file
-    try:
-        if path.is_dir():
-            raise VideoError(f"{path} is a folder, not a video")
-        if not path.is_file():
-            raise VideoError(f"there is no file {path}")
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise VideoError(f"cannot read {path}: {error.strerror or error}") from None
-    if empty:
-        raise VideoError(f"{path} is empty")
-    # The prefix keeps a name such as "http:x" a name; the list keeps a playlist from opening anything else.
-    container = _opened(f"file:{path.absolute()}", {"protocol_whitelist": "file"}, path)
-    if container.format.name in _TEXTS:
-        container.close()
-        raise VideoError(f"{path} is text, not a video")
-    return container
-
-
-def _open_sent(data: bytes, path: Path) -> InputContainer:
-    """The content of a file, of one of the kinds that hold nothing but their own images and sound."""
-    options = {"protocol_whitelist": "none", "format_whitelist": ",".join(_SENT)}
-    return _opened(io.BytesIO(data), options, path)
-
-
-def _opened(source: str | io.BytesIO, options: dict[str, str], path: Path) -> InputContainer:
-    """What PyAV makes of it, titles in whatever alphabet; `VideoError` where that is nothing."""
-    av = pyav()
-    try:
-        container: InputContainer = av.open(source, options=options, metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError):
-        raise VideoError(f"{path} is no video that can be read, or its end is cut off with the index of it") from None
-    return container
-
-
-def _limit(stream: VideoStream, path: Path, max_pixels: int) -> None:
-    """Refuse a video of frames that are too large, and have its decoder leave out such as come later."""
-    wide, high = stream.codec_context.width, stream.codec_context.height
-    if wide * high > max_pixels:
+def _limit_pixels(stream: VideoStream, path: Path, max_pixels: int) -> None:
+    """Refuse a video of frames that are too large, and let its decoder skip larger frames that come later."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > max_pixels:
         raise VideoError(
-            f"{path} has frames of {wide} x {high} pixels, above the limit of {max_pixels / 1e6:,.1f} megapixels; "
-            "make it smaller"
+            f"{path}: frames of {width} x {height} pixels are above the limit of {max_pixels / 1e6:,.1f} megapixels; "
+            "use a smaller video or raise the limit"
         )
     stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(max_pixels)}
 
 
-def _images_of(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream that moves: not the cover of a piece of music."""
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first video stream that is not the cover image of an audio file."""
     av = pyav()
-    moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not moving:
-        sound = " but sound" if container.streams.audio else ""
-        raise VideoError(f"{path} holds nothing{sound}: it has no images")
-    stream = moving[0]
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        only = "only audio" if container.streams.audio else "no video stream"
+        raise VideoError(f"{path}: not a video, the file has {only}")
+    stream = streams[0]
     if stream.codec_context is None:
-        raise VideoError(f"the images of {path} are in a form that this PyAV cannot decode")
+        raise VideoError(f"{path}: the installed PyAV cannot decode this video codec")
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads()
     return stream
 
 
-def _stated_seconds(stream: VideoStream, container: InputContainer) -> float | None:
+def _stated_duration(stream: VideoStream, container: InputContainer) -> float | None:
+    """Return the duration that the file states, in seconds."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    clock = stream.metadata.get("DURATION", "").split(":")  # Matroska's, as hours:minutes:seconds
+    clock = stream.metadata.get("DURATION", "").split(":")  # of Matroska, hours:minutes:seconds
     try:
         hours, minutes, seconds = map(float, clock)
         return 3600 * hours + 60 * minutes + seconds
@@ -268,9 +222,9 @@ def _stated_seconds(stream: VideoStream, container: InputContainer) -> float | N
         return container.duration / 1_000_000 if container.duration else None
 
 
-def _as_seen(frame: AvFrame, aspect: Fraction | None, colors: VideoReformatter) -> Pixels:
-    """Square pixels where the file's are of a shape that occurs, BGR, turned: uint8 [H,W,3]."""
-    wide = aspect if aspect and Fraction(1, 2) <= aspect <= 2 else 1
-    image_HW3 = colors.reformat(frame, round(frame.width * wide), format="bgr24", threads=1).to_ndarray()
-    turn = _TURNS.get(round(frame.rotation / 90) % 4)
-    return np.asarray(image_HW3 if turn is None else cv2.rotate(image_HW3, turn), np.uint8)
+def _to_bgr(frame: AvFrame, aspect: Fraction | None, converter: VideoReformatter) -> Pixels:
+    """Return a frame as it is displayed, BGR uint8 [H,W,3]; implausible aspect ratios of pixels are ignored."""
+    stretch = aspect if aspect and Fraction(1, 2) <= aspect <= 2 else 1
+    image_HW3 = converter.reformat(frame, round(frame.width * stretch), format="bgr24", threads=1).to_ndarray()
+    rotation = _ROTATIONS.get(round(frame.rotation / 90) % 4)
+    return np.asarray(image_HW3 if rotation is None else cv2.rotate(image_HW3, rotation), np.uint8)

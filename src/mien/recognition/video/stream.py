@@ -1,6 +1,7 @@
 """Faces in a stream of frames: detection, tracking, smoothing.
 
-A look has two halves, so that between them the faces of many watchers can go through the model together.
+Each frame is analyzed in two steps, so that the face crops of several streams can be predicted in one batch between
+them.
 """
 
 from __future__ import annotations
@@ -23,57 +24,76 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FrameFaces:
-    """What was seen in one frame, before the model is asked.
+    """Faces of one frame, before the model predicts their probabilities.
 
     Attributes:
-        time: when, in seconds.
-        found: each face with the number of its person, from left to right.
-        faces_NHW: as the model wants them.
+        time: Time of the frame in seconds.
+        detections: Person number and detection of each face, from left to right.
+        faces_NHW: Face crops for the model, uint8 [N,48,48].
     """
 
     time: float
-    found: tuple[tuple[int, Detection], ...]
+    detections: tuple[tuple[int, Detection], ...]
     faces_NHW: Pixels
 
 
 class FaceStream:
-    """Follows the people in one frame after another.
+    """Detects and follows the faces in consecutive frames, and smooths their probabilities.
 
     Attributes:
-        pipeline: Pipeline that reads them, whose detector looks at copies of at most `longest_side` pixels a side.
+        pipeline: Pipeline whose detector reduces frames to at most `longest_side` pixels.
+
+    Example:
+        >>> import mien
+        >>> from mien.imaging.load import read_image
+        >>> from mien.recognition import sample
+        >>> stream = FaceStream(mien.load("nano").pipeline)
+        >>> frame_faces = stream.detect_and_crop(read_image(sample()), time=0.0)
+        >>> [face.person for face in stream.smooth(frame_faces, stream.pipeline.predict(frame_faces.faces_NHW))]
+        [1]
     """
 
     def __init__(self, pipeline: Pipeline, *, smooth: float = SMOOTH, longest_side: int = VIDEO_LONGEST_SIDE) -> None:
-        """Begin with nobody.
+        """Start without persons.
 
         Args:
-            pipeline: Pipeline that reads them.
-            smooth: seconds over which probabilities are smoothed, 0 for not at all.
-            longest_side: pixels of a frame's longer side, above which faces are looked for in a smaller copy.
+            pipeline: Pipeline that detects, crops and predicts.
+            smooth: Time constant of the smoothing in seconds, 0 for none.
+            longest_side: Pixels of a frame's longer side, above which faces are detected in a smaller copy.
 
         Raises:
-            MienError: `smooth` is no number of seconds.
+            MienError: `smooth` is negative or not a number.
         """
-        self.pipeline, near = pipeline, pipeline.detector
+        self.pipeline, window_detector = pipeline, pipeline.detector
         detector = pipeline.detector
         if isinstance(detector, ConfigurableDetector):
             self.pipeline = pipeline.with_detector(detector.with_longest_side(longest_side))
-            near = detector.with_longest_side(WINDOW_PIXELS)
-        # A detector with one answer to all images has none for a window.
-        self._follower = Follower(self.pipeline.detect, None if detector.crops else near)
+            window_detector = detector.with_longest_side(WINDOW_PIXELS)
+        # A detector that returns the whole image as a face cannot search a window.
+        self._follower = Follower(self.pipeline.detect, None if detector.boxes_are_crops else window_detector)
         self._smoother = Smoother(smooth)
 
-    def look(self, image_HW3: Pixels, time: float) -> FrameFaces:
-        """The faces in a BGR frame that is shown at `time`, in seconds; times never fall."""
-        found = self._follower.look(image_HW3, time)
-        return FrameFaces(time, found, self.pipeline.crop_faces(image_HW3, [one for _, one in found]))
+    def detect_and_crop(self, image_HW3: Pixels, time: float) -> FrameFaces:
+        """Return the faces in a frame.
 
-    def tell(self, glance: FrameFaces, probs_NK: Floats) -> tuple[PersonFace, ...]:
-        """The faces of `look` with what the model tells of them, float32 [N,K]; glances come in their order."""
+        Args:
+            image_HW3: BGR frame, uint8 [H,W,3].
+            time: Time of the frame in seconds; times must not decrease.
+        """
+        detections = self._follower.update(image_HW3, time)
+        return FrameFaces(time, detections, self.pipeline.crop_faces(image_HW3, [d for _, d in detections]))
+
+    def smooth(self, frame_faces: FrameFaces, probs_NK: Floats) -> tuple[PersonFace, ...]:
+        """Return the faces of a frame with smoothed probabilities; frames must come in their order.
+
+        Args:
+            frame_faces: Faces from `detect_and_crop`.
+            probs_NK: Probabilities of each class for each face, float32 [N,K].
+        """
         faces = []
-        for (person, one), probs_K in zip(glance.found, probs_NK, strict=True):
-            smoothed_K = self._smoother.update(person, probs_K.tolist(), glance.time)
-            face = self.pipeline.face(one, np.asarray(smoothed_K, np.float32))
+        for (person, detection), probs_K in zip(frame_faces.detections, probs_NK, strict=True):
+            smoothed_K = self._smoother.update(person, probs_K.tolist(), frame_faces.time)
+            face = self.pipeline.face(detection, np.asarray(smoothed_K, np.float32))
             faces.append(PersonFace(**vars(face), person=person))
-        self._smoother.keep(self._follower.persons)
+        self._smoother.keep(self._follower.people)
         return tuple(faces)

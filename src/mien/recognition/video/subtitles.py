@@ -9,22 +9,25 @@ from mien.errors import MienError
 from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
 
-MIN_CUE_SECONDS = 0.6  # seconds that a subtitle stays, so that it can be read
-MAX_STACKED_LINES = 3  # from more persons on, they share lines
+MIN_CUE_SECONDS = 0.6  # shortest duration of a subtitle, so that it can be read
+MAX_STACKED_LINES = 3  # persons with a line each; more share one line
 
 
 class Subtitles:
-    """Writes a subtitle whenever someone comes, leaves or looks different; a context manager.
+    """Writes a subtitle whenever a person appears, disappears or changes expression, as a context manager.
 
-    A change that is undone within `MIN_CUE_SECONDS` seconds is not told. What is written is in the file at once; a file
-    that was there stays as it is until the first frame.
+    A change that is reverted within `MIN_CUE_SECONDS` is not shown. Each subtitle is in the file as soon as it is
+    written; an existing file is replaced with the first frame.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Prepare to write.
+        """Check that the file can be written.
+
+        Args:
+            path: Path of the file, .srt.
 
         Raises:
-            MienError: another ending than .srt, or it cannot be written.
+            MienError: The suffix is not .srt, or the file cannot be written.
         """
         self.path = Path(path)
         check_suffix(self.path)
@@ -33,33 +36,35 @@ class Subtitles:
             self._file = AtomicTextFile(self.path)
         except OSError as error:
             raise MienError(f"cannot write {self.path}: {error.strerror or error}") from None
-        self._number, self._shown, self._since = 0, "", 0.0
+        self._number, self._text, self._since = 0, "", 0.0
         self._time, self._step = 0.0, 0.0
 
     def __enter__(self) -> Subtitles:
+        """Return the writer itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._cue(self._time + (self._step or MIN_CUE_SECONDS))
+        """Write the last subtitle and close the file."""
+        self._write_cue(self._time + (self._step or MIN_CUE_SECONDS))
         self._file.close()
 
     def write(self, frame: VideoFrame) -> None:
-        """Add a frame; times do not fall."""
-        self._put("")  # a video without a face has no subtitles: the file becomes empty
+        """Add a frame; times must not decrease."""
+        self._put("")  # the file of a video without faces is empty
         self._step, self._time = max(0.0, frame.time - self._time) or self._step, frame.time
         text = caption(frame)
-        if text == self._shown or (self._shown and frame.time - self._since < MIN_CUE_SECONDS):
+        if text == self._text or (self._text and frame.time - self._since < MIN_CUE_SECONDS):
             return
-        self._cue(frame.time)
-        self._shown, self._since = text, frame.time
+        self._write_cue(frame.time)
+        self._text, self._since = text, frame.time
 
-    def _cue(self, end: float) -> None:
-        """What is shown now, until `end`."""
-        if not self._shown or _clock(end) == _clock(self._since):
+    def _write_cue(self, end: float) -> None:
+        """Write the current text as a subtitle that ends at `end`."""
+        if not self._text or _timestamp(end) == _timestamp(self._since):
             return
         self._number += 1
-        self._put(f"{self._number}\n{_clock(self._since)} --> {_clock(end)}\n{self._shown}\n\n")
-        self._shown = ""
+        self._put(f"{self._number}\n{_timestamp(self._since)} --> {_timestamp(end)}\n{self._text}\n\n")
+        self._text = ""
 
     def _put(self, text: str) -> None:
         try:
@@ -69,19 +74,24 @@ class Subtitles:
 
 
 def caption(frame: VideoFrame) -> str:
-    """Who is there and what they express, by their numbers; empty where nobody is."""
-    told = [f"Person {face.person}: {face.label}" for face in sorted(frame.faces, key=lambda face: face.person)]
-    return ("\n" if len(told) <= MAX_STACKED_LINES else "  ·  ").join(told)
+    """Return the persons in a frame and their expressions, ordered by number; empty without persons.
 
-
-def _clock(seconds: float) -> str:
-    """As 01:02:03,456."""
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
+    Example:
+        >>> caption(VideoFrame(0, 0.0, 64, 48, ()))
+        ''
+    """
+    texts = [f"Person {face.person}: {face.label}" for face in sorted(frame.faces, key=lambda face: face.person)]
+    return ("\n" if len(texts) <= MAX_STACKED_LINES else "  ·  ").join(texts)
 
 
 def check_suffix(path: Path) -> None:
-    """`MienError` where subtitles cannot be written as such a file."""
+    """Raise `MienError` if a path is not a subtitle file."""
     if path.suffix.lower() != ".srt":
-        raise MienError(f"subtitles are written as .srt, not {path.name}")
+        raise MienError(f"{path.name}: unsupported subtitle suffix; use .srt")
+
+
+def _timestamp(seconds: float) -> str:
+    """Return a time as 01:02:03,456."""
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"

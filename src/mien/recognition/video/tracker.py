@@ -1,7 +1,7 @@
 """Tracking of persons by box overlap, and smoothing of probabilities.
 
-A person keeps a number while the boxes of one look overlap those of the next. Times are in seconds, so that the frame
-rate may vary; a *look* is a moment at which faces were searched.
+A person keeps a number while the boxes of consecutive analyzed frames overlap. Times are in seconds, so the frame rate
+may vary.
 """
 
 from __future__ import annotations
@@ -17,127 +17,161 @@ from mien.detection.boxes import Box, iou
 from mien.errors import MienError
 from mien.recognition.results import SMOOTH
 
-OVERLAP = 0.2  # the least IoU at which two boxes may be of one person; half a box's width of movement leaves 0.33
-GAP = 0.5  # seconds that a person may be hidden
-MAX_MISSED_FRAMES = 2  # looks that a person may be hidden, however far apart they are
+MIN_IOU = 0.2  # of two boxes of one person; a movement by half the width of a box leaves 0.33
+MAX_GAP = 0.5  # seconds for which a person may be missing
+MAX_MISSED_FRAMES = 2  # analyzed frames in which a person may be missing, however far apart they are
 
 
 @dataclass(frozen=True)
 class Track:
-    """What is known of one person.
+    """State of one person.
 
     Attributes:
-        person: the number, from 1 on.
-        box: where the face was last seen.
-        seen: when, in seconds.
-        missed: looks since then.
-        speed: of the box's centre, pixels a second to the right and down.
+        person: Number of the person, from 1.
+        box: Last box of the face.
+        last_seen: Time of that box, in seconds.
+        missed: Number of analyzed frames since then.
+        velocity: Velocity of the box centre, pixels per second to the right and down.
+
+    Example:
+        >>> Track(1, Box(10, 20, 30, 40), last_seen=0.0, velocity=(100.0, 0.0)).predict(0.1).left
+        20.0
     """
 
     person: int
     box: Box
-    seen: float
+    last_seen: float
     missed: int = 0
-    speed: tuple[float, float] = (0.0, 0.0)
+    velocity: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, time: float) -> Box:
-        """Where the face is expected: moved on at its speed, for at most `GAP` seconds."""
-        prefetch = min(max(time - self.seen, 0.0), GAP)
-        return replace(
-            self.box, left=self.box.left + self.speed[0] * prefetch, top=self.box.top + self.speed[1] * prefetch
-        )
+    def predict(self, time: float) -> Box:
+        """Return the expected box at a time: the last box, moved at its velocity for at most `MAX_GAP` seconds."""
+        elapsed = min(max(time - self.last_seen, 0.0), MAX_GAP)
+        left, top = self.box.left + self.velocity[0] * elapsed, self.box.top + self.velocity[1] * elapsed
+        return replace(self.box, left=left, top=top)
 
-    def met(self, box: Box, time: float) -> Track:
-        """This person seen again in `box`; the speed is the mean of what it was and of the last step."""
-        passed = time - self.seen
-        if passed <= 0:
+    def updated(self, box: Box, time: float) -> Track:
+        """Return the track with a new box; the velocity is the mean of the old one and that of the last step."""
+        elapsed = time - self.last_seen
+        if elapsed <= 0:
             return replace(self, box=box, missed=0)
-        step_x = (box.left + box.right - self.box.left - self.box.right) / 2 / passed
-        step_y = (box.top + box.bottom - self.box.top - self.box.bottom) / 2 / passed
-        speed = ((self.speed[0] + step_x) / 2, (self.speed[1] + step_y) / 2)
-        return replace(self, box=box, seen=time, missed=0, speed=speed)
+        step_x = (box.left + box.right - self.box.left - self.box.right) / 2 / elapsed
+        step_y = (box.top + box.bottom - self.box.top - self.box.bottom) / 2 / elapsed
+        velocity = ((self.velocity[0] + step_x) / 2, (self.velocity[1] + step_y) / 2)
+        return replace(self, box=box, last_seen=time, missed=0, velocity=velocity)
 
 
-def is_lost(seconds: float, looks: int) -> bool:
-    """Whether a person who was not seen for so long, and in so many looks, gets a new number when they come back."""
-    return seconds > GAP and looks > MAX_MISSED_FRAMES
+def is_lost(seconds: float, frames: int) -> bool:
+    """Return whether a person missing for so many seconds and analyzed frames gets a new number on return.
+
+    Example:
+        >>> is_lost(0.4, 10), is_lost(10.0, 2), is_lost(0.6, 3)
+        (False, False, True)
+    """
+    return seconds > MAX_GAP and frames > MAX_MISSED_FRAMES
 
 
 class Tracker:
-    """Gives each face the number of a person.
+    """Assigns a person number to each face box.
 
-    Of all pairs of an expected box and a found one, that with the greatest overlap is one person, then the next, down
-    to `OVERLAP`; a box that is left is somebody new. Who is not seen for more than `GAP` seconds and
-    `MAX_MISSED_FRAMES` looks is gone, and gets a new number when they come back.
+    Expected and detected boxes are matched greedily, the pair with the highest intersection over union first, down to
+    `MIN_IOU`. A detected box without a match is a new person. A person missing for more than `MAX_GAP` seconds and
+    `MAX_MISSED_FRAMES` analyzed frames is lost and gets a new number on return.
+
+    Example:
+        >>> tracker = Tracker()
+        >>> tracker.update([Box(0, 0, 50, 50), Box(200, 0, 50, 50)], time=0.0)
+        (1, 2)
+        >>> tracker.update([Box(205, 0, 50, 50)], time=0.04)
+        (2,)
     """
 
     def __init__(self) -> None:
         self._tracks: list[Track] = []
-        self._given = 0
+        self._person_count = 0
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Everyone who is not gone, hidden or not."""
+        """Tracks of all persons who are not lost, including those who are missing."""
         return tuple(self._tracks)
 
     @property
-    def persons(self) -> int:
-        """Numbers given so far."""
-        return self._given
+    def person_count(self) -> int:
+        """Number of persons so far."""
+        return self._person_count
 
     def update(self, boxes: Sequence[Box], time: float) -> tuple[int, ...]:
-        """The person of each of `boxes`, found at `time`; times never fall."""
+        """Return the person number of each box.
+
+        Args:
+            boxes: Boxes of the detected faces in one frame.
+            time: Time of the frame in seconds; times must not decrease.
+        """
         pairs = sorted(
-            ((iou(track.at(time), box), t, b) for t, track in enumerate(self._tracks) for b, box in enumerate(boxes)),
+            (
+                (iou(track.predict(time), box), t, b)
+                for t, track in enumerate(self._tracks)
+                for b, box in enumerate(boxes)
+            ),
             key=lambda pair: -pair[0],
         )
-        track_of: dict[int, int] = {}  # box -> track
-        for share, t, b in pairs:
-            if share < OVERLAP:
+        track_of: dict[int, int] = {}  # index of the box -> index of the track
+        for overlap, t, b in pairs:
+            if overlap < MIN_IOU:
                 break
             if b not in track_of and t not in track_of.values():
                 track_of[b] = t
-        met = {t: self._tracks[t].met(boxes[b], time) for b, t in track_of.items()}
-        after = [met.get(t, replace(track, missed=track.missed + 1)) for t, track in enumerate(self._tracks)]
-        persons = []
+        matched = {t: self._tracks[t].updated(boxes[b], time) for b, t in track_of.items()}
+        tracks = [matched.get(t, replace(track, missed=track.missed + 1)) for t, track in enumerate(self._tracks)]
+        people = []
         for b, box in enumerate(boxes):
             if b not in track_of:
-                self._given += 1
-                after.append(Track(self._given, box, time))
-            persons.append(met[track_of[b]].person if b in track_of else self._given)
-        self._tracks = [t for t in after if not is_lost(time - t.seen, t.missed)]
-        return tuple(persons)
+                self._person_count += 1
+                tracks.append(Track(self._person_count, box, time))
+            people.append(matched[track_of[b]].person if b in track_of else self._person_count)
+        self._tracks = [t for t in tracks if not is_lost(time - t.last_seen, t.missed)]
+        return tuple(people)
 
-    def cut(self) -> None:
-        """Another scene begins: nobody in it is known yet."""
+    def reset(self) -> None:
+        """Forget all persons, at a scene change; their numbers are not used again."""
         self._tracks = []
 
 
 class Smoother:
-    """Each person's probabilities, smoothed exponentially over time.
+    """Exponential smoothing of each person's probabilities over time.
 
-    What was told `seconds` ago counts 1/e of what is told now. A person's first probabilities stand as they are.
+    Probabilities from `seconds` ago have 1/e of the weight of those of now. The first ones of a person are unchanged.
+
+    Args:
+        seconds: Time constant in seconds; 0 does not smooth.
 
     Raises:
-        MienError: `seconds` is below 0 or no number; 0 does not smooth.
+        MienError: `seconds` is negative or not a number.
+
+    Example:
+        >>> smoother = Smoother(0.5)
+        >>> smoother.update(1, (1.0, 0.0), time=0.0)
+        (1.0, 0.0)
+        >>> [round(p, 2) for p in smoother.update(1, (0.0, 1.0), time=0.5)]
+        [0.37, 0.63]
     """
 
     def __init__(self, seconds: float = SMOOTH) -> None:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-            raise MienError(f"probabilities are smoothed over a number of seconds from 0 on, got {seconds!r}")
+            raise MienError(f"smooth must be a number of seconds, at least 0, got {seconds!r}")
         self._seconds = seconds
-        self._told: dict[int, tuple[float, NDArray[np.float64]]] = {}
+        self._states: dict[int, tuple[float, NDArray[np.float64]]] = {}
 
-    def update(self, person: int, probabilities_K: Sequence[float], time: float) -> tuple[float, ...]:
-        """The smoothed probabilities of `person`, in all 1, after `probabilities_K` were told at `time`."""
-        now_K = np.asarray(probabilities_K, np.float64)
-        if person in self._told and self._seconds > 0:
-            before, old_K = self._told[person]
-            kept = math.exp(-max(time - before, 0.0) / self._seconds)
-            now_K = kept * old_K + (1 - kept) * now_K
-        self._told[person] = (time, now_K)
-        return tuple(now_K.tolist())
+    def update(self, person: int, probs_K: Sequence[float], time: float) -> tuple[float, ...]:
+        """Return the smoothed probabilities of a person, which sum to 1, given those at `time` in seconds."""
+        smoothed_K = np.asarray(probs_K, np.float64)
+        if person in self._states and self._seconds > 0:
+            last_time, last_K = self._states[person]
+            weight = math.exp(-max(time - last_time, 0.0) / self._seconds)
+            smoothed_K = weight * last_K + (1 - weight) * smoothed_K
+        self._states[person] = (time, smoothed_K)
+        return tuple(smoothed_K.tolist())
 
-    def keep(self, persons: Collection[int]) -> None:
-        """Forget everyone else."""
-        self._told = {person: told for person, told in self._told.items() if person in persons}
+    def keep(self, people: Collection[int]) -> None:
+        """Forget all other persons."""
+        self._states = {person: state for person, state in self._states.items() if person in people}

@@ -52,14 +52,14 @@ export function refusal(status, body) {
 
 // What the package says of images that it cannot read, for programs and terminals; and the same for this page.
 const UNREADABLE = [
-  [/; expected JPEG/, () => "This is not a photo, or of a kind that mien does not know.",
+  [/supported formats: JPEG/, () => "This is not a photo, or of a kind that mien does not know.",
     "JPEG, PNG, WebP, GIF, AVIF, TIFF and BMP are fine."],
-  [/is a HEIC image/, () => "This photo is a HEIC, which mien does not read.",
+  [/HEIC images are not supported/, () => "This photo is a HEIC, which mien does not read.",
     "Save it as JPEG. An iPhone does so by itself after Settings, Camera, Formats, Most Compatible."],
   [/([\d,.]+) megapixels, above the limit of ([\d,.]+)/,
     (has, most) => `This photo has ${whole(has)} megapixels; the server reads ${whole(most)} at most.`,
     "Show a smaller copy: faces of a hundred pixels are plenty."],
-  [/damaged|cut off/, () => "This photo is damaged, or was cut off on its way.",
+  [/damaged|truncated/, () => "This photo is damaged, or was cut off on its way.",
     "Get it anew, or save it as JPEG in a program that opens it."],
 ];
 const whole = (figure) => figure.replace(/\.0$/, "");

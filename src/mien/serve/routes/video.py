@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from mien.detection.detectors import THRESHOLD
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import SMOOTH
-from mien.recognition.video.analyze import watch
+from mien.recognition.video.analyze import analyze_frames
 from mien.recognition.video.reader import VideoReader
 from mien.serve import schema
 from mien.serve.errors import Problem, busy, problems
@@ -73,13 +73,13 @@ def _read(
     if stop.is_set():
         return {}
     with VideoReader(upload.name or "the video", upload.data, max_pixels=PIXELS, stop=stop) as clip:
-        if clip.seconds is not None and clip.seconds > seconds:
+        if clip.duration is not None and clip.duration > seconds:
             raise _too_long(seconds)
-        with closing(watch(reader.pipeline, clip, every=every, smooth=smooth)) as told:
+        with closing(analyze_frames(reader.pipeline, clip, every=every, smooth=smooth)) as told:
             for frame in told:
                 if frame.time > seconds:
                     raise _too_long(seconds)
-                frames.append(frame.to_dict())
+                frames.append({**frame.to_dict(), "source": upload.name})
                 end = frame.time
     if stop.is_set():
         return {}  # nobody hears it
@@ -87,7 +87,7 @@ def _read(
         "source": upload.name,
         "model": reader.pipeline.model_name,
         "detector": reader.detector.name,
-        "seconds": round(end if clip.seconds is None else clip.seconds, 4),
+        "seconds": round(end if clip.duration is None else clip.duration, 4),
         "frames": frames,
         "notes": clip.notes,
     }

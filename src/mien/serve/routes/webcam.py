@@ -146,11 +146,11 @@ class _Stream:
         def look() -> FrameFaces:
             image_HW3 = read_image(data, max_pixels=PIXELS, name="the frame")
             size[:] = image_HW3.shape[:2]
-            return watcher.look(image_HW3, at)
+            return watcher.detect_and_crop(image_HW3, at)
 
         with batcher.places(1):
             glance = await batcher.see(look, data)
-            faces = watcher.tell(glance, await batcher.probabilities(glance.faces_NHW, watcher.pipeline.tta))
+            faces = watcher.smooth(glance, await batcher.probabilities(glance.faces_NHW, watcher.pipeline.tta))
         self._service.service_metrics.faces.inc(len(faces))
         high, wide = size
         pipeline = watcher.pipeline

@@ -1,0 +1,62 @@
+"""TIFF tags, in TIFF files and in EXIF blocks: image size and orientation."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+UPRIGHT = 1  # EXIF orientation of an image that is stored as it is displayed
+_ORIENTATION = 274  # tag number, in EXIF and in TIFF
+_WIDTH, _HEIGHT = 256, 257  # tag numbers in TIFF
+
+
+class _Tag(NamedTuple):
+    """A whole number in a TIFF directory."""
+
+    value: int
+    offset: int  # in bytes
+    format: str  # of `struct`
+
+
+def tiff_size(data: bytes) -> tuple[int, int, int]:
+    """Return width, height and orientation of a TIFF.
+
+    Raises:
+        ValueError, KeyError, struct.error: The file cannot be parsed.
+    """
+    tags = _tags(data)
+    return tags[_WIDTH].value, tags[_HEIGHT].value, tags[_ORIENTATION].value if _ORIENTATION in tags else UPRIGHT
+
+
+def reset_tiff_orientation(data: bytes) -> bytes:
+    """Return a TIFF with its orientation set to 1, because not all decoders apply it; `tiff_size` must accept it."""
+    tag = _tags(data).get(_ORIENTATION)
+    if tag is None:
+        return data
+    return data[: tag.offset] + struct.pack(tag.format, UPRIGHT) + data[tag.offset + struct.calcsize(tag.format) :]
+
+
+def exif_orientation(data: bytes) -> int:
+    """Return the orientation in an EXIF block, which is a TIFF without pixels; 1 if it cannot be parsed."""
+    try:
+        return _tags(data.removeprefix(b"Exif\0\0"))[_ORIENTATION].value
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return UPRIGHT
+
+
+def _tags(data: bytes) -> dict[int, _Tag]:
+    """Return the whole numbers in the first directory of a TIFF."""
+    order = {b"II": "<", b"MM": ">"}[data[:2]]
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43  # BigTIFF: 8 bytes where TIFF has 4
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    first, step, value_offset = (start + 8, 20, 12) if big else (start + 2, 12, 8)
+    tags: dict[int, _Tag] = {}
+    for at in range(first, len(data), step)[: min(count, 4096)]:
+        number, kind = struct.unpack_from(order + "HH", data, at)
+        form = order + {3: "H", 4: "I", 16: "Q"}.get(kind, "")
+        if form != order and number in tags and number in (_WIDTH, _HEIGHT):
+            raise ValueError("more than one size")  # decoders differ in which one they use
+        if form != order and number not in tags:
+            tags[number] = _Tag(struct.unpack_from(form, data, at + value_offset)[0], at + value_offset, form)
+    return tags
