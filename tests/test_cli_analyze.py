@@ -342,7 +342,7 @@ def test_closed_pipe_gives_no_traceback(photos: Path) -> None:
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
         (["--sample", "--prior", "happy=0"], "the share of happy is a number above 0"),
-        (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
+        (["--sample", "--longest-side", "0"], "longest_side must be a whole number"),
         (["--sample", "--format", "parquet"], "use --out faces.parquet"),
         (["--sample", "--partition", "5"], "--partition needs --ray"),
         (["--nonsense"], "No such option"),

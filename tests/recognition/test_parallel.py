@@ -69,7 +69,7 @@ def test_analyze_sources_with_bytes_and_known_errors(recognizer: Recognizer) -> 
     results = [analysis for _, analysis in analyze_sources(recognizer, sources)]
     assert results[0].error == "*.gif: no file matches"
     assert [face.label for face in results[1].faces] == ["happy"]
-    assert "standard input: is empty" in results[2].error
+    assert "standard input: the file is empty" in results[2].error
     assert list(analyze_sources(recognizer, [])) == []
 
 
