@@ -234,7 +234,7 @@ def test_resume_analyzes_no_image_twice(photos: Path, suffix: str) -> None:
     [
         ("--model base", "model=photo"),
         ("--tta flip", "tta=none"),
-        ("--threshold 0.999 --longest-side 320", "threshold=0.65, longest_side=1280"),
+        ("--threshold 0.999 --longest-side 320", "longest_side=1280, threshold=0.65"),
         ("--prior balanced", "prior=None"),
     ],
 )
