@@ -9,12 +9,12 @@ import torch
 from mien.train.augment import Augmentation
 
 
-class Enough(Exception):
-    """What a crash is in these tests."""
+class SimulatedCrash(Exception):
+    """An exception that stands for a crash."""
 
 
 class CrashingAugmentation:
-    """A recipe's first augmentation, which ends the run after so many batches as a crash would."""
+    """The first augmentation of a recipe, which raises `SimulatedCrash` after a number of batches."""
 
     def __init__(self, first: Augmentation, after: int) -> None:
         self.first, self.left = first, after
@@ -22,7 +22,7 @@ class CrashingAugmentation:
     def __call__(self, x_NCHW: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         self.left -= 1
         if self.left < 0:
-            raise Enough
+            raise SimulatedCrash
         return self.first(x_NCHW, rng)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`mien analyze` as a person uses it, by its real entry point: what is printed, what is written, and the exit codes."""
+"""`mien analyze` by its real entry point: output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def run(*words: object, at: Path | None = None, **options: object) -> subprocess
 
 
 def everything_on(terminal: int) -> str:
-    """Return all that is written to a terminal until its other end is closed; one read may return a part of it."""
+    """Return all text that is written to a terminal until its other end is closed."""
     parts = []
-    with contextlib.suppress(OSError):  # how Linux says that nobody writes there any more
+    with contextlib.suppress(OSError):  # Linux: the other end is closed
         while part := os.read(terminal, 1 << 16):
             parts.append(part)
     return b"".join(parts).decode()
 
 
 def on_a_terminal(*words: object, at: Path) -> tuple[int, str]:
-    """Exit code and screen where stdout and stderr are a terminal."""
+    """Return exit code and screen of a run whose stdout and stderr are a terminal."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "mien", "analyze", *map(str, words)]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=at, env=ENVIRONMENT)
@@ -59,7 +59,7 @@ def on_a_terminal(*words: object, at: Path) -> tuple[int, str]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two portraits, one of them in a folder below, a group, an image without a face, and one that is cut off."""
+    """Two portraits, one of them in a subfolder, a group, an image without a face, and a truncated one."""
     folder = tmp_path / "photos"
     (folder / "below").mkdir(parents=True)
     shutil.copy(sample(), folder / "a.jpg")
@@ -70,15 +70,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_sample_is_read() -> None:
+def test_sample_is_analyzed() -> None:
     done = run("--sample")
     assert (done.returncode, done.stderr) == (0, "")
-    told = json.loads(done.stdout)
-    assert (told["source"], told["error"], len(told["faces"])) == ("sample.jpg", None, 1)
-    assert told["faces"][0]["label"] == "happy"
+    results = json.loads(done.stdout)
+    assert (results["source"], results["error"], len(results["faces"])) == ("sample.jpg", None, 1)
+    assert results["faces"][0]["label"] == "happy"
 
 
-def test_on_a_terminal_it_is_a_table_with_bars(tmp_path: Path) -> None:
+def test_terminal_shows_a_table_with_bars(tmp_path: Path) -> None:
     code, screen = on_a_terminal("--sample", at=tmp_path)
     assert code == 0
     assert "sample.jpg  512 x 512, 1 face" in screen
@@ -86,7 +86,7 @@ def test_on_a_terminal_it_is_a_table_with_bars(tmp_path: Path) -> None:
     assert all(name in screen for name in mien.FER7.names)
 
 
-def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> None:
+def test_terminal_shows_a_line_per_face_for_a_folder(photos: Path) -> None:
     code, screen = on_a_terminal(photos.name, at=photos.parent)
     assert code == 1
     assert screen.count("happy") == 4
@@ -95,7 +95,7 @@ def test_a_folder_on_a_terminal_is_a_line_a_face_and_a_summary(photos: Path) -> 
     assert "mien: 1 of 5 images could not be read; their rows say why" in screen
 
 
-def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
+def test_progress_bar_goes_to_stderr_only(photos: Path) -> None:
     """stderr a terminal, stdout a pipe: the lines are clean."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "mien", "analyze", str(photos)]
@@ -114,14 +114,14 @@ def test_the_bar_goes_to_stderr_alone(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(("named", "code"), [("a.jpg", 0), ("wall.png", 0), ("cut.jpg", 1), ("gone.jpg", 1), (".", 1)])
-def test_exit_code_says_whether_all_were_read(photos: Path, named: str, code: int) -> None:
+def test_exit_code_tells_whether_all_images_were_read(photos: Path, named: str, code: int) -> None:
     done = run(named, "--format", "jsonl", at=photos)
     assert done.returncode == code
     assert [bool(json.loads(line)["error"]) for line in done.stdout.splitlines()].count(True) == code
     assert "Traceback" not in done.stderr
 
 
-def test_json_is_one_document_and_csv_a_row_a_face(photos: Path) -> None:
+def test_json_is_one_document_and_csv_a_row_per_face(photos: Path) -> None:
     found = json.loads(run(photos, "--format", "json").stdout)
     assert [len(one["faces"]) for one in found] == [1, 0, 2, 0, 1]
     table = list(csv.DictReader(io.StringIO(run(photos, "--format", "csv").stdout)))
@@ -129,20 +129,21 @@ def test_json_is_one_document_and_csv_a_row_a_face(photos: Path) -> None:
     assert table[1]["error"].startswith(str(photos / "cut.jpg"))
 
 
-def test_standard_input_and_several_names(photos: Path) -> None:
+def test_standard_input_beside_other_paths(photos: Path) -> None:
     with sample().open("rb") as portrait:
         done = run("-", photos / "wall.png", stdin=portrait)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(one["source"], len(one["faces"])) for one in told] == [("-", 1), (str(photos / "wall.png"), 0)]
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["source"], len(one["faces"])) for one in results] == [("-", 1), (str(photos / "wall.png"), 0)]
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt", "parquet"])
-def test_out_tells_the_format_and_stdout_stays_empty(photos: Path, suffix: str) -> None:
+def test_out_suffix_selects_the_format(photos: Path, suffix: str) -> None:
     out = photos.parent / "new" / f"faces.{suffix}"
     done = run(photos / "a.jpg", photos / "group.jpg", "--out", out)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert out.stat().st_size > 100
-    assert list(out.parent.iterdir()) == [out]
+    sidecar = [f"{out.name}.resume.json"] if suffix in ("jsonl", "csv", "parquet") else []
+    assert sorted(path.name for path in out.parent.iterdir()) == [out.name, *sidecar]
 
 
 @pytest.mark.slow
@@ -154,16 +155,16 @@ def test_options_reach_the_recognizer(photos: Path) -> None:
     assert faces("--threshold", 0.999) == []
     assert len(faces("--max-faces", 1)) == 1
     assert faces("--detector", "whole")[0]["box"] == {"left": 200, "top": 0, "width": 400, "height": 400}
-    # Of the whole image, as of the smile alone the model is so sure that four digits tell no difference.
-    told = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
-    assert told[0] != told[1]
+    # With the whole image, since the probabilities of the face alone differ only after four digits.
+    results = [faces("--detector", "whole", *more)[0]["probabilities"] for more in ((), ("--tta", "flip"))]
+    assert results[0] != results[1]
     assert faces("--longest-side", 320)[0]["box"] != faces()[0]["box"]
     assert json.loads(run(photos / "a.jpg", "--model", "base").stdout)["model"] == "base"
     assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-pixels", 1000).stdout)["error"]
     assert "above the limit" in json.loads(run(photos / "a.jpg", "--max-bytes", 1000).stdout)["error"]
 
 
-def test_defaults_are_those_of_the_api() -> None:
+def test_defaults_equal_those_of_load() -> None:
     """An option and the argument of `mien.load` that it stands for."""
     renamed = {"model": "name_or_path"}
     ours = {renamed.get(n, n): p.default for n, p in inspect.signature(analyze).parameters.items()}
@@ -177,10 +178,10 @@ def test_defaults_are_those_of_the_api() -> None:
 # ---- annotated images
 
 
-def test_annotated_images_lie_as_the_images_do(photos: Path) -> None:
+def test_annotated_images_keep_the_layout(photos: Path) -> None:
     before = {f: f.read_bytes() for f in photos.rglob("*.*")}
     seen = photos / "seen"
-    for _ in range(2):  # the second time the copies are there, and are neither read nor in the way
+    for _ in range(2):  # the second time the copies exist and are not analyzed
         assert run(photos, "--annotate", seen).returncode == 1
         there = sorted(str(f.relative_to(seen)) for f in seen.rglob("*.*"))
         assert there == ["a.jpg", "below/a.png", "group.jpg", "wall.png"]
@@ -189,29 +190,29 @@ def test_annotated_images_lie_as_the_images_do(photos: Path) -> None:
     assert (drawn != cv2.resize(PORTRAIT, (400, 400))).any()
 
 
-def test_annotated_images_do_not_take_the_place_of_images(photos: Path) -> None:
+def test_annotated_images_over_images_are_refused(photos: Path) -> None:
     done = run("photos", "--annotate", "photos", at=photos.parent)
     assert done.returncode == 2
     assert done.stderr.startswith("mien: photos/a.jpg would be overwritten")
 
 
-def test_the_sample_beside_a_image_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Results and annotated copies of both are told apart."""
+def test_sample_beside_an_image_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results and annotated copies of both have different names."""
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("sample.jpg", np.full((90, 120, 3), 128, np.uint8))
     analyze(["sample.jpg"], sample=True, model="nano", annotate=Path("seen"), out=Path("a.jsonl"))
-    told = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
-    assert [(one["source"], one["width"]) for one in told] == [(str(sample()), 512), ("sample.jpg", 120)]
+    results = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["width"]) for one in results] == [(str(sample()), 512), ("sample.jpg", 120)]
     assert cv2.imread("seen/sample.jpg").shape == (512, 512, 3)
     assert cv2.imread("seen/sample-2.jpg").shape == (270, 360, 3)  # small ones are drawn larger
 
 
-# ---- stopped and gone on with
+# ---- stopped and resumed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
+def test_resume_analyzes_no_image_twice(photos: Path, suffix: str) -> None:
     out = photos.parent / f"faces.{suffix}"
     assert run(photos / "a.jpg", photos / "cut.jpg", "--out", out).returncode == 1
     first = out.read_bytes()
@@ -228,22 +229,30 @@ def test_resume_does_nothing_twice(photos: Path, suffix: str) -> None:
     assert suffix == "parquet" or out.read_bytes() == before
 
 
-@pytest.mark.parametrize("other", ["--model base", "--tta flip", "--threshold 0.999", "--prior balanced"])
-def test_resume_with_other_options_is_refused(photos: Path, other: str) -> None:
-    """Those that show in rows: else a file would hold what two models say, side by side."""
+@pytest.mark.parametrize(
+    ("other", "recorded"),
+    [
+        ("--model base", "model=photo"),
+        ("--tta flip", "tta=none"),
+        ("--threshold 0.999 --longest-side 320", "longest_side=1280, threshold=0.65"),
+        ("--prior balanced", "prior=None"),
+    ],
+)
+def test_resume_with_other_options_is_refused(photos: Path, other: str, recorded: str) -> None:
+    """Otherwise a file would have rows of different models or options."""
     out = photos.parent / "faces.csv"
     assert run(photos / "a.jpg", "--out", out).returncode == 0
     before = out.read_bytes()
     done = run(photos, "--out", out, "--resume", *other.split())
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert f"cannot go on in {out}: " in done.stderr
-    assert "give the options of then, or name another file" in done.stderr
+    assert f"cannot resume: {out} was written with other options ({recorded})" in done.stderr
+    assert "use the same options or another --out" in done.stderr
     assert out.read_bytes() == before
 
 
-def test_command_with_a_prior_writes_what_the_library_gives(photos: Path) -> None:
+def test_prior_gives_the_results_of_the_library(photos: Path) -> None:
     out = photos.parent / "faces.jsonl"
-    for _ in range(2):  # the second time all is there already, by the same prior
+    for _ in range(2):  # the second time all images are done, with the same prior
         done = run(photos / "a.jpg", photos / "group.jpg", "--out", out, "--prior", "fear=0.4", *["--resume"] * _)
         assert (done.returncode, done.stderr) == (0, "")
     reader = mien.load(prior="fear=0.4")
@@ -254,20 +263,20 @@ def test_command_with_a_prior_writes_what_the_library_gives(photos: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "json"])
-def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, number: int, suffix: str) -> None:
+def test_stopped_command_keeps_results_and_can_be_resumed(tmp_path: Path, number: int, suffix: str) -> None:
     folder, out = tmp_path / "photos", tmp_path / f"faces.{suffix}"
     folder.mkdir()
     for i in range(300):
         os.link(_small(tmp_path), folder / f"{i:03}.jpg")
     command = [*MIEN, "analyze", "photos", "--out", str(out), "--annotate", "seen"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    # A batch and some are written.
+    # One batch is written, and some images of the next.
     wait_until(lambda: process.poll() is not None or len(list((tmp_path / "seen").glob("*"))) >= 70, "70 images")
     process.send_signal(number)
     _, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 128 + number
-    told = f"mien: stopped; what was done is kept in {out}"
-    assert err == told + ("\n" if suffix == "json" else "; the same command with --resume goes on\n")
+    message = f"mien: stopped; results so far are in {out}"
+    assert err == message + ("\n" if suffix == "json" else "; run the same command with --resume to continue\n")
     kept = _sources(out)
     assert 64 <= len(kept) < 300
     assert kept == [f"photos/{i:03}.jpg" for i in range(len(kept))]
@@ -275,6 +284,21 @@ def test_stopped_it_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path, nu
         assert run("photos", "--out", out, "--resume", at=tmp_path).returncode == 0
         assert _sources(out) == [f"photos/{i:03}.jpg" for i in range(300)]
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_killed_command_can_be_resumed(tmp_path: Path, suffix: str) -> None:
+    folder, out = tmp_path / "photos", tmp_path / f"faces.{suffix}"
+    folder.mkdir()
+    for i in range(200):
+        os.link(_small(tmp_path), folder / f"{i:03}.jpg")
+    process = subprocess.Popen([*MIEN, "analyze", "photos", "--out", str(out)], cwd=tmp_path, env=ENVIRONMENT)
+    wait_until(lambda: process.poll() is not None or (out.exists() and out.read_bytes().count(b"\n") > 10), "10 rows")
+    process.kill()
+    process.wait()
+    assert run("photos", "--out", out, "--resume", at=tmp_path).returncode == 0
+    assert _sources(out) == [f"photos/{i:03}.jpg" for i in range(200)]
 
 
 def _small(folder: Path) -> Path:
@@ -297,7 +321,7 @@ def _sources(out: Path) -> list[str]:
         return [row["source"] for row in csv.DictReader(file)]
 
 
-def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
+def test_closed_pipe_gives_no_traceback(photos: Path) -> None:
     command = f"{sys.executable} -m mien analyze {photos} | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.stdout == "{"
@@ -307,25 +331,25 @@ def test_a_reader_that_goes_away_is_no_traceback(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name images, folders or patterns"),
-        (["--sample", "--resume"], "--resume goes on in a file: say which one with --out"),
-        (["--sample", "--out", "a.json", "--resume"], "a json file cannot be taken up again"),
-        (["--sample", "--out", "a.xls"], "the name a.xls does not tell its format"),
-        (["--sample", "--format", "xml"], "no format is called 'xml'"),
+        ([], "no input; pass images, folders or patterns"),
+        (["--sample", "--resume"], "--resume needs the file to continue: use --out"),
+        (["--sample", "--out", "a.json", "--resume"], "cannot resume a json file"),
+        (["--sample", "--out", "a.xls"], "unknown file name extension of a.xls"),
+        (["--sample", "--format", "xml"], "unknown format 'xml'"),
         (["--sample", "--model", "nono"], "model not found: nono"),
         (["--sample", "--detector", "eyes"], "yunet, whole"),
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
         (["--sample", "--prior", "happy=0"], "the share of happy must be a number above 0"),
-        (["--sample", "--longest-side", "0"], "longest_side is a whole number"),
-        (["--sample", "--format", "parquet"], "name a file"),
-        (["--sample", "--partition", "5"], "--partition is of --ray"),
+        (["--sample", "--longest-side", "0"], "longest_side must be a whole number"),
+        (["--sample", "--format", "parquet"], "use --out faces.parquet"),
+        (["--sample", "--partition", "5"], "--partition needs --ray"),
         (["--nonsense"], "No such option"),
         (["."], "no images in ."),
     ],
 )
-def test_a_mistake_is_a_sentence_and_exit_2(words: list[str], said: str, tmp_path: Path) -> None:
+def test_mistakes_exit_with_2_and_one_sentence(words: list[str], said: str, tmp_path: Path) -> None:
     done = run(*words, at=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -333,7 +357,7 @@ def test_a_mistake_is_a_sentence_and_exit_2(words: list[str], said: str, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_reads_without_torch_matplotlib_and_pyarrow() -> None:
+def test_analyze_works_without_the_extras() -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib', 'pyarrow', 'av', 'PIL', 'pandas'):\n"

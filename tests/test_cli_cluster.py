@@ -1,4 +1,4 @@
-"""`mien analyze --ray` as a person uses it: with a Ray of its own, without Ray, and with words that do not fit."""
+"""`mien analyze --ray` with a local Ray, without Ray, and with options that do not fit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photos(tmp_path: Path) -> Path:
     folder.mkdir()
     for i in range(5):
         cv2.imwrite(str(folder / f"{i}.jpg"), cv2.resize(read_image(sample()), (120 + i, 120)))
-    (folder / "no.jpg").write_text("no image")
+    (folder / "no.jpg").write_text("not an image")
     return folder
 
 
@@ -42,21 +42,21 @@ def _own_ray() -> Iterator[None]:
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("_own_ray")
-def test_a_ray_of_its_own(photos: Path) -> None:
-    """Started, used, ended; results as one process writes them, and gone on with."""
+def test_local_ray_gives_the_rows_of_one_process(photos: Path) -> None:
+    """Ray is started and stopped; the rows are those of one process; and the run can be resumed."""
     words = ["photos", "--model", "nano"]
     done = run(*words, "--ray", "local", "--out", "out", "--partition", 2, at=photos.parent)
-    told = "mien: 1 of 6 images could not be read; their rows say why\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    message = "mien: 1 of 6 images could not be read; their rows say why\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
     assert run(*words, "--out", "alone.parquet", at=photos.parent).returncode == 1
     rows = [row for f in sorted((photos.parent / "out").glob("*.parquet")) for row in parquet.read_table(f).to_pylist()]
     assert rows == parquet.read_table(photos.parent / "alone.parquet").to_pylist()
     assert [row["source"] for row in rows] == [*(f"photos/{i}.jpg" for i in range(5)), "photos/no.jpg"]
     again = run(*words, "--ray", "local", "--out", "out", "--partition", 2, "--resume", at=photos.parent)
-    assert (again.returncode, again.stdout, again.stderr) == (1, "", told)
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", message)
 
 
-def test_without_ray_it_says_what_to_install(photos: Path) -> None:
+def test_without_ray_the_error_names_the_extra(photos: Path) -> None:
     done = run("photos", "--ray", "local", "--out", "out", before="sys.modules['ray'] = None", at=photos.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -68,16 +68,16 @@ def test_without_ray_it_says_what_to_install(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["photos", "--ray", "local"], "--ray reads one folder, pattern or table into a folder"),
-        (["a", "b", "--ray", "local", "--out", "out"], "--ray reads one folder, pattern or table into a folder"),
-        (["--sample", "--ray", "local", "--out", "out"], "--sample and --ray do not go together"),
-        (["photos", "--format", "csv", "--ray", "local", "--out", "out"], "--format and --ray do not go together"),
-        (["photos", "--annotate", "a", "--ray", "local", "--out", "out"], "--annotate and --ray do not go together"),
+        (["photos", "--ray", "local"], "--ray needs one folder, pattern or Parquet file"),
+        (["a", "b", "--ray", "local", "--out", "out"], "--ray needs one folder, pattern or Parquet file"),
+        (["--sample", "--ray", "local", "--out", "out"], "--sample cannot be used with --ray"),
+        (["photos", "--format", "csv", "--ray", "local", "--out", "out"], "--format cannot be used with --ray"),
+        (["photos", "--annotate", "a", "--ray", "local", "--out", "out"], "--annotate cannot be used with --ray"),
         (["photos", "--ray", "127.0.0.1:1", "--out", "out"], "no Ray cluster answers at 127.0.0.1:1 ("),
         (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "no file, no folder and no shipped model"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(photos: Path, words: list[str], said: str) -> None:
+def test_options_that_do_not_fit_are_refused(photos: Path, words: list[str], said: str) -> None:
     done = run(*words, at=photos.parent)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(f"mien: {said}")

@@ -33,7 +33,7 @@ def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
         assert np.mean(np.abs(kept)) < 0.5, (kind, kept)
 
 
-def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleType) -> None:
+def test_the_same_weights_give_the_same_maps_and_the_same_crop(sanity: ModuleType) -> None:
     trained, again, other = (
         sanity.explained(model) for model in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0))
     )

@@ -1,4 +1,4 @@
-"""Many images in a row: their order, their errors, how far is read ahead, and their annotated copies."""
+"""Many images: their order, errors, how many are decoded ahead, and annotated copies."""
 
 from __future__ import annotations
 
@@ -30,50 +30,50 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Portraits of several sizes, an image without a face, and three that cannot be read, mixed."""
+    """Portraits of several sizes, an image without a face, and three that cannot be read."""
     for i in range(4):
         cv2.imwrite(str(tmp_path / f"{2 * i}.jpg"), cv2.resize(PORTRAIT, (300 + 60 * i, 300 + 60 * i)))
     (tmp_path / "1.jpg").write_bytes(sample().read_bytes()[:5000])
-    (tmp_path / "3.jpg").write_text("no image")
+    (tmp_path / "3.jpg").write_text("not an image")
     (tmp_path / "7.jpg").touch()
     cv2.imwrite(str(tmp_path / "5.png"), np.full((90, 120, 3), 128, np.uint8))
     return tmp_path
 
 
-def test_each_image_has_its_result_in_its_place(recognizer: Recognizer, folder: Path) -> None:
+def test_analyze_sources_keeps_the_order(recognizer: Recognizer, folder: Path) -> None:
     sources = find_sources([folder])
-    told = list(analyze_sources(recognizer, sources))
-    assert [source for source, _ in told] == sources
-    assert [analysis.source for _, analysis in told] == [
+    results = list(analyze_sources(recognizer, sources))
+    assert [source for source, _ in results] == sources
+    assert [analysis.source for _, analysis in results] == [
         str(folder / f"{i}.{'png' if i == 5 else 'jpg'}") for i in range(8)
     ]
-    assert [len(analysis.faces) for _, analysis in told] == [1, 0, 1, 0, 1, 0, 1, 0]
-    assert [bool(analysis.error) for _, analysis in told] == [False, True, False, True, False, False, False, True]
+    assert [len(analysis.faces) for _, analysis in results] == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert [bool(analysis.error) for _, analysis in results] == [False, True, False, True, False, False, False, True]
 
 
-def test_results_are_those_of_one_at_a_time(recognizer: Recognizer, folder: Path) -> None:
+def test_analyze_sources_gives_the_results_of_single_images(recognizer: Recognizer, folder: Path) -> None:
     for source, analysis in analyze_sources(recognizer, find_sources([folder])):
         alone = next(recognizer.analyze_many([source.name]))
         assert replace(analysis, faces=()) == replace(alone, faces=())
-        for one, other in zip(analysis.faces, alone.faces, strict=True):
-            assert (one.box, one.label) == (other.box, other.label)
-            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+        for face, other in zip(analysis.faces, alone.faces, strict=True):
+            assert (face.box, face.label) == (other.box, other.label)
+            assert face.probabilities == pytest.approx(other.probabilities, abs=1e-5)
 
 
-def test_bytes_and_errors_known_before_are_told(recognizer: Recognizer) -> None:
+def test_analyze_sources_with_bytes_and_known_errors(recognizer: Recognizer) -> None:
     sources = [
         Source("*.gif", Path("none"), error="*.gif: no file matches"),
         Source("-", Path("stdin"), data=sample().read_bytes()),
         Source("-", Path("stdin"), data=b""),
     ]
-    told = [analysis for _, analysis in analyze_sources(recognizer, sources)]
-    assert told[0].error == "*.gif: no file matches"
-    assert [face.label for face in told[1].faces] == ["happy"]
-    assert "standard input: is empty" in told[2].error
+    results = [analysis for _, analysis in analyze_sources(recognizer, sources)]
+    assert results[0].error == "*.gif: no file matches"
+    assert [face.label for face in results[1].faces] == ["happy"]
+    assert "standard input: the file is empty" in results[2].error
     assert list(analyze_sources(recognizer, [])) == []
 
 
-def test_a_limit_of_the_recognizer_holds(folder: Path) -> None:
+def test_analyze_sources_applies_the_recognizers_limits(folder: Path) -> None:
     strict = mien.load("nano", max_pixels=310 * 310)
     errors = [
         analysis.error for _, analysis in analyze_sources(strict, find_sources([folder / "0.jpg", folder / "6.jpg"]))
@@ -82,8 +82,7 @@ def test_a_limit_of_the_recognizer_holds(folder: Path) -> None:
     assert "megapixels, above the limit" in errors[1]
 
 
-def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path) -> None:
-    """However many there are."""
+def test_only_a_few_images_are_decoded_ahead(recognizer: Recognizer, folder: Path) -> None:
     taken = 0
 
     def endless() -> Iterator[Source]:
@@ -93,40 +92,40 @@ def test_only_a_few_are_read_ahead(recognizer: Recognizer, folder: Path) -> None
             yield Source(str(folder / "0.jpg"), Path("0.jpg"))
 
     most = 2 * min(parallel.READERS, threads()) + 1
-    reading = parallel._read_ahead(recognizer, endless())
+    reading = parallel._decode_ahead(recognizer, endless())
     for count in range(1, 4):
         next(reading)
         assert taken <= count - 1 + most
     reading.close()
 
 
-def test_images_have_room_before_they_are_decoded(
+def test_memory_is_acquired_before_images_are_decoded(
     recognizer: Recognizer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the size that their headers tell, in their order, and however many threads decode."""
+    """The amount is the size in the header; the order is that of the sources, for any number of threads."""
     took: list[tuple[int, int]] = []
 
     class Watched(ByteSemaphore):
-        def take(self, turn: int, amount: int) -> bool:
-            taken = super().take(turn, amount)
+        def acquire(self, turn: int, amount: int) -> bool:
+            granted = super().acquire(turn, amount)
             took.append((turn, amount))
             most.append(self.held)
-            return taken
+            return granted
 
     most: list[int] = []
-    told = [300 * 300, 512 * 512, 360 * 360, 0, 420 * 420, 90 * 120, 480 * 480, 0]  # the second is cut off
+    sizes = [300 * 300, 512 * 512, 360 * 360, 0, 420 * 420, 90 * 120, 480 * 480, 0]  # the second is truncated
     monkeypatch.setattr(parallel, "ByteSemaphore", Watched)
     monkeypatch.setattr(parallel, "threads", lambda: 4)
-    monkeypatch.setattr(parallel, "AHEAD", 3 * 420 * 420)  # a larger one has no other beside it
-    images = [image for _, image in parallel._read_ahead(recognizer, find_sources([folder]))]
-    assert sorted(took) == [(turn, 3 * pixels) for turn, pixels in enumerate(told)]
+    monkeypatch.setattr(parallel, "PREFETCH_BYTES", 3 * 420 * 420)  # a larger image is alone
+    images = [image for _, image in parallel._decode_ahead(recognizer, find_sources([folder]))]
+    assert sorted(took) == [(turn, 3 * pixels) for turn, pixels in enumerate(sizes)]
     assert max(most) == 3 * 512 * 512
     assert [0 if isinstance(image, str) else image.nbytes // 3 for image in images] == [
-        pixels if turn != 1 else 0 for turn, pixels in enumerate(told)
+        pixels if turn != 1 else 0 for turn, pixels in enumerate(sizes)
     ]
 
 
-def test_stopped_early_no_thread_stays(recognizer: Recognizer, folder: Path) -> None:
+def test_analyze_sources_closed_early_leaves_no_thread(recognizer: Recognizer, folder: Path) -> None:
     reading = analyze_sources(recognizer, find_sources([folder]))
     next(reading)
     reading.close()
@@ -134,7 +133,7 @@ def test_stopped_early_no_thread_stays(recognizer: Recognizer, folder: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["seen/deep/a.jpg", "a.png"])
-def test_the_annotated_copy_is_written(recognizer: Recognizer, tmp_path: Path, name: str) -> None:
+def test_write_annotated_writes_the_drawing(recognizer: Recognizer, tmp_path: Path, name: str) -> None:
     source = Source(str(sample()), Path("a.jpg"))
     analysis = recognizer.analyze(sample())
     parallel.write_annotated(recognizer, source, analysis, tmp_path / name)
@@ -143,7 +142,7 @@ def test_the_annotated_copy_is_written(recognizer: Recognizer, tmp_path: Path, n
     assert [f.name for f in (tmp_path / name).parent.iterdir()] == [Path(name).name]
 
 
-def test_the_copy_of_a_stamp_is_large_enough_for_letters(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_write_annotated_enlarges_small_images(recognizer: Recognizer, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "stamp.png"), cv2.resize(PORTRAIT[40:200, 150:300], (48, 48)))
     stamp = mien.load("nano", detector="whole")
     [(source, analysis)] = analyze_sources(stamp, find_sources([tmp_path / "stamp.png"]))
@@ -153,7 +152,7 @@ def test_the_copy_of_a_stamp_is_large_enough_for_letters(recognizer: Recognizer,
     assert wanted.shape == (336, 336, 3)
 
 
-def test_a_copy_that_cannot_be_written_or_read_is_one_sentence(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_write_annotated_with_bad_paths_raises(recognizer: Recognizer, tmp_path: Path) -> None:
     source, analysis = Source(str(sample()), Path("a.jpg")), recognizer.analyze(sample())
     (tmp_path / "file").touch()
     with pytest.raises(MienError, match=r"cannot write .*a\.jpg"):

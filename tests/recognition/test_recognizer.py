@@ -1,4 +1,4 @@
-"""From an image to what its faces express, with the shipped models and with one whose answers are known by hand."""
+"""Recognizer: shipped models, and a model whose output is computed by hand."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def group(count: int) -> np.ndarray:
-    """So many portraits side by side, each a little smaller than the one before."""
-    made = np.full((400, 400 * count, 3), 128, np.uint8)
+    """Return `count` portraits side by side, each a little smaller than the one before."""
+    image_HW3 = np.full((400, 400 * count, 3), 128, np.uint8)
     for i in range(count):
         side = 400 - 40 * i
-        made[:side, 400 * i : 400 * i + side] = cv2.resize(PORTRAIT, (side, side), interpolation=cv2.INTER_AREA)
-    return made
+        image_HW3[:side, 400 * i : 400 * i + side] = cv2.resize(PORTRAIT, (side, side), interpolation=cv2.INTER_AREA)
+    return image_HW3
 
 
-def test_the_sample_is_read(recognizer: Recognizer) -> None:
-    told = recognizer.analyze(sample())
-    assert (told.source, told.width, told.height, told.error) == (str(sample()), 512, 512, "")
-    assert (told.model, told.detector) == ("nano", "yunet")
-    (face,) = told.faces
+def test_analyze_sample_gives_one_happy_face(recognizer: Recognizer) -> None:
+    analysis = recognizer.analyze(sample())
+    assert (analysis.source, analysis.width, analysis.height, analysis.error) == (str(sample()), 512, 512, "")
+    assert (analysis.model, analysis.detector) == ("nano", "yunet")
+    (face,) = analysis.faces
     assert face.label == "happy"
     assert face.labels == recognizer.labels.names
     assert face.confidence == max(face.probabilities) > 0.5
     assert sum(face.probabilities) == pytest.approx(1, abs=1e-5)
     assert len(face.landmarks) == 5
-    assert json.loads(json.dumps(told.to_dict()))["faces"][0]["label"] == "happy"
+    assert json.loads(json.dumps(analysis.to_dict()))["faces"][0]["label"] == "happy"
 
 
-def test_without_a_name_it_is_the_default() -> None:
+def test_load_without_a_name_opens_the_default() -> None:
     assert mien.load().model.card.name == DEFAULT
 
 
-def test_a_face_goes_through_the_cards_crop_rule_and_the_model(toy: Path) -> None:
+def test_analyze_applies_the_cards_crop_rule(toy: Path) -> None:
     recognizer = mien.load(toy)
     (found,) = build_detector("yunet")(PORTRAIT)
     longer = max(found.box.width, found.box.height)
@@ -83,32 +83,32 @@ def test_a_face_goes_through_the_cards_crop_rule_and_the_model(toy: Path) -> Non
     np.testing.assert_allclose(face.probabilities, models.expected_probabilities(faces_NHW, 7)[0], atol=2e-5)
 
 
-def test_whole_takes_the_image_as_it_is(toy: Path) -> None:
-    """The card's crop rule is about a detector's boxes, and here there is none."""
+def test_whole_does_not_apply_the_crop_rule(toy: Path) -> None:
+    """The crop rule of the card is for boxes of a detector."""
     pixels = np.random.RandomState(0).randint(0, 256, (48, 48)).astype(np.uint8)
     (face,) = mien.load(toy, detector="whole").analyze(pixels).faces
     np.testing.assert_allclose(face.probabilities, models.expected_probabilities(pixels[None], 7)[0], atol=2e-5)
 
 
-def test_no_face_is_no_error(recognizer: Recognizer) -> None:
-    told = recognizer.analyze(np.zeros((60, 80, 3), np.uint8), order="rgb")
-    assert (told.faces, told.error, told.width, told.height, told.source) == ((), "", 80, 60, "")
+def test_analyze_without_a_face_has_no_error(recognizer: Recognizer) -> None:
+    analysis = recognizer.analyze(np.zeros((60, 80, 3), np.uint8), order="rgb")
+    assert (analysis.faces, analysis.error, analysis.width, analysis.height, analysis.source) == ((), "", 80, 60, "")
 
 
 @pytest.mark.parametrize("order", ["bgr", "rgb"])
-def test_colors_in_either_order(recognizer: Recognizer, order: str) -> None:
+def test_analyze_accepts_bgr_and_rgb(recognizer: Recognizer, order: str) -> None:
     array = PORTRAIT if order == "bgr" else PORTRAIT[:, :, ::-1]
     assert recognizer.analyze(array, order=order).faces == recognizer.analyze(sample()).faces
 
 
-def test_pil_and_bytes(recognizer: Recognizer) -> None:
+def test_analyze_accepts_pil_images_and_bytes(recognizer: Recognizer) -> None:
     wanted = recognizer.analyze(sample()).faces
     with Image.open(sample()) as image:
         assert recognizer.analyze(image).faces == wanted
     assert recognizer.analyze(sample().read_bytes()).faces == wanted
 
 
-def test_a_photo_on_its_side_is_turned(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_analyze_applies_the_exif_orientation(recognizer: Recognizer, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6
     file = tmp_path / "side.jpg"
@@ -120,7 +120,7 @@ def test_a_photo_on_its_side_is_turned(recognizer: Recognizer, tmp_path: Path) -
     assert face.box.left == pytest.approx(wanted.box.left, abs=2)
 
 
-def test_several_faces_from_left_to_right_and_the_largest(recognizer: Recognizer) -> None:
+def test_faces_are_sorted_and_max_faces_keeps_the_largest(recognizer: Recognizer) -> None:
     faces = recognizer.analyze(group(4), order="bgr").faces
     assert [int(face.box.left // 400) for face in faces] == [0, 1, 2, 3]
     largest = mien.load("nano", max_faces=2).analyze(group(4)[:, ::-1], order="bgr").faces
@@ -136,7 +136,7 @@ def test_below_min_confidence_the_label_is_uncertain() -> None:
     assert exact == sure
 
 
-def test_tta_is_the_models(recognizer: Recognizer) -> None:
+def test_tta_averages_with_the_mirror_image(recognizer: Recognizer) -> None:
     analysis = mien.load("nano", tta="flip").analyze(sample())
     assert (analysis.model, recognizer.analyze(sample()).model) == ("nano+flip", "nano")
     (flipped,) = analysis.faces
@@ -153,7 +153,7 @@ def test_prior_adjusts_each_analysis(tta: str) -> None:
     shares = tuple(adjusting.model.prior.shares.values())
     assert plain.model.card.class_frequencies is not None
     images = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
-    pairs = zip(*(reader.analyze_many(images, order="bgr") for reader in (plain, adjusting)), strict=True)
+    pairs = zip(*(each.analyze_many(images, order="bgr") for each in (plain, adjusting)), strict=True)
     for without, with_prior in pairs:
         for a, b in zip(without.faces, with_prior.faces, strict=True):
             p_NK = np.array([a.probabilities], np.float32)
@@ -167,30 +167,30 @@ def test_prior_adjusts_each_analysis(tta: str) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 64])
-def test_many_are_as_each_alone(recognizer: Recognizer, batch: int, tmp_path: Path) -> None:
-    images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"no image", sample().read_bytes(), group(2)]
+def test_analyze_many_gives_the_results_of_analyze(recognizer: Recognizer, batch: int, tmp_path: Path) -> None:
+    images: list[Any] = [sample(), PORTRAIT[330:], group(3), b"not an image", sample().read_bytes(), group(2)]
     images.append(tmp_path / "none.jpg")
-    told = list(recognizer.analyze_many(images, order="bgr", batch=batch))
-    assert [len(a.faces) for a in told] == [1, 0, 3, 0, 1, 2, 0]
-    assert [bool(a.error) for a in told] == [False] * 3 + [True, False, False, True]
-    for image, one in zip(images, told, strict=True):
-        if one.error:
+    results = list(recognizer.analyze_many(images, order="bgr", batch=batch))
+    assert [len(a.faces) for a in results] == [1, 0, 3, 0, 1, 2, 0]
+    assert [bool(a.error) for a in results] == [False] * 3 + [True, False, False, True]
+    for image, result in zip(images, results, strict=True):
+        if result.error:
             with pytest.raises(ImageError) as error:
                 recognizer.analyze(image, order="bgr")
-            assert one.error == str(error.value)
-            assert (one.width, one.height, one.faces) == (0, 0, ())
+            assert result.error == str(error.value)
+            assert (result.width, result.height, result.faces) == (0, 0, ())
         else:
             alone = recognizer.analyze(image, order="bgr")
-            assert replace(one, faces=()) == replace(alone, faces=())
-            for face, wanted in zip(one.faces, alone.faces, strict=True):
+            assert replace(result, faces=()) == replace(alone, faces=())
+            for face, wanted in zip(result.faces, alone.faces, strict=True):
                 assert face.box == wanted.box
                 np.testing.assert_allclose(face.probabilities, wanted.probabilities, atol=1e-5)
-    assert told[-1].source == str(tmp_path / "none.jpg")
+    assert results[-1].source == str(tmp_path / "none.jpg")
     assert list(recognizer.analyze_many([])) == []
 
 
-def test_many_holds_no_more_than_a_batch(recognizer: Recognizer) -> None:
-    """An analysis comes as soon as a batch is full, and no image is taken before it is wanted."""
+def test_analyze_many_holds_at_most_a_batch(recognizer: Recognizer) -> None:
+    """A result comes as soon as a batch is full, and no image is read before it is needed."""
     taken = 0
 
     def endless() -> Iterator[np.ndarray]:
@@ -199,31 +199,31 @@ def test_many_holds_no_more_than_a_batch(recognizer: Recognizer) -> None:
             taken += 1
             yield PORTRAIT
 
-    told = recognizer.analyze_many(endless(), order="bgr", batch=3)
+    results = recognizer.analyze_many(endless(), order="bgr", batch=3)
     assert taken == 0
     for wanted in (3, 3, 3, 6):
-        next(told)
+        next(results)
         assert taken == wanted
 
 
-def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
-    for images, options, says in (
+def test_analyze_many_with_bad_arguments_raises(recognizer: Recognizer) -> None:
+    for images, options, message in (
         ([PORTRAIT], {}, "pass order="),
         ([None], {}, "got NoneType"),
         *(
-            ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch is a whole number above 0, got {batch}")
+            ([PORTRAIT], {"order": "bgr", "batch": batch}, f"batch must be a whole number above 0, got {batch}")
             for batch in (0, 2.5, True)
         ),
-        ("a.jpg", {}, "a list of images, got one str; put it in a list"),
+        ("a.jpg", {}, "must be a list of images, got one str; put it in a list"),
         (b"GIF89a", {}, "got one bytes"),
         (7, {}, "got one int"),
     ):
-        with pytest.raises(MienError, match=says):
+        with pytest.raises(MienError, match=message):
             list(recognizer.analyze_many(images, **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"detector": "mtcnn"}, "available: yunet, whole"),
         ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
@@ -239,32 +239,32 @@ def test_a_usage_error_is_raised_by_many_too(recognizer: Recognizer) -> None:
         ({"max_pixels": None}, "max_pixels must be a whole number above 0"),
     ],
 )
-def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(MienError, match=says):
+def test_load_with_options_out_of_range_raises(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MienError, match=message):
         mien.load("nano", **options)
 
 
-def test_unknown_models_are_told() -> None:
+def test_load_unknown_model_raises() -> None:
     with pytest.raises(ModelError, match="shipped models: "):
         mien.load("no_such_model")
 
 
-def test_limits_are_options() -> None:
+def test_load_limits_apply_to_images() -> None:
     with pytest.raises(ImageError, match="above the limit"):
         mien.load("nano", max_pixels=1000).analyze(sample())
     with pytest.raises(ImageError, match="above the limit"):
         mien.load("nano", max_bytes=1000).analyze(sample())
 
 
-def test_many_threads_may_ask_at_once(recognizer: Recognizer) -> None:
+def test_recognizer_is_thread_safe(recognizer: Recognizer) -> None:
     images = [np.ascontiguousarray(group(3)[:, : 400 + 90 * i]) for i in range(8)]
     alone = [recognizer.analyze(p, order="bgr") for p in images]
     with ThreadPoolExecutor(6) as pool:
-        for told, wanted in zip(pool.map(lambda p: recognizer.analyze(p, order="bgr"), images), alone, strict=True):
-            assert told == wanted
+        for result, wanted in zip(pool.map(lambda p: recognizer.analyze(p, order="bgr"), images), alone, strict=True):
+            assert result == wanted
 
 
-def test_a_fresh_interpreter_without_torch_reads_the_sample() -> None:
+def test_analyze_works_without_the_extras() -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'matplotlib', 'PIL', 'onnx', 'av', 'pyarrow'):\n"
@@ -277,5 +277,5 @@ def test_a_fresh_interpreter_without_torch_reads_the_sample() -> None:
     assert (done.returncode, done.stdout) == (0, "happy\n"), done.stderr
 
 
-def test_it_shows_what_it_is(recognizer: Recognizer) -> None:
+def test_repr_shows_model_and_classes(recognizer: Recognizer) -> None:
     assert repr(recognizer).startswith("<mien.Recognizer 'nano' with yunet: angry, ")

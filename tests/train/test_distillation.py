@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from crash import CrashingAugmentation, Enough
+from crash import CrashingAugmentation, SimulatedCrash
 from mien.data.dataset import Dataset
 from mien.errors import MienError, RunError
 from mien.labels import LabelSet
@@ -91,7 +91,7 @@ def test_run_with_teacher_resumes_bit_for_bit(
     recipe = replace(small, epochs=3, teacher=str(teacher.folder), views=views)
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
-    with pytest.raises(Enough):  # in the third epoch: there are three batches in each
+    with pytest.raises(SimulatedCrash):  # in the third epoch: there are three batches in each
         train(
             replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 2 * 3), *recipe.augment[1:])),
             toy,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from crash import CrashingAugmentation, Enough
+from crash import CrashingAugmentation, SimulatedCrash
 from mien.data.dataset import TRAIN, Dataset
 from mien.labels import FERPLUS8, FERPLUS_COLUMNS, LabelSet
 from mien.train import Recipe, Run, export, predict, train
@@ -45,7 +45,7 @@ def runs(voted: Dataset, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
         before.setattr(schemes, "FERPLUS8", OLD)
         found["old"] = train(recipe, voted, folder / "old")
         stopped = replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 3), *recipe.augment[1:]))
-        with pytest.raises(Enough):
+        with pytest.raises(SimulatedCrash):
             train(stopped, voted, folder / "stopped")
         found["stopped"] = Run(folder / "stopped")
     found["old"].checkpoint()

@@ -1,4 +1,4 @@
-"""`mien analyze --ray`: the same on a Ray cluster."""
+"""`mien analyze --ray`: images analyzed on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ def on_cluster(
     address: str,
     size: int | None,
     resume: bool,
-    only_here: list[str],
+    local_options: list[str],
     options: dict[str, Any],
 ) -> None:
-    """Read what one word means on the cluster at `address`; ends as `mien analyze` does.
+    """Analyze a source on the cluster at `address`; exit as `mien analyze` does.
 
     Args:
-        size: Images in a partition; None for the default.
-        only_here: options that were given and have no meaning there.
-        options: those of `mien.load`.
+        paths: Paths of the command line; there must be one.
+        out: Path or address of the output folder.
+        address: Address of the cluster.
+        size: Images per partition; None for the default.
+        resume: Whether to continue in `out`.
+        local_options: Options of the command line that have no meaning on a cluster; there must be none.
+        options: Options of `mien.load`.
     """
     from mien.recognition.cluster.run import SIZE, analyze_on_cluster
 
-    if only_here:
-        raise MienError(f"{only_here[0]} and --ray do not go together: a cluster writes parquet, a file a partition")
+    if local_options:
+        raise MienError(f"{local_options[0]} cannot be used with --ray, which writes one parquet file per partition")
     if len(paths) != 1 or out is None:
-        raise MienError(
-            "--ray reads one folder, pattern or table into a folder: mien analyze SOURCE --ray ADDRESS --out DEST"
-        )
-    again = "the same command goes on" if resume else "the same command with --resume goes on"
+        raise MienError("--ray needs one folder, pattern or Parquet file: mien analyze SOURCE --ray ADDRESS --out DEST")
+    command = "the same command" if resume else "the same command with --resume"
     unread = images = 0
-    going = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
-    kept = f"the partitions that were done are kept in {out}; {again}"
-    with stoppable(kept), closing(going), ImageProgressBar(0, None, shown=True) as bar:
-        for plan, done in going:
-            images, unread = plan.images, unread + done.unread
-            bar.step(done.faces, images=done.images, of=plan.images)
+    results = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
+    message = f"finished partitions are in {out}; run {command} to continue"
+    with stoppable(message), closing(results), ImageProgressBar(0, None, shown=True) as bar:
+        for plan, result in results:
+            images, unread = plan.images, unread + result.unread
+            bar.step(result.faces, images=result.images, of=plan.images)
     if unread:
         print_unreadable(unread, images)
         raise typer.Exit(1)

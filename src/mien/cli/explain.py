@@ -16,45 +16,44 @@ from mien.recognition.recognizer import DEFAULT, DETECTOR
 
 
 def explain(
-    photo: Annotated[Path | None, typer.Argument(metavar="PHOTO", help="An image.")] = None,
-    sample: Annotated[bool, typer.Option("--sample", help="The portrait that comes with the package.")] = False,
+    image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Image file.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Use the portrait that comes with the package.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write the image there; default PHOTO-explained.png here.")
+        Path | None, typer.Option(metavar="FILE.png", help="Output file; default IMAGE-explained.png in this folder.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The class to be explained; default each face's likeliest.")] = None,
+    label: Annotated[str | None, typer.Option(help="Class to explain; default the predicted one of each face.")] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="A shipped model's name, or a model's folder.")
+        str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
     ] = DEFAULT,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each image is a face already.")] = DETECTOR,
+    detector: Annotated[str, typer.Option(help="yunet, or whole if the image is a face crop.")] = DETECTOR,
     prior: ClassPrior = None,
-    max_pixels: Annotated[int, typer.Option(help="Of the image; one with more is not read.")] = MAX_PIXELS,
-    max_bytes: Annotated[int, typer.Option(help="Of its file; one with more is not read.")] = MAX_BYTES,
+    max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels of the image.")] = MAX_PIXELS,
+    max_bytes: Annotated[int, typer.Option(help="Maximum file size in bytes.")] = MAX_BYTES,
 ) -> None:
-    """Show which parts of each face speak for an expression, and which against it."""
+    """Draw which parts of each face are evidence for an expression, and which are evidence against it."""
     import cv2
 
     from mien.recognition import load
-    from mien.recognition import sample as portrait
+    from mien.recognition import sample as sample_path
     from mien.recognition.explain import draw
-    from mien.recognition.explain import explain as explained
+    from mien.recognition.explain import explain as explain_image
 
-    if sample == (photo is not None):
-        raise MienError("name one image, or say --sample")
-    photo = photo or portrait()
+    if sample == (image is not None):
+        raise MienError("pass one image, or --sample")
+    image = image or sample_path()
     if out is None:
-        out = Path(f"{photo.stem}-explained.png")
+        out = Path(f"{image.stem}-explained.png")
         if os.path.lexists(out):
-            raise MienError(f"{out} is there already; to write over it, or to another file, say --out FILE.png")
+            raise MienError(f"{out} exists; to replace it, or to write another file, use --out FILE.png")
     if out.suffix.lower() != ".png":
-        raise MienError(f"an explanation is drawn as .png, not {out.name}")
-    if os.path.realpath(out) == os.path.realpath(photo):
-        raise MienError(f"{out} would take the place of the photo; name another file with --out")
-    reader = load(model, detector=detector, prior=prior, max_pixels=max_pixels, max_bytes=max_bytes)
-    found = explained(reader, photo, label=label)
-    if not found:
-        raise MienError(f"{photo} shows no face that could be explained; of a face alone say --detector whole")
-    write(out, cv2.imencode(".png", draw(found))[1].tobytes())
-    for number, one in enumerate(found, 1):
-        likely = one.face.probabilities[one.face.labels.index(one.label)]
-        typer.echo(f"face {number}: {one.label} {100 * likely:.0f} %")
-    typer.echo(f"wrote {out}: orange speaks for the class, blue against it")
+        raise MienError(f"the output must be a .png file, got {out.name}")
+    if os.path.realpath(out) == os.path.realpath(image):
+        raise MienError(f"{out} is the input image; use another --out")
+    recognizer = load(model, detector=detector, prior=prior, max_pixels=max_pixels, max_bytes=max_bytes)
+    explanations = explain_image(recognizer, image, label=label)
+    if not explanations:
+        raise MienError(f"no face found in {image}; if the image is a face crop, use --detector whole")
+    write(out, cv2.imencode(".png", draw(explanations))[1].tobytes())
+    for number, explanation in enumerate(explanations, 1):
+        typer.echo(f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %")
+    typer.echo(f"wrote {out}: orange is evidence for the class, blue against it")

@@ -1,7 +1,7 @@
 """Explanations of a prediction: class activation maps and occlusion.
 
 Sources: Zhou et al. 2016, arXiv 1512.04150 (class activation); Zeiler and Fergus 2014, arXiv 1311.2901 (occlusion).
-Both tell what the model looks at, not what a person feels. H rows, W columns, C maps, K classes, P patches.
+Both show what the model looks at, not what a person feels. H rows, W columns, C maps, K classes, P patches.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mien.recognition.annotation import text
 from mien.recognition.recognizer import Recognizer
 from mien.recognition.results import Face
 
-PATCH, STEP = 12, 4  # pixels of the cut-out face: a patch that is covered, and from one to the next
-SIDE, GAP, HEAD = 288, 12, 34  # pixels of the drawing: a panel, what lies between two, and the line above
+PATCH, STEP = 12, 4  # side of the patch that is covered and distance between patches, in pixels of the face crop
+SIDE, GAP, HEAD = 288, 12, 34  # pixels of the drawing: side of a panel, gap between panels, height of the title
 _INK, _FAINT, _PAPER = (255, 255, 255), (190, 196, 204), (20, 23, 28)
-_FOR, _AGAINST = (230, 159, 0), (0, 114, 178)  # as red, green, blue: two that the color-blind tell apart
-_COVER = 0.75  # how much of the face the strongest color hides
+_FOR, _AGAINST = (230, 159, 0), (0, 114, 178)  # RGB of two colors that color-blind people can distinguish
+_OPACITY = 0.75  # opacity of the strongest color
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -33,15 +33,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a face is told to be `label`; maps are float32 [H,W], above 0 where a place speaks for it, below against.
+    """Evidence in a face for and against a class.
+
+    Maps are float32 [H,W]: above 0 where a place is evidence for the class, below 0 where it is evidence against it.
 
     Attributes:
-        face: what was read.
-        label: the class that is explained.
-        face_HW: the face as the model sees it, uint8.
-        activation_HW: what each place adds to the class's logit beyond the mean class; None where the model's logits
-            are no linear function of its maps.
-        occlusion_HW: how far the class's log-odds fall, in nats, when a patch there is covered.
+        face: Face with its prediction.
+        label: Class that is explained.
+        face_HW: Face crop, the input of the model, uint8.
+        activation_HW: Contribution of each place to the logit of the class above the mean class; None if the logits are
+            not a linear function of the model's feature maps.
+        occlusion_HW: Decrease of the log-odds of the class, in nats, when a patch there is covered.
     """
 
     face: Face
@@ -50,44 +52,57 @@ class Explanation:
     activation_HW: Floats | None
     occlusion_HW: Floats
 
+    @property
+    def probability(self) -> float:
+        """Probability of the class that is explained."""
+        return self.face.probabilities[self.face.labels.index(self.label)]
+
 
 def explain(
     recognizer: Recognizer, image: ImageSource, *, order: str | None = None, label: str | None = None
 ) -> tuple[Explanation, ...]:
-    """For each face in an image, from left to right, why it is told to be what it is.
+    """Return an explanation for each face in an image, from left to right.
 
     Args:
-        recognizer: what reads it; the mirror image is not asked.
-        image: as of `Recognizer.analyze`, and so is `order`.
-        label: the class to be explained, in any usual spelling; by default each face's likeliest.
+        recognizer: Recognizer; its test-time augmentation is not used.
+        image: Image as of `Recognizer.analyze`.
+        order: Order of the channels of an array as of `Recognizer.analyze`.
+        label: Class to explain, in any usual spelling; by default the most probable one of each face.
 
     Raises:
-        ImageError: the image cannot be read.
-        MienError: the model tells no class `label` apart.
+        ImageError: The image cannot be read.
+        MienError: The model has no class `label`.
+
+    Example:
+        >>> import mien
+        >>> from mien.recognition import sample
+        >>> explanations = explain(mien.load("nano"), sample(), label="happiness")
+        >>> explanations[0].label, explanations[0].occlusion_HW.shape
+        ('happy', (48, 48))
     """
     names = recognizer.labels.names
-    asked = None if label is None else counterpart(label, names)
-    if label is not None and asked is None:
-        raise MienError(f"the model {recognizer.model.card.name} knows no class {label!r}; it knows {', '.join(names)}")
+    chosen = None if label is None else counterpart(label, names)
+    if label is not None and chosen is None:
+        raise MienError(f"the model {recognizer.model.card.name} has no class {label!r}; it has {', '.join(names)}")
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
-    found = recognizer.pipeline.detect(image_HW3)
-    faces_NHW = recognizer.pipeline.crop_faces(image_HW3, found)
+    detections = recognizer.pipeline.detect(image_HW3)
+    faces_NHW = recognizer.pipeline.crop_faces(image_HW3, detections)
     probs_NK, maps_NCHW = recognizer.model.maps(faces_NHW)
-    made = []
-    for one, face_HW, probs_K, maps_CHW in zip(found, faces_NHW, probs_NK, maps_NCHW, strict=True):
-        k = int(probs_K.argmax()) if asked is None else asked
-        made.append(
+    explanations = []
+    for detection, face_HW, probs_K, maps_CHW in zip(detections, faces_NHW, probs_NK, maps_NCHW, strict=True):
+        k = int(probs_K.argmax()) if chosen is None else chosen
+        explanations.append(
             Explanation(
-                recognizer.pipeline.face(one, probs_K), names[k], face_HW,
+                recognizer.pipeline.face(detection, probs_K), names[k], face_HW,
                 _activation(recognizer, maps_CHW, k, len(face_HW)),
                 _occlusion(recognizer, face_HW, float(probs_K[k]), k),
             )
         )  # fmt: skip
-    return tuple(made)
+    return tuple(explanations)
 
 
 def _activation(recognizer: Recognizer, maps_CHW: Floats, k: int, side: int) -> Floats | None:
-    """Without the mean over classes, which probabilities do not depend on."""
+    """Return the class activation map of class `k` minus the mean over classes, which does not change probabilities."""
     weights_KC = recognizer.model.class_weights_KC
     if weights_KC is None:
         return None
@@ -95,59 +110,72 @@ def _activation(recognizer: Recognizer, maps_CHW: Floats, k: int, side: int) -> 
     return np.asarray(cv2.resize(coarse_HW, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _occlusion(recognizer: Recognizer, face_HW: Pixels, likely: float, k: int) -> Floats:
-    """Each place's mean over the patches that cover it; a patch is filled with the face's mean."""
-    high, wide = face_HW.shape
-    corners = [(y, x) for y in range(0, high - PATCH + 1, STEP) for x in range(0, wide - PATCH + 1, STEP)]
+def _occlusion(recognizer: Recognizer, face_HW: Pixels, prob: float, k: int) -> Floats:
+    """Return each pixel's mean over the patches that cover it; a patch is filled with the mean of the face."""
+    height, width = face_HW.shape
+    corners = [(y, x) for y in range(0, height - PATCH + 1, STEP) for x in range(0, width - PATCH + 1, STEP)]
     covered_PHW = np.repeat(face_HW[None], len(corners), 0)
-    for one_HW, (y, x) in zip(covered_PHW, corners, strict=True):
-        one_HW[y : y + PATCH, x : x + PATCH] = round(float(face_HW.mean()))
-    predicted_P = recognizer.model.probabilities(covered_PHW)[:, k]
-    falls_P = _log_odds(np.array([likely])) - _log_odds(predicted_P)
-    sum_HW, count_HW = np.zeros((high, wide)), np.zeros((high, wide))
-    for fall, (y, x) in zip(falls_P, corners, strict=True):
-        sum_HW[y : y + PATCH, x : x + PATCH] += fall
+    for covered_HW, (y, x) in zip(covered_PHW, corners, strict=True):
+        covered_HW[y : y + PATCH, x : x + PATCH] = round(float(face_HW.mean()))
+    probs_P = recognizer.model.probabilities(covered_PHW)[:, k]
+    decrease_P = _log_odds(np.array([prob])) - _log_odds(probs_P)
+    sum_HW, count_HW = np.zeros((height, width)), np.zeros((height, width))
+    for decrease, (y, x) in zip(decrease_P, corners, strict=True):
+        sum_HW[y : y + PATCH, x : x + PATCH] += decrease
         count_HW[y : y + PATCH, x : x + PATCH] += 1
     return np.asarray(sum_HW / np.maximum(count_HW, 1), np.float32)
 
 
-def _log_odds(likely: NDArray[np.floating]) -> NDArray[np.float64]:
-    sure = np.clip(likely.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.log(sure / (1 - sure))
+def _log_odds(probs: NDArray[np.floating]) -> NDArray[np.float64]:
+    clipped = np.clip(probs.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.log(clipped / (1 - clipped))
 
 
 def draw(explanations: Sequence[Explanation]) -> Pixels:
-    """A row for each face: as the model sees it, then its maps laid over it; BGR, uint8 [H,W,3].
+    """Return a drawing with a row per face: the face crop, and the crop with each map over it.
 
-    Orange speaks for the class and blue against it; each map is drawn to its own scale. Where no face has a class
-    activation there is no panel for it.
+    Orange is evidence for the class and blue evidence against it; each map has its own scale. If no face has a class
+    activation map, there is no panel for it.
+
+    Args:
+        explanations: Explanations as of `explain`.
+
+    Returns:
+        Image as BGR, uint8 [H,W,3].
+
+    Example:
+        >>> import mien
+        >>> from mien.recognition import sample
+        >>> draw(explain(mien.load("nano"), sample())).shape
+        (334, 912, 3)
     """
-    panels = 3 if any(one.activation_HW is not None for one in explanations) else 2
-    rows = [_row(number, one, panels) for number, one in enumerate(explanations, 1)]
+    panels = 3 if any(explanation.activation_HW is not None for explanation in explanations) else 2
+    rows = [_row(number, explanation, panels) for number, explanation in enumerate(explanations, 1)]
     return np.vstack(rows) if rows else np.full((HEAD, SIDE, 3), _PAPER[::-1], np.uint8)
 
 
-def _row(number: int, one: Explanation, wide: int) -> Pixels:
-    grey_HW3 = _enlarged(cv2.cvtColor(one.face_HW, cv2.COLOR_GRAY2BGR))
-    likely = one.face.probabilities[one.face.labels.index(one.label)]
-    panels = [(f"face {number}: {one.label} {100 * likely:.0f} %", grey_HW3)]
-    if one.activation_HW is not None:
-        panels.append(("class activation", _laid_over(grey_HW3, one.activation_HW)))
-    panels.append(("a patch covered", _laid_over(grey_HW3, one.occlusion_HW)))
-    row_HW3 = np.full((HEAD + SIDE + GAP, wide * (SIDE + GAP) + GAP, 3), _PAPER[::-1], np.uint8)
-    for at, (title, panel_HW3) in enumerate(panels):
-        left = GAP + at * (SIDE + GAP)
-        text.write(row_HW3, title, left, HEAD / 2, 18, _FAINT if at else _INK, bold=not at)
+def _row(number: int, explanation: Explanation, width: int) -> Pixels:
+    """Return the row of one face, `width` panels wide."""
+    grey_HW3 = _enlarge(cv2.cvtColor(explanation.face_HW, cv2.COLOR_GRAY2BGR))
+    title = f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %"
+    panels = [(title, grey_HW3)]
+    if explanation.activation_HW is not None:
+        panels.append(("class activation", _overlay(grey_HW3, explanation.activation_HW)))
+    panels.append(("occlusion", _overlay(grey_HW3, explanation.occlusion_HW)))
+    row_HW3 = np.full((HEAD + SIDE + GAP, width * (SIDE + GAP) + GAP, 3), _PAPER[::-1], np.uint8)
+    for i, (title, panel_HW3) in enumerate(panels):
+        left = GAP + i * (SIDE + GAP)
+        text.write(row_HW3, title, left, HEAD / 2, 18, _FAINT if i else _INK, bold=not i)
         row_HW3[HEAD : HEAD + SIDE, left : left + SIDE] = panel_HW3
     return row_HW3
 
 
-def _enlarged(image: NDArray[Any]) -> NDArray[Any]:
+def _enlarge(image: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
 
 
-def _laid_over(grey_HW3: NDArray[Any], map_HW: Floats) -> Pixels:
-    share_HW = np.asarray(_enlarged(map_HW), np.float32) / max(float(np.abs(map_HW).max()), 1e-9)
+def _overlay(grey_HW3: NDArray[Any], map_HW: Floats) -> Pixels:
+    share_HW = np.asarray(_enlarge(map_HW), np.float32) / max(float(np.abs(map_HW).max()), 1e-9)
     color_HW3 = np.where(share_HW[..., None] > 0, np.array(_FOR[::-1]), np.array(_AGAINST[::-1]))
-    cover_HW1 = _COVER * np.clip(np.abs(share_HW), 0, 1)[..., None]
-    return np.asarray(np.rint(grey_HW3 * (1 - cover_HW1) + color_HW3 * cover_HW1), np.uint8)
+    opacity_HW1 = _OPACITY * np.clip(np.abs(share_HW), 0, 1)[..., None]
+    return np.asarray(np.rint(grey_HW3 * (1 - opacity_HW1) + color_HW3 * opacity_HW1), np.uint8)

@@ -1,6 +1,6 @@
-"""Many images in a row, decoded ahead in threads, in constant memory.
+"""Many images in a row, decoded in parallel and in constant memory.
 
-What cannot be read becomes an `Analysis` with its error, in its place, and the rest goes on.
+An image that cannot be read gives an `Analysis` with its error, in its place, and the others go on.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from mien.threads import threads
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-READERS = 4  # threads that decode, at most
-AHEAD = 192 << 20  # bytes of images that are being decoded or wait; a larger one has no other beside it
+READERS = 4  # maximum number of threads that decode
+PREFETCH_BYTES = 192 << 20  # bytes of images that are being decoded or wait; a larger image is alone
 CHANNELS = 3
-_JPEG = (  # colors as fine as brightness, else thin colored lines fade
+# JPEG without chroma subsampling, in which thin colored lines would fade.
+_JPEG = (
     cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )  # fmt: skip
 
@@ -42,48 +43,61 @@ Pixels = NDArray[np.uint8]
 def analyze_sources(
     recognizer: Recognizer, sources: Iterable[Source], *, readers: int | None = None
 ) -> Iterator[tuple[Source, Analysis]]:
-    """Each source with what was read in it, in their order; results come as faces fill a batch.
+    """Yield each source with its analysis, in their order; results come as faces fill a batch.
 
     Args:
-        recognizer: what reads them; its limits hold.
-        sources: as `find_sources` gives them.
-        readers: threads that fetch and decode; default `mien.threads.threads()`, and 4 at most.
+        recognizer: Recognizer, whose limits on images apply.
+        sources: Images, as from `find_sources`.
+        readers: Number of threads that read and decode; by default `mien.threads.threads()`, at most 4.
+
+    Example:
+        >>> import mien
+        >>> from mien.recognition import find_sources, sample
+        >>> for source, analysis in analyze_sources(mien.load("nano"), find_sources([sample()])):
+        ...     print(source.relative, len(analysis.faces))
+        sample.jpg 1
     """
-    waiting: deque[tuple[Source, str]] = deque()  # those that are on their way through the models, and the unreadable
+    pending: deque[tuple[Source, str]] = deque()  # sources in the batch, and unreadable ones with their error
 
     def images() -> Iterator[Pixels]:
-        for source, image in _read_ahead(recognizer, sources, readers):
-            waiting.append((source, image if isinstance(image, str) else ""))
-            if not isinstance(image, str):
-                yield image
+        for source, image_HW3 in _decode_ahead(recognizer, sources, readers):
+            pending.append((source, image_HW3 if isinstance(image_HW3, str) else ""))
+            if not isinstance(image_HW3, str):
+                yield image_HW3
 
     for analysis in recognizer.analyze_many(images(), order="bgr"):
-        yield from _unread(recognizer, waiting)
-        source, _ = waiting.popleft()
+        yield from _unreadable(recognizer, pending)
+        source, _ = pending.popleft()
         yield source, replace(analysis, source=source.name)
-    yield from _unread(recognizer, waiting)
+    yield from _unreadable(recognizer, pending)
 
 
 def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, out: Path) -> None:
-    """Write the image with what was read in it, as JPEG or PNG by the name of `out`; whole or not at all.
+    """Write a copy of an image with its faces marked, as JPEG or PNG by the suffix of `out`, atomically.
 
-    It is read once more, as keeping thousands of images until their batch is done would take the memory.
+    The image is decoded again, since the images of a whole batch would take too much memory.
+
+    Args:
+        recognizer: Recognizer, whose limits on images apply.
+        source: Image.
+        analysis: Result of the image.
+        out: Path of the copy.
 
     Raises:
-        ImageError: it has become unreadable.
-        MienError: it cannot be written.
+        ImageError: The image can no longer be read.
+        MienError: The copy cannot be written.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from mien import files
     from mien.recognition.annotation.panels import annotate, enlarge
 
-    image_HW3, analysis = enlarge(decode(*_found(recognizer, source)), analysis)
-    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted among its letters
-    # (`prefetch`).
+    image_HW3, analysis = enlarge(decode(*_read(recognizer, source)), analysis)
+    # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted while it draws text
+    # (see `prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
-        drawn_HW3 = pool.submit(annotate, image_HW3, analysis).result()
-    _, data = cv2.imencode(out.suffix, drawn_HW3, _JPEG if out.suffix.lower() != ".png" else ())
+        annotated_HW3 = pool.submit(annotate, image_HW3, analysis).result()
+    _, data = cv2.imencode(out.suffix, annotated_HW3, _JPEG if out.suffix.lower() != ".png" else ())
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         files.write(out, [data.tobytes()])
@@ -91,54 +105,55 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
         raise MienError(f"cannot write {out}: {error.strerror}") from None
 
 
-def _unread(recognizer: Recognizer, waiting: deque[tuple[Source, str]]) -> Iterator[tuple[Source, Analysis]]:
-    """Those at the head of the line that could not be read."""
-    while waiting and waiting[0][1]:
-        source, error = waiting.popleft()
+def _unreadable(recognizer: Recognizer, pending: deque[tuple[Source, str]]) -> Iterator[tuple[Source, Analysis]]:
+    """Yield the unreadable sources at the head of the queue."""
+    while pending and pending[0][1]:
+        source, error = pending.popleft()
         yield source, recognizer.pipeline.unreadable(source.name, error).analysis
 
 
-def _read_ahead(
+def _decode_ahead(
     recognizer: Recognizer, sources: Iterable[Source], readers: int | None = None
 ) -> Iterator[tuple[Source, Pixels | str]]:
-    """Each source with its pixels, or with why it has none."""
+    """Yield each source with its pixels, or with the error."""
     from concurrent.futures import ThreadPoolExecutor
 
-    readers, to_come, room = readers or min(READERS, threads()), iter(enumerate(sources)), ByteSemaphore(AHEAD)
-    coming: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
+    readers, remaining = readers or min(READERS, threads()), iter(enumerate(sources))
+    memory = ByteSemaphore(PREFETCH_BYTES)
+    decoding: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
             while True:
-                for turn, source in itertools.islice(to_come, 2 * readers + 1 - len(coming)):
-                    coming.append((source, pool.submit(_pixels, recognizer, source, room, turn)))
-                if not coming:
+                for turn, source in itertools.islice(remaining, 2 * readers + 1 - len(decoding)):
+                    decoding.append((source, pool.submit(_decode, recognizer, source, memory, turn)))
+                if not decoding:
                     return
-                source, future = coming.popleft()
-                image, taken = future.result()
-                del future  # else it holds the image until the next one is there
-                room.give(taken)
-                yield source, image
+                source, future = decoding.popleft()
+                image_HW3, size = future.result()
+                del future  # it would hold the image until the next one is decoded
+                memory.release(size)
+                yield source, image_HW3
         finally:
-            room.close()
-            for _, future in coming:
+            memory.close()
+            for _, future in decoding:
                 future.cancel()
 
 
-def _pixels(recognizer: Recognizer, source: Source, room: ByteSemaphore, turn: int) -> tuple[Pixels | str, int]:
-    """An image or why there is none, and for how many bytes there had to be room before it was decoded."""
-    taken = None
+def _decode(recognizer: Recognizer, source: Source, memory: ByteSemaphore, turn: int) -> tuple[Pixels | str, int]:
+    """Return an image or the error, and the number of bytes that were acquired before it was decoded."""
+    size = None
     try:
-        data, header, name = _found(recognizer, source)
-        taken = CHANNELS * header.pixels
-        return (decode(data, header, name) if room.take(turn, taken) else ""), taken
+        data, header, name = _read(recognizer, source)
+        size = CHANNELS * header.pixels
+        return (decode(data, header, name) if memory.acquire(turn, size) else ""), size
     except ImageError as error:
-        if taken is None:
-            room.take(turn, 0)  # else those behind it would wait for ever
-        return str(error), taken or 0
+        if size is None:
+            memory.acquire(turn, 0)  # otherwise later turns would wait forever
+        return str(error), size or 0
 
 
-def _found(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
-    """An image's bytes, what they say of it, and what to call it in errors."""
+def _read(recognizer: Recognizer, source: Source) -> tuple[bytes, Header, str]:
+    """Return the content of an image file, its header, and its name in errors."""
     if source.error:
         raise ImageError(source.error)
     name = "standard input" if source.name == STDIN else source.name

@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DetectedFaces:
-    """An image between the detector and the model: all that is kept of it.
+    """The faces of one image after detection and before prediction.
 
     Attributes:
         analysis: Result without faces.
@@ -41,7 +41,7 @@ class DetectedFaces:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A detector, a crop rule and a model that belong together. Several threads may use one at the same time.
+    """A detector, a crop rule and a model; it is thread-safe.
 
     Attributes:
         model: Model that predicts the probabilities; its card has the crop rule.
@@ -96,16 +96,16 @@ class Pipeline:
         detections = self.detector(image_HW3)
         if self.max_faces is None or len(detections) <= self.max_faces:
             return detections
-        largest = sorted(detections, key=lambda d: -d.box.width * d.box.height)[: self.max_faces]
-        return tuple(d for d in detections if d in largest)
+        by_area = sorted(detections, key=lambda detection: -detection.box.width * detection.box.height)
+        return tuple(detection for detection in detections if detection in by_area[: self.max_faces])
 
     def crop_faces(self, image_HW3: Pixels, detections: Sequence[Detection]) -> Pixels:
         """Return the detected faces of a BGR image as grey crops for the model, uint8 [N,48,48]."""
         side = self.model.card.side
         rule = CropRule() if self.detector.boxes_are_crops else self.model.card.crop
         faces_NHW = np.empty((len(detections), side, side), np.uint8)
-        for i, one in enumerate(detections):
-            faces_NHW[i] = crop(image_HW3, one.box, one.landmarks, rule, side)
+        for i, detection in enumerate(detections):
+            faces_NHW[i] = crop(image_HW3, detection.box, detection.landmarks, rule, side)
         return faces_NHW
 
     def predict(self, faces_NHW: Pixels, *, tta: str | None = None) -> Floats:
@@ -123,8 +123,8 @@ class Pipeline:
     def face(self, detection: Detection, probs_K: Floats) -> Face:
         """Return a detection together with its probabilities, float [K], as a result."""
         probs = [float(p) for p in probs_K]
-        best = max(range(len(probs)), key=probs.__getitem__)
-        label = self.labels.names[best] if probs[best] >= self.min_confidence else UNCERTAIN
+        confidence = max(probs)
+        label = self.labels.names[probs.index(confidence)] if confidence >= self.min_confidence else UNCERTAIN
         return Face(detection.box, detection.score, detection.landmarks, self.labels.names, tuple(probs), label)
 
     def detect_and_crop(self, image_HW3: Pixels, source: str) -> DetectedFaces:
@@ -142,8 +142,8 @@ class Pipeline:
 
     def result(self, detected: DetectedFaces, probs_NK: Floats) -> Analysis:
         """Return detected faces together with their probabilities, float32 [N,K], as a result."""
-        pairs = zip(detected.detections, probs_NK, strict=True)
-        return replace(detected.analysis, faces=tuple(self.face(one, probs_K) for one, probs_K in pairs))
+        faces = (self.face(*pair) for pair in zip(detected.detections, probs_NK, strict=True))
+        return replace(detected.analysis, faces=tuple(faces))
 
     def with_threads(self, threads: int) -> Pipeline:
         """Return the same pipeline whose model and detector use `threads` threads each."""

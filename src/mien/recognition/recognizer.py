@@ -19,9 +19,9 @@ from mien.recognition.pipeline import DetectedFaces, Pipeline
 from mien.recognition.results import SMOOTH, Analysis, VideoFrame
 
 DEFAULT = "photo"  # the shipped model that `mien.load()` opens
-NANO = "nano"  # the one that keeps up with a video
+NANO = "nano"  # the shipped model that is fast enough for videos
 DETECTOR = "yunet"
-BATCH = 64  # faces that `analyze_many` gathers, and at most as many images
+BATCH = 64  # faces in a batch of `analyze_many`, and maximum number of images
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -41,28 +41,35 @@ def load(
     max_bytes: int = MAX_BYTES,
     threads: int | None = None,
 ) -> Recognizer:
-    """Open a model and a detector, to read faces with.
+    """Open a model and a detector.
 
     Args:
-        name_or_path: a shipped model's name, or a folder with `model.onnx` and `card.json`, or one of these two files;
+        name_or_path: Name of a shipped model, folder with `model.onnx` and `card.json`, or one of these two files; by
             default the shipped model for photos.
-        detector: `yunet`, or `whole` for images that are each a face already.
-        min_confidence: a face whose likeliest class is less likely is labelled `uncertain`, 0 to 1.
-        tta: `none`, or `flip`, averaged with the mirror image, at twice the time.
-        prior: class frequencies of the faces, which the probabilities are adjusted to: `training`, those of the
-            training data; `balanced`, equal ones; or shares by class, as text `CLASS=SHARE,...` or as a mapping. Shares
-            of all classes are divided by their sum; classes that are not named divide what the others leave in the
-            proportions of the training data. Default the probabilities as the model gives them.
-        threshold: the score that the detector wants of a face, 0 to 1.
-        longest_side: pixels of an image's longer side, above which faces are looked for in a smaller copy.
-        max_faces: of an image, the largest; default all.
-        max_pixels, max_bytes: of an image; what has more is refused.
-        threads: of one forward; default `mien.threads.threads()`.
+        detector: `yunet`, or `whole` if each image is a face crop.
+        min_confidence: Probability from 0 to 1 below which a face is labelled `uncertain`.
+        tta: Test-time augmentation: `none`, or `flip` to average with the mirror image, at twice the time.
+        prior: Class frequencies of the faces, to which the probabilities are adjusted: `training` for those of the
+            training data, `balanced` for equal ones, or shares by class, as text `CLASS=SHARE,...` or as a mapping.
+            Shares of all classes are divided by their sum; classes that are not named share the rest in the
+            proportions of the training data. By default probabilities are not adjusted.
+        threshold: Minimum detector confidence of a face, 0 to 1.
+        longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
+        max_faces: Maximum number of faces per image, the largest ones; by default all.
+        max_pixels, max_bytes: Number of pixels and of bytes above which an image is refused.
+        threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
 
     Raises:
-        ModelError: the model cannot be found, read or trusted, or `prior` is given and its card lacks class
+        ModelError: The model cannot be found, read or verified, or `prior` is given and its card lacks class
             frequencies.
-        MienError: an option is out of its range.
+        MienError: An option is out of its range.
+
+    Example:
+        >>> recognizer = load("nano")
+        >>> recognizer.labels.names
+        ('angry', 'disgust', 'fear', 'happy', 'sad', 'surprise', 'neutral')
+        >>> [face.label for face in recognizer.analyze(sample()).faces]
+        ['happy']
     """
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return build_recognizer(
@@ -74,19 +81,24 @@ def load(
 def build_recognizer(
     model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
 ) -> Recognizer:
-    """Return a recognizer of an open model and all the options of `load` but `prior`, which is the model's."""
+    """Return a recognizer of a model; the options are those of `load` except `prior`, which the model has."""
     return Recognizer(
         model, build_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
     )
 
 
 def sample() -> Path:
-    """The portrait that comes with the package: the astronaut Eileen Collins, NASA, public domain."""
+    """Return the path of the portrait in the package: the astronaut Eileen Collins, NASA, public domain.
+
+    Example:
+        >>> sample().name
+        'sample.jpg'
+    """
     return SHIPPED / "sample.jpg"
 
 
 class Recognizer:
-    """Finds the faces in images and tells what they express. Several threads may use one at the same time.
+    """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
         pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
@@ -94,7 +106,13 @@ class Recognizer:
         max_bytes: Number of bytes above which an image file is refused.
 
     Raises:
-        MienError: an option is out of its range.
+        MienError: An option is out of its range.
+
+    Example:
+        >>> recognizer = load("nano", detector="yunet")
+        >>> analysis = recognizer.analyze(sample())
+        >>> analysis.faces[0].label, round(analysis.faces[0].score, 2)
+        ('happy', 0.93)
     """
 
     def __init__(
@@ -133,15 +151,15 @@ class Recognizer:
         return f"<mien.Recognizer '{self.model.card.name}' with {self.detector.name}: {', '.join(self.labels.names)}>"
 
     def analyze(self, image: ImageSource, *, order: str | None = None) -> Analysis:
-        """The faces in one image, from left to right; none in an image without any.
+        """Return the faces in one image, from left to right.
 
         Args:
-            image: a path, the bytes of a file, a PIL image, or an array [H,W] or [H,W,C] of uint8 or uint16.
-            order: of an array's colors: `bgr`, `rgb` or `grey`.
+            image: Path, content of a file as bytes, PIL image, or array [H,W] or [H,W,C] of uint8 or uint16.
+            order: Order of the channels of an array: `bgr`, `rgb` or `grey`.
 
         Raises:
-            ImageError: the image cannot be read.
-            MienError: `image` or `order` is of no known kind.
+            ImageError: The image cannot be read.
+            MienError: `image` or `order` has an unknown type or value.
         """
         detected = self.detect_and_crop(image, order=order)
         return self.pipeline.result(detected, self.probabilities(detected.faces_NHW))
@@ -149,31 +167,40 @@ class Recognizer:
     def analyze_many(
         self, images: Iterable[ImageSource], *, order: str | None = None, batch: int = BATCH
     ) -> Iterator[Analysis]:
-        """As `analyze` for each image, in their order; one that cannot be read has its `error` set.
+        """Yield the result of `analyze` for each image, in their order; one that cannot be read has its `error` set.
 
-        Faces of several images go through the model together, so an analysis comes once `batch` faces or images are
-        gathered, or none are left. No more images than the one at hand are held.
+        Faces of several images go through the model together, so results come when `batch` faces or images are
+        collected, or at the end. Only one image is in memory.
+
+        Args:
+            images: Images as of `analyze`.
+            order: Order of the channels of arrays as of `analyze`.
+            batch: Number of faces, and maximum number of images, in a batch.
 
         Raises:
-            MienError: an image or `order` is of no known kind, `images` is one image instead of several, or `batch`
-                is no whole number above 0.
+            MienError: An image or `order` has an unknown type or value, `images` is one image, or `batch` is not a
+                whole number above 0.
+
+        Example:
+            >>> [len(result.faces) for result in load("nano").analyze_many([sample(), sample()])]
+            [1, 1]
         """
         if isinstance(images, str | Path | bytes | bytearray | memoryview) or not isinstance(images, Iterable):
-            raise MienError(f"analyze_many reads a list of images, got one {type(images).__name__}; put it in a list")
+            raise MienError(f"images must be a list of images, got one {type(images).__name__}; put it in a list")
         if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            raise MienError(f"batch is a whole number above 0, got {batch!r}")
-        gathered: list[DetectedFaces] = []
+            raise MienError(f"batch must be a whole number above 0, got {batch!r}")
+        detected: list[DetectedFaces] = []
         faces = 0
         for image in images:
             try:
-                gathered.append(self.detect_and_crop(image, order=order))
+                detected.append(self.detect_and_crop(image, order=order))
             except ImageError as error:
-                gathered.append(self.pipeline.unreadable(source_name(image), str(error)))
-            faces += len(gathered[-1].detections)
-            if len(gathered) >= batch or faces >= batch:
-                yield from self._predict(gathered)
-                gathered, faces = [], 0
-        yield from self._predict(gathered)
+                detected.append(self.pipeline.unreadable(source_name(image), str(error)))
+            faces += len(detected[-1].detections)
+            if len(detected) >= batch or faces >= batch:
+                yield from self._predict(detected)
+                detected, faces = [], 0
+        yield from self._predict(detected)
 
     def analyze_video(
         self,
@@ -188,30 +215,34 @@ class Recognizer:
         longest_side: int = VIDEO_LONGEST_SIDE,
         on_note: Callable[[str], None] | None = None,
     ) -> Generator[VideoFrame]:
-        """The faces in a video, one `VideoFrame` after another; no more than a few frames are held.
+        """Yield a `VideoFrame` per analyzed frame of a video; only a few frames are in memory.
+
+        Output files are complete when the iterator ends or is closed; closed early, they have the frames until then.
+        Older files stay until the first frame is analyzed.
 
         Args:
-            path: of the video.
-            every: read every so many-th frame; 1 reads all.
-            annotate: write the video there with what was read drawn into it; .mp4, .m4v, .mov or .mkv. All frames are
-                in it, with the sound; those between two that were read show what was read last.
-            out: write a table there, a row for each frame and person; .csv, .jsonl or .parquet.
-            srt: write subtitles there, which tell who expresses what.
-            timeline: draw each person's probabilities over time there, .png.
-            smooth: seconds over which probabilities are smoothed, 0 for not at all.
-            longest_side: pixels of a frame's longer side, above which faces are looked for in a smaller copy; that of
+            path: Path of the video.
+            every: Interval of the frames to analyze; 1 for all.
+            annotate: Path of an annotated copy of the video, .mp4, .m4v, .mov or .mkv, with all frames and the audio.
+                Frames that are not analyzed show the last result.
+            out: Path of a table with a row per frame and person, .csv, .jsonl or .parquet.
+            srt: Path of subtitles with the expressions.
+            timeline: Path of a plot of each person's probabilities over time, .png.
+            smooth: Time constant in seconds of the smoothing of probabilities; 0 for none.
+            longest_side: Length in pixels to which the longer side of a frame is reduced for the detector; that of
                 `load` is for photos.
-            on_note: is given a sentence for what was wrong with a file that could be read in part; by default it
-                becomes a warning. What was read before is yielded all the same.
-
-        What is written is whole when the iterator ends or is closed; closed early, it holds what was read until then.
-        Files that were there stay as they are until the first frame is read.
+            on_note: Function that is called with a sentence about a file that could be read only in part; by default
+                the sentence is a warning. Results until then are yielded in any case.
 
         Raises:
-            MissingExtra: PyAV is not installed, or what draws the timeline or writes parquet.
-            VideoError: the file is not there, holds no video that can be decoded, or one of frames above `max_pixels`;
-                `annotate` cannot be written, or what is to be written is the video itself.
-            MienError: `path` is none, an option is out of its range, or another file cannot be written.
+            MissingExtra: PyAV, or what writes the timeline or parquet, is not installed.
+            VideoError: The file does not exist, has no video that can be decoded, or has frames above `max_pixels`;
+                `annotate` cannot be written, or an output is the video itself.
+            MienError: `path` is not a path, an option is out of its range, or another output cannot be written.
+
+        Example:
+            >>> for frame in load("nano").analyze_video("clip.mp4", every=5):  # doctest: +SKIP
+            ...     print(frame.time, [face.label for face in frame.faces])
         """
         from mien.recognition.video.analyze import analyze_video
 
@@ -221,10 +252,19 @@ class Recognizer:
         )  # fmt: skip
 
     def probabilities(self, faces_NHW: Pixels, *, tta: str | None = None) -> Floats:
-        """How likely each class is for each cut-out face, float32 [N,K]; `tta` as in `load`, by default its own.
+        """Return the probabilities of each class for each face crop, float32 [N,K], whose rows sum to 1.
+
+        Args:
+            faces_NHW: Grey face crops, uint8 [N,48,48].
+            tta: `none` or `flip`; by default that of `load`.
 
         Raises:
-            ModelError: faces that are not uint8 [N,48,48], or an unknown `tta`.
+            ModelError: The crops are not uint8 [N,48,48], or `tta` is unknown.
+
+        Example:
+            >>> import numpy as np
+            >>> load("nano").probabilities(np.zeros((2, 48, 48), np.uint8)).shape
+            (2, 7)
         """
         return self.pipeline.predict(faces_NHW, tta=tta)
 
@@ -235,7 +275,7 @@ class Recognizer:
 
         Args:
             image: Image as of `analyze`.
-            order: Order of an array's colors as of `analyze`.
+            order: Order of the channels of an array as of `analyze`.
             name: Name in the result and in errors; by default the path of the image.
 
         Raises:
@@ -245,11 +285,12 @@ class Recognizer:
         image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
         return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)
 
-    def _predict(self, gathered: list[DetectedFaces]) -> Iterator[Analysis]:
+    def _predict(self, batch: list[DetectedFaces]) -> Iterator[Analysis]:
         """Yield the results of several images, whose faces go through the model together."""
-        if not gathered:
+        if not batch:
             return
-        probs_NK, at = self.probabilities(np.concatenate([detected.faces_NHW for detected in gathered])), 0
-        for detected in gathered:
-            yield self.pipeline.result(detected, probs_NK[at : at + len(detected.detections)])
-            at += len(detected.detections)
+        probs_NK, start = self.probabilities(np.concatenate([detected.faces_NHW for detected in batch])), 0
+        for detected in batch:
+            end = start + len(detected.detections)
+            yield self.pipeline.result(detected, probs_NK[start:end])
+            start = end

@@ -121,11 +121,11 @@ class Batcher:
         header = read_header(data)
         # One that is too large is refused unread, and keeps nobody waiting.
         amount = MAX_BYTES_PER_PIXEL * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
-        self._room.take(next(self._turns), amount)
+        self._room.acquire(next(self._turns), amount)
         try:
             return look()
         finally:
-            self._room.give(amount)
+            self._room.release(amount)
 
     async def _run(self) -> None:
         """Batch after batch, until nothing waits."""

@@ -50,13 +50,17 @@ class ResultsSchema(BaseModel):
 
 
 class FrameSchema(BaseModel):
-    """What was read in one frame of a video."""
+    """Result of one frame of a video: that of an image, with the frame's number and time."""
 
+    source: str
     index: int
     time: float
     width: int
     height: int
+    model: str
+    detector: str
     faces: list[PersonFaceSchema]
+    error: str | None
 
 
 class VideoSchema(BaseModel):

@@ -1,4 +1,4 @@
-"""Images in parquet: which columns hold them, how row groups are joined, and what damage costs."""
+"""Images in Parquet files: columns, row groups and damage."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from pyarrow import parquet
 
 from mien.errors import MienError
-from mien.recognition.cluster.parquet_input import images_in, parquet_partitions
+from mien.recognition.cluster.parquet_input import images_of, parquet_partitions
 
 
-def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
+def write_table(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
     parquet.write_table(pyarrow.Table.from_pylist(rows), file, row_group_size=group, compression="none")
     return str(file)
 
@@ -30,58 +30,61 @@ def written(file: Path, rows: list[dict[str, Any]], group: int = 2) -> str:
     ],
 )
 def test_columns_are_found(tmp_path: Path, row: dict[str, Any], columns: tuple[str, str | None]) -> None:
-    file = written(tmp_path / "a.parquet", [row])
-    (share,) = parquet_partitions([file], 10)
-    assert (share["bytes"], share["name"]) == columns
-    (source,) = images_in(share)
+    file = write_table(tmp_path / "a.parquet", [row])
+    (partition,) = parquet_partitions([file], 10)
+    assert (partition["bytes"], partition["name"]) == columns
+    (source,) = images_of(partition)
     assert source.data == b"a"
     assert source.name == ("x" if columns[1] else f"{file}#0")
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
-        ({"a": b"1", "b": b"2"}, "which column holds the bytes of its images: it has a, b; call them bytes and path"),
-        ({"path": "x"}, "which column holds the bytes of its images: it has none"),
-        ({"bytes": b"1", "a": "x", "b": "y"}, "which column holds the names of its images: it has a, b"),
+        (
+            {"a": b"1", "b": b"2"},
+            "which column has the bytes of the images: it has a, b; name the columns bytes and path",
+        ),
+        ({"path": "x"}, "which column has the bytes of the images: it has none"),
+        ({"bytes": b"1", "a": "x", "b": "y"}, "which column has the names of the images: it has a, b"),
     ],
 )
-def test_columns_are_not_guessed(tmp_path: Path, row: dict[str, Any], said: str) -> None:
-    with pytest.raises(MienError, match=said):
-        list(parquet_partitions([written(tmp_path / "a.parquet", [row])], 10))
+def test_ambiguous_columns_raise(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(MienError, match=message):
+        list(parquet_partitions([write_table(tmp_path / "a.parquet", [row])], 10))
 
 
-def test_row_groups_are_joined_and_never_cut(tmp_path: Path) -> None:
+def test_row_groups_are_joined_and_never_split(tmp_path: Path) -> None:
     rows = [{"bytes": b"%d" % i, "path": None if i == 4 else str(i)} for i in range(9)]
-    file = written(tmp_path / "a.parquet", rows)
-    shares = list(parquet_partitions([file], 5))
-    assert [(s["groups"], s["first"], s["rows"]) for s in shares] == [([0, 1], 0, 4), ([2, 3, 4], 4, 5)]
-    found = [source for share in shares for source in images_in(share)]
-    assert [source.data for source in found] == [b"%d" % i for i in range(9)]
-    assert [source.name for source in found] == ["0", "1", "2", "3", f"{file}#4", "5", "6", "7", "8"]
+    file = write_table(tmp_path / "a.parquet", rows)
+    partitions = list(parquet_partitions([file], 5))
+    assert [(s["groups"], s["first"], s["rows"]) for s in partitions] == [([0, 1], 0, 4), ([2, 3, 4], 4, 5)]
+    sources = [source for partition in partitions for source in images_of(partition)]
+    assert [source.data for source in sources] == [b"%d" % i for i in range(9)]
+    assert [source.name for source in sources] == ["0", "1", "2", "3", f"{file}#4", "5", "6", "7", "8"]
     assert [s["rows"] for s in parquet_partitions([file], 1)] == [2, 2, 2, 2, 1]
 
 
-def test_bytes_that_are_not_there_are_an_error(tmp_path: Path) -> None:
-    file = written(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
-    (share,) = parquet_partitions([file], 10)
-    assert [source.error for source in images_in(share)] == ["", "y: has no bytes in column bytes"]
+def test_row_without_bytes_is_a_source_with_an_error(tmp_path: Path) -> None:
+    file = write_table(tmp_path / "a.parquet", [{"bytes": b"a", "path": "x"}, {"bytes": None, "path": "y"}])
+    (partition,) = parquet_partitions([file], 10)
+    assert [source.error for source in images_of(partition)] == ["", "y: column bytes is empty"]
 
 
-def test_damage_costs_the_rows_that_it_is_in(tmp_path: Path) -> None:
-    """There are as many images as were counted, whatever has become of the file."""
+def test_damaged_row_group_costs_its_own_rows(tmp_path: Path) -> None:
+    """There are always as many images as were counted."""
     file = tmp_path / "a.parquet"
-    written(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
-    (share,) = parquet_partitions([str(file)], 40)
+    write_table(file, [{"bytes": bytes([i]) * 3000, "path": str(i)} for i in range(40)], group=20)
+    (partition,) = parquet_partitions([str(file)], 40)
     column = parquet.read_metadata(file).row_group(1).column(0)
     start = column.dictionary_page_offset or column.data_page_offset
     whole = bytearray(file.read_bytes())
     whole[start : start + 16] = bytes(16)  # where the header of the second group's first page is
     file.write_bytes(whole)
-    found = list(images_in(share))
-    assert len(found) == 40
-    assert [source.name for source in found[:20]] == [str(i) for i in range(20)]
-    assert found[39].name == f"{file}#39"
-    assert found[39].error.startswith(f"{file}#39: cannot be read: ")
+    sources = list(images_of(partition))
+    assert len(sources) == 40
+    assert [source.name for source in sources[:20]] == [str(i) for i in range(20)]
+    assert sources[39].name == f"{file}#39"
+    assert sources[39].error.startswith(f"{file}#39: cannot be read: ")
     file.unlink()
-    assert [bool(source.error) for source in images_in(share)] == [True] * 40
+    assert [bool(source.error) for source in images_of(partition)] == [True] * 40

@@ -83,7 +83,8 @@ def test_analyze_video_applies_prior(reader: Recognizer, video_path: Path) -> No
 
 def test_video_frame_to_dict_is_json(reader: Recognizer, video_path: Path) -> None:
     message = json.loads(json.dumps(next(reader.analyze_video(video_path)).to_dict()))
-    assert sorted(message) == ["faces", "height", "index", "time", "width"]
+    keys = ["detector", "error", "faces", "height", "index", "model", "source", "time", "width"]
+    assert sorted(message) == keys
     assert message["faces"][0]["person"] == 1
     assert sorted(message["faces"][0]) == [
         "box",
@@ -257,7 +258,7 @@ def test_analyze_video_closed_early_files_complete(reader: Recognizer, video_pat
 
 def left() -> list[str]:
     """The threads that do not end; one whose joining was interrupted may need a moment."""
-    ours = [t for t in threading.enumerate() if t.name in ("mien-ahead", "mien-behind")]
+    ours = [t for t in threading.enumerate() if t.name in ("mien-prefetch", "mien-worker")]
     for thread in ours:
         thread._started.wait(LONGEST)  # type: ignore[attr-defined]
         thread.join(LONGEST)

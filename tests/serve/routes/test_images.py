@@ -189,7 +189,7 @@ def test_a_video(served: RunningService, tmp_path: Path) -> None:
     film = videos.write(tmp_path / "a.mp4", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(6))
     told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
     frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
-    assert told["frames"] == frames
+    assert told["frames"] == [{**frame, "source": "a.mp4"} for frame in frames]
     assert (told["source"], told["model"], told["notes"]) == ("a.mp4", "nano", [])
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 

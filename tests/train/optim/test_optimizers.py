@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from crash import CrashingAugmentation, Enough
+from crash import CrashingAugmentation, SimulatedCrash
 from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.train import Recipe, train
@@ -118,7 +118,7 @@ def test_resumed_run_is_bit_identical(name: str, small: Recipe, toy: Dataset, tm
     recipe = replace(small, optimizer=name, epochs=3, lr=0.002)
     whole = train(recipe, toy, tmp_path / "whole").checkpoint()
 
-    with pytest.raises(Enough):  # in the third epoch: there are three batches in each
+    with pytest.raises(SimulatedCrash):  # in the third epoch: there are three batches in each
         train(
             replace(recipe, augment=(CrashingAugmentation(recipe.augment[0], 2 * 3), *recipe.augment[1:])),
             toy,

@@ -8,42 +8,47 @@ from contextlib import suppress
 
 from mien.recognition.cluster.storage import Store
 
-MAX_CRASHES = 2  # processes that ended at one image while nothing else was read, before it is not tried again
+MAX_CRASHES = 2  # processes that ended at an image, read one by one, before it is skipped
 
 
 class AttemptLog:
-    """Who began with a partition, and where they were; it is gone once the partition is done."""
+    """The processes that have started on a partition, and where each of them is; deleted when the partition is done.
+
+    Args:
+        store: Folder of the results.
+        number: Number of the partition.
+    """
 
     def __init__(self, store: Store, number: int) -> None:
-        self._store, self._folder = store, f"_mien/begun/{number:08d}"
+        self._store, self._folder = store, f"_mien/attempts/{number:08d}"
         self._own = f"{self._folder}/{uuid.uuid4().hex}"
-        self._notes: list[bytes] = []
+        self._earlier: list[bytes] = []
 
-    def begin(self) -> bool:
-        """Note that it is begun; whether someone began before and did not end."""
+    def start(self) -> bool:
+        """Record that this process starts; return whether another one started and did not finish."""
         for name in self._store.names(self._folder):
             try:
-                self._notes.append(self._store.read(f"{self._folder}/{name}"))
-            except FileNotFoundError:  # someone else who was thought to be dead has just ended
+                self._earlier.append(self._store.read(f"{self._folder}/{name}"))
+            except FileNotFoundError:  # a process that seemed to be dead has just finished
                 continue
         self._store.write(self._own, b"")
-        return bool(self._notes)
+        return bool(self._earlier)
 
-    def at(self, index: int) -> None:
-        """Note which image is about to be read, while they are read one by one."""
+    def record(self, index: int) -> None:
+        """Record the index of the image that is read next, when images are read one by one."""
         self._store.write(self._own, str(index).encode())
 
     def crashing_indices(self) -> set[int]:
-        """The images at which all who read one by one were ended."""
-        counts = Counter(int(note) for note in self._notes if note)
+        """Return the indices of images at which `MAX_CRASHES` processes ended that read one by one."""
+        counts = Counter(int(content) for content in self._earlier if content)
         return {index for index, count in counts.items() if count >= MAX_CRASHES}
 
     def withdraw(self) -> None:
-        """Take our own note back: we go away by no image's doing."""
+        """Delete the entry of this process, which ends for a reason other than an image."""
         with suppress(OSError):
             if self._store.has(self._own):
                 self._store.fs.delete_file(self._store.path(self._own))
 
-    def end(self) -> None:
-        """Leave nothing."""
+    def finish(self) -> None:
+        """Delete all entries."""
         self._store.delete(self._folder)

@@ -1,7 +1,7 @@
-"""Images read in a process of their own, one at a time, so that an image that crashes it costs its own row alone.
+"""Images read in a separate process, one at a time, so that an image that crashes it costs only its own row.
 
-`python -m mien.recognition.cluster.isolation` is that process: it reads pickled requests from stdin and writes pickled
-answers to stdout.
+`python -m mien.recognition.cluster.isolation` is that process. It reads pickled requests from stdin and writes pickled
+responses to stdout.
 """
 
 from __future__ import annotations
@@ -22,65 +22,81 @@ from mien.recognition.inputs import Source
 from mien.recognition.parallel import analyze_sources
 from mien.recognition.results import Analysis
 
-PATIENCE = 300.0  # seconds that an image may take
+TIMEOUT = 300.0  # seconds per image
 
 
 class IsolatedReader:
-    """A process that reads images, started when there is one to read, and again after one has ended it."""
+    """A process that analyzes images; it is started for the first image, and again after an image has ended it.
 
-    def __init__(self, packed: RecognizerSnapshot, *, threads: int | None = None, patience: float = PATIENCE) -> None:
-        self._packed, self._threads, self._patience = packed, threads, patience
+    Args:
+        snapshot: Recognizer of the process.
+        threads: Threads of the model and of the detector.
+        timeout: Seconds per image, after which the process is killed.
+    """
+
+    def __init__(self, snapshot: RecognizerSnapshot, *, threads: int | None = None, timeout: float = TIMEOUT) -> None:
+        self._snapshot, self._threads, self._timeout = snapshot, threads, timeout
         self._process: subprocess.Popen[bytes] | None = None
 
     def analyze(self, name: str, data: bytes) -> Analysis:
-        """What is in the image of these bytes.
+        """Return the faces in an image.
+
+        Args:
+            name: Name of the image.
+            data: Content of the image file.
 
         Raises:
-            ImageError: its reading ended the process, or took too long, or failed.
-            MienError: there can be no such process, for which the image is not to blame.
+            ImageError: The image ended the process, took too long, or raised an exception.
+            MienError: The process cannot be started, which is not the image's fault.
         """
         self.start()
         try:
-            told = self._asked((name, data))
+            response = self._request((name, data))
         except (OSError, EOFError, pickle.UnpicklingError):
-            raise ImageError(f"{name}: the process that read it {self._end()}; it may be made to do harm") from None
-        if isinstance(told, Analysis):
-            return told
-        raise ImageError(f"{name}: cannot be read: {told}")
+            raise ImageError(
+                f"{name}: the process that read it {self._end()}; the file may be damaged or malicious"
+            ) from None
+        if isinstance(response, Analysis):
+            return response
+        raise ImageError(f"{name}: cannot be read: {response}")
 
     def start(self) -> None:
-        """Have a process that is ready, so that what happens next is an image's doing; `MienError` if none starts."""
+        """Start the process and wait until it is ready, so that a later crash is due to an image.
+
+        Raises:
+            MienError: The process cannot be started.
+        """
         if self._process is not None:
             return
-        ways = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-m", "mien.recognition.cluster.isolation"]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ways
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
             )
-            self._asked((self._packed, self._threads))
+            self._request((self._snapshot, self._threads))
         except (OSError, EOFError, pickle.UnpicklingError) as error:
-            how = str(error) if self._process is None else f"it {self._end()}"
-            raise MienError(f"no process can be started to read images apart: {how}") from None
+            reason = str(error) if self._process is None else f"it {self._end()}"
+            raise MienError(f"cannot start a separate process to read images: {reason}") from None
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._end()
 
-    def _asked(self, question: object) -> Any:
+    def _request(self, request: object) -> Any:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        pickle.dump(question, self._process.stdin)
+        pickle.dump(request, self._process.stdin)
         self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], self._patience)[0]:
+        if not select.select([self._process.stdout], [], [], self._timeout)[0]:
             self._process.kill()
         return pickle.load(self._process.stdout)
 
     def _end(self) -> str:
-        """How it ended, in words; the next image gets a new one."""
+        """Forget the process, so that the next image gets a new one; return how it ended."""
         process, self._process = self._process, None
         assert process is not None
         for pipe in (process.stdin, process.stdout):
@@ -88,23 +104,23 @@ class IsolatedReader:
                 assert pipe is not None
                 pipe.close()
         code = process.wait()
-        return f"was ended by signal {-code} ({_called(-code)})" if code < 0 else f"ended with status {code}"
+        return f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"ended with status {code}"
 
 
-def _called(number: int) -> str:
+def _signal_name(number: int) -> str:
     with suppress(ValueError):
         return signal.Signals(number).name
     return "unknown"
 
 
 def main() -> None:
-    """Answer until the other side goes away."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints among the libraries is no answer
-    packed, threads = pickle.load(sys.stdin.buffer)
-    recognizer = packed.open(threads=threads)
-    pickle.dump("ready", answers)
-    answers.flush()
+    """Answer requests until stdin is closed."""
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # output that libraries print must not be mixed with responses
+    snapshot, threads = pickle.load(sys.stdin.buffer)
+    recognizer = snapshot.open(threads=threads)
+    pickle.dump("ready", responses)
+    responses.flush()
     while True:
         try:
             name, data = pickle.load(sys.stdin.buffer)
@@ -112,11 +128,11 @@ def main() -> None:
             return
         try:
             source = Source(name, Path(name), data=data)
-            told: object = next(analysis for _, analysis in analyze_sources(recognizer, [source]))
+            response: object = next(analysis for _, analysis in analyze_sources(recognizer, [source]))
         except Exception as error:
-            told = f"{type(error).__name__}: {error}"
-        pickle.dump(told, answers)
-        answers.flush()
+            response = f"{type(error).__name__}: {error}"
+        pickle.dump(response, responses)
+        responses.flush()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The plan: a source divided into partitions.
 
-A partition has a number, and its results are one file of that number; so no image can be read into two of them, and
-what is left to do is what has no file yet. Of millions of images none is held: the plan is written and read by lines.
+A partition has a number, and its results are one file of that number. So no image can be analyzed into two files, and
+the partitions without a file are those that remain. Millions of images are never in memory at once: the list of
+partitions is written and read line by line.
 """
 
 from __future__ import annotations
@@ -18,200 +19,219 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
-from mien.recognition.cluster.parquet_input import TABLES, parquet_partitions
-from mien.recognition.cluster.storage import UNFINISHED, Store, filesystem_of, is_remote, located
+from mien.recognition.cluster.parquet_input import PARQUET_SUFFIXES, parquet_partitions
+from mien.recognition.cluster.storage import UNFINISHED, Store, filesystem_of, is_remote, path_resolver
 from mien.recognition.inputs import STDIN, SUFFIXES, Source, iter_sources, pattern_matches
 
-FORMAT = "mien plan 2"
+FORMAT = "mien plan 3"
 HEAD = "_mien/plan.json"
 
-Partition = dict[
-    str, Any
-]  # what one partition holds, as JSON types: `number` and `names`, or `number` and rows of a table
+# Content of a partition, as JSON types: `number`, and either `names` or row groups of a Parquet file.
+Partition = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What all partitions have in common.
+    """The data that all partitions share.
 
     Attributes:
-        source: the folder, pattern, table or address that was named.
-        place: the folder in which relative names are meant.
-        images, partitions: how many there are.
-        size: images to a partition; of tables row groups are joined up to it, and never cut.
-        reading: what reads them, `RecognizerSnapshot.identity`.
-        lines: the file with the partitions; called by its content, so that two who plan at once cannot mix theirs.
+        source: Folder, pattern, Parquet file or address that was given.
+        working_directory: Folder that relative names refer to.
+        images, partitions: Number of images and of partitions.
+        size: Images per partition. Row groups of Parquet files are joined up to this size and never split.
+        recognizer: `RecognizerSnapshot.identity` of the recognizer.
+        partitions_file: File with the partitions, named by its content, so that two commands that plan at the same
+            time cannot mix their lists.
     """
 
     source: str
-    place: str
+    working_directory: str
     images: int
     partitions: int
     size: int
-    reading: Mapping[str, Any]
-    lines: str
+    recognizer: Mapping[str, Any]
+    partitions_file: str
 
     @property
     def digest(self) -> str:
-        """The same for equal plans alone."""
+        """SHA-256 of the plan; equal plans have equal digests."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def cut(source: str, store: Store, *, size: int) -> Iterator[Partition]:
-    """The partitions of `source`, whose results will lie in `store`, where nothing is written yet; one is held.
+def partition_source(source: str, store: Store, *, size: int) -> Iterator[Partition]:
+    """Yield the partitions of `source`; only one is in memory, and nothing is written yet.
+
+    Args:
+        source: Folder, pattern, Parquet file or address.
+        store: Folder of the results, whose files are not read as images.
+        size: Images per partition.
 
     Raises:
-        MienError: it is not there, or not seen by this machine; there is no image in it, it cannot be listed, or a
-            table in it cannot be read.
+        MienError: The source does not exist, has no images, or cannot be listed; a Parquet file cannot be read.
     """
-    there = source == STDIN or is_remote(source) or os.path.lexists(source)
-    if not there and not (glob.has_magic(source) and _matches(source)):
-        raise MienError(f"this machine sees nothing that is called {source}")
-    shares = _shares(source, size, store)
-    first = next(shares, None)
+    exists = source == STDIN or is_remote(source) or os.path.lexists(source)
+    if not exists and not (glob.has_magic(source) and _has_matches(source)):
+        raise MienError(f"no such file or folder on this machine: {source}")
+    partitions = _partitions(source, size, store)
+    first = next(partitions, None)
     if first is None:
-        raise MienError(f"no images in {source}: none ends with {', '.join(SUFFIXES)}, and no table with .parquet")
-    return chain([first], shares)
+        raise MienError(f"no images in {source}: no file name ends with {', '.join(SUFFIXES)} or .parquet")
+    return chain([first], partitions)
 
 
-def make_plan(store: Store, source: str, shares: Iterable[Partition], *, size: int, reading: Mapping[str, Any]) -> Plan:
-    """Write down in `store` how `source` has been cut into `shares` of `size` images.
+def make_plan(
+    store: Store, source: str, partitions: Iterable[Partition], *, size: int, recognizer: Mapping[str, Any]
+) -> Plan:
+    """Write the plan and its partitions to `store`.
+
+    Args:
+        store: Folder of the results.
+        source: Source as given.
+        partitions: Partitions of the source.
+        size: Images per partition.
+        recognizer: Identity of the recognizer.
 
     Raises:
-        MienError: as of `cut`, of later partitions.
-        OSError: the store cannot be written.
+        MienError: A later partition of the source cannot be read, as in `partition_source`.
+        OSError: The store cannot be written.
     """
-    images = partitions = 0
+    images = count = 0
     content, draft = hashlib.sha256(), f"{UNFINISHED}/{uuid.uuid4().hex}"
     with store.writing(draft) as file:
-        for share in shares:
-            line = (json.dumps({"number": partitions, **share}) + "\n").encode()
+        for partition in partitions:
+            line = (json.dumps({"number": count, **partition}) + "\n").encode()
             file.write(line)
             content.update(line)
-            images, partitions = images + image_count(share), partitions + 1
-    lines = f"_mien/pictures-{content.hexdigest()[:16]}.jsonl"
-    store.move(draft, lines)
-    plan = Plan(source, os.getcwd(), images, partitions, size, reading, lines)
+            images, count = images + image_count(partition), count + 1
+    partitions_file = f"_mien/partitions-{content.hexdigest()[:16]}.jsonl"
+    store.move(draft, partitions_file)
+    plan = Plan(source, os.getcwd(), images, count, size, recognizer, partitions_file)
     store.write(HEAD, json.dumps({"format": FORMAT, **asdict(plan)}, indent=1).encode())
     return plan
 
 
 def load_plan(store: Store) -> Plan | None:
-    """The plan that was made there, if it was made to its end.
+    """Return the plan in `store`, or None if none was finished.
 
     Raises:
-        MienError: it is none of this mien's.
-        OSError: the store cannot be read.
+        MienError: The plan is damaged, or was written by another version of mien.
+        OSError: The store cannot be read.
     """
     try:
-        told = json.loads(store.read(HEAD))
-        if told.pop("format") == FORMAT:
-            return Plan(**told)
+        head = json.loads(store.read(HEAD))
+        if head.pop("format") == FORMAT:
+            return Plan(**head)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
-    raise MienError(f"{store.address}/{HEAD} is damaged, or of another mien; name another folder")
+    raise MienError(f"{store.address}/{HEAD} is damaged or from another version of mien; use another --out")
 
 
-def check_same(plan: Plan, store: Store, source: str, *, size: int, reading: Mapping[str, Any]) -> None:
-    """`MienError` where the folder holds results of something else, or was read otherwise."""
+def check_same_plan(plan: Plan, store: Store, source: str, *, size: int, recognizer: Mapping[str, Any]) -> None:
+    """Raise a `MienError` if the results in `store` are of another source or were made with other options."""
     if plan.source != source:
-        raise MienError(f"{store.address} holds the results of {plan.source}; name another folder")
-    if not is_remote(source) and os.path.join(plan.place, source) != os.path.join(os.getcwd(), source):
-        raise MienError(f"{store.address} holds the results of {source} in {plan.place}; go on from there")
-    if plan.size != size:
-        raise MienError(f"{store.address} was begun with {plan.size} images to a partition; give the options of then")
-    differ = [name for name in reading if reading[name] != plan.reading.get(name)]
-    if differ:
-        name = differ[0]
-        now = (
-            "another one now" if name in ("model", "card") else f"{reading[name]} now, and was {plan.reading.get(name)}"
-        )
+        raise MienError(f"cannot resume: {store.address} has the results of {plan.source}; use another --out")
+    if not is_remote(source) and os.path.join(plan.working_directory, source) != os.path.join(os.getcwd(), source):
         raise MienError(
-            f"cannot go on in {store.address}: {name} is {now}; give the options of then, or name another folder"
+            f"cannot resume: {store.address} has the results of {source} in {plan.working_directory}; "
+            "run the command in that folder"
+        )
+    differences = [
+        name if name in ("model", "card") else f"{name}={plan.recognizer.get(name)}"
+        for name in recognizer
+        if recognizer[name] != plan.recognizer.get(name)
+    ]
+    if plan.size != size:
+        differences.append(f"partition={plan.size}")
+    if differences:
+        raise MienError(
+            f"cannot resume: {store.address} was written with other options ({', '.join(differences)}); "
+            "use the same options or another --out"
         )
 
 
 def remaining_partitions(store: Store, plan: Plan, done: Iterable[int]) -> Iterator[Partition]:
-    """The partitions without results, in their order; one at a time is held.
+    """Yield the partitions without results, in their order; only one is in memory.
 
     Raises:
-        MienError: the file that lists them cannot be read, or not to its end.
+        MienError: The file that lists them cannot be read, or is truncated.
     """
-    there, count = set(done), 0
+    finished, count = set(done), 0
     try:
-        with store.fs.open_input_stream(store.path(plan.lines)) as file:
-            left = b""
+        with store.fs.open_input_stream(store.path(plan.partitions_file)) as file:
+            rest = b""
             while block := file.read(1 << 20):
-                *lines, left = (left + block).split(b"\n")
-                for share in map(json.loads, lines):
+                *lines, rest = (rest + block).split(b"\n")
+                for partition in map(json.loads, lines):
                     count += 1
-                    if share["number"] not in there:
-                        yield share
+                    if partition["number"] not in finished:
+                        yield partition
     except (OSError, ValueError) as error:
-        raise MienError(f"{store.address}/{plan.lines} cannot be read: {error}; name another folder") from None
+        raise MienError(f"{store.address}/{plan.partitions_file} cannot be read: {error}; use another --out") from None
     if count != plan.partitions:
-        raise MienError(f"{store.address}/{plan.lines} is cut off; name another folder")
+        raise MienError(f"{store.address}/{plan.partitions_file} is truncated; use another --out")
 
 
-def image_count(share: Partition) -> int:
-    """The images in a partition."""
-    return len(share["names"]) if "names" in share else int(share["rows"])
+def image_count(partition: Partition) -> int:
+    """Return the number of images in a partition."""
+    return len(partition["names"]) if "names" in partition else int(partition["rows"])
 
 
-def _shares(source: str, size: int, store: Store) -> Iterator[Partition]:
+def _partitions(source: str, size: int, store: Store) -> Iterator[Partition]:
     if source == STDIN:
-        raise MienError("standard input cannot be read on a cluster; name a folder, a pattern or a table")
-    where = located(source, os.getcwd())
-    if source.lower().endswith(TABLES):
-        yield from parquet_partitions(_tables(source), size, where)
+        raise MienError("standard input cannot be read on a cluster; use a folder, a pattern or a Parquet file")
+    resolve = path_resolver(source, os.getcwd())
+    if source.lower().endswith(PARQUET_SUFFIXES):
+        yield from parquet_partitions(_parquet_files(source), size, resolve)
         return
     images = _images(source, store)
     first = next(images, None)
     if first is None:
-        yield from parquet_partitions(_tables(source), size, where)
+        yield from parquet_partitions(_parquet_files(source), size, resolve)
         return
-    rest = chain([first], images)
-    while some := list(islice(rest, size)):
-        yield {"names": [[one.name, one.error] if one.error else one.name for one in some]}
+    images = chain([first], images)
+    while group := list(islice(images, size)):
+        yield {"names": [[image.name, image.error] if image.error else image.name for image in group]}
 
 
-def _matches(pattern: str) -> bool:
-    """Whether there is anything that a pattern is of; one of tables is left to their reader."""
-    return pattern.lower().endswith(TABLES) or pattern_matches(pattern)
+def _has_matches(pattern: str) -> bool:
+    """Return whether a pattern matches anything; patterns of Parquet files are left to their reader."""
+    return pattern.lower().endswith(PARQUET_SUFFIXES) or pattern_matches(pattern)
 
 
 def _images(source: str, store: Store) -> Iterator[Source]:
-    """The images of a folder, in the order of `find_sources`."""
+    """Yield the images of a folder, in the order of `find_sources`."""
     if not is_remote(source):
         yield from iter_sources(source, exclude=None if is_remote(store.address) else Path(store.root))
         return
     folder = Store(source)
-    for name in _below(folder):
+    for name in _files_below(folder):
         if name.lower().endswith(SUFFIXES):
             yield Source(f"{folder.address}/{name}", Path(name))
 
 
-def _tables(source: str) -> Iterator[str]:
-    """The parquet files that are meant, by name."""
+def _parquet_files(source: str) -> Iterator[str]:
+    """Yield the Parquet files of a source, by name."""
     if is_remote(source):
-        if source.lower().endswith(TABLES) and _is_file(source):
+        if source.lower().endswith(PARQUET_SUFFIXES) and _is_file(source):
             yield source
             return
         folder = Store(source)
-        yield from (f"{folder.address}/{name}" for name in _below(folder) if name.lower().endswith(TABLES))
+        yield from (f"{folder.address}/{name}" for name in _files_below(folder) if _is_parquet(name))
     elif os.path.isdir(source):
-        yield from (os.path.join(source, name) for name in _below(Store(source)) if name.lower().endswith(TABLES))
+        yield from (os.path.join(source, name) for name in _files_below(Store(source)) if _is_parquet(name))
+    elif glob.has_magic(source):
+        yield from sorted(filter(_is_parquet, glob.glob(source)))
     else:
-        yield from _matching(source) if glob.has_magic(source) else [source]
+        yield source
 
 
-def _matching(pattern: str) -> list[str]:
-    return sorted(name for name in glob.glob(pattern) if name.lower().endswith(TABLES))
+def _is_parquet(name: str) -> bool:
+    return name.lower().endswith(PARQUET_SUFFIXES)
 
 
-def _below(folder: Store) -> Iterator[str]:
+def _files_below(folder: Store) -> Iterator[str]:
     try:
         yield from folder.below()
     except OSError as error:

@@ -15,18 +15,24 @@ from mien.model_card import Card
 from mien.recognition.cluster.storage import Store
 from mien.recognition.recognizer import DEFAULT, Recognizer, build_recognizer, load
 
-GRAPH, REST = "_mien/model.onnx", "_mien/reader.json"
+GRAPH, RECOGNIZER = "_mien/model.onnx", "_mien/recognizer.json"
 
 
 @dataclass(frozen=True)
 class RecognizerSnapshot:
-    """What `open` makes a `Recognizer` of, anywhere; so all read with the same model, whatever is installed there.
+    """All that `open` needs to build a `Recognizer` on any machine, whatever models are installed there.
 
     Attributes:
-        graph, card: the content of the model's files.
-        source: what the graph's file is called.
-        options: those of `load`, all of them, but its threads.
-        labels: the model's classes.
+        graph: Content of the model file.
+        card: Content of the model card.
+        source: Path of the model file, for error messages.
+        options: All options of `load` but its threads.
+        labels: Classes of the model.
+
+    Example:
+        >>> snapshot = RecognizerSnapshot.of("nano", min_confidence=0.5)
+        >>> snapshot.open().labels.names == snapshot.labels
+        True
     """
 
     graph: bytes
@@ -37,37 +43,39 @@ class RecognizerSnapshot:
 
     @classmethod
     def of(cls, name_or_path: str | Path | None = None, **options: Any) -> RecognizerSnapshot:
-        """The recognizer that `load` would open; raises as `load`."""
-        opened = load(name_or_path, **options)
+        """Return a snapshot of the recognizer that `load` would open; raises as `load`."""
+        recognizer = load(name_or_path, **options)
         bound = inspect.signature(load).bind(name_or_path, **options)
         bound.apply_defaults()
-        every = {name: value for name, value in bound.arguments.items() if name not in ("name_or_path", "threads")}
-        every["prior"] = None if opened.model.prior is None else opened.model.prior.option
+        every = {n: value for n, value in bound.arguments.items() if n not in ("name_or_path", "threads")}
+        model = recognizer.model
+        every["prior"] = None if model.prior is None else model.prior.option
         graph = find_model_files(DEFAULT if name_or_path is None else name_or_path)[0].read_bytes()
-        return cls(graph, opened.model.card.to_json(), opened.model.source, every, opened.labels.names)
+        return cls(graph, model.card.to_json(), model.source, every, recognizer.labels.names)
 
     def open(self, *, threads: int | None = None) -> Recognizer:
-        """The recognizer; `threads` as in `load`."""
+        """Return the recognizer; `threads` as in `load`."""
         options = dict(self.options)
         card, prior = Card.from_json(self.card, self.source), options.pop("prior")
         model = Model(card, self.graph, source=self.source, threads=threads, prior=prior)
         return build_recognizer(model, threads=threads, **options)
 
     def save(self, store: Store) -> None:
-        """Put it beside the results, which then also tell for good what made them; `OSError` where that fails."""
+        """Write the snapshot beside the results, which also documents how they were made; `OSError` if that fails."""
         store.write(GRAPH, self.graph)
-        rest = {"card": self.card, "source": self.source, "options": dict(self.options), "labels": self.labels}
-        store.write(REST, json.dumps(rest).encode())
+        content = {"card": self.card, "source": self.source, "options": dict(self.options), "labels": self.labels}
+        store.write(RECOGNIZER, json.dumps(content).encode())
 
     @classmethod
-    def saved(cls, store: Store) -> RecognizerSnapshot:
-        """What `save` put there; `OSError` where it cannot be read."""
-        rest = json.loads(store.read(REST))
-        return cls(store.read(GRAPH), rest["card"], rest["source"], rest["options"], tuple(rest["labels"]))
+    def load(cls, store: Store) -> RecognizerSnapshot:
+        """Return the snapshot that `save` wrote; `OSError` if it cannot be read."""
+        content = json.loads(store.read(RECOGNIZER))
+        labels = tuple(content["labels"])
+        return cls(store.read(GRAPH), content["card"], content["source"], content["options"], labels)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two of them read alike, as JSON types."""
+        """Model, card and options, as JSON types; equal for recognizers with equal results."""
         return {
             "model": hashlib.sha256(self.graph).hexdigest(),
             "card": hashlib.sha256(self.card.encode()).hexdigest(),

@@ -10,20 +10,25 @@ from typing import Any
 
 from mien.errors import MienError, MissingExtra
 
-UNFINISHED = "_mien/unfinished"  # where a file lies until it is whole
+UNFINISHED = "_mien/unfinished"  # folder of files that are not complete yet
 
 
 def is_remote(address: str) -> bool:
-    """Whether it is an address of the form `scheme://...` and no path of this machine."""
+    """Return whether it is an address of the form `scheme://...` rather than a path.
+
+    Example:
+        >>> is_remote("s3://bucket/photos"), is_remote("photos")
+        (True, False)
+    """
     return "://" in address
 
 
 def filesystem_of(address: str) -> tuple[Any, str]:
-    """The pyarrow file system that `address` lies in, and its path there.
+    """Return the pyarrow file system of `address`, and its path there.
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        MienError: no file system is known for it.
+        MienError: Neither pyarrow nor fsspec knows the file system, or it cannot be reached.
     """
     try:
         from pyarrow import ArrowException, fs
@@ -32,49 +37,60 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     if not is_remote(address):
         return fs.LocalFileSystem(), os.path.abspath(address)
     try:
-        found, path = fs.FileSystem.from_uri(address)
-    except (ArrowException, ValueError):  # one that pyarrow does not know
-        found, path = _by_fsspec(address)
-    except OSError as error:  # one that it knows, and does not reach
+        system, path = fs.FileSystem.from_uri(address)
+    except (ArrowException, ValueError):  # unknown to pyarrow
+        system, path = _from_fsspec(address)
+    except OSError as error:
         raise MienError(f"{address} cannot be reached: {error}") from None
-    return found, path.rstrip("/")
+    return system, path.rstrip("/")
 
 
-def located(source: str, place: str) -> Callable[[str], tuple[Any, str]]:
-    """What tells of a file that is called by its path below `source` its file system, and its path there.
+def path_resolver(source: str, working_directory: str) -> Callable[[str], tuple[Any, str]]:
+    """Return a function that returns the file system and the path of a file name below `source`.
 
-    Names are not taken for addresses, in which a blank, % or # of a file's name would mean something else.
+    File names are not parsed as addresses, in which a space, % or # would have another meaning.
 
     Args:
-        source: a path of this machine, or an address.
-        place: the folder in which relative paths are meant.
+        source: Path on this machine, or an address.
+        working_directory: Folder that relative paths refer to.
     """
     if is_remote(source):
         system, root = filesystem_of(source)
-        above = len(source.rstrip("/"))
-        return lambda name: (system, root + name[above:])
-    here, _ = filesystem_of(place)
-    return lambda name: (here, os.path.join(place, name))
+        length = len(source.rstrip("/"))
+        return lambda name: (system, root + name[length:])
+    local, _ = filesystem_of(working_directory)
+    return lambda name: (local, os.path.join(working_directory, name))
 
 
-def _by_fsspec(address: str) -> tuple[Any, str]:
+def _from_fsspec(address: str) -> tuple[Any, str]:
     from pyarrow import fs
 
     try:
         import fsspec
 
-        found, path = fsspec.core.url_to_fs(address)
+        system, path = fsspec.core.url_to_fs(address)
     except (ImportError, OSError, ValueError) as error:
-        raise MienError(f"{address} cannot be reached by pyarrow, nor by fsspec: {error}") from None
-    return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+        raise MienError(f"{address} cannot be reached by pyarrow or fsspec: {error}") from None
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
 
 
 class Store:
-    """A folder.
+    """A folder on this machine or at an address.
+
+    Args:
+        address: Path or address of the folder.
 
     Attributes:
-        address: as it was named.
-        fs, root: the pyarrow file system, and the folder's path there.
+        address: Path or address as given.
+        fs, root: The pyarrow file system, and the path of the folder there.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = Store(folder)
+        ...     store.write("a/b.txt", b"text")
+        ...     store.names("a"), store.read("a/b.txt")
+        (['b.txt'], b'text')
     """
 
     def __init__(self, address: str) -> None:
@@ -82,89 +98,89 @@ class Store:
         self.fs, self.root = filesystem_of(self.address)
 
     def read(self, name: str) -> bytes:
-        """A file's content; `OSError` where it cannot be read."""
+        """Return the content of a file; `OSError` if it cannot be read."""
         with self.fs.open_input_stream(self.path(name)) as file:
             return bytes(file.read())
 
     def write(self, name: str, content: bytes) -> None:
-        """Put a file in place, whole or not at all; `OSError` where it cannot be written."""
+        """Write a file atomically; `OSError` if it cannot be written."""
         with self.writing(name) as file:
             file.write(content)
 
     def writing(self, name: str) -> AtomicUpload:
-        """A file to be written bit by bit, in a `with`; it is in place once that ends well."""
+        """Return a context manager that opens a file for writing; the file appears when the context ends well."""
         return AtomicUpload(self, name)
 
     def names(self, folder: str = "") -> list[str]:
-        """The files in a folder, sorted, without those below it; none where there is no such folder."""
+        """Return the names of the files in a folder, sorted, without subfolders; none if it does not exist."""
         from pyarrow import fs
 
-        return [name for name, kind in self._listed(folder) if kind == fs.FileType.File]
+        return [name for name, kind in self._list(folder) if kind == fs.FileType.File]
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether a file exists."""
         from pyarrow import fs
 
         return bool(self.fs.get_file_info(self.path(name)).type == fs.FileType.File)
 
     def move(self, name: str, to: str) -> None:
-        """Give a file another name, in the place of what has it now; `OSError` where that fails."""
+        """Rename a file, replacing another one; `OSError` if that fails."""
         self.fs.create_dir(os.path.dirname(self.path(to)), recursive=True)
         self.fs.move(self.path(name), self.path(to))
 
     def delete(self, folder: str) -> None:
-        """Delete a folder and all that is in it, if it is there."""
+        """Delete a folder and its content, if it exists."""
         from pyarrow import fs
 
         if self.fs.get_file_info(self.path(folder)).type == fs.FileType.Directory:
             self.fs.delete_dir(self.path(folder))
 
     def below(self, folder: str = "") -> Iterator[str]:
-        """All files in it and below it: those in a folder by name, then those of each folder below; no hidden ones."""
+        """Yield all files below a folder except hidden ones: its own by name, then those of each subfolder."""
         from pyarrow import fs
 
-        shown = [(name, kind) for name, kind in self._listed(folder) if not name.startswith(".")]
+        visible = [(name, kind) for name, kind in self._list(folder) if not name.startswith(".")]
         prefix = f"{folder}/" if folder else ""
-        yield from (prefix + name for name, kind in shown if kind == fs.FileType.File)
-        for name, kind in shown:
+        yield from (prefix + name for name, kind in visible if kind == fs.FileType.File)
+        for name, kind in visible:
             if kind == fs.FileType.Directory:
                 yield from self.below(prefix + name)
 
-    def _listed(self, folder: str) -> list[tuple[str, Any]]:
-        """Names and types of what is in a folder, sorted; `OSError` where it cannot be listed."""
+    def _list(self, folder: str) -> list[tuple[str, Any]]:
+        """Return names and types in a folder, sorted; `OSError` if it cannot be listed."""
         from pyarrow import fs
 
         try:
-            found = self.fs.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
-            return sorted(((one.base_name, one.type) for one in found), key=lambda one: str(one[0]))
+            infos = self.fs.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+            return sorted(((info.base_name, info.type) for info in infos), key=lambda entry: str(entry[0]))
         except UnicodeDecodeError:
-            raise OSError(f"a file in {self.path(folder)} has a name that is not Unicode") from None
+            raise OSError(f"a file name in {self.path(folder)} is not Unicode") from None
 
     def path(self, name: str) -> str:
-        """Of a file or a folder within it, as the file system has it."""
+        """Return the path of a file or subfolder in the file system."""
         return f"{self.root}/{name}" if name else self.root
 
 
 class AtomicUpload:
-    """A file that takes the place of `name` in the store when its `with` ends well, and else leaves nothing."""
+    """A file that replaces `name` in a store when its context ends without an exception; otherwise it is deleted."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
-        self._place = store.path(f"{UNFINISHED}/{uuid.uuid4().hex}")
+        self._temporary = store.path(f"{UNFINISHED}/{uuid.uuid4().hex}")
 
     def __enter__(self) -> Any:
-        """A file object of pyarrow's, to write bytes to."""
+        """Return a pyarrow file object for writing bytes."""
         target = self._store.path(self._name)
-        for folder in (os.path.dirname(self._place), os.path.dirname(target)):
+        for folder in (os.path.dirname(self._temporary), os.path.dirname(target)):
             self._store.fs.create_dir(folder, recursive=True)
-        self._file = self._store.fs.open_output_stream(self._place)
+        self._file = self._store.fs.open_output_stream(self._temporary)
         return self._file
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            self._file.close()  # may fail too, where the last of it is written only now
+            self._file.close()  # can fail too, since object stores upload the last part now
             if kind is None:
-                self._store.fs.move(self._place, self._store.path(self._name))
+                self._store.fs.move(self._temporary, self._store.path(self._name))
                 return
         except BaseException:
             self._delete()
@@ -172,5 +188,5 @@ class AtomicUpload:
         self._delete()
 
     def _delete(self) -> None:
-        with suppress(OSError):  # what is told is why there was nothing to put in place
-            self._store.fs.delete_file(self._place)
+        with suppress(OSError):  # the first error is the one to report
+            self._store.fs.delete_file(self._temporary)

@@ -1,4 +1,4 @@
-"""Output formats: json, jsonl, csv and parquet. The table for terminals has a module of its own."""
+"""Output formats: json, jsonl, csv and parquet. See `table` for the table in the terminal."""
 
 from __future__ import annotations
 
@@ -11,52 +11,57 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
-from mien.recognition.output.base import Writer, format_of
+from mien.recognition.output.base import Writer, register_format
 from mien.recognition.results import Analysis
 
-ROW_GROUP = 1000  # faces that parquet holds in memory before it writes them
+ROW_GROUP = 1000  # rows that parquet holds in memory before it writes them
 
 
-@format_of("json", ".json")
+@register_format("json", ".json")
 class JsonWriter(Writer):
-    """One document: a list with an object for each image, `Analysis.to_dict`."""
+    """One document: a list with an object per image, `Analysis.to_dict`."""
 
     def _open(self) -> None:
         super()._open()
         self._put("[")
-        self._before = "\n"
+        self._separator = "\n"
 
-    def _image(self, analysis: Analysis) -> None:
-        self._put(self._before + json.dumps(analysis.to_dict(), ensure_ascii=False, indent=1))
-        self._before = ",\n"
+    def _write_image(self, analysis: Analysis) -> None:
+        self._put(self._separator + json.dumps(analysis.to_dict(), ensure_ascii=False, indent=1))
+        self._separator = ",\n"
 
     def _finish(self) -> None:
         self._put("\n]\n" if self._images else "]\n")
 
 
-@format_of("jsonl", ".jsonl", ".ndjson")
+@register_format("jsonl", ".jsonl", ".ndjson")
 class JsonLinesWriter(Writer):
-    """An object a line for each image, `Analysis.to_dict`."""
+    """One line per image: an object, `Analysis.to_dict`."""
 
-    lines = resumable = True
+    writes_lines = resumable = True
 
-    def _image(self, analysis: Analysis) -> None:
+    def _write_image(self, analysis: Analysis) -> None:
         self._put(json.dumps(analysis.to_dict(), ensure_ascii=False) + "\n")
 
     def _finish(self) -> None:
-        self._put("")  # of no image at all nothing is told, in the place of what was there
+        self._put("")  # without any image, an older file becomes empty
 
-    def _resume(self, out: Path) -> dict[str, bool]:
+    def _read_done(self, out: Path) -> tuple[dict[str, bool], int]:
         from mien.recognition.output import resume
 
-        return resume.lines(out, self.labels, self.reading)
+        return resume.read_jsonl(out)
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
-    """The columns of csv and parquet: a face's box in pixels, its score, label and probabilities, and its image.
+    """Return the columns of csv and parquet.
 
-    An image without a face and one that could not be read have a row too, whose `face` is empty; `faces` is how many
-    rows with a face the image has. The landmarks are in json and jsonl alone.
+    A row is a face: the image, label and probabilities, the box in pixels, and the confidence of the detector. An image
+    without faces, or that could not be read, is a row whose `face` is empty; `faces` is the number of faces in the
+    image. Landmarks are only in json and jsonl.
+
+    Example:
+        >>> columns(("happy", "sad"))[:7]
+        ('source', 'faces', 'face', 'label', 'confidence', 'p_happy', 'p_sad')
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
@@ -65,8 +70,8 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """One row for each face, or one for an image without; faces are counted from 1, from left to right."""
-    shared = {
+    """Return a row per face, from left to right and numbered from 1, or one row for an image without faces."""
+    empty = dict.fromkeys(columns(labels)) | {
         "source": analysis.source,
         "faces": len(analysis.faces),
         "image_width": analysis.width,
@@ -75,46 +80,50 @@ def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
         "detector": analysis.detector,
         "error": analysis.error or None,
     }
-    empty = dict.fromkeys(columns(labels)) | shared
-    found = []
+    result = []
     for number, face in enumerate((face.to_dict() for face in analysis.faces), 1):
-        likely = {f"p_{name}": p for name, p in face["probabilities"].items()}
-        kept = {name: face[name] for name in ("label", "confidence", "score")}
-        found.append({**empty, "face": number, **kept, **likely, **face["box"]})
-    return found or [empty]
+        probs = {f"p_{name}": p for name, p in face["probabilities"].items()}
+        values = {name: face[name] for name in ("label", "confidence", "score")}
+        result.append({**empty, "face": number, **values, **probs, **face["box"]})
+    return result or [empty]
 
 
-@format_of("csv", ".csv")
+@register_format("csv", ".csv")
 class CsvWriter(Writer):
-    """A row for each face, under the names of `columns`; RFC 4180, in UTF-8."""
+    """A row per face with the columns of `columns`, as RFC 4180 in UTF-8."""
 
-    lines = resumable = True
+    writes_lines = resumable = True
 
     def _open(self) -> None:
         super()._open()
         self._header = "" if self.done else as_csv([columns(self.labels)])
 
-    def _image(self, analysis: Analysis) -> None:
+    def _write_image(self, analysis: Analysis) -> None:
         self._put(self._header + as_csv([row.values() for row in rows(analysis, self.labels)]))
         self._header = ""
 
     def _finish(self) -> None:
         self._put(self._header)
 
-    def _resume(self, out: Path) -> dict[str, bool]:
+    def _read_done(self, out: Path) -> tuple[dict[str, bool], int]:
         from mien.recognition.output import resume
 
-        return resume.table(out, columns(self.labels), self.reading)
+        return resume.read_csv(out)
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
-    """Rows as RFC 4180 has them."""
+    r"""Return rows as RFC 4180 text.
+
+    Example:
+        >>> as_csv([("a,b", 1)])
+        '"a,b",1\r\n'
+    """
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue()
 
 
-@format_of("parquet", ".parquet", ".pq")
+@register_format("parquet", ".parquet", ".pq")
 class ParquetWriter(Writer):
     """The columns of csv with types, in row groups; an interrupted file is closed properly."""
 
@@ -129,52 +138,48 @@ class ParquetWriter(Writer):
         from mien.recognition.output import parquet_rows
 
         super().__init__(labels, **options)
-        self._arrow, self._rowgroups, self._waiting = pyarrow, parquet_rows, list[dict[str, Any]]()
+        self._arrow, self._rows, self._pending = pyarrow, parquet_rows, list[dict[str, Any]]()
         self._table: Any = None
+        self._resumed: Path | None = None
         self._schema = parquet_rows.schema_of(columns(labels))
 
     def _open(self) -> None:
         if self.out is None:
-            raise MienError("parquet is no text to be printed; name a file: --out faces.parquet")
+            raise MienError("parquet cannot be written to stdout; use --out faces.parquet")
         super()._open()
         self._table = self._arrow.parquet.ParquetWriter(self._file, self._schema)
-        if self._go_on and self.out is not None and self.out.exists():
-            self.done = self._resume(self.out)
+        if self._resumed is not None:
+            self._copy(self._resumed)
 
-    def _resume(self, out: Path) -> dict[str, bool]:
-        """Parquet cannot be appended to, so what is there is copied into the new file, a row group at a time."""
-        from mien.recognition.output import resume
+    def _resume(self, out: Path) -> None:
+        self._resumed = out
 
-        done: dict[str, bool] = {}
+    def _copy(self, out: Path) -> None:
+        """Copy the row groups of an older file into the new one, as nothing can be appended to Parquet."""
         try:
-            with self._arrow.parquet.ParquetFile(out) as old:
-                if old.schema_arrow.names != self._schema.names:
-                    raise resume.other_columns(out, old.schema_arrow.names, columns(self.labels))
-                for number in range(old.num_row_groups):
-                    group = old.read_row_group(number)
-                    for row in group.to_pylist():
-                        done[row["source"]] = not row["error"]
-                        if self.reading:
-                            self.reading.refuse(out, row)
-                    self._table.write_table(group.cast(self._schema))
-        except self._arrow.ArrowInvalid:
-            raise MienError(f"{out} is no parquet file, or not whole, so mien cannot go on there") from None
-        return done
+            with self._arrow.parquet.ParquetFile(out) as older:
+                for number in range(older.num_row_groups):
+                    group = older.read_row_group(number).cast(self._schema)
+                    sources, errors = group.column("source").to_pylist(), group.column("error").to_pylist()
+                    self.done |= {source: not error for source, error in zip(sources, errors, strict=True)}
+                    self._table.write_table(group)
+        except (self._arrow.ArrowInvalid, ValueError):
+            raise MienError(f"cannot resume: {out} is damaged or not a parquet file; use another --out") from None
 
-    def _image(self, analysis: Analysis) -> None:
-        self._waiting += self._rowgroups.escape_rows(rows(analysis, self.labels))
-        if len(self._waiting) >= ROW_GROUP:
+    def _write_image(self, analysis: Analysis) -> None:
+        self._pending += self._rows.escape_rows(rows(analysis, self.labels))
+        if len(self._pending) >= ROW_GROUP:
             self._flush()
 
     def _abandon(self) -> None:
         if self._table is not None:
-            with contextlib.suppress(OSError, ValueError):  # it writes its end even to a file that is closed
+            with contextlib.suppress(OSError, ValueError):  # it writes the footer even to a closed file
                 self._table.close()
         super()._abandon()
 
     def _flush(self) -> None:
-        group = self._arrow.Table.from_pylist(self._waiting, self._schema)
-        self._rowgroups.write_row_group(self._table, self._file, group, self._waiting)
+        group = self._arrow.Table.from_pylist(self._pending, self._schema)
+        self._rows.write_row_group(self._table, self._file, group, self._pending)
 
     def _finish(self) -> None:
         self._flush()

@@ -1,22 +1,14 @@
-"""Results as files: `open_writer` opens a writer for a format by its name.
-
-with open_writer("csv", labels, out=Path("faces.csv")) as writer:
-    for analysis in recognizer.analyze_many(images):
-        writer.write(analysis)
-"""
+"""Results as files: `open_writer` returns a writer for a format by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mien.errors import MienError
-from mien.recognition.output import formats, table  # noqa: F401  formats and terminal register their formats
+from mien.recognition.output import formats, table  # noqa: F401  they register their formats
 from mien.recognition.output.base import SUFFIXES, WRITERS, Writer
-
-if TYPE_CHECKING:
-    from mien.recognition.output.resume import RecordedOptions
 
 __all__ = ["WRITERS", "format_for", "open_writer"]
 
@@ -28,31 +20,51 @@ def open_writer(
     out: str | Path | None = None,
     append: bool = False,
     brief: bool = False,
-    reading: RecordedOptions | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Writer:
-    """The writer called `name`, to be used in a `with`; arguments as of `Writer`.
+    """Return a writer of the format `name`, to be used in a `with` statement.
+
+    Args:
+        name: `json`, `jsonl`, `csv`, `parquet` or `table`.
+        labels: Classes of the model.
+        out: Path of the file; None for stdout.
+        append: Whether to append to the file if it exists: csv, jsonl and parquet.
+        brief: Whether to print a line per face in a table.
+        options: Options that the rows depend on, as JSON types. Beside a file of csv, jsonl or parquet they are
+            recorded in `<out>.resume.json`, and `append` requires the same ones.
 
     Raises:
-        MienError: no format is called so, or it cannot be taken up again.
-        MissingExtra: parquet without pyarrow.
+        MienError: The format is unknown, or nothing can be appended to it.
+        MissingExtra: The format is parquet and pyarrow is not installed.
+
+    Example:
+        >>> import mien
+        >>> recognizer = mien.load("nano")
+        >>> with open_writer("csv", recognizer.labels.names) as writer:  # doctest: +SKIP
+        ...     for analysis in recognizer.analyze_many(["photo.jpg"]):
+        ...         writer.write(analysis)
     """
     if name not in WRITERS:
-        raise MienError(f"no format is called '{name}'; there are: {', '.join(WRITERS)}")
-    kind = WRITERS[name]
-    if append and not kind.resumable:
-        able = ", ".join(n for n, k in WRITERS.items() if k.resumable)
-        raise MienError(f"a {name} file cannot be taken up again, as it is one whole; --resume goes with {able}")
-    return kind(labels, out=None if out is None else Path(out), append=append, brief=brief, reading=reading)
+        raise MienError(f"unknown format '{name}'; use one of {', '.join(WRITERS)}")
+    writer = WRITERS[name]
+    if append and not writer.resumable:
+        resumable = ", ".join(n for n, w in WRITERS.items() if w.resumable)
+        raise MienError(f"cannot resume a {name} file, as nothing can be appended to it; use one of {resumable}")
+    return writer(labels, out=None if out is None else Path(out), append=append, brief=brief, options=options)
 
 
 def format_for(out: str | Path) -> str:
-    """The format that the name of the file `out` stands for.
+    """Return the format that the suffix of a file name stands for.
 
     Raises:
-        MienError: its suffix stands for none.
+        MienError: The suffix is unknown.
+
+    Example:
+        >>> format_for("faces.CSV")
+        'csv'
     """
     suffix = Path(out).suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise MienError(f"the name {out} does not tell its format; end it with one of {known}, or say --format")
+        raise MienError(f"unknown file name extension of {out}; use one of {known}, or --format")
     return SUFFIXES[suffix]

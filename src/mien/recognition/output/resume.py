@@ -1,177 +1,143 @@
-"""Resuming output files: what they hold, and whether it was made with the same options."""
+"""Resuming an output file: the options it was written with, and the images that it has.
+
+Beside an output of csv, jsonl or parquet lies `<out>.resume.json`: a format version, the options that its rows depend
+on with the sha256 of the model, and a digest of them. Rows are appended only with the same options and the same model.
+Rows can always be appended, so the sidecar file is kept; without it an output cannot be resumed.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mien import files
 from mien.errors import MienError
-from mien.recognition.results import UNCERTAIN, escape_surrogates
+from mien.recognition.results import escape_surrogates
 
-_ROUNDED = 6e-5  # how far a number that was written may be from what it was
+FORMAT = "mien resume 1"
+HIDDEN = ("labels", "model_sha256")  # recorded options that the command line does not have
 
 
-@dataclass(frozen=True)
-class RecordedOptions:
-    """How images are read now, to be held against rows that were written before.
+class ResumeFile:
+    """The sidecar file of an output.
 
-    Rows say more of some options than of others: of two models of one name and of the longest side they say nothing.
+    Args:
+        out: Path of the output.
+        options: Options that the rows depend on, as JSON types, with the sha256 of the model as `model_sha256`.
 
     Attributes:
-        model, detector: as an `Analysis` names them.
-        threshold: the least score of a face.
-        min_confidence: below which a face is `uncertain`.
-        max_faces: of an image; None for all.
+        path: Path of the sidecar file.
     """
 
-    model: str
-    detector: str
-    threshold: float = 0.0
-    min_confidence: float = 0.0
-    max_faces: int | None = None
+    def __init__(self, out: Path, options: Mapping[str, Any]) -> None:
+        self.out, self.path = out, out.with_name(f"{out.name}.resume.json")
+        text = json.dumps(dict(options), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._content: dict[str, Any] = {"format": FORMAT, "digest": digest, "options": json.loads(text)}
 
-    def refuse(self, out: Path, row: Mapping[str, Any]) -> None:
-        """`MienError` where a row of `out`, by the names of `formats.columns`, would be another one now."""
-        try:
-            otherwise = next(self._otherwise(row), None)
-        except (ValueError, TypeError):
+    def remove_other(self) -> None:
+        """Delete the sidecar of an older output that is about to be replaced, unless it is the same.
+
+        If the process is killed before `write`, the output has no sidecar rather than that of other options.
+        """
+        if self._read() != self._content:
+            self.path.unlink(missing_ok=True)
+
+    def write(self) -> None:
+        """Write the sidecar file; `OSError` if that fails."""
+        if self._read() != self._content:
+            files.write(self.path, [json.dumps(self._content, indent=1).encode()])
+
+    def check(self) -> None:
+        """Raise a `MienError` unless the output was written with the same options and model."""
+        recorded = self._read()
+        if recorded is None:
             raise MienError(
-                f"cannot go on in {out}: a row of {row['source']} is not what mien writes; name another file"
-            ) from None
-        if otherwise:
-            raise MienError(f"cannot go on in {out}: {otherwise}; give the options of then, or name another file")
+                f"cannot resume: {self.path}, which records the options of {self.out}, is missing or damaged; "
+                "use another --out, or start again without --resume"
+            )
+        if recorded.get("format") != FORMAT:
+            raise MienError(
+                f"cannot resume: {self.path} was written by another version of mien; use another --out, or start again "
+                "without --resume"
+            )
+        if recorded.get("digest") != self._content["digest"]:
+            before, now = recorded.get("options") or {}, self._content["options"]
+            names = [name for name in now if before.get(name) != now[name] and name not in HIDDEN]
+            options = ", ".join(f"{name}={before.get(name)}" for name in names) or "another model file"
+            raise MienError(
+                f"cannot resume: {self.out} was written with other options ({options}); use the same options or "
+                "another --out"
+            )
 
-    def _otherwise(self, row: Mapping[str, Any]) -> Iterator[str]:
-        """Why the row would be another one."""
-        for name, now in (("model", escape_surrogates(self.model)), ("detector", self.detector)):
-            if row[name] != now:
-                yield f"its {name} is {row[name]}, and now it would be {now}"
-        label, source = row["label"], row["source"]
-        if self.max_faces is not None and int(row["faces"]) > self.max_faces:
-            yield f"{source} has {row['faces']} faces there, and now it would have {self.max_faces} at most"
-        if not label:
-            return  # an image without a face
-        score, confidence = float(row["score"]), float(row["confidence"])
-        if score < self.threshold - _ROUNDED:
-            yield f"{source} has a face there whose score is {score:.2f}, and now {self.threshold:g} is wanted"
-        unsure = confidence < self.min_confidence
-        if unsure != (label == UNCERTAIN) and abs(confidence - self.min_confidence) > _ROUNDED:
-            now = "would be" if unsure else "would not be"
-            yield f"{source} has a face there that is {label} at {confidence:.2f}, and now {now} {UNCERTAIN}"
-
-
-def lines(out: Path, labels: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
-    """The images in a file of JSON lines, and whether each could be read; a last line without an end is cut off.
-
-    Raises:
-        MienError: a line is not what mien writes, or tells other classes apart than `labels`, or was read otherwise
-            than `reading` says.
-        OSError: the file cannot be read or cut.
-    """
-    done: dict[str, bool] = {}
-    end = 0
-    with out.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                break  # the process was killed while it wrote
-            try:
-                told = json.loads(line)
-                faces = [list(face["probabilities"]) for face in told["faces"]]
-                rows = [_row(told, face) for face in told["faces"] or [{}]]
-                done[escape_surrogates(told["source"])] = not told["error"]
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise _foreign(out, number) from None
-            if any(names != list(labels) for names in faces):
-                raise other_columns(out, faces[0], labels)
-            if reading is not None:
-                for row in rows:
-                    reading.refuse(out, row)
-            end += len(line)
-    _cut(out, end, b'{"source"')
-    return done
-
-
-def _row(told: Mapping[str, Any], face: Mapping[str, Any]) -> dict[str, Any]:
-    """What `RecordedOptions` asks of a row, of an object in JSON and one of its faces."""
-    of_face = {name: face.get(name) for name in ("label", "score", "confidence")}
-    return {name: told[name] for name in ("source", "model", "detector")} | {"faces": len(told["faces"])} | of_face
-
-
-def table(out: Path, columns: Sequence[str], reading: RecordedOptions | None = None) -> dict[str, bool]:
-    """The images in a csv, and whether each could be read; a last image that has not all its rows is cut off.
-
-    Raises:
-        MienError: it is no csv of mien's, or has other columns, or was read otherwise than `reading` says.
-        OSError: the file cannot be read or cut.
-    """
-    with out.open("rb") as file:
+    def _read(self) -> dict[str, Any] | None:
         try:
-            done, end = _images(_Whole(file), columns, out, reading)
-        except csv.Error:
-            raise _foreign(out, 1) from None
-    _cut(out, end, columns[0].encode())
-    return done
+            content = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
 
 
-def _images(
-    whole: _Whole, columns: Sequence[str], out: Path, reading: RecordedOptions | None
-) -> tuple[dict[str, bool], int]:
-    """The images that have all their rows, and after how many bytes the last of them ends."""
-    reader = csv.reader(whole)
-    header = next(reader, [])
-    if header and header != list(columns):
-        raise other_columns(out, header, columns)
+def read_jsonl(out: Path) -> tuple[dict[str, bool], int]:
+    """Return the images in a file of JSON lines, and the number of bytes up to the end of the last whole line.
+
+    Returns:
+        The name of each image and whether it could be read, and the length of the file without a torn last line.
+
+    Raises:
+        MienError: A line is damaged.
+        OSError: The file cannot be read.
+    """
     done: dict[str, bool] = {}
-    end, missing = whole.bytes, 0  # rows that are still to come of the image at hand
-    for row in reader:
-        if len(row) != len(columns) or not row[1].isdecimal():
-            if not whole.ended:
-                raise _foreign(out, reader.line_num)
-            break  # torn within a field that spans lines
-        if reading:
-            reading.refuse(out, dict(zip(columns, row, strict=True)))
-        missing = (missing or max(int(row[1]), 1)) - 1
-        if missing == 0:
-            done[row[0]] = not row[-1]
-            end = whole.bytes
+    with out.open("rb") as file:
+        lines = _WholeLines(file)
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                done[escape_surrogates(record["source"])] = not record["error"]
+            except (ValueError, TypeError, KeyError):
+                raise _damaged(out, number) from None
+    return done, lines.length
+
+
+def read_csv(out: Path) -> tuple[dict[str, bool], int]:
+    """Return the images in a csv that have all their rows, as `read_jsonl` does."""
+    done: dict[str, bool] = {}
+    end = missing = 0  # rows that an image still lacks
+    with out.open("rb") as file:
+        lines = _WholeLines(file)
+        rows = csv.reader(lines, strict=True)
+        try:
+            header = next(rows, [])
+            for row in rows:
+                if len(row) != len(header) or not row[1].isdecimal():
+                    raise _damaged(out, rows.line_num)
+                missing = (missing or max(int(row[1]), 1)) - 1
+                if missing == 0:
+                    done[row[0]] = not row[-1]
+                    end = lines.length
+        except csv.Error:  # torn within a field that spans lines
+            pass
     return done, end
 
 
-def other_columns(out: Path, found: Sequence[str], wanted: Sequence[str]) -> MienError:
-    """What to tell where a file was written by another model."""
-    held, written = ", ".join(found), ", ".join(wanted)
-    return MienError(f"cannot go on in {out}: it holds {held}, but this model writes {written}; name another file")
-
-
-class _Whole:
-    """The lines of a file that have an end, as text, and how many bytes they were so far."""
+class _WholeLines:
+    """The lines of a file that have an end, as text, and their length in bytes so far."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.bytes, self.ended = file, 0, False
+        self._file, self.length = file, 0
 
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
             if not line.endswith(b"\n"):
-                break
-            self.bytes += len(line)
+                return  # the process was killed while it wrote
+            self.length += len(line)
             yield line.decode("utf-8", "replace")
-        self.ended = True
 
 
-def _cut(out: Path, end: int, ours: bytes) -> None:
-    """Cut off what follows after `end` bytes; of a file without a whole line only what begins as `ours` do."""
-    if end == 0:
-        with out.open("rb") as file:
-            head = file.read(len(ours))
-        if not ours.startswith(head):
-            raise _foreign(out, 1)
-    os.truncate(out, end)
-
-
-def _foreign(out: Path, line: int) -> MienError:
-    return MienError(f"cannot go on in {out}: line {line} is not what mien writes; name another file")
+def _damaged(out: Path, line: int) -> MienError:
+    return MienError(f"cannot resume: line {line} of {out} is damaged; use another --out")

@@ -10,18 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.recognition.annotation.palette import label_color
-from mien.recognition.output.base import Writer, format_of
+from mien.recognition.output.base import Writer, register_format
 from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogates
 
-_WIDE, _NARROW = 28, 10  # cells of a bar
+_WIDE, _NARROW = 28, 10  # width of a bar in cells
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_COLUMNS = 100  # of a table in a file
+_COLUMNS = 100  # width of a table in a file
 _FAINT = "bright_black"
 
 
-@format_of("table", ".txt")
+@register_format("table", ".txt")
 class TableWriter(Writer):
-    """A bar for each class under each face; with `brief`, a line for each face."""
+    """A bar per class under each face; with `brief`, a line per face."""
 
     def _open(self) -> None:
         if self.out is None:
@@ -29,13 +29,13 @@ class TableWriter(Writer):
         else:
             super()._open()
 
-    def _image(self, analysis: Analysis) -> None:
-        told = _lines(analysis) if self.brief else _bars(analysis, gap=self._images > 0)
+    def _write_image(self, analysis: Analysis) -> None:
+        content = _lines(analysis) if self.brief else _bars(analysis, gap=self._images > 0)
         if self.console is not None:
-            self.console.print(told, soft_wrap=self.brief)
+            self.console.print(content, soft_wrap=self.brief)
             return
         text = io.StringIO()
-        Console(file=text, width=_COLUMNS, highlight=False, color_system=None).print(told, soft_wrap=self.brief)
+        Console(file=text, width=_COLUMNS, highlight=False, color_system=None).print(content, soft_wrap=self.brief)
         self._put("".join(line.rstrip() + "\n" for line in text.getvalue().splitlines()))
 
     def _close(self) -> None:
@@ -52,48 +52,52 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
     parts.append(name.append(f"  {analysis.width} x {analysis.height}, {count}", style=f"not bold {_FAINT}"))
     for number, face in enumerate(analysis.faces, 1):
         box = face.box
-        where = f"{box.width:.0f} x {box.height:.0f} at ({box.left:.0f}, {box.top:.0f}), face {100 * face.score:.0f} %"
-        title = Text("  ").append(f"{number}  ", style=_FAINT).append(_label(face)).append(f"  {where}", style=_FAINT)
+        position = (
+            f"{box.width:.0f} x {box.height:.0f} at ({box.left:.0f}, {box.top:.0f}), face {100 * face.score:.0f} %"
+        )
+        title = (
+            Text("  ").append(f"{number}  ", style=_FAINT).append(_label(face)).append(f"  {position}", style=_FAINT)
+        )
         grid = Table.grid(padding=(0, 1))
-        for name_of_class, likely in zip(face.labels, face.probabilities, strict=True):
-            style = "bold" if likely == face.confidence else ""
-            bar = _bar(likely, _WIDE, _rgb(name_of_class, face))
-            grid.add_row("    ", Text(name_of_class, style), bar, Text(f"{100 * likely:5.1f} %", style))
+        for label, prob in zip(face.labels, face.probabilities, strict=True):
+            style = "bold" if prob == face.confidence else ""
+            bar = _bar(prob, _WIDE, _rgb(label, face))
+            grid.add_row("    ", Text(label, style), bar, Text(f"{100 * prob:5.1f} %", style))
         parts += [title, grid]
     return Group(*parts)
 
 
 def _lines(analysis: Analysis) -> Text:
-    """The likeliest class with a bar, and the two next."""
+    """Return a line per face: the most probable class with a bar, and the next two."""
     name = _name(analysis)
     if analysis.error:
         return Text(f"{name}  ").append(_error(analysis), style="red")
     if not analysis.faces:
         return Text(f"{name}  ").append("no face", style=_FAINT)
-    told = Text()
+    lines = Text()
     for number, face in enumerate(analysis.faces, 1):
-        likely = sorted(zip(face.probabilities, face.labels, strict=True), key=lambda one: -one[0])
-        which = f"{number}/{len(analysis.faces)}  "
-        next_two = ", ".join(f"{name_of_class} {100 * p:.0f} %" for p, name_of_class in likely[1:3])
-        told.append(f"{name}  ").append(which, style=_FAINT)
-        told.append_text(_bar(face.confidence, _NARROW, _rgb(likely[0][1], face))).append(" ")
-        told.append_text(_label(face)).append(f"  {next_two}\n", style=_FAINT)
-    told.rstrip()
-    return told
+        ranked = sorted(zip(face.probabilities, face.labels, strict=True), key=lambda pair: -pair[0])
+        position = f"{number}/{len(analysis.faces)}  "
+        next_two = ", ".join(f"{label} {100 * p:.0f} %" for p, label in ranked[1:3])
+        lines.append(f"{name}  ").append(position, style=_FAINT)
+        lines.append_text(_bar(face.confidence, _NARROW, _rgb(ranked[0][1], face))).append(" ")
+        lines.append_text(_label(face)).append(f"  {next_two}\n", style=_FAINT)
+    lines.rstrip()
+    return lines
 
 
 def _label(face: Face) -> Text:
-    text = face.label if face.label != UNCERTAIN else f"{UNCERTAIN}, perhaps {_likeliest(face)}"
+    text = face.label if face.label != UNCERTAIN else f"{UNCERTAIN}, perhaps {_most_probable(face)}"
     return Text(f"{text} {100 * face.confidence:.0f} %", style="bold")
 
 
-def _likeliest(face: Face) -> str:
+def _most_probable(face: Face) -> str:
     return face.labels[face.probabilities.index(face.confidence)]
 
 
-def _bar(likely: float, cells: int, style: str) -> Text:
-    """A bar of eighths of a cell, on a track."""
-    eighths = round(likely * cells * 8)
+def _bar(prob: float, cells: int, style: str) -> Text:
+    """Return a bar of eighths of a cell, padded to `cells`."""
+    eighths = round(prob * cells * 8)
     full, part = divmod(eighths, 8)
     bar = "█" * full + (_EIGHTHS[part] if part else "")
     return Text(bar, style=style).append(" " * (cells - len(bar)))
@@ -105,7 +109,7 @@ def _rgb(label: str, face: Face) -> str:
 
 
 def _error(analysis: Analysis) -> str:
-    """What is wrong, without the name that stands before it already."""
+    """Return the error without the name of the image, which is printed before it."""
     return escape_surrogates(analysis.error.removeprefix(f"{analysis.source}: "))
 
 

@@ -8,35 +8,49 @@ from pathlib import Path
 
 
 class AtomicTextFile:
-    """An open file, UTF-8; what is written is in it at once.
+    """An open file in UTF-8; text is in the file as soon as `write` returns.
 
-    It is opened before the work, so that one that cannot be written is told then. Where nothing is ever written, an
-    older file stays whole, and where there was none, there is none.
+    The file is opened before the work, so that an error comes early. An older file stays complete until the first
+    `write`; if there is none, no file is left.
 
     Args:
-        path: of the file.
-        append: keep what is there, and write behind it.
+        path: Path of the file.
+        append: Whether to keep an older file and write after its end.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.txt")
+        ...     file = AtomicTextFile(path)
+        ...     file.write("one line\\n")
+        ...     file.close()
+        ...     path.read_text()
+        'one line\\n'
     """
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
-        self._path, self._new, self._begun = path, not path.exists(), append
-        self._file = path.open("ab", buffering=0)  # which empties nothing
+        self._path, self._is_new, self._begun = path, not path.exists(), append
+        self._file = path.open("ab", buffering=0)  # does not truncate the file
 
-    def write(self, text: str) -> None:
-        """Add `text`, the first time in the place of all that was there; an empty one too."""
+    def begin(self) -> None:
+        """Truncate an older file, unless rows are appended to it or `begin` was called before."""
         if not self._begun:
             self._begun = True
             if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
                 self._file.truncate(0)
+
+    def write(self, text: str) -> None:
+        """Add text; the first call replaces an older file, even with empty text."""
+        self.begin()
         data = text.encode()
         while data:
             data = data[self._file.write(data) :]
 
     def close(self) -> None:
-        """Close the file, and leave none that holds nothing and was not there before."""
+        """Close the file; delete it if it is new and nothing was written."""
         self._file.close()
-        if self._new and not self._begun:
+        if self._is_new and not self._begun:
             self._path.unlink(missing_ok=True)

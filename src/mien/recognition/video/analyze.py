@@ -116,7 +116,7 @@ def analyze_frames(
         for frame in frames:
             selected = frame.index % every == 0
             if selected or result is None:
-                result = _analyze_frame(stream, frame)
+                result = _analyze_frame(stream, frame, str(reader.path))
             if video_writer is not None:
                 video_writer.write(frame.image_HW3, frame.time, frame.duration, _draw_function(result))
             if selected:
@@ -125,12 +125,13 @@ def analyze_frames(
         frames.close()
 
 
-def _analyze_frame(stream: FaceStream, frame: Frame) -> VideoFrame:
+def _analyze_frame(stream: FaceStream, frame: Frame, source: str) -> VideoFrame:
     """Return the result of one frame."""
     frame_faces = stream.detect_and_crop(frame.image_HW3, frame.time)
     faces = stream.smooth(frame_faces, stream.pipeline.predict(frame_faces.faces_NHW))
     height, width = frame.image_HW3.shape[:2]
-    return VideoFrame(frame.index, frame.time, width, height, faces)
+    names = stream.pipeline.model_name, stream.pipeline.detector.name
+    return VideoFrame(frame.index, frame.time, width, height, faces, source, *names)
 
 
 def _draw_function(result: VideoFrame) -> Callable[[Pixels], Pixels]:

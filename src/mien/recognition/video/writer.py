@@ -108,7 +108,7 @@ class VideoWriter:
         def task() -> None:
             self._write(draw(image_HW3) if draw else image_HW3, time, duration)
 
-        self._worker.do(lambda: self._with_video_errors(task))
+        self._worker.submit(lambda: self._with_video_errors(task))
 
     def close(self) -> None:
         """Finish the file with the frames written so far; a second call does nothing."""

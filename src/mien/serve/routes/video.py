@@ -79,7 +79,7 @@ def _read(
             for frame in told:
                 if frame.time > seconds:
                     raise _too_long(seconds)
-                frames.append(frame.to_dict())
+                frames.append({**frame.to_dict(), "source": upload.name})
                 end = frame.time
     if stop.is_set():
         return {}  # nobody hears it
