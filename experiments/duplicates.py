@@ -92,7 +92,7 @@ def unlike_faces(data: Dataset) -> NDArray[np.uint8]:
     train, duplicates = data["train"], find_near_duplicates(data)
     some = np.zeros(len(train), bool)
     for split in data.splits.values():
-        some |= duplicates.hit(train, split)
+        some |= duplicates.mask(train, split)
     some |= train.pixels_NHW.reshape(len(train), -1).std(1) < 8
     free = np.flatnonzero(~some)
     return train.pixels_NHW[free[np.linspace(0, len(free) - 1, FACES).astype(int)]]

@@ -22,7 +22,7 @@ import numpy as np
 
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
-from mien.data.votes import cut
+from mien.data.votes import select_faces
 from mien.evaluation import EvaluationReport, extend_report
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
@@ -38,7 +38,7 @@ def fewer(data: Dataset, faces: int) -> Dataset:
     """`data` with so many faces to validate at most."""
     val = data[VAL]
     keep_N = np.arange(len(val)) < faces
-    return replace(data, splits={**data.splits, VAL: cut(val, keep_N, val.labels_N)})
+    return replace(data, splits={**data.splits, VAL: select_faces(val, keep_N, val.labels_N)})
 
 
 def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[EvaluationReport, ModelEvaluation, str]:

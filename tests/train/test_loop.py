@@ -114,7 +114,7 @@ def test_data_without_validation_or_test_trains(make_toy: MakeToy, small: Recipe
 
 
 def test_data_without_training_says_so_and_leaves_nothing(make_toy: MakeToy, small: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(MissingSplit, match=r"toy.csv has no split 'train'; there is: val \(32 faces\)"):
+    with pytest.raises(MissingSplit, match=r"toy.csv has no split 'train'; existing splits: val \(32 faces\)"):
         train(small, make_toy(train=0), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
