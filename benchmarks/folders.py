@@ -136,29 +136,29 @@ def main() -> None:
         "note": wanted.note,
         "machine": machine("opencv-python-headless", "onnxruntime"),
     }
-    told: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
+    result: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "photos"
         folder.mkdir()
         make(folder, wanted.photos)
         for _ in range(wanted.rounds):
-            for side, rounds in told.items():
+            for side, rounds in result.items():
                 command = [sys.executable, __file__, "--child", side, str(folder)]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(done.stderr)
                 rounds.append(json.loads(done.stdout.splitlines()[-1]))
-    for side, rounds in told.items():
+    for side, rounds in result.items():
         record[side] = {
             "photos_per_second": summary([wanted.photos / one["seconds"] for one in rounds]),
             "cpu_seconds": summary([one["cpu"] for one in rounds]),
             "early_mb": summary([one["early_mb"] for one in rounds]),
             "late_mb": summary([one["late_mb"] for one in rounds]),
         }
-    ratio = [a["seconds"] / b["seconds"] for a, b in zip(told["floor"], told["ours"], strict=True)]
-    cpu = [a["cpu"] / b["cpu"] for a, b in zip(told["floor"], told["ours"], strict=True)]
-    growth = [one["late_mb"] - one["early_mb"] for one in told["ours"]]
-    record["faces"] = told["ours"][0]["faces"]
+    ratio = [a["seconds"] / b["seconds"] for a, b in zip(result["floor"], result["ours"], strict=True)]
+    cpu = [a["cpu"] / b["cpu"] for a, b in zip(result["floor"], result["ours"], strict=True)]
+    growth = [one["late_mb"] - one["early_mb"] for one in result["ours"]]
+    record["faces"] = result["ours"][0]["faces"]
     record["rate_beside_the_floor"] = {**summary(ratio), "at_least": LEAST_RATE}
     record["cpu_of_the_floor_beside_ours"] = summary(cpu)
     record["growth_mb"] = {**summary(growth), "at_most": MOST_GROWTH_MB}

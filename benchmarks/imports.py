@@ -47,7 +47,7 @@ def main() -> None:
             took = milliseconds(code)
             if turn:
                 times[side].append(took)
-    told = subprocess.run([sys.executable, "-c", MODULES], capture_output=True, text=True, check=True).stdout.split()
+    result = subprocess.run([sys.executable, "-c", MODULES], capture_output=True, text=True, check=True).stdout.split()
     floors = times["numpy and cv2"]
     ratios = {s: [t / floor for t, floor in zip(of_one, floors, strict=True)] for s, of_one in times.items()}
     record = {
@@ -57,7 +57,7 @@ def main() -> None:
         "milliseconds": {side: spread(of_one) for side, of_one in times.items()},
         "ratio": {side: round(statistics.median(of_one), 3) for side, of_one in ratios.items()},
         "bound": BOUND,
-        "imported_to_read_images": [name for name in HEAVY if name in told],
+        "imported_to_read_images": [name for name in HEAVY if name in result],
     }
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))

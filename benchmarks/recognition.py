@@ -37,7 +37,7 @@ from mien.imaging.load import read_image
 from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
-NETS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
+MODELS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
 # Time over the floor's, at most; rate over the bare session's and over fer's, at least.
 BOUNDS = {
     "one face, nano: times the detector": ("at_most", 1.4),
@@ -57,7 +57,7 @@ def images() -> dict[str, np.ndarray]:
 
 def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
     """Milliseconds of every side, in rounds that take turns."""
-    readers = {name: mien.load(name, threads=threads) for name in NETS}
+    readers = {name: mien.load(name, threads=threads) for name in MODELS}
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 48, 48), dtype=np.uint8)
     calls: dict[str, Callable[[], Any]] = {}
     for what, image in images().items():
@@ -98,30 +98,30 @@ def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         pairs = zip(found[one]["all"], found[other]["all"], strict=True)
         return {k: v for k, v in summary([a / b for a, b in pairs], 3).items() if k != "all"}
 
-    told = {}
-    for model in NETS:
+    result = {}
+    for model in MODELS:
         for what in ("one face", "four faces"):
-            told[f"{what}, {model}: times the detector"] = over(f"{what}, {model}", f"{what}, detector")
-        told[f"crops, {model}: share of the bare session's rate"] = over(
+            result[f"{what}, {model}: times the detector"] = over(f"{what}, {model}", f"{what}, detector")
+        result[f"crops, {model}: share of the bare session's rate"] = over(
             f"crops, {model}, bare session", f"crops, {model}"
         )
         if "crops, fer" in found:
-            told[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
-    told["crops, nano, analyze_many: share of the bare session's rate"] = over(
+            result[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
+    result["crops, nano, analyze_many: share of the bare session's rate"] = over(
         "crops, nano, bare session", "crops, nano, analyze_many"
     )
-    return told
+    return result
 
 
-def held(told: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def held(result: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Each bound that can be judged, and whether the median holds it."""
     return {
         name: {
             side: bound,
-            "held": told[name]["median"] <= bound if side == "at_most" else told[name]["median"] >= bound,
+            "held": result[name]["median"] <= bound if side == "at_most" else result[name]["median"] >= bound,
         }
         for name, (side, bound) in BOUNDS.items()
-        if name in told
+        if name in result
     }
 
 
@@ -142,7 +142,7 @@ def main() -> None:
         "note": wanted.note,
         "rounds": wanted.rounds,
         "machine": machine("onnxruntime"),
-        "models": {name: mien.model.load(name).card.sha256 for name in NETS},
+        "models": {name: mien.model.load(name).card.sha256 for name in MODELS},
         "threads": {},
     }
     for threads in (1, 2):
@@ -152,9 +152,9 @@ def main() -> None:
         if done.returncode:
             sys.exit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        told = ratios(found)
-        record["threads"][str(threads)] = {"milliseconds": found, "ratios": told, "bounds": held(told)}
-        for name, value in told.items():
+        result = ratios(found)
+        record["threads"][str(threads)] = {"milliseconds": found, "ratios": result, "bounds": held(result)}
+        for name, value in result.items():
             middle, (low, high) = value["median"], value["quartiles"]
             print(
                 f"{threads} threads: {name} {middle} ({low} to {high})",

@@ -105,7 +105,7 @@ def service(token: str = "") -> Iterator[Process]:
             if process.wait(60):
                 sys.exit(f"mien serve ended with {process.returncode}")
         finally:
-            process.kill()  # else whoever broke off would wait for it
+            process.kill()  # else a client that disconnected would wait for it
 
 
 def ask_all(running: Process, images: list[bytes], clients: int, append: Callable[[int], bool]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def ask_all(running: Process, images: list[bytes], clients: int, append: Callabl
                     error = "" if got.status == 200 else f"{got.status} {body[:200]!r}"
                 except (OSError, http.client.HTTPException) as exc:
                     error = repr(exc)
-                    line.close()  # the next request opens it anew
+                    line.close()  # the next request opens it again
                 with lock:
                     seconds.append(time.perf_counter() - began)
                     errors.extend([error] if error else [])
@@ -145,13 +145,13 @@ def load(running: Process, images: list[bytes], clients: int, seconds: float) ->
     """Latency and processor time under all clients at once."""
     ask_all(running, images, 4, lambda done: done < PHOTOS)  # warm-up
     cpu, began = running.cpu(), time.perf_counter()
-    told = ask_all(running, images, clients, lambda done: time.perf_counter() - began < seconds)
-    passed, latency = time.perf_counter() - began, np.array(told["seconds"])
+    result = ask_all(running, images, clients, lambda done: time.perf_counter() - began < seconds)
+    passed, latency = time.perf_counter() - began, np.array(result["seconds"])
     return {
         "clients": clients,
         "images": len(latency),
         "images_per_second": round(len(latency) / passed, 1),
-        "errors": told["errors"][:5],
+        "errors": result["errors"][:5],
         "seconds": {f"p{p}": round(float(np.percentile(latency, p)), 4) for p in (50, 95, 99, 100)},
         "cpu_ms_per_image": round(1000 * (running.cpu() - cpu) / len(latency), 3),
     }
@@ -159,13 +159,13 @@ def load(running: Process, images: list[bytes], clients: int, seconds: float) ->
 
 def memory(running: Process, images: list[bytes], requests: int) -> dict[str, Any]:
     """Megabytes after a tenth of the requests and after all."""
-    told = {}
+    result = {}
     for name, count in (("early", requests // 10), ("late", requests - requests // 10)):
         errors = ask_all(running, images, 8, lambda done, count=count: done < count)["errors"]
-        told[name] = round(running.mb(), 1)
+        result[name] = round(running.mb(), 1)
         if errors:
             sys.exit(errors[0])
-    return {"requests": requests, "early_mb": told["early"], "late_mb": told["late"]}
+    return {"requests": requests, "early_mb": result["early"], "late_mb": result["late"]}
 
 
 def webcams(running: Process, images: list[bytes]) -> dict[str, Any]:

@@ -72,14 +72,14 @@ def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: ND
     tried = [_row(models, rule, best_MN)]
     steps = []
     for part, values in PARTS.items():
-        told = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
-        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in told.items()]
-        value = max(told, key=lambda v: told[v].mean())
-        gain = difference(told[value], best_MN)
+        result = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
+        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in result.items()]
+        value = max(result, key=lambda v: result[v].mean())
+        gain = difference(result[value], best_MN)
         kept = bool(gain["points"] > 1.96 * gain["standard_error"])
         steps.append({"part": part, "value": value, "gain": gain, "kept": kept})
         if kept:
-            rule, best_MN = replace(rule, **{part: value}), told[value]
+            rule, best_MN = replace(rule, **{part: value}), result[value]
     return {"rule": rule.to_dict(), "steps": steps, "tried": tried}
 
 
@@ -87,26 +87,26 @@ def turning(
     models: Mapping[str, Model], sets: Mapping[str, Sequence[PastedFace]], labels_N: NDArray[np.int64], rule: CropRule
 ) -> dict[str, Any]:
     """What turning by the eyes is worth where faces were turned, where they were not, and over both."""
-    told = {
+    result = {
         upright: {
             name: right(models, cut(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]])
             for name, found in sets.items()
         }
         for upright in (False, True)
     }
-    both = [np.concatenate(list(of_one.values()), 1) for of_one in (told[True], told[False])]
+    both = [np.concatenate(list(of_one.values()), 1) for of_one in (result[True], result[False])]
     gain = difference(*both)
     return {
-        **{name: difference(told[True][name], told[False][name]) for name in sets},
+        **{name: difference(result[True][name], result[False][name]) for name in sets},
         "both": gain,
         "kept": bool(gain["points"] > 1.96 * gain["standard_error"]),
     }
 
 
 def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float64]) -> dict[str, Any]:
-    told = rule.to_dict()
-    del told["provisional"]
-    return {**told, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
+    result = rule.to_dict()
+    del result["provisional"]
+    return {**result, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
 
 
 def losses(
@@ -135,11 +135,11 @@ def at_the_rim(
         around = np.zeros_like(one.canvas_HW)
         around[top:bottom, left:right_] = part
         black.append(crop(around, one.box, one.points, rule, SIDE))
-    told = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
+    result = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
     return {
-        "repeated_minus_black": difference(*told),
-        "repeated": _row(models, rule, told[0])["accuracy"],
-        "black": _row(models, rule, told[1])["accuracy"],
+        "repeated_minus_black": difference(*result),
+        "repeated": _row(models, rule, result[0])["accuracy"],
+        "black": _row(models, rule, result[1])["accuracy"],
     }
 
 
@@ -221,7 +221,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("--votes", help="FER+ votes: judge by the raters' majority")
-    parser.add_argument("--nets", default="photo,base,nano", help="names or folders, joined by commas")
+    parser.add_argument("--models", default="photo,base,nano", help="names or folders, joined by commas")
     parser.add_argument("--faces", type=int, default=1_000_000, help="so many of PublicTest at most")
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()

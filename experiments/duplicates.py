@@ -125,7 +125,7 @@ def record(data: Dataset, sheet: str | None) -> None:
     found = audit(data, near=True)
     assert found.near is not None
     faces_NHW = unlike_faces(data)
-    told = {
+    result = {
         "question": "how many faces that are one image are found, altered on purpose and in FER2013 itself",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
@@ -140,8 +140,8 @@ def record(data: Dataset, sheet: str | None) -> None:
         "byte_identical": {"across": found.across, "redundant": found.redundant},
         "altered": {name: {"n": FACES, **found_again(faces_NHW, change)} for name, change in CHANGES.items()},
     }
-    RESULT.write_text(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told, indent=1))
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
     if sheet:
         draw_lowest(data, sheet)
 

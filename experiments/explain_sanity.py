@@ -29,14 +29,14 @@ from mien.recognition import Recognizer, sample
 from mien.recognition.explain import Explanation, draw, explain
 
 RESULTS = Path(__file__).parent / "results"
-NET, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3
+MODEL, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3
 KINDS = ("activation_HW", "occlusion_HW")
 
 
 def shuffled(seed: int) -> Model:
     """The model with the values of every kernel and of its class weights in another order."""
-    rng, model = np.random.default_rng(seed), load(NET)
-    graph = onnx.load(find(NET)[0])
+    rng, model = np.random.default_rng(seed), load(MODEL)
+    graph = onnx.load(find(MODEL)[0])
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.ndim >= 2 and values.dtype in (np.float16, np.float32):
@@ -51,7 +51,7 @@ def shuffled(seed: int) -> Model:
 
 
 def explained(model: Model) -> Explanation:
-    """Why the portrait is told to be what it is."""
+    """Return the explanation of the prediction for the portrait."""
     (only,) = explain(Recognizer(model, build_detector("yunet")), sample(), label=LABEL)
     return only
 
@@ -64,12 +64,12 @@ def near_duplicate_pairs(one: Explanation, other: Explanation, kind: str) -> flo
 
 
 def main() -> None:
-    model = load(NET)
+    model = load(MODEL)
     trained, others = explained(model), [explained(shuffled(seed)) for seed in range(TIMES)]
     kept = {kind: [round(near_duplicate_pairs(trained, other, kind), 4) for other in others] for kind in KINDS}
     record = {
         "question": "do the maps of an explanation go when what the model has learned goes",
-        "model": NET,
+        "model": MODEL,
         "sha256": model.card.sha256,
         "label": LABEL,
         "rank_correlation": {

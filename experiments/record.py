@@ -2,7 +2,7 @@
 """Keep a finished comparison's figures here: `python experiments/record.py FOLDER NAME`.
 
 FOLDER is what `mien compare` wrote. Its comparison.json becomes results/NAME.json, its plots results/NAME/*.png, but
-for those that show faces: no face of a data set enters the project. Then the tables are made anew.
+for those that show faces: no face of a data set enters the project. Then the tables are generated again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the shipped models are worth on faces as a detector would give them. Writes results/shipped.json.
 
-Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [NET...]     (about five minutes on two cores)
+Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [MODEL...]     (about five minutes on two cores)
 
 On PublicTest, by FER2013's labels and by the raters' majority, all faces and those without a duplicate in Training,
 single
@@ -72,8 +72,8 @@ def figures(model: Model, probs_NK: NDArray[np.float32], data: Dataset, clean_N:
 def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean of each figure over `parts`."""
     return {
-        way: {**told, **{k: round(float(np.mean([p[way][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
-        for way, told in parts[0].items()
+        way: {**result, **{k: round(float(np.mean([p[way][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
+        for way, result in parts[0].items()
     }
 
 

@@ -5,8 +5,8 @@ Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minu
 FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
 five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
 first arm are paired by seed and face. With three seeds or more their intervals cover the draw of both, as those of the
-comparison do, else that of faces alone. FOLDER keeps what each seed has told, so that the same command goes on where it
-was stopped.
+comparison do, else that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
         found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
         arrays = {f"{r.model} clean": r.clean_N for r in found} | {f"{r.model} kept": r.kept_N for r in found}
         draft = kept.with_name(f"unfinished-{kept.name}")
-        told = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
-        np.savez(draft, **arrays, **told)
+        result = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
+        np.savez(draft, **arrays, **result)
         draft.replace(kept)
     with np.load(kept) as of:
         accuracy = json.loads(str(of["accuracy"]))

@@ -73,7 +73,7 @@ def _result(name: str) -> dict[str, Any]:
 
 
 def filled(text: str) -> str:
-    """`text` with every table made anew."""
+    """Return `text` with all tables generated from the records."""
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "models":

@@ -59,8 +59,8 @@ def starts(result: dict[str, Any]) -> str:
     """One row a start: accuracy after the first and the last epoch, mean ± std over the seeds."""
     rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
     for row in result["starts"]:
-        told = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
-        first, last = (spread({"mean": mean(values), "std": stdev(values)}) for values in told)
+        measured = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
+        first, last = (spread({"mean": mean(values), "std": stdev(values)}) for values in measured)
         rows.append(f"| {row['start']} | {first} | {last} |")
     faces, recipe = result["faces"], result["recipe"]
     seeds = len(result["starts"][0]["val_accuracy"])
@@ -103,10 +103,10 @@ def ablation(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["changes"]:
-        told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
-        told.append([run["macro_f1"] for run in row["runs"]])
+        measured = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
+        measured.append([run["macro_f1"] for run in row["runs"]])
         loss = mean(run["train_loss"] for run in row["runs"])
-        cells = [spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        cells = [spread({"mean": mean(values), "std": stdev(values)}) for values in measured]
         rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
     recipe = result["recipe"]
     return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
@@ -119,13 +119,13 @@ def shipped(result: dict[str, Any]) -> str:
         f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
         "|---" * (3 + len(names)) + "|",
     ]
-    for model, told in result["models"].items():
+    for model, measured in result["models"].items():
         for against in ("labels", "raters' majority"):
             ways = [f"{against}, {protocol}" for protocol in ("official", "clean")]
-            plain = told["conditions"][names[0]]
+            plain = measured["conditions"][names[0]]
             cells = [" / ".join(percent(plain[way]["macro_f1"]) for way in ways)]
             for name in names:
-                cells.append(" / ".join(percent(told["conditions"][name][way]["accuracy"]) for way in ways))
+                cells.append(" / ".join(percent(measured["conditions"][name][way]["accuracy"]) for way in ways))
             of = f"{against}, {plain[ways[0]]['classes']} classes"
             rows.append(f"| `{model}` | {of} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n\nAll faces / those without a byte-identical duplicate in Training; single forwards.\n"
@@ -181,10 +181,10 @@ def models() -> str:
                 (s["protocol"], s["tta"]): s for s in card["scores"] if s["against"] == against and s["split"] == "val"
             }
             plain = score["official", "none"]
-            told = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
-            told += [percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
-            told += [percent(plain["macro_f1"]), percent(plain["ece"])]
-            rows.append("| " + " | ".join([*about, *told]) + " |")
+            measured = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
+            measured += [percent(score[way]["accuracy"]) for way in (("clean", "none"), ("official", "flip"))]
+            measured += [percent(plain["macro_f1"]), percent(plain["ece"])]
+            rows.append("| " + " | ".join([*about, *measured]) + " |")
             about = [""] * len(about)
     return "\n".join(rows) + "\n"
 
@@ -202,8 +202,8 @@ def search(result: dict[str, Any]) -> str:
         values += [str(len(trial["accuracies"])), percent(trial["accuracies"][-1]), percent(trial["accuracy_clean"])]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
-    told = f" What tells the best from the rest: {shares}." if shares else ""
-    return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{told}\n"
+    measured = f" What tells the best from the rest: {shares}." if shares else ""
+    return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{measured}\n"
 
 
 def peers(result: dict[str, Any]) -> str:
@@ -216,10 +216,10 @@ def peers(result: dict[str, Any]) -> str:
         "|---" * (6 + len(ways)) + "|",
     ]
     official = result["rounds"][0]
-    for k, told in enumerate(official["packages"]):
+    for k, measured in enumerate(official["packages"]):
         cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
-        cells += [percent(told["macro_f1"]), percent(told["ece"])]
-        cells.append(percent(result["contradicted_labels"][told["model"]]))
+        cells += [percent(measured["macro_f1"]), percent(measured["ece"])]
+        cells.append(percent(result["contradicted_labels"][measured["model"]]))
         if k:
             pair = official["pairs"][k - 1]
             p = pair["p"]
@@ -227,17 +227,19 @@ def peers(result: dict[str, Any]) -> str:
             cells.append("< 0.001" if p < 0.001 else f"{p:.3f}")
         else:
             cells += ["", ""]
-        rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
-    told = [f"Implausible: {sentence}." for sentence in result["contamination"]]
+        rows.append(f"| `{measured['model']}` | {' | '.join(cells)} |")
+    measured = [f"Implausible: {sentence}." for sentence in result["contamination"]]
     chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if chosen:
-        told.append(f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic.")
-    told += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
+        measured.append(
+            f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic."
+        )
+    measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
         "\n".join(rows)
         + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels. "
-        "ECE is of the probabilities as told; in the cards of `base` and `nano` it is cross-fitted.\n\n"
-        + "".join(f"- {sentence}\n" for sentence in told)
+        "ECE is of the probabilities as measured; in the cards of `base` and `nano` it is cross-fitted.\n\n"
+        + "".join(f"- {sentence}\n" for sentence in measured)
     )
 
 

@@ -14,8 +14,8 @@ def speeds(result: dict[str, Any]) -> str:
         "in batches | share of a convolution's rate, in batches |",
         "|---|---|---|---|---|---|---|",
     ]
-    for threads, told in result["threads"].items():
-        figures, ratios = told["figures"], told["ratios"]
+    for threads, outcome in result["threads"].items():
+        figures, ratios = outcome["figures"], outcome["ratios"]
         for model in dict.fromkeys(name.partition(",")[0] for name in figures):
             if model == "convolution":
                 continue
@@ -41,15 +41,15 @@ def crop_rule(result: dict[str, Any]) -> str:
     """One row a way of cutting faces out: what each model loses by it, against the original crops."""
     models = list(result["models"])
     rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
-    told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
+    outcome = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
     rows = [
         "| how a face is cut out | " + " | ".join(f"`{model}` loses, points" for model in models) + " |",
         "|---" * (1 + len(models)) + "|",
     ]
     for what, lost in (
         ("at the detector's box", result["lost_by_the_box_alone"]),
-        (told, result["lost_when_not_upright"]),
-        (f"{told}, upright", result["lost_when_upright"]),
+        (outcome, result["lost_when_not_upright"]),
+        (f"{outcome}, upright", result["lost_when_upright"]),
         ("by true place and turn", result["lost_by_the_true_place"]),
     ):
         if what != "the box alone":  # which the first row is

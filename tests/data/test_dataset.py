@@ -47,8 +47,8 @@ def test_invalid_dataset_is_an_error() -> None:
 def test_title_of_other_csv_is_its_file_name() -> None:
     data = Dataset("fer2013", Path("mine.csv"), "", FER7, {"train": _split(), "val": _split("val", 2)})
     assert (data.is_fer2013, data.title) == (False, "mine.csv")
-    anew = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
-    assert (anew.is_fer2013, anew.title) == (True, "fer2013")
+    full = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
+    assert (full.is_fer2013, full.title) == (True, "fer2013")
     known = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 2)}, known_as="fer2013.csv")
     assert (known.is_fer2013, known.title) == (True, "fer2013")
     drawn = Dataset("sketch", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})

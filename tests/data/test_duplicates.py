@@ -60,7 +60,7 @@ def test_pairs_between_and_within_splits(copied: Dataset) -> None:
 
 
 def test_masks_of_leaked_faces(copied: Dataset) -> None:
-    """By bytes the white faces are duplicates, and whoever leaves out near-duplicates leaves those out too."""
+    """The white faces are byte-identical, so they are excluded together with near-duplicates."""
     val = copied["val"]
     assert rows(val, ~without_duplicates(copied, "val")) == [5, 10, 11]
     assert rows(val, ~without_duplicates(copied, "val", near=True)) == [3, 4, 5, 10, 11]

@@ -169,7 +169,7 @@ def test_flat_folder_of_one_image_per_label(put, tmp_path: Path) -> None:
 def test_unreadable_folder_is_an_error_if_a_label(
     put, flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told where it could be a label; passed over beside splits, as lost+found lies at the top of a disk."""
+    """An error where it could be a label; ignored beside splits, as lost+found is at the root of a disk."""
     (flat / "lost+found").mkdir()
     (tmp_path / "split/lost+found").mkdir(parents=True)
     shutil.copytree(flat / "keen", tmp_path / "split/train/keen")
@@ -193,8 +193,8 @@ def test_data_command_shows_flat_folder(flat: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 0
-    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "all 27 7" in told
-    assert "val is a fifth of each label's images" in told
+    result = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "all 27 7" in result
+    assert "val is a fifth of each label's images" in result
     assert json.loads((tmp_path / "figures.json").read_text())["counts"]["val"] == {"bored": 5, "keen": 2, "odd": 0}
     assert sorted(f.name for f in (tmp_path / "shown").iterdir()) == ["classes.png", "faces.png"]
