@@ -2,9 +2,9 @@
 
 usage: python benchmarks/data.py FER2013_CSV [--repeats 5] [--out benchmarks/results/data.json]
 
-Each measurement runs in a fresh process; imports are not timed; memory is the peak resident size of the process, imports
-included. The three methods alternate within each repeat. The file is read once before, so that it is in the system's
-page cache. All methods must return the same arrays: their checksums are compared. Needs pandas.
+Each measurement runs in a fresh process; imports are not timed; memory is the peak resident size of the process,
+imports included. The three methods alternate within each repeat. The file is read once before, so that it is in the
+system's page cache. All methods must return the same arrays: their checksums are compared. Needs pandas.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 usage: python benchmarks/epochs.py fer2013.csv fer2013new.csv [--repeats 3] [--recipes release_nano release_base]
 
-Runs `mien.train.train` on FER2013's Training with `mien.threads.threads` cores, or on a GPU if there is one. The recipes
-alternate. The second epoch is timed: its steps alone (`steps`), and with evaluation and checkpoint (`whole`: the
-difference between runs of two epochs and of one). `release_nano` runs with its teacher and, as `release_nano, alone`,
-without. `minutes` is the time of all epochs of the recipe.
+Runs `mien.train.train` on FER2013's Training with `mien.threads.threads` cores, or on a GPU if there is one. The
+recipes alternate. The second epoch is timed: its steps alone (`steps`), and with evaluation and checkpoint (`whole`:
+the difference between runs of two epochs and of one). `release_nano` runs with its teacher and, as `release_nano,
+alone`, without. `minutes` is the time of all epochs of the recipe.
 """
 
 from __future__ import annotations
