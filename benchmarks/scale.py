@@ -1,9 +1,9 @@
-"""Does a cluster read every image once, whatever dies, at what cost and in what memory? Writes results/scale.json.
+"""Test that a cluster analyzes every image once when a node dies; measure time and memory. Writes results/scale.json.
 
 usage: python benchmarks/scale.py [--images 20000] [--partition 500] [--cores 2] [--note TEXT] [--out FILE]
 
-The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
-brightened, set side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
+The photos are generated in a temporary folder from the sample portrait of the package: cropped, mirrored, brightened,
+side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
 read with `photo` by
 
 - a plain loop: one process, `mien.recognition.analyze_sources` and a Parquet writer, with as many threads as `--cores`;
@@ -44,7 +44,7 @@ CUT, WALL = 500, 50  # one image in so many is cut off, or shows no face
 
 
 def make(folder: Path, count: int) -> None:
-    """`count` photos, no two alike."""
+    """Write `count` different photos."""
     from portraits import photos  # here, as all that it brings would count as the driver's memory
 
     for number, data in enumerate(photos(count, (160, 481), several=0.2, most=3, nobody_each=WALL)):
@@ -54,7 +54,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def plain(folders: list[Path], out: Path) -> dict[str, Any]:
-    """One process, all images of these folders."""
+    """Analyze all images of these folders in one process."""
     import cv2
 
     from mien.recognition import analyze_sources, find_sources, load, open_writer
@@ -71,7 +71,7 @@ def plain(folders: list[Path], out: Path) -> dict[str, Any]:
 
 
 def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> dict[str, Any]:
-    """The cluster's side; with `kill`, one node goes when a third is done."""
+    """Analyze on a cluster; with `kill`, kill one node when a third is done."""
     from ray.cluster_utils import Cluster
 
     from mien.recognition import analyze_on_cluster
@@ -148,7 +148,7 @@ def _resident_mb(pid: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """What it and the processes that it has waited for have taken."""
+    """Return the processor seconds of a process and its finished children."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -157,7 +157,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def compared(alone: Path, folder: Path) -> dict[str, Any]:
-    """The cluster's rows beside the plain loop's."""
+    """Compare the rows of the cluster with those of the plain loop."""
     import pyarrow
     from pyarrow import parquet
 
@@ -176,7 +176,7 @@ def compared(alone: Path, folder: Path) -> dict[str, Any]:
 
 
 def begun(side: str, *words: str, threads: int) -> subprocess.Popen[str]:
-    """A fresh process of this script."""
+    """Start a fresh process of this script."""
     ways = {**os.environ, "MIEN_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     ways["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the cluster's processes too
     command = [sys.executable, __file__, "--child", side, *words]
@@ -184,7 +184,7 @@ def begun(side: str, *words: str, threads: int) -> subprocess.Popen[str]:
 
 
 def run_child(side: str, process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What it says."""
+    """Return its output."""
     out, errors = process.communicate()
     if process.returncode:
         sys.exit(errors)
@@ -194,7 +194,7 @@ def run_child(side: str, process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def child(side: str, *words: str, threads: int) -> dict[str, Any]:
-    """What a fresh process of this script says."""
+    """Return the output of a fresh process of this script."""
     return run_child(side, begun(side, *words, threads=threads))
 
 

@@ -1,4 +1,4 @@
-"""What other packages say of PublicTest's faces: FOLDER/NAME.npy, float32 [3589,7] in FER2013's order of classes.
+"""Predict PublicTest's faces with other packages: FOLDER/NAME.npy, float32 [3589,7] in FER2013's order of classes.
 
 Their runtimes do not fit into one environment, so each is asked in its own, and `peers.py` judges the files afterwards.
 A package's weights come with it; nothing else is fetched. Run, from where the csv lies:

@@ -1,4 +1,4 @@
-"""How far around a detector's box should a face be cut out? Writes results/crop_rule.json.
+"""Choose the crop rule: how far around a detected box a face is cropped. Writes results/crop_rule.json.
 
 Run:   python experiments/crop_rule.py fer2013.csv --votes fer2013new.csv
 
@@ -11,9 +11,8 @@ by the eyes must gain as much over these faces and the same faces not turned, to
 stand the crop by true place and turn, which no detector can beat, and what is lost at an image's rim when what lies
 outside is its rim repeated, or black.
 
-Labels are FER2013's, or, with `--votes`, the raters' majority. PrivateTest is not opened. About six minutes of one core
-for two models; `--faces 1000` for a
-glance.
+Labels are FER2013's, or, with `--votes`, the majority vote (FER+). PrivateTest is not opened. About six minutes of one
+core for two models; `--faces 1000` for a glance.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
 
 
 def right(models: Mapping[str, Model], faces_NHW: Grey, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Whether each model tells each face rightly, [models,N]."""
+    """Return whether each model classifies each face correctly, [models,N]."""
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
@@ -66,7 +65,7 @@ def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> di
 
 
 def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: NDArray[np.int64]) -> dict[str, Any]:
-    """The rule, part by part, with all that was tried."""
+    """Return the rule, built part by part, with all values that were tried."""
     rule = CropRule(provisional=False)
     best_MN = right(models, cut(found, rule), labels_N)
     tried = [_row(models, rule, best_MN)]
@@ -112,7 +111,7 @@ def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float6
 def losses(
     models: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """What each model loses against the original crops, in points."""
+    """Return the loss of each model relative to the original crops, in points."""
     return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(models)}
 
 

@@ -1,4 +1,4 @@
-"""How many faces that are one image does the search for near-duplicates find? Writes results/duplicates.json.
+"""Measure recall and precision of the search for near-duplicates. Writes results/duplicates.json.
 
 Run:   python experiments/duplicates.py fer2013.csv [SHEET.png]        (about a minute on two cores)
 

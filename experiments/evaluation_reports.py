@@ -1,4 +1,4 @@
-"""The examination of the shipped models. Writes results/evaluation_report/MODEL.json, and the page of each beside it.
+"""Write the evaluation reports of the shipped models to results/evaluation_report/MODEL.json and .html.
 
 Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [MODEL...]
        (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
@@ -35,7 +35,7 @@ OUT = Path(__file__).parent / "results" / "evaluation_report"
 
 
 def fewer(data: Dataset, faces: int) -> Dataset:
-    """`data` with so many faces to validate at most."""
+    """Return `data` with at most `count` validation faces."""
     val = data[VAL]
     keep_N = np.arange(len(val)) < faces
     return replace(data, splits={**data.splits, VAL: select_faces(val, keep_N, val.labels_N)})

@@ -1,4 +1,4 @@
-"""Do the maps of `mien explain` show what a model has learned? Writes results/explain_sanity.json and .jpg.
+"""Sanity check of the maps of `mien explain` with randomised weights. Writes results/explain_sanity.json and .jpg.
 
 Run:   python experiments/explain_sanity.py     (a few seconds)
 
@@ -34,7 +34,7 @@ KINDS = ("activation_HW", "occlusion_HW")
 
 
 def shuffled(seed: int) -> Model:
-    """The model with the values of every kernel and of its class weights in another order."""
+    """Return the model with the values of every kernel and of its class weights shuffled."""
     rng, model = np.random.default_rng(seed), load(MODEL)
     graph = onnx.load(find(MODEL)[0])
     for tensor in graph.graph.initializer:
@@ -56,8 +56,8 @@ def explained(model: Model) -> Explanation:
     return only
 
 
-def near_duplicate_pairs(one: Explanation, other: Explanation, kind: str) -> float:
-    """Spearman's rank correlation of two maps."""
+def rank_correlation(one: Explanation, other: Explanation, kind: str) -> float:
+    """Return Spearman's rank correlation of two maps."""
     maps: list[NDArray[np.float32]] = [getattr(e, kind) for e in (one, other)]
     ranks = [m.ravel().argsort().argsort().astype(float) for m in maps]
     return float(np.corrcoef(*ranks)[0, 1])
@@ -66,7 +66,7 @@ def near_duplicate_pairs(one: Explanation, other: Explanation, kind: str) -> flo
 def main() -> None:
     model = load(MODEL)
     trained, others = explained(model), [explained(shuffled(seed)) for seed in range(TIMES)]
-    kept = {kind: [round(near_duplicate_pairs(trained, other, kind), 4) for other in others] for kind in KINDS}
+    kept = {kind: [round(rank_correlation(trained, other, kind), 4) for other in others] for kind in KINDS}
     record = {
         "question": "do the maps of an explanation go when what the model has learned goes",
         "model": MODEL,

@@ -4,9 +4,9 @@
     python experiments/model_card.py [--check]
 
 Between `<!-- card:MODEL -->` and `<!-- /card -->` is the section of that model. The figures are those of
-results/evaluation_report/NET.json, which python experiments/evaluation_reports.py writes; they become the scores of its
-card.json too. What a model is and what it must not be used for are those of its card. A model that was examined with
-another file than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
+results/evaluation_report/MODEL.json, which python experiments/evaluation_reports.py writes; they become the scores of
+its card.json too. What a model is and what it must not be used for are those of its card. A model that was examined
+with another file than the one that ships is an error; so is, with `--check`, a document or a card with other figures.
 
 Between `<!-- card:away -->` and `<!-- /card -->` are the figures of results/away.json, which experiments/away.py
 writes. If that record lacks a shipped model or is of another file of it, the section says so, and `--check` fails.

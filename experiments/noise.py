@@ -1,4 +1,4 @@
-"""Are mislabelled training faces found without raters, and does it help to leave them out? Writes results/noise.json.
+"""Find label noise without votes, and train without it. Writes results/noise.json.
 
 Run:   python experiments/noise.py fer2013.csv fer2013new.csv FOLDER [--folds 5] [--epochs 8] [--seeds 3] [--json FILE]
 
@@ -10,7 +10,7 @@ confident learning, by the loss of models that did not learn the label, by the l
 which is the share in all of them.
 
 The second part trains with and without the worst, or with softer targets for them, and judges on PublicTest. FOLDER
-keeps the runs and the doubts, so that the same command goes on where it was stopped.
+keeps the runs and the doubts, so that the same command resumes an interrupted run.
 """
 
 from __future__ import annotations

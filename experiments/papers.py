@@ -1,4 +1,4 @@
-"""What two papers' models reach here, beside what the papers claim. Writes results/papers.json.
+"""Compare two papers' models, trained here, with the papers' figures. Writes results/papers.json.
 
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 

@@ -1,8 +1,8 @@
-"""What the shipped models are worth on faces as a detector would give them. Writes results/shipped.json.
+"""Evaluate the shipped models on faces as a detector would crop them. Writes results/shipped.json.
 
 Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [MODEL...]     (about five minutes on two cores)
 
-On PublicTest, by FER2013's labels and by the raters' majority, all faces and those without a duplicate in Training,
+On PublicTest, by FER2013's labels and by the majority vote (FER+), all faces and those without a duplicate in Training,
 single
 forwards: as the faces are; with a margin around the face, that is, smaller in its square; shifted, the mean of four
 directions; and brought to fewer pixels and back. FER2013's faces have nothing around them, so their rim is repeated,

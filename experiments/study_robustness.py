@@ -1,4 +1,4 @@
-"""What does augmentation buy where images are worse than the data? Writes results/NAME_robustness.json and .png.
+"""Evaluate the runs of a study on corrupted images. Writes results/NAME_robustness.json and .png.
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
@@ -35,7 +35,7 @@ from mien.train.predict import load_predictor
 RESULTS = Path(__file__).parent / "results"
 
 
-def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
+def predictions_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
     """Every arm's run of one seed on the same altered faces; what is kept of it is kept with the weights it is of."""
     runs = {arm: folder / f"{arm}-seed{seed}" for arm in arms}
     weights = {
@@ -121,7 +121,7 @@ def main(csv: Path, folder: Path, name: str) -> None:
     arms, seeds = [arm["arm"] for arm in compared["arms"]], compared["arms"][0]["seeds"]
     runs: dict[str, list[Robustness]] = {arm: [] for arm in arms}
     for seed in seeds:
-        for arm, found in told_by_seed(data, folder, arms, seed).items():
+        for arm, found in predictions_by_seed(data, folder, arms, seed).items():
             runs[arm].append(found)
             print(
                 f"seed {seed}, {arm}: {100 * found.clean:.1f} %, altered {100 * found.kept_N.mean():.1f} %", flush=True

@@ -1,4 +1,4 @@
-"""The tables of what models are worth: one function a kind of record, its figures as Markdown."""
+"""Markdown tables of the accuracy of models, one function for each kind of record."""
 
 from __future__ import annotations
 

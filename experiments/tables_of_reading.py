@@ -1,4 +1,4 @@
-"""The tables of what reading faces costs, and of what a cut loses: one function a kind of record, as Markdown."""
+"""Markdown tables of speed and of crop rules, one function for each kind of record."""
 
 from __future__ import annotations
 

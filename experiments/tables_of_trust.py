@@ -1,4 +1,4 @@
-"""The tables of how far figures can be trusted: one function a kind of record, its figures as Markdown."""
+"""Markdown tables of label noise and robustness, one function for each kind of record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often does the verdict's interval hold the truth? Writes results/verdict_coverage.json and prints its table.
+"""Measure the coverage of the verdict's interval by simulation. Writes results/verdict_coverage.json.
 
 Run:   python experiments/verdict_coverage.py            (about 12 minutes on one core)
 
