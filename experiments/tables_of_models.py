@@ -42,7 +42,7 @@ def comparison(result: dict[str, Any]) -> str:
         score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
-        clean = arm["scores_deduplicated"][split]
+        clean = _without_duplicates(arm)[split]
         rows.append(
             f"| `{arm['arm']}` | {loss['mean']:.2f} | {spread(score['accuracy'])} | "
             f"{low:.1f} to {high:.1f} | {spread(clean['accuracy'])} | "
@@ -51,7 +51,7 @@ def comparison(result: dict[str, Any]) -> str:
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
     model = f"model `{arms[0]['recipe']['model']}`{_selection(result)}"
-    unmet = f"{arms[0]['scores_deduplicated'][split]['n']:,} of them without a byte-identical duplicate in Training"
+    unmet = f"{_without_duplicates(arms[0])[split]['n']:,} of them without a byte-identical duplicate in Training"
     return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {model}.\n{verdicts}\n"
 
 
@@ -79,9 +79,7 @@ def papers(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, clean, claim, recipe = (
-            row[key] for key in ("evaluation", "evaluation_deduplicated", "claim", "recipe")
-        )
+        judged, clean, claim, recipe = (row[key] for key in ("evaluation", "evaluation_clean", "claim", "recipe"))
         low, high = (100 * judged["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
@@ -94,7 +92,11 @@ def papers(result: dict[str, Any]) -> str:
 
 def ablation(result: dict[str, Any]) -> str:
     """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
-    ways = {"labels, official": "labels", "labels, clean": "without duplicates", "raters, official": "raters' majority"}
+    ways = {
+        "labels, official": "labels",
+        "labels, clean": "without duplicates",
+        "raters, official": "raters' majority",
+    }
     ways["raters, clean"] = "without duplicates"
     seeds = len(result["changes"][0]["runs"])
     headings = ", % | ".join(ways.values())
@@ -202,7 +204,7 @@ def search(result: dict[str, Any]) -> str:
         values += [str(len(trial["accuracies"])), percent(trial["accuracies"][-1]), percent(trial["accuracy_clean"])]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
-    measured = f" What tells the best from the rest: {shares}." if shares else ""
+    measured = f" What distinguishes the best from the rest: {shares}." if shares else ""
     return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{measured}\n"
 
 
@@ -211,15 +213,18 @@ def peers(result: dict[str, Any]) -> str:
     first = result["rounds"][0]["packages"][0]["model"]
     ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [
-        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | disputed labels met, % | "
+        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | contradicted labels predicted, % | "
         f"more than `{first}` by labels | McNemar's p |",
         "|---" * (6 + len(ways)) + "|",
     ]
     official = result["rounds"][0]
+    contradicted = (
+        result.get("contradicted_labels") or result["contradicted_labels_predicted"]
+    )  # the key of older records
     for k, measured in enumerate(official["packages"]):
         cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
         cells += [percent(measured["macro_f1"]), percent(measured["ece"])]
-        cells.append(percent(result["contradicted_labels"][measured["model"]]))
+        cells.append(percent(contradicted[measured["model"]]))
         if k:
             pair = official["pairs"][k - 1]
             p = pair["p"]
@@ -238,7 +243,7 @@ def peers(result: dict[str, Any]) -> str:
     return (
         "\n".join(rows)
         + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels. "
-        "ECE is of the probabilities as measured; in the cards of `base` and `nano` it is cross-fitted.\n\n"
+        "ECE is of the probabilities as predicted; in the cards of `base` and `nano` it is cross-fitted.\n\n"
         + "".join(f"- {sentence}\n" for sentence in measured)
     )
 
@@ -251,6 +256,12 @@ def points(d: dict[str, Any]) -> str:
 def spread(figure: dict[str, Any]) -> str:
     """A share in percent, with its standard deviation where there is one."""
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
+
+
+def _without_duplicates(arm: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores without duplicates; older records have them under another key."""
+    scores: dict[str, Any] = arm["scores_deduplicated"] if "scores_deduplicated" in arm else arm["scores_clean"]
+    return scores
 
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
