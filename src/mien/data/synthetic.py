@@ -21,28 +21,15 @@ from numpy.typing import NDArray
 from mien import files
 from mien.data.dataset import SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.row_errors import unwritable
-from mien.data.synthetic_face import Appearance, Expression, draw
+from mien.data.synthetic_face import draw
+from mien.data.synthetic_parameters import random_appearance, random_expression
 from mien.errors import DataError
 from mien.labels import FER7
 
 SIZES = {TRAIN: 2000, VAL: 500, TEST: 500}
 
-# Per class at full strength: brow_in, brow_out, eye_opening, cheek_raise, mouth_corner, mouth_width, mouth_opening,
-# sneer and teeth (see `synthetic_face.Expression`).
-_FULL_STRENGTH = {
-    "angry": (-0.17, 0.06, 0.80, 0.20, -0.10, 0.95, 0.05, 0.25, 0.50),
-    "disgust": (-0.12, -0.02, 0.50, 0.45, -0.09, 0.92, 0.04, 1.00, 0.55),
-    "fear": (0.17, 0.02, 1.45, 0.00, -0.05, 1.15, 0.16, 0.00, 0.45),
-    "happy": (0.02, 0.03, 0.80, 0.60, 0.20, 1.28, 0.14, 0.05, 0.95),
-    "sad": (0.14, -0.12, 0.60, 0.10, -0.15, 0.88, 0.00, 0.00, 0.00),
-    "surprise": (0.18, 0.17, 1.50, 0.00, 0.00, 0.72, 0.36, 0.00, 0.10),
-    "neutral": (0.00, 0.00, 1.00, 0.05, 0.00, 1.00, 0.00, 0.00, 0.20),
-}
 # In the last pixels of the last row of each face, so that sketch is recognised when it is read from a csv.
 _SIGNATURE = np.frombuffer(b"sketch", np.uint8)
-_CLASS_MEANS = np.array([_FULL_STRENGTH[name] for name in FER7.names])
-_NEUTRAL = np.array(_FULL_STRENGTH["neutral"])
-_PERSON_STD = np.array((0.025, 0.025, 0.10, 0.06, 0.02, 0.05, 0.015, 0.05, 0.15))  # between persons
 # Class frequencies: in FER2013's order, with disgust frequent enough to be learned.
 _CLASS_FREQUENCIES = np.array((0.14, 0.08, 0.14, 0.21, 0.15, 0.12, 0.16))
 
@@ -126,7 +113,7 @@ def _lines(dataset: Dataset) -> Iterator[bytes]:
 def _face(rng: np.random.Generator) -> tuple[NDArray[np.uint8], int]:
     """Return one face, uint8 [48,48], and its class index."""
     label = int(rng.choice(len(FER7), p=_CLASS_FREQUENCIES))
-    pixels_HW = draw(_expression(label, rng), _appearance(rng), rng)
+    pixels_HW = draw(random_expression(label, rng), random_appearance(rng), rng)
     pixels_HW[-1, -len(_SIGNATURE) :] = _SIGNATURE
     return pixels_HW, label
 
@@ -139,65 +126,3 @@ def is_synthetic(dataset: Dataset) -> bool:
         True
     """
     return all((s.pixels_NHW[:, -1, -len(_SIGNATURE) :] == _SIGNATURE).all() for s in dataset.splits.values())
-
-
-def _expression(label: int, rng: np.random.Generator) -> Expression:
-    """Return an expression of class `label` of random strength, mixed with another class and a person's variation."""
-    strength = 0.45 + 0.7 * rng.beta(1.8, 1.3)
-    other, trace = int(rng.integers(len(FER7))), 0.2 * rng.beta(1, 2)
-    value = _NEUTRAL + strength * (_CLASS_MEANS[label] - _NEUTRAL) + trace * (_CLASS_MEANS[other] - _NEUTRAL)
-    value += _PERSON_STD * rng.normal(size=len(value))
-    if (
-        FER7.names[label] in ("angry", "happy") and rng.random() < 0.4
-    ):  # angry with an open mouth, happy with a closed one
-        value[6] = 0.0 if FER7.names[label] == "happy" else value[6] + 0.12 * strength
-    brow_in, brow_out, eye, cheek, corner, width, opening, sneer, teeth = (float(v) for v in value)
-    brow, wink, smirk = rng.normal(0, (0.045, 0.09, 0.04))  # asymmetries
-    return Expression(
-        brow_in=(brow_in + brow, brow_in - brow),
-        brow_out=(brow_out + brow, brow_out - brow),
-        eye_opening=(eye + wink, eye - wink),
-        cheek_raise=float(np.clip(cheek, 0, 1)),
-        mouth_corner=(corner + smirk, corner - smirk),
-        mouth_width=max(0.5, width),
-        mouth_opening=float(np.clip(opening, 0, 0.45)) if opening > 0.02 else 0.0,
-        sneer=float(np.clip(sneer, 0, 1.1)),
-        teeth=float(np.clip(teeth, 0, 1)),
-    )
-
-
-def _appearance(rng: np.random.Generator) -> Appearance:
-    """Return a random person, pose and light, independent of the expression."""
-    skin = rng.uniform(130, 220)
-    hair = rng.choice((22, 45, 80, 130, 190)) + rng.uniform(-12, 12)
-    # The light comes from the left or from the right, never from the front.
-    side = rng.choice((-1, 1)) * rng.uniform(0.25, 0.9)
-    background = rng.uniform(20, 235)
-    gradient = rng.uniform(-70, 70)
-    return Appearance(
-        yaw=float(rng.choice((-1, 1)) * rng.beta(1.6, 1.6) * 0.6),
-        pitch=float(rng.normal(0, 0.09)),
-        roll=float(rng.normal(0, 0.1)),
-        head_size=float(rng.uniform(16.5, 19.0)),
-        center=(24 + float(rng.normal(0, 1.3)), 24 + float(rng.normal(0, 1.3))),
-        jaw_width=float(rng.uniform(0.85, 1.15)),
-        head_height=float(rng.uniform(0.95, 1.06)),
-        skin=float(skin),
-        hair=float(hair),
-        background=(float(background + gradient), float(background - gradient)),
-        clothes=float(rng.uniform(20, 230)),
-        eye_contrast=float(rng.uniform(0.6, 1.2)),
-        brow_thickness=float(rng.uniform(0.6, 1.35)),
-        lip_contrast=float(rng.uniform(0.2, 1.1)),
-        parting=float(rng.choice((-1, 1)) * rng.uniform(0.15, 0.7)),
-        fringe_length=float(rng.uniform(-0.1, 1.0)),
-        long_hair=bool(rng.random() < 0.4),
-        glasses=bool(rng.random() < 0.15),
-        moustache=bool(rng.random() < 0.08),
-        beard=bool(rng.random() < 0.1),
-        gaze=float(rng.uniform(-0.9, 0.9)),
-        light=(float(side), float(rng.uniform(-0.5, 0.1)), float(rng.uniform(0.35, 0.85))),
-        blur=float(rng.uniform(0, 0.5)),
-        contrast=float(rng.uniform(0.8, 1.15)),
-        noise=float(rng.uniform(1, 4)),
-    )

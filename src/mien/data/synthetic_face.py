@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.dataset import SIDE
+from mien.data.synthetic_parameters import Appearance, Expression
 
 Numbers = NDArray[np.float64]
 # [P], x + iy: rotation, scaling and translation are one multiplication and one sum.
@@ -32,92 +32,6 @@ _ACROSS = np.linspace(-1, 1, 13)
 _LONG_HAIR = ((-1.22, 1.5), (-1.28, 0), (-1.0, -1.0), (0, -1.5), (1.0, -1.0), (1.28, 0), (1.22, 1.5))
 _SHOULDERS = ((-2.4, 3.5), (-2.0, 1.9), (-0.5, 1.45), (0.5, 1.45), (2.0, 1.9), (2.4, 3.5))
 _NECK = ((-0.5, 0.7), (0.5, 0.7), (0.55, 1.7), (0, 2.0), (-0.55, 1.7))
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Facial expression; of a pair the first number is for the left half of the face.
-
-    Attributes:
-        brow_in: Elevation of the inner ends of the brows, in head half-widths.
-        brow_out: Elevation of the outer ends of the brows, in head half-widths.
-        eye_opening: Opening of the eyes, 1 at rest.
-        cheek_raise: Elevation of the lower lids, 0 to 1.
-        mouth_corner: Elevation of the mouth's corners, in head half-widths.
-        mouth_width: Width of the mouth, 1 at rest.
-        mouth_opening: Opening of the mouth, in head half-widths.
-        sneer: Elevation of the upper lip and wrinkling of the nose, 0 to 1.
-        teeth: Share of an open mouth that is teeth, 0 to 1.
-    """
-
-    brow_in: tuple[float, float]
-    brow_out: tuple[float, float]
-    eye_opening: tuple[float, float]
-    cheek_raise: float
-    mouth_corner: tuple[float, float]
-    mouth_width: float
-    mouth_opening: float
-    sneer: float
-    teeth: float
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """Appearance of a person and conditions of the photo: everything that is independent of the expression.
-
-    Attributes:
-        yaw: Rotation of the head about its vertical axis, in radians.
-        pitch: Rotation of the head about the axis through its ears, in radians.
-        roll: Rotation of the head in the image plane, in radians.
-        head_size: Half-width of the head, in pixels of the image.
-        center: Position of the head in the image, x and y, in pixels.
-        jaw_width: Relative width of the chin, 1 on average.
-        head_height: Relative height of the head, 1 on average.
-        skin: Grey level of the skin, 0 to 255.
-        hair: Grey level of the hair, 0 to 255.
-        background: Grey levels of the background at its left and right edge, 0 to 255.
-        clothes: Grey level of the clothes, 0 to 255.
-        eye_contrast: Darkness of eyes and lids, 1 on average.
-        brow_thickness: Relative thickness of the brows, 1 on average.
-        lip_contrast: Darkness of the lips, 1 on average.
-        parting: Position of the hair's parting, -1 to 1.
-        fringe_length: Length of the fringe on the wider side of the parting, 0 to 1.
-        long_hair: Whether the hair reaches the neck.
-        glasses: Whether the person wears glasses.
-        moustache: Whether the person has a moustache.
-        beard: Whether the person has a beard.
-        gaze: Direction of the gaze, -1 (left) to 1 (right).
-        light: Direction of the directed light, x and y, and its share of all light, 0 to 1.
-        blur: Standard deviation of the lens blur, in pixels of the image.
-        contrast: Factor of the contrast, 1 is unchanged.
-        noise: Standard deviation of the sensor noise, in grey levels.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
-    head_size: float
-    center: tuple[float, float]
-    jaw_width: float
-    head_height: float
-    skin: float
-    hair: float
-    background: tuple[float, float]
-    clothes: float
-    eye_contrast: float
-    brow_thickness: float
-    lip_contrast: float
-    parting: float
-    fringe_length: float
-    long_hair: bool
-    glasses: bool
-    moustache: bool
-    beard: bool
-    gaze: float
-    light: tuple[float, float, float]
-    blur: float
-    contrast: float
-    noise: float
 
 
 def draw(expression: Expression, appearance: Appearance, rng: np.random.Generator) -> NDArray[np.uint8]:
