@@ -219,7 +219,7 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
-    parser.add_argument("--votes", help="FER+ votes: judge by the raters' majority")
+    parser.add_argument("--votes", help="FER+ votes: evaluate by the majority vote (FER+)")
     parser.add_argument("--models", default="photo,base,nano", help="names or folders, joined by commas")
     parser.add_argument("--faces", type=int, default=1_000_000, help="so many of PublicTest at most")
     parser.add_argument("--seed", type=int, default=0)

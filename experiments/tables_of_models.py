@@ -29,7 +29,7 @@ def coverage(result: dict[str, Any]) -> str:
 
 
 def comparison(result: dict[str, Any]) -> str:
-    """One row an arm: figures at the judged epoch, mean ± std over the seeds."""
+    """Return a table with one row per arm: figures at the judged epoch, mean ± std over the seeds."""
     split = result["protocol"]["verdict_split"]
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
@@ -56,7 +56,7 @@ def comparison(result: dict[str, Any]) -> str:
 
 
 def starts(result: dict[str, Any]) -> str:
-    """One row a start: accuracy after the first and the last epoch, mean ± std over the seeds."""
+    """Return a table with one row per start: accuracy after the first and the last epoch, mean ± std over the seeds."""
     rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
     for row in result["starts"]:
         measured = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
@@ -71,7 +71,7 @@ def starts(result: dict[str, Any]) -> str:
 
 
 def papers(result: dict[str, Any]) -> str:
-    """One row a paper: what its model reached here, and what the paper claims."""
+    """Return a table with one row per paper: what its model reached here, and what the paper claims."""
     rows = [
         "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | judged "
         "by | "
@@ -91,7 +91,7 @@ def papers(result: dict[str, Any]) -> str:
 
 
 def ablation(result: dict[str, Any]) -> str:
-    """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
+    """Return a table with one row per change: accuracy by either truth and protocol, mean ± std over the seeds."""
     ways = {
         "labels, official": "labels",
         "labels, clean": "without duplicates",
@@ -115,7 +115,7 @@ def ablation(result: dict[str, Any]) -> str:
 
 
 def shipped(result: dict[str, Any]) -> str:
-    """One row a model and truth: macro-F1, and accuracy under each condition, all faces / those without duplicates."""
+    """Return a table with one row per model and truth: macro-F1, and accuracy under each condition, all faces / those without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
         f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
@@ -150,7 +150,7 @@ def ensembles(result: dict[str, Any]) -> str:
 
 
 def shapes(result: dict[str, Any]) -> str:
-    """One row a shape of model."""
+    """Return a table with one row per architecture."""
     rows = [
         "| model | parameters | ms a face, 256 at once | training images a second | val accuracy, % | "
         "without duplicates, % |",
@@ -166,7 +166,7 @@ def shapes(result: dict[str, Any]) -> str:
 
 
 def models() -> str:
-    """One row a shipped model: what it is, and how well it does."""
+    """Return a table with one row per shipped model: what it is, and how well it does."""
     rows = [
         "| model | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without duplicates | "
         "with the "
@@ -192,7 +192,7 @@ def models() -> str:
 
 
 def search(result: dict[str, Any]) -> str:
-    """One row a trial of `mien tune`, the most accurate of those that were trained to their end first."""
+    """Return a table with one row per trial of `mien tune`, the most accurate of those that were trained to their end first."""
     fields = list(result["space"])
     rows = [
         f"| {' | '.join(fields)} | epochs | val accuracy, % | without duplicates, % | |",
@@ -209,7 +209,7 @@ def search(result: dict[str, Any]) -> str:
 
 
 def peers(result: dict[str, Any]) -> str:
-    """One row a package: accuracy by either truth and protocol, and what it has more than the first."""
+    """Return a table with one row per package: accuracy by either truth and protocol, and what it has more than the first."""
     first = result["rounds"][0]["packages"][0]["model"]
     ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [
@@ -249,12 +249,12 @@ def peers(result: dict[str, Any]) -> str:
 
 
 def points(d: dict[str, Any]) -> str:
-    """A difference of shares in points, with its interval."""
+    """Return a difference of shares in points, with its interval."""
     return f"{verdict.points(d['mean'])} ({verdict.points(d['low'])} to {verdict.points(d['high'])})"
 
 
 def spread(figure: dict[str, Any]) -> str:
-    """A share in percent, with its standard deviation where there is one."""
+    """Return a share in percent, with its standard deviation if there is one."""
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 
@@ -265,7 +265,7 @@ def _without_duplicates(arm: dict[str, Any]) -> dict[str, Any]:
 
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
-    """The figure of each run at the epoch that it is judged at."""
+    """Return the figure of each run at the evaluated epoch."""
     runs = zip(arm["curves"][curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}

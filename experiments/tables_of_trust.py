@@ -23,7 +23,7 @@ def noise(result: dict[str, Any]) -> str:
 
 
 def altered(result: dict[str, Any]) -> str:
-    """One row an arm of a study: as the faces are and altered, and what it has more than the first arm."""
+    """Return a table with one row per arm of a study: as the faces are and altered, and what it has more than the first arm."""
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [

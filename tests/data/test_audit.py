@@ -1,4 +1,4 @@
-"""The audit, on a set with known defects and on the real one."""
+"""The audit, on data with known defects and on FER2013."""
 
 from __future__ import annotations
 

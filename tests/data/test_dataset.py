@@ -1,4 +1,4 @@
-"""A split and a data set are checked where they are born."""
+"""Validation of splits and data sets."""
 
 from __future__ import annotations
 

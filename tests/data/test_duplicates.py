@@ -1,4 +1,4 @@
-"""Near-twins by split and class, kept beside the cache, and what goes by them."""
+"""Near-duplicates by split and class, their cache, and the masks derived from them."""
 
 from __future__ import annotations
 

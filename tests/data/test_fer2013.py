@@ -1,4 +1,4 @@
-"""The csv reader: four forms, exact arrays, and one clear sentence for everything that is wrong."""
+"""The csv reader: four forms, exact arrays, and an error message for every invalid file."""
 
 from __future__ import annotations
 

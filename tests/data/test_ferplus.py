@@ -1,4 +1,4 @@
-"""FER+ votes: joined by row, and refused when they are not of these rows."""
+"""FER+ votes: joined by row, and an error if they belong to other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of labels without splits: a fifth is held out, and what lies beside the images does no harm."""
+"""Folders of labels without splits: a fifth is held out, and other files are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images are held out: a fifth of each label, duplicates together, and hardly ever another one than before."""
+"""The holdout: a fifth of each label, duplicates together, and stable when images are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One door for all sources; and the contract that every data set keeps."""
+"""`load` for all kinds of sources, and the contract of every data set."""
 
 from __future__ import annotations
 

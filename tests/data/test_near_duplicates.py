@@ -1,4 +1,4 @@
-"""One image in two forms is found, two images are not; a portrait and smooth random fields stand for faces."""
+"""Altered copies are near-duplicates, different images are not; on a portrait and smooth random fields."""
 
 from __future__ import annotations
 

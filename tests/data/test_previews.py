@@ -1,4 +1,4 @@
-"""The two images of a data set."""
+"""Class histogram and sample sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded data set: seeded, whole on disk, and a real fer2013.csv when written."""
+"""The synthetic data set: depends on its seed only, and is a valid fer2013.csv when written."""
 
 from __future__ import annotations
 

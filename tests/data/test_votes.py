@@ -1,4 +1,4 @@
-"""FER+'s cleaning rules: by hand, at their edges, and by the sizes that Barsoum et al. 2016 give."""
+"""FER+ rules: by hand, at their limits, and by the sizes that Barsoum et al. 2016 publish."""
 
 from __future__ import annotations
 
