@@ -52,7 +52,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def protocols(record: dict[str, Any]) -> str:
-    """One row a protocol and truth."""
+    """Return a table with one row per protocol and truth."""
     head = ["faces", "judged by", "n", "accuracy, %", "95 % interval", "balanced, %", "macro-F1, %", "top-2, %"]
     head += ["log loss", "Brier", "ECE, %"]
     rows = [

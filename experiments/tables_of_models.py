@@ -115,7 +115,7 @@ def ablation(result: dict[str, Any]) -> str:
 
 
 def shipped(result: dict[str, Any]) -> str:
-    """Return a table with one row per model and truth: macro-F1, and accuracy under each condition, all faces / those without duplicates."""
+    """Return a table with one row per model and truth: macro-F1, and accuracy per condition with / without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
         f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
@@ -192,7 +192,7 @@ def models() -> str:
 
 
 def search(result: dict[str, Any]) -> str:
-    """Return a table with one row per trial of `mien tune`, the most accurate of those that were trained to their end first."""
+    """Return a table with one row per trial of `mien tune`, sorted by accuracy, complete trials first."""
     fields = list(result["space"])
     rows = [
         f"| {' | '.join(fields)} | epochs | val accuracy, % | without duplicates, % | |",
@@ -209,7 +209,7 @@ def search(result: dict[str, Any]) -> str:
 
 
 def peers(result: dict[str, Any]) -> str:
-    """Return a table with one row per package: accuracy by either truth and protocol, and what it has more than the first."""
+    """Return a table with one row per package: accuracy per truth and protocol, difference to the first."""
     first = result["rounds"][0]["packages"][0]["model"]
     ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [

@@ -23,7 +23,7 @@ def noise(result: dict[str, Any]) -> str:
 
 
 def altered(result: dict[str, Any]) -> str:
-    """Return a table with one row per arm of a study: as the faces are and altered, and what it has more than the first arm."""
+    """Return a table with one row per arm of a study: on clean and corrupted faces, difference to the first arm."""
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
