@@ -115,7 +115,7 @@ def ablation(result: dict[str, Any]) -> str:
 
 
 def shipped(result: dict[str, Any]) -> str:
-    """Return a table with one row per model and truth: macro-F1, and accuracy per condition with / without duplicates."""
+    """Return a table with one row per model and truth: macro-F1, accuracy per condition with / without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
         f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
