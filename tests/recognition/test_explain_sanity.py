@@ -27,7 +27,7 @@ def sanity() -> ModuleType:
 
 
 def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
-    trained, others = sanity.explained(load(sanity.NET)), [sanity.explained(sanity.shuffled(seed)) for seed in range(3)]
+    trained, others = sanity.explained(load(sanity.MODEL)), [sanity.explained(sanity.shuffled(seed)) for seed in range(3)]
     for kind in sanity.KINDS:
         kept = [sanity.rank_correlation(trained, other, kind) for other in others]
         assert np.mean(np.abs(kept)) < 0.5, (kind, kept)
@@ -35,7 +35,7 @@ def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
 
 def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleType) -> None:
     trained, again, other = (
-        sanity.explained(model) for model in (load(sanity.NET), load(sanity.NET), sanity.shuffled(0))
+        sanity.explained(model) for model in (load(sanity.MODEL), load(sanity.MODEL), sanity.shuffled(0))
     )
     np.testing.assert_array_equal(trained.face_HW, other.face_HW)
     for kind in sanity.KINDS:
@@ -44,5 +44,5 @@ def test_the_same_weights_give_the_same_maps_and_the_cut_stays(sanity: ModuleTyp
 
 def test_the_record_is_of_the_model_that_ships(sanity: ModuleType) -> None:
     record = json.loads((EXPERIMENTS / "results" / "explain_sanity.json").read_text())
-    assert record["sha256"] == load(sanity.NET).card.sha256
+    assert record["sha256"] == load(sanity.MODEL).card.sha256
     assert all(k["mean_size"] < 0.5 for k in record["rank_correlation"].values())

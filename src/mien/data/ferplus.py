@@ -71,9 +71,9 @@ def _read(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
     usages_R: list[str] = []
     votes_RV = np.zeros((len(lines) - 1, len(FERPLUS_COLUMNS)), np.uint8)
     for row, line in enumerate(lines[1:]):
-        error = _row_error(line, usage, columns, len(header))
-        if error is not None:
-            errors.add(row, error)
+        problem = _row_error(line, usage, columns, len(header))
+        if problem is not None:
+            errors.add(row, problem)
             continue
         usages_R.append(USAGE[line[usage].strip()])
         votes_RV[row] = [int(line[i]) for i in columns]

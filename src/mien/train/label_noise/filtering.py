@@ -36,12 +36,12 @@ def filter_training_faces(learned: TrainingTargets, recipe: Recipe, dataset: Dat
     if dropped_N.all():
         raise RunError(f"recipe '{recipe.name}' leaves out every training face of {dataset.source}: drop fewer")
     clean_N = ~np.isin(learned.clean.rows_N, train.rows_N[dropped_N])
-    kept = votes.cut(train, ~dropped_N, train.labels_N)
+    kept = votes.select_faces(train, ~dropped_N, train.labels_N)
     return replace(
         learned,
         dataset=replace(learned.dataset, splits={**learned.dataset.splits, TRAIN: kept}),
         target_NK=target_NK[torch.from_numpy(~dropped_N)],
-        clean=votes.cut(learned.clean, clean_N, learned.clean.labels_N),
+        clean=votes.select_faces(learned.clean, clean_N, learned.clean.labels_N),
         label_noise=digest,
     )
 

@@ -127,7 +127,7 @@ def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: 
     share_NK, keep_N = _shares(about, dataset, truth, mix)
     train = dataset[TRAIN]
     if not own:
-        train = votes.cut(train, keep_N, share_NK.argmax(1))
+        train = votes.select_faces(train, keep_N, share_NK.argmax(1))
     return TrainingTargets(
         dataset=replace(truth, splits={**truth.splits, TRAIN: train}),
         target_NK=torch.from_numpy(share_NK[keep_N].astype(np.float32)),
@@ -168,7 +168,7 @@ def _shares(about: Scheme, dataset: Dataset, truth: Dataset, mix: float) -> vote
     if about.fitted:
         probs_NK, clear_N = expected(train.votes_NV, own_NK), train.votes_NV.sum(1) > 0
     else:
-        probs_NK, clear_N = votes.taught(about.rule, train.votes_NV, labels)
+        probs_NK, clear_N = votes.targets_from_votes(about.rule, train.votes_NV, labels)
     if not about.own_labels:
         return probs_NK, clear_N
     mix_N1 = np.where(clear_N, np.where(own_N, mix, 1.0), 0.0)[:, None]
