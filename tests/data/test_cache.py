@@ -137,7 +137,7 @@ def test_flipped_bit_never_changes_arrays(tmp_path: Path) -> None:
     cache._write_arrays(path, drawn)
     whole = bytearray(path.read_bytes())
     rng, errors = np.random.default_rng(0), 0
-    for index in [*rng.integers(0, len(whole), 200), *range(len(whole) - 300, len(whole))]:
+    for index in [*rng.integers(0, len(whole), 200), *range(len(whole) - 800, len(whole))]:
         bit = 1 << int(rng.integers(8))
         whole[index] ^= bit
         path.write_bytes(whole)

@@ -131,7 +131,8 @@ def _remove_unused(folder: Path, size: int, md5: str) -> None:
 def _write_arrays(path: Path, splits: Mapping[str, Split]) -> None:
     new = files.AtomicFile(path)
     try:
-        np.savez(new.file, **{f"{name}.{field}": getattr(splits[name], field) for name in splits for field in _FIELDS})
+        arrays = {f"{name}.{field}": getattr(splits[name], field) for name in splits for field in _FIELDS}
+        np.savez(new.file, splits=np.array(list(splits)), **arrays)
     except BaseException:
         new.drop()
         raise
@@ -141,5 +142,7 @@ def _write_arrays(path: Path, splits: Mapping[str, Split]) -> None:
 def _read_arrays(path: Path) -> dict[str, Split]:
     """Return the splits of an arrays file; raise an error if it is incomplete or a CRC does not fit."""
     with open(path, "rb") as file, np.load(file) as arrays:  # np.load would leave a damaged file open
-        names = dict.fromkeys(member.partition(".")[0] for member in arrays.files)
+        names = arrays["splits"].tolist()
+        if set(arrays.files) != {"splits", *(f"{name}.{field}" for name in names for field in _FIELDS)}:
+            raise ValueError(f"{path} lacks splits")  # the directory of a zip has no CRC
         return {name: Split(name, *(arrays[f"{name}.{field}"] for field in _FIELDS)) for name in names}
