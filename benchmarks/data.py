@@ -1,11 +1,10 @@
-"""How fast fer2013.csv becomes arrays: pandas and Python, mien, and mien's cache.
+"""Measure how fast fer2013.csv is read: with pandas, with mien, and from the cache of mien.
 
 usage: python benchmarks/data.py FER2013_CSV [--repeats 5] [--out benchmarks/results/data.json]
 
-Each measurement is a process of its own, so that none inherits another's memory; imports are not timed, memory is the
-process's peak resident size, imports included. The three ways take turns within each repeat. The file is read once
-before, so all find it in the system's page cache. Every way must return the same arrays: their checksums are compared.
-Needs pandas.
+Each measurement runs in a fresh process; imports are not timed; memory is the peak resident size of the process,
+imports included. The three methods alternate within each repeat. The file is read once before, so that it is in the
+system's page cache. All methods must return the same arrays: their checksums are compared. Needs pandas.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
-# What each process runs: it reads argv[1] into `pixels`, train then val then test, and says what that took.
+# Code of each process: it reads argv[1] into `pixels`, train, val and test, and prints time and memory.
 PROLOGUE = """
 import json, resource, sys, time, zlib
 import numpy as np
@@ -38,7 +37,7 @@ for part in filter(len, parts):
 print(json.dumps({'seconds': seconds, 'cpu': cpu, 'peak_mib': peak, 'crc': crc, 'faces': sum(map(len, parts))}))
 """
 WAYS = {
-    # The fastest of the usual ways: [int(p) for p in text.split()] and list(map(int, ...)) take half as long again.
+    # The fastest of the usual ways: [int(p) for p in text.split()] and list(map(int, ...)) take 1.5 times as long.
     "pandas": """
 import pandas
 began, cpu = time.perf_counter(), time.process_time()
@@ -61,7 +60,7 @@ parts = [split.pixels_NHW for split in load(sys.argv[1]).splits.values()]
 
 
 def measure(way: str, csv: Path, cache: Path) -> dict[str, Any]:
-    """Seconds, peak MiB and the checksum of one reading in a fresh process."""
+    """Return seconds, peak MiB and the checksum of one load in a fresh process."""
     code = PROLOGUE + WAYS[way] + EPILOGUE
     environment = {**os.environ, "MIEN_CACHE": str(cache)}
     done = subprocess.run(
@@ -73,7 +72,7 @@ def measure(way: str, csv: Path, cache: Path) -> dict[str, Any]:
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Median, quartiles and every single figure."""
+    """Return median, quartiles and all figures."""
     seconds = sorted(run["seconds"] for run in runs)
     low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else (seconds * 3)
     return {
@@ -86,7 +85,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
+    """Return the machine, versions and load average."""
     import numpy
     import pandas
 
@@ -113,16 +112,16 @@ def main() -> None:
     wanted = parser.parse_args()
     csv: Path = wanted.csv
     if not csv.is_file():
-        sys.exit(f"{csv}: there is no such file")
+        sys.exit(f"{csv}: no such file")
     before = machine()
     runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as cache:
-        measure("mien, cached", csv, Path(cache))  # warms the page cache and fills mien's; not counted
+        measure("mien, cached", csv, Path(cache))  # fills the page cache and the cache of mien; not counted
         for _ in range(wanted.repeats):
             for way in WAYS:
                 runs[way].append(measure(way, csv, Path(cache)))
     if len({(run["crc"], run["faces"]) for each in runs.values() for run in each}) != 1:
-        sys.exit("the ways do not agree on the pixels")
+        sys.exit("the methods return different pixels")
     results = {way: summary(each) for way, each in runs.items()}
     pandas_s = results["pandas"]["seconds_median"]
     record = {
@@ -139,12 +138,12 @@ def main() -> None:
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
     print(f"{csv.name}, {csv.stat().st_size / 1e6:.0f} MB, {wanted.repeats} repeats")
-    for way, found in results.items():
-        low, high = found["seconds_quartiles"]
+    for way, result in results.items():
+        low, high = result["seconds_quartiles"]
         print(
-            f"{way:20} {found['seconds_median']:8.3f} s  ({low:.3f} to {high:.3f})"
-            f"  {found['cpu_seconds_median']:7.3f} s of CPU  {found['peak_mib_max']:7.0f} MiB"
-            f"  {pandas_s / found['seconds_median']:7.1f}x"
+            f"{way:20} {result['seconds_median']:8.3f} s  ({low:.3f} to {high:.3f})"
+            f"  {result['cpu_seconds_median']:7.3f} s of CPU  {result['peak_mib_max']:7.0f} MiB"
+            f"  {pandas_s / result['seconds_median']:7.1f}x"
         )
 
 

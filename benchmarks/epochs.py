@@ -1,11 +1,11 @@
-"""How long the release recipes train: seconds an epoch. Writes results/epochs.json.
+"""Measure the training time of the release recipes in seconds per epoch. Writes results/epochs.json.
 
 usage: python benchmarks/epochs.py fer2013.csv fer2013new.csv [--repeats 3] [--recipes release_nano release_base]
 
-`mien.train.train` itself, on all of FER2013's Training, with the cores that `mien.threads.threads` says or on the GPU
-where there is one. The recipes take turns; timed is a second epoch, its steps alone (`steps`) and with the figures and
-the checkpoint that follow (`whole`: what a run of two epochs takes more than one of one). `release_nano` runs with its
-teacher and, as `release_nano, alone`, without. `minutes` is what all epochs of the recipe come to.
+Runs `mien.train.train` on FER2013's Training with `mien.threads.threads` cores, or on a GPU if there is one. The
+recipes alternate. The second epoch is timed: its steps alone (`steps`), and with evaluation and checkpoint (`whole`:
+the difference between runs of two epochs and of one). `release_nano` runs with its teacher and, as `release_nano,
+alone`, without. `minutes` is the time of all epochs of the recipe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def seconds(recipe: Recipe, data: Dataset) -> tuple[float, float]:
-    """Of a second epoch: its steps, and all that belongs to it, which is what going on by one epoch takes more."""
+    """Return the seconds of a second epoch: its steps alone, and with evaluation and checkpoint."""
     with tempfile.TemporaryDirectory() as place:
         spent = []
         for epochs in (1, 2):

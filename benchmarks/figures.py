@@ -1,4 +1,4 @@
-"""What all benchmarks say in the same words: figures over rounds, and the machine that they were taken on."""
+"""Summaries over rounds and a description of the machine, shared by all benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.threads import threads
 
 
 def summary(figures: Sequence[float], digits: int = 2) -> dict[str, Any]:
-    """Median, quartiles and every single figure; the quartiles of one figure are itself."""
+    """Return median, quartiles and all figures; the quartiles of one figure are itself."""
     low, middle, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else [*figures] * 3
     return {
         "median": round(middle, digits),
@@ -24,7 +24,7 @@ def summary(figures: Sequence[float], digits: int = 2) -> dict[str, Any]:
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """What figures were taken on, with the versions of the packages that matter, and how busy it was."""
+    """Return the machine, the versions of `packages` and the load average."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

@@ -1,19 +1,18 @@
-"""How long until the first answer about a photo, in a fresh process? Writes results/first_answer.json.
+"""Measure the time to the first result for a photo in a fresh process. Writes results/first_answer.json.
 
 usage: python benchmarks/first_answer.py [--rounds 15] [--note TEXT] [--out benchmarks/results/first_answer.json]
 
-Each is a process of its own, timed from outside, start and end of Python included; they take turns, after a round that
-is not counted. The portrait that comes with the package is 512x512.
+Each command runs in a fresh process, timed from outside, start and end of Python included; the commands alternate,
+after one round of warm-up. The sample portrait of the package has 512x512 pixels.
 
-  python        nothing: what starting Python costs
+  python        nothing: the time to start Python
   floor         imports numpy, cv2 and onnxruntime, and opens the two sessions
   api           `mien.load().analyze(...)`, and prints the label
   command       `python -m mien analyze FILE`, which prints a line of JSON
   12 megapixels `api` on the portrait enlarged to 4000x3000, as JPEG
 
-The memory is the most that the process ever had. On a laptop that has nothing else to do, the answer should be there
-in half a second; bounds that any machine can hold are beside the floor: 2 times its time, 170 MB, and 320 MB for 12
-megapixels.
+Memory is the peak of the process. On an idle laptop the result should take half a second; the bounds for any machine
+are relative to the floor: twice its time, 170 MB, and 320 MB for 12 megapixels.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ BOUNDS = {"api beside floor, times": 2.0, "api, MB": 170, "12 megapixels, MB": 3
 
 
 def sides(folder: Path) -> dict[str, list[str]]:
-    """The words of each command."""
+    """Return the arguments of each command."""
     large = folder / "large.jpg"
     cv2.imwrite(str(large), cv2.resize(read_image(sample()), (4000, 3000), interpolation=cv2.INTER_CUBIC))
     models = [str(SHIPPED / "yunet.onnx"), str(SHIPPED / "nano" / "model.onnx")]
@@ -64,7 +63,7 @@ def sides(folder: Path) -> dict[str, list[str]]:
 
 
 def once(words: list[str]) -> tuple[float, float]:
-    """Seconds, and the most megabytes it had, of one process."""
+    """Return seconds and peak memory in MB of one process."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

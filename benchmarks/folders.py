@@ -1,17 +1,17 @@
-"""How fast is a folder of photos read, beside decoding them and finding their faces alone? Writes results/folders.json.
+"""Compare the analysis of a folder of photos with decoding and detection alone. Writes results/folders.json.
 
 usage: python benchmarks/folders.py [--photos 2000] [--rounds 5] [--note TEXT] [--out benchmarks/results/folders.json]
 
-The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
-brightened, set side by side, from 400 to 2400 pixels wide, as JPEG of quality 60 to 95. The floor is a loop over the
-files: their bytes, `cv2.imdecode`, one shrinking to 1280 pixels and the detector's bare session on it, one image
-after another. Ours is `mien.recognition.analyze_sources` with `nano`, and lines of JSON written to a file: safe
-decoding, non-maximum suppression, face crops and predictions included.
+The photos are generated in a temporary folder from the sample portrait of the package: cropped, mirrored, brightened,
+side by side, from 400 to 2400 pixels wide, as JPEG of quality 60 to 95. The floor is a loop over the files: read the
+bytes, `cv2.imdecode`, resize to 1280 pixels, and run the bare session of the detector, one image after another. Ours is
+`mien.recognition.analyze_sources` with `nano`, which writes JSON lines to a file; it includes safe decoding,
+non-maximum suppression, face crops and predictions.
 
-Each side is a fresh process for each round, and they take turns; a process reads all photos after 20 of them as a
-warm-up, and tells the seconds, and its resident memory after the first tenth of the photos and at the end. Median and
-quartiles are over rounds; processor seconds stand beside, as they feel less how busy the machine is. Ours has to reach
-0.85 times the floor's rate, in memory that stays flat: it may grow by 30 MB at most.
+Each side is a fresh process in each round, and the sides alternate. A process analyzes all photos after 20 photos of
+warm-up, and prints the seconds and its resident memory after the first tenth of the photos and at the end. Median and
+quartiles are over rounds; processor seconds are recorded too, as they depend less on the load of the machine. Ours has
+to reach 0.85 times the rate of the floor, and its memory may grow by 30 MB at most.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LEAST_RATE, MOST_GROWTH_MB = 0.85, 30
 
 
 def make(folder: Path, count: int) -> None:
-    """`count` photos, no two alike."""
+    """Write `count` different photos."""
     for number, data in enumerate(photos(count, (400, 2400), several=0.3, most=4)):
         file = folder / f"{number % 20:02}" / f"{number:05}.jpg"
         file.parent.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def resident_mb() -> float:
-    """Of this process, now; on systems without /proc the most it ever had."""
+    """Return the resident memory of this process in MB; its peak on systems without /proc."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
@@ -60,7 +60,7 @@ def resident_mb() -> float:
 
 
 def child(side: str, folder: Path) -> dict[str, float]:
-    """Read all photos in this process; seconds, faces and memory."""
+    """Analyze all photos in this process and return seconds, faces and memory."""
     files = sorted(folder.rglob("*.jpg"))
     step = (ours if side == "ours" else floor)(folder)
     for _ in step(files[:WARM_UP]):
@@ -76,7 +76,7 @@ def child(side: str, folder: Path) -> dict[str, float]:
 
 
 def floor(folder: Path) -> Any:
-    """Decode and detect, and nothing else."""
+    """Return a function that only decodes and detects."""
     import onnxruntime
 
     from mien.model import SHIPPED
@@ -103,7 +103,7 @@ def floor(folder: Path) -> Any:
 
 
 def ours(folder: Path) -> Any:
-    """From files to lines of JSON."""
+    """Return a function that analyzes files and writes JSON lines."""
     import mien
     from mien.recognition import analyze_sources, find_sources, open_writer
 
@@ -136,29 +136,29 @@ def main() -> None:
         "note": wanted.note,
         "machine": machine("opencv-python-headless", "onnxruntime"),
     }
-    told: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
+    result: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "photos"
         folder.mkdir()
         make(folder, wanted.photos)
         for _ in range(wanted.rounds):
-            for side, rounds in told.items():
+            for side, rounds in result.items():
                 command = [sys.executable, __file__, "--child", side, str(folder)]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(done.stderr)
                 rounds.append(json.loads(done.stdout.splitlines()[-1]))
-    for side, rounds in told.items():
+    for side, rounds in result.items():
         record[side] = {
             "photos_per_second": summary([wanted.photos / one["seconds"] for one in rounds]),
             "cpu_seconds": summary([one["cpu"] for one in rounds]),
             "early_mb": summary([one["early_mb"] for one in rounds]),
             "late_mb": summary([one["late_mb"] for one in rounds]),
         }
-    ratio = [a["seconds"] / b["seconds"] for a, b in zip(told["floor"], told["ours"], strict=True)]
-    cpu = [a["cpu"] / b["cpu"] for a, b in zip(told["floor"], told["ours"], strict=True)]
-    growth = [one["late_mb"] - one["early_mb"] for one in told["ours"]]
-    record["faces"] = told["ours"][0]["faces"]
+    ratio = [a["seconds"] / b["seconds"] for a, b in zip(result["floor"], result["ours"], strict=True)]
+    cpu = [a["cpu"] / b["cpu"] for a, b in zip(result["floor"], result["ours"], strict=True)]
+    growth = [one["late_mb"] - one["early_mb"] for one in result["ours"]]
+    record["faces"] = result["ours"][0]["faces"]
     record["rate_beside_the_floor"] = {**summary(ratio), "at_least": LEAST_RATE}
     record["cpu_of_the_floor_beside_ours"] = summary(cpu)
     record["growth_mb"] = {**summary(growth), "at_most": MOST_GROWTH_MB}

@@ -1,10 +1,11 @@
-"""What does `import mien` cost? Beside importing numpy and OpenCV alone, which it must. Writes results/imports.json.
+"""Compare the time of `import mien` with that of importing numpy and OpenCV alone. Writes results/imports.json.
 
 Run:   python benchmarks/imports.py
 
-A fresh process each time, the sides in turn, one warm-up of each, in milliseconds of processor time, as the machines
-are shared. `import mien` has to stay within 1.3 times the floor. It does nearly nothing, as each public name is
-imported when it is first asked for; so what reads images, and all names together, are published beside it.
+Each import runs in a fresh process; the sides alternate, after one warm-up of each. Figures are milliseconds of
+processor time, as the machines are shared. `import mien` has to stay within 1.3 times the floor. It imports nearly
+nothing, as each public name is imported at its first use; so the import of what analyzes images and of all names is
+recorded too.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
             took = milliseconds(code)
             if turn:
                 times[side].append(took)
-    told = subprocess.run([sys.executable, "-c", MODULES], capture_output=True, text=True, check=True).stdout.split()
+    result = subprocess.run([sys.executable, "-c", MODULES], capture_output=True, text=True, check=True).stdout.split()
     floors = times["numpy and cv2"]
     ratios = {s: [t / floor for t, floor in zip(of_one, floors, strict=True)] for s, of_one in times.items()}
     record = {
@@ -57,7 +58,7 @@ def main() -> None:
         "milliseconds": {side: spread(of_one) for side, of_one in times.items()},
         "ratio": {side: round(statistics.median(of_one), 3) for side, of_one in ratios.items()},
         "bound": BOUND,
-        "imported_to_read_images": [name for name in HEAVY if name in told],
+        "imported_to_read_images": [name for name in HEAVY if name in result],
     }
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))

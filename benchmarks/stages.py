@@ -1,12 +1,12 @@
-"""Where does an image's time go, by its size, and what does a billion of them take? Writes results/stages.json.
+"""Measure the time of each stage of an analysis by image size. Writes results/stages.json.
 
 usage: python benchmarks/stages.py [--rounds 15] [--note TEXT] [--out benchmarks/results/stages.json]
 
 The sample portrait is enlarged to photos of four sizes, JPEG of quality 90, one face each, and taken through the stages
-of `photo` one at a time, with one thread: the header read and the bytes decoded, faces found (in a copy of 1280 pixels
-where the photo is larger), the face cut out, and the model asked, of 64 faces at once, a face's share told. Processor
-milliseconds, median of the rounds after one as a warm-up. Nothing is read from a disk or a network; the bytes stand
-beside, so that what a network must bring can be reckoned.
+of `photo` one at a time, with one thread: read the header and decode the bytes, detect faces (in a copy of 1280 pixels
+if the photo is larger), crop the face, and predict for 64 faces at once, with the time per face. Figures are processor
+milliseconds, the median of the rounds after one round of warm-up. Nothing is read from a disk or a network; the number
+of bytes is recorded, so that the load on a network can be estimated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 64
 
 
 def photo(wide: int, high: int) -> bytes:
-    """A portrait in the middle of noise that is as hard to decode as a photo's texture."""
+    """Return a portrait in the middle of noise that is as hard to decode as the texture of a photo, as JPEG."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), np.uint8)
     image_HW3 = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_CUBIC)
@@ -45,14 +45,14 @@ def photo(wide: int, high: int) -> bytes:
 
 
 def milliseconds(act: Callable[[], Any], rounds: int) -> float:
-    """Of one thread's processor time, the median."""
+    """Return the median of one thread's processor time."""
     act()
-    told = []
+    result = []
     for _ in range(rounds):
         began = time.process_time()
         act()
-        told.append(1000 * (time.process_time() - began))
-    return round(statistics.median(told), 3)
+        result.append(1000 * (time.process_time() - began))
+    return round(statistics.median(result), 3)
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         image_HW3 = decode(data, checked_header(data, name), name)
         found = recognizer.pipeline.detect(image_HW3)
         if len(found) != 1:
-            raise SystemExit(f"{name}: {len(found)} faces were found, and one is there")
+            raise SystemExit(f"{name}: {len(found)} faces were detected, expected one")
         faces_NHW = np.repeat(recognizer.pipeline.crop_faces(image_HW3, found), BATCH, 0)
         took = {
             "decode": milliseconds(

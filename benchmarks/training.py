@@ -1,4 +1,4 @@
-"""How fast the seed network trains: a notebook's loop against mien's, and where a step's time goes.
+"""Compare the training speed of a notebook's loop and of mien, with the time of each part of a step.
 
 usage: python benchmarks/training.py [--models seed_cnn_quarter seed_cnn] [--repeats 5] [--steps 8] [--sharing]
                                      [--out benchmarks/results/training.json]
@@ -45,7 +45,7 @@ POLICIES = {
 
 
 def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
-    """Images a second of the plain loop."""
+    """Return images per second of the plain loop."""
     import albumentations
     import torch
 
@@ -106,7 +106,7 @@ def _channels_first(model: Any, x_NCHW: Any) -> Any:
 
 
 def mien(model: str, steps: int) -> dict[str, Any]:
-    """Images a second of `train`, and seconds per step of each part."""
+    """Return images per second of `train`, and seconds per step of each part."""
     import numpy as np
 
     from mien.data.dataset import Dataset, Split
@@ -276,7 +276,7 @@ def shared(model: str, steps: int, repeats: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on, and how busy it was."""
+    """Return the machine, versions and load average."""
     from mien.train.fabric import machine as facts
     from mien.train.fabric import make_fabric
 

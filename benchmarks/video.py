@@ -1,4 +1,4 @@
-"""How fast a video is read, beside decoding it to arrays alone, and whether a longer one takes more memory.
+"""Compare the analysis of a video with decoding alone, and the memory of a short and a long video.
 
 usage: python benchmarks/video.py [--rounds 9] [--seconds 10] [--model nano] [--busy]
                                   [--out benchmarks/results/video.json]
@@ -38,7 +38,7 @@ LEAST_RATIO, MOST_MB = 0.5, 20.0
 
 
 def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
-    """One who sways, comes near and is lit differently over time."""
+    """Write a clip of a face that moves, grows and changes in brightness."""
     import videos
 
     def scene(i: int) -> videos.Pixels:
@@ -55,7 +55,7 @@ def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
 
 
 def decode(path: Path) -> int:
-    """The floor: every frame as a BGR array, and nothing else."""
+    """Decode every frame to a BGR array: the floor."""
     import av
 
     with av.open(str(path)) as file:
@@ -66,13 +66,13 @@ def decode(path: Path) -> int:
 
 
 def read(path: Path, model: str) -> Callable[[], int]:
-    """Every frame read, and nothing written."""
+    """Analyze every frame and write nothing."""
     recognizer = mien.load(model)
     return lambda: sum(1 for _ in recognizer.analyze_video(path))
 
 
 def rates(path: Path, model: str, rounds: int) -> dict[str, Any]:
-    """Frames a second of both sides, in rounds that take turns."""
+    """Return frames per second of both sides, in alternating rounds."""
     sides: dict[str, Callable[[], int]] = {"decoded to arrays": lambda: decode(path), "read": read(path, model)}
     found: dict[str, list[float]] = {name: [] for name in sides}
     spent: dict[str, list[float]] = {name: [] for name in sides}
@@ -106,7 +106,7 @@ def peak(path: Path, model: str, folder: Path) -> float:
 
 
 def memory(folder: Path, model: str, seconds: float, times: int) -> dict[str, Any]:
-    """Peaks of a clip and of one ten times as long, medians of fresh processes."""
+    """Return the peak memory of a clip and of one ten times as long, medians of fresh processes."""
     found: dict[str, float] = {}
     for name, lasts in (("short", seconds), ("ten times as long", 10 * seconds)):
         path = clip(folder / f"{name}.mp4", 640, 360, lasts)

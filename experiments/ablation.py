@@ -1,13 +1,13 @@
-"""What does each part of the release recipes bring? Writes results/ablation.json, a row at a time.
+"""Ablate the parts of the release recipes. Writes results/ablation.json, a row at a time.
 
 Run:   python experiments/ablation.py fer2013.csv fer2013new.csv [FOLDER]     (about 40 minutes on one core)
 
 Each row is `release_nano` without its teacher, on milder images and a short schedule, with one change, three seeds;
-judged on PublicTest by FER2013's labels, single forwards, and by the raters' majority; all faces, and those without a
-duplicate in Training. FOLDER keeps the runs, so that the same command goes on where it was stopped; rows that are there
+judged on PublicTest by FER2013's labels, single forwards, and by the majority vote (FER+); all faces, and those without
+a duplicate in Training. FOLDER keeps the runs, so that the same command resumes an interrupted run; rows that are there
 are not trained again.
 
-A short schedule is kind to what learns fast and hard on what needs time, such as strong augmentation.
+A short schedule favours what learns fast and penalises what needs time, such as strong augmentation.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CHANGES: dict[str, list[str]] = {
 
 
 def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, Any]:
-    """Train one run and judge it in every way that the data allows."""
+    """Train one run and evaluate it in every way that the data allows."""
     run = train(recipe, data, folder / f"seed{seed}", seed=seed, device="cpu", resume=True)
     probs_NK = run.predictions()[VAL]
     found = evaluate_split(probs_NK, data[VAL].rows_N, data, data, VAL)
@@ -74,7 +74,7 @@ def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, 
 
 
 def rows_there(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an earlier call, if it began from the same recipe."""
+    """Return the rows of an earlier call, if it started from the same recipe."""
     if not RESULT.exists():
         return []
     before = json.loads(RESULT.read_text())

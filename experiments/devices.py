@@ -1,4 +1,4 @@
-"""Do two devices reach the accuracy of one? Writes results/devices.json.
+"""Compare the accuracy of training on two devices and on one. Writes results/devices.json.
 
 Run:   python experiments/devices.py fer2013.csv FOLDER [--epochs 6] [--seeds 3]       (ten minutes on two cores)
 

@@ -1,4 +1,4 @@
-"""How many faces that are one image does the search for near-duplicates find? Writes results/duplicates.json.
+"""Measure recall and precision of the search for near-duplicates. Writes results/duplicates.json.
 
 Run:   python experiments/duplicates.py fer2013.csv [SHEET.png]        (about a minute on two cores)
 
@@ -92,7 +92,7 @@ def unlike_faces(data: Dataset) -> NDArray[np.uint8]:
     train, duplicates = data["train"], find_near_duplicates(data)
     some = np.zeros(len(train), bool)
     for split in data.splits.values():
-        some |= duplicates.hit(train, split)
+        some |= duplicates.mask(train, split)
     some |= train.pixels_NHW.reshape(len(train), -1).std(1) < 8
     free = np.flatnonzero(~some)
     return train.pixels_NHW[free[np.linspace(0, len(free) - 1, FACES).astype(int)]]
@@ -125,7 +125,7 @@ def record(data: Dataset, sheet: str | None) -> None:
     found = audit(data, near=True)
     assert found.near is not None
     faces_NHW = unlike_faces(data)
-    told = {
+    result = {
         "question": "how many faces that are one image are found, altered on purpose and in FER2013 itself",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
@@ -140,8 +140,8 @@ def record(data: Dataset, sheet: str | None) -> None:
         "byte_identical": {"across": found.across, "redundant": found.redundant},
         "altered": {name: {"n": FACES, **found_again(faces_NHW, change)} for name, change in CHANGES.items()},
     }
-    RESULT.write_text(json.dumps(told, indent=1) + "\n")
-    print(json.dumps(told, indent=1))
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
     if sheet:
         draw_lowest(data, sheet)
 

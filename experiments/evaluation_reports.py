@@ -1,13 +1,13 @@
-"""The examination of the shipped models. Writes results/evaluation_report/NET.json, and the page of each beside it.
+"""Write the evaluation reports of the shipped models to results/evaluation_report/MODEL.json and .html.
 
-Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [NET...]
+Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [MODEL...]
        (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
 
 On PublicTest: every protocol and truth, single forwards and with the mirror image; then, single forwards and by what a
 model is judged by, under twelve corruptions of five strengths and at the detector's box. A model is kept as soon as it
-is done, and the same command goes on with the others; one whose file has changed is examined anew. `--without-altered`
-leaves the slow part out, and a run without it adds it; `--faces 200` is for a glance, which is kept nowhere. After it:
-python experiments/model_card.py.
+is done, and the same command goes on with the others; one whose file has changed is evaluated again.
+`--without-altered` omits the slow part, which a run without the option adds; `--faces 200` is a quick check that writes
+nothing. Afterwards run: python experiments/model_card.py.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from mien.data import Dataset, load
 from mien.data.dataset import VAL
-from mien.data.votes import cut
+from mien.data.votes import select_faces
 from mien.evaluation import EvaluationReport, extend_report
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
@@ -35,10 +35,10 @@ OUT = Path(__file__).parent / "results" / "evaluation_report"
 
 
 def fewer(data: Dataset, faces: int) -> Dataset:
-    """`data` with so many faces to validate at most."""
+    """Return `data` with at most `count` validation faces."""
     val = data[VAL]
     keep_N = np.arange(len(val)) < faces
-    return replace(data, splits={**data.splits, VAL: cut(val, keep_N, val.labels_N)})
+    return replace(data, splits={**data.splits, VAL: select_faces(val, keep_N, val.labels_N)})
 
 
 def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[EvaluationReport, ModelEvaluation, str]:
@@ -64,9 +64,9 @@ def examined(name: str, data: Dataset, altered: bool, detector: bool) -> tuple[E
 def done(name: str, altered: bool) -> bool:
     """Whether the model as it is has been examined, under corruptions too if `altered`."""
     file = OUT / f"{name}.json"
-    told = json.loads(file.read_text()) if file.exists() else {}
-    whole = "mirrored" in told and ("robustness" in told or not altered)
-    return whole and told["sha256"] == read_card(name).sha256
+    result = json.loads(file.read_text()) if file.exists() else {}
+    whole = "mirrored" in result and ("robustness" in result or not altered)
+    return whole and result["sha256"] == read_card(name).sha256
 
 
 def main(csv: str, votes: str, names: list[str], faces: int | None, altered: bool) -> None:

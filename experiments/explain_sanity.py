@@ -1,4 +1,4 @@
-"""Do the maps of `mien explain` show what a model has learned? Writes results/explain_sanity.json and .jpg.
+"""Sanity check of the maps of `mien explain` with randomised weights. Writes results/explain_sanity.json and .jpg.
 
 Run:   python experiments/explain_sanity.py     (a few seconds)
 
@@ -29,14 +29,14 @@ from mien.recognition import Recognizer, sample
 from mien.recognition.explain import Explanation, draw, explain
 
 RESULTS = Path(__file__).parent / "results"
-NET, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3
+MODEL, LABEL, TIMES, SHOWN = "nano", "happy", 20, 3
 KINDS = ("activation_HW", "occlusion_HW")
 
 
 def shuffled(seed: int) -> Model:
-    """The model with the values of every kernel and of its class weights in another order."""
-    rng, model = np.random.default_rng(seed), load(NET)
-    graph = onnx.load(find_model_files(NET)[0])
+    """Return the model with the values of every kernel and of its class weights shuffled."""
+    rng, model = np.random.default_rng(seed), load(MODEL)
+    graph = onnx.load(find_model_files(MODEL)[0])
     for tensor in graph.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.ndim >= 2 and values.dtype in (np.float16, np.float32):
@@ -51,25 +51,25 @@ def shuffled(seed: int) -> Model:
 
 
 def explained(model: Model) -> Explanation:
-    """Why the portrait is told to be what it is."""
+    """Return the explanation of the prediction for the portrait."""
     (only,) = explain(Recognizer(model, build_detector("yunet")), sample(), label=LABEL)
     return only
 
 
-def near_duplicate_pairs(one: Explanation, other: Explanation, kind: str) -> float:
-    """Spearman's rank correlation of two maps."""
+def rank_correlation(one: Explanation, other: Explanation, kind: str) -> float:
+    """Return Spearman's rank correlation of two maps."""
     maps: list[NDArray[np.float32]] = [getattr(e, kind) for e in (one, other)]
     ranks = [m.ravel().argsort().argsort().astype(float) for m in maps]
     return float(np.corrcoef(*ranks)[0, 1])
 
 
 def main() -> None:
-    model = load(NET)
+    model = load(MODEL)
     trained, others = explained(model), [explained(shuffled(seed)) for seed in range(TIMES)]
-    kept = {kind: [round(near_duplicate_pairs(trained, other, kind), 4) for other in others] for kind in KINDS}
+    kept = {kind: [round(rank_correlation(trained, other, kind), 4) for other in others] for kind in KINDS}
     record = {
         "question": "do the maps of an explanation go when what the model has learned goes",
-        "model": NET,
+        "model": MODEL,
         "sha256": model.card.sha256,
         "label": LABEL,
         "rank_correlation": {

@@ -1,4 +1,4 @@
-"""What do trained weights save? Writes results/fine_tune.json and prints its figures.
+"""Compare training from scratch with fine-tuning. Writes results/fine_tune.json and prints its figures.
 
 Run:   python experiments/fine_tune.py            (about four minutes on two cores)
 

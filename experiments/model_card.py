@@ -3,10 +3,10 @@
 
     python experiments/model_card.py [--check]
 
-Between `<!-- card:NET -->` and `<!-- /card -->` stands what is known of that model. The figures are those of
-results/evaluation_report/NET.json, which python experiments/evaluation_reports.py writes; they become the scores of its
-card.json too. What a model is and what it must not be used for are those of its card. A model that was examined with
-another file than the one that ships is an error; so is, with `--check`, a document or a card that tells other figures.
+Between `<!-- card:MODEL -->` and `<!-- /card -->` is the section of that model. The figures are those of
+results/evaluation_report/MODEL.json, which python experiments/evaluation_reports.py writes; they become the scores of
+its card.json too. What a model is and what it must not be used for are those of its card. A model that was examined
+with another file than the one that ships is an error; so is, with `--check`, a document or a card with other figures.
 
 Between `<!-- card:away -->` and `<!-- /card -->` are the figures of results/away.json, which experiments/away.py
 writes. If that record lacks a shipped model or is of another file of it, the section says so, and `--check` fails.
@@ -34,9 +34,9 @@ AWAY = "away"
 PLACE = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
 
 
-def span(told: dict[str, Any]) -> str:
+def span(result: dict[str, Any]) -> str:
     """The two ends of an interval."""
-    return f"{percent(told['low'])} to {percent(told['high'])}"
+    return f"{percent(result['low'])} to {percent(result['high'])}"
 
 
 def ways(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def protocols(record: dict[str, Any]) -> str:
-    """One row a protocol and truth."""
+    """Return a table with one row per protocol and truth."""
     head = ["faces", "judged by", "n", "accuracy, %", "95 % interval", "balanced, %", "macro-F1, %", "top-2, %"]
     head += ["log loss", "Brier", "ECE, %"]
     rows = [
@@ -72,8 +72,8 @@ def classes(record: dict[str, Any]) -> str:
         row = record["confusion_matrix"][k]
         most = max((j for j in range(len(names)) if j != k), key=lambda j: row[j])
         mistaken = f"{names[most]} ({percent(row[most] / c['support'])} %)" if c["support"] and row[most] else "–"
-        told = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
-        rows.append([c["name"], f"{c['support']:,}", *told, mistaken])
+        result = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
+        rows.append([c["name"], f"{c['support']:,}", *result, mistaken])
     never = [f"{c['name']} ({c['support']})" for c in record["classes"] if c["support"] and not c["recall"]]
     said = f"\nOf these classes it finds no face at all: {', '.join(never)}.\n" if never else ""
     return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most often taken for"], rows) + said
@@ -137,8 +137,8 @@ def scored(card: Card, record: dict[str, Any]) -> Card:
     """`card` with the scores of its examination alone, and what it is not for; ends if that was of another file."""
     if record["sha256"] != card.sha256:
         sys.exit(f"{card.name} has another file than the one examined; run: python experiments/evaluation_reports.py")
-    told = (record, *([record["mirrored"]] if "mirrored" in record else []))
-    return replace(card, scores=tuple(as_score(e) for one in told for e in ways(one)), not_for=NOT_FOR)
+    result = (record, *([record["mirrored"]] if "mirrored" in record else []))
+    return replace(card, scores=tuple(as_score(e) for one in result for e in ways(one)), not_for=NOT_FOR)
 
 
 def as_score(e: dict[str, Any]) -> Score:
@@ -239,7 +239,7 @@ def examined(name: str) -> dict[str, Any] | None:
 
 
 def filled(text: str) -> str:
-    """`text` with what is known of every model put in anew."""
+    """Return `text` with the current figures of every model."""
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "not_for":

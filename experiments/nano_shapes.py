@@ -1,4 +1,4 @@
-"""Which shape should the fast model have? Writes results/nano_shapes.json and prints its figures.
+"""Compare architectures for the fast model. Writes results/nano_shapes.json and prints its figures.
 
 Run:   python experiments/nano_shapes.py fer2013.csv        (about ten minutes on one core)
 

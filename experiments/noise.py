@@ -1,16 +1,16 @@
-"""Are mislabelled training faces found without raters, and does it help to leave them out? Writes results/noise.json.
+"""Find label noise without votes, and train without it. Writes results/noise.json.
 
 Run:   python experiments/noise.py fer2013.csv fer2013new.csv FOLDER [--folds 5] [--epochs 8] [--seeds 3] [--json FILE]
 
-Models like `release_nano`, taught by FER2013's labels alone, are trained on all folds but one and asked for that one.
-By what they say the training faces are ranked, the least believable label first. The truth is what ten raters saw: a
-face is mislabelled where their majority is another class than its label, contempt included; faces without a majority
-are left out of the count. Told is how many of the first 500 and 2,000 are mislabelled: by confident learning, by the
-loss of models that did not learn the label, by the loss of a model that did, and at random, which is the share in all
-of them.
+Models like `release_nano`, trained on FER2013's labels alone, are trained on all folds but one and predict that one.
+The training faces are ranked by these predictions, the least plausible label first. The ground truth is the majority
+vote of ten raters (FER+): a face is mislabelled if the majority is another class than its label, contempt included;
+faces without a majority are not counted. The table has the share of mislabelled faces among the first 500 and 2,000: by
+confident learning, by the loss of models that did not learn the label, by the loss of a model that did, and at random,
+which is the share in all of them.
 
 The second part trains with and without the worst, or with softer targets for them, and judges on PublicTest. FOLDER
-keeps the runs and the doubts, so that the same command goes on where it was stopped.
+keeps the runs and the doubts, so that the same command resumes an interrupted run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What two papers' models reach here, beside what the papers claim. Writes results/papers.json.
+"""Compare two papers' models, trained here, with the papers' figures. Writes results/papers.json.
 
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 
@@ -42,7 +42,7 @@ def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
         "evaluation": judged.official.to_dict(),
-        "evaluation_deduplicated": next(e for e in judged.evaluations if e.protocol == DEDUPLICATED).to_dict(),
+        "evaluation_clean": next(e for e in judged.evaluations if e.protocol == DEDUPLICATED).to_dict(),
         "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
         "claim": CLAIMS[recipe["name"]],
     }

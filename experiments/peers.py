@@ -1,4 +1,4 @@
-"""Other packages on PublicTest, judged beside ours. Writes results/peers.json.
+"""Benchmark other packages and our models on PublicTest. Writes results/peers.json.
 
 Run:   python experiments/ask_peers.py ...        (its docstring has a command for each package)
        python experiments/peers.py fer2013.csv fer2013new.csv --predictions FOLDER
@@ -35,7 +35,7 @@ OURS = ("base", "nano", "photo")
 
 
 def ours(name: str, data: Dataset) -> BenchmarkEntry:
-    """What a model of ours says, as one of a contest."""
+    """Return the predictions of one of our models as an entry of the benchmark."""
     model = Predictor.of(load_model(name))
     return BenchmarkEntry(name, data.labels, model.predict(data[VAL].pixels_NHW), selected_on_split(model, data, VAL))
 

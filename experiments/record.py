@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Keep a finished comparison's figures here: `python experiments/record.py FOLDER NAME`.
+"""Copy the results of a finished comparison to results/: `python experiments/record.py FOLDER NAME`.
 
 FOLDER is what `mien compare` wrote. Its comparison.json becomes results/NAME.json, its plots results/NAME/*.png, but
-for those that show faces: no face of a data set enters the project. Then the tables are made anew.
+for those that show faces: no face of a data set enters the project. Then the tables are generated again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the shipped models are worth on faces as a detector would give them. Writes results/shipped.json.
+"""Evaluate the shipped models on faces as a detector would crop them. Writes results/shipped.json.
 
-Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [NET...]     (about five minutes on two cores)
+Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [MODEL...]     (about five minutes on two cores)
 
-On PublicTest, by FER2013's labels and by the raters' majority, all faces and those without a duplicate in Training,
+On PublicTest, by FER2013's labels and by the majority vote (FER+), all faces and those without a duplicate in Training,
 single
 forwards: as the faces are; with a margin around the face, that is, smaller in its square; shifted, the mean of four
 directions; and brought to fewer pixels and back. FER2013's faces have nothing around them, so their rim is repeated,
@@ -77,8 +77,8 @@ def figures(
 def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean of each figure over `parts`."""
     return {
-        way: {**told, **{k: round(float(np.mean([p[way][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
-        for way, told in parts[0].items()
+        way: {**result, **{k: round(float(np.mean([p[way][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
+        for way, result in parts[0].items()
     }
 
 

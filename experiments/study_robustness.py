@@ -1,12 +1,12 @@
-"""What does augmentation buy where images are worse than the data? Writes results/NAME_robustness.json and .png.
+"""Evaluate the runs of a study on corrupted images. Writes results/NAME_robustness.json and .png.
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
 FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
 five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
 first arm are paired by seed and face. With three seeds or more their intervals cover the draw of both, as those of the
-comparison do, else that of faces alone. FOLDER keeps what each seed has told, so that the same command goes on where it
-was stopped.
+comparison do, else that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mien.train.predict import load_predictor
 RESULTS = Path(__file__).parent / "results"
 
 
-def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
+def predictions_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
     """Every arm's run of one seed on the same altered faces; what is kept of it is kept with the weights it is of."""
     runs = {arm: folder / f"{arm}-seed{seed}" for arm in arms}
     weights = {
@@ -50,8 +50,8 @@ def told_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dic
             f"{r.model} altered": r.altered_accuracy_N for r in found
         }
         draft = kept.with_name(f"unfinished-{kept.name}")
-        told = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
-        np.savez(draft, **arrays, **told)
+        result = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
+        np.savez(draft, **arrays, **result)
         draft.replace(kept)
     with np.load(kept) as of:
         accuracy = json.loads(str(of["accuracy"]))
@@ -123,7 +123,7 @@ def main(csv: Path, folder: Path, name: str) -> None:
     arms, seeds = [arm["arm"] for arm in compared["arms"]], compared["arms"][0]["seeds"]
     runs: dict[str, list[Robustness]] = {arm: [] for arm in arms}
     for seed in seeds:
-        for arm, found in told_by_seed(data, folder, arms, seed).items():
+        for arm, found in predictions_by_seed(data, folder, arms, seed).items():
             runs[arm].append(found)
             print(
                 f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, "

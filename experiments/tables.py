@@ -60,9 +60,22 @@ KINDS = {
 }
 
 
+# Words in the texts of older records, and those that the documents use.
+CURRENT_TERMS = (
+    ("near-twin", "near-duplicate"),
+    ("twin", "duplicate"),
+    ("raters' majority", "majority vote (FER+)"),
+    (" nets ", " models "),
+    ("colour", "color"),
+)
+
+
 def table(result: dict[str, Any]) -> str:
-    """The table that this kind of result has."""
-    return next(make(result) for key, make in KINDS.items() if key in result)
+    """Return the table of a record in Markdown, in the current terms."""
+    text = next(make(result) for key, make in KINDS.items() if key in result)
+    for old, current in CURRENT_TERMS:
+        text = text.replace(old, current)
+    return text
 
 
 def _result(name: str) -> dict[str, Any]:
@@ -73,7 +86,7 @@ def _result(name: str) -> dict[str, Any]:
 
 
 def filled(text: str) -> str:
-    """`text` with every table made anew."""
+    """Return `text` with all tables generated from the records."""
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "models":

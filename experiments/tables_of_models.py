@@ -1,4 +1,4 @@
-"""The tables of what models are worth: one function a kind of record, its figures as Markdown."""
+"""Markdown tables of the accuracy of models, one function for each kind of record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def coverage(result: dict[str, Any]) -> str:
 
 
 def comparison(result: dict[str, Any]) -> str:
-    """One row an arm: figures at the judged epoch, mean ± std over the seeds."""
+    """Return a table with one row per arm: figures at the judged epoch, mean ± std over the seeds."""
     split = result["protocol"]["verdict_split"]
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
@@ -56,11 +56,11 @@ def comparison(result: dict[str, Any]) -> str:
 
 
 def starts(result: dict[str, Any]) -> str:
-    """One row a start: accuracy after the first and the last epoch, mean ± std over the seeds."""
+    """Return a table with one row per start: accuracy after the first and the last epoch, mean ± std over the seeds."""
     rows = ["| start from | val accuracy after one epoch, % | after all, % |", "|---|---|---|"]
     for row in result["starts"]:
-        told = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
-        first, last = (spread({"mean": mean(values), "std": stdev(values)}) for values in told)
+        measured = [row["val_accuracy_after_one_epoch"], row["val_accuracy"]]
+        first, last = (spread({"mean": mean(values), "std": stdev(values)}) for values in measured)
         rows.append(f"| {row['start']} | {first} | {last} |")
     faces, recipe = result["faces"], result["recipe"]
     seeds = len(result["starts"][0]["val_accuracy"])
@@ -71,7 +71,7 @@ def starts(result: dict[str, Any]) -> str:
 
 
 def papers(result: dict[str, Any]) -> str:
-    """One row a paper: what its model reached here, and what the paper claims."""
+    """Return a table with one row per paper: what its model reached here, and what the paper claims."""
     rows = [
         "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | judged "
         "by | "
@@ -107,29 +107,29 @@ def ablation(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["changes"]:
-        told = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
-        told.append([run["macro_f1"] for run in row["runs"]])
+        measured = [[run["accuracy"][way] for run in row["runs"]] for way in ways]
+        measured.append([run["macro_f1"] for run in row["runs"]])
         loss = mean(run["train_loss"] for run in row["runs"])
-        cells = [spread({"mean": mean(values), "std": stdev(values)}) for values in told]
+        cells = [spread({"mean": mean(values), "std": stdev(values)}) for values in measured]
         rows.append(f"| {row['change']} | {' | '.join(cells)} | {loss:.3f} |")
     recipe = result["recipe"]
     return "\n".join(rows) + f"\n\n{recipe['epochs']} epochs of `{recipe['model']}`, PublicTest, single forwards.\n"
 
 
 def shipped(result: dict[str, Any]) -> str:
-    """One row a model and truth: macro-F1, and accuracy under each condition, all faces / those without duplicates."""
+    """Return a table with one row per model and truth: macro-F1, accuracy per condition with / without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
         f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
         "|---" * (3 + len(names)) + "|",
     ]
-    for model, told in result["models"].items():
+    for model, measured in result["models"].items():
         for against in ("labels", "raters' majority"):
             ways = [f"{against}, {protocol}" for protocol in ("official", "deduplicated")]
-            plain = told["conditions"][names[0]]
+            plain = measured["conditions"][names[0]]
             cells = [" / ".join(percent(plain[way]["macro_f1"]) for way in ways)]
             for name in names:
-                cells.append(" / ".join(percent(told["conditions"][name][way]["accuracy"]) for way in ways))
+                cells.append(" / ".join(percent(measured["conditions"][name][way]["accuracy"]) for way in ways))
             of = f"{against}, {plain[ways[0]]['classes']} classes"
             rows.append(f"| `{model}` | {of} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n\nAll faces / those without a byte-identical duplicate in Training; single forwards.\n"
@@ -152,7 +152,7 @@ def ensembles(result: dict[str, Any]) -> str:
 
 
 def shapes(result: dict[str, Any]) -> str:
-    """One row a shape of model."""
+    """Return a table with one row per architecture."""
     rows = [
         "| model | parameters | ms a face, 256 at once | training images a second | val accuracy, % | "
         "without duplicates, % |",
@@ -168,7 +168,7 @@ def shapes(result: dict[str, Any]) -> str:
 
 
 def models() -> str:
-    """One row a shipped model: what it is, and how well it does."""
+    """Return a table with one row per shipped model: what it is, and how well it does."""
     rows = [
         "| model | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without duplicates | "
         "with the "
@@ -185,16 +185,16 @@ def models() -> str:
                 (s["protocol"], s["tta"]): s for s in card["scores"] if s["against"] == against and s["split"] == "val"
             }
             plain = score["official", "none"]
-            told = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
-            told += [percent(score[way]["accuracy"]) for way in (("deduplicated", "none"), ("official", "flip"))]
-            told += [percent(plain["macro_f1"]), percent(plain["ece"])]
-            rows.append("| " + " | ".join([*about, *told]) + " |")
+            measured = [against, f"{percent(plain['accuracy'])} ({percent(plain['low'])} to {percent(plain['high'])})"]
+            measured += [percent(score[way]["accuracy"]) for way in (("deduplicated", "none"), ("official", "flip"))]
+            measured += [percent(plain["macro_f1"]), percent(plain["ece"])]
+            rows.append("| " + " | ".join([*about, *measured]) + " |")
             about = [""] * len(about)
     return "\n".join(rows) + "\n"
 
 
 def search(result: dict[str, Any]) -> str:
-    """One row a trial of `mien tune`, the most accurate of those that were trained to their end first."""
+    """Return a table with one row per trial of `mien tune`, sorted by accuracy, complete trials first."""
     fields = list(result["space"])
     rows = [
         f"| {' | '.join(fields)} | epochs | val accuracy, % | without duplicates, % | |",
@@ -210,24 +210,27 @@ def search(result: dict[str, Any]) -> str:
         ]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
-    told = f" What tells the best from the rest: {shares}." if shares else ""
-    return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{told}\n"
+    measured = f" What distinguishes the best from the rest: {shares}." if shares else ""
+    return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{measured}\n"
 
 
 def peers(result: dict[str, Any]) -> str:
-    """One row a package: accuracy by either truth and protocol, and what it has more than the first."""
+    """Return a table with one row per package: accuracy per truth and protocol, difference to the first."""
     first = result["rounds"][0]["packages"][0]["model"]
     ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [
-        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | disputed labels met, % | "
+        f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | contradicted labels predicted, % | "
         f"more than `{first}` by labels | McNemar's p |",
         "|---" * (6 + len(ways)) + "|",
     ]
     official = result["rounds"][0]
-    for k, told in enumerate(official["packages"]):
+    contradicted = (
+        result.get("contradicted_labels") or result["contradicted_labels_predicted"]
+    )  # the key of older records
+    for k, measured in enumerate(official["packages"]):
         cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
-        cells += [percent(told["macro_f1"]), percent(told["ece"])]
-        cells.append(percent(result["contradicted_labels"][told["model"]]))
+        cells += [percent(measured["macro_f1"]), percent(measured["ece"])]
+        cells.append(percent(contradicted[measured["model"]]))
         if k:
             pair = official["pairs"][k - 1]
             p = pair["p"]
@@ -235,32 +238,34 @@ def peers(result: dict[str, Any]) -> str:
             cells.append("< 0.001" if p < 0.001 else f"{p:.3f}")
         else:
             cells += ["", ""]
-        rows.append(f"| `{told['model']}` | {' | '.join(cells)} |")
-    told = [f"Implausible: {sentence}." for sentence in result["contamination"]]
+        rows.append(f"| `{measured['model']}` | {' | '.join(cells)} |")
+    measured = [f"Implausible: {sentence}." for sentence in result["contamination"]]
     chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if chosen:
-        told.append(f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic.")
-    told += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
+        measured.append(
+            f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic."
+        )
+    measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
         "\n".join(rows)
         + f"\n\n{official['n']:,} faces of PublicTest, the same crops for all; macro-F1 and ECE by labels. "
-        "ECE is of the probabilities as told; in the cards of `base` and `nano` it is cross-fitted.\n\n"
-        + "".join(f"- {sentence}\n" for sentence in told)
+        "ECE is of the probabilities as predicted; in the cards of `base` and `nano` it is cross-fitted.\n\n"
+        + "".join(f"- {sentence}\n" for sentence in measured)
     )
 
 
 def points(d: dict[str, Any]) -> str:
-    """A difference of shares in points, with its interval."""
+    """Return a difference of shares in points, with its interval."""
     return f"{verdict.points(d['mean'])} ({verdict.points(d['low'])} to {verdict.points(d['high'])})"
 
 
 def spread(figure: dict[str, Any]) -> str:
-    """A share in percent, with its standard deviation where there is one."""
+    """Return a share in percent, with its standard deviation if there is one."""
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
-    """The figure of each run at the epoch that it is judged at."""
+    """Return the figure of each run at the evaluated epoch."""
     runs = zip(arm["curves"][curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}

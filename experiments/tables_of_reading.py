@@ -1,4 +1,4 @@
-"""The tables of what reading faces costs, and of what a cut loses: one function a kind of record, as Markdown."""
+"""Markdown tables of speed and of crop rules, one function for each kind of record."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # images; of doc
 
 
 def speeds(result: dict[str, Any]) -> str:
-    """One row a model: how long a face takes, alone and among many, on one thread and two."""
+    """Return a table with one row per model: how long a face takes, alone and among many, on one thread and two."""
     rows = [
         f"| model | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
         "in batches | share of a convolution's rate, in batches |",
         "|---|---|---|---|---|---|---|",
     ]
-    for threads, told in result["threads"].items():
-        figures, ratios = told["figures"], told["ratios"]
+    for threads, outcome in result["threads"].items():
+        figures, ratios = outcome["figures"], outcome["ratios"]
         for model in dict.fromkeys(name.partition(",")[0] for name in figures):
             if model == "convolution":
                 continue
@@ -38,18 +38,18 @@ def _milliseconds(figure: dict[str, Any] | None) -> str:
 
 
 def crop_rule(result: dict[str, Any]) -> str:
-    """One row a way of cutting faces out: what each model loses by it, against the original crops."""
+    """Return a table with one row per crop rule: what each model loses by it, against the original crops."""
     models = list(result["models"])
     rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
-    told = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
+    outcome = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
     rows = [
         "| how a face is cut out | " + " | ".join(f"`{model}` loses, points" for model in models) + " |",
         "|---" * (1 + len(models)) + "|",
     ]
     for what, lost in (
         ("at the detector's box", result["lost_by_the_box_alone"]),
-        (told, result["lost_when_not_upright"]),
-        (f"{told}, upright", result["lost_when_upright"]),
+        (outcome, result["lost_when_not_upright"]),
+        (f"{outcome}, upright", result["lost_when_upright"]),
         ("by true place and turn", result["lost_by_the_true_place"]),
     ):
         if what != "the box alone":  # which the first row is
@@ -70,7 +70,7 @@ def crop_rule(result: dict[str, Any]) -> str:
 
 
 def stages(result: dict[str, Any]) -> str:
-    """One row a size of photo: where its time goes, and what a billion of them take."""
+    """Return a table with one row per size of photo: where its time goes, and what a billion of them take."""
     rows = [
         "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | images a core-second | "
         f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
@@ -92,7 +92,7 @@ def stages(result: dict[str, Any]) -> str:
 
 
 def cluster(result: dict[str, Any]) -> str:
-    """One row a side of `benchmarks/scale.py`."""
+    """Return a table with one row per side of `benchmarks/scale.py`."""
     rows = [
         "| side | images | seconds | images a second | faces a core-second | processor seconds | driver, MB | "
         "actor, MB | rows as the loop's, each image once |",
@@ -125,7 +125,7 @@ def cluster(result: dict[str, Any]) -> str:
 
 
 def service(result: dict[str, Any]) -> str:
-    """One row a bound of `benchmarks/service.py`."""
+    """Return a table with one row per bound of `benchmarks/service.py`."""
     load, memory, stream, harm = (result[part] for part in ("load", "memory", "stream", "harm"))
     growth = memory["late_mb"] - memory["early_mb"]
     rows = [

@@ -1,4 +1,4 @@
-"""The tables of how far figures can be trusted: one function a kind of record, its figures as Markdown."""
+"""Markdown tables of label noise and robustness, one function for each kind of record."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def noise(result: dict[str, Any]) -> str:
         "|---" * (1 + len(firsts)) + "|",
     ]
     rows += [
-        f"| {name} | {' | '.join(f'{100 * told[first]:.1f}' for first in firsts)} |" for name, told in ways.items()
+        f"| {name} | {' | '.join(f'{100 * figures[first]:.1f}' for first in firsts)} |"
+        for name, figures in ways.items()
     ]
     return "\n".join(rows) + "\n\n" + ablation(result)
 
 
 def altered(result: dict[str, Any]) -> str:
-    """One row an arm of a study: as the faces are and altered, and what it has more than the first arm."""
+    """Return a table with one row per arm of a study: on clean and corrupted faces, difference to the first arm."""
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
@@ -33,11 +34,11 @@ def altered(result: dict[str, Any]) -> str:
     ]
     for arm in result["altered_arms"]:
         own = {way: f"{100 * share:.1f}" for way, share in arm["without_duplicates"].items()}
-        told = [spread(arm["unaltered"]), own["unaltered"]]
-        told += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
+        figures = [spread(arm["unaltered"]), own["unaltered"]]
+        figures += [spread({"mean": arm["altered"]["mean"], "std": arm["altered_std"]}), own["altered"]]
         pair = pairs.get(arm["arm"])
-        told += [points(pair["unaltered"]), points(pair["altered"])] if pair else ["", ""]
-        rows.append(f"| `{arm['arm']}` | {' | '.join(told)} |")
+        figures += [points(pair["unaltered"]), points(pair["altered"])] if pair else ["", ""]
+        rows.append(f"| `{arm['arm']}` | {' | '.join(figures)} |")
     return (
         "\n".join(rows)
         + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions of five strengths; "

@@ -1,4 +1,4 @@
-"""What a search on FER2013 found, kept with each trial's accuracy without duplicates. Writes results/tune_quarter.json.
+"""Record a search on FER2013 with each trial's accuracy without duplicates. Writes results/tune_quarter.json.
 
 Run:   python experiments/tune_quarter.py fer2013.csv FOLDER
 

@@ -1,4 +1,4 @@
-"""How often does the verdict's interval hold the truth? Writes results/verdict_coverage.json and prints its table.
+"""Measure the coverage of the verdict's interval by simulation. Writes results/verdict_coverage.json.
 
 Run:   python experiments/verdict_coverage.py            (about 12 minutes on one core)
 
@@ -9,8 +9,8 @@ A study is simulated: S seeds train two arms that judge the same N faces. Model 
 with all terms normal: how hard the face is (`hardness`), how differently the arms take it (`taste`), how good this
 seed's run came out (`seed_points`, in points of accuracy), the classes that it favours (`favour`), and what only this
 model does on this face (standard deviation 1). The truth is the difference in accuracy over all seeds and all faces,
-which is known exactly: arm a's accuracy is Phi(m_a / sd of the sum). A replicate draws 10 seeds and N faces anew; the
-first 3, 5 and 10 of the seeds are judged. Each interval says 95 %: ours
+which is known exactly: arm a's accuracy is Phi(m_a / sd of the sum). A replicate draws 10 new seeds and N new faces;
+the first 3, 5 and 10 of the seeds are judged. Each interval says 95 %: ours
 (`mien.evaluation.statistics.intervals.two_way_interval`), the sum of both variances with Satterthwaite's degrees of
 freedom, Student's t over the seeds alone, and over the faces alone.
 

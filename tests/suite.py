@@ -1,4 +1,4 @@
-"""How the suite runs: which tests run one at a time, what may be missing, and the list of what did not run.
+"""Pytest hooks: tests that run one at a time, permitted skips, and the list of tests that did not run.
 
 conftest.py imports the hooks.
 """
@@ -15,32 +15,34 @@ from typing import Any
 
 import pytest
 
-# Tests that start Ray, a browser or a training process run one at a time: two at once would starve each other.
+# Tests that start Ray, a browser or a training process run one at a time, as two of them would slow each other down.
 EXCLUSIVE = re.compile(r"pytest\.mark\.(browser|cluster|exclusive)\b")
-# What a test may be skipped for. Everything else comes with `pip install -e '.[dev]'`, and its absence is a failure.
+# Permitted reasons of a skip. Everything else is installed by `pip install -e '.[dev]'`, so its absence is a failure.
 MAY_BE_MISSING = re.compile(r"needs (the Debian package |Python \d|the data )")
 
 
 def debian(package: str, *programs: str) -> str:
-    """Return the path of the first of `programs` that is installed, by default of the one called as its package.
+    """Return the path of the first of `programs` that is installed; skip the test if none is.
 
-    Skips the test where there is none, as the package is not installed.
+    Args:
+        package: Debian package that contains the program.
+        programs: Names of the program, by default that of the package.
     """
-    found = next(filter(None, map(shutil.which, programs or (package,))), None)
-    if found is None:
+    path = next(filter(None, map(shutil.which, programs or (package,))), None)
+    if path is None:
         pytest.skip(f"needs the Debian package {package}")
-    return found
+    return path
 
 
 @cache
 def is_exclusive(file: Path) -> bool:
-    """Whether a test in `file` is marked as one of those that run one at a time."""
+    """Return whether a test in `file` is marked as one of those that run one at a time."""
     return EXCLUSIVE.search(file.read_text()) is not None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the real data, which takes long to unpack; put those that run one at a time first."""
+    """Mark tests of the real data as slow, and move files that run one at a time to the front."""
     for item in items:
         if "fer2013_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
@@ -50,9 +52,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadfile` give one process all files with tests that run one at a time, and deal out the others.
+    """Give all files with tests that run one at a time to one worker, with `--dist loadfile`.
 
-    A file's tests stay together, as they share what is costly to make. xdist's own groups need what pytest 9 has not.
+    The tests of a file stay together, as they share expensive fixtures. The groups of xdist do not work with pytest 9.
     """
     if config.getvalue("dist") != "loadfile":
         return None
@@ -78,7 +80,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Any:
 
 
 def _without_other_skips(report: Any) -> Any:
-    """Turn a skip into a failure, unless its reason is one of those that are allowed."""
+    """Turn a skip into a failure unless its reason is permitted."""
     if report.skipped and not hasattr(report, "wasxfail") and not MAY_BE_MISSING.match(reason := _reason(report)):
         report.outcome = "failed"
         report.longrepr = f"skipped: {reason}\nOnly a missing Debian package, Python or data may skip a test."
@@ -86,12 +88,12 @@ def _without_other_skips(report: Any) -> Any:
 
 
 def _reason(report: Any) -> str:
-    """The words given to pytest.skip."""
+    """Return the reason given to pytest.skip."""
     return str(report.longrepr[2]).removeprefix("Skipped: ")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """List what was missing, with the number of tests that did not run for want of it."""
+    """List what was missing and the number of tests that did not run because of it."""
     missing = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
     if missing:
         terminalreporter.section("not run")
@@ -101,6 +103,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all workers of this session share."""
+    """Return a temporary folder that all workers of this session share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

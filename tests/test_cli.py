@@ -62,7 +62,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     write_csv(tmp_path / "leaky.csv", leaky)
     data = load(tmp_path / "leaky.csv")
     duplicates = find_near_duplicates(data)
-    copies = int(duplicates.hit(data["train"], data["val"]).sum())
+    copies = int(duplicates.mask(data["train"], data["val"]).sum())
     assert copies
     shown = ("data", tmp_path / "leaky.csv", "--out", tmp_path / "shown", "--json", tmp_path / "audit.json")
     assert "near-duplicate" not in mien(*shown)[1]
@@ -70,7 +70,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     assert (code, err) == (0, "")
     assert "near-duplicate" in out
     near = json.loads((tmp_path / "audit.json").read_text())["near"]
-    assert sum(near["faces"]["val in train"].values()) == int(duplicates.hit(data["val"], data["train"]).sum())
+    assert sum(near["faces"]["val in train"].values()) == int(duplicates.mask(data["val"], data["train"]).sum())
     words = ("train", "seed", "--data", tmp_path / "leaky.csv", "--out", tmp_path / "run", *SHORT)
     code, out, _ = mien(*words, "--drop-twins")
     assert code == 0
@@ -87,7 +87,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     assert "strict: nor one that was cut" in out
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["deduplicated"]["n"] == 14
-    assert told["strict"]["n"] == 14 - int(duplicates.hit(data["val"], data["train"]).sum())
+    assert told["strict"]["n"] == 14 - int(duplicates.mask(data["val"], data["train"]).sum())
     assert "strict" not in mien(*judge)[1]
 
 

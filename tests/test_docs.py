@@ -1,4 +1,4 @@
-"""The documents say what is: trees against the disk, README's commands and snippets run, tables against their JSON."""
+"""Documents: trees match the disk, commands and snippets run, tables match their JSON."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from mien.recognition import sample
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text()
-# Appended to README's training commands, which are meant for a whole data set and an afternoon.
+# Appended to README's training commands, which are meant for full training.
 SHORT = ["--set", "epochs=1", "--set", "warmup=0", "--set", "precision=float32"]
-SMALL = ["--set", "model=mien_nano"]  # not where weights are given to start from: they are of one architecture
+SMALL = ["--set", "model=mien_nano"]  # not with initial weights, which belong to one architecture
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -38,7 +38,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a reader has it: a small fer2013.csv, images of their own, and what earlier commands made."""
+    """Folder of a reader: a small fer2013.csv, images, and the output of earlier commands."""
     folder = tmp_path_factory.mktemp("reader")
     data = sketch(train=70, val=35, test=35)
     write_csv(folder / "fer2013.csv", data)
@@ -59,7 +59,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_votes(file: Path, data: Dataset) -> None:
-    """Ten votes for each face's own label, in the form of FER+'s file."""
+    """Write ten votes for the label of each face, in the format of FER+."""
     lines = ["Usage,Image name," + ",".join(FERPLUS_COLUMNS)]
     names = {split: usage for usage, split in USAGE.items()}
     of_label = projection(FERPLUS8, data.labels).argmax(0)
@@ -75,14 +75,14 @@ def commands() -> list[str]:
     return [c for c in (line.split(" #")[0].strip() for line in lines) if c]
 
 
-def test_readme_opens_with_the_two_commands() -> None:
+def test_readme_starts_with_make_demo_and_make_test() -> None:
     assert [c for c in commands() if c.startswith("make")][:2] == ["make demo", "make test"]
 
 
 @pytest.mark.docs
 @pytest.mark.parametrize("number", range(len([c for c in commands() if c.startswith("mien")])))
 def test_readme_commands_run(number: int, workshop: Path) -> None:
-    """In order: later ones use what earlier ones made."""
+    """They run in order, as later ones use the output of earlier ones."""
     command = [c for c in commands() if c.startswith("mien")][number]
     words = shlex.split(command)[1:]
     if words[0] in ("train", "compare", "tune"):
@@ -100,24 +100,24 @@ def test_snippets_run(snippet: str, workshop: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_design_tree_is_the_disk() -> None:
+def test_design_tree_matches_disk() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "experiments" / "design_tree.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_design_rows_are_the_contract() -> None:
+def test_design_rows_match_import_contract() -> None:
     text = (ROOT / "docs" / "design.md").read_text()
     rows = re.search(r"```\n(cli\n.*?)```", text, re.DOTALL)
     assert rows is not None
-    told = [re.split(r" {2,}", line)[0].split(" | ") for line in rows[1].splitlines()]
+    result = [re.split(r" {2,}", line)[0].split(" | ") for line in rows[1].splitlines()]
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
-    rooms = contract[1:]  # the first is __main__, which only calls the cli
-    assert [" | ".join(f"mien.{room}" for room in row) for row in told] == rooms
+    packages = contract[1:]  # the first is __main__, which only calls the cli
+    assert [" | ".join(f"mien.{package}" for package in row) for row in result] == packages
 
 
-def test_every_pinned_convention_names_a_test_that_exists() -> None:
+def test_conventions_name_existing_tests() -> None:
     lines = (ROOT / "docs" / "conventions.md").read_text()
     items = re.findall(r"^- .*?(?=^- |^#|\Z)", lines, re.DOTALL | re.MULTILINE)
     assert items
@@ -129,19 +129,19 @@ def test_every_pinned_convention_names_a_test_that_exists() -> None:
 
 @pytest.mark.records
 @pytest.mark.parametrize("script", ["tables.py", "model_card.py"])
-def test_figures_are_the_committed_results(script: str) -> None:
+def test_tables_match_committed_records(script: str) -> None:
     done = subprocess.run([sys.executable, ROOT / "experiments" / script, "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_every_image_in_the_documents_is_there() -> None:
+def test_images_in_documents_exist() -> None:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
             assert cv2.imread(str(page.parent / name)) is not None, f"{page.name}: {name}"
 
 
-def test_the_video_frame_is_of_the_script_that_readme_names() -> None:
-    """What lies outside panels and frames around faces is what the script's camera sees."""
+def test_video_frame_matches_its_script() -> None:
+    """Outside of panels and boxes the frame is the scene of the script."""
     script = ROOT / "experiments" / "sample_film.py"
     assert "`python experiments/sample_film.py docs`" in README
     spec = importlib.util.spec_from_file_location("sample_film", script)
@@ -155,7 +155,7 @@ def test_the_video_frame_is_of_the_script_that_readme_names() -> None:
     assert np.median(off_HW) <= 8
 
 
-def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
+def test_model_card_states_limits_and_law() -> None:
     card = (ROOT / "docs" / "model-card.md").read_text()
     for words in (
         "An expression is not a feeling",
@@ -174,32 +174,30 @@ def test_the_model_card_says_what_it_must_and_readme_leads_there() -> None:
 
 
 @pytest.mark.records
-def test_what_the_model_card_says_of_cross_fitting_is_true_of_the_examinations() -> None:
-    """Of a model's first row the calibration error alone; log loss and Brier score would be the same to three
-    digits.
-    """
+def test_model_card_on_cross_fitting_matches_reports() -> None:
+    """In a model's first row only the calibration error is cross-fitted; log loss and Brier score differ by < 0.001."""
     files = sorted((ROOT / "experiments" / "results" / "evaluation_report").glob("*.json"))
     assert files
     assert "the calibration error is cross-fitted" in (ROOT / "docs" / "model-card.md").read_text()
     for file in files:
-        told = json.loads(file.read_text())
-        after = told["calibration"]["after"]
-        assert told["calibration"]["fitted"].startswith("cross-fitted")
-        assert told["ece"] == pytest.approx(after["ece"])
+        result = json.loads(file.read_text())
+        after = result["calibration"]["after"]
+        assert result["calibration"]["fitted"].startswith("cross-fitted")
+        assert result["ece"] == pytest.approx(after["ece"])
         for figure in ("log_loss", "brier"):
-            assert told[figure] < after[figure], file.name  # fitted on all, it flatters
-            assert f"{told[figure]:.3f}" == f"{after[figure]:.3f}", file.name
+            assert result[figure] < after[figure], file.name  # optimistic, as the temperature was fitted on all faces
+            assert f"{result[figure]:.3f}" == f"{after[figure]:.3f}", file.name
 
 
 @pytest.mark.records
-def test_the_cards_say_what_a_new_one_would_that_they_are_not_for() -> None:
+def test_cards_have_current_not_for_text() -> None:
     for name in shipped_models():
         assert read_card(name).not_for == NOT_FOR
 
 
 @pytest.mark.records
-def test_a_package_that_the_judging_split_chose_something_of_is_named_below_the_table_of_peers() -> None:
-    told = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
-    chosen = [f"`{one['model']}`" for one in told["rounds"][0]["packages"] if one["selected_on"]]
+def test_peers_selected_on_validation_are_named() -> None:
+    result = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
+    chosen = [f"`{one['model']}`" for one in result["rounds"][0]["packages"] if one["selected_on"]]
     assert len(chosen) == 3
     assert f"of {', '.join(chosen)} and fitted their temperatures: optimistic" in README

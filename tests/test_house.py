@@ -1,4 +1,4 @@
-"""The house keeps its own rules: rows, lengths, no torch where none belongs, nothing done at import."""
+"""Rules of the code base: imports, length of files and functions, docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.data import sketch, write_csv
 
 SRC = Path(__file__).parents[1] / "src" / "mien"
 FILES = sorted(SRC.rglob("*.py"))
-THE_LOOP = ("train/loop.py", "epochs")  # the one function that may be long, by name
+LONG_FUNCTION = ("train/loop.py", "epochs")  # the training loop, which may be long
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -29,8 +29,8 @@ def test_runtime_needs_no_torch(tmp_path: Path) -> None:
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib'): sys.modules[name] = None\n"
         "import mien, mien.cli, numpy\n"
         f"data = mien.load_data({str(csv)!r})\n"
-        "sure = numpy.eye(7, dtype='float32')[data['val'].labels_N]\n"
-        "print(mien.evaluate(sure, data['val'].labels_N, data.labels, split='val').accuracy)\n"
+        "probs_NK = numpy.eye(7, dtype='float32')[data['val'].labels_N]\n"
+        "print(mien.evaluate(probs_NK, data['val'].labels_N, data.labels, split='val').accuracy)\n"
     )
     done = run_python(code, MIEN_CACHE=str(tmp_path / "cache"))
     assert (done.returncode, done.stdout) == (0, "1.0\n"), done.stderr
@@ -56,7 +56,7 @@ def test_analyze_sample_imports_few_modules() -> None:
     }
 
 
-def test_public_names_are_imported_when_they_are_asked_for() -> None:
+def test_public_names_are_imported_lazily() -> None:
     code = (
         "import sys, mien\n"
         "assert not {'numpy', 'cv2', 'rich'} & set(sys.modules)\n"
@@ -69,7 +69,7 @@ def test_public_names_are_imported_when_they_are_asked_for() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_missing_extra_is_one_sentence_and_exit_2() -> None:
+def test_missing_extra_names_install_command() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "sys.argv = ['mien', 'train', 'seed', '--data', 'sketch']\n"
@@ -81,7 +81,7 @@ def test_missing_extra_is_one_sentence_and_exit_2() -> None:
     assert done.stdout == ""
 
 
-def test_import_does_nothing(tmp_path: Path) -> None:
+def test_import_has_no_side_effects(tmp_path: Path) -> None:
     code = (
         "import lightning_fabric, torch, warnings\n"
         "before = torch.get_num_threads(), torch.initial_seed(), list(warnings.filters)\n"
@@ -103,20 +103,20 @@ def test_files_and_functions_are_short(file: Path) -> None:
         if isinstance(node, ast.FunctionDef)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno + 1 > 60
-        and (str(file.relative_to(SRC)), node.name) != THE_LOOP
+        and (str(file.relative_to(SRC)), node.name) != LONG_FUNCTION
     ]
     assert not long
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SRC)))
-def test_every_module_and_public_name_says_what_it_is(file: Path) -> None:
+def test_modules_and_public_names_have_docstrings(file: Path) -> None:
     tree = ast.parse(file.read_text())
     assert ast.get_docstring(tree), "no module docstring"
-    silent = [
+    undocumented = [
         node.name
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
     ]
-    assert not silent
+    assert not undocumented

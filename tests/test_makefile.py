@@ -1,4 +1,4 @@
-"""What `make` says on a machine that lacks Python or its venv."""
+"""Messages of `make` on a machine without Python or its venv."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def make(folder: Path, *pythons: tuple[str, str]) -> subprocess.CompletedProcess
     for name, script in pythons:
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
-    maker = shutil.which("make")
-    assert maker is not None
+    program = shutil.which("make")
+    assert program is not None
     return subprocess.run(
-        [maker, "SHELL=/bin/sh", ".venv/bin/python"],
+        [program, "SHELL=/bin/sh", ".venv/bin/python"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -31,19 +31,19 @@ def make(folder: Path, *pythons: tuple[str, str]) -> subprocess.CompletedProcess
     )
 
 
-def test_no_python_names_the_package(tmp_path: Path) -> None:
+def test_make_without_python_names_package(tmp_path: Path) -> None:
     done = make(tmp_path)
     assert done.returncode != 0
     assert "mien needs Python 3.11 or newer. Install the package python3.11" in done.stderr
 
 
-def test_an_old_python_does_not_do(tmp_path: Path) -> None:
+def test_make_with_old_python_is_an_error(tmp_path: Path) -> None:
     done = make(tmp_path, ("python3", "exit 1"))
     assert done.returncode != 0
     assert "mien needs Python 3.11 or newer" in done.stderr
 
 
-def test_python_without_venv_names_its_package(tmp_path: Path) -> None:
+def test_make_without_venv_names_package(tmp_path: Path) -> None:
     # As Debian ships it: new enough, but `import venv, ensurepip` fails.
     script = f'case "$2" in *ensurepip*) exit 1;; esac; exec {sys.executable} "$@"'
     done = make(tmp_path, ("python3", script))
@@ -53,7 +53,7 @@ def test_python_without_venv_names_its_package(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["python3", "python3.11", "python"])
-def test_any_new_enough_python_is_found(tmp_path: Path, name: str) -> None:
+def test_make_finds_new_enough_python(tmp_path: Path, name: str) -> None:
     done = make(tmp_path, (name, f'exec {sys.executable} "$@"'))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".venv" / "bin" / "python").exists()

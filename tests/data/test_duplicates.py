@@ -1,4 +1,4 @@
-"""Near-twins by split and class, kept beside the cache, and what goes by them."""
+"""Near-duplicates by split and class, their cache, and the masks derived from them."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def test_pairs_between_and_within_splits(copied: Dataset) -> None:
     train, val, test = (copied[name] for name in ("train", "val", "test"))
     duplicates = find_near_duplicates(copied)
     assert len(duplicates) == 5
-    assert rows(val, duplicates.hit(val, train)) == [3, 4, 5]
-    assert rows(train, duplicates.hit(train, val)) == [1, 2, 8]
-    assert rows(train, duplicates.hit(train, train)) == [7, 9]
-    assert rows(test, duplicates.hit(test, val)) == [0]
-    assert not duplicates.hit(test, train).any()
+    assert rows(val, duplicates.mask(val, train)) == [3, 4, 5]
+    assert rows(train, duplicates.mask(train, val)) == [1, 2, 8]
+    assert rows(train, duplicates.mask(train, train)) == [7, 9]
+    assert rows(test, duplicates.mask(test, val)) == [0]
+    assert not duplicates.mask(test, train).any()
     mirrored = duplicates.between(test, val)
     assert (mirrored.a_P.tolist(), mirrored.b_P.tolist()) == ([val.rows_N[6]], [test.rows_N[0]])
     assert mirrored.mirrored_P.all()
     assert duplicates.between(val, train).correlation_P.max() == pytest.approx(1, abs=1e-5)
 
 
-def test_faces_that_a_model_may_know_and_training_faces_that_judge_it(copied: Dataset) -> None:
-    """By bytes the white faces are duplicates, and whoever leaves out near-duplicates leaves those out too."""
+def test_masks_of_leaked_faces(copied: Dataset) -> None:
+    """The white faces are byte-identical, so they are excluded together with near-duplicates."""
     val = copied["val"]
     assert rows(val, ~without_duplicates(copied, "val")) == [5, 10, 11]
     assert rows(val, ~without_duplicates(copied, "val", near=True)) == [3, 4, 5, 10, 11]
@@ -71,7 +71,7 @@ def test_faces_that_a_model_may_know_and_training_faces_that_judge_it(copied: Da
         duplicates_of_evaluation(replace(copied, splits={"val": val}))
 
 
-def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:
+def test_audit_counts_near_duplicates_by_pair_and_class(copied: Dataset) -> None:
     assert audit(copied).near is None
     found = audit(copied, near=True)
     assert found.near is not None
@@ -95,11 +95,11 @@ def test_the_audit_counts_them_by_pair_and_class(copied: Dataset) -> None:
     assert ["mirrored", "pairs", "0", "0", "0", "0", "1", "0"] in rows_of
 
 
-def test_what_was_found_is_kept_and_a_damaged_file_costs_only_time(
+def test_cached_pairs_are_reused_unless_damaged(
     copied: Dataset, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = find_near_duplicates(copied)
-    (file,) = cache_dir.glob("*.twins")
+    (file,) = cache_dir.glob("*.near_duplicates.npy")
 
     def never(faces_NHW: np.ndarray) -> object:
         raise AssertionError("looked again")
@@ -110,7 +110,7 @@ def test_what_was_found_is_kept_and_a_damaged_file_costs_only_time(
         for a, b in zip(vars(first).values(), vars(again).values(), strict=True):
             np.testing.assert_array_equal(a, b)
         with pytest.raises(AssertionError, match="looked again"):
-            find_near_duplicates(copied, keep=False)
+            find_near_duplicates(copied, cache=False)
         fewer = replace(copied, splits={"val": copied["val"]})
         with pytest.raises(AssertionError, match="looked again"):
             find_near_duplicates(fewer)
@@ -121,15 +121,13 @@ def test_what_was_found_is_kept_and_a_damaged_file_costs_only_time(
         assert file.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
-    copied: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_with_unwritable_cache(copied: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "file"))
     assert len(find_near_duplicates(copied)) == 5
 
 
-def test_validation_of_the_real_set(fer2013_dir: Path) -> None:
+def test_near_duplicates_in_fer2013_validation(fer2013_dir: Path) -> None:
     """Byte-identical faces are all among the pairs; how many more there are may differ by a few from chip to chip."""
     data = load(fer2013_dir / "fer2013.csv")
     val = data["val"]

@@ -1,4 +1,4 @@
-"""The csv reader: four forms, exact arrays, and one clear sentence for everything that is wrong."""
+"""The csv reader: four forms, exact arrays, and an error message for every invalid file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from mien.data import load
 from mien.data.dataset import NO_LABEL
-from mien.data.fer2013_pixels import PIXELS, fault, read_batch
+from mien.data.fer2013_pixels import PIXELS, pixels_error, read_batch
 from mien.errors import DataError
 
 
-def test_original_form(tiny, tiny_csv) -> None:
+def test_load_original_csv(tiny, tiny_csv) -> None:
     data = load(tiny_csv, cache=False)
     assert data.digest == hashlib.md5(tiny_csv.read_bytes()).hexdigest()
     assert (data.name, data.known_as, data.source) == ("fer2013", None, tiny_csv)
@@ -39,14 +39,14 @@ def test_original_form(tiny, tiny_csv) -> None:
         ("Usage,emotion,pixels", "{usage},{emotion},{pixels}", "\n"),
     ],
 )
-def test_variants_of_the_original(tiny, header: str, form: str, end: str) -> None:
+def test_load_variants_of_original_csv(tiny, header: str, form: str, end: str) -> None:
     data = load(tiny.write(tiny.lines(form), header, end=end), cache=False)
     assert [len(data[s]) for s in ("train", "val", "test")] == [120, 50, 30]
     assert (data["test"].pixels_NHW == tiny.faces_NHW[170:]).all()
     assert data["val"].labels_N.tolist() == tiny.emotions[120:170]
 
 
-def test_splits_may_be_mixed(tiny) -> None:
+def test_load_csv_with_mixed_splits(tiny) -> None:
     tiny.usages = [("Training", "PublicTest")[r % 2] for r in range(200)]
     data = load(tiny.write(tiny.lines()), cache=False)
     assert (data["val"].pixels_NHW == tiny.faces_NHW[1::2]).all()
@@ -54,25 +54,25 @@ def test_splits_may_be_mixed(tiny) -> None:
     assert "test" not in data
 
 
-def test_train_csv_has_no_usage(tiny) -> None:
+def test_load_train_csv_without_usage(tiny) -> None:
     data = load(tiny.write(tiny.lines("{emotion},{pixels}"), "emotion,pixels", "train.csv"), cache=False)
     assert list(data.splits) == ["train"]
     assert len(data["train"]) == 200
 
 
-def test_test_csv_has_no_labels(tiny) -> None:
+def test_load_test_csv_without_labels(tiny) -> None:
     data = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
     assert list(data.splits) == ["test"]
     assert not data["test"].labelled
     assert set(data["test"].labels_N) == {NO_LABEL}
 
 
-def test_a_last_line_without_end_is_fine_when_whole(tiny, tiny_csv) -> None:
+def test_load_complete_last_line_without_line_end(tiny, tiny_csv) -> None:
     tiny_csv.write_bytes(tiny_csv.read_bytes()[:-1])
     assert len(load(tiny_csv, cache=False)["test"]) == 30
 
 
-def test_a_pipe_has_no_size_and_is_read_all_the_same(tiny, tiny_csv) -> None:
+def test_load_from_pipe(tiny, tiny_csv) -> None:
     code = "from mien.data import load; data = load('/dev/stdin'); print([len(s) for s in data.splits.values()])"
     with subprocess.Popen(["cat", tiny_csv], stdout=subprocess.PIPE) as cat:
         done = subprocess.run(
@@ -81,7 +81,7 @@ def test_a_pipe_has_no_size_and_is_read_all_the_same(tiny, tiny_csv) -> None:
     assert done.stdout.strip() == "[120, 50, 30]"
 
 
-def test_empty_lines_at_the_end_are_fine(tiny, tiny_csv) -> None:
+def test_load_ignores_empty_lines_at_end(tiny, tiny_csv) -> None:
     tiny_csv.write_bytes(tiny_csv.read_bytes() + b"\n\r\n\n")
     assert len(load(tiny_csv, cache=False)["test"]) == 30
 
@@ -102,7 +102,7 @@ BAD_ROWS = {
     "pixel x": (lambda s: _pixels(s, lambda n: n.__setitem__(9, "x")), "pixel 9 (counted from 0) is 'x', expected a"),
     "pixel -1": (lambda s: _pixels(s, lambda n: n.__setitem__(0, "-1")), "pixel 0 (counted from 0) is '-1'"),
     "pixel 1.5": (lambda s: _pixels(s, lambda n: n.__setitem__(0, "1.5")), "is '1.5', expected a whole number from 0"),
-    "double blank": (lambda s: s.replace(" ", "  ", 1), "a blank too many before pixel 1"),
+    "double blank": (lambda s: s.replace(" ", "  ", 1), "an extra blank before pixel 1"),
     "tab": (lambda s: s.replace(" ", "\t", 1), "pixel 0 (counted from 0) is"),
     "no pixels": (lambda s: _pixels(s, lambda n: n.clear()), "0 pixels, expected 2,304"),
     "emotion 7": (lambda s: "7" + s[1:], "emotion '7', expected a whole number from 0 to 6"),
@@ -118,7 +118,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("case", BAD_ROWS)
-def test_bad_row(tiny, nothing_left, case: str) -> None:
+def test_load_invalid_row_names_row_and_error(tiny, nothing_left, case: str) -> None:
     spoil, expected = BAD_ROWS[case]
     lines = tiny.lines()
     lines[17] = spoil(lines[17])
@@ -132,7 +132,7 @@ def test_bad_row(tiny, nothing_left, case: str) -> None:
     nothing_left(path)
 
 
-def test_many_bad_rows_are_counted_and_the_first_are_listed(tiny, nothing_left) -> None:
+def test_load_many_invalid_rows_lists_first_five(tiny, nothing_left) -> None:
     lines = tiny.lines()
     for row in range(3, 200, 4):  # 50 of them, in every batch, of two kinds
         lines[row] = "9" + lines[row][1:] if row % 8 == 3 else lines[row].replace(" ", " x ", 1)
@@ -147,10 +147,10 @@ def test_many_bad_rows_are_counted_and_the_first_are_listed(tiny, nothing_left) 
 
 
 @pytest.mark.parametrize("cut", [1, 5, 14, 40, 4000])
-def test_last_line_cut_off(tiny, tiny_csv, nothing_left, cut: int) -> None:
+def test_load_truncated_last_line_is_an_error(tiny, tiny_csv, nothing_left, cut: int) -> None:
     whole = tiny_csv.read_bytes()
     tiny_csv.write_bytes(whole[: -1 - cut])
-    with pytest.raises(DataError, match=r"row 199 \(line 201\): .*the line has no end: is the file cut off\?"):
+    with pytest.raises(DataError, match=r"row 199 \(line 201\): .*the line has no end: is the file truncated\?"):
         load(tiny_csv)
     nothing_left(tiny_csv)
 
@@ -168,7 +168,7 @@ def test_last_line_cut_off(tiny, tiny_csv, nothing_left, cut: int) -> None:
         (b"\0" * 200_000, "the first line must be a header"),
     ],
 )
-def test_not_such_a_csv(tmp_path: Path, nothing_left, content: bytes, expected: str) -> None:
+def test_load_other_file_is_an_error(tmp_path: Path, nothing_left, content: bytes, expected: str) -> None:
     path = tmp_path / "some.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=expected) as caught:
@@ -178,21 +178,21 @@ def test_not_such_a_csv(tmp_path: Path, nothing_left, content: bytes, expected: 
     nothing_left(path)
 
 
-def test_a_file_that_fails_while_it_is_read(nothing_left) -> None:
+def test_load_file_with_read_error(nothing_left) -> None:
     with pytest.raises(DataError, match=r"^/proc/self/mem: cannot be read: Input/output error$"):
         load("/proc/self/mem")
     nothing_left(Path("/proc/self/mem"))
 
 
 @pytest.mark.usefixtures("no_privilege")
-def test_a_file_that_may_not_be_read(tiny_csv) -> None:
+def test_load_file_without_permission(tiny_csv) -> None:
     tiny_csv.chmod(0)
-    with pytest.raises(DataError, match="permission is denied"):
+    with pytest.raises(DataError, match="permission denied"):
         load(tiny_csv)
 
 
-def test_fast_and_exact_reading_agree() -> None:
-    """Spoil texts at random; the fast reading refuses exactly those in which the exact one finds a fault."""
+def test_read_batch_and_pixels_error_agree() -> None:
+    """Spoil texts at random; the fast reading refuses exactly those in which the exact one finds a pixels_error."""
     rng = np.random.default_rng(1)
     good = 0
     for _ in range(800):
@@ -203,21 +203,21 @@ def test_fast_and_exact_reading_agree() -> None:
             text[at : at + int(rng.integers(0, 2))] = rng.choice([b"", b" ", b"0", b"1", b"9", b"25", b",", b"-"])
         texts = [b"0 " * (PIXELS - 1) + b"255", bytes(text)]
         read = read_batch(texts)
-        assert (read is None) == (fault(texts[1]) is not None), fault(texts[1])
+        assert (read is None) == (pixels_error(texts[1]) is not None), pixels_error(texts[1])
         if read is not None:
             good += 1
             assert read[1].ravel().tolist() == [int(n) for n in texts[1].split(b" ")]
     assert 80 < good < 720  # both sides were tried
 
 
-def test_every_value_is_read() -> None:
+def test_read_batch_reads_every_value() -> None:
     numbers = (list(range(256)) * 9)[:PIXELS]
     read = read_batch([" ".join(map(str, numbers)).encode()])
     assert read is not None
     assert read.ravel().tolist() == numbers
 
 
-def test_the_real_file(fer2013_dir: Path) -> None:
+def test_load_fer2013(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv", cache=False)
     truth = np.load(fer2013_dir / "fer2013.npz")
     assert data.known_as == "fer2013.csv without PrivateTest"

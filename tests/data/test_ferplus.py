@@ -1,4 +1,4 @@
-"""FER+ votes: joined by row, and refused when they are not of these rows."""
+"""FER+ votes: joined by row, and an error if they belong to other rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lines(tiny, votes_RV) -> list[str]:
     return [f"{tiny.usages[r]},{names[r]},{','.join(map(str, votes_RV[r]))}" for r in range(200)]
 
 
-def test_votes_go_with_their_rows(tiny, tiny_csv, lines, votes_RV) -> None:
+def test_votes_are_joined_by_row(tiny, tiny_csv, lines, votes_RV) -> None:
     data = load(tiny_csv, votes=tiny.write(lines, HEADER, "votes.csv", end="\r\n"))
     for split, rows in (("train", slice(0, 120)), ("val", slice(120, 170)), ("test", slice(170, 200))):
         assert (data[split].votes_NV == votes_RV[rows]).all()
@@ -34,7 +34,7 @@ def test_votes_go_with_their_rows(tiny, tiny_csv, lines, votes_RV) -> None:
         assert (data[split].pixels_NHW == tiny.faces_NHW[rows]).all()
 
 
-def test_votes_of_mixed_splits(tiny, votes_RV) -> None:
+def test_votes_of_mixed_splits_are_joined(tiny, votes_RV) -> None:
     tiny.usages = [("Training", "PublicTest")[r % 2] for r in range(200)]
     path = tiny.write(tiny.lines())
     rows = [f"{tiny.usages[r]},,{','.join(map(str, votes_RV[r]))}" for r in range(200)]
@@ -42,7 +42,7 @@ def test_votes_of_mixed_splits(tiny, votes_RV) -> None:
     assert (data["val"].votes_NV == votes_RV[1::2]).all()
 
 
-def test_without_votes_there_are_none(tiny_csv) -> None:
+def test_load_without_votes(tiny_csv) -> None:
     assert load(tiny_csv)["train"].votes_NV is None
 
 
@@ -68,7 +68,7 @@ def test_without_votes_there_are_none(tiny_csv) -> None:
         (lambda rows: rows, "emotion,pixels,Usage", "lacks the columns neutral, happiness, surprise"),
     ],
 )
-def test_votes_that_do_not_match(tiny, tiny_csv, lines, spoil, header: str, expected: str) -> None:
+def test_votes_of_other_rows_are_an_error(tiny, tiny_csv, lines, spoil, header: str, expected: str) -> None:
     path = tiny.write(spoil(lines), header, "votes.csv")
     with pytest.raises(DataError, match=expected) as caught:
         load(tiny_csv, votes=path)
@@ -79,26 +79,26 @@ def test_votes_that_do_not_match(tiny, tiny_csv, lines, spoil, header: str, expe
     ("content", "expected"),
     [(b"", "is empty"), (b"\xff\xfe\x00", "is not text"), (b"a" * 200_000, "is not text")],
 )
-def test_not_a_csv_of_votes(tiny_csv, tmp_path: Path, content: bytes, expected: str) -> None:
+def test_votes_not_a_csv_is_an_error(tiny_csv, tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "votes.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=expected):
         load(tiny_csv, votes=path)
 
 
-def test_votes_that_are_not_there(tiny_csv, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"votes.csv: there is no such file"):
+def test_missing_votes_file_is_an_error(tiny_csv, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"votes.csv: no such file"):
         load(tiny_csv, votes=tmp_path / "votes.csv")
     with pytest.raises(DataError, match="is a folder, expected a file"):
         load(tiny_csv, votes=tmp_path)
 
 
-def test_votes_need_a_csv(tiny, lines) -> None:
-    with pytest.raises(DataError, match="votes are joined to the rows of a csv, and sketch is not one"):
+def test_votes_without_csv_are_an_error(tiny, lines) -> None:
+    with pytest.raises(DataError, match="votes are joined to the rows of a csv, but sketch is not a csv"):
         load("sketch", votes=tiny.write(lines, HEADER, "votes.csv"))
 
 
-def test_the_real_votes(fer2013_dir: Path) -> None:
+def test_load_ferplus_votes(fer2013_dir: Path) -> None:
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     truth = np.load(fer2013_dir / "fer2013.npz")["votes"]
     assert (data["train"].votes_NV == truth[:28709]).all()

@@ -18,7 +18,7 @@ from mien.labels import FER7
 Put = Callable[..., Path]
 
 
-def test_a_folder_of_three_splits(put: Put, tmp_path: Path) -> None:
+def test_load_folder_of_three_splits(put: Put, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     faces = rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)
     put("train/happy/b.png", faces[0])
@@ -43,7 +43,7 @@ def test_a_folder_of_three_splits(put: Put, tmp_path: Path) -> None:
     ("spelling", "index"),
     [("anger", 0), ("Angry", 0), ("disgusted", 1), ("fearful", 2), ("happiness", 3), ("Sadness", 4), ("surprised", 5)],
 )
-def test_usual_spellings(put: Put, tmp_path: Path, spelling: str, index: int) -> None:
+def test_usual_spellings_are_fer7(put: Put, tmp_path: Path, spelling: str, index: int) -> None:
     put(f"train/{spelling}/a.png")
     put("train/neutral/a.png")
     data = load(tmp_path / "faces")
@@ -51,7 +51,7 @@ def test_usual_spellings(put: Put, tmp_path: Path, spelling: str, index: int) ->
     assert sorted(data["train"].labels_N.tolist()) == [index, 6]
 
 
-def test_each_split_may_have_its_own_spelling(put: Put, tmp_path: Path) -> None:
+def test_splits_with_different_spellings_are_fer7(put: Put, tmp_path: Path) -> None:
     put("train/happy/a.png")
     put("train/sad/a.png")
     put("test/happiness/a.png")
@@ -60,7 +60,7 @@ def test_each_split_may_have_its_own_spelling(put: Put, tmp_path: Path) -> None:
     assert data["test"].labels_N.tolist() == [3]
 
 
-def test_other_labels_are_those_of_train(put: Put, tmp_path: Path) -> None:
+def test_other_labels_come_from_train(put: Put, tmp_path: Path) -> None:
     put("train/bored/a.png")
     put("train/awake/a.png")
     put("train/happy/a.png")
@@ -71,18 +71,18 @@ def test_other_labels_are_those_of_train(put: Put, tmp_path: Path) -> None:
     assert data["val"].labels_N.tolist() == [2]
 
 
-def test_a_label_that_train_lacks(put: Put, tmp_path: Path) -> None:
+def test_label_missing_in_train_is_an_error(put: Put, tmp_path: Path) -> None:
     for name in ("train/bored", "train/awake", "val/bored", "val/tired", "test/happy"):
         put(f"{name}/a.png")
     with pytest.raises(DataError) as caught:
         load(tmp_path / "faces")
     assert str(caught.value).endswith(
-        "faces: train has no images labelled 'happy', 'tired', so no model can learn to tell them; "
+        "faces: train has no images labelled 'happy', 'tired', so no model can learn these labels; "
         "expected in val and test only labels of train, which are 'awake', 'bored'"
     )
 
 
-def test_train_may_lack_some_of_the_seven(put: Put, tmp_path: Path) -> None:
+def test_train_without_some_fer7_classes(put: Put, tmp_path: Path) -> None:
     put("train/happy/a.png")
     put("train/sad/a.png")
     put("val/fear/a.png")
@@ -91,7 +91,7 @@ def test_train_may_lack_some_of_the_seven(put: Put, tmp_path: Path) -> None:
     assert data["val"].labels_N.tolist() == [2]
 
 
-def test_images_to_test_on_may_come_alone(put: Put, tmp_path: Path) -> None:
+def test_load_folder_of_test_images_only(put: Put, tmp_path: Path) -> None:
     put("test/bored/a.png")
     put("test/awake/a.png")
     data = load(tmp_path / "faces")
@@ -104,7 +104,7 @@ def test_images_to_test_on_may_come_alone(put: Put, tmp_path: Path) -> None:
     [("Bored", "bored"), ("bored", "BORED "), (" bored", "bored"), ("Stra\u00dfe", "STRASSE"),
      ("e\u0301mu", "\u00e9mu"), ("\u00c9mu", "e\u0301mu ")],
 )  # fmt: skip
-def test_spellings_of_two_splits_are_one_label(put: Put, tmp_path: Path, there: str, here: str) -> None:
+def test_case_and_unicode_variants_are_one_label(put: Put, tmp_path: Path, there: str, here: str) -> None:
     put(f"train/{there}/a.png")
     put("train/awake/a.png")
     put(f"validation/{here}/a.png")
@@ -115,7 +115,7 @@ def test_spellings_of_two_splits_are_one_label(put: Put, tmp_path: Path, there: 
     assert data["val"].labels_N.tolist() == data["test"].labels_N.tolist() == [data.labels.names.index(label)]
 
 
-def test_the_seven_in_any_case(put: Put, tmp_path: Path) -> None:
+def test_fer7_names_in_any_case(put: Put, tmp_path: Path) -> None:
     put("train/Happy/a.png")
     put("train/sad/a.png")
     put("val/ HAPPY/a.png")
@@ -126,7 +126,7 @@ def test_the_seven_in_any_case(put: Put, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["train/", "test/", ""])
 @pytest.mark.parametrize(("one", "two"), [("A", "a"), ("Happy", "happy"), (" a", "a"), ("e\u0301", "\u00e9")])
-def test_spellings_in_one_split_are_an_error(put: Put, tmp_path: Path, split: str, one: str, two: str) -> None:
+def test_variants_of_label_in_one_split_are_an_error(put: Put, tmp_path: Path, split: str, one: str, two: str) -> None:
     put(f"{split}{one}/1.png", 10)
     put(f"{split}{two}/1.png", 20)
     put(f"{split}b/1.png", 20)
@@ -134,13 +134,13 @@ def test_spellings_in_one_split_are_an_error(put: Put, tmp_path: Path, split: st
         load(tmp_path / "faces")
 
 
-def test_two_spellings_of_one_label_beside_each_other_are_two_labels(put: Put, tmp_path: Path) -> None:
+def test_synonyms_in_one_split_are_two_labels(put: Put, tmp_path: Path) -> None:
     put("train/angry/a.png")
     put("train/anger/a.png")
     assert load(tmp_path / "faces").labels.names == ("anger", "angry")
 
 
-def test_kaggles_names_restore_the_splits(put: Put, tmp_path: Path) -> None:
+def test_kaggle_file_names_define_splits(put: Put, tmp_path: Path) -> None:
     put("train/happy/Training_10118481.jpg", 10)
     put("train/sad/Training_2.jpg", 20)
     put("test/happy/PublicTest_19658881.jpg", 30)
@@ -152,7 +152,7 @@ def test_kaggles_names_restore_the_splits(put: Put, tmp_path: Path) -> None:
     assert data["val"].labels_N.tolist() == [3, 4]
 
 
-def test_any_size_becomes_the_middle_square(put: Put, tmp_path: Path) -> None:
+def test_images_are_cropped_to_middle_square(put: Put, tmp_path: Path) -> None:
     wide = np.zeros((96, 200), np.uint8)
     wide[:, 52:148] = np.kron(np.arange(48, dtype=np.uint8)[:, None] * 5, np.ones((2, 96), np.uint8))
     put("train/happy/wide.png", wide)
@@ -186,7 +186,7 @@ def _modes() -> dict[str, tuple[Image.Image, str]]:
 
 
 @pytest.mark.parametrize("mode", sorted(_modes()))
-def test_every_kind_of_image_becomes_grey(put: Put, tmp_path: Path, mode: str) -> None:
+def test_images_of_every_mode_become_grey(put: Put, tmp_path: Path, mode: str) -> None:
     put("train/sad/a.png")
     image, ending = _modes()[mode]
     (tmp_path / "faces/train/happy").mkdir()
@@ -196,7 +196,7 @@ def test_every_kind_of_image_becomes_grey(put: Put, tmp_path: Path, mode: str) -
     assert abs(pixels_NHW[0].astype(int) - 100).max() <= 1
 
 
-def test_color_of_16_bits(put: Put, tmp_path: Path) -> None:
+def test_color_image_of_16_bits_becomes_grey(put: Put, tmp_path: Path) -> None:
     put("train/sad/a.png")
     (tmp_path / "faces/train/happy").mkdir()
     deep = np.full((50, 60, 3), 100 * 256 + 7, np.uint16)
@@ -206,7 +206,7 @@ def test_color_of_16_bits(put: Put, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wide", "high"), [(1, 1), (48, 48), (640, 480), (17, 300), (300, 17), (49, 48), (1, 2000)])
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_every_size_becomes_48(put: Put, tmp_path: Path, wide: int, high: int, ending: str) -> None:
+def test_images_of_every_size_become_48x48(put: Put, tmp_path: Path, wide: int, high: int, ending: str) -> None:
     put(f"train/happy/a.{ending}", np.full((high, wide), 210, np.uint8))
     put("train/sad/a.png")
     pixels_NHW = load(tmp_path / "faces")["train"].pixels_NHW
@@ -214,7 +214,7 @@ def test_every_size_becomes_48(put: Put, tmp_path: Path, wide: int, high: int, e
     assert abs(pixels_NHW[0].astype(int) - 210).max() <= 1
 
 
-def test_a_photo_is_turned_as_its_exif_says(put: Put, tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(put: Put, tmp_path: Path) -> None:
     put("train/sad/a.png")
     upright = np.zeros((48, 48), np.uint8)
     upright[:24] = 255
@@ -228,7 +228,7 @@ def test_a_photo_is_turned_as_its_exif_says(put: Put, tmp_path: Path) -> None:
     assert face[28:].max() < 50
 
 
-def test_the_digest_is_of_names_and_bytes(put: Put, tmp_path: Path) -> None:
+def test_digest_depends_on_names_and_bytes(put: Put, tmp_path: Path) -> None:
     put("train/happy/a.png", 1)
     put("train/sad/b.png", 2)
     before = load(tmp_path / "faces").digest
@@ -241,7 +241,7 @@ def test_the_digest_is_of_names_and_bytes(put: Put, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("made", [["train"], ["train/happy"], ["train/happy", "test/sad"]])
-def test_no_images(tmp_path: Path, nothing_left, made: list[str]) -> None:
+def test_folder_without_images_is_an_error(tmp_path: Path, nothing_left, made: list[str]) -> None:
     root = tmp_path / "faces"
     for name in made:
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -250,18 +250,18 @@ def test_no_images(tmp_path: Path, nothing_left, made: list[str]) -> None:
     nothing_left(root)
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
+def test_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has neither images as .* nor one of the files fer2013.csv, icml"):
         load(tmp_path)
 
 
-def test_one_label_is_too_few(put: Put, tmp_path: Path) -> None:
+def test_single_label_is_an_error(put: Put, tmp_path: Path) -> None:
     put("train/bored/a.png")
     with pytest.raises(DataError, match="faces: has images of one label only"):
         load(tmp_path / "faces")
 
 
-def test_images_that_do_not_decode(put: Put, tmp_path: Path, nothing_left, capfd) -> None:
+def test_undecodable_images_are_listed(put: Put, tmp_path: Path, nothing_left, capfd) -> None:
     good = put("train/happy/a.png", np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)).read_bytes()
     for i in range(7):
         put(f"train/sad/{i}.png").write_bytes([b"", b"no image", good[:40]][i % 3])
@@ -270,13 +270,13 @@ def test_images_that_do_not_decode(put: Put, tmp_path: Path, nothing_left, capfd
         load(root)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{root}: 7 images cannot be read:"
-    assert lines[1] == "  train/sad/0.png: 0 bytes that do not decode, expected a PNG or JPEG image"
-    assert lines[2] == "  train/sad/1.png: 10 bytes that do not decode, expected a PNG or JPEG image"
+    assert lines[1] == "  train/sad/0.png: 0 bytes that cannot be decoded, expected a PNG or JPEG image"
+    assert lines[2] == "  train/sad/1.png: 8 bytes that cannot be decoded, expected a PNG or JPEG image"
     assert lines[6:] == ["  ... and 2 more"]
     nothing_left(root)
 
 
-def test_a_name_that_leads_nowhere(put: Put, tmp_path: Path) -> None:
+def test_dangling_symlink_is_an_error(put: Put, tmp_path: Path) -> None:
     put("train/happy/a.png")
     (tmp_path / "faces/train/sad").mkdir()
     (tmp_path / "faces/train/sad/gone.png").symlink_to(tmp_path / "nowhere.png")
@@ -284,7 +284,7 @@ def test_a_name_that_leads_nowhere(put: Put, tmp_path: Path) -> None:
         load(tmp_path / "faces")
 
 
-def test_what_opencv_reads_is_what_pillow_wrote(put: Put) -> None:
+def test_opencv_reads_what_pillow_wrote(put: Put) -> None:
     """The fixture's truth: a lossless grey image survives the way through both libraries."""
     face = np.random.default_rng(5).integers(0, 256, (48, 48), dtype=np.uint8)
     assert (cv2.imread(str(put("train/happy/a.png", face)), cv2.IMREAD_GRAYSCALE) == face).all()

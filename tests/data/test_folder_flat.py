@@ -1,4 +1,4 @@
-"""Folders of labels without splits: a fifth is held out, and what lies beside the images does no harm."""
+"""Folders of labels without splits: a fifth is held out, and other files are ignored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def faces(data: Dataset, split: str) -> set[bytes]:
     return {face.tobytes() for face in data[split].pixels_NHW}
 
 
-def test_a_fifth_of_each_label_is_held_out(flat: Path) -> None:
+def test_flat_folder_holds_out_a_fifth_of_each_label(flat: Path) -> None:
     data = load(flat)
     assert (data.name, data.labels.names, list(data.splits)) == ("folder", ("bored", "keen", "odd"), ["train", "val"])
     assert counts(data) == {"train": {"bored": 18, "keen": 8, "odd": 1}, "val": {"bored": 5, "keen": 2, "odd": 0}}
@@ -51,7 +51,7 @@ def test_a_fifth_of_each_label_is_held_out(flat: Path) -> None:
     assert (np.diff(data["val"].rows_N) > 0).all()  # in the order of the paths, as in any folder
 
 
-def test_every_ending_and_usual_spelling(put, tmp_path: Path) -> None:
+def test_flat_folder_with_every_suffix_and_spelling(put, tmp_path: Path) -> None:
     for k, name in enumerate(["Happiness/a.png", "Happiness/b.JPG", "anger/c.jpeg", "anger/d.PNG"]):
         put(name, noise(k))
     data = load(tmp_path / "faces")
@@ -59,7 +59,7 @@ def test_every_ending_and_usual_spelling(put, tmp_path: Path) -> None:
     assert [sorted(data[s].labels_N.tolist()) for s in ("train", "val")] == [[0, 3], [0, 3]]
 
 
-def test_names_have_no_say(flat: Path, tmp_path: Path) -> None:
+def test_holdout_ignores_file_names(flat: Path, tmp_path: Path) -> None:
     for k, file in enumerate(sorted(flat.rglob("*.png"), reverse=True)):
         # Kaggle's names say which split an image is of, but only where the folder has splits.
         new = tmp_path / "renamed" / f"my {file.parent.name}" / f"{('PublicTest', 'Training')[k % 2]}_{k}.png"
@@ -68,7 +68,7 @@ def test_names_have_no_say(flat: Path, tmp_path: Path) -> None:
     assert faces(load(tmp_path / "renamed"), "val") == faces(load(flat), "val")
 
 
-def test_duplicates_stay_together_however_they_are_encoded(flat: Path) -> None:
+def test_duplicates_in_other_encoding_stay_together(flat: Path) -> None:
     held = faces(load(flat), "val")
     for file in sorted(flat.glob("*/*.png")):
         shutil.copyfile(file, file.with_name(f"copy of {file.name}"))
@@ -79,14 +79,14 @@ def test_duplicates_stay_together_however_they_are_encoded(flat: Path) -> None:
     assert len(data["val"]) == 3 * len(held)
 
 
-def test_a_copy_moves_nothing(flat: Path) -> None:
+def test_copied_image_changes_no_split(flat: Path) -> None:
     before = faces(load(flat), "val")
     for k in range(100, 110):
         shutil.copyfile(flat / f"keen/{k}.png", flat / f"keen/copy of {k}.png")
     assert faces(load(flat), "val") == before
 
 
-def test_duplicates_under_two_labels_train(flat: Path) -> None:
+def test_duplicates_with_two_labels_are_training(flat: Path) -> None:
     for k in range(100, 105):
         shutil.copyfile(flat / f"keen/{k}.png", flat / f"bored/{k}.png")
     data = load(flat)
@@ -97,7 +97,7 @@ def test_duplicates_under_two_labels_train(flat: Path) -> None:
     assert found.counts["val"] == {"bored": 6, "keen": 2, "odd": 0}  # a fifth of 28 and of 10
 
 
-def test_the_files_bytes_decide(flat: Path) -> None:
+def test_holdout_order_is_sha256_of_bytes(flat: Path) -> None:
     """A pin: another order would turn images that were trained on into images to validate on."""
     wanted = set()
     for label, count in (("bored", 5), ("keen", 2)):
@@ -107,17 +107,17 @@ def test_the_files_bytes_decide(flat: Path) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val", "validation", "test"])
-def test_splits_and_labels_side_by_side(flat: Path, put, split: str) -> None:
+def test_splits_beside_labels_are_an_error(flat: Path, put, split: str) -> None:
     put(f"{split}/keen/a.png")
     with pytest.raises(DataError) as caught:
         load(flat)
     assert str(caught.value) == (
-        f"{flat}: has the split {split} beside folders with images of their own (bored, keen, odd); "
+        f"{flat}: has both the split {split} and folders with images (bored, keen, odd); "
         "expected either faces/train/<label>/*.png or faces/<label>/*.png, not both"
     )
 
 
-def test_train_alone_is_not_divided(put, tmp_path: Path) -> None:
+def test_folder_with_train_only_has_no_validation(put, tmp_path: Path) -> None:
     for k in range(10):
         put(f"train/keen/{k}.png", noise(k))
         put(f"train/bored/{k}.png", noise(10 + k))
@@ -129,7 +129,7 @@ def test_train_alone_is_not_divided(put, tmp_path: Path) -> None:
     assert data.note is None
 
 
-def test_what_is_no_image_is_passed_over(flat: Path, put) -> None:
+def test_other_files_are_ignored(flat: Path, put) -> None:
     before = load(flat)
     for name in ("keen/.DS_Store", "keen/Thumbs.db", "keen/notes.txt", "keen/._1.png", "notes.txt", ".DS_Store"):
         (flat / name).write_bytes(b"not an image")
@@ -145,7 +145,7 @@ def test_what_is_no_image_is_passed_over(flat: Path, put) -> None:
 
 
 @pytest.mark.parametrize("made", ["keen/a.txt", "keen/.DS_Store", "keen/deep/a.png", ".keen/a.png", "a.png"])
-def test_no_label_has_images(put, tmp_path: Path, nothing_left, made: str) -> None:
+def test_flat_folder_without_images_is_an_error(put, tmp_path: Path, nothing_left, made: str) -> None:
     file = tmp_path / "faces" / made
     file.parent.mkdir(parents=True)
     file.write_bytes(b"anything")
@@ -154,20 +154,22 @@ def test_no_label_has_images(put, tmp_path: Path, nothing_left, made: str) -> No
     nothing_left(tmp_path / "faces")
 
 
-def test_one_label(put, tmp_path: Path) -> None:
+def test_flat_folder_with_one_label_is_an_error(put, tmp_path: Path) -> None:
     put("keen/a.png")
     with pytest.raises(DataError, match="faces: has images of one label only, 'keen'"):
         load(tmp_path / "faces")
 
 
-def test_one_image_each_is_no_validation(put, tmp_path: Path) -> None:
+def test_flat_folder_of_one_image_per_label(put, tmp_path: Path) -> None:
     put("keen/a.png", 1)
     put("bored/a.png", 2)
     assert {s: len(split) for s, split in load(tmp_path / "faces").splits.items()} == {"train": 2}
 
 
-def test_a_closed_folder(put, flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told where it could be a label; passed over beside splits, as lost+found lies at the top of a disk."""
+def test_unreadable_folder_is_an_error_if_a_label(
+    put, flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error where it could be a label; ignored beside splits, as lost+found is at the root of a disk."""
     (flat / "lost+found").mkdir()
     (tmp_path / "split/lost+found").mkdir(parents=True)
     shutil.copytree(flat / "keen", tmp_path / "split/train/keen")
@@ -181,18 +183,18 @@ def test_a_closed_folder(put, flat: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Path, "iterdir", iterdir)  # these tests may run as a user to whom nothing is closed
     assert len(load(tmp_path / "split")["train"]) == 33
-    with pytest.raises(DataError, match=r"faces/lost\+found: cannot be read, permission is denied"):
+    with pytest.raises(DataError, match=r"faces/lost\+found: cannot be read: permission denied"):
         load(flat)
 
 
-def test_the_command_shows_it(flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_data_command_shows_flat_folder(flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["mien", "data", "faces", "--out", "shown", "--json", "figures.json"])
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 0
-    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "all 27 7" in told
-    assert "val is a fifth of each label's images" in told
+    result = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "all 27 7" in result
+    assert "val is a fifth of each label's images" in result
     assert json.loads((tmp_path / "figures.json").read_text())["counts"]["val"] == {"bored": 5, "keen": 2, "odd": 0}
     assert sorted(f.name for f in (tmp_path / "shown").iterdir()) == ["classes.png", "faces.png"]

@@ -1,4 +1,4 @@
-"""Which images are held out: a fifth of each label, duplicates together, and hardly ever another one than before."""
+"""The holdout: a fifth of each label, duplicates together, and stable when images are added."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def hold(labels: list[int], faces: list[int], keys: list[int]) -> list[int]:
 @pytest.mark.parametrize(
     ("n", "held"), [(1, 0), (2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (10, 2), (11, 3), (24, 5), (25, 5), (26, 6)]
 )
-def test_a_fifth_rounded_up(n: int, held: int) -> None:
+def test_holdout_mask_is_a_fifth_rounded_up(n: int, held: int) -> None:
     keys = np.random.default_rng(n).permutation(n)
     assert hold([0] * n, list(range(n)), keys.tolist()) == sorted(np.argsort(keys)[:held].tolist())
 
@@ -39,11 +39,11 @@ def test_a_fifth_rounded_up(n: int, held: int) -> None:
         pytest.param([], [], [], [], id="none"),
     ],
 )  # fmt: skip
-def test_duplicates(labels: list[int], faces: list[int], keys: list[int], held: list[int]) -> None:
+def test_holdout_mask_of_duplicates(labels: list[int], faces: list[int], keys: list[int], held: list[int]) -> None:
     assert hold(labels, faces, keys) == held
 
 
-def test_the_order_has_no_say() -> None:
+def test_holdout_mask_ignores_order() -> None:
     rng = np.random.default_rng(1)
     labels, faces, keys = rng.integers(0, 3, 60), rng.permutation(60), rng.permutation(60)
     held = set(faces[hold(labels.tolist(), faces.tolist(), keys.tolist())].tolist())
@@ -52,7 +52,7 @@ def test_the_order_has_no_say() -> None:
     assert set(faces[other][again].tolist()) == held
 
 
-def test_a_new_face_moves_at_most_one_other() -> None:
+def test_new_face_moves_at_most_one_face() -> None:
     """And that one of its own label; over 200 draws, a fifth to a half of the new faces move one."""
     rng = np.random.default_rng(2)
     moved = []
@@ -68,7 +68,7 @@ def test_a_new_face_moves_at_most_one_other() -> None:
     assert 0.2 < np.mean(moved) < 0.5
 
 
-def test_a_copy_under_a_second_label_moves_at_most_three() -> None:
+def test_copy_with_second_label_moves_at_most_three_faces() -> None:
     """The face itself, its successor, and one of the second label, which has grown."""
     rng = np.random.default_rng(3)
     moved = []

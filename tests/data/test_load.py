@@ -1,4 +1,4 @@
-"""One door for all sources; and the contract that every data set keeps."""
+"""`load` for all kinds of sources, and the contract of every data set."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def example(tiny) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("kind", sorted(DATASETS))
-def test_contract(example, kind: str) -> None:
+def test_load_keeps_contract_of_datasets(example, kind: str) -> None:
     source = example(kind)
-    assert [name for name, reader in DATASETS.items() if reader.claims(source)] == [kind]
+    assert [name for name, reader in DATASETS.items() if reader.matches(source)] == [kind]
     data = load(source)
     assert isinstance(data, Dataset)
     assert set(data.splits) == set(SPLITS)
@@ -59,16 +59,16 @@ def test_contract(example, kind: str) -> None:
     assert len(set(rows.tolist())) == len(rows)
 
 
-def test_two_data_sets_of_one_name_are_an_error() -> None:
+def test_registering_name_twice_is_an_error() -> None:
     def sketch(source: Path, cache: bool) -> Dataset:
         raise AssertionError
 
     with pytest.raises(MienError, match="two data sets are called 'sketch'"):
-        dataset(claims=lambda source: False)(sketch)
+        dataset(matches=lambda source: False)(sketch)
 
 
 @pytest.mark.parametrize("name", ["fer2013.csv", "icml_face_data.csv"])
-def test_a_folder_with_a_csv(tiny, name: str) -> None:
+def test_load_folder_with_csv(tiny, name: str) -> None:
     tiny.write(tiny.lines(), name=name)
     tiny.write(tiny.lines("{emotion},{pixels}"), "emotion,pixels", "train.csv")  # beside the fuller file: not looked at
     data = load(tiny.folder)
@@ -76,7 +76,7 @@ def test_a_folder_with_a_csv(tiny, name: str) -> None:
     assert [len(data[s]) for s in SPLITS] == [120, 50, 30]
 
 
-def test_kaggles_train_and_test_are_read_together(tiny) -> None:
+def test_load_kaggle_train_and_test_together(tiny) -> None:
     lines = tiny.lines("{emotion},{pixels}")
     tiny.write(lines[:150], "emotion,pixels", "train.csv")
     tiny.write([line[2:] for line in lines[150:]], "pixels", "test.csv")
@@ -89,39 +89,39 @@ def test_kaggles_train_and_test_are_read_together(tiny) -> None:
     assert data.digest not in (load(tiny.folder / "train.csv").digest, load(tiny.folder / "test.csv").digest)
 
 
-def test_a_test_csv_with_labels_is_still_for_testing(tiny) -> None:
+def test_load_test_csv_with_labels(tiny) -> None:
     lines = tiny.lines("{emotion},{pixels}")
     tiny.write(lines[:150], "emotion,pixels", "train.csv")
     tiny.write(lines[150:], "emotion,pixels", "test.csv")
     assert load(tiny.folder)["test"].labels_N.tolist() == tiny.emotions[150:]
 
 
-def test_train_and_test_that_have_splits_of_their_own(tiny) -> None:
+def test_train_and_test_csv_with_usage_are_an_error(tiny) -> None:
     tiny.write(tiny.lines(), name="train.csv")
     tiny.write(tiny.lines(), name="test.csv")
     with pytest.raises(DataError, match=r"train.csv: expected a file without a Usage column"):
         load(tiny.folder)
 
 
-def test_only_train_csv(tiny) -> None:
+def test_load_folder_with_train_csv_only(tiny) -> None:
     tiny.write(tiny.lines("{emotion},{pixels}"), "emotion,pixels", "train.csv")
     assert list(load(tiny.folder).splits) == ["train"]
 
 
 @pytest.mark.parametrize("source", ["nowhere.csv", "no/such/folder", "", "sketches"])
-def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_load_missing_source_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"has neither images|there is no such file or folder; the embedded data set"):
+    with pytest.raises(DataError, match=r"has neither images|no such file or folder; the built-in data set"):
         load(source)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_too_long_for_the_system() -> None:
+def test_load_name_too_long_is_an_error() -> None:
     with pytest.raises(DataError, match="File name too long"):
         load("a" * 5000)
 
 
-def test_importing_makes_nothing_and_loads_no_guest(tmp_path: Path) -> None:
+def test_import_loads_no_optional_package(tmp_path: Path) -> None:
     code = "import sys, mien.data; print([m for m in ('torch', 'matplotlib', 'pandas', 'PIL') if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,4 +1,4 @@
-"""The two images of a data set."""
+"""Class histogram and sample sheet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def data() -> Dataset:
 
 
 @pytest.mark.parametrize("draw", [class_histogram_png, sample_sheet])
-def test_a_png_is_written(data: Dataset, tmp_path: Path, draw) -> None:
+def test_preview_writes_png(data: Dataset, tmp_path: Path, draw) -> None:
     path = draw(data, tmp_path / "out.png")
     image = cv2.imread(str(path))
     assert min(image.shape[:2]) > 300
@@ -34,13 +34,13 @@ def test_a_png_is_written(data: Dataset, tmp_path: Path, draw) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
-def test_the_sheet_follows_its_seed(data: Dataset, tmp_path: Path) -> None:
+def test_sample_sheet_depends_on_seed(data: Dataset, tmp_path: Path) -> None:
     one, again = sample_sheet(data, tmp_path / "1.png"), sample_sheet(data, tmp_path / "2.png")
     other = sample_sheet(data, tmp_path / "3.png", seed=1)
     assert one.read_bytes() == again.read_bytes() != other.read_bytes()
 
 
-def test_bars_are_as_long_as_their_counts(tiny, tmp_path: Path) -> None:
+def test_histogram_bars_are_proportional_to_counts(tiny, tmp_path: Path) -> None:
     tiny.emotions[:] = [3] * 100 + [4] * 20 + [r % 7 for r in range(80)]
     path = class_histogram_png(load(tiny.write(tiny.lines()), cache=False), tmp_path / "out.png")
     image = cv2.imread(str(path)).astype(int)
@@ -51,20 +51,20 @@ def test_bars_are_as_long_as_their_counts(tiny, tmp_path: Path) -> None:
     assert np.isclose(bars[1] / bars[0], 100 / 20, rtol=0.05)
 
 
-def test_faces_without_labels_get_a_row(tiny, tmp_path: Path) -> None:
+def test_previews_without_labels(tiny, tmp_path: Path) -> None:
     data = load(tiny.write(tiny.lines("{pixels}"), "pixels", "test.csv"), cache=False)
     assert sample_sheet(data, tmp_path / "sheet.png").exists()
     assert class_histogram_png(data, tmp_path / "bars.png").exists()
 
 
-def test_a_file_that_cannot_be_written(data: Dataset, tmp_path: Path) -> None:
+def test_sample_sheet_unwritable_path_is_an_error(data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"file/out\.png"):
         sample_sheet(data, tmp_path / "file" / "out.png")
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_without_matplotlib_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_matplotlib_error_names_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "from mien.data import class_histogram_png, sketch\n"
@@ -77,7 +77,7 @@ def test_without_matplotlib_one_sentence_says_what_to_install(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_any_label_can_be_drawn(tmp_path: Path) -> None:
+def test_label_with_markup_is_drawn(tmp_path: Path) -> None:
     """Names that matplotlib would take for a formula."""
     odd = LabelSet("custom", ("$x_$", "[b]bold"))
     pixels = np.random.default_rng(0).integers(0, 255, (6, 48, 48), dtype=np.uint8)

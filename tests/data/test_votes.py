@@ -1,4 +1,4 @@
-"""FER+'s cleaning rules: by hand, at their edges, and by the sizes that Barsoum et al. 2016 give."""
+"""FER+ rules: by hand, at their limits, and by the sizes that Barsoum et al. 2016 publish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import pytest
 
 from mien.data import load, relabel_by_majority
 from mien.data.dataset import Dataset, Split
-from mien.data.votes import distribution, label_source, majority, multi_label, relabel_for_classes, taught, votes_digest
+from mien.data.votes import (
+    distribution,
+    label_source,
+    majority,
+    multi_label,
+    relabel_for_classes,
+    targets_from_votes,
+    votes_digest,
+)
 from mien.errors import DataError
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS, LabelSet
 
@@ -94,7 +102,7 @@ def test_distribution(votes: dict[int, int], expected: dict[int, float] | None) 
 
 
 @pytest.mark.parametrize("rule", [majority, multi_label, distribution])
-def test_rows_are_cleaned_each_by_itself_and_votes_stay_as_they_are(rule: Rule) -> None:
+def test_rules_treat_rows_independently(rule: Rule) -> None:
     votes_NV = np.random.default_rng(0).multinomial(10, [0.3, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03], 300)
     votes_NV = votes_NV.astype(np.uint8)
     before = votes_NV.copy()
@@ -107,12 +115,12 @@ def test_rows_are_cleaned_each_by_itself_and_votes_stay_as_they_are(rule: Rule) 
     assert rule(votes_NV[:0])[0].shape == (0, 8)
 
 
-def test_projected_onto_the_seven_contempt_is_cut_off() -> None:
+def test_targets_in_fer7_drop_contempt() -> None:
     votes_NV = np.zeros((3, 10), np.uint8)
     votes_NV[0, [HAPPY, CONTEMPT]] = 6, 4
     votes_NV[1, CONTEMPT] = 10
     votes_NV[2, [ANGER, NEUTRAL]] = 6, 4
-    target_NK, keep_N = taught(distribution, votes_NV, FER7)
+    target_NK, keep_N = targets_from_votes(distribution, votes_NV, FER7)
     assert keep_N.tolist() == [True, False, True]
     assert target_NK.tolist() == [[0, 0, 0, 1, 0, 0, 0], [0] * 7, [0.6, 0, 0, 0, 0, 0, 0.4]]
 
@@ -131,7 +139,7 @@ def voted() -> Dataset:
     return Dataset("fer2013", Path("fer2013.csv"), "d", FER7, splits)
 
 
-def test_by_majority(voted: Dataset) -> None:
+def test_relabel_by_majority(voted: Dataset) -> None:
     eight, seven = relabel_by_majority(voted), relabel_by_majority(voted, FER7)
     assert (eight.labels, seven.labels) == (FERPLUS8, FER7)
     assert eight["val"].labels_N.tolist() == [HAPPY, CONTEMPT]
@@ -147,9 +155,9 @@ def test_by_majority(voted: Dataset) -> None:
     )
 
 
-def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
+def test_relabel_by_majority_without_votes_is_an_error(voted: Dataset) -> None:
     blind = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=None)})
-    with pytest.raises(DataError, match=r"fer2013.csv has no FER\+ votes for 'val'; give the file .* with --votes"):
+    with pytest.raises(DataError, match=r"fer2013.csv has no FER\+ votes for 'val'; give .* with --votes"):
         relabel_by_majority(blind)
     torn = np.zeros((3, 10), np.uint8)
     torn[:, [SAD, FEAR]] = 5
@@ -158,7 +166,7 @@ def test_by_majority_says_what_is_missing(voted: Dataset) -> None:
         relabel_by_majority(torn_set)
 
 
-def test_a_data_set_as_a_model_is_judged_on_it(voted: Dataset) -> None:
+def test_relabel_for_classes(voted: Dataset) -> None:
     assert relabel_for_classes(voted, FER7.names) is voted
     for names in (FERPLUS8.names, FERPLUS_COLUMNS[:8]):
         assert relabel_for_classes(voted, names).labels == FERPLUS8
@@ -171,11 +179,11 @@ def test_a_data_set_as_a_model_is_judged_on_it(voted: Dataset) -> None:
     assert relabel_for_classes(unvoted, FER7.names, by_votes=True) is unvoted
     eight = relabel_by_majority(voted)
     assert relabel_for_classes(eight, FERPLUS8.names) is eight
-    with pytest.raises(DataError, match=r"tells wink, blink apart, but .*fer2013.csv is labelled angry, "):
+    with pytest.raises(DataError, match=r"has the classes wink, blink, but .*fer2013.csv has angry, "):
         relabel_for_classes(voted, LabelSet("own", ("wink", "blink")).names)
 
 
-def test_the_digest_of_votes_is_of_all_of_them(voted: Dataset) -> None:
+def test_votes_digest_depends_on_all_votes(voted: Dataset) -> None:
     other = voted["val"].votes_NV.copy()
     other[2, SAD] = 4
     changed = replace(voted, splits={**voted.splits, "val": replace(voted["val"], votes_NV=other)})
@@ -183,7 +191,7 @@ def test_the_digest_of_votes_is_of_all_of_them(voted: Dataset) -> None:
     assert votes_digest(voted) != votes_digest(changed)
 
 
-def test_the_published_sizes(fer2013_dir: Path) -> None:
+def test_rules_reproduce_published_sizes(fer2013_dir: Path) -> None:
     """Barsoum et al. 2016: Training and PublicTest as their cleaning leaves them."""
     data = load(fer2013_dir / "fer2013.csv", votes=fer2013_dir / "fer2013new.csv")
     sizes = {

@@ -110,7 +110,7 @@ def test_train_without_validation_and_test_split(make_toy: MakeToy, small: Recip
 
 
 def test_train_without_training_split_is_refused(make_toy: MakeToy, small: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(MissingSplit, match=r"toy.csv has no split 'train'; there is: val \(32 faces\)"):
+    with pytest.raises(MissingSplit, match=r"toy.csv has no split 'train'; existing splits: val \(32 faces\)"):
         train(small, make_toy(train=0), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

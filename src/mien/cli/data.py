@@ -14,20 +14,20 @@ from mien.errors import MienError
 
 
 def data(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv, a folder of images, or 'sketch'.")],
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv file, a folder of images, or 'sketch'.")],
     write: Annotated[
-        Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': write it there as a fer2013.csv.")
+        Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': the fer2013.csv to write.")
     ] = None,
     votes: Votes = None,
-    out: Annotated[Path, typer.Option(help="Folder for the histogram and the sheet of faces.")] = Path("runs/data"),
+    out: Annotated[Path, typer.Option(help="Folder for the class histogram and the sample sheet.")] = Path("runs/data"),
     json_file: Json = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Look for near-duplicates too: half a minute for FER2013, the first time.")
+        bool, typer.Option("--audit", help="Search near-duplicates too: half a minute for FER2013, the first time.")
     ] = False,
 ) -> None:
-    """Show a data set: faces per split and class, its defects, a histogram and a sheet of faces."""
+    """Show a data set: faces per split and class, defects, a class histogram and a sample sheet."""
     from mien.data import class_histogram_png, load, sample_sheet, write_csv
-    from mien.data.audit import audit as audited
+    from mien.data.audit import audit as audit_dataset
     from mien.data.audit_tables import audit_tables
 
     if write is not None:
@@ -37,13 +37,11 @@ def data(
         typer.echo(f"wrote {write}")
         return
     dataset = load(source, votes=votes)
-    found = audited(dataset, near=audit)
-    Console().print(audit_tables(found))
+    result = audit_dataset(dataset, near=audit)
+    Console().print(audit_tables(result))
     if votes is not None:
-        typer.echo(
-            f"FER+ votes: {votes} fits, a row of votes for each of {sum(map(len, dataset.splits.values())):,} faces"
-        )
+        typer.echo(f"FER+ votes: {votes} has votes for all {sum(map(len, dataset.splits.values())):,} faces")
     if json_file is not None:
-        write_json(json_file, found.to_dict())
-    made = [class_histogram_png(dataset, out / "classes.png"), sample_sheet(dataset, out / "faces.png")]
-    typer.echo(f"images: {', '.join(map(str, made))}")
+        write_json(json_file, result.to_dict())
+    images = [class_histogram_png(dataset, out / "classes.png"), sample_sheet(dataset, out / "faces.png")]
+    typer.echo(f"images: {', '.join(map(str, images))}")

@@ -14,13 +14,13 @@ from mien.data.duplicates import find_near_duplicates
 
 
 @dataclass(frozen=True)
-class NearDuplicates:
-    """Faces that are one image, bytes apart: counts by pair of splits, `val in train`, or `val in val` within one.
+class NearDuplicateCounts:
+    """Counts of near-duplicates by pair of splits: `val in train`, or `val in val` within one split.
 
     Attributes:
-        faces: per pair and class, how many faces of the first have such a duplicate in the second.
-        mirrored: per pair, how many pairs of faces are mirror images of each other.
-        disputed: per pair, how many pairs of faces are under two labels.
+        faces: Number of faces of the first split that have a duplicate in the second, per pair and class.
+        mirrored: Number of pairs of faces that are mirror images of each other, per pair of splits.
+        contradicted: Number of pairs of faces with different labels, per pair of splits.
     """
 
     faces: dict[str, dict[str, int]]
@@ -30,16 +30,22 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class Audit:
-    """The findings. Rows are counted from 0 in the source; `split` keys are in the order train, val, test.
+    """Findings of an audit. Rows are counted from 0 in the source; splits are in the order train, val, test.
 
     Attributes:
-        name, source, digest, known_as, note, labels: of the data set (`labels` are the class names in order).
-        counts: faces per split and class; a class `(no label)` where a split came without.
-        flat: rows of images that are one constant value, ascending.
-        redundant: per split, how many faces repeat an earlier one of the same split byte for byte.
-        across: per pair of splits (`val in train`), how many faces of the first have a duplicate in the second.
-        disputed: per split, groups of identical faces that do not all carry one label: their rows, ascending.
-        near: duplicates whose bytes may differ; None where they were not looked for.
+        name: Name of the data set.
+        source: File or folder of the data set.
+        digest: Digest of the data set.
+        known_as: Name of the published original with this digest, or None.
+        note: Note of the data set, or None.
+        labels: Class names in order.
+        counts: Number of faces per split and class, with a class `(no label)` for a split without labels.
+        flat: Rows of images of one constant value, ascending.
+        redundant: Number of faces that repeat an earlier one of the same split byte for byte, per split.
+        across: Number of faces of the first split that have a byte-identical duplicate in the second, per pair of
+            splits (`val in train`).
+        contradicted: Groups of identical faces with different labels as their rows, ascending, per split.
+        near: Near-duplicates; None if they were not searched.
     """
 
     name: str
@@ -53,10 +59,10 @@ class Audit:
     redundant: dict[str, int]
     across: dict[str, int]
     contradicted: dict[str, tuple[tuple[int, ...], ...]]
-    near: NearDuplicates | None = None
+    near: NearDuplicateCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Every finding as JSON types."""
+        """Return all findings as JSON types."""
         return {
             "name": self.name,
             "source": self.source,
@@ -74,15 +80,22 @@ class Audit:
 
 
 def audit(dataset: Dataset, *, near: bool = False) -> Audit:
-    """Look through all faces of `dataset`.
+    """Audit all faces of `dataset`.
 
     Args:
-        near: look for near-duplicates too: half a minute for FER2013, the first time
-            (`duplicates.find_near_duplicates`).
+        dataset: Data set to examine.
+        near: Whether to search near-duplicates too, which takes half a minute for FER2013 the first time (see
+            `duplicates.find_near_duplicates`).
+
+    Example:
+        >>> from mien.data import sketch
+        >>> result = audit(sketch(train=30, val=10, test=0))
+        >>> result.redundant, result.across, result.flat
+        ({'train': 0, 'val': 0}, {'val in train': 0}, ())
     """
-    there = [dataset[s] for s in SPLITS if s in dataset]
-    groups = {split.name: _groups(split) for split in there}
-    flat = np.concatenate([split.rows_N[_is_flat(split)] for split in there])
+    splits = [dataset[s] for s in SPLITS if s in dataset]
+    groups = {split.name: _group_identical(split) for split in splits}
+    flat = np.concatenate([split.rows_N[_is_flat(split)] for split in splits])
     return Audit(
         name=dataset.name,
         source=str(dataset.source),
@@ -90,73 +103,85 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
         known_as=dataset.known_as,
         note=dataset.note,
         labels=dataset.labels.names,
-        counts={split.name: _counts(split.labels_N, dataset.labels.names) for split in there},
+        counts={split.name: _class_counts(split.labels_N, dataset.labels.names) for split in splits},
         flat=tuple(sorted(flat.tolist())),
-        redundant={split.name: len(split) - len(groups[split.name]) for split in there},
+        redundant={split.name: len(split) - len(groups[split.name]) for split in splits},
         across={
             f"{later.name} in {earlier.name}": sum(
-                len(places) for face, places in groups[later.name].items() if face in groups[earlier.name]
+                len(indices) for face, indices in groups[later.name].items() if face in groups[earlier.name]
             )
-            for i, later in enumerate(there)
-            for earlier in there[:i]
+            for i, later in enumerate(splits)
+            for earlier in splits[:i]
         },
-        contradicted={split.name: _disputed(split, groups[split.name]) for split in there},
-        near=_near(dataset, there) if near else None,
+        contradicted={split.name: _contradicted(split, groups[split.name]) for split in splits},
+        near=_count_near_duplicates(dataset, splits) if near else None,
     )
 
 
 def without_duplicates(dataset: Dataset, split: str, *, near: bool = False) -> NDArray[np.bool_]:
-    """Which faces of `split` are in training nowhere byte for byte, bool [N]: those that a model cannot know by heart.
+    """Return which faces of `split` have no duplicate in the training split, bool [N].
 
     Args:
-        near: nor cut, sized, stored, lit or mirrored anew; to look for that takes half a minute the first time.
+        dataset: Data set with `split` and a training split.
+        split: Name of the split whose faces are selected.
+        near: Whether to exclude near-duplicates as well as byte-identical duplicates; the search takes half a minute
+            for FER2013 the first time.
 
     Raises:
         MissingSplit: `dataset` lacks `split` or a training split.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> without_duplicates(sketch(train=30, val=10, test=0), "val").sum().item()
+        10
     """
     faces, train = dataset[split], dataset[TRAIN]
-    learned = set(_groups(train))
-    keep_N = np.array([face.tobytes() not in learned for face in faces.pixels_NHW], bool)
-    return keep_N & ~find_near_duplicates(dataset).hit(faces, train) if near else keep_N
+    train_faces = set(_group_identical(train))
+    keep_N = np.array([face.tobytes() not in train_faces for face in faces.pixels_NHW], bool)
+    return keep_N & ~find_near_duplicates(dataset).mask(faces, train) if near else keep_N
 
 
 def duplicates_of_evaluation(dataset: Dataset) -> NDArray[np.bool_]:
-    """Which training faces have a duplicate, byte-identical or near, in another split, bool [N].
+    """Return which training faces have a duplicate, byte-identical or near, in another split, bool [N].
+
+    Args:
+        dataset: Data set with a training split.
 
     Raises:
         MissingSplit: `dataset` lacks a training split.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> duplicates_of_evaluation(sketch(train=30, val=10, test=0)).any().item()
+        False
     """
     train, others = dataset[TRAIN], [split for name, split in dataset.splits.items() if name != TRAIN]
-    duplicates, judged = (
-        find_near_duplicates(dataset),
-        {face.tobytes() for other in others for face in other.pixels_NHW},
-    )
-    copied_N = np.array([face.tobytes() in judged for face in train.pixels_NHW], bool)
+    table = find_near_duplicates(dataset)
+    evaluation_faces = {face.tobytes() for other in others for face in other.pixels_NHW}
+    duplicate_N = np.array([face.tobytes() in evaluation_faces for face in train.pixels_NHW], bool)
     for other in others:
-        copied_N |= duplicates.hit(train, other)
-    return copied_N
+        duplicate_N |= table.mask(train, other)
+    return duplicate_N
 
 
-def _near(dataset: Dataset, there: list[Split]) -> NearDuplicates:
-    duplicates, names = find_near_duplicates(dataset), dataset.labels.names
-    label_of = {row: label for split in there for row, label in zip(split.rows_N, split.labels_N, strict=True)}
+def _count_near_duplicates(dataset: Dataset, splits: list[Split]) -> NearDuplicateCounts:
+    table, names = find_near_duplicates(dataset), dataset.labels.names
+    label_of = {row: label for split in splits for row, label in zip(split.rows_N, split.labels_N, strict=True)}
     faces, mirrored, contradicted = {}, {}, {}
-    for i, later in enumerate(there):
-        for earlier in there[: i + 1]:
-            pair, found = f"{later.name} in {earlier.name}", duplicates.between(later, earlier)
-            faces[pair] = _counts(later.labels_N[duplicates.hit(later, earlier)], names)
-            mirrored[pair] = int(found.mirrored_P.sum())
-            contradicted[pair] = sum(
-                bool(label_of[a] != label_of[b]) for a, b in zip(found.a_P, found.b_P, strict=True)
-            )
-    return NearDuplicates(faces, mirrored, contradicted)
+    for i, later in enumerate(splits):
+        for earlier in splits[: i + 1]:
+            key, pairs = f"{later.name} in {earlier.name}", table.between(later, earlier)
+            faces[key] = _class_counts(later.labels_N[table.mask(later, earlier)], names)
+            mirrored[key] = int(pairs.mirrored_P.sum())
+            contradicted[key] = sum(bool(label_of[a] != label_of[b]) for a, b in zip(pairs.a_P, pairs.b_P, strict=True))
+    return NearDuplicateCounts(faces, mirrored, contradicted)
 
 
-def _groups(split: Split) -> dict[bytes, list[int]]:
-    """Places in `split` of each face that there is; the faces' own bytes tell them apart, not a hash of them."""
+def _group_identical(split: Split) -> dict[bytes, list[int]]:
+    """Return the indices of identical faces, by the bytes of the face: a hash could confuse two faces."""
     groups: dict[bytes, list[int]] = defaultdict(list)
-    for place, face in enumerate(split.pixels_NHW):
-        groups[face.tobytes()].append(place)
+    for index, face in enumerate(split.pixels_NHW):
+        groups[face.tobytes()].append(index)
     return dict(groups)
 
 
@@ -165,12 +190,12 @@ def _is_flat(split: Split) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.asarray(pixels_NP.min(axis=1) == pixels_NP.max(axis=1))
 
 
-def _counts(labels_N: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, int]:
+def _class_counts(labels_N: NDArray[np.int64], names: tuple[str, ...]) -> dict[str, int]:
     counts = {name: int((labels_N == k).sum()) for k, name in enumerate(names)}
     unlabelled = int((labels_N == NO_LABEL).sum())
     return counts | ({"(no label)": unlabelled} if unlabelled else {})
 
 
-def _disputed(split: Split, groups: dict[bytes, list[int]]) -> tuple[tuple[int, ...], ...]:
-    found = [tuple(split.rows_N[places].tolist()) for places in groups.values() if len(set(split.labels_N[places])) > 1]
-    return tuple(sorted(found))
+def _contradicted(split: Split, groups: dict[bytes, list[int]]) -> tuple[tuple[int, ...], ...]:
+    rows = [tuple(split.rows_N[group].tolist()) for group in groups.values() if len(set(split.labels_N[group])) > 1]
+    return tuple(sorted(rows))

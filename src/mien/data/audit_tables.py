@@ -7,33 +7,47 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from mien.data.audit import Audit, NearDuplicates
+from mien.data.audit import Audit, NearDuplicateCounts
 
-SHOWN_ROWS = 12  # of a list of rows; the JSON has them all
+SHOWN_ROWS = 12  # of a list of rows; the JSON has all of them
 
 
-def audit_tables(found: Audit) -> RenderableType:
-    """Counts, then findings, for a rich console."""
-    parts: list[RenderableType] = [_counts(found), "", _findings(found)]
-    if found.near:
-        parts += ["", _near(found.near)]
+def audit_tables(result: Audit) -> RenderableType:
+    """Return tables of class counts and findings for a rich console.
+
+    Args:
+        result: Audit of a data set.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> from mien.data.audit import audit
+        >>> from rich.console import Console
+        >>> console = Console(width=100)
+        >>> with console.capture() as output:
+        ...     console.print(audit_tables(audit(sketch(train=7, val=0, test=0))))
+        >>> "flat images" in output.get()
+        True
+    """
+    parts: list[RenderableType] = [_counts_table(result), "", _findings_table(result)]
+    if result.near:
+        parts += ["", _near_duplicates_table(result.near)]
     return Group(*parts)
 
 
-def _counts(found: Audit) -> Table:
-    known = f", recognised as {found.known_as}" if found.known_as else ""
+def _counts_table(result: Audit) -> Table:
+    known = f", recognised as {result.known_as}" if result.known_as else ""
     table = Table(
-        title=escape(f"{found.source} ({found.name}{known})"), title_justify="left", title_style="bold",
-        caption=found.note and escape(found.note), caption_justify="left",
+        title=escape(f"{result.source} ({result.name}{known})"), title_justify="left", title_style="bold",
+        caption=result.note and escape(result.note), caption_justify="left",
     )  # fmt: skip
     table.add_column("class")
-    for split in found.counts:
+    for split in result.counts:
         table.add_column(split, justify="right")
         table.add_column("%", justify="right", style="dim")
-    sizes = {split: sum(counts.values()) for split, counts in found.counts.items()}
-    for name in dict.fromkeys(name for counts in found.counts.values() for name in counts):
+    sizes = {split: sum(counts.values()) for split, counts in result.counts.items()}
+    for name in dict.fromkeys(name for counts in result.counts.values() for name in counts):
         cells: list[str] = []
-        for split, counts in found.counts.items():
+        for split, counts in result.counts.items():
             count = counts.get(name, 0)
             cells += [f"{count:,}", f"{100 * count / sizes[split]:.1f}"]
         table.add_row(escape(name), *cells)
@@ -42,27 +56,27 @@ def _counts(found: Audit) -> Table:
     return table
 
 
-def _findings(found: Audit) -> Table:
+def _findings_table(result: Audit) -> Table:
     table = Table(title="Audit", title_justify="left", title_style="bold")
     table.add_column("finding")
     table.add_column("count", justify="right")
     table.add_column("rows, counted from 0", overflow="fold")
-    table.add_row("flat images (one grey all over)", f"{len(found.flat):,}", _some(found.flat))
-    for pair, count in found.across.items():
+    table.add_row("flat images (one constant value)", f"{len(result.flat):,}", _first_rows(result.flat))
+    for pair, count in result.across.items():
         inner, _, outer = pair.partition(" in ")
         table.add_row(f"{inner} faces with a byte-identical duplicate in {outer}", f"{count:,}", "")
-    for split, count in found.redundant.items():
+    for split, count in result.redundant.items():
         table.add_row(f"redundant copies within {split}", f"{count:,}", "")
-    for split, groups in found.contradicted.items():
+    for split, groups in result.contradicted.items():
         firsts = tuple(rows[0] for rows in groups)
-        table.add_row(f"groups of duplicates with different labels in {split}", f"{len(groups):,}", _some(firsts))
+        table.add_row(f"groups of duplicates with different labels in {split}", f"{len(groups):,}", _first_rows(firsts))
     return table
 
 
-def _near(near: NearDuplicates) -> Table:
-    """Columns for pairs of splits, a row for each class of the first."""
+def _near_duplicates_table(near: NearDuplicateCounts) -> Table:
+    """Return a table with a column for each pair of splits and a row for each class of the first split."""
     table = Table(
-        title="Faces with a near-duplicate: one image, cut, sized, stored, lit or mirrored anew, or byte-identical",
+        title="Faces with a near-duplicate: the same image, possibly cropped, scaled, compressed or mirrored",
         title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
     )  # fmt: skip
     table.add_column("class", no_wrap=True, vertical="bottom")
@@ -73,10 +87,10 @@ def _near(near: NearDuplicates) -> Table:
     table.add_section()
     table.add_row("all", *(f"{sum(counts.values()):,}" for counts in near.faces.values()), style="bold")
     table.add_row("mirrored pairs", *(f"{near.mirrored[pair]:,}" for pair in near.faces))
-    table.add_row("pairs of two labels", *(f"{near.contradicted[pair]:,}" for pair in near.faces))
+    table.add_row("pairs with different labels", *(f"{near.contradicted[pair]:,}" for pair in near.faces))
     return table
 
 
-def _some(rows: tuple[int, ...]) -> str:
+def _first_rows(rows: tuple[int, ...]) -> str:
     more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
     return " ".join(map(str, rows[:SHOWN_ROWS])) + more

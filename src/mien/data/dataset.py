@@ -13,13 +13,13 @@ from mien.errors import DataError, MissingSplit
 from mien.labels import LabelSet
 
 SIDE = 48  # FER2013's faces are 48x48; everything is brought to this size when it is read
-NO_LABEL = -1  # in `labels_N` of a split that came without labels (Kaggle's test.csv)
+NO_LABEL = -1  # in `labels_N` of a split without labels (Kaggle's test.csv)
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
-# How many faces FER2013 has in each split, as published.
+# Number of faces in each split of FER2013, as published.
 PUBLISHED = {TRAIN: 28_709, VAL: 3_589, TEST: 3_589}
-# Under which name each split goes in fer2013.csv's Usage column.
+# Values of fer2013.csv's column Usage.
 USAGE = {"Training": TRAIN, "PublicTest": VAL, "PrivateTest": TEST}
 
 
@@ -29,10 +29,19 @@ class Split:
 
     Attributes:
         name: `train`, `val` or `test`.
-        pixels_NHW: grey faces, uint8 [N,48,48].
-        labels_N: class index per face, int64 [N]; all `NO_LABEL` when the source has none.
-        rows_N: where each face stood in its source, counted from 0, int64 [N]; unique over all splits of a data set.
+        pixels_NHW: Grey faces, uint8 [N,48,48].
+        labels_N: Class index per face, int64 [N]; all `NO_LABEL` if the source has none.
+        rows_N: Row of each face in its source, counted from 0, int64 [N]; unique over all splits of a data set.
         votes_NV: FER+ votes, uint8 [N,10] in the order of `labels.FERPLUS_COLUMNS`, or None.
+
+    Raises:
+        DataError: Name, shapes or types are others than these.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> split = sketch(train=3, val=0, test=0)["train"]
+        >>> len(split), split.pixels_NHW.shape, split.labelled
+        (3, (3, 48, 48), True)
     """
 
     name: str
@@ -50,10 +59,10 @@ class Split:
                 f"split '{self.name}': pixels must be uint8 [N,{SIDE},{SIDE}], "
                 f"got {self.pixels_NHW.dtype} {list(self.pixels_NHW.shape)}"
             )
-        for what, array in (("labels", self.labels_N), ("rows", self.rows_N)):
+        for field_name, array in (("labels", self.labels_N), ("rows", self.rows_N)):
             if array.shape != (n,) or array.dtype != np.int64:
                 raise DataError(
-                    f"split '{self.name}': {what} must be int64 [{n}], got {array.dtype} {list(array.shape)}"
+                    f"split '{self.name}': {field_name} must be int64 [{n}], got {array.dtype} {list(array.shape)}"
                 )
         if self.votes_NV is not None and self.votes_NV.shape != (n, 10):
             raise DataError(f"split '{self.name}': votes must be [{n},10], got {list(self.votes_NV.shape)}")
@@ -68,7 +77,7 @@ class Split:
 
     @property
     def has_ground_truth(self) -> bool:
-        """Whether there is something to judge by: labels or votes."""
+        """Whether models can be evaluated on this split: it has labels or votes."""
         return self.labelled or self.votes_NV is not None
 
 
@@ -77,13 +86,24 @@ class Dataset:
     """Splits that share a label set and a source.
 
     Attributes:
-        name: what it is, for titles and records: `fer2013`, `sketch`, `folder`.
-        source: the file or folder it was read from.
+        name: Kind of data for titles and records: `fer2013`, `sketch`, `folder`.
+        source: File or folder that was read.
         digest: MD5 of the csv, or of a folder's names and bytes, as hex.
-        labels: the label set of all splits.
-        splits: those of `train`, `val`, `test` that have at least one face.
-        known_as: name of the published original that the digest belongs to, or None.
-        note: how a split came about that the source itself does not have, as a sentence, or None.
+        labels: Label set of all splits.
+        splits: Those of `train`, `val`, `test` that have at least one face.
+        known_as: Name of the published original that has this digest, or None.
+        note: Origin of a split that the source itself does not have, as a sentence, or None.
+
+    Raises:
+        DataError: A split is empty or under another name, or a label is not an index of a class.
+
+    Example:
+        >>> from mien.data import load
+        >>> data = load("sketch")
+        >>> data.name, list(data.splits), data.labels.names[3]
+        ('sketch', ['train', 'val', 'test'], 'happy')
+        >>> "val" in data, len(data["val"])
+        (True, 500)
     """
 
     name: str
@@ -105,22 +125,22 @@ class Dataset:
 
     @property
     def is_fer2013(self) -> bool:
-        """Whether these are FER2013's faces, as far as a digest, or the published size of a split, tells it."""
+        """Whether these are FER2013's faces, by their digest or the published size of a split."""
         if self.name != "fer2013":
             return False
         return self.known_as is not None or any(len(split) == PUBLISHED[s] for s, split in self.splits.items())
 
     @property
     def title(self) -> str:
-        """What to call it: its name; a csv in FER2013's format that is not FER2013 goes by the file's."""
+        """Name for titles; the file name for a csv in FER2013's format that is not FER2013."""
         return self.source.name if self.name == "fer2013" and not self.is_fer2013 else self.name
 
     def __contains__(self, name: str) -> bool:
         return name in self.splits
 
     def __getitem__(self, name: str) -> Split:
-        """The split `name`; `MissingSplit` says which splits there are."""
+        """Return the split `name`; raise `MissingSplit` with the names of the existing splits if it is missing."""
         if name not in self.splits:
-            there = ", ".join(f"{s} ({len(self.splits[s])} faces)" for s in SPLITS if s in self.splits) or "none"
-            raise MissingSplit(f"{self.source} has no split '{name}'; there is: {there}")
+            existing = ", ".join(f"{s} ({len(self.splits[s])} faces)" for s in SPLITS if s in self.splits) or "none"
+            raise MissingSplit(f"{self.source} has no split '{name}'; existing splits: {existing}")
         return self.splits[name]

@@ -1,7 +1,7 @@
 """Near-duplicates within and between the splits of a data set.
 
-To look for them takes half a minute for FER2013, so what was found is kept beside the arrays of csv files (`data.cache`
-says where), under a hash of the faces themselves.
+The search takes half a minute for FER2013, so its result is cached beside the arrays of csv files (see `data.cache`),
+under a hash of the faces themselves.
 """
 
 from __future__ import annotations
@@ -16,23 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import files
-from mien.data import cache
+from mien.data.cache import cache_dir
 from mien.data.dataset import SPLITS, Dataset, Split
-from mien.data.near_duplicates import COARSE, LEAST, MIDDLE, MOVED, SIZES, near_duplicate_pairs
+from mien.data.near_duplicates import (
+    MIN_CORRELATION,
+    MIN_THUMBNAIL_CORRELATION,
+    PATCH_SIDE,
+    RESIZED_SIDES,
+    THUMBNAIL_SHIFT,
+    near_duplicate_pairs,
+)
 
-# Under which pairs are kept; another way of looking finds others.
-_KIND = f"duplicates 1 {LEAST} {COARSE} {MIDDLE} {MOVED} {SIZES}"
+# Part of the hash, as a search with other settings finds other pairs.
+_SETTINGS = f"duplicates 1 {MIN_CORRELATION} {MIN_THUMBNAIL_CORRELATION} {PATCH_SIDE} {THUMBNAIL_SHIFT} {RESIZED_SIDES}"
 
 
 @dataclass(frozen=True, eq=False)
 class NearDuplicateTable:
-    """Pairs of faces of one data set that are one image.
+    """Pairs of faces of one data set that show the same image.
 
     Attributes:
-        a_P, b_P: rows of the two in their source, int64 [P]; `a` is in the earlier split of train, val and test, or
-            stands earlier in the same.
-        mirrored_P: whether one is the mirror image of the other, bool [P].
-        correlation_P: of the two where they fit best, float32 [P]; 1.0 where they are the same.
+        a_P: Row of the first face in its source, int64 [P]; it is in the earlier split of train, val and test, or
+            earlier in the same split.
+        b_P: Row of the second face in its source, int64 [P].
+        mirrored_P: Whether one is the mirror image of the other, bool [P].
+        correlation_P: Best correlation of the two, float32 [P]; 1.0 for equal faces.
     """
 
     a_P: NDArray[np.int64]
@@ -43,60 +51,70 @@ class NearDuplicateTable:
     def __len__(self) -> int:
         return len(self.a_P)
 
-    def between(self, one: Split, other: Split) -> NearDuplicateTable:
-        """The pairs of a face of `one` with a face of `other`; within one split where both are the same."""
-        a_in, b_in = np.isin(self.a_P, one.rows_N), np.isin(self.b_P, other.rows_N)
-        hit_P = a_in & b_in | np.isin(self.a_P, other.rows_N) & np.isin(self.b_P, one.rows_N)
-        return NearDuplicateTable(self.a_P[hit_P], self.b_P[hit_P], self.mirrored_P[hit_P], self.correlation_P[hit_P])
+    def between(self, split: Split, other: Split) -> NearDuplicateTable:
+        """Return the pairs of a face of `split` and a face of `other`; both may be the same split."""
+        a_in, b_in = np.isin(self.a_P, split.rows_N), np.isin(self.b_P, other.rows_N)
+        mask_P = a_in & b_in | np.isin(self.a_P, other.rows_N) & np.isin(self.b_P, split.rows_N)
+        return NearDuplicateTable(
+            self.a_P[mask_P], self.b_P[mask_P], self.mirrored_P[mask_P], self.correlation_P[mask_P]
+        )
 
-    def hit(self, one: Split, other: Split) -> NDArray[np.bool_]:
-        """Which faces of `one` have a duplicate in `other`, bool [N]."""
-        pairs = self.between(one, other)
-        return np.isin(one.rows_N, np.concatenate([pairs.a_P, pairs.b_P]))
+    def mask(self, split: Split, other: Split) -> NDArray[np.bool_]:
+        """Return which faces of `split` have a duplicate in `other`, bool [N]."""
+        pairs = self.between(split, other)
+        return np.isin(split.rows_N, np.concatenate([pairs.a_P, pairs.b_P]))
 
 
-def find_near_duplicates(dataset: Dataset, *, keep: bool = True) -> NearDuplicateTable:
-    """All near-duplicates in `dataset`, byte-identical ones among them, but for images of one grey.
+def find_near_duplicates(dataset: Dataset, *, cache: bool = True) -> NearDuplicateTable:
+    """Find all near-duplicates in `dataset`, byte-identical ones included, images of one constant value excluded.
 
     Args:
-        keep: look in the cache first, and keep there what is found.
+        dataset: Data set whose splits are searched, each in itself and all against each other.
+        cache: Read the result from the cache if it is there, and write it there if not.
+
+    Example:
+        >>> from mien.data import find_near_duplicates, sketch
+        >>> data = sketch(train=20, val=5, test=0)
+        >>> table = find_near_duplicates(data, cache=False)
+        >>> len(table), table.mask(data["val"], data["train"]).any().item()
+        (0, False)
     """
-    there = [dataset[name] for name in SPLITS if name in dataset]
-    faces_NHW = np.concatenate([split.pixels_NHW for split in there])
-    rows_N = np.concatenate([split.rows_N for split in there])
-    file = _file(faces_NHW) if keep else None
-    table = _kept(file, len(rows_N)) if file else None
+    splits = [dataset[name] for name in SPLITS if name in dataset]
+    faces_NHW = np.concatenate([split.pixels_NHW for split in splits])
+    rows_N = np.concatenate([split.rows_N for split in splits])
+    file = _cache_file(faces_NHW) if cache else None
+    table = _read_cached(file, len(rows_N)) if file else None
     if table is None:
         pairs = near_duplicate_pairs(faces_NHW)
         table = np.stack([pairs.a_P, pairs.b_P, pairs.mirrored_P, pairs.correlation_P]).astype(np.float64)
         if file:
-            _keep(file, table)
+            _write_cached(file, table)
     a_P, b_P = table[:2].astype(np.int64)
     return NearDuplicateTable(rows_N[a_P], rows_N[b_P], table[2] > 0, table[3].astype(np.float32))
 
 
-def _file(faces_NHW: NDArray[np.uint8]) -> Path | None:
-    """Where the duplicates of these faces are kept; None where there is no cache."""
-    home = cache.folder()
-    if home is None:
+def _cache_file(faces_NHW: NDArray[np.uint8]) -> Path | None:
+    """Return the file in the cache for the duplicates of these faces, None without a cache."""
+    folder = cache_dir()
+    if folder is None:
         return None
-    total = hashlib.sha256(_KIND.encode())
-    total.update(np.ascontiguousarray(faces_NHW).data.cast("B"))
-    return home / f"{total.hexdigest()[:32]}.twins"
+    digest = hashlib.sha256(_SETTINGS.encode())
+    digest.update(np.ascontiguousarray(faces_NHW).data.cast("B"))
+    return folder / f"{digest.hexdigest()[:32]}.near_duplicates.npy"
 
 
-def _kept(file: Path, count: int) -> NDArray[np.float64] | None:
-    """What is kept of pairs among `count` faces; None where it must be looked for."""
+def _read_cached(file: Path, count: int) -> NDArray[np.float64] | None:
+    """Return the cached pairs among `count` faces, None if the file is missing or damaged."""
     try:
         table = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    whole = table.ndim == 2 and len(table) == 4 and table.dtype == np.float64
-    return table if whole and (not table.size or 0 <= table[:2].min() <= table[:2].max() < count) else None
+    valid = table.ndim == 2 and len(table) == 4 and table.dtype == np.float64
+    return table if valid and (not table.size or 0 <= table[:2].min() <= table[:2].max() < count) else None
 
 
-def _keep(file: Path, table: NDArray[np.float64]) -> None:
-    """As the cache of csv files: whatever goes wrong costs time and nothing else."""
+def _write_cached(file: Path, table: NDArray[np.float64]) -> None:
+    """Write the pairs to the cache; do nothing if it is not writable."""
     array = io.BytesIO()
     np.save(array, table)
     with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """Validation split for folders that have none: a fifth of each class, chosen by content.
 
-Names, order and random numbers have no say, so a copied, renamed or reordered folder is split in the same way.
+Names, order and random numbers have no influence, so a copied, renamed or reordered folder is split in the same way.
 """
 
 from __future__ import annotations
@@ -15,30 +15,37 @@ ONE_IN = 5
 
 
 def holdout_mask(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: Sequence[bytes]) -> NDArray[np.bool_]:
-    """Which images validate, bool [N]: of each label's different faces, sorted by key, the first fifth, rounded up.
+    """Return which images are held out for validation, bool [N].
 
-    Equal faces, and so byte-identical images, count once and stay together. A face that stands under two labels
-    trains: no answer to it could be judged. A label with one face trains; every other label is on both sides, unless
-    all its faces stand under another label too. So a new face moves at most one other across.
+    These are the first fifth, rounded up, of each label's different faces, sorted by key. Equal faces, and so
+    byte-identical images, count once and stay together. A face under two labels is used for training, as no prediction
+    for it could be evaluated. A label with one face is used for training; every other label is in both splits, unless
+    all its faces are under another label too. So a new face moves at most one other face to the other split.
 
     Args:
-        faces_NHW: what the model will see; images that look alike here are duplicates, however they are encoded.
-        labels_N: the class of each.
-        keys: a hash of each image's bytes. They make the order, as decoders round differently and bytes stay.
+        faces_NHW: Faces as the model gets them, uint8 [N,48,48]; images that are equal here are duplicates, however
+            they are encoded.
+        labels_N: Class index of each face, int64 [N].
+        keys: Hash of each image's bytes. They define the order, as decoders round differently and bytes do not change.
+
+    Example:
+        >>> faces_NHW = np.arange(5, dtype=np.uint8)[:, None, None].repeat(48, 1).repeat(48, 2)
+        >>> holdout_mask(faces_NHW, np.zeros(5, np.int64), [b"d", b"b", b"a", b"c", b"e"]).tolist()
+        [False, False, True, False, False]
     """
     duplicates: dict[bytes, list[int]] = defaultdict(list)
-    for place, face in enumerate(faces_NHW):
-        duplicates[face.tobytes()].append(place)
-    faces: Counter[int] = Counter()
-    undisputed: dict[int, list[list[int]]] = defaultdict(list)
-    for places in sorted(duplicates.values(), key=lambda places: min(keys[place] for place in places)):
-        labels = set(labels_N[places].tolist())
-        faces.update(labels)
+    for index, face in enumerate(faces_NHW):
+        duplicates[face.tobytes()].append(index)
+    face_counts: Counter[int] = Counter()
+    one_label: dict[int, list[list[int]]] = defaultdict(list)
+    for group in sorted(duplicates.values(), key=lambda group: min(keys[index] for index in group)):
+        labels = set(labels_N[group].tolist())
+        face_counts.update(labels)
         if len(labels) == 1:
-            undisputed[labels.pop()].append(places)
-    held_N = np.zeros(len(faces_NHW), np.bool_)
-    for label, groups in undisputed.items():
-        count = -(-faces[label] // ONE_IN) if faces[label] > 1 else 0
-        for places in groups[:count]:
-            held_N[places] = True
-    return held_N
+            one_label[labels.pop()].append(group)
+    mask_N = np.zeros(len(faces_NHW), np.bool_)
+    for label, groups in one_label.items():
+        count = -(-face_counts[label] // ONE_IN) if face_counts[label] > 1 else 0
+        for group in groups[:count]:
+            mask_N[group] = True
+    return mask_N

@@ -15,38 +15,42 @@ from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
 from mien.labels import FER7
 
-# Looked for in a folder, the fullest first.
+# Files that a folder is searched for, the most complete first.
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv")
 
-EMBEDDED = ("sketch",)
+BUILT_IN = ("sketch",)
 
 
 @dataclass(frozen=True)
-class Reader:
-    """One kind of source.
+class DatasetReader:
+    """Reader of one kind of source.
 
     Attributes:
-        claims: whether the source, as the user wrote it, is of this kind; looks, but reads nothing.
-        read: the data set behind a source of this kind; the flag says whether arrays may be kept in the cache.
+        matches: Function that returns whether a source, as the user wrote it, is of this kind; it reads nothing.
+        read: Function that returns the data set of a source of this kind; the flag says whether to use the cache.
     """
 
-    claims: Callable[[str], bool]
+    matches: Callable[[str], bool]
     read: Callable[[Path, bool], Dataset]
 
 
-DATASETS: dict[str, Reader] = {}
+DATASETS: dict[str, DatasetReader] = {}
 
 
 def dataset(
-    claims: Callable[[str], bool],
+    matches: Callable[[str], bool],
 ) -> Callable[[Callable[[Path, bool], Dataset]], Callable[[Path, bool], Dataset]]:
-    """Register a reader under its function's name; a second one of that name is an error."""
+    """Register a reader under its function's name; a second one of that name is an error.
+
+    Args:
+        matches: Function that returns whether a source is of this kind.
+    """
 
     def register(read: Callable[[Path, bool], Dataset]) -> Callable[[Path, bool], Dataset]:
         name = read.__name__
         if name in DATASETS:
             raise MienError(f"two data sets are called '{name}'")
-        DATASETS[name] = Reader(claims, read)
+        DATASETS[name] = DatasetReader(matches, read)
         return read
 
     return register
@@ -56,80 +60,85 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
     """Read a data set.
 
     Args:
-        source: a csv file in one of FER2013's forms; a folder that holds one (`train.csv` and `test.csv` are read
-            together); a folder of images `train/<label>/*.png`, with `val` or `validation` and `test` beside it, or
-            `<label>/*.png`, of which a fifth is held out as `val`; or the name of an embedded data set: `sketch` (a
-            file or folder of that name is `./sketch`).
-        votes: FER+'s fer2013new.csv, to be joined by row; only for a csv that has a Usage column.
-        cache: keep a csv's arrays for the next time (`data.cache` says where).
+        source: A csv file in one of FER2013's forms; a folder that contains one (`train.csv` and `test.csv` are read
+            together); a folder of images `train/<label>/*.png`, optionally with `val` or `validation` and `test`, or
+            `<label>/*.png`, of which a fifth is held out as `val`; or the name of the built-in synthetic data set,
+            `sketch` (a file or folder of that name is `./sketch`).
+        votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
+        cache: Whether to keep the arrays of a csv for the next call (see `data.cache`).
 
     Raises:
-        DataError: the source is not there or cannot be read as what it seems to be; the text names file, row and
-            what was expected.
+        DataError: The source is missing or invalid; the message names file, row and what was expected.
+
+    Example:
+        >>> from mien.data import load
+        >>> data = load("sketch")
+        >>> len(data["train"]), data["train"].pixels_NHW.shape
+        (2000, (2000, 48, 48))
     """
     path = Path(source)
     try:
-        kind = next((name for name, reader in DATASETS.items() if reader.claims(str(source))), None)
+        kind = next((name for name, reader in DATASETS.items() if reader.matches(str(source))), None)
         if kind is None:
-            raise _nothing_at(path)
+            raise _no_data_error(path)
         if votes is not None and kind != "fer2013":
-            raise DataError(f"{votes}: votes are joined to the rows of a csv, and {source} is not one")
-        found = DATASETS[kind].read(path, cache)
+            raise DataError(f"{votes}: votes are joined to the rows of a csv, but {source} is not a csv")
+        result = DATASETS[kind].read(path, cache)
     except OSError as error:
         raise unreadable(path, error) from None
-    return found if votes is None else with_votes(found, Path(votes))
+    return result if votes is None else with_votes(result, Path(votes))
 
 
-def _nothing_at(path: Path) -> DataError:
+def _no_data_error(path: Path) -> DataError:
     if path.is_dir():
         return DataError(
             f"{path}: has neither images as train/<label>/*.png or <label>/*.png (or .jpg, .jpeg) "
             f"nor one of the files {', '.join(CSV_NAMES)}"
         )
-    words = " or ".join(f"'{name}'" for name in EMBEDDED)
-    return DataError(f"{path}: there is no such file or folder; the embedded data set is called {words}")
+    names = " or ".join(f"'{name}'" for name in BUILT_IN)
+    return DataError(f"{path}: no such file or folder; the built-in data set is called {names}")
 
 
-@dataset(claims=lambda source: source in EMBEDDED)
+@dataset(matches=lambda source: source in BUILT_IN)
 def sketch(source: Path, cache: bool) -> Dataset:
-    """The embedded data set, drawn anew each time."""
-    from mien.data.synthetic import sketch as synthetic
+    """Return the built-in synthetic data set, which is drawn at each call."""
+    from mien.data.synthetic import sketch as draw
 
-    return synthetic()
+    return draw()
 
 
-@dataset(claims=lambda source: _csv_in(Path(source)) is not None)
+@dataset(matches=lambda source: _find_csv(Path(source)) is not None)
 def fer2013(source: Path, cache: bool) -> Dataset:
-    """A csv file, or the fullest in a folder; Kaggle's `train.csv` and `test.csv` make one data set."""
-    path = _csv_in(source)
+    """Read a csv file, or the most complete one in a folder; Kaggle's `train.csv` and `test.csv` are one data set."""
+    path = _find_csv(source)
     assert path is not None
     test = path.with_name("test.csv")
     if path == source or path.name != "train.csv" or not test.is_file():
-        found = read_csv(path, cache=cache)
+        result = read_csv(path, cache=cache)
         from mien.data.synthetic import is_synthetic
 
-        return replace(found, name="sketch") if is_synthetic(found) else found
-    return _together(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
+        return replace(result, name="sketch") if is_synthetic(result) else result
+    return _combine(source, read_csv(path, cache=cache), read_csv(test, cache=cache))
 
 
-@dataset(claims=lambda source: is_image_folder(Path(source)))
+@dataset(matches=lambda source: is_image_folder(Path(source)))
 def folder(source: Path, cache: bool) -> Dataset:
-    """Images in folders named after labels, within folders named after splits where there are any."""
+    """Read images in label folders, which may be in split folders."""
     return read_folder(source)
 
 
-def _csv_in(source: Path) -> Path | None:
-    """The csv that `source` is or holds."""
+def _find_csv(source: Path) -> Path | None:
+    """Return the csv that `source` is or contains."""
     if source.is_dir():
         return next((source / name for name in CSV_NAMES if (source / name).is_file()), None)
     return source if source.exists() else None
 
 
-def _together(source: Path, train: Dataset, test: Dataset) -> Dataset:
-    """Two files that are one data set; the rows of the second are counted on from those of the first."""
-    for half, split in ((train, TRAIN), (test, TEST)):
-        if len(half.splits) != 1:
-            raise DataError(f"{half.source}: expected a file without a Usage column, all of it for {split}")
+def _combine(source: Path, train: Dataset, test: Dataset) -> Dataset:
+    """Return one data set of two files; the row numbers of the second continue those of the first."""
+    for part, split in ((train, TRAIN), (test, TEST)):
+        if len(part.splits) != 1:
+            raise DataError(f"{part.source}: expected a file without a Usage column, all of it for {split}")
     (train_split,), (test_split,) = train.splits.values(), test.splits.values()
     splits = {
         TRAIN: replace(train_split, name=TRAIN),

@@ -1,9 +1,10 @@
 """Near-duplicate detection by normalised correlation.
 
-All pairs are looked at in two steps. A coarse one throws nearly all of them away: a thumbnail of 8x8 averages of one
-face, less the mean of all faces', against five of the other: as it is, and moved by a little in four directions. What
-is left is looked at closely: the middle of one face, in three sizes, is laid over the other at every shift of up to
-four pixels, and the best correlation counts. Brightness and contrast do not change a correlation.
+All pairs are searched in two steps. The coarse step rejects nearly all of them: it correlates a thumbnail of 8x8
+averages of one face, less the mean thumbnail of all faces, with five thumbnails of the other: one of the face as it is
+and four of the face shifted a little in the four diagonal directions. The fine step compares the remaining pairs: it
+slides the middle of one face, in three sizes, over the other at every shift of up to four pixels and takes the best
+correlation. Brightness and contrast do not change a correlation.
 """
 
 from __future__ import annotations
@@ -23,26 +24,27 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Faces = NDArray[np.uint8]
 
-LEAST = 0.95  # the correlation from which on two faces are one image
-COARSE = 0.85  # that of thumbnails below which a pair is not looked at closely
-THUMB = 8  # pixels of a thumbnail's side
-MOVED = 1.2  # pixels, so that faces up to 2 apart in both directions are within 1 of each other
-MIDDLE = 40  # pixels of the square that is laid over the other face, so that it may move by 4 each way
-SIZES = (SIDE, 46, 50)  # what a face is brought to: as it is, about 5 % smaller and larger
-HOPELESS = 0.8  # below this as it is, another size makes no duplicate of it
-FEW = 100  # faces: of fewer the mean is too much their own to be taken away in full
-FAINT = 2.0  # grey levels: thumbnails that vary by less are noise, or one grey all over
-ROWS, COLUMNS = 512, 2048  # of the table of all pairs that thumbnails are compared in at once
+MIN_CORRELATION = 0.95  # two faces whose correlation is this or more are near-duplicates
+MIN_THUMBNAIL_CORRELATION = 0.85  # pairs whose thumbnails correlate less are rejected in the coarse step
+THUMBNAIL_SIDE = 8  # pixels
+THUMBNAIL_SHIFT = 1.2  # pixels; faces up to 2 apart in both directions are then within 1 of each other
+PATCH_SIDE = 40  # pixels of the square that slides over the other face, by up to 4 in each direction
+RESIZED_SIDES = (SIDE, 46, 50)  # sizes that a face is brought to: unchanged, about 5 % smaller and larger
+MIN_UNRESIZED_CORRELATION = 0.8  # a pair that correlates less at its own size is not tried in other sizes
+MEAN_PRIOR = 100  # faces of mean zero added to the mean thumbnail, which of few faces would be too much their own
+MIN_THUMBNAIL_STD = 2.0  # grey levels; thumbnails that vary less are noise or one constant value
+ROWS, COLUMNS = 512, 2048  # size of the blocks in which all pairs of thumbnails are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of faces, the first always at the earlier place.
+    """Pairs of faces, the one with the smaller index first.
 
     Attributes:
-        a_P, b_P: places of the two among the faces, int64 [P], ascending by both.
-        mirrored_P: whether one is the mirror image of the other, bool [P].
-        correlation_P: of the two where they fit best, float32 [P].
+        a_P: Index of the first face, int64 [P]; ascending.
+        b_P: Index of the second face, int64 [P]; ascending within each `a_P`.
+        mirrored_P: Whether one is the mirror image of the other, bool [P].
+        correlation_P: Best correlation of the two, float32 [P].
     """
 
     a_P: Ints
@@ -54,95 +56,120 @@ class Pairs:
         return len(self.a_P)
 
 
-def near_duplicate_pairs(faces_NHW: Faces, least: float = LEAST, coarse: float = COARSE) -> Pairs:
-    """All pairs of faces, uint8 [N,48,48], whose correlation is `least` or more; faces of one grey are in none."""
-    as_is, mirrored = (_candidates(faces_NHW, mirror, coarse) for mirror in (False, True))
-    a_P, b_P = np.concatenate([as_is, mirrored], axis=1)
-    mirrored_P = np.arange(len(a_P)) >= as_is.shape[1]
-
-    def look(start: int) -> list[float]:
-        """At as many pairs at once as make it worth a thread's while."""
-        here = zip(a_P[start : start + ROWS], b_P[start : start + ROWS], mirrored_P[start : start + ROWS], strict=True)
-        return [closeness(faces_NHW[a][:, :: -1 if flip else 1], faces_NHW[b], least) for a, b, flip in here]
-
-    with ThreadPoolExecutor(threads(), thread_name_prefix="mien-twins") as pool:
-        parts = pool.map(look, range(0, len(a_P), ROWS))
-        found_P = np.fromiter(chain.from_iterable(parts), np.float32, len(a_P))
-    order = np.lexsort((mirrored_P, b_P, a_P))
-    order = order[found_P[order] >= least]
-    return Pairs(a_P[order], b_P[order], mirrored_P[order], found_P[order])
-
-
-def closeness(a_HW: Faces, b_HW: Faces, enough: float = 1.0) -> float:
-    """The best correlation, up to 1, of the middle of `a_HW` in one of `SIZES` with a part of `b_HW`.
+def near_duplicate_pairs(
+    faces_NHW: Faces,
+    min_correlation: float = MIN_CORRELATION,
+    min_thumbnail_correlation: float = MIN_THUMBNAIL_CORRELATION,
+) -> Pairs:
+    """Return all pairs of faces whose correlation is `min_correlation` or more.
 
     Args:
-        enough: where one size gives as much as this, no other is tried.
+        faces_NHW: Grey faces, uint8 [N,48,48]; images of one constant value are in no pair.
+        min_correlation: Smallest correlation of a near-duplicate.
+        min_thumbnail_correlation: Smallest correlation of thumbnails that the fine step compares.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> faces_NHW = sketch(train=20, val=0, test=0)["train"].pixels_NHW
+        >>> faces_NHW[7] = faces_NHW[3][:, ::-1]
+        >>> pairs = near_duplicate_pairs(faces_NHW)
+        >>> pairs.a_P.tolist(), pairs.b_P.tolist(), pairs.mirrored_P.tolist()
+        ([3], [7], [True])
+    """
+    upright, mirrored = (_candidates(faces_NHW, mirror, min_thumbnail_correlation) for mirror in (False, True))
+    a_P, b_P = np.concatenate([upright, mirrored], axis=1)
+    mirrored_P = np.arange(len(a_P)) >= upright.shape[1]
+
+    def correlate(start: int) -> list[float]:
+        """Return the correlations of `ROWS` candidates: enough work for one task of a thread."""
+        part = slice(start, start + ROWS)
+        pairs = zip(a_P[part], b_P[part], mirrored_P[part], strict=True)
+        return [
+            best_correlation(faces_NHW[a][:, :: -1 if mirror else 1], faces_NHW[b], min_correlation)
+            for a, b, mirror in pairs
+        ]
+
+    with ThreadPoolExecutor(threads(), thread_name_prefix="mien-duplicates") as pool:
+        parts = pool.map(correlate, range(0, len(a_P), ROWS))
+        correlation_P = np.fromiter(chain.from_iterable(parts), np.float32, len(a_P))
+    order = np.lexsort((mirrored_P, b_P, a_P))
+    order = order[correlation_P[order] >= min_correlation]
+    return Pairs(a_P[order], b_P[order], mirrored_P[order], correlation_P[order])
+
+
+def best_correlation(a_HW: Faces, b_HW: Faces, sufficient: float = 1.0) -> float:
+    """Return the best correlation, up to 1, of the middle of `a_HW` in one of `RESIZED_SIDES` with a part of `b_HW`.
+
+    Args:
+        a_HW: Grey face whose middle is compared, uint8 [48,48].
+        b_HW: Grey face that it is compared with, uint8 [48,48].
+        sufficient: Correlation at which no further size is tried.
     """
     best = 0.0
-    for side in SIZES:
-        sized_HW = cv2.resize(np.ascontiguousarray(a_HW), (side, side), interpolation=cv2.INTER_LINEAR)
-        rim = (side - MIDDLE) // 2
-        middle_HW = sized_HW[rim : rim + MIDDLE, rim : rim + MIDDLE]
-        best = max(best, float(cv2.matchTemplate(b_HW, middle_HW, cv2.TM_CCOEFF_NORMED).max()))
-        if best < HOPELESS or best >= enough:
+    for side in RESIZED_SIDES:
+        resized_HW = cv2.resize(np.ascontiguousarray(a_HW), (side, side), interpolation=cv2.INTER_LINEAR)
+        margin = (side - PATCH_SIDE) // 2
+        patch_HW = resized_HW[margin : margin + PATCH_SIDE, margin : margin + PATCH_SIDE]
+        best = max(best, float(cv2.matchTemplate(b_HW, patch_HW, cv2.TM_CCOEFF_NORMED).max()))
+        if best < MIN_UNRESIZED_CORRELATION or best >= sufficient:
             break
     return best
 
 
-def _candidates(faces_NHW: Faces, mirror: bool, coarse: float) -> Ints:
-    """Places of pairs whose thumbnails correlate by `coarse` or more, int64 [2,P], the earlier place first."""
+def _candidates(faces_NHW: Faces, mirror: bool, min_correlation: float) -> Ints:
+    """Return indices of pairs whose thumbnails correlate by `min_correlation` or more, int64 [2,P], smaller first."""
     count = len(faces_NHW)
-    plain_ND, clear_N1 = _thumbnails(faces_NHW, (0.0, 0.0), mirror=False)
-    mean_D = plain_ND.sum(0) / np.float32(count + FEW)
+    thumbs_ND, usable_N1 = _thumbnails(faces_NHW, (0.0, 0.0), mirror=False)
+    mean_D = thumbs_ND.sum(0) / np.float32(count + MEAN_PRIOR)
 
     def without_mean(thumbs_ND: Floats) -> Floats:
-        return np.where(clear_N1, _unit(thumbs_ND - mean_D), np.float32(0))
+        return np.where(usable_N1, _normalised(thumbs_ND - mean_D), np.float32(0))
 
-    moves = [(0.0, 0.0), *((x, y) for x in (-MOVED, MOVED) for y in (-MOVED, MOVED))]
-    asked = [without_mean(_thumbnails(faces_NHW, move, mirror)[0]) for move in moves]
-    plain_ND = without_mean(plain_ND)
-    found = [np.empty((2, 0), np.int64)]
+    shift = THUMBNAIL_SHIFT
+    shifts = [(0.0, 0.0), *((x, y) for x in (-shift, shift) for y in (-shift, shift))]
+    shifted = [without_mean(_thumbnails(faces_NHW, shift_xy, mirror)[0]) for shift_xy in shifts]
+    thumbs_ND = without_mean(thumbs_ND)
+    blocks = [np.empty((2, 0), np.int64)]
     for top in range(0, count, ROWS):
         for left in range(top, count, COLUMNS):
-            block_MD = plain_ND[left : left + COLUMNS]
-            hit_NM = np.zeros((len(plain_ND[top : top + ROWS]), len(block_MD)), bool)
-            for moved_ND in asked:
-                hit_NM |= moved_ND[top : top + ROWS] @ block_MD.T >= coarse
-            places = np.divmod(np.flatnonzero(hit_NM), hit_NM.shape[1])
-            pair_2P = np.stack(places) + np.array([[top], [left]])
-            found.append(pair_2P[:, pair_2P[0] < pair_2P[1]])
-    return np.concatenate(found, axis=1)
+            block_MD = thumbs_ND[left : left + COLUMNS]
+            similar_NM = np.zeros((len(thumbs_ND[top : top + ROWS]), len(block_MD)), bool)
+            for shifted_ND in shifted:
+                similar_NM |= shifted_ND[top : top + ROWS] @ block_MD.T >= min_correlation
+            indices = np.divmod(np.flatnonzero(similar_NM), similar_NM.shape[1])
+            pair_2P = np.stack(indices) + np.array([[top], [left]])
+            blocks.append(pair_2P[:, pair_2P[0] < pair_2P[1]])
+    return np.concatenate(blocks, axis=1)
 
 
-def _thumbnails(faces_NHW: Faces, move: tuple[float, float], mirror: bool) -> tuple[Floats, NDArray[np.bool_]]:
-    """Thumbnails of faces moved by (right, down) pixels, less their own mean and of length 1: float32 [N,64].
+def _thumbnails(faces_NHW: Faces, shift: tuple[float, float], mirror: bool) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return thumbnails of faces shifted by (right, down) pixels, float32 [N,64], and which are usable, bool [N,1].
 
-    Beside them, bool [N,1], whether they vary enough to be compared.
+    Each thumbnail has mean 0 and length 1; it is usable if it varies enough to be compared.
     """
-    across_TW, down_TH = _averages(move[0]), _averages(move[1])
+    across_TW, down_TH = _averaging_matrix(shift[0]), _averaging_matrix(shift[1])
     if mirror:
         across_TW = across_TW[:, ::-1]
-    thumbs_ND = np.empty((len(faces_NHW), THUMB * THUMB), np.float32)
-    for start in range(0, len(faces_NHW), COLUMNS):  # in parts: as float32 all faces take four times the room
+    thumbs_ND = np.empty((len(faces_NHW), THUMBNAIL_SIDE * THUMBNAIL_SIDE), np.float32)
+    for start in range(0, len(faces_NHW), COLUMNS):  # in parts, as float32 takes four times the memory of uint8
         part_NHW = faces_NHW[start : start + COLUMNS].astype(np.float32)
         thumbs_ND[start : start + COLUMNS] = (down_TH @ part_NHW @ across_TW.T).reshape(len(part_NHW), -1)
     thumbs_ND -= thumbs_ND.mean(1, keepdims=True)
-    return _unit(thumbs_ND), thumbs_ND.std(1, keepdims=True) >= FAINT
+    return _normalised(thumbs_ND), thumbs_ND.std(1, keepdims=True) >= MIN_THUMBNAIL_STD
 
 
-def _averages(move: float) -> Floats:
-    """The matrix [THUMB,SIDE] that moves a line of pixels, repeating its ends, and averages what is in each cell."""
-    weight_TS = np.zeros((THUMB, SIDE), np.float32)
+def _averaging_matrix(shift: float) -> Floats:
+    """Return the matrix [THUMBNAIL_SIDE,SIDE] that shifts a line of pixels, repeating its ends, and averages cells."""
+    weight_TS = np.zeros((THUMBNAIL_SIDE, SIDE), np.float32)
     for pixel in range(SIDE):
-        place = min(max(pixel - move, 0.0), SIDE - 1.0)
-        first = min(int(place), SIDE - 2)
-        weight_TS[pixel * THUMB // SIDE, first : first + 2] += (1 - place + first, place - first)
-    return weight_TS * (THUMB / SIDE)
+        position = min(max(pixel - shift, 0.0), SIDE - 1.0)
+        first = min(int(position), SIDE - 2)
+        weight_TS[pixel * THUMBNAIL_SIDE // SIDE, first : first + 2] += (1 - position + first, position - first)
+    return weight_TS * (THUMBNAIL_SIDE / SIDE)
 
 
-def _unit(vectors_ND: Floats) -> Floats:
-    """Each of length 1; zeros stay zeros."""
+def _normalised(vectors_ND: Floats) -> Floats:
+    """Return the vectors at length 1; zeros stay zeros."""
     length_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    scaled_ND: Floats = vectors_ND / np.maximum(length_N1, np.float32(1e-6))
-    return scaled_ND
+    normalised_ND: Floats = vectors_ND / np.maximum(length_N1, np.float32(1e-6))
+    return normalised_ND

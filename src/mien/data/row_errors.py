@@ -10,11 +10,19 @@ SHOWN = 5
 
 
 class RowErrors:
-    """Gathers what is wrong with a source while it is read to its end.
+    """Collect the errors of a source while it is read to its end.
 
     Args:
-        source: the file or folder.
-        unit: what is counted: `row` or `image`.
+        source: File or folder that is read.
+        unit: What is counted: `row` or `image`.
+
+    Example:
+        >>> errors = RowErrors(Path("faces.csv"), "row")
+        >>> errors.add(3, "2 fields, expected 3")
+        >>> errors.raise_if_any()
+        Traceback (most recent call last):
+        mien.errors.DataError: faces.csv: 1 row cannot be read:
+          row 3 (line 5): 2 fields, expected 3
     """
 
     def __init__(self, source: Path, unit: str) -> None:
@@ -26,41 +34,41 @@ class RowErrors:
     def __bool__(self) -> bool:
         return self.count > 0
 
-    def add(self, place: int, wrong: str) -> None:
-        """Note a fault of row `place`, counted from 0; line 1 is the header, so row 0 is line 2."""
-        self.add_named(place, f"row {place} (line {place + 2}): {wrong}")
+    def add(self, row: int, error: str) -> None:
+        """Add an error of `row`, counted from 0; line 1 is the header, so row 0 is line 2."""
+        self.add_message(row, f"row {row} (line {row + 2}): {error}")
 
-    def add_named(self, place: int, text: str) -> None:
-        """Note a fault that stands at `place` in the source's order, `text` says where and what."""
+    def add_message(self, index: int, message: str) -> None:
+        """Add an error at `index` in the order of the source; `message` says where and what."""
         self.count += 1
-        self._first = sorted([*self._first, (place, text)])[:SHOWN]
+        self._first = sorted([*self._first, (index, message)])[:SHOWN]
 
-    def raise_if_any(self, what: str = "cannot be read") -> None:
-        """Raise the `DataError` that lists the first few, if anything was noted."""
+    def raise_if_any(self, problem: str = "cannot be read") -> None:
+        """Raise a `DataError` that lists the first errors, if there are any."""
         if not self.count:
             return
-        lines = [f"  {text}" for _, text in self._first]
+        lines = [f"  {message}" for _, message in self._first]
         if self.count > SHOWN:
             lines.append(f"  ... and {self.count - SHOWN:,} more")
-        many = self.unit if self.count == 1 else f"{self.unit}s"
-        raise DataError("\n".join([f"{self.source}: {self.count:,} {many} {what}:", *lines]))
+        unit = self.unit if self.count == 1 else f"{self.unit}s"
+        raise DataError("\n".join([f"{self.source}: {self.count:,} {unit} {problem}:", *lines]))
 
 
 def unreadable(path: Path, error: OSError) -> DataError:
-    """The operating system's refusal as a sentence."""
+    """Return the error for a file that could not be read."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f"{path}: there is no such file")
+        return DataError(f"{path}: no such file")
     if isinstance(error, IsADirectoryError):
         return DataError(f"{path}: is a folder, expected a file")
     if isinstance(error, PermissionError):
-        return DataError(f"{path}: cannot be read, permission is denied")
+        return DataError(f"{path}: cannot be read: permission denied")
     return DataError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def unwritable(path: Path, error: OSError) -> DataError:
-    """The same for a file that was to be written."""
+    """Return the error for a file that could not be written."""
     if isinstance(error, FileNotFoundError):
-        return DataError(f"{path}: cannot be written, there is no folder {path.parent}")
+        return DataError(f"{path}: cannot be written: no folder {path.parent}")
     if isinstance(error, PermissionError):
-        return DataError(f"{path}: cannot be written, permission is denied")
+        return DataError(f"{path}: cannot be written: permission denied")
     return DataError(f"{path}: cannot be written: {error.strerror or error}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import TRAIN, VAL, Dataset
 from mien.data.duplicates import find_near_duplicates
-from mien.data.votes import cut
+from mien.data.votes import select_faces
 from mien.errors import RunError
 from mien.evaluation.selection import LAST
 from mien.train.label_noise.scores import LabelNoise
@@ -81,8 +81,8 @@ def out_of_fold(
     for fold in range(folds):
         val_N = fold_N == fold
         splits = {
-            TRAIN: cut(faces, ~val_N, faces.labels_N),
-            VAL: replace(cut(faces, val_N, faces.labels_N), name=VAL),
+            TRAIN: select_faces(faces, ~val_N, faces.labels_N),
+            VAL: replace(select_faces(faces, val_N, faces.labels_N), name=VAL),
         }
         part = replace(dataset, splits=splits, digest=f"{dataset.digest} without fold {fold} of {folds}", known_as=None)
         run = train(plain, part, folder / f"fold{fold}", seed=seed, device=device, resume=True, progress=progress)

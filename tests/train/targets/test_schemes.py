@@ -301,7 +301,7 @@ def test_compare_the_four_schemes(voted: Dataset, small: Recipe, tmp_path: Path)
     assert result.arms[0].scores["test"].support.tolist() == np.bincount(true_N[true_N >= 0], minlength=8).tolist()
     page = html.unescape((tmp_path / "report.html").read_text())
     assert "FER+ (toy.csv by the majority of votes, 8 classes)" in page
-    assert "so only faces that have one are kept: 72 of 96 in 'train', 24 of 32 in 'val', 24 of 32 in 'test'" in page
+    assert "only faces with a majority are kept: 72 of 96 in 'train', 24 of 32 in 'val', 24 of 32 in 'test'" in page
 
 
 def test_compare_arms_with_different_labels_raises(voted: Dataset, small: Recipe, tmp_path: Path) -> None:
@@ -345,7 +345,7 @@ def test_the_commands_take_votes(
 
     code, output = mien("train", "seed", "--out", out)
     assert code == 2
-    assert "has no FER+ votes; give the file that they are in, fer2013new.csv, with --votes" in output
+    assert "has no FER+ votes; give FER+'s fer2013new.csv with --votes" in output
     code, output = mien("train", "seed", "--out", out, "--votes", votes)
     assert code == 0, output
     assert f"evaluate it with: mien evaluate {out} --data {csv} --votes {votes} --split val" in output

@@ -42,12 +42,12 @@ def filter_training_faces(targets: TrainingTargets, recipe: Recipe, dataset: Dat
             "drop_duplicates"
         )
     clean_N = ~np.isin(targets.clean.rows_N, train.rows_N[drop_N])
-    kept = votes.cut(train, ~drop_N, train.labels_N)
+    kept = votes.select_faces(train, ~drop_N, train.labels_N)
     return replace(
         targets,
         dataset=replace(targets.dataset, splits={**targets.dataset.splits, TRAIN: kept}),
         target_NK=target_NK[torch.from_numpy(~drop_N)],
-        clean=votes.cut(targets.clean, clean_N, targets.clean.labels_N),
+        clean=votes.select_faces(targets.clean, clean_N, targets.clean.labels_N),
         label_noise=digest,
     )
 

@@ -144,7 +144,7 @@ def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: 
     share_NK, keep_N = _shares(definition, dataset, truth, mix)
     train = dataset[TRAIN]
     if not by_own_labels:
-        train = votes.cut(train, keep_N, share_NK.argmax(1))
+        train = votes.select_faces(train, keep_N, share_NK.argmax(1))
     return TrainingTargets(
         dataset=replace(truth, splits={**truth.splits, TRAIN: train}),
         target_NK=torch.from_numpy(share_NK[keep_N].astype(np.float32)),
@@ -192,7 +192,7 @@ def _shares(definition: Scheme, dataset: Dataset, truth: Dataset, mix: float) ->
     if definition.fitted:
         probs_NK, has_votes_N = labels_from_votes(train.votes_NV, own_NK), train.votes_NV.sum(1) > 0
     else:
-        probs_NK, has_votes_N = votes.taught(definition.rule, train.votes_NV, labels)
+        probs_NK, has_votes_N = votes.targets_from_votes(definition.rule, train.votes_NV, labels)
     if not definition.own_labels:
         return probs_NK, has_votes_N
     mix_N1 = np.where(has_votes_N, np.where(has_label_N, mix, 1.0), 0.0)[:, None]
