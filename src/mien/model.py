@@ -23,6 +23,7 @@ from mien.prior import Prior, adjusted, parse_prior
 from mien.threads import of_one
 
 FORMAT = "mien model 1"  # in the graph, under `mien.format`
+FORMER_FORMAT = "mien net 1"  # the same format under the name that earlier exports wrote
 GRAPH, CARD = "model.onnx", "card.json"
 FACES, PROBABILITIES, MAPS = "faces", "probabilities", "maps"
 SHIPPED = Path(__file__).parent / "assets"
@@ -281,7 +282,7 @@ def open_session(graph: bytes, source: str, threads: int | None = None, *, dynam
 def _fit(session: Any, card: Card, source: str) -> Floats | None:
     """The class weights [K,C] in the graph, if any; `ModelError` where the graph is not what the card is of."""
     notes, k = session.get_modelmeta().custom_metadata_map, len(card.labels)
-    if notes.get("mien.format") != FORMAT:
+    if notes.get("mien.format") not in (FORMAT, FORMER_FORMAT):
         raise ModelError(
             f"{source} is no model of this mien: its format is {notes.get('mien.format')!r}, expected '{FORMAT}'; "
             "export it with: mien export"
