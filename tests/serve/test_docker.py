@@ -26,7 +26,7 @@ def said(word: str) -> list[str]:
     return [rest for name, rest in LAST if name == word]
 
 
-def test_the_image_is_slim_and_runs_as_a_user_without_rights() -> None:
+def test_image_is_slim_and_runs_unprivileged() -> None:
     assert all(rest.startswith("python:3.11-slim") for word, rest in STEPS if word == "FROM")
     assert said("USER") == ["10001:10001"]
     order = [word for word, _ in LAST]
@@ -36,7 +36,7 @@ def test_the_image_is_slim_and_runs_as_a_user_without_rights() -> None:
     assert "MIEN_TOKEN" not in (ROOT / "Dockerfile").read_text()
 
 
-def test_what_is_copied_is_let_through_and_nothing_else() -> None:
+def test_dockerignore_allows_only_copied_files() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignore[0] == "*"
     copied = {name.rstrip("/") for word, rest in STEPS if word == "COPY" and "--from" not in rest
@@ -45,7 +45,7 @@ def test_what_is_copied_is_let_through_and_nothing_else() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_compose_keeps_it_small_and_to_this_machine() -> None:
+def test_compose_is_read_only_and_local() -> None:
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mien"]
     assert service["read_only"] is True
     assert service["user"] == said("USER")[0]
@@ -55,7 +55,7 @@ def test_compose_keeps_it_small_and_to_this_machine() -> None:
     assert said("EXPOSE") == [str(PORT)]
 
 
-def test_its_commands_run_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_commands_run_on_read_only_file_system(tmp_path: Path) -> None:
     """The entry point's own words and the health check's, in an empty folder that is closed to this process."""
     words = json.loads(said("ENTRYPOINT")[0])
     check = json.loads(said("HEALTHCHECK")[0].split("CMD ", 1)[1])

@@ -98,7 +98,7 @@ def is_well(victim: Victim) -> bool:
     return status == 200 and len(json.loads(body)["results"][0]["faces"]) == 1
 
 
-def test_two_thousand_of_them(victim: Victim) -> None:
+def test_hostile_requests_get_errors(victim: Victim) -> None:
     assert is_well(victim)
     odd: list[object] = []
     seen: Counter[str] = Counter()
@@ -119,7 +119,7 @@ def test_two_thousand_of_them(victim: Victim) -> None:
 
 
 @pytest.mark.parametrize("form", ["fill", *images.images_with_tiny_parts(0)])
-def test_megabytes_of_tiny_parts(victim: Victim, form: str) -> None:
+def test_image_of_many_tiny_parts_gets_422(victim: Victim, form: str) -> None:
     bodies = images.images_with_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
     with closing(victim.line()) as line:
         status, body = asked(victim, line, hostile.Request("parts", body=bodies[form]))
@@ -145,14 +145,14 @@ RAW = {
 
 
 @pytest.mark.parametrize("sent", RAW.values(), ids=RAW)
-def test_what_no_client_library_would_say(victim: Victim, sent: bytes) -> None:
+def test_malformed_http_gets_4xx(victim: Victim, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", victim.port), timeout=LONGEST) as line:
         line.sendall(sent)
         assert re.match(rb"HTTP/1\.1 4\d\d ", line.recv(65536))
     assert is_well(victim)
 
 
-def test_who_hangs_up_at_any_moment_does_no_harm(victim: Victim) -> None:
+def test_disconnect_at_any_byte_is_harmless(victim: Victim) -> None:
     data = sample().read_bytes()
     whole = (
         f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hostile.TOKEN}\r\n"

@@ -46,12 +46,14 @@ def ask(served: RunningService, path: str, method: str, mode: GenerationMode, he
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_answers_are_those_that_are_told(served: RunningService, path: str, method: str, mode: GenerationMode) -> None:
+def test_responses_match_openapi(served: RunningService, path: str, method: str, mode: GenerationMode) -> None:
     assert 401 not in ask(served, path, method, mode, {})
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_they_are_with_the_token_set_too(guarded: RunningService, path: str, method: str, mode: GenerationMode) -> None:
+def test_responses_match_openapi_with_token(
+    guarded: RunningService, path: str, method: str, mode: GenerationMode
+) -> None:
     seen = ask(guarded, path, method, mode, {"Authorization": f"Bearer {TOKEN}"})
     assert 401 not in seen or mode is GenerationMode.NEGATIVE  # which makes up tokens as well
     assert seen - {401}
@@ -59,13 +61,13 @@ def test_they_are_with_the_token_set_too(guarded: RunningService, path: str, met
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
 @pytest.mark.parametrize("said", [{}, {"Authorization": "Bearer wrong"}], ids=["none", "wrong"])
-def test_without_it_what_wants_it_is_refused(
+def test_v1_routes_get_401_without_token(
     guarded: RunningService, path: str, method: str, mode: GenerationMode, said: dict[str, str]
 ) -> None:
     assert ask(guarded, path, method, mode, said) == ({401} if path.startswith("/v1/") else {200})
 
 
-def test_every_address_that_is_told_is_asked(served: RunningService, guarded: RunningService) -> None:
+def test_all_openapi_routes_are_tested(served: RunningService, guarded: RunningService) -> None:
     open_paths, closed_paths = (one.http.get("/openapi.json").json()["paths"] for one in (served, guarded))
     told = {(path, method): what for path, methods in closed_paths.items() for method, what in methods.items()}
     assert set(told) == {(path, method) for path, method, _ in ASKED}

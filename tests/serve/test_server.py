@@ -36,7 +36,7 @@ def command(*words: str, few_files: int = 0, **environment: str) -> Iterator[tup
         try:
             assert process.stderr is not None
             greeting = process.stderr.readline()
-            found = re.fullmatch(r"mien serves at http://[\d.]+:(\d+) \(Ctrl-C ends it\)\n", greeting)
+            found = re.fullmatch(r"mien is running on http://[\d.]+:(\d+) \(press Ctrl-C to stop\)\n", greeting)
             assert found, greeting
             yield process, int(found[1])
         finally:
@@ -44,7 +44,7 @@ def command(*words: str, few_files: int = 0, **environment: str) -> Iterator[tup
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Signals) -> None:
+def test_signal_finishes_requests_and_exits_with_0(number: signal.Signals) -> None:
     head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n".encode()
     with command() as (process, port):
         with (
@@ -75,13 +75,13 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
         assert "Traceback" not in process.stderr.read()
 
 
-def test_from_its_first_word_on_a_signal_ends_it_in_peace() -> None:
+def test_signal_after_first_line_exits_with_0() -> None:
     with command() as (process, _):
         process.terminate()
         assert process.wait(LONGEST) == 0
 
 
-def test_more_connections_than_files_that_a_process_may_open() -> None:
+def test_connections_beyond_open_file_limit_are_closed() -> None:
     """The rest is closed at once; who is there already, is served."""
     with command(few_files=640) as (process, port):
         with connect(f"ws://127.0.0.1:{port}/v1/stream") as stream, ExitStack() as many:
@@ -98,7 +98,7 @@ def test_more_connections_than_files_that_a_process_may_open() -> None:
     assert "out of system resource" not in log
 
 
-def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
+def test_access_log_has_ids_but_no_content() -> None:
     with command() as (process, port):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as client:
             one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", PICTURE)})
@@ -116,7 +116,7 @@ def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
         assert word not in log
 
 
-def test_nothing_that_was_sent_is_written_to_the_disk(tmp_path: Path) -> None:
+def test_uploads_leave_no_files(tmp_path: Path) -> None:
     """Its home, its folder for passing things and the one that it stands in remain empty."""
     here = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     with command(**here) as (_, port):
@@ -130,31 +130,31 @@ def mien(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment}, timeout=LONGEST)
 
 
-def test_what_cannot_begin_says_why_in_one_sentence() -> None:
+def test_startup_error_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = mien("--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
-    assert re.fullmatch(r"mien: cannot listen at 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
+    assert re.fullmatch(r"mien: cannot listen on 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
     for words, environment, said in (
         (["--model", "photos"], {}, "no shipped model is called photos"),
-        (["--host", "192.0.2.1"], {}, "cannot listen at 192.0.2.1"),
-        (["--host", 70 * "ü" + ".org"], {}, "cannot listen at üü"),
-        (["--allow-host", "https://a.org"], {}, "a host is a name without scheme"),
-        ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN is 8 to 512"),
+        (["--host", "192.0.2.1"], {}, "cannot listen on 192.0.2.1"),
+        (["--host", 70 * "ü" + ".org"], {}, "cannot listen on üü"),
+        (["--allow-host", "https://a.org"], {}, "host must be a name without scheme"),
+        ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN must be 8 to 512"),
     ):
         done = mien("--port", "0", *words, **environment)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
         assert said in done.stderr
 
 
-def test_open_to_others_it_says_what_it_may_be_called_and_that_it_has_no_token() -> None:
+def test_public_host_prints_warnings() -> None:
     with command("--host", "0.0.0.0") as (process, _):
         assert process.stderr is not None
         assert "--allow-host NAME" in process.stderr.readline()
         assert "set MIEN_TOKEN" in process.stderr.readline()
 
 
-def test_without_the_extra_it_says_how_to_get_it() -> None:
+def test_missing_extra_prints_install_command() -> None:
     code = (
         "import sys; sys.modules['uvicorn'] = None; sys.argv = ['mien', 'serve']\n"
         "from mien.__main__ import main; main()"

@@ -12,8 +12,8 @@ from contextlib import suppress
 import pytest
 
 from mien.recognition import sample
-from mien.serve.http_protocol import Connection, Stream
-from served import RunningService, answer, await_text, connect, running
+from mien.serve.http_protocol import HttpConnection, WebSocketConnection
+from served import RunningService, connect, read_response, read_until, running
 from waiting import LONGEST
 
 HEAD = b"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
@@ -29,7 +29,7 @@ def small() -> Iterator[RunningService]:
 
 @pytest.fixture
 def closes_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "head_seconds", 0.1)
+    monkeypatch.setattr(HttpConnection, "head_seconds", 0.1)
 
 
 def is_closed(line: socket.socket) -> bool:
@@ -41,19 +41,19 @@ def chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_unread(small: RunningService) -> None:
+def test_body_with_large_content_length_gets_413_unread(small: RunningService) -> None:
     status, told = small.raw(HEAD + f"Content-Length: {SIZE + 1}\r\n\r\n".encode())
     assert (status, told["error"]["code"]) == (413, "too_large")
 
 
-def test_a_body_is_counted_while_it_comes(small: RunningService) -> None:
+def test_chunked_body_over_the_limit_gets_413(small: RunningService) -> None:
     with small.connect() as line:
         line.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(bytes(SIZE)) + chunk(b"x"))
-        status, told = answer(line)  # though there is no last chunk
+        status, told = read_response(line)  # though there is no last chunk
     assert (status, told["error"]["code"]) == (413, "too_large")
 
 
-def test_a_body_without_end_is_answered_and_then_closed(small: RunningService) -> None:
+def test_endless_body_gets_413_and_is_closed(small: RunningService) -> None:
     with small.connect() as line:
         line.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         sent = threading.Event()
@@ -70,15 +70,15 @@ def test_a_body_without_end_is_answered_and_then_closed(small: RunningService) -
         assert sent.wait(LONGEST)
         thread.join()
     assert got.startswith(b"HTTP/1.1 413 ")
-    assert small.service.held == 0
+    assert small.service.body_bytes == 0
 
 
-def test_a_form_is_counted_too(small: RunningService) -> None:
+def test_form_over_the_limit_gets_413(small: RunningService) -> None:
     got = small.http.post("/v1/analyze", files={"files": ("a.jpg", bytes(SIZE))})
     assert (got.status_code, got.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_a_video_may_be_larger(small: RunningService) -> None:
+def test_video_has_a_larger_limit(small: RunningService) -> None:
     assert small.http.post("/v1/video", content=bytes(2 * SIZE)).json()["error"]["code"] == "unreadable_video"
     assert small.http.post("/v1/video", content=bytes(2 * SIZE + 1)).json()["error"]["code"] == "too_large"
 
@@ -86,15 +86,15 @@ def test_a_video_may_be_larger(small: RunningService) -> None:
 @pytest.mark.parametrize(
     "rest", [b"Content-Length: 100\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
 )
-def test_a_body_that_does_not_arrive_is_closed(small: RunningService, rest: bytes) -> None:
+def test_incomplete_body_gets_408(small: RunningService, rest: bytes) -> None:
     status, told = small.raw(HEAD + rest)
     assert (status, told["error"]["code"]) == (408, "too_slow")
-    assert small.service.held == 0
+    assert small.service.body_bytes == 0
 
 
-def test_an_answer_that_is_not_ready_in_time(small: RunningService) -> None:
+def test_late_response_gets_503(small: RunningService) -> None:
     go = threading.Event()
-    held = asyncio.run_coroutine_threadsafe(small.service.batcher.see(lambda: go.wait(LONGEST)), small.loop)
+    held = asyncio.run_coroutine_threadsafe(small.service.batcher.run_in_pool(lambda: go.wait(LONGEST)), small.loop)
     got = small.http.post("/v1/analyze", content=b"GIF89a")
     assert (got.status_code, got.json()["error"]["code"]) == (503, "overdue")
     assert int(got.headers["Retry-After"]) > 0
@@ -104,29 +104,29 @@ def test_an_answer_that_is_not_ready_in_time(small: RunningService) -> None:
     assert got.json()["error"]["code"] == "unreadable_image"
 
 
-def test_all_bodies_together_are_bounded(small: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bodies_together_are_limited(small: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.serve.middleware.limits.MAX_LARGE_BODIES", 1)
     with small.connect() as first, small.connect() as second, small.connect() as third:
         for line in (first, second, third):
             line.sendall(HEAD + f"Content-Length: {SIZE}\r\n\r\n".encode() + bytes(SIZE - 1))
-        codes = sorted(answer(line)[1]["error"]["code"] for line in (first, second, third))
+        codes = sorted(read_response(line)[1]["error"]["code"] for line in (first, second, third))
     assert codes == ["busy", "too_slow", "too_slow"]
-    assert small.service.held == 0
+    assert small.service.body_bytes == 0
 
 
 @pytest.mark.usefixtures("closes_soon")
 @pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
-def test_a_head_that_does_not_arrive_is_closed(served: RunningService, said: bytes) -> None:
+def test_incomplete_headers_close_the_connection(served: RunningService, said: bytes) -> None:
     with served.connect() as line:
         line.sendall(said)
         assert is_closed(line)
 
 
 @pytest.mark.usefixtures("closes_soon")
-def test_a_second_head_must_arrive_as_well(served: RunningService) -> None:
+def test_incomplete_headers_of_second_request_close(served: RunningService) -> None:
     with served.connect() as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await_text(line, b"alive")
+        read_until(line, b"alive")
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: loc")
         assert is_closed(line)
 
@@ -156,10 +156,10 @@ def await_left(served: RunningService) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sample.jpg", "/openapi.json"])
-def test_who_does_not_read_the_answers_is_cut_off(
+def test_client_that_does_not_read_is_aborted(
     served: RunningService, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Connection, "read_seconds", 0.1)
+    monkeypatch.setattr(HttpConnection, "read_seconds", 0.1)
     with deaf(served) as line:
         with suppress(TimeoutError, ConnectionError):
             line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 400)
@@ -168,8 +168,8 @@ def test_who_does_not_read_the_answers_is_cut_off(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_stream_that_does_not_read_is_cut_off(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Stream, "read_seconds", 0.1)
+def test_websocket_that_does_not_read_is_aborted(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WebSocketConnection, "read_seconds", 0.1)
     handshake = (
         "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -177,12 +177,12 @@ def test_a_stream_that_does_not_read_is_cut_off(served: RunningService, monkeypa
     ping = b"\x89\xfd" + bytes(4) + bytes(125)  # each is answered with as much
     with deaf(served) as line:
         line.sendall(handshake.encode())
-        await_text(line, b"\r\n\r\n")
+        read_until(line, b"\r\n\r\n")
         with pytest.raises(ConnectionError):
             send_for_ever(line, ping * 1000)
 
 
-def test_who_reads_gets_it_all(served: RunningService) -> None:
+def test_slow_reader_gets_all_responses(served: RunningService) -> None:
     times, want, got = 40, sample().read_bytes(), 0
     with deaf(served) as line:
         sender = threading.Thread(
@@ -197,7 +197,7 @@ def test_who_reads_gets_it_all(served: RunningService) -> None:
 
 
 @pytest.mark.usefixtures("closes_soon")
-def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: RunningService) -> None:
+def test_header_deadline_excludes_bodies_and_streams(served: RunningService) -> None:
     image = sample().read_bytes()
     with served.connect() as line, connect(served.ws) as stream:
         stream.send('{"token": null}')
@@ -208,28 +208,28 @@ def test_a_body_and_a_stream_are_not_bound_to_the_heads_time(served: RunningServ
             line.recv(1)
         line.settimeout(10)
         line.sendall(image[-1:])
-        assert answer(line)[0] == 200
+        assert read_response(line)[0] == 200
         stream.send(bytes(4) + image)
         assert '"analysis"' in str(stream.recv(timeout=LONGEST))
 
 
-def test_more_connections_than_are_taken(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "most", len(served.server.server_state.connections) + 1)
+def test_surplus_connection_is_closed(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HttpConnection, "max_connections", len(served.server.server_state.connections) + 1)
     with served.connect() as first:
         first.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await_text(first, b"alive")
+        read_until(first, b"alive")
         with served.connect() as second:
             assert is_closed(second)
 
 
-def test_a_head_without_end(served: RunningService) -> None:
+def test_endless_header_gets_400(served: RunningService) -> None:
     with served.connect() as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + bytes(70_000).replace(b"\0", b"x"))
-        status, told = answer(line)
+        status, told = read_response(line)
     assert (status, told["error"]["code"]) == (400, "no_http")
 
 
 @pytest.mark.parametrize("said", [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
-def test_what_is_no_http(served: RunningService, said: bytes) -> None:
+def test_invalid_http_gets_400(served: RunningService, said: bytes) -> None:
     status, told = served.raw(said)
     assert (status, told["error"]["code"]) == (400, "no_http")

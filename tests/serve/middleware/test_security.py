@@ -28,14 +28,14 @@ def guarded() -> Iterator[RunningService]:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("said", [None, "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer"])
-def test_every_v1_route_wants_the_token(guarded: RunningService, route: str, said: str | None) -> None:
+def test_v1_routes_without_token_get_401(guarded: RunningService, route: str, said: str | None) -> None:
     headers = {"Authorization": said} if said else {}
     got = guarded.http.post(route, content=b"x", headers=headers)
     assert (got.status_code, got.json()["error"]["code"]) == (401, "unauthorized")
     assert got.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_what_is_compared_tells_nothing_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by its length either: digests of one length, by the function that takes one time for all."""
     compared: list[tuple[bytes, bytes]] = []
     usual = hmac.compare_digest
@@ -46,19 +46,19 @@ def test_what_is_compared_tells_nothing_of_the_token(monkeypatch: pytest.MonkeyP
     assert len(compared) == len(said)
 
 
-def test_with_the_token_all_is_open(guarded: RunningService) -> None:
+def test_v1_routes_with_token_get_200(guarded: RunningService) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     assert guarded.http.get("/v1/models", headers=headers).status_code == 200
     assert guarded.http.post("/v1/analyze", content=sample().read_bytes(), headers=headers).status_code == 200
 
 
-def test_what_is_no_v1_route_needs_no_token(guarded: RunningService) -> None:
+def test_other_routes_need_no_token(guarded: RunningService) -> None:
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/sample.jpg"):
         assert guarded.http.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("hello", [f'{{"token": "{TOKEN}"}}', '{"token": null}'])
-def test_a_stream_wants_it_in_its_first_message(guarded: RunningService, hello: str) -> None:
+def test_stream_requires_token_in_first_message(guarded: RunningService, hello: str) -> None:
     with connect(guarded.ws) as socket:
         socket.send(hello)
         if TOKEN in hello:
@@ -78,13 +78,13 @@ HOSTS: list[tuple[str, bool]] = [
 
 
 @pytest.mark.parametrize(("host", "known"), HOSTS)
-def test_names_that_the_service_is_called_by(guarded: RunningService, host: str, known: bool) -> None:
+def test_unknown_host_gets_421(guarded: RunningService, host: str, known: bool) -> None:
     status, told = guarded.raw(f"GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     assert status == (200 if known else 421)
     assert known or told["error"]["code"] == "unknown_host"
 
 
-def test_probes_may_know_an_address_only(guarded: RunningService) -> None:
+def test_health_checks_accept_any_host(guarded: RunningService) -> None:
     for path in ("/healthz", "/readyz"):
         assert guarded.http.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
@@ -96,7 +96,7 @@ ORIGINS: list[tuple[str, bool]] = [
 
 
 @pytest.mark.parametrize(("origin", "known"), ORIGINS)
-def test_sites_whose_pages_may_ask(guarded: RunningService, origin: str, known: bool) -> None:
+def test_foreign_origin_gets_403(guarded: RunningService, origin: str, known: bool) -> None:
     origin = origin.format(port=guarded.port)
     got = guarded.http.get("/healthz", headers={"Origin": origin})
     assert got.status_code == (200 if known else 403)
@@ -112,7 +112,7 @@ def test_sites_whose_pages_may_ask(guarded: RunningService, origin: str, known: 
         assert refused.value.response.status_code == 403
 
 
-def test_a_stream_called_by_a_foreign_name_is_refused(served: RunningService) -> None:
+def test_stream_with_unknown_host_gets_421(served: RunningService) -> None:
     handshake = (
         "GET /v1/stream HTTP/1.1\r\nHost: evil.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -121,7 +121,7 @@ def test_a_stream_called_by_a_foreign_name_is_refused(served: RunningService) ->
     assert (status, told["error"]["code"]) == (421, "unknown_host")
 
 
-def test_other_sites_are_not_let_in_unless_named(served: RunningService, guarded: RunningService) -> None:
+def test_cors_preflight_only_for_allowed_origins(served: RunningService, guarded: RunningService) -> None:
     asked: dict[str, Any] = {
         "headers": {"Origin": "https://pages.example.org", "Access-Control-Request-Method": "POST",
                     "Access-Control-Request-Headers": "authorization"}
@@ -133,7 +133,7 @@ def test_other_sites_are_not_let_in_unless_named(served: RunningService, guarded
     assert served.http.options("/v1/analyze", **asked).status_code == 403
 
 
-def test_origins_are_compared_as_browsers_send_them() -> None:
+def test_origins_are_normalized() -> None:
     given = ("https://Example.org", "https://a.org:443", "http://a.org:80", "http://a.org:443")
     assert Settings(origins=given).origins == (
         "https://example.org",
@@ -143,7 +143,7 @@ def test_origins_are_compared_as_browsers_send_them() -> None:
     )
 
 
-def test_what_browsers_are_told(served: RunningService) -> None:
+def test_responses_have_security_headers(served: RunningService) -> None:
     for path in ("/", "/docs", "/v1/models", "/nowhere"):
         got = served.http.get(path)
         policy = dict(part.strip().split(" ", 1) for part in got.headers["Content-Security-Policy"].split(";"))
@@ -167,6 +167,6 @@ def test_what_browsers_are_told(served: RunningService) -> None:
         {"timeout": float("inf")}, {"host": ""},
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
+def test_settings_with_invalid_value_raise(wrong: dict[str, Any]) -> None:
     with pytest.raises(MienError):
         Settings(**wrong)

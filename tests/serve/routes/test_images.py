@@ -18,7 +18,7 @@ from mien.imaging.load import MAX_PIXELS
 from mien.prior import adjusted
 from mien.recognition import sample
 from mien.serve import schema
-from mien.serve.query import chosen
+from mien.serve.query import with_options
 from mien.serve.routes.page import FOLDER
 from served import RunningService, running
 
@@ -39,15 +39,13 @@ def error(got: httpx.Response) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", None])
-def test_one_raw_image(served: RunningService, expected: dict[str, Any], kind: str | None) -> None:
+def test_raw_image_returns_its_result(served: RunningService, expected: dict[str, Any], kind: str | None) -> None:
     got = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
     assert got.status_code == 200
     assert got.json() == {"results": [expected]}
 
 
-def test_many_files_in_their_order_with_one_that_cannot_be_read(
-    served: RunningService, expected: dict[str, Any]
-) -> None:
+def test_files_return_results_in_order(served: RunningService, expected: dict[str, Any]) -> None:
     files = [FORM, ("files", ("../etc/\\notes.txt", b"no image")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
     got = served.http.post("/v1/analyze", files=files).json()["results"]
     assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
@@ -56,7 +54,7 @@ def test_many_files_in_their_order_with_one_that_cannot_be_read(
     assert got[1]["error"].startswith("notes.txt: begins like no image")
 
 
-def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> None:
+def test_single_unreadable_file_gets_422(served: RunningService) -> None:
     got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
     assert got.status_code == 422
     told = error(got)
@@ -64,7 +62,7 @@ def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> Non
     assert told["message"].startswith("notes.txt: begins like no image")
 
 
-def test_options_are_those_of_the_library(served: RunningService) -> None:
+def test_options_equal_those_of_load(served: RunningService) -> None:
     load = {name: one.default for name, one in inspect.signature(mien.load).parameters.items()}
     api = served.http.get("/openapi.json").json()["paths"]
     for path in ("/v1/analyze", "/v1/video"):
@@ -101,9 +99,9 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
     assert np.abs(wanted_NK - p_NK).max() > 0.01
 
 
-def test_a_request_never_gets_more_than_64_faces_a_image(served: RunningService) -> None:
+def test_image_returns_at_most_64_faces(served: RunningService) -> None:
     for asked, given in ((None, 64), (64, 64), (3, 3)):
-        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
+        assert with_options(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
     (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
     assert len(told["faces"]) == 64
 
@@ -112,7 +110,7 @@ def test_a_request_never_gets_more_than_64_faces_a_image(served: RunningService)
     ("option", "value"),
     [("min_confidence", "2"), ("min_confidence", "nan"), ("tta", "twice"), ("threshold", "0"), ("max_faces", "65")],
 )
-def test_options_out_of_range(served: RunningService, option: str, value: str) -> None:
+def test_option_out_of_range_gets_422(served: RunningService, option: str, value: str) -> None:
     got = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
     assert got.status_code == 422
     assert error(got)["code"] == "invalid_option"
@@ -120,13 +118,13 @@ def test_options_out_of_range(served: RunningService, option: str, value: str) -
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze?max_fases=3", "/v1/video?tta=none&Every=2"])
-def test_options_that_are_not_there(served: RunningService, path: str) -> None:
+def test_unknown_option_gets_422(served: RunningService, path: str) -> None:
     got = served.http.post(path, content=PORTRAIT)
     assert (got.status_code, error(got)["code"]) == (422, "invalid_option")
     assert "max_faces" in error(got)["hint"]
 
 
-def test_a_look_without_the_body(served: RunningService) -> None:
+def test_head_returns_no_body(served: RunningService) -> None:
     for path in ("/", "/healthz"):
         got = served.http.head(path)
         assert (got.status_code, got.content) == (200, b"")
@@ -147,12 +145,12 @@ def test_a_look_without_the_body(served: RunningService) -> None:
         ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_image"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taken(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
+def test_invalid_body_gets_error(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
     got = served.http.post("/v1/analyze", **sent)
     assert (got.status_code, error(got)["code"]) == (status, code)
 
 
-def test_more_parts_than_are_taken(served: RunningService) -> None:
+def test_too_many_files_get_413(served: RunningService) -> None:
     got = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
     assert (got.status_code, error(got)["code"]) == (413, "too_many_files")
 
@@ -165,12 +163,14 @@ def test_more_parts_than_are_taken(served: RunningService) -> None:
         ("GET", "/v1/analyze", 405, "method_not_allowed"),
     ],
 )
-def test_addresses_that_are_not_there(served: RunningService, method: str, path: str, status: int, code: str) -> None:
+def test_unknown_path_or_method_gets_error(
+    served: RunningService, method: str, path: str, status: int, code: str
+) -> None:
     got = served.http.request(method, path)
     assert (got.status_code, error(got)["code"]) == (status, code)
 
 
-def test_a_fault_of_our_own_tells_nothing_of_itself() -> None:
+def test_internal_error_reveals_nothing() -> None:
     with running() as broken:
         broken.service.photos = None  # type: ignore[assignment]
         got = broken.http.post("/v1/analyze", content=PORTRAIT)
@@ -178,14 +178,14 @@ def test_a_fault_of_our_own_tells_nothing_of_itself() -> None:
         assert "None" not in got.text
 
 
-def test_models_with_their_cards(served: RunningService) -> None:
+def test_models_returns_cards(served: RunningService) -> None:
     told = served.http.get("/v1/models").json()["models"]
     assert [(one["name"], one["routes"]) for one in told] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
     assert told[0]["card"]["not_for"]
     assert told[0]["labels"] == list(mien.FER7.names)
 
 
-def test_a_video(served: RunningService, tmp_path: Path) -> None:
+def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Path) -> None:
     film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(6))
     told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
     frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
@@ -194,7 +194,7 @@ def test_a_video(served: RunningService, tmp_path: Path) -> None:
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 
 
-def test_videos_that_are_none_too_long_or_would_open_others(served: RunningService, tmp_path: Path) -> None:
+def test_invalid_or_long_video_gets_error(served: RunningService, tmp_path: Path) -> None:
     secret = clips.make(tmp_path / "secret.mp4", lambda i: clips.still(64, 48), clips.even(3))
     lists = [
         f"ffconcat version 1.0\nfile {secret}\n",
@@ -209,23 +209,23 @@ def test_videos_that_are_none_too_long_or_would_open_others(served: RunningServi
     assert (got.status_code, error(got)["code"]) == (413, "too_long")
 
 
-def test_videos_without_the_extra(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_without_extra_gets_501(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     got = served.http.post("/v1/video", content=b"video")
     assert (got.status_code, error(got)["code"]) == (501, "not_installed")
 
 
-def test_a_video_of_frames_that_are_too_large(
+def test_video_with_large_frames_gets_422(
     served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.serve.routes.video.PIXELS", 10_000)
+    monkeypatch.setattr("mien.serve.routes.video.MAX_PIXELS", 10_000)
     large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), sound=None)
     got = served.http.post("/v1/video", content=large.read_bytes())
     assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
     assert "160 x 120" in error(got)["message"]
 
 
-def test_openapi_tells_the_shapes_that_come(served: RunningService, expected: dict[str, Any]) -> None:
+def test_openapi_schemas_match_responses(served: RunningService, expected: dict[str, Any]) -> None:
     schema.ResultsSchema.model_validate({"results": [expected]}, extra="forbid")
     told = served.http.get("/openapi.json").json()
     assert set(told["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
@@ -241,7 +241,7 @@ def test_health_readiness_and_metrics(served: RunningService) -> None:
     assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
 
 
-def test_addresses_and_methods_of_strangers_make_no_meters(served: RunningService) -> None:
+def test_unknown_paths_and_methods_share_metrics(served: RunningService) -> None:
     for name in ("/a", "/b"):
         served.http.request("BREW", name)
     text = served.http.get("/metrics").text
@@ -249,7 +249,7 @@ def test_addresses_and_methods_of_strangers_make_no_meters(served: RunningServic
     assert "BREW" not in text
 
 
-def test_the_page_and_its_files(served: RunningService) -> None:
+def test_page_serves_only_its_files(served: RunningService) -> None:
     assert served.http.get("/").content == (FOLDER / "index.html").read_bytes()
     assert served.http.get("/page/index.html").headers["content-type"].startswith("text/html")
     assert served.http.get("/sample.jpg").content == PORTRAIT
@@ -258,7 +258,7 @@ def test_the_page_and_its_files(served: RunningService) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/style.css", "/sample.jpg", "/docs.css"])
-def test_what_the_browser_has_is_not_sent_again(served: RunningService, path: str) -> None:
+def test_cached_file_gets_304(served: RunningService, path: str) -> None:
     first = served.http.get(path)
     tag = first.headers["ETag"]
     for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -271,9 +271,7 @@ def test_what_the_browser_has_is_not_sent_again(served: RunningService, path: st
         assert (got.status_code, got.content) == (200, first.content)
 
 
-def test_a_file_that_has_changed_is_sent_again(
-    served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_file_is_sent_again(served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tag is of what it holds, not of when it was written."""
     monkeypatch.setattr("mien.serve.routes.page.FOLDER", tmp_path)
     file, tags = tmp_path / "a.js", []
@@ -286,7 +284,7 @@ def test_a_file_that_has_changed_is_sent_again(
     assert tags[0] == tags[2] != tags[1]
 
 
-def test_the_list_of_addresses_needs_nothing_from_elsewhere(served: RunningService) -> None:
+def test_docs_page_lists_paths_without_external_urls(served: RunningService) -> None:
     got = served.http.get("/docs")
     assert got.status_code == 200
     assert "http://" not in got.text
