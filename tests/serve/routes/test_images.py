@@ -1,4 +1,4 @@
-"""What the service answers when all is well, and what it says of each thing that is not."""
+"""Routes for images and videos, health checks, metrics and the files of the page."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ FORM = ("files", ("portrait.jpg", PORTRAIT))
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
-    """What the library reads in the portrait."""
+    """Result of the library for the sample image."""
     return mien.load("nano", threads=1).analyze(PORTRAIT).to_dict()
 
 
-def error(got: httpx.Response) -> dict[str, str]:
-    assert set(got.json()) == {"error"}
-    assert set(got.json()["error"]) == {"code", "message", "hint"}
-    return got.json()["error"]
+def error(response: httpx.Response) -> dict[str, str]:
+    assert set(response.json()) == {"error"}
+    assert set(response.json()["error"]) == {"code", "message", "hint"}
+    return response.json()["error"]
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", None])
 def test_raw_image_returns_its_result(served: RunningService, expected: dict[str, Any], kind: str | None) -> None:
-    got = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
-    assert got.status_code == 200
-    assert got.json() == {"results": [expected]}
+    response = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
+    assert response.status_code == 200
+    assert response.json() == {"results": [expected]}
 
 
 def test_files_return_results_in_order(served: RunningService, expected: dict[str, Any]) -> None:
     files = [FORM, ("files", ("../etc/\\notes.txt", b"no image")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
-    got = served.http.post("/v1/analyze", files=files).json()["results"]
-    assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
-    assert [len(one["faces"]) for one in got] == [1, 0, 1]
-    assert got[0] == {**expected, "source": "portrait.jpg"}
-    assert got[1]["error"].startswith("notes.txt: begins like no image")
+    results = served.http.post("/v1/analyze", files=files).json()["results"]
+    assert [result["source"] for result in results] == ["portrait.jpg", "notes.txt", "b.jpg"]
+    assert [len(result["faces"]) for result in results] == [1, 0, 1]
+    assert results[0] == {**expected, "source": "portrait.jpg"}
+    assert results[1]["error"].startswith("notes.txt: begins like no image")
 
 
 def test_single_unreadable_file_gets_422(served: RunningService) -> None:
-    got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
-    assert got.status_code == 422
-    told = error(got)
-    assert told["code"] == "unreadable_image"
-    assert told["message"].startswith("notes.txt: begins like no image")
+    response = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
+    assert response.status_code == 422
+    body = error(response)
+    assert body["code"] == "unreadable_image"
+    assert body["message"].startswith("notes.txt: begins like no image")
 
 
 def test_options_equal_those_of_load(served: RunningService) -> None:
     load = {name: one.default for name, one in inspect.signature(mien.load).parameters.items()}
     api = served.http.get("/openapi.json").json()["paths"]
     for path in ("/v1/analyze", "/v1/video"):
-        told = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
+        body = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
         shared = {"min_confidence", "tta", "threshold", "max_faces"}
-        assert {name: told[name] for name in shared} == {name: load[name] for name in shared}
+        assert {name: body[name] for name in shared} == {name: load[name] for name in shared}
 
     def read(**options: object) -> dict[str, Any]:
         return served.http.post("/v1/analyze", params=options, content=PORTRAIT).json()["results"][0]
@@ -83,14 +83,14 @@ def test_options_equal_those_of_load(served: RunningService) -> None:
 @pytest.mark.parametrize("tta", ["none", "flip"])
 def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str) -> None:
     with running(prior="balanced") as balanced:
-        told = [
+        body = [
             one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
         ]
         assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
-    (without,), (with_prior,) = (one["results"][0]["faces"] for one in told)
+    (without,), (with_prior,) = (one["results"][0]["faces"] for one in body)
     wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
     assert with_prior == wanted["faces"][0]
-    assert told[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
+    assert body[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
     p_NK = np.array([list(without["probabilities"].values())], np.float32)
     frequencies = mien.model.read_card("nano").class_frequencies
     assert frequencies is not None
@@ -100,10 +100,10 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
 
 
 def test_image_returns_at_most_64_faces(served: RunningService) -> None:
-    for asked, given in ((None, 64), (64, 64), (3, 3)):
-        assert with_options(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
-    (told,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
-    assert len(told["faces"]) == 64
+    for requested, expected_faces in ((None, 64), (64, 64), (3, 3)):
+        assert with_options(served.service.photos, 0.0, "none", 0.5, requested).pipeline.max_faces == expected_faces
+    (body,) = served.http.post("/v1/analyze", content=clips.crowd()).json()["results"]
+    assert len(body["faces"]) == 64
 
 
 @pytest.mark.parametrize(
@@ -111,23 +111,23 @@ def test_image_returns_at_most_64_faces(served: RunningService) -> None:
     [("min_confidence", "2"), ("min_confidence", "nan"), ("tta", "twice"), ("threshold", "0"), ("max_faces", "65")],
 )
 def test_option_out_of_range_gets_422(served: RunningService, option: str, value: str) -> None:
-    got = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
-    assert got.status_code == 422
-    assert error(got)["code"] == "invalid_option"
-    assert error(got)["message"].startswith(f"{option}: ")
+    response = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
+    assert response.status_code == 422
+    assert error(response)["code"] == "invalid_option"
+    assert error(response)["message"].startswith(f"{option}: ")
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze?max_fases=3", "/v1/video?tta=none&Every=2"])
 def test_unknown_option_gets_422(served: RunningService, path: str) -> None:
-    got = served.http.post(path, content=PORTRAIT)
-    assert (got.status_code, error(got)["code"]) == (422, "invalid_option")
-    assert "max_faces" in error(got)["hint"]
+    response = served.http.post(path, content=PORTRAIT)
+    assert (response.status_code, error(response)["code"]) == (422, "invalid_option")
+    assert "max_faces" in error(response)["hint"]
 
 
 def test_head_returns_no_body(served: RunningService) -> None:
     for path in ("/", "/healthz"):
-        got = served.http.head(path)
-        assert (got.status_code, got.content) == (200, b"")
+        response = served.http.head(path)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_head_returns_no_body(served: RunningService) -> None:
     ],
 )  # fmt: skip
 def test_invalid_body_gets_error(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
-    got = served.http.post("/v1/analyze", **sent)
-    assert (got.status_code, error(got)["code"]) == (status, code)
+    response = served.http.post("/v1/analyze", **sent)
+    assert (response.status_code, error(response)["code"]) == (status, code)
 
 
 def test_too_many_files_get_413(served: RunningService) -> None:
-    got = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
-    assert (got.status_code, error(got)["code"]) == (413, "too_many_files")
+    response = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
+    assert (response.status_code, error(response)["code"]) == (413, "too_many_files")
 
 
 @pytest.mark.parametrize(
@@ -166,31 +166,31 @@ def test_too_many_files_get_413(served: RunningService) -> None:
 def test_unknown_path_or_method_gets_error(
     served: RunningService, method: str, path: str, status: int, code: str
 ) -> None:
-    got = served.http.request(method, path)
-    assert (got.status_code, error(got)["code"]) == (status, code)
+    response = served.http.request(method, path)
+    assert (response.status_code, error(response)["code"]) == (status, code)
 
 
 def test_internal_error_reveals_nothing() -> None:
     with running() as broken:
         broken.service.photos = None  # type: ignore[assignment]
-        got = broken.http.post("/v1/analyze", content=PORTRAIT)
-        assert (got.status_code, error(got)["code"]) == (500, "internal")
-        assert "None" not in got.text
+        response = broken.http.post("/v1/analyze", content=PORTRAIT)
+        assert (response.status_code, error(response)["code"]) == (500, "internal")
+        assert "None" not in response.text
 
 
 def test_models_returns_cards(served: RunningService) -> None:
-    told = served.http.get("/v1/models").json()["models"]
-    assert [(one["name"], one["routes"]) for one in told] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
-    assert told[0]["card"]["not_for"]
-    assert told[0]["labels"] == list(mien.FER7.names)
+    body = served.http.get("/v1/models").json()["models"]
+    assert [(one["name"], one["routes"]) for one in body] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
+    assert body[0]["card"]["not_for"]
+    assert body[0]["labels"] == list(mien.FER7.names)
 
 
 def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Path) -> None:
-    film = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(6))
-    told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
-    frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
-    assert told["frames"] == frames
-    assert (told["source"], told["model"], told["notes"]) == ("a.mp4", "nano", [])
+    video_file = clips.make(tmp_path / "a.mp4", lambda i: clips.still(160, 120, (0.5, 0.5, 0.6, 1.0)), clips.even(6))
+    body = served.http.post("/v1/video", files={"file": ("a.mp4", video_file.read_bytes())}, params={"every": 2}).json()
+    frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(video_file, every=2)]
+    assert body["frames"] == frames
+    assert (body["source"], body["model"], body["notes"]) == ("a.mp4", "nano", [])
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 
 
@@ -201,18 +201,18 @@ def test_invalid_or_long_video_gets_error(served: RunningService, tmp_path: Path
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n",
     ]
     for body in ("nonsense", *lists):
-        got = served.http.post("/v1/video", content=body.encode())
-        assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
-        assert str(secret) not in got.text
+        response = served.http.post("/v1/video", content=body.encode())
+        assert (response.status_code, error(response)["code"]) == (422, "unreadable_video")
+        assert str(secret) not in response.text
     long = clips.make(tmp_path / "long.mp4", lambda i: clips.still(64, 48), [0, 61], sound=None)
-    got = served.http.post("/v1/video", content=long.read_bytes())
-    assert (got.status_code, error(got)["code"]) == (413, "too_long")
+    response = served.http.post("/v1/video", content=long.read_bytes())
+    assert (response.status_code, error(response)["code"]) == (413, "too_long")
 
 
 def test_video_without_extra_gets_501(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    got = served.http.post("/v1/video", content=b"video")
-    assert (got.status_code, error(got)["code"]) == (501, "not_installed")
+    response = served.http.post("/v1/video", content=b"video")
+    assert (response.status_code, error(response)["code"]) == (501, "not_installed")
 
 
 def test_video_with_large_frames_gets_422(
@@ -220,15 +220,15 @@ def test_video_with_large_frames_gets_422(
 ) -> None:
     monkeypatch.setattr("mien.serve.routes.video.MAX_PIXELS", 10_000)
     large = clips.make(tmp_path / "large.mkv", lambda i: clips.still(160, 120), clips.even(1), sound=None)
-    got = served.http.post("/v1/video", content=large.read_bytes())
-    assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
-    assert "160 x 120" in error(got)["message"]
+    response = served.http.post("/v1/video", content=large.read_bytes())
+    assert (response.status_code, error(response)["code"]) == (422, "unreadable_video")
+    assert "160 x 120" in error(response)["message"]
 
 
 def test_openapi_schemas_match_responses(served: RunningService, expected: dict[str, Any]) -> None:
     schema.ResultsSchema.model_validate({"results": [expected]}, extra="forbid")
-    told = served.http.get("/openapi.json").json()
-    assert set(told["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
+    body = served.http.get("/openapi.json").json()
+    assert set(body["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
 
 
 def test_health_readiness_and_metrics(served: RunningService) -> None:
@@ -267,29 +267,29 @@ def test_cached_file_gets_304(served: RunningService, path: str) -> None:
         assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "no-cache"
         assert again.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
     for other in ('"other"', tag.strip('"'), ""):
-        got = served.http.get(path, headers={"If-None-Match": other})
-        assert (got.status_code, got.content) == (200, first.content)
+        response = served.http.get(path, headers={"If-None-Match": other})
+        assert (response.status_code, response.content) == (200, first.content)
 
 
 def test_changed_file_is_sent_again(served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tag is of what it holds, not of when it was written."""
+    """The ETag depends on the content, not on the time."""
     monkeypatch.setattr("mien.serve.routes.page.FOLDER", tmp_path)
     file, tags = tmp_path / "a.js", []
     for text in ("one", "two", "one"):
         file.write_text(text)
         os.utime(file, (len(tags), len(tags) % 2))
-        got = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
-        assert (got.status_code, got.text) == (200, text)
-        tags.append(got.headers["ETag"])
+        response = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
+        assert (response.status_code, response.text) == (200, text)
+        tags.append(response.headers["ETag"])
     assert tags[0] == tags[2] != tags[1]
 
 
 def test_docs_page_lists_paths_without_external_urls(served: RunningService) -> None:
-    got = served.http.get("/docs")
-    assert got.status_code == 200
-    assert "http://" not in got.text
-    assert "https://" not in got.text
+    response = served.http.get("/docs")
+    assert response.status_code == 200
+    assert "http://" not in response.text
+    assert "https://" not in response.text
     for path in served.http.get("/openapi.json").json()["paths"]:
-        assert f"</span> {path}</h2>" in got.text
-    assert "<code>results</code>" in got.text
+        assert f"</span> {path}</h2>" in response.text
+    assert "<code>results</code>" in response.text
     assert served.http.get("/docs.css").headers["content-type"].startswith("text/css")
