@@ -1,4 +1,4 @@
-"""Requests of people who mean harm, or know no better: made up from a seed, each with what must come back."""
+"""Hostile and malformed requests, generated from a seed, each with its acceptable statuses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One of them; `statuses` are those that may come back."""
+    """A request; `statuses` are the acceptable ones of the response."""
 
     kind: str
     method: str = "POST"
@@ -45,18 +45,18 @@ class Request:
 
 
 def ask(line: http.client.HTTPConnection, one: Request) -> tuple[int, bytes]:
-    """Status and body of the answer of a service with `TOKEN`, over a connection that may be kept."""
+    """Send a request to a service with `TOKEN` over a persistent connection; return status and body."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **one.headers}
     line.putrequest(one.method, one.path, skip_host="Host" in headers)
     for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
         line.putheader(name, value)
     line.endheaders(one.body)
-    got = line.getresponse()
-    return got.status, got.read()
+    response = line.getresponse()
+    return response.status, response.read()
 
 
 def requests(n: int, seed: int = 0) -> Iterator[Request]:
-    """So many of them, of all kinds in turn."""
+    """Yield `n` requests, all kinds in turn."""
     rng = random.Random(seed)
     kinds = (junk, cut, huge, disguised, names, forms, paths, options, strangers, tokens)
     for i in range(n):
@@ -64,21 +64,21 @@ def requests(n: int, seed: int = 0) -> Iterator[Request]:
 
 
 def junk(rng: random.Random) -> Request:
-    """The beginning of some format, and noise."""
+    """Return the first bytes of an image format, then noise."""
     return Request("junk", body=rng.choice(_PICTURES + _OTHERS) + rng.randbytes(rng.randrange(1, 4000)))
 
 
 def cut(rng: random.Random) -> Request:
-    """A photo that breaks off before its pixels."""
+    """Return a JPEG that is cut off before its pixels."""
     data = sample().read_bytes()
     return Request("cut", body=data[: rng.randrange(1, data.index(b"\xff\xc0") + 8)])
 
 
 def huge(rng: random.Random) -> Request:
-    """A few bytes that say they are gigapixels, or 50 megapixels of the deepest kind."""
+    """Return a small file whose header claims gigapixels, or 50 megapixels of 16-bit RGBA."""
     side = rng.randrange(20_000, 65_535)
     if rng.random() < 0.2:
-        side = 7040  # just below what is taken
+        side = 7040  # just below the limit
     chunk = b"IHDR" + struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
     zeros = zlib.compress(bytes(100_000))
     idat = struct.pack(">I", len(zeros)) + b"IDAT" + zeros + struct.pack(">I", zlib.crc32(b"IDAT" + zeros))
@@ -96,7 +96,7 @@ def huge(rng: random.Random) -> Request:
 
 
 def disguised(rng: random.Random) -> Request:
-    """Another thing under an image's name and type."""
+    """Return another format with the name and type of an image."""
     body = rng.choice(_OTHERS) + rng.randbytes(rng.randrange(100))
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return Request(
@@ -105,14 +105,14 @@ def disguised(rng: random.Random) -> Request:
 
 
 def names(rng: random.Random) -> Request:
-    """A name that would be a path, a command or an address elsewhere."""
+    """Return a file name that is a path, a command or a URL."""
     name = rng.choice(_NAMES).encode("utf-8", "replace")
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\n'
     return Request("names", headers={"Content-Type": FORM}, body=head + b"no image\r\n--X--\r\n", statuses=(400, 422))
 
 
 def forms(rng: random.Random) -> Request:
-    """Forms of a thousand tiny parts, without end, or broken."""
+    """Return a form with thousands of parts, without an end, or malformed."""
     part = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n'
     bodies = (
         part * rng.choice((66, 1000, 10_000)) + b"--X--\r\n",
@@ -129,7 +129,7 @@ def forms(rng: random.Random) -> Request:
 
 
 def paths(rng: random.Random) -> Request:
-    """Addresses that are not there."""
+    """Return a path or method that does not exist."""
     method = rng.choice(("GET", "POST", "PUT", "DELETE", "TRACE", "PROPFIND"))
     return Request(
         "paths", method, rng.choice(_PATHS), body=b"x" if method == "POST" else b"", statuses=(404, 405, 401)
@@ -137,12 +137,12 @@ def paths(rng: random.Random) -> Request:
 
 
 def options(rng: random.Random) -> Request:
-    """Options that mean nothing."""
+    """Return an invalid option."""
     return Request("options", path=f"/v1/analyze?{rng.choice(_OPTIONS)}", body=rng.randbytes(50))
 
 
 def strangers(rng: random.Random) -> Request:
-    """Other names and other sites."""
+    """Return an unknown Host or a foreign Origin."""
     name = rng.choice(
         ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "[::ffff:1.2.3.4]", "a" * 300)
     )

@@ -91,7 +91,7 @@ async def _read_form(request: Request, field: str, max_files: int) -> list[Uploa
     for name, value in form.multi_items():
         if name != field or not isinstance(value, UploadFile):
             raise Problem(
-                422, "unknown_field", f"The form field {name[:80]!r} is not a file in the field '{field}'.",
+                422, "unknown_field", f"The form field {name[:80]!r} is unknown or has no file name.",
                 f"Put files into the field '{field}' and options into the query string.",
             )  # fmt: skip
         uploads.append(Upload(base_name(value.filename or ""), await value.read()))
