@@ -85,7 +85,7 @@ def test_full_queue_rejects_further_images(batcher: Batcher) -> None:
     async def ask() -> list[object]:
         jobs = [asyncio.create_task(run_job(batcher, lambda: release.wait(LONGEST))) for _ in range(4)]
         await asyncio.sleep(0)
-        with pytest.raises(Problem, match="waiting"):
+        with pytest.raises(Problem, match="queue"):
             await jobs[3]
         release.set()
         return await asyncio.gather(*jobs[:3])

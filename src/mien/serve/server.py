@@ -124,10 +124,11 @@ def listen(settings: Settings) -> Generator[socket.socket]:
 
 
 def _log_to_stderr() -> None:
-    """Log one line per request, and the errors of uvicorn."""
+    """Log one line per request, and errors of uvicorn and python-multipart (which warns about damaged forms)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    for log, level in ((LOG, logging.INFO), (logging.getLogger("uvicorn.error"), logging.ERROR)):
+    libraries = [logging.getLogger(name) for name in ("uvicorn.error", "python_multipart")]
+    for log, level in ((LOG, logging.INFO), *((library, logging.ERROR) for library in libraries)):
         log.addHandler(handler)
         log.setLevel(level)
         log.propagate = False

@@ -85,17 +85,21 @@ async def _read_form(request: Request, field: str, max_files: int) -> list[Uploa
         raise Problem(
             400, "damaged_form", f"The form cannot be parsed: {error}", "Use an HTTP library to encode it."
         ) from None
-    if not parser.is_complete:
-        raise Problem(400, "damaged_form", "The form ends before its closing boundary.", "Send the request again.")
-    uploads = []
-    for name, value in form.multi_items():
-        if name != field or not isinstance(value, UploadFile):
-            raise Problem(
-                422, "unknown_field", f"The form field {name[:80]!r} is unknown or has no file name.",
-                f"Put files into the field '{field}' and options into the query string.",
-            )  # fmt: skip
-        uploads.append(Upload(base_name(value.filename or ""), await value.read()))
-    return uploads
+    try:
+        if not parser.is_complete:
+            raise Problem(400, "damaged_form", "The form ends before its closing boundary.", "Send the request again.")
+        return [await _to_upload(name, value, field) for name, value in form.multi_items()]
+    finally:
+        await form.close()
+
+
+async def _to_upload(name: str, value: UploadFile | str, field: str) -> Upload:
+    if name != field or isinstance(value, str):
+        raise Problem(
+            422, "unknown_field", f"The form field {name[:80]!r} is unknown or has no file name.",
+            f"Put files into the field '{field}' and options into the query string.",
+        )  # fmt: skip
+    return Upload(base_name(value.filename or ""), await value.read())
 
 
 class _FormParser(MultiPartParser):
