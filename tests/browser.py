@@ -1,4 +1,4 @@
-"""What tests of the page share: a real Chromium, the service as a process of its own, and a film for the webcam."""
+"""Helpers for tests of the page: Chromium, the service as a separate process, and a video for the webcam."""
 
 from __future__ import annotations
 
@@ -19,28 +19,33 @@ import numpy as np
 import videos
 from command import MIEN
 from mien.recognition import sample
+from mien.serve.routes.page import FOLDER
 from suite import debian
 from waiting import LONGEST
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-Open = Callable[..., "Page"]  # open a service's page in a window of its own
-WEBCAM = (640, 480)  # pixels of a frame of the film
+Open = Callable[..., "Page"]  # opens the page of a service in a new window
+WEBCAM = (640, 480)  # pixels of a frame
 PATIENCE = 1000 * LONGEST  # milliseconds
 PHONE, DESKTOP = (390, 844), (1280, 900)
+# The texts of the page, by language and key.
+STRINGS: dict[str, dict[str, str]] = json.loads(
+    (FOLDER / "strings.js").read_text().partition("STRINGS = ")[2].rstrip().removesuffix(";")
+)
 
 
 @contextmanager
-def chromium(film: Path, *flags: str) -> Iterator[Browser]:
-    """A browser whose webcam shows `film`; skips the tests where there is none to be had.
+def chromium(webcam_video: Path, *flags: str) -> Iterator[Browser]:
+    """Start a browser whose webcam shows `webcam_video`; skip the tests where Chromium is not installed.
 
-    The webcam gives few frames, and no GPU is imitated, as both take processor time that tests have no use for.
+    A low frame rate and no GPU emulation save processor time.
     """
     from playwright.sync_api import sync_playwright
 
     program = debian("chromium", "chromium", "chromium-browser", "google-chrome")
-    webcam = ("--use-fake-device-for-media-stream=fps=10", f"--use-file-for-fake-video-capture={film}")
+    webcam = ("--use-fake-device-for-media-stream=fps=10", f"--use-file-for-fake-video-capture={webcam_video}")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-gpu", *webcam, *flags]
@@ -50,20 +55,20 @@ def chromium(film: Path, *flags: str) -> Iterator[Browser]:
 
 
 def make_webcam_video(file: Path) -> Path:
-    """A face left of the middle that sways a little, as the MJPEG that Chromium takes for a webcam and repeats."""
+    """Write a video of a face left of the middle that moves a little; Chromium repeats it as its webcam."""
     return write_mjpeg(
         file, (videos.frame(*WEBCAM, (0.38 + 0.02 * np.sin(i / 30 * 2 * np.pi), 0.5, 0.7, 1.0)) for i in range(30))
     )
 
 
 def write_mjpeg(file: Path, frames: Iterable[np.ndarray]) -> Path:
-    """BGR images as an MJPEG: one JPEG after another."""
+    """Write BGR images as MJPEG: one JPEG after another."""
     file.write_bytes(b"".join(cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames))
     return file
 
 
 class Service:
-    """`mien serve` on a port of its own, which it takes again whenever it is started."""
+    """`mien serve` on a free port, which it keeps when it is started again."""
 
     def __init__(self, **environment: str) -> None:
         with socket.socket() as free:
@@ -81,7 +86,7 @@ class Service:
         self.stop()
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the process and wait until it accepts connections."""
         self.process = subprocess.Popen(
             [*MIEN, "serve", "--port", str(self.port)],
             env=os.environ | {"MIEN_THREADS": "1"} | self.environment,
@@ -91,10 +96,10 @@ class Service:
         assert self.process.stderr is not None
         first = self.process.stderr.readline()
         assert self.url.rstrip("/") in first, first + self.process.stderr.read()
-        Thread(target=self.process.stderr.read, daemon=True).start()  # else its log would fill the pipe
+        Thread(target=self.process.stderr.read, daemon=True).start()  # so that the log does not fill the pipe
 
     def stop(self) -> None:
-        """Stop it, as whoever runs it does."""
+        """Stop the process with SIGTERM."""
         if self.process is not None:
             self.process.terminate()
             assert self.process.wait(LONGEST) == 0
@@ -103,37 +108,37 @@ class Service:
             self.process = None
 
     def analyze(self, file: Path) -> dict[str, Any]:
-        """What it says of an image, past the browser."""
-        asked = urllib.request.Request(f"{self.url}v1/analyze", file.read_bytes(), {"Content-Type": "image/jpeg"})
-        with urllib.request.urlopen(asked) as answer:
-            (analysis,) = json.load(answer)["results"]
+        """Return the analysis of an image without the browser."""
+        request = urllib.request.Request(f"{self.url}v1/analyze", file.read_bytes(), {"Content-Type": "image/jpeg"})
+        with urllib.request.urlopen(request) as response:
+            (analysis,) = json.load(response)["results"]
         return dict(analysis)
 
 
 def jpeg(file: Path, image_HW3: np.ndarray) -> Path:
-    """The image as a file."""
+    """Write an image file."""
     assert cv2.imwrite(str(file), image_HW3)
     return file
 
 
 def portrait() -> np.ndarray:
-    """The sample, BGR."""
+    """Return the sample image, BGR."""
     return np.asarray(cv2.imread(str(sample())))
 
 
 def show(page: Page, *files: Path) -> Locator:
-    """Choose files, as with the button, and give the page's cards once all have been answered."""
+    """Choose files and return the cards of the page once each has a result or an error."""
     cards = page.locator("article.card")
     before = cards.count()
     page.set_input_files("#files", files)
-    return answered(page, before + len(files))
+    return finished(page, before + len(files))
 
 
-def answered(page: Page, count: int = 1) -> Locator:
-    """The page's cards, once there are `count` and each shows what was read or why nothing was."""
+def finished(page: Page, count: int = 1) -> Locator:
+    """Return the cards of the page once there are `count` and each has a result or an error."""
     from playwright.sync_api import expect
 
-    waiting = page.locator("article.card:has(> .reading[hidden]):has(> .trouble[hidden])")
+    waiting = page.locator("article.card:has(> .result[hidden]):has(> .error[hidden])")
     cards = page.locator("article.card")
     expect(cards).to_have_count(count, timeout=PATIENCE)
     expect(waiting).to_have_count(0, timeout=PATIENCE)
@@ -141,11 +146,11 @@ def answered(page: Page, count: int = 1) -> Locator:
 
 
 def box_positions(card: Locator) -> list[tuple[float, float, float, float]]:
-    """The boxes over a card's image: left, top, width, height in shares of it, as they lie on the screen."""
-    return card.locator(".shown").evaluate(
-        """shown => {
-          const all = shown.querySelector('img, video').getBoundingClientRect();
-          return [...shown.querySelectorAll('.box')].map(box => {
+    """Return the boxes over a card's image: left, top, width, height as displayed, relative to the image."""
+    return card.locator(".image").evaluate(
+        """image => {
+          const all = image.querySelector('img, video').getBoundingClientRect();
+          return [...image.querySelectorAll('.box')].map(box => {
             const at = box.getBoundingClientRect();
             return [(at.left - all.left) / all.width, (at.top - all.top) / all.height,
                     at.width / all.width, at.height / all.height];

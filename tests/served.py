@@ -1,4 +1,4 @@
-"""A real service on a port of this machine, for tests."""
+"""A service in a thread of the test process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.serve.server import Server, build_server, listen
 from mien.serve.state import Service
 from waiting import LONGEST
 
-# A client of WebSockets that does not mind a busy machine.
+# A WebSocket client with long timeouts for busy machines.
 connect = partial(client.connect, open_timeout=LONGEST, close_timeout=LONGEST, ping_timeout=LONGEST)
 
 
@@ -30,10 +30,11 @@ class RunningService:
     """A running service.
 
     Attributes:
-        port: of 127.0.0.1.
-        service: what it holds.
-        loop: that it runs in.
-        http: a client of it.
+        port: Port on 127.0.0.1.
+        service: State of the service.
+        server: The uvicorn server.
+        loop: Event loop of the service.
+        http: HTTP client with the service as its base URL.
     """
 
     port: int
@@ -47,37 +48,37 @@ class RunningService:
         return f"ws://127.0.0.1:{self.port}/v1/stream"
 
     def connect(self) -> socket.socket:
-        """A bare connection, that fails rather than waits for ever."""
+        """Open a TCP connection with a timeout."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=LONGEST)
 
     def raw(self, sent: bytes) -> tuple[int, dict[str, Any]]:
-        """Status and JSON of the answer to these bytes."""
-        with self.connect() as line:
-            line.sendall(sent)
-            return answer(line)
+        """Send bytes and return status and JSON of the response."""
+        with self.connect() as connection:
+            connection.sendall(sent)
+            return read_response(connection)
 
 
-def answer(line: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of the next answer on a connection that is closed behind it."""
-    got = b""
-    while part := line.recv(65536):
-        got += part
-    head, _, body = got.partition(b"\r\n\r\n")
+def read_response(connection: socket.socket) -> tuple[int, dict[str, Any]]:
+    """Return status and JSON of the last response of a connection that the service closes."""
+    data = b""
+    while part := connection.recv(65536):
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)
 
 
-def await_text(line: socket.socket, text: bytes) -> None:
-    """Read until `text` has come."""
-    got = b""
-    while text not in got:
-        part = line.recv(65536)
-        assert part, f"closed after {got!r}"
-        got += part
+def read_until(connection: socket.socket, text: bytes) -> None:
+    """Read from the connection until `text` was received."""
+    data = b""
+    while text not in data:
+        part = connection.recv(65536)
+        assert part, f"closed after {data!r}"
+        data += part
 
 
 @contextmanager
 def running(settings: Settings | None = None, **changed: Any) -> Iterator[RunningService]:
-    """A service in a thread, by default as small as they come; `changed` are attributes of `Settings`."""
+    """Run a service in a thread, by default with the model `nano`; `changed` are attributes of `Settings`."""
     settings = settings or Settings(**{"port": 0, "model": "nano", **changed})
     with listen(settings) as listener:
         service = Service.open(settings)

@@ -1,4 +1,4 @@
-"""One small service for all tests that do not need another."""
+"""A service that tests share."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from served import RunningService, running
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[RunningService]:
-    with running() as one:
-        yield one
+    with running() as service:
+        yield service

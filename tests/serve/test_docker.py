@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file keep their rules; what they run, runs where nothing can be written."""
+"""The Dockerfile and the compose file follow their rules; their commands run on a read-only file system."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from waiting import LONGEST
 ROOT = Path(__file__).parents[2]
 LINES = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
 STEPS = [line.split(" ", 1) for line in LINES if line and not line.startswith("#")]
-LAST = STEPS[max(i for i, (word, _) in enumerate(STEPS) if word == "FROM") :]  # of the image that is shipped
+LAST = STEPS[max(i for i, (word, _) in enumerate(STEPS) if word == "FROM") :]  # of the final image
 
 
-def said(word: str) -> list[str]:
+def arguments_of(word: str) -> list[str]:
     return [rest for name, rest in LAST if name == word]
 
 
-def test_the_image_is_slim_and_runs_as_a_user_without_rights() -> None:
+def test_image_is_slim_and_runs_unprivileged() -> None:
     assert all(rest.startswith("python:3.11-slim") for word, rest in STEPS if word == "FROM")
-    assert said("USER") == ["10001:10001"]
+    assert arguments_of("USER") == ["10001:10001"]
     order = [word for word, _ in LAST]
     assert order.index("USER") < order.index("ENTRYPOINT")
-    assert "PYTHONDONTWRITEBYTECODE=1" in said("ENV")[0]
-    assert not said("VOLUME")
+    assert "PYTHONDONTWRITEBYTECODE=1" in arguments_of("ENV")[0]
+    assert not arguments_of("VOLUME")
     assert "MIEN_TOKEN" not in (ROOT / "Dockerfile").read_text()
 
 
-def test_what_is_copied_is_let_through_and_nothing_else() -> None:
+def test_dockerignore_allows_only_copied_files() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignore[0] == "*"
     copied = {name.rstrip("/") for word, rest in STEPS if word == "COPY" and "--from" not in rest
@@ -45,24 +45,24 @@ def test_what_is_copied_is_let_through_and_nothing_else() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_compose_keeps_it_small_and_to_this_machine() -> None:
+def test_compose_is_read_only_and_local() -> None:
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["mien"]
     assert service["read_only"] is True
-    assert service["user"] == said("USER")[0]
+    assert service["user"] == arguments_of("USER")[0]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["ports"] == [f"127.0.0.1:{PORT}:{PORT}"]
-    assert said("EXPOSE") == [str(PORT)]
+    assert arguments_of("EXPOSE") == [str(PORT)]
 
 
-def test_its_commands_run_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """The entry point's own words and the health check's, in an empty folder that is closed to this process."""
-    words = json.loads(said("ENTRYPOINT")[0])
-    check = json.loads(said("HEALTHCHECK")[0].split("CMD ", 1)[1])
+def test_commands_run_on_read_only_file_system(tmp_path: Path) -> None:
+    """Run the entry point and the health check in an empty folder without write permission."""
+    words = json.loads(arguments_of("ENTRYPOINT")[0])
+    check = json.loads(arguments_of("HEALTHCHECK")[0].split("CMD ", 1)[1])
     assert words[0] == "mien"
     assert check[0] == "python"
     tmp_path.chmod(0o555)
-    # Root may write everywhere, unless it gives that up.
+    # Root can write everywhere unless it drops its capabilities.
     drop = [debian("util-linux", "setpriv"), "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1",
                    "PATH": os.environ["PATH"], "PYTHONPATH": str(Path(mien.__file__).parents[1])}  # fmt: skip

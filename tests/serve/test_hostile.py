@@ -1,4 +1,4 @@
-"""Two thousand requests that mean harm: each answered with what is wrong with it, and the service as well as before."""
+"""Two thousand hostile requests: each gets an error, and the service works as before."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from mien.recognition import sample
 from waiting import LONGEST
 
 N = 2000
-SECONDS = 2.0  # of a processor, that each may cost
-GROWTH = 60_000_000  # bytes that the process may hold more afterwards; one bomb that went off takes gigabytes
+SECONDS = 2.0  # of processor time for each request
+GROWTH = 60_000_000  # bytes of memory afterwards; a decompression bomb takes gigabytes
 
 
-class Victim:
-    """A service in a process of its own, with a token."""
+class ServiceProcess:
+    """A service with a token in a separate process."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process, self.port = process, port
@@ -38,7 +38,7 @@ class Victim:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONGEST)
 
     def memory(self) -> int:
-        """Bytes of the process that are in memory."""
+        """Return the resident memory in bytes."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def processor_seconds(self) -> float:
@@ -48,7 +48,7 @@ class Victim:
 
 
 @pytest.fixture(scope="module")
-def victim() -> Iterator[Victim]:
+def target() -> Iterator[ServiceProcess]:
     command = [*MIEN, "serve", "--port", "0", "--model", "nano", "--timeout", "5"]
     environment = {**os.environ, "MIEN_TOKEN": hostile.TOKEN}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -58,7 +58,7 @@ def victim() -> Iterator[Victim]:
             found = re.search(r"http://127\.0\.0\.1:(\d+) ", greeting)
             assert found, greeting
             log = Drain(process.stderr)
-            yield Victim(process, int(found[1]))
+            yield ServiceProcess(process, int(found[1]))
             process.terminate()
             assert process.wait(LONGEST) == 0
             log.join()
@@ -68,7 +68,7 @@ def victim() -> Iterator[Victim]:
 
 
 class Drain:
-    """Reads what a process writes, so that it never waits for a reader."""
+    """Reads the output of a process, so that the pipe is never full."""
 
     def __init__(self, pipe: object) -> None:
         self.text = ""
@@ -83,46 +83,48 @@ class Drain:
         self._thread.join()
 
 
-def asked(victim: Victim, line: http.client.HTTPConnection, one: hostile.Request) -> tuple[int, bytes]:
-    """Return the answer, which must not cost more processor time than is claimed, however busy the machine is."""
-    before = victim.processor_seconds()
-    told = hostile.send(line, one)
-    took = victim.processor_seconds() - before
+def ask_and_measure(
+    target: ServiceProcess, line: http.client.HTTPConnection, one: hostile.Request
+) -> tuple[int, bytes]:
+    """Return the response, and check the processor time, which a busy machine does not change."""
+    before = target.processor_seconds()
+    response = hostile.send(line, one)
+    took = target.processor_seconds() - before
     assert took <= SECONDS, (one.kind, one.path, one.body[:40], took)
-    return told
+    return response
 
 
-def is_well(victim: Victim) -> bool:
-    with closing(victim.line()) as line:
+def is_working(target: ServiceProcess) -> bool:
+    with closing(target.line()) as line:
         status, body = hostile.send(line, hostile.Request("photo", body=sample().read_bytes()))
     return status == 200 and len(json.loads(body)["results"][0]["faces"]) == 1
 
 
-def test_two_thousand_of_them(victim: Victim) -> None:
-    assert is_well(victim)
-    odd: list[object] = []
+def test_hostile_requests_get_errors(target: ServiceProcess) -> None:
+    assert is_working(target)
+    unexpected: list[object] = []
     seen: Counter[str] = Counter()
-    with closing(victim.line()) as line:
-        for one in hostile.requests(200, seed=1):  # what is loaded once is loaded
+    with closing(target.line()) as line:
+        for one in hostile.requests(200, seed=1):  # warm up
             hostile.send(line, one)
-        before = victim.memory()
+        before = target.memory()
         for one in hostile.requests(N):
-            status, body = asked(victim, line, one)
+            status, body = ask_and_measure(target, line, one)
             seen[one.kind] += 1
             if status not in one.statuses or set(json.loads(body)["error"]) != {"code", "message", "hint"}:
-                odd.append((one.kind, one.path, one.headers, one.body[:40], status, body[:200]))
-    assert not odd, odd[:10]
+                unexpected.append((one.kind, one.path, one.headers, one.body[:40], status, body[:200]))
+    assert not unexpected, unexpected[:10]
     assert sum(seen.values()) == N
     assert len(seen) == 10
-    assert victim.memory() - before < GROWTH
-    assert is_well(victim)
+    assert target.memory() - before < GROWTH
+    assert is_working(target)
 
 
 @pytest.mark.parametrize("form", ["fill", *images.images_with_tiny_parts(0)])
-def test_megabytes_of_tiny_parts(victim: Victim, form: str) -> None:
+def test_image_of_many_tiny_parts_gets_422(target: ServiceProcess, form: str) -> None:
     bodies = images.images_with_tiny_parts(1_000_000) | {"fill": b"\xff\xd8" + b"\xff" * 9_000_000}
-    with closing(victim.line()) as line:
-        status, body = asked(victim, line, hostile.Request("parts", body=bodies[form]))
+    with closing(target.line()) as line:
+        status, body = ask_and_measure(target, line, hostile.Request("parts", body=bodies[form]))
     assert (status, json.loads(body)["error"]["code"]) == (422, "unreadable_image")
 
 
@@ -145,22 +147,22 @@ RAW = {
 
 
 @pytest.mark.parametrize("sent", RAW.values(), ids=RAW)
-def test_what_no_client_library_would_say(victim: Victim, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", victim.port), timeout=LONGEST) as line:
+def test_malformed_http_gets_4xx(target: ServiceProcess, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", target.port), timeout=LONGEST) as line:
         line.sendall(sent)
         assert re.match(rb"HTTP/1\.1 4\d\d ", line.recv(65536))
-    assert is_well(victim)
+    assert is_working(target)
 
 
-def test_who_hangs_up_at_any_moment_does_no_harm(victim: Victim) -> None:
+def test_disconnect_at_any_byte_is_harmless(target: ServiceProcess) -> None:
     data = sample().read_bytes()
-    whole = (
+    request = (
         f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {hostile.TOKEN}\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     ).encode() + data
-    for end in range(1, len(whole) + 1, len(whole) // 40):
-        with socket.create_connection(("127.0.0.1", victim.port), timeout=LONGEST) as line:
-            # A reset instead of a goodbye, every other time.
+    for end in range(1, len(request) + 1, len(request) // 40):
+        with socket.create_connection(("127.0.0.1", target.port), timeout=LONGEST) as line:
+            # Every other time a reset instead of a normal close.
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", end % 2, 0))
-            line.sendall(whole[:end])
-    assert is_well(victim)
+            line.sendall(request[:end])
+    assert is_working(target)

@@ -1,4 +1,4 @@
-"""Requests made up from the service's own OpenAPI are answered with a status and a shape that it names."""
+"""Requests generated from the OpenAPI document get a status and a schema of that document."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ EXAMPLES = 15  # of each
 TOKEN = "correct-horse-battery"
 WITH_OPTIONS = [("/v1/analyze", "post"), ("/v1/video", "post")]
 PLAIN = [("/v1/models", "get"), ("/healthz", "get"), ("/readyz", "get"), ("/metrics", "get")]
-# Of what has neither options nor a body, nothing can be wrong.
+# Routes without options and body have no invalid requests.
 ASKED = [(*route, mode) for route in WITH_OPTIONS for mode in GenerationMode]
 ASKED += [(*route, GenerationMode.POSITIVE) for route in PLAIN]
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[RunningService]:
+def protected() -> Iterator[RunningService]:
     with running(token=TOKEN) as one:
         yield one
 
 
 def ask(served: RunningService, path: str, method: str, mode: GenerationMode, headers: dict[str, str]) -> set[int]:
-    """The statuses of the answers, each held against what OpenAPI says."""
+    """Return the statuses of the responses after checking each against the OpenAPI document."""
     api = schemathesis.openapi.from_url(f"{served.http.base_url}/openapi.json")
     seen: set[int] = set()
 
@@ -46,30 +46,32 @@ def ask(served: RunningService, path: str, method: str, mode: GenerationMode, he
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_answers_are_those_that_are_told(served: RunningService, path: str, method: str, mode: GenerationMode) -> None:
+def test_responses_match_openapi(served: RunningService, path: str, method: str, mode: GenerationMode) -> None:
     assert 401 not in ask(served, path, method, mode, {})
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-def test_they_are_with_the_token_set_too(guarded: RunningService, path: str, method: str, mode: GenerationMode) -> None:
-    seen = ask(guarded, path, method, mode, {"Authorization": f"Bearer {TOKEN}"})
-    assert 401 not in seen or mode is GenerationMode.NEGATIVE  # which makes up tokens as well
+def test_responses_match_openapi_with_token(
+    protected: RunningService, path: str, method: str, mode: GenerationMode
+) -> None:
+    seen = ask(protected, path, method, mode, {"Authorization": f"Bearer {TOKEN}"})
+    assert 401 not in seen or mode is GenerationMode.NEGATIVE  # which generates tokens, too
     assert seen - {401}
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), ASKED)
-@pytest.mark.parametrize("said", [{}, {"Authorization": "Bearer wrong"}], ids=["none", "wrong"])
-def test_without_it_what_wants_it_is_refused(
-    guarded: RunningService, path: str, method: str, mode: GenerationMode, said: dict[str, str]
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}], ids=["none", "wrong"])
+def test_v1_routes_get_401_without_token(
+    protected: RunningService, path: str, method: str, mode: GenerationMode, headers: dict[str, str]
 ) -> None:
-    assert ask(guarded, path, method, mode, said) == ({401} if path.startswith("/v1/") else {200})
+    assert ask(protected, path, method, mode, headers) == ({401} if path.startswith("/v1/") else {200})
 
 
-def test_every_address_that_is_told_is_asked(served: RunningService, guarded: RunningService) -> None:
-    open_paths, closed_paths = (one.http.get("/openapi.json").json()["paths"] for one in (served, guarded))
-    told = {(path, method): what for path, methods in closed_paths.items() for method, what in methods.items()}
-    assert set(told) == {(path, method) for path, method, _ in ASKED}
+def test_all_openapi_routes_are_tested(served: RunningService, protected: RunningService) -> None:
+    open_paths, closed_paths = (one.http.get("/openapi.json").json()["paths"] for one in (served, protected))
+    operations = {(path, method): what for path, methods in closed_paths.items() for method, what in methods.items()}
+    assert set(operations) == {(path, method) for path, method, _ in ASKED}
     assert open_paths.keys() == closed_paths.keys()
-    wanted = {path for (path, _), what in told.items() if what.get("security") == [{"token": []}]}
-    assert wanted == {path for path, _ in told if path.startswith("/v1/")}
+    wanted = {path for (path, _), what in operations.items() if what.get("security") == [{"token": []}]}
+    assert wanted == {path for path, _ in operations if path.startswith("/v1/")}
     assert not any("security" in what for methods in open_paths.values() for what in methods.values())

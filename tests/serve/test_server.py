@@ -1,4 +1,4 @@
-"""`mien serve` as people run it: how it begins, what it logs, and how it ends."""
+"""The command `mien serve`: start, log and shutdown."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from mien.recognition import sample
 from served import connect
 from waiting import LONGEST
 
-PICTURE = sample().read_bytes()
+IMAGE = sample().read_bytes()
 
 
 @contextmanager
-def command(*words: str, few_files: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The command, of so `few_files` if told, once it listens, and its port; its later words are on its stderr."""
+def command(*words: str, max_files: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run the command, with a limit of open files if given; yield the process and its port once it is ready."""
     line = [*MIEN, "serve", "--port", "0", "--model", "nano", *words]
-    if few_files:
-        line = ["sh", "-c", f'ulimit -n {few_files}; exec "$@"', "sh", *line]
+    if max_files:
+        line = ["sh", "-c", f'ulimit -n {max_files}; exec "$@"', "sh", *line]
     with subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
     ) as process:
         try:
             assert process.stderr is not None
             greeting = process.stderr.readline()
-            found = re.fullmatch(r"mien serves at http://[\d.]+:(\d+) \(Ctrl-C ends it\)\n", greeting)
+            found = re.fullmatch(r"mien is running on http://[\d.]+:(\d+) \(press Ctrl-C to stop\)\n", greeting)
             assert found, greeting
             yield process, int(found[1])
         finally:
@@ -44,8 +44,8 @@ def command(*words: str, few_files: int = 0, **environment: str) -> Iterator[tup
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Signals) -> None:
-    head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(PICTURE)}\r\n\r\n".encode()
+def test_signal_finishes_requests_and_exits_with_0(number: signal.Signals) -> None:
+    head = f"POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(IMAGE)}\r\n\r\n".encode()
     with command() as (process, port):
         with (
             socket.create_connection(("127.0.0.1", port), timeout=LONGEST) as line,
@@ -54,42 +54,42 @@ def test_what_is_in_flight_is_finished_and_the_exit_code_is_0(number: signal.Sig
         ):
             stream.send('{"token": null}')
             stream.recv(timeout=LONGEST)
-            line.sendall(head + PICTURE[:1000])
+            line.sendall(head + IMAGE[:1000])
             assert httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=LONGEST).status_code == 200
             process.send_signal(number)
             with pytest.raises(ConnectionClosed) as closed:
                 stream.recv(timeout=LONGEST)
             assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1012  # the service restarts or ends
+            assert closed.value.rcvd.code == 1012  # service restart
             assert idle.recv(1) == b""
-            with pytest.raises(ConnectionRefusedError):  # nobody new is let in
+            with pytest.raises(ConnectionRefusedError):  # no new connections
                 socket.create_connection(("127.0.0.1", port), timeout=LONGEST)
-            line.sendall(PICTURE[1000:])
-            got = b""
+            line.sendall(IMAGE[1000:])
+            response = b""
             while part := line.recv(65536):
-                got += part
-            assert got.startswith(b"HTTP/1.1 200 ")
-            assert b'"label":"happy"' in got
+                response += part
+            assert response.startswith(b"HTTP/1.1 200 ")
+            assert b'"label":"happy"' in response
         assert process.wait(LONGEST) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
 
 
-def test_from_its_first_word_on_a_signal_ends_it_in_peace() -> None:
+def test_signal_after_first_line_exits_with_0() -> None:
     with command() as (process, _):
         process.terminate()
         assert process.wait(LONGEST) == 0
 
 
-def test_more_connections_than_files_that_a_process_may_open() -> None:
-    """The rest is closed at once; who is there already, is served."""
-    with command(few_files=640) as (process, port):
+def test_connections_beyond_open_file_limit_are_closed() -> None:
+    """Surplus connections are closed at once; others keep working."""
+    with command(max_files=640) as (process, port):
         with connect(f"ws://127.0.0.1:{port}/v1/stream") as stream, ExitStack() as many:
             stream.send('{"token": null}')
             stream.recv(timeout=LONGEST)
             for _ in range(700):
                 many.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LONGEST))
-            stream.send(bytes(4) + PICTURE)
+            stream.send(bytes(4) + IMAGE)
             assert '"happy"' in str(stream.recv(timeout=LONGEST))
         process.terminate()
         assert process.stderr is not None
@@ -98,10 +98,10 @@ def test_more_connections_than_files_that_a_process_may_open() -> None:
     assert "out of system resource" not in log
 
 
-def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
+def test_access_log_has_ids_but_no_content() -> None:
     with command() as (process, port):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST) as client:
-            one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", PICTURE)})
+            one = client.post("/v1/analyze?min_confidence=0.31", files={"files": ("holiday.jpg", IMAGE)})
             two = client.get("/a%0Ab", headers={"X-Request-ID": "proxy-1", "User-Agent": "curious"})
             three = client.get("/healthz", headers={"X-Request-ID": "a b\x7f"})
         process.terminate()
@@ -116,11 +116,11 @@ def test_the_log_has_a_line_with_an_id_and_nothing_that_was_sent() -> None:
         assert word not in log
 
 
-def test_nothing_that_was_sent_is_written_to_the_disk(tmp_path: Path) -> None:
-    """Its home, its folder for passing things and the one that it stands in remain empty."""
+def test_uploads_leave_no_files(tmp_path: Path) -> None:
+    """Home folder, temporary folder and working folder stay empty."""
     here = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     with command(**here) as (_, port):
-        files = [("files", ("a.jpg", PICTURE)), ("files", ("b.bmp", b"BM" + bytes(5_000_000)))]
+        files = [("files", ("a.jpg", IMAGE)), ("files", ("b.bmp", b"BM" + bytes(5_000_000)))]
         assert httpx.post(f"http://127.0.0.1:{port}/v1/analyze", files=files, timeout=LONGEST).status_code == 200
     assert list(tmp_path.rglob("*")) == []
 
@@ -130,31 +130,31 @@ def mien(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment}, timeout=LONGEST)
 
 
-def test_what_cannot_begin_says_why_in_one_sentence() -> None:
+def test_startup_error_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = mien("--port", str(taken.getsockname()[1]))
     assert done.returncode == 2
-    assert re.fullmatch(r"mien: cannot listen at 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
-    for words, environment, said in (
+    assert re.fullmatch(r"mien: cannot listen on 127\.0\.0\.1, port \d+: .*; choose another .*--port\n", done.stderr)
+    for words, environment, message in (
         (["--model", "photos"], {}, "model not found: photos"),
-        (["--host", "192.0.2.1"], {}, "cannot listen at 192.0.2.1"),
-        (["--host", 70 * "ü" + ".org"], {}, "cannot listen at üü"),
-        (["--allow-host", "https://a.org"], {}, "a host is a name without scheme"),
-        ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN is 8 to 512"),
+        (["--host", "192.0.2.1"], {}, "cannot listen on 192.0.2.1"),
+        (["--host", 70 * "ü" + ".org"], {}, "cannot listen on üü"),
+        (["--allow-host", "https://a.org"], {}, "host must be a name without scheme"),
+        ([], {"MIEN_TOKEN": "short"}, "MIEN_TOKEN must be 8 to 512"),
     ):
         done = mien("--port", "0", *words, **environment)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-        assert said in done.stderr
+        assert message in done.stderr
 
 
-def test_open_to_others_it_says_what_it_may_be_called_and_that_it_has_no_token() -> None:
+def test_public_host_prints_warnings() -> None:
     with command("--host", "0.0.0.0") as (process, _):
         assert process.stderr is not None
         assert "--allow-host NAME" in process.stderr.readline()
         assert "set MIEN_TOKEN" in process.stderr.readline()
 
 
-def test_without_the_extra_it_says_how_to_get_it() -> None:
+def test_missing_extra_prints_install_command() -> None:
     code = (
         "import sys; sys.modules['uvicorn'] = None; sys.argv = ['mien', 'serve']\n"
         "from mien.__main__ import main; main()"

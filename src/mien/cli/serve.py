@@ -1,4 +1,4 @@
-"""`mien serve`: the HTTP service and its web page."""
+"""`mien serve`: HTTP service and web page."""
 
 from __future__ import annotations
 
@@ -13,31 +13,45 @@ from mien.serve.config import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIM
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for all of this machine's.")] = HOST,
-    port: Annotated[int, typer.Option(help="0 for one that is free.")] = PORT,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")] = HOST,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = PORT,
     model: Annotated[
         str,
-        typer.Option(metavar="NAME|PATH", help="For photos and webcams: a shipped model's name, or a model's folder."),
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Model for photos and webcams: name of a shipped model, or path of a model folder.",
+        ),
     ] = DEFAULT,
-    video_model: Annotated[str, typer.Option(metavar="NAME|PATH", help="The same for videos.")] = NANO,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, where each image is a face already.")] = DETECTOR,
+    video_model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Model for videos.")] = NANO,
+    detector: Annotated[
+        str, typer.Option(help="Face detector: yunet, or whole for images that are already cropped faces.")
+    ] = DETECTOR,
     prior: ClassPrior = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name that the service is called by; may be given again; * for any."),
+        typer.Option(
+            metavar="NAME", help="Host name to accept, such as faces.example.org; can be repeated; * for any."
+        ),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="ORIGIN", help="A site whose pages may ask too, https://example.org; may be given again."),
+        typer.Option(
+            metavar="ORIGIN",
+            help="Website that may send requests from the browser, such as https://example.org; can be repeated.",
+        ),
     ] = None,
-    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Of a request with images.")] = MAX_BODY,
-    max_video: Annotated[int, typer.Option(metavar="BYTES", help="Of a video.")] = MAX_VIDEO,
+    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Largest size of a request with images.")] = MAX_BODY,
+    max_video: Annotated[
+        int, typer.Option(metavar="BYTES", help="Largest size of a request with a video.")
+    ] = MAX_VIDEO,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="For a request's body to arrive, and as many for its answer.")
+        float, typer.Option(metavar="SECONDS", help="Time to receive a request, and again to respond to it.")
     ] = TIMEOUT,
-    queue: Annotated[int, typer.Option(metavar="N", help="Images at one time; more are turned away.")] = QUEUE,
+    queue: Annotated[
+        int, typer.Option(metavar="N", help="Images that wait or are analyzed; further requests get status 503.")
+    ] = QUEUE,
 ) -> None:
-    """Serve a page and an API that read faces; with MIEN_TOKEN set, only to those who have the token."""
+    """Run the HTTP API and the web page; with MIEN_TOKEN set, clients need the token."""
     from mien.serve.server import serve as run
 
     settings = Settings(
@@ -46,13 +60,16 @@ def serve(
         max_body=max_body, max_video=max_video, timeout=timeout, queue=queue,
     )  # fmt: skip
 
-    def greet(address: str) -> None:
-        typer.echo(f"mien serves at {address} (Ctrl-C ends it)", err=True)
+    def print_url(url: str) -> None:
+        typer.echo(f"mien is running on {url} (press Ctrl-C to stop)", err=True)
         if settings.listens_on_all_interfaces and not settings.hosts:
             typer.echo(
-                f"mien: that is no name; it is called {', '.join(LOCAL)}, or what --allow-host NAME says", err=True
+                f"mien: only the hosts {', '.join(LOCAL)} are allowed; add others with --allow-host NAME", err=True
             )
         if host not in ("127.0.0.1", "::1", "localhost") and settings.token is None:
-            typer.echo("mien: whoever reaches this address may use it; set MIEN_TOKEN to ask for a token", err=True)
+            typer.echo(
+                "mien: anyone who can reach this address can use the service; set MIEN_TOKEN to require a token",
+                err=True,
+            )
 
-    run(settings, on_start=greet)
+    run(settings, on_start=print_url)

@@ -1,6 +1,6 @@
-"""Batches faces of concurrent requests for the model.
+"""Batching of the faces of concurrent requests for the model.
 
-The event loop never computes: an image is one job of the pool, and the model has a thread of its own.
+The event loop never computes: an image is one job of a thread pool, and the model runs in a separate thread.
 N faces, K classes.
 """
 
@@ -25,142 +25,152 @@ from mien.recognition.results import Analysis
 from mien.serve.errors import busy
 
 T = TypeVar("T")
-MAX_DECODED_BYTES = 600_000_000  # bytes that images may take at one time while they are decoded
-MAX_BYTES_PER_PIXEL = (
-    12  # bytes a pixel: 16 bits of four channels, the 8 of three that become of them, and what decoders keep
-)
-WAIT = 0.004  # seconds that faces wait for those of other images, while any are being searched
+MAX_DECODED_BYTES = 600_000_000  # of all images that are being decoded
+MAX_BYTES_PER_PIXEL = 12  # 16 bits of four channels, the 8-bit BGR image made of them, and decoders' buffers
+BATCH_DELAY = 0.004  # seconds that faces wait for those of images in which faces are being detected
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _Pending:
     faces_NHW: Pixels
     tta: str
     result: asyncio.Future[Floats]
 
 
 class Batcher:
-    """Reads images for many requests at a time.
+    """Analyzes images of many requests at the same time.
 
     Attributes:
-        most: images that wait or are read at one time.
-        held: places that are taken now.
-        on_batch: is told the number of faces of each batch.
+        max_images: Largest number of images that wait or are analyzed.
+        images: Number of images that wait or are analyzed now.
+        on_batch: Callback that gets the number of faces of each batch.
     """
 
-    def __init__(self, model: Model, *, threads: int, most: int, on_batch: Callable[[int], None] | None = None) -> None:
-        self.most, self.held, self.on_batch = most, 0, on_batch
-        self._model, self._searched = model, 0
-        self._room, self._turns = ByteSemaphore(MAX_DECODED_BYTES), itertools.count()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-see")
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="mien-net")
-        self._waiting: list[_Waiting] = []
+    def __init__(
+        self, model: Model, *, threads: int, max_images: int, on_batch: Callable[[int], None] | None = None
+    ) -> None:
+        self.max_images, self.images, self.on_batch = max_images, 0, on_batch
+        self._model, self._detecting = model, 0
+        self._memory, self._turns = ByteSemaphore(MAX_DECODED_BYTES), itertools.count()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mien-detect")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="mien-model")
+        self._pending: list[_Pending] = []
         self._running: asyncio.Task[None] | None = None
 
     async def analyze(self, recognizer: Recognizer, data: bytes, name: str) -> Analysis:
-        """What `recognizer`, whose model must be this batcher's, reads in an image's bytes, in a place taken before.
+        """Analyze an encoded image in a slot reserved before.
+
+        Args:
+            recognizer: Recognizer with the model of this batcher.
+            data: Bytes of the image file.
+            name: Source of the result.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: The image cannot be read.
         """
-        detected = await self.see(lambda: recognizer.detect_and_crop(data, name=name), data)
+        detected = await self.run_in_pool(lambda: recognizer.detect_and_crop(data, name=name), data)
         probs_NK = await self.probabilities(detected.faces_NHW, recognizer.pipeline.tta)
         return recognizer.pipeline.result(detected, probs_NK)
 
     @contextmanager
-    def places(self, images: int) -> Iterator[None]:
-        """Take places for so many, until they are read to their end; a `Problem` where they would be too many."""
-        if self.held + images > self.most:
-            raise busy("More images are waiting than this service takes at a time.")
-        self.held += images
+    def reserve(self, images: int) -> Iterator[None]:
+        """Reserve slots for a number of images.
+
+        Raises:
+            Problem: The queue has no room for all of them.
+        """
+        if self.images + images > self.max_images:
+            raise busy("The queue of images is full.")
+        self.images += images
         try:
             yield
         finally:
-            self.held -= images
+            self.images -= images
 
-    async def see(self, look: Callable[[], T], data: bytes = b"") -> T:
-        """What `look` gives, called in the pool.
+    async def run_in_pool(self, detect: Callable[[], T], data: bytes = b"") -> T:
+        """Return the result of `detect`, called in the thread pool.
 
         Args:
-            data: of the image that it decodes, for which it waits until there is room.
+            detect: Function that decodes an image and detects its faces.
+            data: Bytes of the image file, by whose header the call waits until there is memory to decode it.
         """
         loop = asyncio.get_running_loop()
-        job = self._pool.submit(self._in_room, look, data)
-        self._searched += 1
-        job.add_done_callback(lambda done: _tell(loop, self._found))
+        job = self._pool.submit(self._with_memory, detect, data)
+        self._detecting += 1
+        job.add_done_callback(lambda done: _call_in_loop(loop, self._end_detection))
         try:
             return await asyncio.wrap_future(job)
-        except asyncio.CancelledError:  # whoever waited has given up; the thread is taken until it is done
-            self.held += 1
-            job.add_done_callback(lambda done: _tell(loop, self._release))
+        except asyncio.CancelledError:  # the client has gone; the thread stays busy until it is done
+            self.images += 1
+            job.add_done_callback(lambda done: _call_in_loop(loop, self._free_slot))
             raise
 
     async def probabilities(self, faces_NHW: Pixels, tta: str) -> Floats:
-        """As `Model.probabilities`, with the faces of others in one batch."""
+        """Return what `Model.probabilities` returns, computed in one batch with the faces of other requests."""
         if not len(faces_NHW):
             return np.empty((0, len(self._model.labels)), np.float32)
-        told: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(faces_NHW, tta, told))
+        result: asyncio.Future[Floats] = asyncio.get_running_loop().create_future()
+        self._pending.append(_Pending(faces_NHW, tta, result))
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
-        return await told
+        return await result
 
     def close(self) -> None:
-        """End the threads; what waits is dropped."""
+        """End the threads and drop pending work."""
         self._pool.shutdown(cancel_futures=True)
         self._executor.shutdown(cancel_futures=True)
 
-    def _found(self) -> None:
-        self._searched -= 1
+    def _end_detection(self) -> None:
+        self._detecting -= 1
 
-    def _release(self) -> None:
-        self.held -= 1
+    def _free_slot(self) -> None:
+        self.images -= 1
 
-    def _in_room(self, look: Callable[[], T], data: bytes) -> T:
-        """In a thread of the pool: a few megabytes, well compressed, can be an image of hundreds."""
+    def _with_memory(self, detect: Callable[[], T], data: bytes) -> T:
+        """Call `detect` when there is memory for the decoded image, which can be a hundred times the file."""
         header = read_header(data)
-        # One that is too large is refused unread, and keeps nobody waiting.
-        amount = MAX_BYTES_PER_PIXEL * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
-        self._room.acquire(next(self._turns), amount)
+        # An image above the limit is rejected by its header and needs no memory.
+        size = MAX_BYTES_PER_PIXEL * header.pixels if header is not None and header.pixels <= MAX_PIXELS else 0
+        self._memory.acquire(next(self._turns), size)
         try:
-            return look()
+            return detect()
         finally:
-            self._room.release(amount)
+            self._memory.release(size)
 
     async def _run(self) -> None:
-        """Batch after batch, until nothing waits."""
-        while self._waiting:
-            if self._searched and sum(len(one.faces_NHW) for one in self._waiting) < BATCH:
-                await asyncio.sleep(WAIT)
-            batch: list[_Waiting] = []
+        """Predict batch after batch until nothing is pending."""
+        while self._pending:
+            if self._detecting and sum(len(request.faces_NHW) for request in self._pending) < BATCH:
+                await asyncio.sleep(BATCH_DELAY)
+            batch: list[_Pending] = []
             faces = 0
-            while self._waiting and (not batch or faces + len(self._waiting[0].faces_NHW) <= BATCH):
-                batch.append(self._waiting.pop(0))
+            while self._pending and (not batch or faces + len(self._pending[0].faces_NHW) <= BATCH):
+                batch.append(self._pending.pop(0))
                 faces += len(batch[-1].faces_NHW)
-            for tta in sorted({one.tta for one in batch}):
-                await self._ask([one for one in batch if one.tta == tta and not one.result.cancelled()], tta)
+            for tta in sorted({request.tta for request in batch}):
+                await self._predict([req for req in batch if req.tta == tta and not req.result.cancelled()], tta)
 
-    async def _ask(self, batch: list[_Waiting], tta: str) -> None:
+    async def _predict(self, batch: list[_Pending], tta: str) -> None:
         if not batch:
             return
-        loop, at = asyncio.get_running_loop(), 0
+        loop, start = asyncio.get_running_loop(), 0
         try:
-            faces_NHW = np.concatenate([one.faces_NHW for one in batch])
+            faces_NHW = np.concatenate([request.faces_NHW for request in batch])
             probs_NK = await loop.run_in_executor(self._executor, lambda: self._model.probabilities(faces_NHW, tta=tta))
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            for one in batch:
-                if not one.result.done():
-                    one.result.set_exception(error)
+        except Exception as error:  # any error must reach the requests, which would wait for ever
+            for request in batch:
+                if not request.result.done():
+                    request.result.set_exception(error)
             return
         if self.on_batch is not None:
             self.on_batch(len(faces_NHW))
-        for one in batch:
-            if not one.result.done():
-                one.result.set_result(probs_NK[at : at + len(one.faces_NHW)])
-            at += len(one.faces_NHW)
+        for request in batch:
+            if not request.result.done():
+                request.result.set_result(probs_NK[start : start + len(request.faces_NHW)])
+            start += len(request.faces_NHW)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Call it in the event loop, unless that has ended in the meantime."""
-    with suppress(RuntimeError):  # it is closed
-        loop.call_soon_threadsafe(call)
+def _call_in_loop(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Call `function` in the event loop, unless the loop is closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)

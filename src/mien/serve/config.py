@@ -9,39 +9,44 @@ from dataclasses import dataclass
 from mien.errors import MienError
 from mien.recognition.recognizer import DEFAULT, DETECTOR, NANO
 
-TOKEN = "MIEN_TOKEN"  # the environment's variable; on a command line, others on the machine could read it
+TOKEN = "MIEN_TOKEN"  # environment variable; other users of the machine can read command lines
 HOST, PORT = "127.0.0.1", 8000
-LOCAL = ("localhost", "127.0.0.1", "[::1]")  # names that a service may always be called by
+LOCAL = ("localhost", "127.0.0.1", "[::1]")  # hosts that are always allowed
 ANY = "*"
-ALL_INTERFACES = ("0.0.0.0", "[::]")  # to listen on, and no names
+ALL_INTERFACES = ("0.0.0.0", "[::]")
 MAX_BODY = 32_000_000  # bytes of a request with images
-MAX_VIDEO = 64_000_000  # bytes of a video; longer ones are for `mien video`
-TIMEOUT = 30  # seconds that a request's body may take to arrive, and again as many for its answer
-QUEUE = 256  # images that wait or are read at one time
-MAX_FACES = 64  # of an image, the largest
+MAX_VIDEO = 64_000_000  # bytes of a video; use `mien video` for larger ones
+TIMEOUT = 30  # seconds to receive a request, and again to respond to it
+QUEUE = 256  # images that wait or are analyzed
+MAX_FACES = 64  # of an image; the largest faces are kept
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service is told when it starts.
+    """Settings of a service.
 
     Attributes:
-        host, port: where it listens; port 0 takes one that is free.
-        model: reads photos and webcams; a shipped model's name or a model's folder.
-        video_model: reads videos.
-        detector: what finds faces.
-        prior: class frequencies that the probabilities of both models are adjusted to, as of `mien.load`.
-        token: what every `/v1` route wants as a bearer token; None wants none.
-        hosts: names that it may be called by, besides those of this machine; `*` for any.
-        origins: of other sites whose pages may ask, such as `https://example.org`.
-        max_body, max_video: bytes of a request with images, and of a video.
-        timeout: seconds that a request's body may take to arrive, and again as many for its answer.
-        queue: images that wait or are read at one time; more are turned away.
-        streams: webcams at one time.
-        video_seconds: length of a video, and how many seconds more its answer may take.
+        host: Address to listen on.
+        port: Port to listen on; 0 for a free one.
+        model: Model for photos and webcams: name of a shipped model, or path of a model folder.
+        video_model: Model for videos.
+        detector: Name of the face detector.
+        prior: Class frequencies to which the probabilities of both models are adjusted, as in `mien.load`.
+        token: Bearer token that every `/v1` route requires; None for no token.
+        hosts: Values of the Host header to accept besides those of this machine; `*` for any.
+        origins: Other websites that may send requests from the browser, such as `https://example.org`.
+        max_body: Largest size in bytes of a request with images.
+        max_video: Largest size in bytes of a request with a video.
+        timeout: Seconds to receive a request, and again to respond to it.
+        queue: Largest number of images that wait or are analyzed; further requests get status 503.
+        streams: Largest number of webcams at the same time.
+        video_seconds: Longest duration of a video, and seconds that its response may take in addition.
 
     Raises:
-        MienError: a value that cannot be meant.
+        MienError: A value is invalid.
+
+    >>> Settings(port=8000, max_body=1_000_000).host
+    '127.0.0.1'
     """
 
     host: str = HOST
@@ -62,42 +67,42 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.host.strip():
-            raise MienError("host is empty; it is an address such as 127.0.0.1, or 0.0.0.0 for all of this machine's")
+            raise MienError("host must not be empty; use an address such as 127.0.0.1, or 0.0.0.0 for all interfaces")
         if not 0 <= self.port <= 65535:
-            raise MienError(f"a port is a number from 0 to 65535, got {self.port}")
+            raise MienError(f"port must be from 0 to 65535, got {self.port}")
         if self.token is not None and not re.fullmatch(r"[\x21-\x7e]{8,512}", self.token):
             raise MienError(
-                f"{TOKEN} is 8 to 512 letters, digits and signs without blanks; make one with: openssl rand -hex 24"
+                f"{TOKEN} must be 8 to 512 ASCII characters without spaces; create one with: openssl rand -hex 24"
             )
         for host in self.hosts:
             if host != ANY and not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", host):
-                raise MienError(f"a host is a name without scheme and port, such as faces.example.org, got {host!r}")
+                raise MienError(f"host must be a name without scheme and port, such as faces.example.org, got {host!r}")
         for origin in self.origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
-                raise MienError(f"an origin is scheme and name, such as https://example.org, got {origin!r}")
-        object.__setattr__(self, "origins", tuple(map(_as_sent, self.origins)))
+                raise MienError(f"origin must be scheme and host, such as https://example.org, got {origin!r}")
+        object.__setattr__(self, "origins", tuple(map(_normalize_origin, self.origins)))
         for name in ("max_body", "max_video", "timeout", "queue", "streams", "video_seconds"):
             if not 0 < getattr(self, name) < math.inf:
-                raise MienError(f"{name.replace('_', '-')} is a number above 0, got {getattr(self, name)}")
+                raise MienError(f"{name.replace('_', '-')} must be above 0, got {getattr(self, name)}")
 
     @property
-    def own(self) -> str:
-        """Where it listens, as it stands in an address."""
+    def url_host(self) -> str:
+        """`host` as written in a URL: an IPv6 address in brackets."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def listens_on_all_interfaces(self) -> bool:
-        """Whether it listens at all addresses of this machine, so that where it listens is no name."""
-        return self.own in ALL_INTERFACES
+        """Whether `host` stands for all addresses of this machine."""
+        return self.url_host in ALL_INTERFACES
 
     @property
-    def names(self) -> frozenset[str]:
-        """Every name, in small letters, that it may be called by."""
-        return frozenset(name.lower() for name in (*LOCAL, self.own, *self.hosts) if name not in ALL_INTERFACES)
+    def allowed_hosts(self) -> frozenset[str]:
+        """Accepted values of the Host header without port, in lower case."""
+        return frozenset(name.lower() for name in (*LOCAL, self.url_host, *self.hosts) if name not in ALL_INTERFACES)
 
 
-def _as_sent(origin: str) -> str:
-    """An origin as browsers send it: in small letters, without the port that its scheme has anyway."""
-    small = origin.lower()
-    usual = ":443" if small.startswith("https:") else ":80"
-    return small.removesuffix(usual)
+def _normalize_origin(origin: str) -> str:
+    """Return an origin as browsers send it: in lower case, without the default port of its scheme."""
+    lower = origin.lower()
+    default_port = ":443" if lower.startswith("https:") else ":80"
+    return lower.removesuffix(default_port)

@@ -1,4 +1,4 @@
-"""Error responses: `{"error": {"code", "message", "hint"}}` with the right status."""
+"""Error responses: `{"error": {"code", "message", "hint"}}` with an HTTP status."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mien.imaging.formats import FORMATS
 from mien.imaging.load import MAX_PIXELS
 from mien.serve.schema import ErrorResponseSchema
 
-BUSY = 503  # the status of whatever may go well a little later
-RETRY_AFTER = 2  # seconds after which a client that was turned away may come again
+BUSY = 503  # Service Unavailable: a retry may succeed
+RETRY_AFTER = 2  # seconds
 
 
 class Problem(MienError):
-    """Why a request is not served, for whoever sent it; the text is the message.
+    """An error response; the exception's text is its message.
 
     Attributes:
-        status: of HTTP.
-        code: for programs, a word that does not change.
-        hint: what to do about it.
-        headers: that go with it.
+        status: HTTP status.
+        code: Stable identifier for programs.
+        hint: What the client can do.
+        headers: Additional response headers.
     """
 
     def __init__(
@@ -35,31 +35,29 @@ class Problem(MienError):
         self.status, self.code, self.hint, self.headers = status, code, hint, dict(headers or {})
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types."""
+        """Return the body of the response as JSON types."""
         return {"error": {"code": self.code, "message": str(self), "hint": self.hint}}
 
     def response(self) -> JSONResponse:
-        """The whole answer."""
+        """Return the response."""
         return JSONResponse(self.to_dict(), self.status, self.headers)
 
 
 def busy(message: str) -> Problem:
-    """Too much is going on; the client may come again soon."""
-    return Problem(
-        BUSY, "busy", message, f"Try again in {RETRY_AFTER} seconds or so.", {"Retry-After": str(RETRY_AFTER)}
-    )
+    """Return an error for a service at its limits, with `Retry-After`."""
+    return Problem(BUSY, "busy", message, f"Try again in {RETRY_AFTER} seconds.", {"Retry-After": str(RETRY_AFTER)})
 
 
-def too_large(most: int, what: str = "The request") -> Problem:
-    """More bytes than are taken."""
+def too_large(max_bytes: int) -> Problem:
+    """Return an error for a body above the limit."""
     return Problem(
-        413, "too_large", f"{what} is larger than the {most / 1e6:g} MB that this service takes.",
-        "Send fewer or smaller files; a JPEG of two thousand pixels is plenty for faces.",
+        413, "too_large", f"The request is larger than the limit of {max_bytes / 1e6:g} MB.",
+        "Send fewer or smaller files; a JPEG of 2000 pixels is large enough.",
     )  # fmt: skip
 
 
 def as_problem(error: Exception) -> Problem:
-    """Any error as what is told to a client; of those that are our own fault, nothing but that."""
+    """Convert any exception to an error response; unexpected ones reveal no details."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ImageError):
@@ -67,43 +65,43 @@ def as_problem(error: Exception) -> Problem:
             422,
             "unreadable_image",
             str(error),
-            f"Send one that opens elsewhere, of at most {MAX_PIXELS // 1_000_000} megapixels: {', '.join(FORMATS)}.",
+            f"Send an image of at most {MAX_PIXELS // 1_000_000} megapixels: {', '.join(FORMATS)}.",
         )
     if isinstance(error, VideoError):
-        return Problem(422, "unreadable_video", str(error), "Send an MP4, MOV, WebM, MKV or AVI that plays elsewhere.")
+        return Problem(422, "unreadable_video", str(error), "Send an MP4, MOV, WebM, MKV or AVI video.")
     if isinstance(error, MissingExtra):
-        return Problem(501, "not_installed", str(error), "Ask whoever runs this service.")
+        return Problem(501, "not_installed", str(error), "Ask the operator of this service.")
     if isinstance(error, MienError):
-        return Problem(422, "invalid_option", str(error), "/docs lists the options and what they take.")
+        return Problem(422, "invalid_option", str(error), "See /docs for the options.")
     if isinstance(error, ClientDisconnect):
-        return Problem(400, "hung_up", "The client left before its request was there.")  # for the log alone
+        return Problem(400, "hung_up", "The client disconnected before its request was complete.")  # only logged
     if isinstance(error, HTTPException):
-        return _of_routing(error)
+        return _routing_error(error)
     return Problem(
-        500, "internal", "Something went wrong in the service; it is not your fault.",
-        "Try again; if it persists, tell whoever runs this service the request's id.",
+        500, "internal", "Internal server error.",
+        "Try again; if it happens again, report the X-Request-ID to the operator.",
     )  # fmt: skip
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's words for the answers with these statuses."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI description of error responses with these statuses."""
     return {status: {"model": ErrorResponseSchema} for status in statuses}
 
 
-async def answer(request: Request, error: Exception) -> JSONResponse:
-    """An exception handler of Starlette's."""
+async def error_response(request: Request, error: Exception) -> JSONResponse:
+    """Handle an exception of a route; an exception handler for Starlette."""
     return as_problem(error).response()
 
 
-def _of_routing(error: HTTPException) -> Problem:
+def _routing_error(error: HTTPException) -> Problem:
     if error.status_code == 404:
-        return Problem(404, "not_found", "There is nothing at this address.", "/docs lists the addresses.")
+        return Problem(404, "not_found", "Not found.", "See /docs for the available paths.")
     if error.status_code == 405:
         return Problem(
             405,
             "method_not_allowed",
-            "This address does not take this method.",
-            "/docs lists the methods.",
+            "Method not allowed.",
+            "See /docs for the methods of this path.",
             error.headers,
         )
     return Problem(error.status_code, "refused", str(error.detail), "", error.headers)

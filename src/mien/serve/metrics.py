@@ -19,16 +19,16 @@ _FACES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class ServiceMetrics:
-    """The meters of one service, in a registry of their own.
+    """Metrics of one service in a separate registry.
 
     Attributes:
-        requests: by route, method and status.
-        seconds: from a request's headers to its answer's end, by route.
-        images: by outcome, `read` or `unreadable`.
-        faces: found in images and frames.
-        batch_faces: that went through the model together.
-        frames: of webcams, by outcome, `read`, `unreadable`, `skipped` or `busy`.
-        streams: webcams at the moment.
+        requests: Responses by route, method and status.
+        seconds: Duration from the request's headers to the end of the response, by route.
+        images: Images by outcome, `read` or `unreadable`.
+        faces: Faces found in images and frames.
+        batch_faces: Faces in a batch of the model.
+        frames: Frames of webcams by outcome, `read`, `unreadable`, `skipped` or `busy`.
+        streams: Connected webcams.
     """
 
     def __init__(self) -> None:
@@ -36,31 +36,31 @@ class ServiceMetrics:
         PlatformCollector(self._registry)
         ProcessCollector(registry=self._registry)
         self.requests = Counter(
-            "requests", "Requests answered.", ("route", "method", "status"), namespace="mien", registry=self._registry
+            "requests", "Responses sent.", ("route", "method", "status"), namespace="mien", registry=self._registry
         )
         self.seconds = Histogram(
             "request_seconds",
-            "Seconds a request.",
+            "Duration of requests in seconds.",
             ("route",),
             buckets=_SECONDS,
             namespace="mien",
             registry=self._registry,
         )
-        self.images = Counter("images", "Images sent.", ("outcome",), namespace="mien", registry=self._registry)
-        self.faces = Counter("faces", "Faces read.", namespace="mien", registry=self._registry)
+        self.images = Counter("images", "Images received.", ("outcome",), namespace="mien", registry=self._registry)
+        self.faces = Counter("faces", "Faces analyzed.", namespace="mien", registry=self._registry)
         self.batch_faces = Histogram(
             "batch_faces", "Faces in a batch of the model.", buckets=_FACES, namespace="mien", registry=self._registry
         )
         self.frames = Counter("frames", "Frames of webcams.", ("outcome",), namespace="mien", registry=self._registry)
-        self.streams = Gauge("streams", "Webcams at the moment.", namespace="mien", registry=self._registry)
-        self._held = Gauge(
-            "held_images", "Images that wait or are being searched.", namespace="mien", registry=self._registry
+        self.streams = Gauge("streams", "Connected webcams.", namespace="mien", registry=self._registry)
+        self._images = Gauge(
+            "held_images", "Images that wait or are analyzed.", namespace="mien", registry=self._registry
         )
 
-    def watch(self, held: Callable[[], int]) -> None:
-        """Say where the number of images that wait is to be had."""
-        self._held.set_function(held)
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Use `length` as the source of the number of images that wait or are analyzed."""
+        self._images.set_function(length)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self._registry)

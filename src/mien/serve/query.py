@@ -1,4 +1,4 @@
-"""Query parameters of requests."""
+"""Query parameters of the routes."""
 
 from __future__ import annotations
 
@@ -12,39 +12,46 @@ from mien.serve.config import MAX_FACES
 from mien.serve.errors import Problem
 
 MinConfidence = Annotated[
-    float, Query(ge=0, le=1, description="A face whose likeliest class is less likely is `uncertain`.")
+    float, Query(ge=0, le=1, description="Faces with a lower confidence get the label `uncertain`.")
 ]
-Tta = Annotated[Literal["none", "flip"], Query(description="`flip` averages with the mirror image, at twice the time.")]
-Threshold = Annotated[float, Query(gt=0, le=1, description="How sure the detector must be of a face.")]
+Tta = Annotated[
+    Literal["none", "flip"], Query(description="`flip` averages with the mirrored face, which takes twice the time.")
+]
+Threshold = Annotated[float, Query(gt=0, le=1, description="Lowest detection score of a face.")]
 MaxFaces = Annotated[
-    int | None, Query(ge=1, le=MAX_FACES, description=f"Of an image, the largest; default {MAX_FACES}.")
+    int | None,
+    Query(
+        ge=1,
+        le=MAX_FACES,
+        description=f"Largest number of faces of an image; the largest faces are kept. Default {MAX_FACES}.",
+    ),
 ]
 
 
 def check_known_options(request: Request) -> None:
-    """A `Problem` where the address has an option that its route does not know, such as a misspelt one."""
+    """Raise a `Problem` where the query string has an option that the route does not have, such as a misspelled one."""
     known = {option.alias for option in request.scope["route"].dependant.query_params}
     for name in request.query_params:
         if name not in known:
             raise Problem(
                 422,
                 "invalid_option",
-                f"There is no option {name[:80]!r} here.",
-                f"There are: {', '.join(sorted(known))}.",
+                f"Unknown option {name[:80]!r}.",
+                f"Options: {', '.join(sorted(known))}.",
             )
 
 
-def chosen(
+def with_options(
     recognizer: Recognizer,
     min_confidence: float,
     tta: str,
     threshold: float,
     max_faces: int | None,
 ) -> Recognizer:
-    """The same model and detector with the options of one request.
+    """Return a recognizer with the same model and detector, and the options of one request.
 
     Raises:
-        MienError: an option is out of its range.
+        MienError: An option is out of range.
     """
     detector = recognizer.detector
     return Recognizer(

@@ -1,4 +1,4 @@
-"""Shapes of the responses for OpenAPI."""
+"""Schemas of the responses for OpenAPI."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class BoxSchema(BaseModel):
-    """A rectangle in pixels of the image as it is seen."""
+    """A box in pixels of the displayed image (after EXIF rotation)."""
 
     left: float
     top: float
@@ -15,7 +15,7 @@ class BoxSchema(BaseModel):
 
 
 class FaceSchema(BaseModel):
-    """One face and what its expression is told to be."""
+    """One face and its expression."""
 
     box: BoxSchema
     score: float
@@ -26,13 +26,13 @@ class FaceSchema(BaseModel):
 
 
 class PersonFaceSchema(FaceSchema):
-    """One face of a frame, and whose it is."""
+    """One face of a frame and the number of its person."""
 
     person: int
 
 
 class AnalysisSchema(BaseModel):
-    """What was read in one image."""
+    """Result of one image."""
 
     source: str
     width: int
@@ -44,13 +44,13 @@ class AnalysisSchema(BaseModel):
 
 
 class ResultsSchema(BaseModel):
-    """What was read in the images of a request, in their order."""
+    """Results of the images of a request, in the same order."""
 
     results: list[AnalysisSchema]
 
 
 class FrameSchema(BaseModel):
-    """Result of one frame of a video: that of an image, with the frame's number and time."""
+    """Result of one frame of a video: that of an image, with the index and time of the frame."""
 
     source: str
     index: int
@@ -64,7 +64,7 @@ class FrameSchema(BaseModel):
 
 
 class VideoSchema(BaseModel):
-    """What was read in a video."""
+    """Result of a video."""
 
     source: str
     model: str
@@ -75,7 +75,7 @@ class VideoSchema(BaseModel):
 
 
 class ModelSchema(BaseModel):
-    """A model that is served."""
+    """A model of this service."""
 
     name: str
     routes: list[str]
@@ -84,19 +84,19 @@ class ModelSchema(BaseModel):
 
 
 class ModelsSchema(BaseModel):
-    """The models that are served."""
+    """The models of this service."""
 
     models: list[ModelSchema]
 
 
 class StatusSchema(BaseModel):
-    """How the service is."""
+    """Status of the service."""
 
     status: str
 
 
 class ErrorSchema(BaseModel):
-    """Why a request was not served."""
+    """An error."""
 
     code: str
     message: str
@@ -104,6 +104,6 @@ class ErrorSchema(BaseModel):
 
 
 class ErrorResponseSchema(BaseModel):
-    """The answer to a request that was not served."""
+    """Body of an error response."""
 
     error: ErrorSchema

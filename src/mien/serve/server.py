@@ -1,4 +1,4 @@
-"""The server process: socket, uvicorn and signals."""
+"""Server process: socket, uvicorn and signals."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ except ImportError:
 
 from mien.serve.app import create_app
 from mien.serve.config import Settings
-from mien.serve.http_protocol import BACKLOG, Connection, Stream, max_connections
+from mien.serve.http_protocol import BACKLOG, HttpConnection, WebSocketConnection, max_connections
 from mien.serve.middleware.access_log import LOG
 from mien.serve.state import Service
 
-MAX_FRAME = 4_000_000  # bytes of a frame of a webcam
-_KEPT_ALIVE = 5  # seconds that a connection may be idle
+MAX_FRAME = 4_000_000  # bytes of a webcam frame
+_KEEP_ALIVE = 5  # seconds that a connection may be idle
 
 
 def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish what is in flight.
+    """Run the service until SIGTERM or Ctrl-C, then finish the requests in flight.
 
     Args:
-        on_start: is told the address once it listens.
+        settings: Settings of the service.
+        on_start: Callback that gets the URL once the service accepts requests.
 
     Raises:
-        MienError: the address cannot be listened at, or a model is not there.
+        MienError: The address is not available, or a model does not exist.
     """
     with listen(settings) as listener:
         service = Service.open(settings)
         try:
-            Connection.most = max_connections()
-            cv2.setNumThreads(1)  # images are read side by side; threads within each would only fight
+            HttpConnection.max_connections = max_connections()
+            cv2.setNumThreads(1)  # images are analyzed in parallel; more threads for each would compete
             _log_to_stderr()
             server = build_server(service)
             if on_start is not None:
@@ -60,19 +61,19 @@ def serve(settings: Settings, *, on_start: Callable[[str], None] | None = None) 
 
 
 def build_server(service: Service) -> Server:
-    """uvicorn with our application and limits."""
+    """Return a uvicorn server with the application and its limits."""
     settings = service.settings
-    longest = round(2 * settings.timeout + settings.video_seconds) + 5  # that a request may take
+    longest = round(2 * settings.timeout + settings.video_seconds) + 5  # seconds that a request may take
     config = uvicorn.Config(
-        create_app(service), http=Connection, ws=Stream, lifespan="off", log_config=None, access_log=False,
-        backlog=BACKLOG, proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME, ws_per_message_deflate=False,
-        timeout_keep_alive=_KEPT_ALIVE, timeout_graceful_shutdown=longest,
+        create_app(service), http=HttpConnection, ws=WebSocketConnection, lifespan="off", log_config=None,
+        access_log=False, backlog=BACKLOG, proxy_headers=False, server_header=False, ws_max_size=MAX_FRAME,
+        ws_per_message_deflate=False, timeout_keep_alive=_KEEP_ALIVE, timeout_graceful_shutdown=longest,
     )  # fmt: skip
     return Server(config, service)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, ended by SIGTERM with exit code 0, and no longer ready from then on."""
+    """uvicorn's server with exit code 0 after SIGTERM; `/readyz` reports 503 from then on."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -80,49 +81,54 @@ class Server(uvicorn.Server):
         self.on_start: Callable[[], None] = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and tell so; from then on a signal ends it in peace."""
+        """Start to accept connections, then call `on_start`."""
         await super().startup(sockets)
         self.on_start()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
-        """Take SIGTERM and SIGINT as the wish to end; uvicorn would raise them again when it has."""
+        """Handle SIGTERM and SIGINT; uvicorn would raise them again after the shutdown."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # signals are not its business
+            yield  # only the main thread can handle signals
             return
-        usual = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
         finally:
-            for number, handler in usual.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End in peace; a second Ctrl-C ends at once."""
+        """Shut down gracefully; a second Ctrl-C ends at once."""
         self._service.ending = True
         super().handle_exit(sig, frame)
 
 
 @contextlib.contextmanager
 def listen(settings: Settings) -> Generator[socket.socket]:
-    """The socket that it is called at; `MienError` where there can be none."""
+    """Open the listening socket.
+
+    Raises:
+        MienError: The address is invalid or not available.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except (OSError, TypeError, ValueError) as error:  # the last two: what no encoding of names takes
-        said = error.strerror or error if isinstance(error, OSError) else "it is no name"
+    except (OSError, TypeError, ValueError) as error:  # the last two: host names that cannot be encoded
+        reason = error.strerror or error if isinstance(error, OSError) else "invalid host name"
         raise MienError(
-            f"cannot listen at {settings.host}, port {settings.port}: {said}; choose another --host or --port"
+            f"cannot listen on {settings.host}, port {settings.port}: {reason}; choose another --host or --port"
         ) from None
     with listener:
         yield listener
 
 
 def _log_to_stderr() -> None:
-    """Requests as one line each, and of uvicorn what went wrong."""
+    """Log one line per request, and errors of uvicorn and python-multipart (which warns about damaged forms)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    for log, level in ((LOG, logging.INFO), (logging.getLogger("uvicorn.error"), logging.ERROR)):
+    libraries = [logging.getLogger(name) for name in ("uvicorn.error", "python_multipart")]
+    for log, level in ((LOG, logging.INFO), *((library, logging.ERROR) for library in libraries)):
         log.addHandler(handler)
         log.setLevel(level)
         log.propagate = False

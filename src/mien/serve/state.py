@@ -1,4 +1,4 @@
-"""Shared state of the routes: models, threads, metrics."""
+"""Shared state of the routes: models, threads and metrics."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mien.threads import threads
 
 @dataclass
 class Service:
-    """An open service, of one process.
+    """State of a running service.
 
     Attributes:
-        settings: what it was told.
-        photos: reads photos and webcams.
-        videos: reads videos.
-        batcher: of the model of `photos`.
-        meters: what is counted.
-        films: the thread in which videos are read, one after another.
-        queued_videos: videos that are read or wait.
-        held: bytes of bodies in memory.
-        streams: webcams at the moment.
-        ending: whether it takes no more.
+        settings: Settings of the service.
+        photos: Recognizer for photos and webcams.
+        videos: Recognizer for videos.
+        batcher: Batcher for the model of `photos`.
+        service_metrics: Prometheus metrics.
+        video_executor: Thread that analyzes videos one after another.
+        queued_videos: Number of videos that wait or are analyzed.
+        body_bytes: Bytes of request bodies in memory.
+        streams: Number of connected webcams.
+        ending: Whether the service is shutting down.
     """
 
     settings: Settings
@@ -35,18 +35,22 @@ class Service:
     videos: Recognizer
     batcher: Batcher
     service_metrics: ServiceMetrics
-    films: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-film"))
+    video_executor: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="mien-video")
+    )
     queued_videos: int = 0
-    held: int = 0
+    body_bytes: int = 0
     streams: int = 0
     ending: bool = False
 
     @classmethod
     def open(cls, settings: Settings) -> Service:
-        """Load the models. Each forward takes one thread, as many images at a time are read as there are threads.
+        """Load the models.
+
+        The model and the detector use one thread each; as many images are analyzed in parallel as there are threads.
 
         Raises:
-            MienError: a model or a detector is not there, or an option is out of its range.
+            MienError: A model or the detector does not exist, or a setting is invalid.
         """
         options: dict[str, Any] = {
             "detector": settings.detector, "prior": settings.prior, "max_faces": MAX_FACES, "threads": 1,
@@ -57,18 +61,18 @@ class Service:
             videos = load(settings.video_model, **options)
         service_metrics = ServiceMetrics()
         batcher = Batcher(
-            photos.model, threads=threads(), most=settings.queue, on_batch=service_metrics.batch_faces.observe
+            photos.model, threads=threads(), max_images=settings.queue, on_batch=service_metrics.batch_faces.observe
         )
-        service_metrics.watch(lambda: batcher.held)
+        service_metrics.watch_queue(lambda: batcher.images)
         return cls(settings, photos, videos, batcher, service_metrics)
 
     @property
     def ready(self) -> bool:
-        """Whether more requests are welcome."""
-        return not self.ending and self.batcher.held < self.batcher.most
+        """Whether the service takes requests."""
+        return not self.ending and self.batcher.images < self.batcher.max_images
 
     def close(self) -> None:
         """End the threads."""
         self.ending = True
         self.batcher.close()
-        self.films.shutdown(cancel_futures=True)
+        self.video_executor.shutdown(cancel_futures=True)

@@ -1,174 +1,124 @@
-"""Request bodies: raw images and multipart forms, in memory, within limits.
-
-Nothing is written to a disk, as most parsers of forms do with large parts.
-"""
+"""Request bodies: raw images and multipart forms, in memory, within limits."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import Message
-from email.utils import collapse_rfc2231_value
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from mien.serve.errors import Problem
 
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-
-PARTS = 64  # of a form, at most
-_NAME = 200  # letters of a file's name that are kept
+MAX_PARTS = 64  # of a form
+_MAX_NAME = 200  # characters of a file name that are kept
 _FORM, _BYTES = "multipart/form-data", "application/octet-stream"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file as it came.
+    """One file of a request.
 
     Attributes:
-        name: the client's name for it without folders; empty where it has none.
-        data: its bytes.
+        name: The client's file name without folders; empty where it sent none.
+        data: Content of the file.
     """
 
     name: str
     data: bytes
 
 
-async def read_uploads(request: Request, field: str, kinds: tuple[str, ...], most: int = PARTS) -> list[Upload]:
-    """The files in a request's body, one at least.
+async def read_uploads(
+    request: Request, field: str, types: tuple[str, ...], max_files: int = MAX_PARTS
+) -> list[Upload]:
+    """Return the files in a request's body, at least one.
 
     Args:
-        request: whose body is a form with files in its `field`, or one file as it is.
-        field: of the form.
-        kinds: how the types of raw bodies begin that are taken, such as `image/`; bytes of no type are taken anyway.
-        most: files in a form.
+        request: Request whose body is a form with files, or one file.
+        field: Name of the form field that holds the files.
+        types: Prefixes of the media types accepted for raw bodies, such as `image/`; a body without a type is accepted.
+        max_files: Largest number of files in a form.
 
     Raises:
-        Problem: a body of another type, a form that is damaged, has other or too many fields, or nothing in it.
+        Problem: The body has another type, the form is damaged, has other or too many fields, or there is no file.
     """
-    told = _options(request.headers.get("content-type", _BYTES))
-    kind = told.get_content_type()
-    if kind == _FORM:
-        uploads = await _form(request, _parameter(told, "boundary", "content-type"), field, most)
-    elif kind == _BYTES or kind.startswith(kinds):
+    header = Message()
+    header["content-type"] = re.sub(r"[^\x20-\x7e]", "?", request.headers.get("content-type", _BYTES))
+    media_type = header.get_content_type()
+    if media_type == _FORM:
+        uploads = await _read_form(request, field, max_files)
+    elif media_type == _BYTES or media_type.startswith(types):
         uploads = [Upload("", await request.body())]
     else:
         raise Problem(
-            415, "unsupported_media_type", f"A body of the type {kind[:80]} is not taken here.",
-            f"Send a form (multipart/form-data) with files in its field '{field}', or one file as it is, with its own "
-            f"type or {_BYTES}.",
+            415, "unsupported_media_type", f"The media type {media_type[:80]} is not supported.",
+            f"Send {_FORM} with files in the field '{field}', or one file as the body with its own type or {_BYTES}.",
         )  # fmt: skip
     if not uploads or (len(uploads) == 1 and not uploads[0].data):
-        raise Problem(
-            400, "no_file", "The request carries no file.", f"Put one or more into the form's field '{field}'."
-        )
+        raise Problem(400, "no_file", "The request contains no file.", f"Put files into the form field '{field}'.")
     return uploads
 
 
-def takes(field: str, many: bool, *kinds: str) -> dict[str, Any]:
-    """OpenAPI's words for what `read_uploads` reads."""
+def request_body_schema(field: str, many: bool, *types: str) -> dict[str, Any]:
+    """Return the OpenAPI description of what `read_uploads` accepts."""
     file = {"type": "string", "format": "binary"}
-    files = {"type": "array", "items": file, "minItems": 1, "maxItems": PARTS} if many else file
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": MAX_PARTS} if many else file
     form = {"type": "object", "properties": {field: files}, "required": [field], "additionalProperties": False}
-    content = {"multipart/form-data": {"schema": form}, **{kind: {"schema": file} for kind in kinds}}
+    content = {_FORM: {"schema": form}, **{media_type: {"schema": file} for media_type in types}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def base_name(name: str) -> str:
-    """A client's name for a file without folders, drive and what cannot be printed."""
+    """Return a client's file name without folders, drive and unprintable characters."""
     last = re.split(r"[/\\:]", name.strip())[-1]
-    return "".join(letter for letter in last if letter.isprintable())[-_NAME:]
+    return "".join(character for character in last if character.isprintable())[-_MAX_NAME:]
 
 
-def _options(header: str) -> Message:
-    """A header such as `multipart/form-data; boundary=x`, taken apart."""
-    message = Message()
-    message["content-type"] = re.sub(r"[^\x20-\x7e]", "?", header)
-    return message
-
-
-def _parameter(headers: Message, name: str, header: str) -> str:
-    """What a header says behind `name=`; nothing where it does not."""
+async def _read_form(request: Request, field: str, max_files: int) -> list[Upload]:
+    parser = _FormParser(request.headers, request.stream(), max_parts=max_files)
     try:
-        return collapse_rfc2231_value(headers.get_param(name, "", header))
-    except (TypeError, ValueError):  # of RFC 2231's forms `email` knows some that it cannot read
+        form = await parser.parse()
+    except (MultiPartException, UnicodeError) as error:  # UnicodeError: from odd values of `charset`
         raise Problem(
-            400,
-            "damaged_form",
-            f"The header {header} says its {name} in a form that is none.",
-            "Let a library make it.",
+            400, "damaged_form", f"The form cannot be parsed: {error}", "Use an HTTP library to encode it."
         ) from None
-
-
-async def _form(request: Request, boundary: str, field: str, most: int) -> list[Upload]:
-    if not boundary:
-        raise Problem(400, "damaged_form", "The form does not say what its parts are parted by.", "Name its boundary.")
-    parts = _Parts(field, most)
     try:
-        parser = MultipartParser(boundary, parts.callbacks(), max_header_count=8)
-        async for chunk in request.stream():
-            parser.write(chunk)
-    except FormParserError as error:
-        raise Problem(400, "damaged_form", f"The form cannot be read: {error}", "Let a library make it.") from None
-    if not parts.ended:
-        raise Problem(400, "damaged_form", "The form breaks off before its end.", "Send it again.")
-    return parts.uploads
+        if not parser.is_complete:
+            raise Problem(400, "damaged_form", "The form ends before its closing boundary.", "Send the request again.")
+        return [await _to_upload(name, value, field) for name, value in form.multi_items()]
+    finally:
+        await form.close()
 
 
-@dataclass
-class _Parts:
-    """The parts of a form, as its parser comes upon them."""
+async def _to_upload(name: str, value: UploadFile | str, field: str) -> Upload:
+    if name != field or isinstance(value, str):
+        raise Problem(
+            422, "unknown_field", f"The form field {name[:80]!r} is unknown or has no file name.",
+            f"Put files into the field '{field}' and options into the query string.",
+        )  # fmt: skip
+    return Upload(base_name(value.filename or ""), await value.read())
 
-    wanted: str
-    most: int
-    uploads: list[Upload] = field(default_factory=list)
-    ended: bool = False
 
-    def __post_init__(self) -> None:
-        self._header, self._headers = (bytearray(), bytearray()), Message()
-        self._data, self._name, self._count = bytearray(), "", 0
+class _FormParser(MultiPartParser):
+    """Starlette's parser with files in memory and a limit on the number of parts."""
 
-    def callbacks(self) -> MultipartCallbacks:
-        """What `MultipartParser` calls."""
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._end_headers,
-            "on_part_data": lambda data, start, end: self._data.extend(data[start:end]),
-            "on_part_end": lambda: self.uploads.append(Upload(self._name, bytes(self._data))),
-            "on_end": self._end,
-        }
+    spool_max_size = 0  # no limit, so that no file is moved to disk: `middleware.limits` bounds the body
 
-    def _begin(self) -> None:
-        self._count += 1
-        if self._count > self.most:
+    def __init__(self, *args: Any, max_parts: int) -> None:
+        super().__init__(*args)
+        self._max_parts, self._parts = max_parts, 0
+        self.is_complete = False
+
+    def on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > self._max_parts:
             raise Problem(
-                413, "too_many_files", f"The form has more than the {self.most} files that are taken at a time.",
-                "Send them in several requests.",
-            )  # fmt: skip
-        self._headers, self._data = Message(), bytearray()
+                413, "too_many_files", f"The form has more than {self._max_parts} files.", "Send several requests."
+            )
+        super().on_part_begin()
 
-    def _end_header(self) -> None:
-        name, value = (bytes(part).decode("utf-8", "replace") for part in self._header)
-        self._header[0].clear()
-        self._header[1].clear()
-        if name.lower() == "content-disposition":
-            self._headers["content-disposition"] = value
-
-    def _end_headers(self) -> None:
-        told = _parameter(self._headers, "name", "content-disposition")
-        if told != self.wanted:
-            raise Problem(
-                422, "unknown_field", f"The form has the field {str(told)[:80]!r}, which is not taken here.",
-                f"Put files into the field '{self.wanted}'; options stand in the address, after a question mark.",
-            )  # fmt: skip
-        self._name = base_name(_parameter(self._headers, "filename", "content-disposition"))
-
-    def _end(self) -> None:
-        self.ended = True
+    def on_end(self) -> None:
+        self.is_complete = True

@@ -1,4 +1,4 @@
-"""Who may ask: names, sites, tokens; and what browsers are told."""
+"""Host, origin and token checks, and security headers."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ ROUTES = ("/v1/analyze", "/v1/video", "/v1/models", "/v1/nowhere")
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[RunningService]:
-    with running(token=TOKEN, hosts=("faces.example.org",), origins=("https://pages.example.org",)) as one:
-        yield one
+def protected() -> Iterator[RunningService]:
+    with running(token=TOKEN, hosts=("faces.example.org",), origins=("https://pages.example.org",)) as service:
+        yield service
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("said", [None, "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer"])
-def test_every_v1_route_wants_the_token(guarded: RunningService, route: str, said: str | None) -> None:
-    headers = {"Authorization": said} if said else {}
-    got = guarded.http.post(route, content=b"x", headers=headers)
-    assert (got.status_code, got.json()["error"]["code"]) == (401, "unauthorized")
-    assert got.headers["WWW-Authenticate"].startswith("Bearer")
+@pytest.mark.parametrize("header", [None, "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer"])
+def test_v1_routes_without_token_get_401(protected: RunningService, route: str, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    response = protected.http.post(route, content=b"x", headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_what_is_compared_tells_nothing_of_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by its length either: digests of one length, by the function that takes one time for all."""
     compared: list[tuple[bytes, bytes]] = []
-    usual = hmac.compare_digest
-    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or usual(a, b))
-    said = [None, "", "c", TOKEN[:-1], TOKEN + "x", "\xff" * 9, TOKEN]
-    assert [is_token(TOKEN, one) for one in said] == [False] * 6 + [True]
+    original = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or original(a, b))
+    header = [None, "", "c", TOKEN[:-1], TOKEN + "x", "\xff" * 9, TOKEN]
+    assert [is_token(TOKEN, one) for one in header] == [False] * 6 + [True]
     assert {len(part) for pair in compared for part in pair} == {32}
-    assert len(compared) == len(said)
+    assert len(compared) == len(header)
 
 
-def test_with_the_token_all_is_open(guarded: RunningService) -> None:
+def test_v1_routes_with_token_get_200(protected: RunningService) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    assert guarded.http.get("/v1/models", headers=headers).status_code == 200
-    assert guarded.http.post("/v1/analyze", content=sample().read_bytes(), headers=headers).status_code == 200
+    assert protected.http.get("/v1/models", headers=headers).status_code == 200
+    assert protected.http.post("/v1/analyze", content=sample().read_bytes(), headers=headers).status_code == 200
 
 
-def test_what_is_no_v1_route_needs_no_token(guarded: RunningService) -> None:
+def test_other_routes_need_no_token(protected: RunningService) -> None:
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/sample.jpg"):
-        assert guarded.http.get(path).status_code == 200
+        assert protected.http.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("hello", [f'{{"token": "{TOKEN}"}}', '{"token": null}'])
-def test_a_stream_wants_it_in_its_first_message(guarded: RunningService, hello: str) -> None:
-    with connect(guarded.ws) as socket:
+def test_stream_requires_token_in_first_message(protected: RunningService, hello: str) -> None:
+    with connect(protected.ws) as socket:
         socket.send(hello)
         if TOKEN in hello:
             assert '"ready":true' in socket.recv(timeout=LONGEST)
@@ -77,16 +77,16 @@ HOSTS: list[tuple[str, bool]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("host", "known"), HOSTS)
-def test_names_that_the_service_is_called_by(guarded: RunningService, host: str, known: bool) -> None:
-    status, told = guarded.raw(f"GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    assert status == (200 if known else 421)
-    assert known or told["error"]["code"] == "unknown_host"
+@pytest.mark.parametrize(("host", "accepted"), HOSTS)
+def test_unknown_host_gets_421(protected: RunningService, host: str, accepted: bool) -> None:
+    status, body = protected.raw(f"GET /openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    assert status == (200 if accepted else 421)
+    assert accepted or body["error"]["code"] == "unknown_host"
 
 
-def test_probes_may_know_an_address_only(guarded: RunningService) -> None:
+def test_health_checks_accept_any_host(protected: RunningService) -> None:
     for path in ("/healthz", "/readyz"):
-        assert guarded.http.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
+        assert protected.http.get(path, headers={"Host": "10.0.0.7:8000"}).status_code == 200
 
 
 ORIGINS: list[tuple[str, bool]] = [
@@ -95,45 +95,45 @@ ORIGINS: list[tuple[str, bool]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("origin", "known"), ORIGINS)
-def test_sites_whose_pages_may_ask(guarded: RunningService, origin: str, known: bool) -> None:
-    origin = origin.format(port=guarded.port)
-    got = guarded.http.get("/healthz", headers={"Origin": origin})
-    assert got.status_code == (200 if known else 403)
-    allowed = got.headers.get("Access-Control-Allow-Origin")
-    assert allowed == (origin if "pages" in origin and known else None)
-    if known:
-        with connect(guarded.ws, origin=origin) as socket:  # type: ignore[arg-type]
+@pytest.mark.parametrize(("origin", "accepted"), ORIGINS)
+def test_foreign_origin_gets_403(protected: RunningService, origin: str, accepted: bool) -> None:
+    origin = origin.format(port=protected.port)
+    response = protected.http.get("/healthz", headers={"Origin": origin})
+    assert response.status_code == (200 if accepted else 403)
+    allowed = response.headers.get("Access-Control-Allow-Origin")
+    assert allowed == (origin if "pages" in origin and accepted else None)
+    if accepted:
+        with connect(protected.ws, origin=origin) as socket:  # type: ignore[arg-type]
             socket.send(f'{{"token": "{TOKEN}"}}')
             assert '"ready":true' in socket.recv(timeout=LONGEST)
     else:
-        with pytest.raises(InvalidStatus) as refused, connect(guarded.ws, origin=origin):  # type: ignore[arg-type]
+        with pytest.raises(InvalidStatus) as refused, connect(protected.ws, origin=origin):  # type: ignore[arg-type]
             pass
         assert refused.value.response.status_code == 403
 
 
-def test_a_stream_called_by_a_foreign_name_is_refused(served: RunningService) -> None:
+def test_stream_with_unknown_host_gets_421(served: RunningService) -> None:
     handshake = (
         "GET /v1/stream HTTP/1.1\r\nHost: evil.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    status, told = served.raw(handshake.encode())
-    assert (status, told["error"]["code"]) == (421, "unknown_host")
+    status, body = served.raw(handshake.encode())
+    assert (status, body["error"]["code"]) == (421, "unknown_host")
 
 
-def test_other_sites_are_not_let_in_unless_named(served: RunningService, guarded: RunningService) -> None:
-    asked: dict[str, Any] = {
+def test_cors_preflight_only_for_allowed_origins(served: RunningService, protected: RunningService) -> None:
+    preflight: dict[str, Any] = {
         "headers": {"Origin": "https://pages.example.org", "Access-Control-Request-Method": "POST",
                     "Access-Control-Request-Headers": "authorization"}
     }  # fmt: skip
-    got = guarded.http.options("/v1/analyze", **asked)
-    assert got.status_code == 200
-    assert got.headers["Access-Control-Allow-Origin"] == "https://pages.example.org"
-    assert "authorization" in got.headers["Access-Control-Allow-Headers"].lower()
-    assert served.http.options("/v1/analyze", **asked).status_code == 403
+    response = protected.http.options("/v1/analyze", **preflight)
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == "https://pages.example.org"
+    assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
+    assert served.http.options("/v1/analyze", **preflight).status_code == 403
 
 
-def test_origins_are_compared_as_browsers_send_them() -> None:
+def test_origins_are_normalized() -> None:
     given = ("https://Example.org", "https://a.org:443", "http://a.org:80", "http://a.org:443")
     assert Settings(origins=given).origins == (
         "https://example.org",
@@ -143,19 +143,19 @@ def test_origins_are_compared_as_browsers_send_them() -> None:
     )
 
 
-def test_what_browsers_are_told(served: RunningService) -> None:
+def test_responses_have_security_headers(served: RunningService) -> None:
     for path in ("/", "/docs", "/v1/models", "/nowhere"):
-        got = served.http.get(path)
-        policy = dict(part.strip().split(" ", 1) for part in got.headers["Content-Security-Policy"].split(";"))
+        response = served.http.get(path)
+        policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
         assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
         assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-        assert "unsafe" not in got.headers["Content-Security-Policy"]
-        assert got.headers["X-Content-Type-Options"] == "nosniff"
-        assert got.headers["Referrer-Policy"] == "no-referrer"
-        assert got.headers["X-Frame-Options"] == "DENY"
-        assert got.headers["Cross-Origin-Opener-Policy"] == "same-origin"
-        assert got.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert "server" not in got.headers
+        assert "unsafe" not in response.headers["Content-Security-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["X-Frame-Options"] == "DENY"
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert "server" not in response.headers
     assert served.http.get("/v1/models").headers["Cache-Control"] == "no-store"
 
 
@@ -167,6 +167,6 @@ def test_what_browsers_are_told(served: RunningService) -> None:
         {"timeout": float("inf")}, {"host": ""},
     ],
 )  # fmt: skip
-def test_settings_that_cannot_be_meant(wrong: dict[str, Any]) -> None:
+def test_settings_with_invalid_value_raise(wrong: dict[str, Any]) -> None:
     with pytest.raises(MienError):
         Settings(**wrong)

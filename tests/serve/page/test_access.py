@@ -1,4 +1,4 @@
-"""The page for everyone: axe-core's rules in every state, light and dark; the keyboard alone; narrow screens."""
+"""Accessibility: axe-core in every state, light and dark; keyboard; narrow screens; reduced motion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import axe_playwright_python
 import pytest
 
 import browser
-from browser import DESKTOP, PHONE, Open, answered, show
+from browser import DESKTOP, PHONE, Open, finished, show
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,26 +20,26 @@ pytestmark = pytest.mark.browser
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 
 
-def breaches(page: Page) -> list[dict[str, Any]]:
-    """What axe-core finds, its best practices included."""
-    found = page.evaluate("axe.run()")
-    assert found["passes"], "axe ran"
+def violations(page: Page) -> list[dict[str, Any]]:
+    """Return the violations that axe-core finds, including its best practices."""
+    result = page.evaluate("axe.run()")
+    assert result["passes"], "axe ran"
     return [
         {
             "rule": rule["id"],
             "at": [node["html"] for node in rule["nodes"]],
             "error": rule["nodes"][0]["failureSummary"],
         }
-        for rule in found["violations"]
+        for rule in result["violations"]
     ]
 
 
-def started(page: Page, folder: Path) -> None:
-    """As it opens."""
+def initial(page: Page, folder: Path) -> None:
+    """Leave the page as it opens."""
 
 
 def with_photos(page: Page, folder: Path) -> None:
-    """A face, no face, and a file that is no image; the pointer rests on a face."""
+    """Show a face, an image without a face and a file that is not an image; hover over a face."""
     portrait = browser.portrait()
     (folder / "letter.txt").write_text("Dear reader")
     files = browser.jpeg(folder / "face.png", portrait), browser.jpeg(folder / "wall.png", portrait[:50, 300:])
@@ -48,47 +48,53 @@ def with_photos(page: Page, folder: Path) -> None:
 
 
 def with_webcam(page: Page, folder: Path) -> None:
-    """The webcam on, and someone before it."""
-    page.get_by_role("button", name="Switch the webcam on").click()
+    """Turn the webcam on and wait for a face."""
+    page.locator("#webcam-switch").click()
     page.locator("#webcam .face").wait_for()
 
 
-def asking(page: Page, folder: Path) -> None:
-    """The token asked for a second time, and the server away."""
-    page.evaluate("document.getElementById('gone').hidden = false")
+def with_dialog(page: Page, folder: Path) -> None:
+    """Show the token dialog with an error, and the banner of a server that does not respond."""
+    page.evaluate("document.getElementById('offline').hidden = false")
     page.evaluate("document.getElementById('token-wrong').hidden = false")
     page.evaluate("document.getElementById('token').showModal()")
 
 
-@pytest.mark.parametrize("state", [started, with_photos, with_webcam, asking], ids=lambda state: state.__name__)
-def test_axe_finds_nothing(open_page: Open, tmp_path: Path, state: Callable[[Page, Path], None]) -> None:
-    page = open_page(color_scheme="light", reduced_motion="reduce", bypass_csp=True)
+@pytest.mark.parametrize("state", [initial, with_photos, with_webcam, with_dialog], ids=lambda state: state.__name__)
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_axe_finds_no_violation(
+    open_page: Open, tmp_path: Path, state: Callable[[Page, Path], None], locale: str
+) -> None:
+    page = open_page(color_scheme="light", reduced_motion="reduce", bypass_csp=True, locale=locale)
     page.add_script_tag(path=AXE)
     state(page, tmp_path)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         for size in (DESKTOP, PHONE):
             page.set_viewport_size({"width": size[0], "height": size[1]})
-            assert breaches(page) == [], (scheme, size)
+            assert violations(page) == [], (scheme, size)
 
 
-def test_nothing_is_cut_off_or_has_to_be_scrolled_sideways(page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_page_fits_narrow_screens(open_page: Open, tmp_path: Path, locale: str) -> None:
+    page = open_page(locale=locale)
     with_photos(page, tmp_path)
     with_webcam(page, tmp_path)
     over = """wide => [...document.querySelectorAll('body *')].filter(e => e.checkVisibility()
-      && !e.closest('.unseen') && e.getBoundingClientRect().right > wide + 0.5).map(e => e.outerHTML.slice(0, 80))"""
+      && !e.closest('.visually-hidden') && e.getBoundingClientRect().right > wide + 0.5)
+      .map(e => e.outerHTML.slice(0, 80))"""
     for wide in (320, 390, 768, 1280):
         page.set_viewport_size({"width": wide, "height": 700})
         assert page.evaluate(over, wide) == [], wide
         assert page.evaluate("document.documentElement.scrollWidth") <= wide
 
 
-def test_the_keyboard_does_all(page: Page) -> None:
+def test_page_works_with_the_keyboard_alone(page: Page) -> None:
     def focused() -> str:
         return page.evaluate(
             """() => {
               const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
-              if (outlineStyle === 'none' || parseFloat(outlineWidth) < 2) return 'unseen';
+              if (outlineStyle === 'none' || parseFloat(outlineWidth) < 2) return 'no outline';
               const e = document.activeElement;
               return (e.getAttribute('aria-label') ?? e.textContent).replace(/\\s+/g, ' ').trim();
             }"""
@@ -97,10 +103,10 @@ def test_the_keyboard_does_all(page: Page) -> None:
     def tab(times: int = 1) -> list[str]:
         return [page.keyboard.press("Tab") or focused() for _ in range(times)]
 
-    page.on("filechooser", lambda _: None)  # told of at once, so that none opens before Playwright looks out for it
-    assert tab(4) == ["For programs", "Choose photos", "Switch the webcam on", "Try a portrait"]
+    page.on("filechooser", lambda _: None)  # registered early, so that no dialog opens before Playwright listens
+    assert tab(4) == ["API", "Choose photos", "Turn on webcam", "Try a sample photo"]
     page.keyboard.press("Enter")
-    answered(page)
+    finished(page)
     assert tab(3) == ["Save JSON of portrait.jpg", "Save image of portrait.jpg", "Remove portrait.jpg"]
     (face,) = tab()
     assert face.startswith("Face 1happy")
@@ -119,12 +125,12 @@ def test_the_keyboard_does_all(page: Page) -> None:
     tab()
     page.keyboard.press("Space")
     page.locator("#webcam .face").wait_for()
-    assert focused() == "Switch the webcam off"
+    assert focused() == "Turn off webcam"
     page.keyboard.press("Space")
     page.locator("#webcam").wait_for(state="hidden")
 
 
-def test_still_for_who_wants_no_motion(open_page: Open, tmp_path: Path) -> None:
+def test_reduced_motion_stops_animations(open_page: Open, tmp_path: Path) -> None:
     page = open_page(reduced_motion="reduce")
     with_webcam(page, tmp_path)
     moving = """[...document.querySelectorAll('#webcam *')].filter(e => {

@@ -1,4 +1,4 @@
-"""Photos on the page: every way in, what is shown of them, what is said where they cannot be read, what can be kept."""
+"""Photos on the page: input, results, errors and downloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import browser
-from browser import answered, box_positions, show
+from browser import box_positions, finished, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition.annotation.palette import label_color
 from mien.recognition.results import UNCERTAIN
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# Bring files to the page as `kind`, an event of the clipboard or of the mouse, would.
-BRING = """([kind, files]) => {
+# Dispatch a paste or drag event with files.
+DISPATCH = """([kind, files]) => {
   const data = new DataTransfer();
   for (const [name, type, content] of files) {
     data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type}));
@@ -38,9 +38,9 @@ BRING = """([kind, files]) => {
 }"""
 
 
-def bring(page: Page, kind: str, *files: Path) -> bool:
+def dispatch(page: Page, kind: str, *files: Path) -> bool:
     return page.evaluate(
-        BRING, [kind, [(f.name, "image/png", base64.b64encode(f.read_bytes()).decode()) for f in files]]
+        DISPATCH, [kind, [(f.name, "image/png", base64.b64encode(f.read_bytes()).decode()) for f in files]]
     )
 
 
@@ -53,14 +53,13 @@ def percent(p: float) -> str:
     return f"{int(100 * p + 0.5)}\u00a0%"
 
 
-def told(page: Page) -> str:
-    """What was said to a screen reader."""
-    said = page.locator("#say:not(:empty)")
-    return said.inner_text()
+def announced(page: Page) -> str:
+    """Return the last announcement for screen readers."""
+    return page.locator("#announcement:not(:empty)").inner_text()
 
 
 def blank_png(wide: int, high: int) -> bytes:
-    """A white PNG of one bit a pixel; packed, sixty million pixels are a few kilobytes."""
+    """Return a white PNG of one bit per pixel; 60 million pixels are a few kilobytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -71,11 +70,9 @@ def blank_png(wide: int, high: int) -> bytes:
 
 
 @pytest.mark.smoke
-def test_the_sample_is_marked_where_its_face_is_and_told_as_the_service_tells_it(
-    page: Page, service: browser.Service, portrait_file: Path
-) -> None:
-    page.get_by_role("button", name="Try a portrait").click()
-    answered(page)
+def test_sample_shows_the_result_of_the_service(page: Page, service: browser.Service, portrait_file: Path) -> None:
+    page.get_by_role("button", name="Try a sample photo").click()
+    finished(page)
     card = page.get_by_role("article", name="portrait.jpg")
     (face,) = service.analyze(browser.sample())["faces"]
     side = 512
@@ -86,10 +83,10 @@ def test_the_sample_is_marked_where_its_face_is_and_told_as_the_service_tells_it
     assert card.locator(".bar.likeliest .name").inner_text() == face["label"]
     sentence = f"One face: {face['label']} ({percent(face['confidence'])})."
     assert card.locator(".summary").inner_text() == sentence
-    assert told(page) == f"portrait.jpg: {sentence}"
+    assert announced(page) == f"portrait.jpg: {sentence}"
 
 
-def test_several_photos_come_in_their_order_and_faces_are_counted_from_the_left(page: Page, tmp_path: Path) -> None:
+def test_photos_keep_order_and_faces_are_numbered(page: Page, tmp_path: Path) -> None:
     portrait = browser.portrait()
     one = browser.jpeg(tmp_path / "one.jpg", portrait)
     two = browser.jpeg(tmp_path / "two.jpg", np.hstack([portrait, portrait[:, ::-1]]))
@@ -100,77 +97,78 @@ def test_several_photos_come_in_their_order_and_faces_are_counted_from_the_left(
     left, right = box_positions(cards.nth(1))
     assert left[0] < 0.5 < right[0]
     assert cards.nth(1).locator(".tag").all_text_contents() == ["1 happy", "2 happy"]
-    assert cards.nth(1).locator(".summary").inner_text() == "2 faces, from the left: happy and happy."
+    assert cards.nth(1).locator(".summary").inner_text() == "2 faces, from left to right: happy and happy."
     faces.nth(1).hover()
-    assert cards.nth(1).locator(".box.lit .tag").all_text_contents() == ["2 happy"]
+    assert cards.nth(1).locator(".box.highlighted .tag").all_text_contents() == ["2 happy"]
 
 
 @pytest.mark.parametrize("kind", ["drop", "paste"])
-def test_photos_are_dropped_and_pasted(page: Page, kind: str, portrait_file: Path) -> None:
-    assert kind == "paste" or bring(page, "dragover", portrait_file)
+def test_dropped_and_pasted_photos_are_analyzed(page: Page, kind: str, portrait_file: Path) -> None:
+    assert kind == "paste" or dispatch(page, "dragover", portrait_file)
     assert "over" in (page.locator("#zone").get_attribute("class") or "") or kind == "paste"
-    bring(page, kind, portrait_file)
-    answered(page)
+    dispatch(page, kind, portrait_file)
+    finished(page)
     assert page.get_by_role("article", name="astronaut.png").locator(".tag").inner_text() == "happy"
     assert "over" not in (page.locator("#zone").get_attribute("class") or "")
 
 
-def test_a_photo_turned_by_its_exif_is_marked_as_it_is_seen(page: Page, tmp_path: Path) -> None:
+def test_boxes_follow_exif_rotation(page: Page, tmp_path: Path) -> None:
     from PIL import Image
 
     exif = Image.Exif()
-    exif[0x0112] = 6  # shown a quarter to the right of how it lies in the file
+    exif[0x0112] = 6  # displayed rotated by 90 degrees
     with Image.open(browser.sample()) as portrait:
         portrait.crop((0, 0, 512, 384)).rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     (frame,) = box_positions(show(page, tmp_path / "turned.jpg"))
     assert frame == pytest.approx([178 / 512, 63 / 384, 90 / 512, 113 / 384], abs=0.03)
 
 
-def test_no_face_is_said_with_what_may_help(page: Page, tmp_path: Path) -> None:
+def test_photo_without_face_shows_a_hint(page: Page, tmp_path: Path) -> None:
     wall = np.full((300, 400, 3), (150, 160, 170), np.uint8)
     card = show(page, browser.jpeg(tmp_path / "wall.jpg", wall))
     assert card.locator(".summary").inner_text() == "No face found."
-    assert "A closer or brighter photo may do." in card.locator(".by").inner_text()
+    assert "closer or brighter photo" in card.locator(".note").inner_text()
     assert card.locator(".box, .face").count() == 0
-    assert told(page) == "wall.jpg: No face found."
+    assert announced(page) == "wall.jpg: No face found."
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
-        ("letter.txt", b"Dear reader,\n" * 20, "This is not a photo, or of a kind that mien does not know."),
-        ("wall.png", blank_png(10_000, 6_000), "This photo has 60 megapixels; the server reads 50 at most."),
-        ("cut.jpg", browser.sample().read_bytes()[:3000], "This photo is damaged, or was cut off on its way."),
-        ("nothing.jpg", b"", "This file is empty."),
+        ("letter.txt", b"Dear reader,\n" * 20, "not a photo"),
+        ("wall.png", blank_png(10_000, 6_000), "60 megapixels; the limit is 50"),
+        ("cut.jpg", browser.sample().read_bytes()[:3000], "damaged"),
+        ("nothing.jpg", b"", "empty"),
     ],
 )
-def test_what_cannot_be_read_says_why(page: Page, tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_unreadable_file_shows_message_and_hint(
+    page: Page, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     card = show(page, tmp_path / name)
-    assert card.locator(".what").inner_text() == said
+    shown = card.locator(".message").inner_text()
+    assert message in shown
     hint = card.locator(".hint").inner_text()
     assert re.fullmatch(r"[A-Z].*[.?]", hint)
     assert card.get_by_role("button").all_text_contents() == ["Remove"]
-    assert told(page) == f"{name}: {said} {hint}"
+    assert announced(page) == f"{name}: {shown} {hint}"
 
 
-def test_a_bad_file_does_not_keep_the_good_ones_from_being_read(
-    page: Page, tmp_path: Path, portrait_file: Path
-) -> None:
+def test_unreadable_file_does_not_stop_others(page: Page, tmp_path: Path, portrait_file: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear reader")
     cards = show(page, tmp_path / "letter.txt", portrait_file)
-    assert cards.nth(0).locator(".what").is_visible()
+    assert cards.nth(0).locator(".message").is_visible()
     assert cards.nth(1).locator(".tag").inner_text() == "happy"
 
 
-def test_a_name_is_shown_and_not_run(page: Page, tmp_path: Path) -> None:
+def test_file_name_is_escaped(page: Page, tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>.png"
     card = show(page, browser.jpeg(tmp_path / name, browser.portrait()))
     assert card.locator("h3").inner_text() == name
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_json_and_image_are_kept(page: Page, service: browser.Service, tmp_path: Path, portrait_file: Path) -> None:
+def test_json_and_image_can_be_saved(page: Page, service: browser.Service, tmp_path: Path, portrait_file: Path) -> None:
     card = show(page, portrait_file)
     with page.expect_download() as download:
         card.get_by_role("button", name="Save JSON").click()
@@ -184,13 +182,13 @@ def test_json_and_image_are_kept(page: Page, service: browser.Service, tmp_path:
     changed = np.abs(drawn.astype(int) - browser.portrait()).max(2) > 40
     yellow = (drawn == label_color("happy", FER7.names)[::-1]).all(2)
     down, along = np.nonzero(yellow)
-    sides = along[(down > 100) & (down < 160)]  # above them a label, as wide as the browser's letters make it
+    sides = along[(down > 100) & (down < 160)]  # above is the label, whose width depends on the font
     assert (sides.min(), sides.max()) == pytest.approx((178, 268), abs=4)
     assert down.max() == pytest.approx(176, abs=4)
-    assert not changed[200:].any(), "what is far from the face is as it was"
+    assert not changed[200:].any(), "the rest of the image is unchanged"
 
 
-def test_photos_are_removed_one_by_one_and_all(page: Page, tmp_path: Path) -> None:
+def test_photos_can_be_removed(page: Page, tmp_path: Path) -> None:
     wall = np.full((100, 100, 3), 90, np.uint8)
     cards = show(page, *(browser.jpeg(tmp_path / f"{i}.png", wall) for i in range(3)))
     cards.nth(1).get_by_role("button", name="Remove 1.png").click()
@@ -202,7 +200,7 @@ def test_photos_are_removed_one_by_one_and_all(page: Page, tmp_path: Path) -> No
     assert page.evaluate("document.activeElement.id") == "choose"
 
 
-def test_a_photo_that_is_let_go_is_not_kept_by_the_browser(page: Page, portrait_file: Path) -> None:
+def test_removed_photo_is_freed(page: Page, portrait_file: Path) -> None:
     shows = """url => new Promise(done => {
       const image = new Image();
       image.onload = () => done(true);
@@ -217,39 +215,37 @@ def test_a_photo_that_is_let_go_is_not_kept_by_the_browser(page: Page, portrait_
 
 
 @pytest.mark.parametrize("button", ["Remove removed0.png", "Remove all"])
-def test_a_photo_removed_on_its_way_is_called_back(
-    page: Page, tmp_path: Path, portrait_file: Path, button: str
-) -> None:
+def test_removed_photo_cancels_its_request(page: Page, tmp_path: Path, portrait_file: Path, button: str) -> None:
     files = [browser.jpeg(tmp_path / f"removed{i}.png", browser.portrait()) for i in range(2)]
-    page.route("**/v1/analyze", lambda route: None)  # on its way for as long as it takes
+    page.route("**/v1/analyze", lambda route: None)  # never responds
     with page.expect_request("**/v1/analyze"):
         page.set_input_files("#files", files)
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/analyze")) as failed:
         page.get_by_role("button", name=button).click()
-    assert failed.value.failure == "model::ERR_ABORTED"
+    assert failed.value.failure == "net::ERR_ABORTED"
     if button != "Remove all":
         page.get_by_role("button", name="Remove removed1.png").click()
     page.unroute_all()
     show(page, portrait_file)
-    assert told(page).startswith("astronaut.png: ")
+    assert announced(page).startswith("astronaut.png: ")
 
 
-def test_a_photo_removed_while_the_server_is_busy_is_not_sent_again(page: Page, portrait_file: Path) -> None:
+def test_removed_photo_is_not_retried(page: Page, portrait_file: Path) -> None:
     page.clock.install()
     busy = {"error": {"code": "busy", "message": "too many images wait", "hint": ""}}
     page.route("**/v1/analyze", lambda route: route.fulfill(status=503, headers={"Retry-After": "10"}, json=busy))
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     page.set_input_files("#files", portrait_file)
-    page.get_by_text("The server is busy; the photo waits its turn.").wait_for()
+    page.get_by_text("The server is busy.").wait_for()
     page.get_by_role("button", name="Remove astronaut.png").click()
     page.unroute_all()
     page.clock.run_for(20_000)
     show(page, portrait_file)
-    assert sent.count("POST") == 2, "one before it was removed, one of the photo that came after it"
+    assert sent.count("POST") == 2, "one before the removal, one of the next photo"
 
 
-def test_colors_are_those_of_the_package(page: Page) -> None:
+def test_colors_equal_those_of_the_package(page: Page) -> None:
     wanted: dict[str, dict[str, str]] = {}
     sets = [
         FER7.names,
@@ -265,9 +261,9 @@ def test_colors_are_those_of_the_package(page: Page) -> None:
     asked: dict[str, Any] = {key: list(value) for key, value in wanted.items()}
     given = page.evaluate(
         """async asked => {
-          const { colourOf } = await import('/page/palette.js');
+          const { colorOf } = await import('/page/palette.js');
           return Object.fromEntries(Object.entries(asked).map(([names, labels]) =>
-            [names, Object.fromEntries(labels.map(label => [label, colourOf(label, names.split(' '))]))]));
+            [names, Object.fromEntries(labels.map(label => [label, colorOf(label, names.split(' '))]))]));
         }""",
         asked,
     )

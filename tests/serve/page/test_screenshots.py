@@ -1,6 +1,7 @@
-"""What the page looks like: the images that README shows, taken anew; a person looks at them after a change.
+"""Screenshots of the page for README.md and for a look after a change.
 
-With MIEN_SCREENSHOTS=docs they are written there, after the webcam has run for a while; else they are only taken.
+MIEN_SCREENSHOTS=docs writes those of README.md to docs, after the webcam has run for a while; otherwise they go to a
+temporary folder. MIEN_SCREENSHOTS_LANGUAGE=de-DE sets the language.
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ import numpy as np
 import pytest
 
 import browser
-from browser import DESKTOP, PHONE, WEBCAM, Open, answered
+from browser import DESKTOP, PHONE, WEBCAM, Open, finished
 
 pytestmark = pytest.mark.browser
 
 FOLDER = os.environ.get("MIEN_SCREENSHOTS")
-SECONDS = 12  # that the webcam runs for an image that is kept, so that its timeline has something to show
+SECONDS = 12  # that the webcam runs before a screenshot is kept, to fill its timeline
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The portrait down to the shoulders, now a little to the left and now to the right."""
+def webcam_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The head of the sample image, moving slightly left and right."""
     portrait = cv2.resize(browser.portrait()[:384], WEBCAM, interpolation=cv2.INTER_CUBIC)
     shifts = [12 * np.sin(i / 60 * 2 * np.pi) for i in range(60)]
     frames = [
         cv2.warpAffine(portrait, np.array([[1, 0, shift], [0, 1, 0]]), WEBCAM, borderMode=cv2.BORDER_REPLICATE)
         for shift in shifts
     ]
-    return browser.write_mjpeg(tmp_path_factory.mktemp("film") / "portrait.mjpeg", frames)
+    return browser.write_mjpeg(tmp_path_factory.mktemp("webcam") / "portrait.mjpeg", frames)
 
 
 @pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
-def test_images_of_the_page(open_page: Open, tmp_path: Path, name: str, size: tuple[int, int]) -> None:
+def test_screenshots_of_the_page(open_page: Open, tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     folder = Path(FOLDER) if FOLDER else tmp_path
-    page = open_page(size=size, reduced_motion="reduce")
+    page = open_page(size=size, reduced_motion="reduce", locale=os.environ.get("MIEN_SCREENSHOTS_LANGUAGE", "en-US"))
 
     def shoot(state: str) -> None:
         for scheme in ("light", "dark"):
@@ -47,11 +48,11 @@ def test_images_of_the_page(open_page: Open, tmp_path: Path, name: str, size: tu
             assert taken.shape[1] == size[0]
             assert (np.median(taken) > 128) == (scheme == "light")
 
-    page.get_by_role("button", name="Try a portrait").click()
-    answered(page).locator(".tag").wait_for()
+    page.locator("#sample").click()
+    finished(page).locator(".tag").wait_for()
     shoot("photo")
-    page.get_by_role("button", name="Remove portrait.jpg").click()
-    page.get_by_role("button", name="Switch the webcam on").click()
+    page.locator("article .remove").click()
+    page.locator("#webcam-switch").click()
     page.locator("#webcam .face").wait_for()
     if FOLDER:
         page.wait_for_timeout(1000 * SECONDS)

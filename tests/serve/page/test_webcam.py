@@ -1,4 +1,4 @@
-"""The webcam on the page: a film of a face goes through the stream, and what comes back is shown, kept and let go."""
+"""The webcam on the page: frames of a video go through the stream; results are displayed and saved."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-LOOKING = "#webcam .face"
+FACE = "#webcam .face"
 
 
 def switch_on(page: Page) -> Locator:
-    """The webcam's card, once a face is seen in it."""
-    page.get_by_role("button", name="Switch the webcam on").click()
-    page.locator(LOOKING).wait_for()
+    """Turn the webcam on and return its card once it shows a face."""
+    page.get_by_role("button", name="Turn on webcam").click()
+    page.locator(FACE).wait_for()
     return page.locator("#webcam")
 
 
@@ -34,15 +34,15 @@ def watched(page: Page) -> Locator:
     return switch_on(page)
 
 
-def test_the_face_is_marked_as_in_a_mirror_and_told(watched: Locator) -> None:
-    assert watched.get_by_role("heading", name="The webcam is on").is_visible()
+def test_webcam_shows_mirrored_box_and_label(watched: Locator) -> None:
+    assert watched.get_by_role("heading", name="Webcam").is_visible()
     (frame,) = box_positions(watched)
     wide, high = frame[2] * WEBCAM[0], frame[3] * WEBCAM[1]
-    side = 0.7 * WEBCAM[0]  # of the portrait in the film, in whose upper middle the face is
+    side = 0.7 * WEBCAM[0]  # of the sample image in the video
     assert wide == pytest.approx(90 / 260 * side, rel=0.2)
     assert high == pytest.approx(113 / 260 * side, rel=0.2)
     middle = frame[0] + frame[2] / 2
-    there = 0.38 + 0.7 * ((178 + 45 - 95) / 260 - 0.5)  # in the film
+    there = 0.38 + 0.7 * ((178 + 45 - 95) / 260 - 0.5)  # in the video
     assert middle == pytest.approx(1 - there, abs=0.07), "mirrored, as the video is"
     assert watched.locator("video.mirrored").count() == 1
     assert watched.locator(".tag").inner_text() == "happy"
@@ -51,7 +51,7 @@ def test_the_face_is_marked_as_in_a_mirror_and_told(watched: Locator) -> None:
     assert watched.locator("#legend li").all_inner_texts() == list(FER7.names)
 
 
-def test_the_timeline_grows_and_is_told(watched: Locator) -> None:
+def test_timeline_is_drawn_and_described(watched: Locator) -> None:
     yellow = "[%d, %d, %d]" % label_color("happy", FER7.names)  # noqa: UP031
     count = f"""chart => {{
       const pen = new OffscreenCanvas(chart.width, chart.height).getContext('2d', {{willReadFrequently: true}});
@@ -68,10 +68,10 @@ def test_the_timeline_grows_and_is_told(watched: Locator) -> None:
     }})"""
     chart.evaluate(grown, 200)
     chart.evaluate(grown, chart.evaluate(count))
-    watched.locator("#timeline[aria-label^='In the last 30 seconds: person 1 mostly happy']").wait_for()
+    watched.locator("#timeline[aria-label^='Last 30 seconds: person 1 mostly happy']").wait_for()
 
 
-def test_what_was_seen_is_kept_as_json_and_image(watched: Locator) -> None:
+def test_webcam_saves_json_and_image(watched: Locator) -> None:
     page = watched.page
     with page.expect_download() as download:
         watched.get_by_role("button", name="Save JSON").click()
@@ -88,40 +88,40 @@ def test_what_was_seen_is_kept_as_json_and_image(watched: Locator) -> None:
     assert (drawn == label_color("happy", FER7.names)[::-1]).all(2).any()
 
 
-def test_off_is_off(page: Page) -> None:
+def test_webcam_off_stops_camera_and_socket(page: Page) -> None:
     with page.expect_websocket() as opened:
         watched = switch_on(page)
     socket = opened.value
     track = page.evaluate_handle("document.getElementById('webcam-video').srcObject.getVideoTracks()[0]")
     with socket.expect_event("close"):
-        page.get_by_role("button", name="Switch the webcam off").click()
+        page.get_by_role("button", name="Turn off webcam").click()
     assert track.evaluate("track => track.readyState") == "ended"
     assert not watched.is_visible()
     assert page.evaluate("document.getElementById('webcam-video').srcObject") is None
-    assert page.locator("#say").inner_text() == "The webcam is off."
+    assert page.locator("#announcement").inner_text() == "The webcam is off."
     switch_on(page)
-    watched.get_by_role("button", name="Switch off").click()
+    watched.get_by_role("button", name="Turn off", exact=True).click()
     assert page.evaluate("document.activeElement.id") == "webcam-switch"
 
 
-def test_a_webcam_that_is_unplugged_says_so(watched: Locator) -> None:
+def test_unplugged_webcam_shows_error(watched: Locator) -> None:
     page = watched.page
     page.evaluate("document.getElementById('webcam-video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
-    said = page.get_by_role("alert").filter(has_text="The webcam went away by itself. Connect it")
-    said.wait_for()
+    error = page.get_by_role("alert").filter(has_text="The webcam was disconnected.")
+    error.wait_for()
     assert not watched.is_visible()
     switch_on(page)
-    assert not said.is_visible()
+    assert not error.is_visible()
 
 
-def test_a_webcam_that_may_not_be_used_says_how_it_may(open_page: Open) -> None:
+def test_blocked_webcam_shows_error(open_page: Open) -> None:
     page = open_page(permissions=[])
     page.context.new_cdp_session(page).send(
         "Browser.setPermission", {"permission": {"name": "camera"}, "setting": "denied"}
     )
-    page.get_by_role("button", name="Switch the webcam on").click()
-    said = page.get_by_role("alert").filter(has_text="webcam")
-    said.wait_for()
-    assert said.inner_text().startswith("The browser does not let this page use the webcam. Allow the camera")
-    assert page.get_by_role("button", name="Switch the webcam on").is_enabled()
+    page.get_by_role("button", name="Turn on webcam").click()
+    error = page.get_by_role("alert").filter(has_text="webcam")
+    error.wait_for()
+    assert error.inner_text().startswith("The browser blocks the webcam")
+    assert page.get_by_role("button", name="Turn on webcam").is_enabled()
     assert not page.locator("#webcam").is_visible()

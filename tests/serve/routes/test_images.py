@@ -1,4 +1,4 @@
-"""What the service answers when all is well, and what it says of each thing that is not."""
+"""Routes for images and videos, health checks, metrics and the files of the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mien.imaging.load import MAX_PIXELS
 from mien.prior import apply_prior
 from mien.recognition import sample
 from mien.serve import schema
-from mien.serve.query import chosen
+from mien.serve.query import with_options
 from mien.serve.routes.page import FOLDER
 from served import RunningService, running
 
@@ -28,49 +28,47 @@ FORM = ("files", ("portrait.jpg", PORTRAIT))
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
-    """What the library reads in the portrait."""
+    """Result of the library for the sample image."""
     return mien.load("nano", threads=1).analyze(PORTRAIT).to_dict()
 
 
-def error(got: httpx.Response) -> dict[str, str]:
-    assert set(got.json()) == {"error"}
-    assert set(got.json()["error"]) == {"code", "message", "hint"}
-    return got.json()["error"]
+def error(response: httpx.Response) -> dict[str, str]:
+    assert set(response.json()) == {"error"}
+    assert set(response.json()["error"]) == {"code", "message", "hint"}
+    return response.json()["error"]
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", None])
-def test_one_raw_image(served: RunningService, expected: dict[str, Any], kind: str | None) -> None:
-    got = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
-    assert got.status_code == 200
-    assert got.json() == {"results": [expected]}
+def test_raw_image_returns_its_result(served: RunningService, expected: dict[str, Any], kind: str | None) -> None:
+    response = served.http.post("/v1/analyze", content=PORTRAIT, headers={"Content-Type": kind} if kind else {})
+    assert response.status_code == 200
+    assert response.json() == {"results": [expected]}
 
 
-def test_many_files_in_their_order_with_one_that_cannot_be_read(
-    served: RunningService, expected: dict[str, Any]
-) -> None:
+def test_files_return_results_in_order(served: RunningService, expected: dict[str, Any]) -> None:
     files = [FORM, ("files", ("../etc/\\notes.txt", b"no image")), ("files", ("C:\\me\\b.jpg", PORTRAIT))]
-    got = served.http.post("/v1/analyze", files=files).json()["results"]
-    assert [one["source"] for one in got] == ["portrait.jpg", "notes.txt", "b.jpg"]
-    assert [len(one["faces"]) for one in got] == [1, 0, 1]
-    assert got[0] == {**expected, "source": "portrait.jpg"}
-    assert got[1]["error"].startswith("notes.txt: not an image file")
+    results = served.http.post("/v1/analyze", files=files).json()["results"]
+    assert [result["source"] for result in results] == ["portrait.jpg", "notes.txt", "b.jpg"]
+    assert [len(result["faces"]) for result in results] == [1, 0, 1]
+    assert results[0] == {**expected, "source": "portrait.jpg"}
+    assert results[1]["error"].startswith("notes.txt: begins like no image")
 
 
-def test_one_file_that_cannot_be_read_is_an_error(served: RunningService) -> None:
-    got = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
-    assert got.status_code == 422
-    told = error(got)
-    assert told["code"] == "unreadable_image"
-    assert told["message"].startswith("notes.txt: not an image file")
+def test_single_unreadable_file_gets_422(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", files={"files": ("notes.txt", b"no image")})
+    assert response.status_code == 422
+    body = error(response)
+    assert body["code"] == "unreadable_image"
+    assert body["message"].startswith("notes.txt: begins like no image")
 
 
-def test_options_are_those_of_the_library(served: RunningService) -> None:
+def test_options_equal_those_of_load(served: RunningService) -> None:
     load = {name: one.default for name, one in inspect.signature(mien.load).parameters.items()}
     api = served.http.get("/openapi.json").json()["paths"]
     for path in ("/v1/analyze", "/v1/video"):
-        told = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
+        body = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
         shared = {"min_confidence", "tta", "threshold", "max_faces"}
-        assert {name: told[name] for name in shared} == {name: load[name] for name in shared}
+        assert {name: body[name] for name in shared} == {name: load[name] for name in shared}
 
     def read(**options: object) -> dict[str, Any]:
         return served.http.post("/v1/analyze", params=options, content=PORTRAIT).json()["results"][0]
@@ -85,14 +83,14 @@ def test_options_are_those_of_the_library(served: RunningService) -> None:
 @pytest.mark.parametrize("tta", ["none", "flip"])
 def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str) -> None:
     with running(prior="balanced") as balanced:
-        told = [
+        body = [
             one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
         ]
         assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
-    (without,), (with_prior,) = (one["results"][0]["faces"] for one in told)
+    (without,), (with_prior,) = (one["results"][0]["faces"] for one in body)
     wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
     assert with_prior == wanted["faces"][0]
-    assert told[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
+    assert body[1]["results"][0]["model"] == "nano+prior(balanced)" + ("+flip" if tta == "flip" else "")
     p_NK = np.array([list(without["probabilities"].values())], np.float32)
     frequencies = mien.model.read_card("nano").class_frequencies
     assert frequencies is not None
@@ -101,35 +99,35 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
     assert np.abs(wanted_NK - p_NK).max() > 0.01
 
 
-def test_a_request_never_gets_more_than_64_faces_a_image(served: RunningService) -> None:
-    for asked, given in ((None, 64), (64, 64), (3, 3)):
-        assert chosen(served.service.photos, 0.0, "none", 0.5, asked).pipeline.max_faces == given
-    (told,) = served.http.post("/v1/analyze", content=videos.crowd()).json()["results"]
-    assert len(told["faces"]) == 64
+def test_image_returns_at_most_64_faces(served: RunningService) -> None:
+    for requested, expected_faces in ((None, 64), (64, 64), (3, 3)):
+        assert with_options(served.service.photos, 0.0, "none", 0.5, requested).pipeline.max_faces == expected_faces
+    (body,) = served.http.post("/v1/analyze", content=videos.crowd()).json()["results"]
+    assert len(body["faces"]) == 64
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [("min_confidence", "2"), ("min_confidence", "nan"), ("tta", "twice"), ("threshold", "0"), ("max_faces", "65")],
 )
-def test_options_out_of_range(served: RunningService, option: str, value: str) -> None:
-    got = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
-    assert got.status_code == 422
-    assert error(got)["code"] == "invalid_option"
-    assert error(got)["message"].startswith(f"{option}: ")
+def test_option_out_of_range_gets_422(served: RunningService, option: str, value: str) -> None:
+    response = served.http.post("/v1/analyze", params={option: value}, content=PORTRAIT)
+    assert response.status_code == 422
+    assert error(response)["code"] == "invalid_option"
+    assert error(response)["message"].startswith(f"{option}: ")
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze?max_fases=3", "/v1/video?tta=none&Every=2"])
-def test_options_that_are_not_there(served: RunningService, path: str) -> None:
-    got = served.http.post(path, content=PORTRAIT)
-    assert (got.status_code, error(got)["code"]) == (422, "invalid_option")
-    assert "max_faces" in error(got)["hint"]
+def test_unknown_option_gets_422(served: RunningService, path: str) -> None:
+    response = served.http.post(path, content=PORTRAIT)
+    assert (response.status_code, error(response)["code"]) == (422, "invalid_option")
+    assert "max_faces" in error(response)["hint"]
 
 
-def test_a_look_without_the_body(served: RunningService) -> None:
+def test_head_returns_no_body(served: RunningService) -> None:
     for path in ("/", "/healthz"):
-        got = served.http.head(path)
-        assert (got.status_code, got.content) == (200, b"")
+        response = served.http.head(path)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 @pytest.mark.parametrize(
@@ -147,14 +145,14 @@ def test_a_look_without_the_body(served: RunningService) -> None:
         ({"content": f"P6 {MAX_PIXELS} 2 255 ".encode()}, 422, "unreadable_image"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taken(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
-    got = served.http.post("/v1/analyze", **sent)
-    assert (got.status_code, error(got)["code"]) == (status, code)
+def test_invalid_body_gets_error(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
+    response = served.http.post("/v1/analyze", **sent)
+    assert (response.status_code, error(response)["code"]) == (status, code)
 
 
-def test_more_parts_than_are_taken(served: RunningService) -> None:
-    got = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
-    assert (got.status_code, error(got)["code"]) == (413, "too_many_files")
+def test_too_many_files_get_413(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", files=[("files", ("a", b"x"))] * 65)
+    assert (response.status_code, error(response)["code"]) == (413, "too_many_files")
 
 
 @pytest.mark.parametrize(
@@ -165,70 +163,74 @@ def test_more_parts_than_are_taken(served: RunningService) -> None:
         ("GET", "/v1/analyze", 405, "method_not_allowed"),
     ],
 )
-def test_addresses_that_are_not_there(served: RunningService, method: str, path: str, status: int, code: str) -> None:
-    got = served.http.request(method, path)
-    assert (got.status_code, error(got)["code"]) == (status, code)
+def test_unknown_path_or_method_gets_error(
+    served: RunningService, method: str, path: str, status: int, code: str
+) -> None:
+    response = served.http.request(method, path)
+    assert (response.status_code, error(response)["code"]) == (status, code)
 
 
-def test_a_fault_of_our_own_tells_nothing_of_itself() -> None:
+def test_internal_error_reveals_nothing() -> None:
     with running() as broken:
         broken.service.photos = None  # type: ignore[assignment]
-        got = broken.http.post("/v1/analyze", content=PORTRAIT)
-        assert (got.status_code, error(got)["code"]) == (500, "internal")
-        assert "None" not in got.text
+        response = broken.http.post("/v1/analyze", content=PORTRAIT)
+        assert (response.status_code, error(response)["code"]) == (500, "internal")
+        assert "None" not in response.text
 
 
-def test_models_with_their_cards(served: RunningService) -> None:
-    told = served.http.get("/v1/models").json()["models"]
-    assert [(one["name"], one["routes"]) for one in told] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
-    assert told[0]["card"]["not_for"]
-    assert told[0]["labels"] == list(mien.FER7.names)
+def test_models_returns_cards(served: RunningService) -> None:
+    body = served.http.get("/v1/models").json()["models"]
+    assert [(one["name"], one["routes"]) for one in body] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
+    assert body[0]["card"]["not_for"]
+    assert body[0]["labels"] == list(mien.FER7.names)
 
 
-def test_a_video(served: RunningService, tmp_path: Path) -> None:
-    film = videos.write(tmp_path / "a.mp4", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(6))
-    told = served.http.post("/v1/video", files={"file": ("a.mp4", film.read_bytes())}, params={"every": 2}).json()
-    frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(film, every=2)]
-    assert told["frames"] == [{**frame, "source": "a.mp4"} for frame in frames]
-    assert (told["source"], told["model"], told["notes"]) == ("a.mp4", "nano", [])
+def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Path) -> None:
+    video_file = videos.write(
+        tmp_path / "a.mp4", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(6)
+    )
+    body = served.http.post("/v1/video", files={"file": ("a.mp4", video_file.read_bytes())}, params={"every": 2}).json()
+    frames = [frame.to_dict() for frame in mien.load("nano", threads=1).analyze_video(video_file, every=2)]
+    assert body["frames"] == [{**frame, "source": "a.mp4"} for frame in frames]
+    assert (body["source"], body["model"], body["notes"]) == ("a.mp4", "nano", [])
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 
 
-def test_videos_that_are_none_too_long_or_would_open_others(served: RunningService, tmp_path: Path) -> None:
+def test_invalid_or_long_video_gets_error(served: RunningService, tmp_path: Path) -> None:
     secret = videos.write(tmp_path / "secret.mp4", lambda i: videos.frame(64, 48), videos.times(3))
     lists = [
         f"ffconcat version 1.0\nfile {secret}\n",
         f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{secret}\n#EXT-X-ENDLIST\n",
     ]
     for body in ("nonsense", *lists):
-        got = served.http.post("/v1/video", content=body.encode())
-        assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
-        assert str(secret) not in got.text
+        response = served.http.post("/v1/video", content=body.encode())
+        assert (response.status_code, error(response)["code"]) == (422, "unreadable_video")
+        assert str(secret) not in response.text
     long = videos.write(tmp_path / "long.mp4", lambda i: videos.frame(64, 48), [0, 61], audio=None)
-    got = served.http.post("/v1/video", content=long.read_bytes())
-    assert (got.status_code, error(got)["code"]) == (413, "too_long")
+    response = served.http.post("/v1/video", content=long.read_bytes())
+    assert (response.status_code, error(response)["code"]) == (413, "too_long")
 
 
-def test_videos_without_the_extra(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_without_extra_gets_501(served: RunningService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    got = served.http.post("/v1/video", content=b"video")
-    assert (got.status_code, error(got)["code"]) == (501, "not_installed")
+    response = served.http.post("/v1/video", content=b"video")
+    assert (response.status_code, error(response)["code"]) == (501, "not_installed")
 
 
-def test_a_video_of_frames_that_are_too_large(
+def test_video_with_large_frames_gets_422(
     served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.serve.routes.video.PIXELS", 10_000)
+    monkeypatch.setattr("mien.serve.routes.video.MAX_PIXELS", 10_000)
     large = videos.write(tmp_path / "large.mkv", lambda i: videos.frame(160, 120), videos.times(1), audio=None)
-    got = served.http.post("/v1/video", content=large.read_bytes())
-    assert (got.status_code, error(got)["code"]) == (422, "unreadable_video")
-    assert "160 x 120" in error(got)["message"]
+    response = served.http.post("/v1/video", content=large.read_bytes())
+    assert (response.status_code, error(response)["code"]) == (422, "unreadable_video")
+    assert "160 x 120" in error(response)["message"]
 
 
-def test_openapi_tells_the_shapes_that_come(served: RunningService, expected: dict[str, Any]) -> None:
+def test_openapi_schemas_match_responses(served: RunningService, expected: dict[str, Any]) -> None:
     schema.ResultsSchema.model_validate({"results": [expected]}, extra="forbid")
-    told = served.http.get("/openapi.json").json()
-    assert set(told["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
+    body = served.http.get("/openapi.json").json()
+    assert set(body["paths"]) == {"/v1/analyze", "/v1/video", "/v1/models", "/healthz", "/readyz", "/metrics"}
 
 
 def test_health_readiness_and_metrics(served: RunningService) -> None:
@@ -241,7 +243,7 @@ def test_health_readiness_and_metrics(served: RunningService) -> None:
     assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"}' in text
 
 
-def test_addresses_and_methods_of_strangers_make_no_meters(served: RunningService) -> None:
+def test_unknown_paths_and_methods_share_metrics(served: RunningService) -> None:
     for name in ("/a", "/b"):
         served.http.request("BREW", name)
     text = served.http.get("/metrics").text
@@ -249,7 +251,7 @@ def test_addresses_and_methods_of_strangers_make_no_meters(served: RunningServic
     assert "BREW" not in text
 
 
-def test_the_page_and_its_files(served: RunningService) -> None:
+def test_page_serves_only_its_files(served: RunningService) -> None:
     assert served.http.get("/").content == (FOLDER / "index.html").read_bytes()
     assert served.http.get("/page/index.html").headers["content-type"].startswith("text/html")
     assert served.http.get("/sample.jpg").content == PORTRAIT
@@ -258,7 +260,7 @@ def test_the_page_and_its_files(served: RunningService) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/page/main.js", "/page/style.css", "/sample.jpg", "/docs.css"])
-def test_what_the_browser_has_is_not_sent_again(served: RunningService, path: str) -> None:
+def test_cached_file_gets_304(served: RunningService, path: str) -> None:
     first = served.http.get(path)
     tag = first.headers["ETag"]
     for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -267,31 +269,29 @@ def test_what_the_browser_has_is_not_sent_again(served: RunningService, path: st
         assert again.headers["Cache-Control"] == first.headers["Cache-Control"] == "no-cache"
         assert again.headers["Content-Security-Policy"] == first.headers["Content-Security-Policy"]
     for other in ('"other"', tag.strip('"'), ""):
-        got = served.http.get(path, headers={"If-None-Match": other})
-        assert (got.status_code, got.content) == (200, first.content)
+        response = served.http.get(path, headers={"If-None-Match": other})
+        assert (response.status_code, response.content) == (200, first.content)
 
 
-def test_a_file_that_has_changed_is_sent_again(
-    served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its tag is of what it holds, not of when it was written."""
+def test_changed_file_is_sent_again(served: RunningService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ETag depends on the content, not on the time."""
     monkeypatch.setattr("mien.serve.routes.page.FOLDER", tmp_path)
     file, tags = tmp_path / "a.js", []
     for text in ("one", "two", "one"):
         file.write_text(text)
         os.utime(file, (len(tags), len(tags) % 2))
-        got = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
-        assert (got.status_code, got.text) == (200, text)
-        tags.append(got.headers["ETag"])
+        response = served.http.get("/page/a.js", headers={"If-None-Match": tags[-1]} if tags else {})
+        assert (response.status_code, response.text) == (200, text)
+        tags.append(response.headers["ETag"])
     assert tags[0] == tags[2] != tags[1]
 
 
-def test_the_list_of_addresses_needs_nothing_from_elsewhere(served: RunningService) -> None:
-    got = served.http.get("/docs")
-    assert got.status_code == 200
-    assert "http://" not in got.text
-    assert "https://" not in got.text
+def test_docs_page_lists_paths_without_external_urls(served: RunningService) -> None:
+    response = served.http.get("/docs")
+    assert response.status_code == 200
+    assert "http://" not in response.text
+    assert "https://" not in response.text
     for path in served.http.get("/openapi.json").json()["paths"]:
-        assert f"</span> {path}</h2>" in got.text
-    assert "<code>results</code>" in got.text
+        assert f"</span> {path}</h2>" in response.text
+    assert "<code>results</code>" in response.text
     assert served.http.get("/docs.css").headers["content-type"].startswith("text/css")

@@ -1,4 +1,4 @@
-"""A webcam's frames in, results out; the newest wins."""
+"""The webcam route: frames in, results out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def webcam(served: RunningService) -> Iterator[ClientConnection]:
         yield socket
 
 
-def told(socket: ClientConnection) -> dict[str, Any]:
+def receive(socket: ClientConnection) -> dict[str, Any]:
     return json.loads(socket.recv(timeout=LONGEST))
 
 
@@ -47,42 +47,42 @@ def skipped(served: RunningService) -> float:
     return float(found[1]) if found else 0.0
 
 
-def why_closed(socket: ClientConnection) -> int:
+def close_code(socket: ClientConnection) -> int:
     with pytest.raises(ConnectionClosed) as closed:
         socket.recv(timeout=LONGEST)
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
 
-def test_the_greeting_tells_model_and_classes(served: RunningService) -> None:
+def test_first_message_has_model_and_labels(served: RunningService) -> None:
     with connect(served.ws) as socket:
         socket.send('{"token": "of no use here"}')
-        ready = told(socket)
+        ready = receive(socket)
     assert ready == {"ready": True, "model": "nano", "labels": list(served.service.photos.labels.names)}
 
 
-def test_a_person_keeps_a_number_and_is_smoothed(served: RunningService) -> None:
+def test_person_keeps_number_across_frames(served: RunningService) -> None:
     with webcam(served) as socket:
         for i in range(3):
             socket.send(frame(i, image(0.4 + 0.02 * i)))
-            got = told(socket)
-            assert (got["frame"], got["skipped"]) == (i, 0)
-            assert {key: got["analysis"][key] for key in ("width", "height", "error")} == {
+            response = receive(socket)
+            assert (response["frame"], response["skipped"]) == (i, 0)
+            assert {key: response["analysis"][key] for key in ("width", "height", "error")} == {
                 "width": 320, "height": 240, "error": None
             }  # fmt: skip
-            assert [(face["person"], face["label"]) for face in got["analysis"]["faces"]] == [(1, "happy")]
+            assert [(face["person"], face["label"]) for face in response["analysis"]["faces"]] == [(1, "happy")]
 
 
-def test_the_newest_frame_wins_when_behind(served: RunningService) -> None:
+def test_newest_frame_is_analyzed_when_behind(served: RunningService) -> None:
     go = threading.Event()
     loop, batcher = served.loop, served.service.batcher
     with webcam(served) as socket:
-        # The one thread that reads is taken, so the first frame waits while others come.
-        held = asyncio.run_coroutine_threadsafe(batcher.see(lambda: go.wait(LONGEST)), loop)
+        # The only thread is busy, so the first frame waits while others arrive.
+        job = asyncio.run_coroutine_threadsafe(batcher.run_in_pool(lambda: go.wait(LONGEST)), loop)
         before = skipped(served)
         socket.send(frame(0, image()))
         for _ in range(1000):
-            if served.http.get("/healthz") and batcher.held == 1:
+            if served.http.get("/healthz") and batcher.images == 1:
                 break
         for number in range(1, 6):
             socket.send(frame(number, image()))
@@ -90,117 +90,117 @@ def test_the_newest_frame_wins_when_behind(served: RunningService) -> None:
             if skipped(served) == before + 4:
                 break
         go.set()
-        held.result()
-        first, last = told(socket), told(socket)
+        job.result()
+        first, last = receive(socket), receive(socket)
     assert (first["frame"], first["skipped"]) == (0, 0)
     assert (last["frame"], last["skipped"]) == (5, 4)
 
 
-def test_a_frame_that_cannot_be_read_is_told_and_the_next_one_read(served: RunningService) -> None:
+def test_unreadable_frame_gets_error_and_stream_continues(served: RunningService) -> None:
     with webcam(served) as socket:
         socket.send(frame(7, b"no image"))
-        got = told(socket)
-        assert (got["frame"], got["skipped"]) == (7, 0)
-        assert got["error"]["code"] == "unreadable_image"
+        response = receive(socket)
+        assert (response["frame"], response["skipped"]) == (7, 0)
+        assert response["error"]["code"] == "unreadable_image"
         socket.send(frame(2**32 - 1, image()))
-        assert told(socket)["frame"] == 2**32 - 1
+        assert receive(socket)["frame"] == 2**32 - 1
 
 
 @pytest.mark.parametrize("hello", ["", "nonsense", "[]", '{"token": 3}', '"token"', b"\0\0\0\0x", "[" * 5000])
-def test_a_first_message_of_another_kind_closes(served: RunningService, hello: str | bytes) -> None:
+def test_invalid_first_message_closes(served: RunningService, hello: str | bytes) -> None:
     with connect(served.ws) as socket:
         socket.send(hello)
-        assert why_closed(socket) == 4400
+        assert close_code(socket) == 4400
 
 
 @pytest.mark.parametrize("wrong", ["text", b"", b"\0\0\0\0"])
-def test_what_is_no_frame_closes(served: RunningService, wrong: str | bytes) -> None:
+def test_invalid_frame_closes(served: RunningService, wrong: str | bytes) -> None:
     with webcam(served) as socket:
         socket.send(wrong)
-        assert why_closed(socket) == 4400
+        assert close_code(socket) == 4400
 
 
-def test_a_frame_that_is_too_large_closes(served: RunningService) -> None:
+def test_large_frame_closes(served: RunningService) -> None:
     with webcam(served) as socket:
-        with suppress(ConnectionClosed):  # it may be, before all is sent
+        with suppress(ConnectionClosed):  # it may close before all is sent
             socket.send(bytes(4_000_001))
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=LONGEST)
-    # The reason is lost where the line is reset under what is still being sent.
+    # The close frame is lost where the connection is reset while the client sends.
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
-def test_a_first_message_is_short(served: RunningService) -> None:
-    """Else whoever has no token could make the service hold frames."""
+def test_long_first_message_closes(served: RunningService) -> None:
+    """Otherwise a client without a token could make the service hold frames."""
     with connect(served.ws) as socket:
         with suppress(ConnectionClosed):
             socket.send('{"token": "' + "a" * 20_000 + '"}')
-        assert why_closed(socket) == 1009
+        assert close_code(socket) == 1009
     with webcam(served) as socket:
-        socket.send(frame(1, image() + bytes(100_000)))  # behind an image's end there may be anything
-        assert told(socket)["frame"] == 1
+        socket.send(frame(1, image() + bytes(100_000)))  # data after the end of an image is allowed
+        assert receive(socket)["frame"] == 1
 
 
 @pytest.mark.parametrize("greeted", [False, True])
-def test_text_that_is_none_closes_without_a_traceback(
+def test_invalid_utf8_closes_without_traceback(
     served: RunningService, greeted: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with webcam(served) if greeted else connect(served.ws) as socket:
         socket.send(b"\xff\xfe", text=True)
-        assert why_closed(socket) == 4400
+        assert close_code(socket) == 4400
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_of_a_frame_too_no_more_than_64_faces_are_read(served: RunningService) -> None:
+def test_frame_returns_at_most_64_faces(served: RunningService) -> None:
     with webcam(served) as socket:
         socket.send(frame(0, videos.crowd()))
-        assert len(told(socket)["analysis"]["faces"]) == 64
+        assert len(receive(socket)["analysis"]["faces"]) == 64
 
 
-def test_who_says_nothing_or_sends_no_frames_is_closed(monkeypatch: pytest.MonkeyPatch, served: RunningService) -> None:
-    monkeypatch.setattr("mien.serve.routes.webcam.HELLO", 0.05)
+def test_idle_stream_is_closed(monkeypatch: pytest.MonkeyPatch, served: RunningService) -> None:
+    monkeypatch.setattr("mien.serve.routes.webcam.HELLO_SECONDS", 0.05)
     with connect(served.ws) as socket:
-        assert why_closed(socket) == 4408
-    monkeypatch.setattr("mien.serve.routes.webcam.HELLO", 10)
-    monkeypatch.setattr("mien.serve.routes.webcam.IDLE", 0.05)
+        assert close_code(socket) == 4408
+    monkeypatch.setattr("mien.serve.routes.webcam.HELLO_SECONDS", 10)
+    monkeypatch.setattr("mien.serve.routes.webcam.IDLE_SECONDS", 0.05)
     with webcam(served) as socket:
-        assert why_closed(socket) == 4408
+        assert close_code(socket) == 4408
 
 
-def test_more_webcams_than_are_taken() -> None:
+def test_surplus_webcam_is_closed() -> None:
     with running(streams=1) as small:
         with webcam(small), connect(small.ws) as second:
             second.send('{"token": null}')
-            assert why_closed(second) == 1013
-        with webcam(small) as again:  # the first has left
+            assert close_code(second) == 1013
+        with webcam(small) as again:  # the first has disconnected
             again.send(frame(1, image()))
-            assert told(again)["frame"] == 1
+            assert receive(again)["frame"] == 1
 
 
-def test_who_has_no_token_takes_no_place() -> None:
+def test_unauthorized_stream_is_not_counted() -> None:
     with running(streams=1, token="correct-horse-battery") as small, connect(small.ws), connect(small.ws) as own:
         own.send('{"token": "correct-horse-battery"}')
-        assert told(own)["ready"] is True
+        assert receive(own)["ready"] is True
 
 
-def test_a_frame_that_finds_no_place_is_no_unreadable_one() -> None:
+def test_frame_with_full_queue_gets_busy() -> None:
     with running(queue=1) as small, webcam(small) as socket:
-        with small.service.batcher.places(1):
+        with small.service.batcher.reserve(1):
             socket.send(frame(3, image()))
-            got = told(socket)
-        assert (got["frame"], got["skipped"], got["error"]["code"]) == (3, 0, "busy")
+            response = receive(socket)
+        assert (response["frame"], response["skipped"], response["error"]["code"]) == (3, 0, "busy")
         assert 'mien_frames_total{outcome="busy"} 1.0' in small.http.get("/metrics").text
 
 
-def test_who_leaves_while_a_frame_is_read_leaves_nothing_behind(served: RunningService) -> None:
+def test_disconnect_during_frame_frees_its_slot(served: RunningService) -> None:
     go = threading.Event()
-    held = asyncio.run_coroutine_threadsafe(served.service.batcher.see(lambda: go.wait(LONGEST)), served.loop)
+    job = asyncio.run_coroutine_threadsafe(served.service.batcher.run_in_pool(lambda: go.wait(LONGEST)), served.loop)
     with webcam(served) as socket:
         socket.send(frame(0, image()))
         socket.ping().wait(LONGEST)
     go.set()
-    held.result()
+    job.result()
     with webcam(served) as socket:
         socket.send(frame(0, image()))
-        assert told(socket)["frame"] == 0
-    assert served.service.batcher.held == 0
+        assert receive(socket)["frame"] == 0
+    assert served.service.batcher.images == 0

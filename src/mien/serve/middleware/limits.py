@@ -1,7 +1,7 @@
 """Limits on the size and duration of requests.
 
-What breaks a limit is answered at once, and what is still on its way is thrown away for a moment, so that a client that
-sends before it listens hears the answer; then the connection is closed.
+A request above a limit gets its error response at once. The rest of its body is discarded for a moment, so that a
+client that sends the body before it reads can receive the response (lingering close); then the connection is closed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.serve.errors import BUSY, RETRY_AFTER, Problem, busy, too_large
 from mien.serve.state import Service
 
-LINGER_SECONDS, LINGER_BYTES = 1.0, 64_000_000  # how much is thrown away after an answer
+LINGER_SECONDS, LINGER_BYTES = 1.0, 64_000_000  # limits of what is discarded after a response
 MAX_LARGE_BODIES = 8  # largest bodies that are held at one time
 VIDEO = "/v1/video"
 
 
 class Limits:
-    """Counts bytes and seconds of each request, and the bytes of all together."""
+    """Limits the bytes and seconds of each request, and the bytes of all requests together."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service = app, service
@@ -32,56 +32,58 @@ class Limits:
             await self._app(scope, receive, send)
             return
         settings, is_video = self._service.settings, scope["path"] == VIDEO
-        most = settings.max_video if is_video else settings.max_body
+        max_bytes = settings.max_video if is_video else settings.max_body
         seconds = settings.timeout + settings.video_seconds * is_video
         now = asyncio.get_running_loop().time
-        due = asyncio.timeout_at(now() + settings.timeout + seconds)
-        body = _Body(self._service, receive, most, now() + settings.timeout, lambda: due.reschedule(now() + seconds))
+        deadline = asyncio.timeout_at(now() + settings.timeout + seconds)
+        body = _Body(
+            self._service, receive, max_bytes, now() + settings.timeout, lambda: deadline.reschedule(now() + seconds)
+        )
         started = False
 
-        async def watched(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            async with due:
+            async with deadline:
                 body.check_length(Headers(scope=scope).get("content-length"))
-                await self._app(scope, body.receive, watched)
-        except Problem as error:  # raised where no route could
+                await self._app(scope, body.receive, send_and_note)
+        except Problem as error:  # raised outside of a route
             if not started:
                 await error.response()(scope, receive, send)
         except TimeoutError:
-            if not started:  # else it is a client that hardly reads its answer: uvicorn closes the connection
-                await _overdue(seconds).response()(scope, receive, send)
+            if not started:  # otherwise the client reads too slowly: uvicorn closes the connection
+                await _timeout(seconds).response()(scope, receive, send)
         finally:
-            body.forget()
+            body.release()
 
 
 class _Body:
-    """The body of one request on its way in."""
+    """Body of one request while it is received."""
 
     def __init__(
-        self, service: Service, receive: Receive, most: int, deadline: float, on_end: Callable[[], None]
+        self, service: Service, receive: Receive, max_bytes: int, deadline: float, on_end: Callable[[], None]
     ) -> None:
-        self._service, self._receive, self._most = service, receive, most
+        self._service, self._receive, self._max_bytes = service, receive, max_bytes
         self._deadline, self._on_end = deadline, on_end
         self._bytes = 0
         self._ended = False
 
     def check_length(self, length: str | None) -> None:
-        """Refuse a body that says itself that it is too large."""
-        if length is not None and length.isdigit() and int(length) > self._most:
-            raise too_large(self._most)
+        """Raise a `Problem` where the Content-Length is above the limit."""
+        if length is not None and length.isdigit() and int(length) > self._max_bytes:
+            raise too_large(self._max_bytes)
 
     async def receive(self) -> Message:
-        """The next part of it.
+        """Return the next message.
 
         Raises:
-            Problem: it is too large or too slow, or too much is held for others.
+            Problem: The body is too large or too slow, or all bodies together are too large.
         """
         if self._ended:
-            return await self._receive()  # only tells when the client leaves
+            return await self._receive()  # waits for the disconnect
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
@@ -89,8 +91,8 @@ class _Body:
             raise Problem(
                 408,
                 "too_slow",
-                "The request did not arrive in time.",
-                "Send it again over a better line, or make it smaller.",
+                "Timeout while receiving the request.",
+                "Use a faster connection or send less.",
             ) from None
         if message["type"] == "http.request":
             self._count(len(message.get("body", b"")))
@@ -101,22 +103,22 @@ class _Body:
 
     def _count(self, new: int) -> None:
         self._bytes += new
-        self._service.held += new
-        if self._bytes > self._most:
-            raise too_large(self._most)
-        if self._service.held > MAX_LARGE_BODIES * max(
+        self._service.body_bytes += new
+        if self._bytes > self._max_bytes:
+            raise too_large(self._max_bytes)
+        if self._service.body_bytes > MAX_LARGE_BODIES * max(
             self._service.settings.max_body, self._service.settings.max_video
         ):
-            raise busy("The service holds as many images as it can at a time.")
+            raise busy("Too many requests in memory.")
 
-    def forget(self) -> None:
-        """The request is answered; nothing of it is kept."""
-        self._service.held -= self._bytes
+    def release(self) -> None:
+        """Stop counting the body once the request is finished."""
+        self._service.body_bytes -= self._bytes
         self._bytes = 0
 
 
 class Linger:
-    """Closes connections whose bodies were not read to their end, once the client has had the answer."""
+    """Closes connections whose body was not read to the end, after the client could receive the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -124,42 +126,42 @@ class Linger:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
-            await self._app(scope, receive, send)  # there is no body
+            await self._app(scope, receive, send)  # no body
             return
         ended = False
 
-        async def watched() -> Message:
+        async def receive_and_note() -> Message:
             nonlocal ended
             message = await receive()
             ended = ended or message["type"] == "http.disconnect" or not message.get("more_body", False)
             return message
 
-        async def answer(message: Message) -> None:
+        async def send_and_linger(message: Message) -> None:
             if message["type"] == "http.response.start" and not ended:
                 MutableHeaders(scope=message)["Connection"] = "close"
             if message["type"] == "http.response.body" and not message.get("more_body", False) and not ended:
                 await send({**message, "more_body": True})
-                await _discard_body(watched)
+                await _discard_body(receive_and_note)
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app(scope, watched, answer)
+        await self._app(scope, receive_and_note, send_and_linger)
 
 
 async def _discard_body(receive: Receive) -> None:
-    """What still comes, until it ends, or is too much, or takes too long."""
-    thrown = 0
+    """Receive the rest of a body within the limits."""
+    size = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
-            while thrown < LINGER_BYTES:
+            while size < LINGER_BYTES:
                 message = await receive()
-                thrown += len(message.get("body", b""))
+                size += len(message.get("body", b""))
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
                     return
 
 
-def _overdue(seconds: float) -> Problem:
+def _timeout(seconds: float) -> Problem:
     return Problem(
-        BUSY, "overdue", f"The answer was not ready within {seconds:g} seconds.",
+        BUSY, "overdue", f"The response was not ready within {seconds:g} seconds.",
         "Send fewer or smaller images, or try again when the service is less busy.", {"Retry-After": str(RETRY_AFTER)},
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Host, origin and token checks, and security headers.
 
-Pure ASGI, so that what is refused is refused before its body is read, WebSockets included.
+Pure ASGI middleware: requests are rejected before their body is read, WebSockets included.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.serve.config import ANY, Settings
 from mien.serve.errors import Problem
 
-PROBES = ("/healthz", "/readyz")  # asked by machines that know an address and no name
+PROBES = ("/healthz", "/readyz")  # sent by load balancers and container runtimes, with an IP address as the host
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,13 +26,13 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",  # no foreign page shows what is here; CORS is apart from it
+    "Cross-Origin-Resource-Policy": "same-origin",  # no other site can embed a response; CORS is separate
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
 }
 
 
-class Guard:
-    """Refuses foreign hosts and origins."""
+class HostCheck:
+    """Rejects requests with an unknown Host or a foreign Origin header."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
@@ -41,35 +41,35 @@ class Guard:
         if scope["type"] in ("http", "websocket"):
             problem = self._problem(scope["path"], Headers(scope=scope))
             if problem is not None:
-                await problem.response()(scope, receive, send)  # a WebSocket's handshake ends with it too
+                await problem.response()(scope, receive, send)  # also rejects a WebSocket handshake
                 return
         await self._app(scope, receive, send)
 
     def _problem(self, path: str, headers: Headers) -> Problem | None:
-        if path not in PROBES and not self._is_own(headers.getlist("host")):
+        if path not in PROBES and not self._is_allowed(headers.getlist("host")):
             return Problem(
-                421, "unknown_host", "The service is not known by this name.",
-                "Whoever runs it can name it: mien serve --allow-host NAME.",
+                421, "unknown_host", "This Host header is not allowed.",
+                "The operator can allow it with: mien serve --allow-host NAME.",
             )  # fmt: skip
         origin = headers.get("origin")
         if origin is None or origin in self._settings.origins or _site(origin) == headers.get("host", "").lower():
             return None
         return Problem(
-            403, "foreign_origin", "Pages of this site may not ask the service.",
-            "Whoever runs it can name the site: mien serve --allow-origin ORIGIN.",
+            403, "foreign_origin", "This Origin header is not allowed.",
+            "The operator can allow it with: mien serve --allow-origin ORIGIN.",
         )  # fmt: skip
 
-    def _is_own(self, told: list[str]) -> bool:
-        if len(told) != 1:
+    def _is_allowed(self, hosts: list[str]) -> bool:
+        if len(hosts) != 1:
             return False
-        name = told[0].lower()
+        name = hosts[0].lower()
         if name.rpartition(":")[2].isdigit() and not name.endswith("]"):
             name = name.rpartition(":")[0]
-        return ANY in self._settings.hosts or name in self._settings.names
+        return ANY in self._settings.hosts or name in self._settings.allowed_hosts
 
 
 class TokenCheck:
-    """Refuses requests to `/v1` without the token; a stream's is in its first message."""
+    """Rejects requests to `/v1` without the token; a webcam sends it in its first message."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._token = app, settings.token
@@ -77,7 +77,7 @@ class TokenCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v1/") and not self._is_allowed(scope):
             problem = Problem(
-                401, "unauthorized", "The service wants a token, and this request has none or a wrong one.",
+                401, "unauthorized", "Missing or wrong token.",
                 "Send the header 'Authorization: Bearer TOKEN'.", {"WWW-Authenticate": 'Bearer realm="mien"'},
             )  # fmt: skip
             await problem.response()(scope, receive, send)
@@ -89,7 +89,7 @@ class TokenCheck:
 
 
 class SecurityHeaders:
-    """Tells browsers what the page may do, and caches to keep nothing that was read."""
+    """Adds security headers, and `Cache-Control: no-store` to responses without one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -107,20 +107,20 @@ class SecurityHeaders:
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token in an Authorization header, if there is one."""
+    """Return the bearer token of an Authorization header, or None."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def is_token(wanted: str | None, got: str | None) -> bool:
-    """Whether a token is the one that is wanted, in a time that tells nothing of either; any where none is."""
-    if wanted is None:
+def is_token(required: str | None, given: str | None) -> bool:
+    """Return whether `given` is the required token, compared in constant time; True where no token is required."""
+    if required is None:
         return True
-    digests = [hashlib.sha256((token or "").encode("utf-8", "surrogatepass")).digest() for token in (wanted, got)]
+    digests = [hashlib.sha256((token or "").encode("utf-8", "surrogatepass")).digest() for token in (required, given)]
     return hmac.compare_digest(*digests)
 
 
 def _site(origin: str) -> str:
-    """Name and port in an origin, as a Host header has them; empty for one that names none, such as `null`."""
+    """Return host and port of an origin as in a Host header; empty for an origin without a host, such as `null`."""
     scheme, mark, site = origin.lower().partition("://")
     return site if mark and scheme in ("http", "https") else ""

@@ -1,69 +1,69 @@
-/** An image with frames and labels drawn into it, for keeping. Sizes follow the image, as those of `mien analyze` do. */
+/** An image with boxes and labels drawn into it, to download. Sizes scale with the image, as in `mien analyze`. */
 
-import { colourOf } from "./palette.js";
-import { percent } from "./words.js";
+import { colorOf } from "./palette.js";
+import { labelText, percent } from "./words.js";
 
-const LARGEST = 4096; // pixels of the longer side: more than this, some browsers do not draw
-const PANEL = "rgb(20 23 28 / 84%)";
+const MAX_SIDE = 4096; // pixels of the longer side; some browsers draw no larger canvas
+const BACKGROUND = "rgb(20 23 28 / 84%)";
 
 /**
- * The image in `blob` with what `analysis` tells of it, as a PNG.
+ * Return the image in `blob` with the faces of `analysis` drawn into it, as a PNG.
  *
- * @throws where the browser cannot show the image.
+ * @throws where the browser cannot decode the image.
  */
-export async function annotated(blob, analysis) {
+export async function annotateImage(blob, analysis) {
   const image = await createImageBitmap(blob);
-  const scale = Math.min(1, LARGEST / Math.max(image.width, image.height));
+  const scale = Math.min(1, MAX_SIDE / Math.max(image.width, image.height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(scale * image.width);
   canvas.height = Math.round(scale * image.height);
-  const pen = canvas.getContext("2d");
-  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   image.close();
   const ratio = canvas.width / analysis.width;
-  for (const face of analysis.faces) frame(pen, face, ratio);
-  for (const [place, face] of analysis.faces.entries()) {
-    tag(pen, face, analysis.faces.length > 1 ? `${face.person ?? place + 1}  ` : "", ratio);
+  for (const face of analysis.faces) drawBox(context, face, ratio);
+  for (const [index, face] of analysis.faces.entries()) {
+    drawLabel(context, face, analysis.faces.length > 1 ? `${face.person ?? index + 1}  ` : "", ratio);
   }
-  return new Promise((done) => canvas.toBlob(done, "image/png"));
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-function frame(pen, face, ratio) {
+function drawBox(context, face, ratio) {
   const { left, top, width, height } = face.box;
-  const line = Math.max(2, 0.004 * Math.max(pen.canvas.width, pen.canvas.height));
-  for (const [thick, color] of [[2 * line, PANEL], [line, colourOf(face.label, Object.keys(face.probabilities))]]) {
-    pen.lineWidth = thick;
-    pen.strokeStyle = color;
-    pen.beginPath();
-    pen.roundRect(ratio * left, ratio * top, ratio * width, ratio * height, 3 * line);
-    pen.stroke();
+  const line = Math.max(2, 0.004 * Math.max(context.canvas.width, context.canvas.height));
+  for (const [thickness, color] of [[2 * line, BACKGROUND], [line, colorOf(face.label, Object.keys(face.probabilities))]]) {
+    context.lineWidth = thickness;
+    context.strokeStyle = color;
+    context.beginPath();
+    context.roundRect(ratio * left, ratio * top, ratio * width, ratio * height, 3 * line);
+    context.stroke();
   }
 }
 
-/** The label, and under it a strip that is divided as the probabilities are; above the face, or below it at the rim. */
-function tag(pen, face, number, ratio) {
-  const text = Math.max(12, 0.024 * Math.min(pen.canvas.width, pen.canvas.height));
-  pen.font = `600 ${text}px Inter, system-ui, sans-serif`;
-  pen.textBaseline = "middle";
-  const title = `${number}${face.label} ${percent(face.confidence)}`;
-  const wide = pen.measureText(title).width + 1.2 * text;
-  const high = 2.3 * text;
-  const { left, top, height } = face.box;
-  const x = Math.max(0, Math.min(ratio * left, pen.canvas.width - wide));
-  const above = ratio * top - high - 0.6 * text;
-  const y = above >= 0 ? above : Math.min(ratio * (top + height) + 0.6 * text, pen.canvas.height - high);
-  pen.fillStyle = PANEL;
-  pen.beginPath();
-  pen.roundRect(x, y, wide, high, 0.35 * text);
-  pen.fill();
-  pen.fillStyle = "#fff";
-  pen.fillText(title, x + 0.6 * text, y + 0.95 * text);
+/** Draw the label and a strip divided like the probabilities: above the face, or below it at the image's upper edge. */
+function drawLabel(context, face, number, ratio) {
+  const size = Math.max(12, 0.024 * Math.min(context.canvas.width, context.canvas.height));
+  context.font = `600 ${size}px Inter, system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  const title = `${number}${labelText(face.label)} ${percent(face.confidence)}`;
+  const width = context.measureText(title).width + 1.2 * size;
+  const height = 2.3 * size;
+  const x = Math.max(0, Math.min(ratio * face.box.left, context.canvas.width - width));
+  const above = ratio * face.box.top - height - 0.6 * size;
+  const below = Math.min(ratio * (face.box.top + face.box.height) + 0.6 * size, context.canvas.height - height);
+  const y = above >= 0 ? above : below;
+  context.fillStyle = BACKGROUND;
+  context.beginPath();
+  context.roundRect(x, y, width, height, 0.35 * size);
+  context.fill();
+  context.fillStyle = "#fff";
+  context.fillText(title, x + 0.6 * size, y + 0.95 * size);
   const labels = Object.keys(face.probabilities);
-  let from = x + 0.6 * text;
+  let start = x + 0.6 * size;
   for (const label of labels) {
-    const share = face.probabilities[label] * (wide - 1.2 * text);
-    pen.fillStyle = colourOf(label, labels);
-    pen.fillRect(from, y + 1.65 * text, share, 0.35 * text);
-    from += share;
+    const length = face.probabilities[label] * (width - 1.2 * size);
+    context.fillStyle = colorOf(label, labels);
+    context.fillRect(start, y + 1.65 * size, length, 0.35 * size);
+    start += length;
   }
 }

@@ -1,72 +1,75 @@
-/** One photo to the server and its analysis back, whatever lies between: a token, a queue, a server that went away. */
+/** Send one photo and return its analysis; handles the token, a busy server and a lost connection. */
 
-import { link } from "./link.js";
+import { connection } from "./connection.js";
+import { t } from "./i18n.js";
 import { askToken, token } from "./token.js";
-import { refusal, Trouble } from "./words.js";
+import { pageError, responseError } from "./words.js";
 
-const BUSY = 5; // times that a full queue is waited for
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const MAX_RETRIES = 5; // while the server is busy
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 /**
- * What is read in `file`, as `Analysis.to_dict` of the package.
+ * Return the analysis of `file` in the form of the package's `Analysis.to_dict`.
  *
- * @param {File} file a photo.
- * @param {(state: string) => void} tell is called with a sentence whenever there is something to wait for.
- * @param {AbortSignal} signal ends it, on the way or in any wait: nothing more is sent or told.
- * @throws {Trouble} where it cannot be read; what `signal` was aborted with, where it was.
+ * @param {File} file the photo.
+ * @param {(status: string) => void} onStatus is called with a sentence whenever the photo has to wait.
+ * @param {AbortSignal} signal cancels the request, also while it waits.
+ * @throws {PageError} where the photo cannot be analyzed; the reason of `signal` where that was aborted.
  */
-export async function analyze(file, tell, signal) {
-  await readable(file);
-  for (let busy = 0, broken = 0; ; ) {
+export async function analyze(file, onStatus, signal) {
+  await checkReadable(file);
+  for (let retries = 0, failures = 0; ; ) {
     signal.throwIfAborted();
-    const used = token();
-    tell("Reading …");
-    const answer = await post(file, used, signal);
+    const usedToken = token();
+    onStatus(t("card.analyzing"));
+    const response = await post(file, usedToken, signal);
     signal.throwIfAborted();
-    if (answer === null) {
-      const there = await link.answers();
+    if (response === null) {
+      const online = await connection.check();
       signal.throwIfAborted();
-      if (there) {
-        if (++broken > 1) throw new Trouble("The server broke off while the photo was on its way.", "It may be too large.", true);
+      if (online) {
+        if (++failures > 1) throw pageError("error.connection", {}, true);
         continue;
       }
-      tell("Waiting for the server to come back.");
-      await link.lost();
-    } else if (answer.status === 401) {
-      tell("Waiting for the token.");
-      await askToken(used);
-    } else if (answer.status === 503 && ++busy <= BUSY) {
-      tell("The server is busy; the photo waits its turn.");
-      await pause(Math.min(Number(answer.headers.get("Retry-After")) || 1, 10));
+      onStatus(t("card.offline"));
+      await connection.waitUntilOnline();
+    } else if (response.status === 401) {
+      onStatus(t("card.token"));
+      await askToken(usedToken);
+    } else if (response.status === 503 && ++retries <= MAX_RETRIES) {
+      onStatus(t("card.busy"));
+      await sleep(Math.min(Number(response.headers.get("Retry-After")) || 1, 10));
     } else {
-      const analysis = await result(answer);
+      const analysis = await parse(response);
       signal.throwIfAborted();
       return analysis;
     }
   }
 }
 
-function post(file, used, signal) {
+function post(file, usedToken, signal) {
   const form = new FormData();
   form.append("files", file, file.name);
-  const headers = used === null ? {} : { Authorization: `Bearer ${used}` };
-  return link.ask("/v1/analyze", { method: "POST", body: form, headers, signal });
+  const headers = usedToken === null ? {} : { Authorization: `Bearer ${usedToken}` };
+  return connection.fetch("/v1/analyze", { method: "POST", body: form, headers, signal });
 }
 
-async function result(answer) {
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok || !body?.results?.length) throw refusal(answer.status, body);
+async function parse(response) {
+  const body = await response.json().catch(() => null);
+  if (!response.ok || !body?.results?.length) throw responseError(response.status, body);
   const [analysis] = body.results;
-  if (analysis.error) throw refusal(answer.status, { error: { code: "unreadable_image", message: analysis.error } });
+  if (analysis.error) {
+    throw responseError(response.status, { error: { code: "unreadable_image", message: analysis.error } });
+  }
   return analysis;
 }
 
-/** A folder that was dropped, or a file that went away, says so before anything is sent. */
-async function readable(file) {
+/** Reject folders, deleted files and empty files before anything is sent. */
+async function checkReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
-    throw new Trouble("The browser cannot open this file.", "Is it a folder? Drop the photos in it instead.");
+    throw pageError("error.file");
   }
-  if (!file.size) throw new Trouble("This file is empty.", "It may not have been downloaded or copied to its end.");
+  if (!file.size) throw pageError("error.empty");
 }

@@ -1,8 +1,8 @@
-/** The webcam: on, off, and frames as JPEG. */
+/** The webcam: on, off, and its frames as JPEG. */
 
-import { webcamTrouble } from "./words.js";
+import { webcamError } from "./words.js";
 
-const LONGEST = 640; // pixels of a frame's longer side; faces before a webcam are large enough in it
+const MAX_SIDE = 640; // pixels of a frame's longer side, enough for faces in front of a webcam
 const QUALITY = 0.85;
 
 /** The webcam behind a `<video>` element. */
@@ -18,43 +18,43 @@ export class Camera {
   /**
    * Open the webcam and show it.
    *
-   * @param {() => void} ended is called when it goes away by itself, as when it is unplugged.
-   * @throws {Trouble} where it cannot be opened.
+   * @param {() => void} onEnded is called when the webcam is disconnected.
+   * @throws {PageError} where the webcam cannot be opened.
    */
-  async on(ended) {
+  async open(onEnded) {
     try {
       if (!navigator.mediaDevices) throw new DOMException("", "InsecureContext");
-      const video = { width: { ideal: LONGEST }, height: { ideal: 480 }, facingMode: "user" };
+      const video = { width: { ideal: MAX_SIDE }, height: { ideal: 480 }, facingMode: "user" };
       this.#stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
       this.#video.srcObject = this.#stream;
       await this.#video.play();
-    } catch (why) {
-      this.off();
-      throw webcamTrouble(why);
+    } catch (error) {
+      this.close();
+      throw webcamError(error.name);
     }
-    this.#stream.getVideoTracks()[0].addEventListener("ended", ended);
+    this.#stream.getVideoTracks()[0].addEventListener("ended", onEnded);
   }
 
-  /** Close it, so that its light goes out. */
-  off() {
+  /** Stop the webcam, so that its light goes out. */
+  close() {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = null;
     this.#video.srcObject = null;
   }
 
-  /** Whether people expect to see themselves as in a mirror: always, but for the camera at a phone's back. */
+  /** Whether to mirror the video: always, except for the rear camera of a phone. */
   get mirrored() {
     return this.#stream?.getVideoTracks()[0].getSettings().facingMode !== "environment";
   }
 
-  /** What it sees now, as a JPEG, or null where it sees nothing yet. */
+  /** Return the current frame as a JPEG, or null where there is none yet. */
   async frame() {
-    const { videoWidth: wide, videoHeight: high } = this.#video;
-    if (!wide || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
-    const scale = Math.min(1, LONGEST / Math.max(wide, high));
-    this.#canvas.width = Math.round(scale * wide);
-    this.#canvas.height = Math.round(scale * high);
+    const { videoWidth: width, videoHeight: height } = this.#video;
+    if (!width || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return null;
+    const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
+    this.#canvas.width = Math.round(scale * width);
+    this.#canvas.height = Math.round(scale * height);
     this.#canvas.getContext("2d").drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
-    return new Promise((done) => this.#canvas.toBlob(done, "image/jpeg", QUALITY));
+    return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/jpeg", QUALITY));
   }
 }

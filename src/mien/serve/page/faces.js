@@ -1,44 +1,44 @@
-/** A panel for each face: its expression, and behind it a bar for each class. */
+/** A panel for each face: its expression and, when open, a bar for each class. */
 
-import { colourOf } from "./palette.js";
-import { fit, fresh, write } from "./templates.js";
-import { called, percent } from "./words.js";
+import { colorOf } from "./palette.js";
+import { clone, setChildCount, setText } from "./templates.js";
+import { faceName, labelText, percent } from "./words.js";
 
-const OPEN = 3; // panels whose bars are shown without asking
+const INITIALLY_OPEN = 3; // panels
 
-/** Show `faces` in `list`; panels that are there already keep their state, so that a video does not fold them. */
+/** Show `faces` in `list`; existing panels are reused, so that they stay open or closed during a video. */
 export function showFaces(list, faces) {
-  fit(list, faces.length, () => panel(list.children.length < OPEN));
-  faces.forEach((face, place) => fill(list.children[place], face, place));
+  setChildCount(list, faces.length, () => createPanel(list.children.length < INITIALLY_OPEN));
+  faces.forEach((face, index) => fillPanel(list.children[index], face, index));
 }
 
-/** Call `each` with the place of the face that the pointer or the keyboard is at, and with null when it leaves. */
-export function onPointed(list, each) {
-  const at = (event) => [...list.children].indexOf(event.target.closest(".face"));
-  for (const kind of ["pointerover", "focusin"]) list.addEventListener(kind, (event) => each(at(event)));
-  for (const kind of ["pointerleave", "focusout"]) list.addEventListener(kind, () => each(null));
+/** Call `callback` with the index of the face under the pointer or keyboard focus, and with null when it leaves. */
+export function onFaceHover(list, callback) {
+  const indexOf = (event) => [...list.children].indexOf(event.target.closest(".face"));
+  for (const type of ["pointerover", "focusin"]) list.addEventListener(type, (event) => callback(indexOf(event)));
+  for (const type of ["pointerleave", "focusout"]) list.addEventListener(type, () => callback(null));
 }
 
-function panel(open) {
-  const made = fresh("face");
-  made.firstElementChild.open = open;
-  return made;
+function createPanel(open) {
+  const panel = clone("face");
+  panel.firstElementChild.open = open;
+  return panel;
 }
 
-function fill(made, face, place) {
-  write(made.querySelector(".number"), called(face, place));
-  write(made.querySelector("summary .label"), face.label);
-  write(made.querySelector("summary .figure"), percent(face.confidence));
+function fillPanel(panel, face, index) {
+  setText(panel.querySelector(".number"), faceName(face, index));
+  setText(panel.querySelector("summary .label"), labelText(face.label));
+  setText(panel.querySelector("summary .figure"), percent(face.confidence));
   const labels = Object.keys(face.probabilities);
-  const bars = made.querySelector(".bars");
-  fit(bars, labels.length, () => fresh("bar"));
+  const bars = panel.querySelector(".bars");
+  setChildCount(bars, labels.length, () => clone("bar"));
   labels.forEach((label, i) => {
     const [name, track, figure] = bars.children[i].children;
-    const likely = face.probabilities[label];
-    bars.children[i].classList.toggle("likeliest", likely === face.confidence);
-    write(name, label);
-    write(figure, percent(likely));
-    track.firstElementChild.style.width = `${100 * likely}%`;
-    track.firstElementChild.style.setProperty("--colour", colourOf(label, labels));
+    const probability = face.probabilities[label];
+    bars.children[i].classList.toggle("likeliest", probability === face.confidence);
+    setText(name, labelText(label));
+    setText(figure, percent(probability));
+    track.firstElementChild.style.width = `${100 * probability}%`;
+    track.firstElementChild.style.setProperty("--color", colorOf(label, labels));
   });
 }

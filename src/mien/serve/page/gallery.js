@@ -1,63 +1,63 @@
-/** The photos on the page, newest first; a few at a time go to the server. */
+/** The photos on the page, newest first; a few at a time are sent to the server. */
 
 import { ImageCard } from "./image-card.js";
 
-const AT_ONCE = 2; // photos on their way; the server reads what it has time for
+const CONCURRENT = 2; // requests
 const section = document.getElementById("results");
-const cards = document.getElementById("cards");
-const all = document.getElementById("remove-all");
-const images = new Set();
-const waiting = [];
-let underway = 0;
+const list = document.getElementById("cards");
+const removeAll = document.getElementById("remove-all");
+const cards = new Set();
+const queue = [];
+let running = 0;
 
-/** Put photos on the page and have them read, in their order. */
+/** Add photos to the page and queue them in order. */
 export function add(files) {
-  const made = [...files].map((file) => new ImageCard(file, { again: queue, removed: remove }));
-  if (!made.length) return;
-  cards.prepend(...made.map((image) => image.card));
-  for (const image of made) {
-    images.add(image);
-    queue(image);
+  const added = [...files].map((file) => new ImageCard(file, { onRetry: enqueue, onRemove: remove }));
+  if (!added.length) return;
+  list.prepend(...added.map((card) => card.element));
+  for (const card of added) {
+    cards.add(card);
+    enqueue(card);
   }
-  tidy();
-  made[0].card.scrollIntoView({ block: "nearest" });
+  updateVisibility();
+  added[0].element.scrollIntoView({ block: "nearest" });
 }
 
-function queue(image) {
-  waiting.push(image);
-  next();
+function enqueue(card) {
+  queue.push(card);
+  runNext();
 }
 
-async function next() {
-  if (underway >= AT_ONCE || !waiting.length) return;
-  const image = waiting.shift();
-  if (images.has(image)) {
-    underway++;
+async function runNext() {
+  if (running >= CONCURRENT || !queue.length) return;
+  const card = queue.shift();
+  if (cards.has(card)) {
+    running++;
     try {
-      await image.read();
+      await card.analyze();
     } finally {
-      underway--;
+      running--;
     }
   }
-  next();
+  runNext();
 }
 
-function remove(image) {
-  const after = image.card.nextElementSibling ?? image.card.previousElementSibling;
-  images.delete(image);
-  image.remove();
-  tidy();
-  (after ?? document.getElementById("choose")).focus(); // the keyboard goes on where it was
+function remove(card) {
+  const neighbor = card.element.nextElementSibling ?? card.element.previousElementSibling;
+  cards.delete(card);
+  card.remove();
+  updateVisibility();
+  (neighbor ?? document.getElementById("choose")).focus(); // keep the keyboard's position
 }
 
-function tidy() {
-  section.hidden = !images.size;
-  all.hidden = images.size < 2;
+function updateVisibility() {
+  section.hidden = !cards.size;
+  removeAll.hidden = cards.size < 2;
 }
 
-all.addEventListener("click", () => {
-  for (const image of images) image.remove();
-  images.clear();
-  tidy();
+removeAll.addEventListener("click", () => {
+  for (const card of cards) card.remove();
+  cards.clear();
+  updateVisibility();
   document.getElementById("choose").focus();
 });

@@ -1,15 +1,16 @@
-/** The card of one photo, from waiting to read. */
+/** The card of one photo: queued, analyzed or failed. */
 
-import { annotated } from "./annotate.js";
+import { annotateImage } from "./annotate.js";
+import { announce } from "./announce.js";
 import { analyze } from "./api.js";
-import { light, showBoxes } from "./boxes.js";
-import { onPointed, showFaces } from "./faces.js";
-import { named, save, saveJson } from "./save.js";
-import { say } from "./say.js";
-import { fresh } from "./templates.js";
-import { NO_FACE, summary, Trouble } from "./words.js";
+import { highlightBox, showBoxes } from "./boxes.js";
+import { onFaceHover, showFaces } from "./faces.js";
+import { t } from "./i18n.js";
+import { download, downloadJson, fileName } from "./save.js";
+import { clone } from "./templates.js";
+import { modelText, PageError, summary } from "./words.js";
 
-/** A photo on the page: `card` is its element, `read()` asks the server, `remove()` takes it away. */
+/** A photo on the page: `element` is its card, `analyze()` sends it to the server, `remove()` takes it away. */
 export class ImageCard {
   #file;
   #analysis = null;
@@ -18,98 +19,96 @@ export class ImageCard {
 
   /**
    * @param {File} file the photo.
-   * @param {(image: ImageCard) => void} again is called where it is to be read once more.
-   * @param {(image: ImageCard) => void} removed is called where it is to be taken away.
+   * @param {(card: ImageCard) => void} onRetry is called when "Try again" is pressed.
+   * @param {(card: ImageCard) => void} onRemove is called when "Remove" is pressed.
    */
-  constructor(file, { again, removed }) {
+  constructor(file, { onRetry, onRemove }) {
     this.#file = file;
-    this.card = fresh("image");
-    this.#part(".name").textContent = file.name;
-    this.card.setAttribute("aria-label", file.name);
-    for (const [button, act] of [
-      [".json", () => saveJson(this.#analysis, named(file.name, "faces.json"))],
-      [".png", () => this.#savePicture()],
-      [".remove", () => removed(this)],
-      [".again", () => again(this)],
-    ]) {
-      this.#part(button).addEventListener("click", act);
+    this.element = clone("image");
+    this.#find(".name").textContent = file.name;
+    this.element.setAttribute("aria-label", file.name);
+    const buttons = {
+      ".json": [t("save.json_file", { file: file.name }), () => downloadJson(this.#analysis, fileName(file.name, "faces.json"))],
+      ".png": [t("save.image_file", { file: file.name }), () => this.#saveImage()],
+      ".remove": [t("card.remove_file", { file: file.name }), () => onRemove(this)],
+    };
+    for (const [selector, [label, action]] of Object.entries(buttons)) {
+      this.#find(selector).setAttribute("aria-label", label);
+      this.#find(selector).addEventListener("click", action);
     }
-    for (const [button, of] of [[".json", " of "], [".png", " of "], [".remove", " "]]) {
-      this.#part(button).setAttribute("aria-label", `${this.#part(button).textContent}${of}${file.name}`);
-    }
-    const boxes = this.#part(".boxes");
-    onPointed(this.#part(".faces"), (place) => light(boxes, place));
-    this.#offer(false);
+    this.#find(".retry").addEventListener("click", () => onRetry(this));
+    const boxes = this.#find(".boxes");
+    onFaceHover(this.#find(".faces"), (index) => highlightBox(boxes, index));
+    this.#showDownloads(false);
   }
 
-  /** Ask the server and show what it says, or why it does not. */
-  async read() {
-    this.#part(".trouble").hidden = true;
+  /** Send the photo and show its result or error. */
+  async analyze() {
+    this.#find(".error").hidden = true;
     try {
-      this.#analysis = await analyze(this.#file, (state) => this.#tell(state), this.#removed.signal);
-      this.#show();
-    } catch (why) {
+      this.#analysis = await analyze(this.#file, (status) => this.#showStatus(status), this.#removed.signal);
+      this.#showResult();
+    } catch (error) {
       if (this.#removed.signal.aborted) return;
-      if (!(why instanceof Trouble)) throw why;
-      this.#fail(why);
+      if (!(error instanceof PageError)) throw error;
+      this.#showError(error);
     }
   }
 
-  /** Let go of the photo, also where it is on its way to the server. */
+  /** Remove the card, cancel its request and free the photo. */
   remove() {
     this.#removed.abort();
-    this.card.remove();
+    this.element.remove();
     if (this.#url) URL.revokeObjectURL(this.#url);
   }
 
-  #part(selector) {
-    return this.card.querySelector(selector);
+  #find(selector) {
+    return this.element.querySelector(selector);
   }
 
-  #tell(state) {
-    this.#part(".state").hidden = !state;
-    this.#part(".state").textContent = state;
+  #showStatus(status) {
+    this.#find(".status").hidden = !status;
+    this.#find(".status").textContent = status;
   }
 
-  #offer(whether) {
-    for (const button of [".json", ".png"]) this.#part(button).hidden = !whether;
+  #showDownloads(visible) {
+    for (const button of [".json", ".png"]) this.#find(button).hidden = !visible;
   }
 
-  #show() {
-    const { faces, model, detector } = this.#analysis;
-    const told = summary(faces);
-    this.#tell("");
+  #showResult() {
+    const text = summary(this.#analysis.faces);
+    this.#showStatus("");
     this.#url = URL.createObjectURL(this.#file);
-    const img = this.#part("img");
-    img.alt = `${this.#file.name}. ${told}`;
-    img.addEventListener("error", () => this.#unseen(), { once: true });
+    const img = this.#find("img");
+    img.alt = `${this.#file.name}. ${text}`;
+    img.addEventListener("error", () => this.#hideImage(), { once: true });
     img.src = this.#url;
-    showBoxes(this.#part(".boxes"), this.#analysis);
-    showFaces(this.#part(".faces"), faces);
-    this.#part(".summary").textContent = told;
-    this.#part(".by").textContent = faces.length ? `Read by ${model}; faces found by ${detector}.` : NO_FACE;
-    this.#part(".reading").hidden = false;
-    this.#offer(true);
-    say(`${this.#file.name}: ${told}`);
+    showBoxes(this.#find(".boxes"), this.#analysis);
+    showFaces(this.#find(".faces"), this.#analysis.faces);
+    this.#find(".summary").textContent = text;
+    this.#find(".note").textContent = this.#analysis.faces.length ? modelText(this.#analysis) : t("faces.none_hint");
+    this.#find(".result").hidden = false;
+    this.#showDownloads(true);
+    announce(`${this.#file.name}: ${text}`);
   }
 
-  /** What the server reads and the browser does not show, such as TIFF, keeps its bars. */
-  #unseen() {
-    this.#part(".stage").hidden = true;
-    this.#part(".png").hidden = true;
-    this.#tell("This browser cannot show images of this kind; what was read in it is here.");
+  /** Keep the bars of a format that the server reads but the browser does not display, such as TIFF. */
+  #hideImage() {
+    this.#find(".stage").hidden = true;
+    this.#find(".png").hidden = true;
+    this.#showStatus(t("card.not_displayed"));
   }
 
-  #fail(why) {
-    this.#tell("");
-    this.#part(".what").textContent = why.message;
-    this.#part(".hint").textContent = why.hint;
-    this.#part(".again").hidden = !why.passing;
-    this.#part(".trouble").hidden = false;
-    say(`${this.#file.name}: ${why.message} ${why.hint}`);
+  #showError(error) {
+    this.#showStatus("");
+    this.#find(".message").textContent = error.message;
+    this.#find(".hint").textContent = error.hint;
+    this.#find(".retry").hidden = !error.retryable;
+    this.#find(".error").hidden = false;
+    announce(`${this.#file.name}: ${error.message} ${error.hint}`);
   }
 
-  async #savePicture() {
-    save(await annotated(this.#file, this.#analysis), named(this.#file.name, "faces.png"));
+  async #saveImage() {
+    download(await annotateImage(this.#file, this.#analysis), fileName(this.#file.name, "faces.png"));
   }
 }

@@ -1,30 +1,30 @@
-/** Every way in which photos come to the page: chosen, dropped, pasted, or the portrait that the server brings. */
+/** How photos come to the page: chosen, dropped, pasted, or the sample photo of the server. */
 
-import { link } from "./link.js";
-import { Trouble } from "./words.js";
+import { connection } from "./connection.js";
+import { pageError } from "./words.js";
 
 const zone = document.getElementById("zone");
 const picker = document.getElementById("files");
 
-/** Call `take` with the files that come, and `refuse` with the `Trouble` where the portrait cannot be had. */
-export function listen(take, refuse) {
+/** Call `onFiles` with each list of files, and `onError` with a `PageError` where the sample cannot be loaded. */
+export function listen(onFiles, onError) {
   document.getElementById("choose").addEventListener("click", () => picker.showPicker());
   picker.addEventListener("change", () => {
-    take([...picker.files]);
-    picker.value = ""; // the same file may be chosen again
+    onFiles([...picker.files]);
+    picker.value = ""; // so that the same file can be chosen again
   });
-  document.getElementById("sample").addEventListener("click", () => portrait().then((file) => take([file]), refuse));
+  document.getElementById("sample").addEventListener("click", () => loadSample().then((file) => onFiles([file]), onError));
   addEventListener("paste", (event) => {
-    if (event.clipboardData?.files.length) take([...event.clipboardData.files]);
+    if (event.clipboardData?.files.length) onFiles([...event.clipboardData.files]);
   });
-  dropping(take);
+  listenForDrops(onFiles);
 }
 
-/** The whole window takes what is dropped, for a near miss would open the photo in the page's place. */
-function dropping(take) {
-  const carries = (event) => event.dataTransfer?.types.includes("Files");
+/** Accept drops in the whole window: outside the zone, the browser would open the photo instead of this page. */
+function listenForDrops(onFiles) {
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   addEventListener("dragover", (event) => {
-    if (!carries(event)) return;
+    if (!hasFiles(event)) return;
     event.preventDefault();
     zone.classList.add("over");
   });
@@ -32,17 +32,17 @@ function dropping(take) {
     if (event.relatedTarget === null) zone.classList.remove("over");
   });
   addEventListener("drop", (event) => {
-    if (!carries(event)) return;
+    if (!hasFiles(event)) return;
     event.preventDefault();
     zone.classList.remove("over");
-    take([...event.dataTransfer.files]);
+    onFiles([...event.dataTransfer.files]);
   });
 }
 
-async function portrait() {
-  const answer = await link.ask("/sample.jpg");
-  const content = answer?.ok ? await answer.blob().catch(() => null) : null;
+async function loadSample() {
+  const response = await connection.fetch("/sample.jpg");
+  const content = response?.ok ? await response.blob().catch(() => null) : null;
   if (content) return new File([content], "portrait.jpg", { type: "image/jpeg" });
-  if (!answer || answer.ok) link.lost();
-  throw new Trouble("The portrait could not be fetched.", "Try again when the server answers.");
+  if (!response || response.ok) connection.waitUntilOnline();
+  throw pageError("error.sample");
 }

@@ -1,33 +1,33 @@
-/** What joins the page's parts: photos and webcam in, trouble in words. */
+/** Entry point: connects the parts of the page. */
 
+import { announce } from "./announce.js";
+import { connection } from "./connection.js";
 import { add } from "./gallery.js";
+import { t, translatePage } from "./i18n.js";
 import { listen } from "./inputs.js";
-import { link } from "./link.js";
-import { say } from "./say.js";
-import { wire } from "./webcam.js";
+import { setUpWebcam } from "./webcam.js";
 
-const gone = document.getElementById("gone");
-const trouble = document.getElementById("trouble");
+translatePage();
+const banner = document.getElementById("offline");
+const errorBox = document.getElementById("page-error");
 
-/** Show a `Trouble` that belongs to no photo, or take the last one away. */
-function tell(why) {
-  trouble.textContent = why ? `${why.message} ${why.hint}` : "";
-  trouble.hidden = !why;
+/** Show an error that belongs to no photo, or hide the last one for null. */
+function showError(error) {
+  errorBox.textContent = error ? `${error.message} ${error.hint}` : "";
+  errorBox.hidden = !error;
 }
 
 listen((files) => {
-  tell(null);
+  showError(null);
   add(files);
-}, tell);
-wire(tell);
+}, showError);
+setUpWebcam(showError);
 
-link.addEventListener("change", () => {
-  gone.hidden = !link.gone;
-  if (!link.gone) say("The server is back.");
+connection.addEventListener("change", () => {
+  banner.hidden = !connection.isOffline;
+  if (!connection.isOffline) announce(t("offline.over"));
 });
-document.getElementById("try-now").addEventListener("click", () => link.hurry());
+document.getElementById("retry-now").addEventListener("click", () => connection.retryNow());
 
-if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
-  document.getElementById("promise").textContent =
-    "Images stay on this machine: they go to the mien that runs here and nowhere else, and it keeps none.";
-}
+const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+document.getElementById("privacy").textContent = isLocal ? t("privacy.local") : t("privacy.remote");

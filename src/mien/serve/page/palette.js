@@ -1,6 +1,6 @@
-/** One color for each expression: those of src/mien/read/colours.py, against which a test holds them. */
+/** One color for each expression: those of src/mien/recognition/annotation/palette.py, which a test compares. */
 
-const OF_EXPRESSION = {
+const COLORS = {
   angry: "#d55e00",
   disgust: "#009e73",
   fear: "#cc79a7",
@@ -10,10 +10,10 @@ const OF_EXPRESSION = {
   neutral: "#56b4e9",
   contempt: "#c8c8c8",
 };
-const IN_ORDER = Object.values(OF_EXPRESSION);
+const SEQUENCE = Object.values(COLORS);
 const WHITE = "#ffffff";
 
-const SPELLINGS = {
+const SYNONYMS = {
   anger: "angry",
   contemptuous: "contempt",
   disgusted: "disgust",
@@ -29,10 +29,15 @@ const SPELLINGS = {
   calm: "neutral",
 };
 
-/** The color of `label` among `labels`, as `#rrggbb`; white for a label that is none of them, as `uncertain` is. */
-export function colourOf(label, labels) {
-  const at = labels.indexOf(label);
-  if (at < 0) return WHITE;
-  const usual = labels.map((name) => SPELLINGS[name.toLowerCase()] ?? name.toLowerCase());
-  return usual.every((name) => name in OF_EXPRESSION) ? OF_EXPRESSION[usual[at]] : IN_ORDER[at % IN_ORDER.length];
+/** The usual name of an expression, such as `happy` for `Happiness`; other labels in lower case. */
+export function canonical(label) {
+  return SYNONYMS[label.toLowerCase()] ?? label.toLowerCase();
+}
+
+/** The color of `label` among `labels` as `#rrggbb`; white for a label that is not among them, such as `uncertain`. */
+export function colorOf(label, labels) {
+  const index = labels.indexOf(label);
+  if (index < 0) return WHITE;
+  const names = labels.map(canonical);
+  return names.every((name) => name in COLORS) ? COLORS[names[index]] : SEQUENCE[index % SEQUENCE.length];
 }

@@ -1,20 +1,20 @@
-/** Files for the person to keep; they are made in the browser, so that the server need not be asked again. */
+/** Downloads, made in the browser without another request. */
 
-/** Offer `blob` as the download `name`. */
-export function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // by then the browser has it
+/** Download `blob` under `name`. */
+export function download(blob, name) {
+  const anchor = document.createElement("a");
+  anchor.href = URL.createObjectURL(blob);
+  anchor.download = name;
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 60_000); // by then the browser has read it
 }
 
-/** Offer `value` as JSON. */
-export function saveJson(value, name) {
-  save(new Blob([JSON.stringify(value, null, 2), "\n"], { type: "application/json" }), name);
+/** Download `value` as JSON. */
+export function downloadJson(value, name) {
+  download(new Blob([JSON.stringify(value, null, 2), "\n"], { type: "application/json" }), name);
 }
 
 /** `portrait.jpg` and `faces.png` make `portrait-faces.png`. */
-export function named(source, ending) {
+export function fileName(source, ending) {
   return `${source.replace(/\.[^.]*$/, "") || "image"}-${ending}`;
 }

@@ -1,53 +1,53 @@
-/** Frames to the server and analyses back, over a WebSocket that is opened anew when it breaks. */
+/** Frames to the server and analyses back, over a WebSocket that reconnects. */
 
-import { link } from "./link.js";
+import { connection } from "./connection.js";
 import { askToken, token } from "./token.js";
-import { refusal, Trouble } from "./words.js";
+import { PageError, pageError, responseError } from "./words.js";
 
-const UNDERWAY = 2; // frames that are not answered yet: one is being read while the next is on its way
-const NO_TOKEN = 4401;
-const FULL = 1013;
-const SILENT = 3; // connections that break before the server says a word, though it answers otherwise
+const MAX_PENDING = 2; // frames without a response: one is analyzed while the next is being sent
+const UNAUTHORIZED = 4401;
+const TOO_MANY_STREAMS = 1013;
+const MAX_SILENT = 3; // connections in a row that close before the first message, though the server responds
 
-/** A stream of frames. It goes on until `close()`, or until `refused` is called with the `Trouble`. */
+/** A stream of frames. It runs until `close()`, or until `onEnd` is called with a `PageError`. */
 export class Stream {
   #socket = null;
   #open = true;
   #ready = false;
   #number = 0;
   #silent = 0;
-  #broken = 0; // connections since a frame was answered
-  #underway = new Map();
-  #on;
+  #reconnects = 0; // since the last response to a frame
+  #pending = new Map();
+  #callbacks;
 
   /**
-   * @param {(hello: {model: string, labels: string[]}) => void} ready when the server takes frames, also after a break.
-   * @param {(analysis: object, frame: Blob, sent: number) => void} read for each frame that was read.
-   * @param {() => void} broken when it broke though the server answers, and is opened anew after a pause.
-   * @param {(why: Trouble) => void} missed for each frame that could not be read.
-   * @param {(why: Trouble) => void} refused when the server takes no more.
+   * @param {(hello: {model: string, labels: string[]}) => void} onReady when the server takes frames, also after a reconnect.
+   * @param {() => void} onReconnect when the connection is lost though the server responds, before the next attempt.
+   * @param {(analysis: object, frame: Blob, sent: number) => void} onResult for each frame that was analyzed.
+   * @param {(error: PageError) => void} onFrameError for each frame that could not be read.
+   * @param {(error: PageError) => void} onEnd when the server takes no more frames.
    */
-  constructor({ ready, broken, read, missed, refused }) {
-    this.#on = { ready, broken, read, missed, refused };
+  constructor({ onReady, onReconnect, onResult, onFrameError, onEnd }) {
+    this.#callbacks = { onReady, onReconnect, onResult, onFrameError, onEnd };
     this.#connect();
   }
 
-  /** Whether a frame sent now will be read soon; a socket that the server has begun to close takes none. */
+  /** Whether a frame can be sent now. */
   get free() {
-    return this.#ready && this.#socket.readyState === WebSocket.OPEN && this.#underway.size < UNDERWAY;
+    return this.#ready && this.#socket.readyState === WebSocket.OPEN && this.#pending.size < MAX_PENDING;
   }
 
   /** Send a frame: JPEG, PNG or WebP. */
   send(frame) {
     if (!this.free) return;
     const number = this.#number++;
-    this.#underway.set(number, { frame, sent: performance.now() });
-    const head = new DataView(new ArrayBuffer(4));
-    head.setUint32(0, number);
-    this.#socket.send(new Blob([head, frame]));
+    this.#pending.set(number, { frame, sent: performance.now() });
+    const header = new DataView(new ArrayBuffer(4));
+    header.setUint32(0, number);
+    this.#socket.send(new Blob([header, frame]));
   }
 
-  /** End it. */
+  /** Close the stream. */
   close() {
     this.#open = false;
     this.#ready = false;
@@ -55,54 +55,51 @@ export class Stream {
   }
 
   #connect() {
-    const used = token();
+    const usedToken = token();
     const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`);
     this.#socket = socket;
-    this.#underway.clear();
-    socket.onopen = () => socket.send(JSON.stringify({ token: used }));
-    socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
+    this.#pending.clear();
+    socket.onopen = () => socket.send(JSON.stringify({ token: usedToken }));
+    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code }) => {
       this.#ready = false;
-      if (this.#open) this.#again(code, used).catch((why) => this.#giveUp(why));
+      if (this.#open) this.#reconnect(code, usedToken).catch((error) => this.#end(error));
     };
   }
 
-  #hear(told) {
-    if (told.ready) {
+  #receive(message) {
+    if (message.ready) {
       this.#ready = true;
       this.#silent = 0;
-      this.#on.ready(told);
+      this.#callbacks.onReady(message);
       return;
     }
-    this.#broken = 0;
-    const sent = this.#underway.get(told.frame);
-    for (const number of this.#underway.keys()) if (number <= told.frame) this.#underway.delete(number);
-    if (told.error) this.#on.missed(refusal(0, told));
-    else if (sent) this.#on.read(told.analysis, sent.frame, sent.sent);
+    this.#reconnects = 0;
+    const sent = this.#pending.get(message.frame);
+    for (const number of this.#pending.keys()) if (number <= message.frame) this.#pending.delete(number);
+    if (message.error) this.#callbacks.onFrameError(responseError(0, message));
+    else if (sent) this.#callbacks.onResult(message.analysis, sent.frame, sent.sent);
   }
 
-  async #again(code, used) {
-    if (code === FULL) {
-      throw new Trouble("The server watches as many webcams as it can.", "Try again when someone has switched theirs off.");
-    }
-    if (code === NO_TOKEN) {
-      await askToken(used);
-    } else if (!(await link.answers())) {
-      await link.lost();
-    } else if (++this.#silent >= SILENT) {
-      throw new Trouble("The server answers, but its stream of frames breaks off.",
-        "A proxy in between may not let WebSockets through. Photos can still be read.");
+  async #reconnect(code, usedToken) {
+    if (code === TOO_MANY_STREAMS) throw pageError("error.streams");
+    if (code === UNAUTHORIZED) {
+      await askToken(usedToken);
+    } else if (!(await connection.check())) {
+      await connection.waitUntilOnline();
+    } else if (++this.#silent >= MAX_SILENT) {
+      throw pageError("error.stream");
     } else if (this.#open) {
-      this.#on.broken();
-      await link.pause(this.#broken++);
+      this.#callbacks.onReconnect();
+      await connection.backOff(this.#reconnects++);
     }
     if (this.#open) this.#connect();
   }
 
-  #giveUp(why) {
-    if (!(why instanceof Trouble)) throw why;
+  #end(error) {
+    if (!(error instanceof PageError)) throw error;
     if (!this.#open) return;
     this.close();
-    this.#on.refused(why);
+    this.#callbacks.onEnd(error);
   }
 }

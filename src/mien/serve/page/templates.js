@@ -1,17 +1,17 @@
-/** Pieces of index.html, ready to be filled. */
+/** Copies of the templates in index.html. */
 
-/** A new copy of the one element in the template `name`. */
-export function fresh(name) {
+/** Return a new copy of the one element in the template `name`. */
+export function clone(name) {
   return document.getElementById(`${name}-template`).content.firstElementChild.cloneNode(true);
 }
 
-/** Fill up or cut down `parent` to `count` children made by `make`. */
-export function fit(parent, count, make) {
+/** Add children made by `create`, or remove some, until `parent` has `count`. */
+export function setChildCount(parent, count, create) {
   while (parent.children.length > count) parent.lastElementChild.remove();
-  while (parent.children.length < count) parent.append(make());
+  while (parent.children.length < count) parent.append(create());
 }
 
-/** Set the text where it differs, so that nothing is drawn or read aloud again that is as it was. */
-export function write(element, text) {
+/** Set the text where it differs, so that unchanged text is neither drawn nor announced again. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

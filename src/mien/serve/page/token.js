@@ -1,45 +1,45 @@
-/** The bearer token, where the server wants one: asked for once, kept until the tab is closed. */
+/** The bearer token, where the server requires one: asked for once, kept until the tab is closed. */
 
-import { Trouble } from "./words.js";
+import { pageError } from "./words.js";
 
 const KEY = "mien token";
 const dialog = document.getElementById("token");
 const field = document.getElementById("token-value");
 const wrong = document.getElementById("token-wrong");
-let asking = null;
+let pending = null; // the open dialog, as a promise
 
-/** The token, or null. */
+/** Return the token, or null. */
 export function token() {
   return sessionStorage.getItem(KEY);
 }
 
 /**
- * Ask for the token, after the server has refused `refused`. Who asks while it is being asked shares the answer, and who
- * was refused with an older one goes on with the newer.
+ * Ask for the token after the server has refused `refused`. Concurrent callers share one dialog; a caller that was refused
+ * with an older token continues with the newer one.
  *
- * @throws {Trouble} where the person would rather not.
+ * @throws {PageError} where the dialog is canceled.
  */
 export async function askToken(refused) {
   if (token() !== refused) return;
-  asking ??= ask(refused !== null).finally(() => {
-    asking = null;
+  pending ??= openDialog(refused !== null).finally(() => {
+    pending = null;
   });
-  await asking;
+  await pending;
 }
 
-function ask(again) {
-  wrong.hidden = !again;
+function openDialog(isWrong) {
+  wrong.hidden = !isWrong;
   field.value = "";
   dialog.showModal();
   field.focus();
-  return new Promise((done, refuse) => {
+  return new Promise((resolve, reject) => {
     dialog.onclose = () => {
       if (!dialog.returnValue) {
-        refuse(new Trouble("Without its token this server reads nothing.", "Try again, and give the token.", true));
+        reject(pageError("error.token", {}, true));
         return;
       }
       sessionStorage.setItem(KEY, dialog.returnValue);
-      done();
+      resolve();
     };
   });
 }

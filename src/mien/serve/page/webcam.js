@@ -1,159 +1,158 @@
-/** The webcam's card: frames go to the server as fast as it reads them, and what it says is shown over the image. */
+/** The webcam's card: sends frames as fast as the server analyzes them and shows the results over the video. */
 
-import { annotated } from "./annotate.js";
+import { annotateImage } from "./annotate.js";
+import { announce } from "./announce.js";
 import { showBoxes } from "./boxes.js";
 import { Camera } from "./camera.js";
+import { connection } from "./connection.js";
 import { showFaces } from "./faces.js";
-import { link } from "./link.js";
-import { colourOf } from "./palette.js";
-import { save, saveJson } from "./save.js";
-import { say } from "./say.js";
+import { t } from "./i18n.js";
+import { colorOf } from "./palette.js";
+import { download, downloadJson } from "./save.js";
 import { Stream } from "./stream.js";
-import { fit, fresh, write } from "./templates.js";
+import { clone, setChildCount, setText } from "./templates.js";
 import { Timeline } from "./timeline.js";
-import { called, summary, webcamTrouble } from "./words.js";
+import { faceName, labelText, summary, webcamError } from "./words.js";
 
-const RATE = 15; // frames a second, at most
-const KEPT = 10 * 60 * RATE; // looks that Save JSON writes: ten minutes
-const SPOKEN = 3000; // milliseconds between two sentences of a screen reader
+const MAX_RATE = 15; // frames a second
+const MAX_KEPT = 10 * 60 * MAX_RATE; // results in the JSON: ten minutes
+const ANNOUNCE_EVERY = 3000; // milliseconds, at least
 
 const $ = (id) => document.getElementById(id);
 const card = $("webcam");
 const camera = new Camera($("webcam-video"));
 const timeline = new Timeline($("timeline"));
-const part = (selector) => card.querySelector(selector);
+const find = (selector) => card.querySelector(selector);
 let stream = null;
-let opening = false; // the browser asks whether the page may use it
-let looks = []; // {time, width, height, faces}: seconds from the start
+let opening = false; // while the browser asks for permission
+let labels = [];
+let looks = []; // {time, width, height, faces}; time in seconds from the start
 let last = null; // {analysis, frame}
 let started = 0;
-let answered = []; // milliseconds at which the last second's frames were answered
-let spoken = { text: "", at: -Infinity };
+let resultTimes = []; // milliseconds, of the last second
+let announced = { text: "", time: -Infinity };
 
-/** Let the buttons work; `trouble` is called with a `Trouble`, or with null when it is over. */
-export function wire(trouble) {
-  const toggle = () => (stream ? off() : on(trouble));
-  $("webcam-switch").addEventListener("click", toggle);
+/** Connect the buttons; `showError` is called with a `PageError`, or with null when it no longer applies. */
+export function setUpWebcam(showError) {
+  $("webcam-switch").addEventListener("click", () => (stream ? turnOff() : turnOn(showError)));
   $("webcam-off").addEventListener("click", () => {
-    off();
+    turnOff();
     $("webcam-switch").focus();
   });
-  $("webcam-json").addEventListener("click", () => saveJson({ labels: labels(), looks }, "webcam-faces.json"));
+  $("webcam-json").addEventListener("click", () => downloadJson({ labels, looks }, "webcam-faces.json"));
   $("webcam-png").addEventListener("click", async () => {
-    save(await annotated(last.frame, last.analysis), "webcam-faces.png");
+    download(await annotateImage(last.frame, last.analysis), "webcam-faces.png");
   });
-  link.addEventListener("change", () => {
-    if (stream) write($("webcam-pace"), link.gone ? "waiting for the server" : "starting");
+  connection.addEventListener("change", () => {
+    if (stream) showRate(connection.isOffline ? t("webcam.offline") : t("webcam.starting"));
   });
 }
 
-async function on(trouble) {
+async function turnOn(showError) {
   if (opening) return;
   opening = true;
-  trouble(null);
+  showError(null);
   try {
-    await camera.on(() => {
-      off();
-      trouble(webcamTrouble({ name: "Unplugged" }));
+    await camera.open(() => {
+      turnOff();
+      showError(webcamError("Unplugged"));
     });
-  } catch (why) {
-    trouble(why);
+  } catch (error) {
+    showError(error);
     return;
   } finally {
     opening = false;
   }
-  begin();
+  reset();
   stream = new Stream({
-    ready: ({ labels: names }) => legend(names),
-    broken: () => write($("webcam-pace"), "broken off; trying again"),
-    read,
-    missed: (why) => write($("webcam-pace"), why.message),
-    refused: (why) => {
-      off();
-      trouble(why);
+    onReady: (hello) => showLegend(hello.labels),
+    onReconnect: () => showRate(t("webcam.reconnecting")),
+    onResult: showResult,
+    onFrameError: (error) => showRate(error.message),
+    onEnd: (error) => {
+      turnOff();
+      showError(error);
     },
   });
-  write($("webcam-switch"), "Switch the webcam off");
+  setText($("webcam-switch"), t("webcam.turn_off"));
   card.hidden = false;
   card.scrollIntoView({ block: "nearest" });
-  say("The webcam is on.");
-  run(stream);
+  announce(t("webcam.searching"));
+  sendFrames(stream);
 }
 
-function begin() {
-  [looks, last, answered, started] = [[], null, [], performance.now()];
+function reset() {
+  [looks, last, resultTimes, started] = [[], null, [], performance.now()];
   timeline.clear();
+  $("timeline").setAttribute("aria-label", timeline.summary());
   $("webcam-video").classList.toggle("mirrored", camera.mirrored);
-  showBoxes(part(".boxes"), { faces: [] });
-  showFaces(part(".faces"), []);
-  write(part(".summary"), "Looking for faces.");
-  write($("webcam-pace"), "starting");
+  showBoxes(find(".boxes"), { faces: [] });
+  showFaces(find(".faces"), []);
+  setText(find(".summary"), t("webcam.searching"));
+  showRate(t("webcam.starting"));
   for (const id of ["webcam-json", "webcam-png"]) $(id).disabled = true;
 }
 
-function off() {
+function turnOff() {
   stream?.close();
   stream = null;
-  camera.off();
+  camera.close();
   card.hidden = true;
-  write($("webcam-switch"), "Switch the webcam on");
-  say("The webcam is off.");
+  setText($("webcam-switch"), t("webcam.turn_on"));
+  announce(t("webcam.is_off"));
 }
 
-/** Send a frame whenever there is room for one, until `mine` is no longer the stream. */
-async function run(mine) {
-  while (stream === mine) {
-    const due = performance.now() + 1000 / RATE;
-    const frame = mine.free ? await camera.frame() : null;
-    if (frame) mine.send(frame);
-    await new Promise((done) => setTimeout(done, Math.max(due - performance.now(), 5)));
+/** Send a frame whenever one can be sent, until `current` is no longer the stream. */
+async function sendFrames(current) {
+  while (stream === current) {
+    const next = performance.now() + 1000 / MAX_RATE;
+    const frame = current.free ? await camera.frame() : null;
+    if (frame) current.send(frame);
+    await new Promise((resolve) => setTimeout(resolve, Math.max(next - performance.now(), 5)));
   }
 }
 
-function read(analysis, frame, sent) {
+function showResult(analysis, frame, sent) {
   if (!stream) return;
   const now = performance.now();
   const time = (sent - started) / 1000;
   const { faces, width, height } = analysis;
   last = { analysis, frame };
   looks.push({ time: Number(time.toFixed(3)), width, height, faces });
-  if (looks.length > KEPT) looks.shift();
-  showBoxes(part(".boxes"), analysis, camera.mirrored);
-  showFaces(part(".faces"), faces);
-  write(part(".summary"), faces.length ? summary(faces) : "No face in sight.");
+  if (looks.length > MAX_KEPT) looks.shift();
+  showBoxes(find(".boxes"), analysis, camera.mirrored);
+  showFaces(find(".faces"), faces);
+  setText(find(".summary"), faces.length ? summary(faces) : t("webcam.no_face"));
   timeline.add(time, faces);
   timeline.draw((now - started) / 1000);
   for (const id of ["webcam-json", "webcam-png"]) $(id).disabled = false;
-  pace(now, now - sent);
-  speak(faces, now);
+  resultTimes = [...resultTimes.filter((at) => at > now - 1000), now];
+  if (now - started > 1000) {
+    showRate(t("webcam.rate", { frames: resultTimes.length, delay: Math.round((now - sent) / 10) * 10 }));
+  }
+  announceFaces(faces, now);
 }
 
-function pace(now, behind) {
-  answered = [...answered.filter((at) => at > now - 1000), now];
-  if (now - started < 1000) return;
-  const frames = answered.length === 1 ? "1 frame" : `${answered.length} frames`;
-  write($("webcam-pace"), `${frames} a second, ${Math.round(behind / 10) * 10} ms behind`);
+function showRate(text) {
+  setText($("webcam-rate"), text);
 }
 
-/** A screen reader hears who shows what when that changes, and not more often than it can be listened to. */
-function speak(faces, now) {
-  const text = faces.map((face, i) => `${called(face, i)}: ${face.label}.`).join(" ") || "No face in sight.";
-  if (text === spoken.text || now - spoken.at < SPOKEN) return;
-  spoken = { text, at: now };
-  say(text);
+/** Announce expressions when they change, at a pace that a listener can follow. */
+function announceFaces(faces, now) {
+  const text = faces.map((face, i) => `${faceName(face, i)}: ${labelText(face.label)}.`).join(" ") || t("webcam.no_face");
+  if (text === announced.text || now - announced.time < ANNOUNCE_EVERY) return;
+  announced = { text, time: now };
+  announce(text);
   $("timeline").setAttribute("aria-label", timeline.summary());
 }
 
-function legend(names) {
+function showLegend(names) {
+  labels = names;
   const list = $("legend");
-  fit(list, names.length, () => fresh("legend"));
+  setChildCount(list, names.length, () => clone("legend"));
   names.forEach((name, i) => {
     const [swatch, text] = list.children[i].children;
-    swatch.style.setProperty("--colour", colourOf(name, names));
-    write(text, name);
+    swatch.style.setProperty("--color", colorOf(name, names));
+    setText(text, labelText(name));
   });
-}
-
-function labels() {
-  return [...$("legend").children].map((item) => item.textContent.trim());
 }

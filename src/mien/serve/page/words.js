@@ -1,95 +1,104 @@
-/** What the page says: figures, what was found, and what went wrong, in sentences. */
+/** Sentences that are put together from results and errors. */
 
-/** A probability from 0 to 1 as whole per cent; the space does not break. */
+import { hasText, t } from "./i18n.js";
+import { canonical } from "./palette.js";
+
+const DETECTORS = { yunet: "YuNet" }; // names as people write them
+
+/** A probability from 0 to 1 as a whole percentage, with a no-break space. */
 export function percent(p) {
   return `${Math.round(100 * p)}\u00a0%`;
 }
 
+/** A class in the language of the page; unknown classes of other models as they are. */
+export function labelText(label) {
+  const key = `label.${canonical(label)}`;
+  return hasText(key) ? t(key) : label;
+}
+
 /** "happy", "happy and sad", "happy, sad and neutral". */
-export function listed(words) {
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+export function joinList(words) {
+  if (words.length < 2) return words.join("");
+  return t("faces.and", { list: words.slice(0, -1).join(", "), last: words.at(-1) });
 }
 
-/** What one face is called: a person of a video keeps a number, a face of a photo has its place from the left. */
-export function called(face, place) {
-  return face.person === undefined ? `Face ${place + 1}` : `Person ${face.person}`;
+/** The number of a person in a video, or of a face in a photo, counted from the left. */
+export function numberOf(face, index) {
+  return face.person ?? index + 1;
 }
 
-/** What was found, as one sentence; past the third, faces are counted by their expressions. */
+/** "Person 3" or "Face 1". */
+export function faceName(face, index) {
+  return t(face.person === undefined ? "faces.face" : "faces.person", { number: numberOf(face, index) });
+}
+
+/** The result in a sentence; more than three faces are counted by expression. */
 export function summary(faces) {
-  if (!faces.length) return "No face found.";
-  if (faces.length === 1) return `One face: ${faces[0].label} (${percent(faces[0].confidence)}).`;
-  if (faces.length <= 3) return `${faces.length} faces, from the left: ${listed(faces.map((face) => face.label))}.`;
+  const labels = faces.map((face) => labelText(face.label));
+  const count = faces.length;
+  if (!count) return t("faces.none");
+  if (count === 1) return t("faces.one", { label: labels[0], percent: percent(faces[0].confidence) });
+  if (count <= 3) return t("faces.few", { count, labels: joinList(labels) });
   const counts = new Map();
-  for (const { label } of faces) counts.set(label, (counts.get(label) ?? 0) + 1);
-  const most = [...counts].sort((a, b) => b[1] - a[1]);
-  return `${faces.length} faces: ${listed(most.map(([label, count]) => `${count} ${label}`))}.`;
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]);
+  return t("faces.many", { count, labels: joinList(sorted.map(([label, number]) => `${number} ${label}`)) });
 }
 
-/** What to try where no face was found. */
-export const NO_FACE = "Faces that are very small, turned away or covered are not seen. A closer or brighter photo may do.";
+/** Which model and detector made an analysis. */
+export function modelText({ model, detector }) {
+  return t("card.model", { model, detector: DETECTORS[detector] ?? detector });
+}
 
-/** Something that went wrong: `message` says what, `hint` what to do, `passing` whether the same may work later. */
-export class Trouble extends Error {
-  constructor(message, hint = "", passing = false) {
+/** An error to show: `message` says what happened, `hint` what to do, `retryable` whether a retry may help. */
+export class PageError extends Error {
+  constructor(message, hint = "", retryable = false) {
     super(message);
     this.hint = hint;
-    this.passing = passing;
+    this.retryable = retryable;
   }
 }
 
-/** The server's refusal as a `Trouble`: its own sentences, or ours where an answer comes from something before it. */
-export function refusal(status, body) {
-  const told = body?.error;
-  if (told?.code === "unreadable_image") return unreadable(told.message);
-  const passing = [429, 503, 504].includes(status);
-  if (told?.message) return new Trouble(sentence(told.message), sentence(told.hint ?? ""), passing);
-  if (status === 413) return new Trouble("This photo is too large for the server.", "A smaller copy will do as well.");
-  if (passing) return new Trouble("The server is too busy just now.", "Try again in a moment.", passing);
-  return new Trouble(`The server answered in a way that this page does not know (status ${status}).`,
-    "Reload the page; if that does not help, look at what the server has written in its terminal.");
+/** The error whose message and hint are the texts `key` and `key_hint`. */
+export function pageError(key, values = {}, retryable = false) {
+  return new PageError(t(key, values), t(`${key}_hint`, values), retryable);
 }
 
-// What the package says of images that it cannot read, for programs and terminals; and the same for this page.
-const UNREADABLE = [
-  [/supported formats: JPEG/, () => "This is not a photo, or of a kind that mien does not know.",
-    "JPEG, PNG, WebP, GIF, AVIF, TIFF and BMP are fine."],
-  [/HEIC images are not supported/, () => "This photo is a HEIC, which mien does not read.",
-    "Save it as JPEG. An iPhone does so by itself after Settings, Camera, Formats, Most Compatible."],
-  [/([\d,.]+) megapixels, above the limit of ([\d,.]+)/,
-    (has, most) => `This photo has ${whole(has)} megapixels; the server reads ${whole(most)} at most.`,
-    "Show a smaller copy: faces of a hundred pixels are plenty."],
-  [/damaged|truncated/, () => "This photo is damaged, or was cut off on its way.",
-    "Get it anew, or save it as JPEG in a program that opens it."],
+/** An error response of the server, or of a proxy in front of it, as a `PageError`. */
+export function responseError(status, body) {
+  const error = body?.error;
+  const retryable = [429, 503, 504].includes(status);
+  if (error?.code === "unreadable_image") return imageError(error.message);
+  if (hasText(`server.${error?.code}`)) return pageError(`server.${error.code}`, {}, retryable);
+  if (error?.message) return new PageError(sentence(error.message), sentence(error.hint ?? ""), retryable);
+  if (status === 413) return pageError("server.too_large");
+  return retryable ? pageError("server.busy", {}, true) : pageError("error.status", { status });
+}
+
+// Messages of mien.imaging about images that it cannot read, and the page's texts for them.
+const IMAGE_ERRORS = [
+  [/supported formats: JPEG/, "image.format"],
+  [/HEIC images are not supported/, "image.heic"],
+  [/(?<actual>[\d,.]+) megapixels, above the limit of (?<limit>[\d,.]+)/, "image.megapixels"],
+  [/damaged|truncated/, "image.damaged"],
 ];
-const whole = (figure) => figure.replace(/\.0$/, "");
 
-function unreadable(message) {
-  for (const [pattern, what, hint] of UNREADABLE) {
-    const found = message.match(pattern);
-    if (found) return new Trouble(what(...found.slice(1)), hint);
+function imageError(message) {
+  for (const [pattern, key] of IMAGE_ERRORS) {
+    const match = message.match(pattern);
+    if (!match) continue;
+    const values = Object.entries(match.groups ?? {}).map(([name, number]) => [name, number.replace(/\.0$/, "")]);
+    return pageError(key, Object.fromEntries(values));
   }
-  return new Trouble("This photo cannot be read.", sentence(message));
+  return pageError("image.other", { message: sentence(message) });
 }
 
-/** What keeps the webcam from starting or going on, in words. */
-export function webcamTrouble(why) {
-  const known = {
-    NotAllowedError: ["The browser does not let this page use the webcam.",
-      "Allow the camera at the left of the address bar, then switch the webcam on again."],
-    NotFoundError: ["There is no webcam on this device.", "Connect one, or choose a photo."],
-    NotReadableError: ["The webcam does not answer: another program may be using it.",
-      "Close that program, then switch the webcam on again."],
-    Unplugged: ["The webcam went away by itself.",
-      "Connect it and let the browser use it, then switch it on again."],
-    InsecureContext: ["Browsers open the webcam only for pages that come over https, or from the machine itself.",
-      "Open this page as https, or on the machine that it runs on as http://localhost."],
-  };
-  const [message, hint] = known[why.name] ?? ["The webcam could not be started.", "Try again, or choose a photo."];
-  return new Trouble(message, hint);
+/** Why the webcam cannot be used; `name` is that of the browser's `DOMException`. */
+export function webcamError(name) {
+  return pageError(hasText(`webcam_error.${name}`) ? `webcam_error.${name}` : "webcam_error.other");
 }
 
-/** Upper case first and a full stop last, as sentences have. */
+/** Start with a capital letter and end with a full stop. */
 function sentence(text) {
   const trimmed = text.trim();
   if (!trimmed) return "";

@@ -16,82 +16,89 @@ from mien.recognition.results import SMOOTH
 from mien.recognition.video.analyze import analyze_frames
 from mien.recognition.video.reader import VideoReader
 from mien.serve import schema
-from mien.serve.errors import Problem, busy, problems
-from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, chosen
+from mien.serve.errors import Problem, busy, error_responses
+from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, with_options
 from mien.serve.state import Service
-from mien.serve.uploads import Upload, read_uploads, takes
+from mien.serve.uploads import Upload, read_uploads, request_body_schema
 
-PIXELS = 3840 * 2160  # of a frame
-WAITING = 4  # videos that wait for the one that is read
-_LONGER_ONES = "Longer ones are for the command line: mien video FILE."
+MAX_PIXELS = 3840 * 2160  # of a frame
+MAX_QUEUED = 4  # videos that wait while another is analyzed
 
 router = APIRouter()
 
 
 @router.post(
     "/v1/video",
-    responses={200: {"model": schema.VideoSchema}, **problems(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
+    responses={200: {"model": schema.VideoSchema}, **error_responses(400, 401, 403, 408, 413, 415, 421, 422, 501, 503)},
     dependencies=[Depends(check_known_options)],
-    openapi_extra=takes("file", False, "application/octet-stream", "video/*"),
+    openapi_extra=request_body_schema("file", False, "application/octet-stream", "video/*"),
 )
 async def video(
     request: Request,
-    every: Annotated[int, Query(ge=1, le=1000, description="Read every so many-th frame.")] = 1,
-    smooth: Annotated[float, Query(ge=0, le=60, description="Seconds over which probabilities are smoothed.")] = SMOOTH,
+    every: Annotated[int, Query(ge=1, le=1000, description="Analyze every n-th frame.")] = 1,
+    smooth: Annotated[
+        float, Query(ge=0, le=60, description="Seconds over which probabilities are smoothed; 0 for no smoothing.")
+    ] = SMOOTH,
     min_confidence: MinConfidence = 0.0,
     tta: Tta = "none",
     threshold: Threshold = THRESHOLD,
     max_faces: MaxFaces = None,
 ) -> JSONResponse:
-    """Read the faces in a small video: who is there when, and what they express. Longer ones are for the command line.
+    """Track the faces in a short video and recognize their expressions. Use `mien video` for longer videos.
 
-    Send a form with one `file`, or the video as it is.
+    Send a form with one `file`, or the video as the body.
     """
     service: Service = request.app.state.service
-    upload = (await read_uploads(request, "file", ("video/",), most=1))[0]
-    reader = chosen(service.videos, min_confidence, tta, threshold, max_faces)
-    if service.queued_videos > WAITING:
-        raise busy("More videos are waiting than this service takes at a time.")
+    upload = (await read_uploads(request, "file", ("video/",), max_files=1))[0]
+    recognizer = with_options(service.videos, min_confidence, tta, threshold, max_faces)
+    if service.queued_videos > MAX_QUEUED:
+        raise busy("The queue of videos is full.")
     stop, loop = threading.Event(), asyncio.get_running_loop()
     service.queued_videos += 1
     try:
         return JSONResponse(
             await loop.run_in_executor(
-                service.films, lambda: _read(reader, upload, every, smooth, service.settings.video_seconds, stop)
+                service.video_executor,
+                lambda: _analyze(recognizer, upload, every, smooth, service.settings.video_seconds, stop),
             )
         )
     finally:
-        stop.set()  # whoever asked may have given up
+        stop.set()  # the client may have disconnected
         service.queued_videos -= 1
 
 
-def _read(
-    reader: Recognizer, upload: Upload, every: int, smooth: float, seconds: float, stop: threading.Event
+def _analyze(
+    recognizer: Recognizer, upload: Upload, every: int, smooth: float, max_seconds: float, stop: threading.Event
 ) -> dict[str, Any]:
-    """All that is told of a video, in JSON types."""
+    """Return the result of a video as JSON types; an empty one once `stop` is set."""
     frames, end = [], 0.0
     if stop.is_set():
         return {}
-    with VideoReader(upload.name or "the video", upload.data, max_pixels=PIXELS, stop=stop) as clip:
-        if clip.duration is not None and clip.duration > seconds:
-            raise _too_long(seconds)
-        with closing(analyze_frames(reader.pipeline, clip, every=every, smooth=smooth)) as told:
-            for frame in told:
-                if frame.time > seconds:
-                    raise _too_long(seconds)
+    with VideoReader(upload.name or "the video", upload.data, max_pixels=MAX_PIXELS, stop=stop) as reader:
+        if reader.duration is not None and reader.duration > max_seconds:
+            raise _too_long(max_seconds)
+        with closing(analyze_frames(recognizer.pipeline, reader, every=every, smooth=smooth)) as results:
+            for frame in results:
+                if frame.time > max_seconds:
+                    raise _too_long(max_seconds)
                 frames.append({**frame.to_dict(), "source": upload.name})
                 end = frame.time
     if stop.is_set():
-        return {}  # nobody hears it
+        return {}
     return {
         "source": upload.name,
-        "model": reader.pipeline.model_name,
-        "detector": reader.detector.name,
-        "seconds": round(end if clip.duration is None else clip.duration, 4),
+        "model": recognizer.pipeline.model_name,
+        "detector": recognizer.detector.name,
+        "seconds": round(end if reader.duration is None else reader.duration, 4),
         "frames": frames,
-        "notes": clip.notes,
+        "notes": reader.notes,
     }
 
 
-def _too_long(seconds: float) -> Problem:
-    return Problem(413, "too_long", f"The video is longer than the {seconds:g} seconds taken here.", _LONGER_ONES)
+def _too_long(max_seconds: float) -> Problem:
+    return Problem(
+        413,
+        "too_long",
+        f"The video is longer than {max_seconds:g} seconds.",
+        "For longer videos, run: mien video FILE.",
+    )
