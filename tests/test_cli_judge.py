@@ -139,7 +139,7 @@ def test_a_model_is_examined_and_its_predictions_get_the_same_figures(
     assert "accuracy % on the surest faces" in out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert [r["model"] for r in figures["robustness"]] == [str(model), "nano"]
-    assert "When the image is worse" in (tmp_path / "r.html").read_text()
+    assert "Robustness to image corruptions" in (tmp_path / "r.html").read_text()
     order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
     names = load(csv).labels.names
     np.save(tmp_path / "q.npy", np.load(tmp_path / "p.npy")[:, [names.index(n) for n in order]])
@@ -201,7 +201,7 @@ def test_packages_are_judged_side_by_side(mien: Command, csv: Path, model: Path,
     same, other = first["pairs"]
     assert (same["only_a"], same["only_b"], same["p"]) == (0, 0, 1)
     assert other["b"] == "nano"
-    assert "Held against the first" in (tmp_path / "r.html").read_text()
+    assert "Differences from" in (tmp_path / "r.html").read_text()
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}" in out
 
 
@@ -295,7 +295,7 @@ def test_a_page_that_cannot_be_drawn_is_refused_before_the_work(
     for words in (("evaluate", model), ("judge", model, "nano")):
         code, said, err = mien(*words, "--data", csv, "--split", "test", "--html", tmp_path / "r.html")
         assert (code, said, err.count("\n")) == (2, "", 1)
-        assert "mien[plot]" in err
+        assert "mien[report]" in err
 
 
 def test_the_card_takes_a_test_split_and_nothing_else(

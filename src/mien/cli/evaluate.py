@@ -102,7 +102,7 @@ def _save(subject: EvaluationTarget, file: Path) -> None:
 
 def _keep(found: EvaluationReport, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
     """Write the figures, and say where they and the probabilities, which are written already, lie."""
-    from mien.evaluation.report.full_report_page import full_report_page
+    from mien.evaluation.report.pages import full_report_page
 
     if json_file is not None:
         write_json(json_file, found.to_dict())

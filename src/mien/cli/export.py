@@ -39,7 +39,7 @@ def export(
     """Write a trained model as ONNX with a card beside it: pixels in, calibrated probabilities out."""
     from mien import train as room
     from mien.data import load
-    from mien.evaluation.report.terminal import percent
+    from mien.evaluation.report.text import percent
     from mien.evaluation.selection import SELECTED_ON
 
     card = room.export(

@@ -41,7 +41,7 @@ def judge(
     """Judge the predictions of several packages on the same faces, each against the first."""
     from mien import evaluation as room
     from mien.data import load
-    from mien.evaluation.report.benchmark_page import benchmark_page
+    from mien.evaluation.report.pages import benchmark_page
     from mien.evaluation.report.style import require_report_libraries
     from mien.evaluation.report.terminal import benchmark_tables
 

@@ -33,7 +33,7 @@ def tune(
     """Search for better values of a recipe's fields; run again, it goes on."""
     from mien import train as room
     from mien.data import load
-    from mien.evaluation.report.search_page import search_table
+    from mien.evaluation.report.terminal import search_table
     from mien.train.search.space import load_space
     from mien.train.search.tune import searching
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mien.data.dataset import VAL, Dataset
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
-from mien.evaluation.report.search_page import SEARCH, write_search
+from mien.evaluation.report.write import SEARCH_JSON, write_search
 from mien.ray import import_ray
 from mien.train.loop import epochs, prepare_targets
 from mien.train.overrides import apply_overrides
@@ -221,7 +221,7 @@ def _about(recipe: Recipe, dataset: Dataset, space: Space, seed: int) -> dict[st
 
 def _check_same(place: Path, about: Mapping[str, Any]) -> None:
     """`RunError` where the folder holds a search of something else."""
-    file = place / SEARCH
+    file = place / SEARCH_JSON
     if not file.exists():
         return
     try:
