@@ -102,7 +102,7 @@ def test_votes_add_the_agreement_with_the_raters(
         words = ("evaluate", subject, "--data", csv, "--split", "val", "--votes", votes)
         code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
         assert (code, err) == (0, "")
-        assert out.count("raters' majority") == 5  # both protocols, in two tables, and what it leaves out
+        assert out.count("majority vote") == 5  # both protocols, in two tables, and what it leaves out
         figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
         raters_N = np.zeros(35, np.int64)
         raters_N[0] = 2
@@ -134,9 +134,9 @@ def test_a_model_is_examined_and_its_predictions_get_the_same_figures(
     code, out, err = mien(*words, "--html", tmp_path / "r.html", "--json", tmp_path / "f.json",
                           "--predictions", tmp_path / "p.npy")  # fmt: skip
     assert (code, err) == (0, "")
-    assert "accuracy % on altered faces" in out
+    assert "accuracy % on corrupted faces" in out
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}, {tmp_path / 'p.npy'}" in out
-    assert "accuracy % on the surest faces" in out
+    assert "accuracy % on the most confident faces" in out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert [r["model"] for r in figures["robustness"]] == [str(model), "nano"]
     assert "Robustness to image corruptions" in (tmp_path / "r.html").read_text()
@@ -236,7 +236,7 @@ def test_models_of_other_classes_are_judged_by_the_labels_without_votes(
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "f.json").read_text())
-    assert f"asked for the likeliest of the data's classes alone: ferplus, eight, {tmp_path}" in " ".join(out.split())
+    assert f"evaluated on the most likely of the data's classes only: ferplus, eight, {tmp_path}" in " ".join(out.split())
     assert found["projected"] == ["ferplus", "eight", str(weights)]
     (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
     _, ferplus, from_file, _, from_weights = (p["accuracy"] for p in first["packages"])

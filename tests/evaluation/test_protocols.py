@@ -23,6 +23,7 @@ from mien.evaluation import evaluate
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import evaluate_model, evaluate_split, selected_on_split
 from mien.evaluation.report.terminal import models_table, protocols_table
+from mien.evaluation.report.text import TRUTH_COLUMN
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.evaluation.update_card import check_card_accepts_scores, write_scores_to_card
@@ -159,7 +160,7 @@ def test_strictly_without_near_duplicates_where_asked(model: mien.model.Model, d
     assert [e.protocol for e in without.evaluations] == ["official", "clean"] * 2
     said = io.StringIO()
     Console(file=said, width=80).print(protocols_table(found))
-    assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
+    assert "strict: also without faces that have a near-duplicate in training" in said.getvalue()
     assert max(map(len, said.getvalue().splitlines())) <= 80
 
 
@@ -285,7 +286,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         assert {e.selected_on for e in found.evaluations} == {marked}
         shown = told(protocols_table(found))
         assert ("official*" in shown) is bool(marked)
-        assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
+        assert ("* selected on: this split also selected the epoch and fitted" in shown) is bool(marked)
         assert "clean: without faces that have a byte-identical duplicate in training" in shown
 
 
@@ -326,12 +327,12 @@ def test_table_shows_a_row_for_each_way(model: mien.model.Model, data: Dataset) 
     rows = [line for line in shown.splitlines() if "official" in line or ("clean" in line and ":" not in line)]
     assert len(rows) == 4
     for row, e in zip(rows, found.evaluations, strict=True):
-        assert e.against in row
+        assert TRUTH_COLUMN[e.against] in row
         assert f" {e.n} " in row
         assert f"{100 * e.accuracy:.1f}" in row
         assert f"{e.log_loss:.3f}" in row
         assert f"{100 * e.ece:.1f}" in row
-    assert "val, with the mirror image" in shown
+    assert "val, averaged with the mirror image" in shown
 
 
 # The test figures of a card
@@ -388,7 +389,7 @@ def test_models_table() -> None:
     for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0", "n=3,589)", "MIT", "* selected on", "–"):
         assert wanted in shown, shown
     assert "10.0" not in shown
-    assert "no models are shipped yet" in told(models_table({}, {}))
+    assert "this package contains no models" in told(models_table({}, {}))
 
 
 def test_evaluate_alone_has_the_defaults() -> None:

@@ -66,8 +66,8 @@ def test_comparison_page_escapes_names(page: str, outline: Outline) -> None:
     assert any(HOSTILE in alt for alt in outline.alts)
     assert HOSTILE in "".join(div.get("aria-label") or "" for div in outline.all("div"))
     assert not {name for _, attributes in outline.tags for name in attributes} - {
-        "alt", "aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "content", "height", "http-equiv", "id",
-        "lang", "media", "name", "role", "scope", "src", "srcset", "tabindex", "width",
+        "alt", "aria-hidden", "aria-label", "aria-labelledby", "charset", "class", "content", "height", "http-equiv",
+        "id", "lang", "media", "name", "role", "scope", "src", "srcset", "tabindex", "width",
     }  # fmt: skip
 
 
