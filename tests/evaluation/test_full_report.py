@@ -186,7 +186,7 @@ def test_page_notes_depend_on_data_and_votes() -> None:
         with_votes, without = (Outline(full_report_page(examined(data, robust=False))).seen for data in (voted, plain))
         assert ("FER2013 has label noise" in without) is (name == "fer2013")
         assert "majority vote: without faces that have no majority among these classes" in with_votes
-        assert "these are the easier ones" in with_votes
+        assert "These are the easier ones" in with_votes
         assert "easier ones" not in without
         assert "have no majority" not in without
 

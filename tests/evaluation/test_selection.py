@@ -159,7 +159,7 @@ def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     assert re.search(r"epochs\s+evaluated at epoch", seen)
     assert "4, 2, 3" in seen
     assert "3, 1, 2" in seen
-    assert "No seed or arm was left out, and nothing was selected on the test split." in seen
+    assert "No seed or arm was left out, and the test split was not used for selection." in seen
     assert "means over the runs that reached the epoch" in seen
 
 
@@ -190,7 +190,7 @@ def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, witho
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
     assert "Differences on validation (PublicTest), selected on, paired by seed" in alone
     assert "Confusion matrix of better on validation (PublicTest), selected on." in alone
-    assert "optimistic for anything that was selected on them; here that is the epoch." in alone
+    assert "optimistic for anything that was selected with them; here that is the epoch." in alone
     assert "selected on" not in _page(_compared(without_test, {}))
 
 

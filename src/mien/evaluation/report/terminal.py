@@ -47,8 +47,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     truth = f", {TRUTHS[e.against]}" if e.against != OWN_LABELS else ""
     caption = (
         f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}, calibration error {percent(e.ece)} %, "
-        f"class-balanced {percent(e.balanced_ece)} %"
+        f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
+        f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{truth}",
