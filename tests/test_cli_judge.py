@@ -236,7 +236,7 @@ def test_models_of_other_classes_are_judged_by_the_labels_without_votes(
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "f.json").read_text())
-    assert f"evaluated on the most likely of the data's classes only: ferplus, eight, {tmp_path}" in " ".join(out.split())
+    assert f"restricted to the classes of the data: ferplus, eight, {tmp_path}" in " ".join(out.split())
     assert found["projected"] == ["ferplus", "eight", str(weights)]
     (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
     _, ferplus, from_file, _, from_weights = (p["accuracy"] for p in first["packages"])

@@ -93,7 +93,7 @@ def selection_note(evaluation: Evaluation) -> str:
 
 def projected_note(projected: Sequence[str]) -> str:
     """Return the note on models with other classes than the data."""
-    return f"evaluated on the most likely of the data's classes only: {', '.join(projected)}"
+    return f"restricted to the classes of the data: {', '.join(projected)}"
 
 
 def marks(evaluation: Evaluation, contaminated: Collection[str]) -> str:
