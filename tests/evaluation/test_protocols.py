@@ -287,7 +287,7 @@ def test_figures_of_the_choosing_split_are_marked(tmp_path: Path, data: Dataset)
         shown = told(protocols_table(found))
         assert ("official*" in shown) is bool(marked)
         assert ("* selected on: this split also selected the epoch and fitted" in shown) is bool(marked)
-        assert "clean: without faces that have a byte-identical duplicate in training" in shown
+        assert "clean: without faces that have a byte-identical duplicate in training" in " ".join(shown.split())
 
 
 def test_calibration_error_is_cross_fitted_where_the_temperature_was_fitted(tmp_path: Path, data: Dataset) -> None:
