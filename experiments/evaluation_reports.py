@@ -26,7 +26,7 @@ from mien.data.votes import select_faces
 from mien.evaluation import EvaluationReport, extend_report
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import ModelEvaluation, evaluate_model, truth_for
-from mien.evaluation.report.full_report_page import full_report_page
+from mien.evaluation.report.pages import full_report_page
 from mien.model import load as load_model
 from mien.model import read_card, shipped_models
 from mien.model_card import TTAS

@@ -23,7 +23,7 @@ from typing import Any
 
 from mien.data.dataset import PUBLISHED, TRAIN
 from mien.evaluation.protocols import OTHER_LABELS_KEYS
-from mien.evaluation.report.terminal import percent
+from mien.evaluation.report.text import percent
 from mien.model import SHIPPED, read_card, shipped_models
 from mien.model_card import NOT_FOR, PROTOCOLS, Card, Score
 from mien.recognition.recognizer import DEFAULT

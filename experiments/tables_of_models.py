@@ -8,7 +8,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 from mien.evaluation.comparison import verdict
-from mien.evaluation.report.terminal import percent
+from mien.evaluation.report.text import percent
 
 HERE = Path(__file__).parent
 TWINS = {"deduplicated": "without duplicates", "strict": "without near-duplicates"}

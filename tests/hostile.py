@@ -1,4 +1,4 @@
-"""Hostile and malformed requests, generated from a seed, each with its acceptable statuses."""
+"""Malicious and malformed requests, generated from a seed, with the expected status codes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Request:
-    """A request; `statuses` are the acceptable ones of the response."""
+    """A request; `statuses` are the acceptable status codes."""
 
     kind: str
     method: str = "POST"
@@ -51,19 +51,19 @@ class Request:
     statuses: tuple[int, ...] = (422,)
 
 
-def send(line: http.client.HTTPConnection, one: Request) -> tuple[int, bytes]:
-    """Send a request to a service with `TOKEN` over a persistent connection; return status and body."""
-    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **one.headers}
-    line.putrequest(one.method, one.path, skip_host="Host" in headers)
-    for name, value in {**headers, "Content-Length": str(len(one.body))}.items():
-        line.putheader(name, value)
-    line.endheaders(one.body)
-    response = line.getresponse()
+def send(connection: http.client.HTTPConnection, request: Request) -> tuple[int, bytes]:
+    """Send a request to a service with `TOKEN`; return status and body of the response."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "image/jpeg", **request.headers}
+    connection.putrequest(request.method, request.path, skip_host="Host" in headers)
+    for name, value in {**headers, "Content-Length": str(len(request.body))}.items():
+        connection.putheader(name, value)
+    connection.endheaders(request.body)
+    response = connection.getresponse()
     return response.status, response.read()
 
 
 def requests(n: int, seed: int = 0) -> Iterator[Request]:
-    """Yield `n` requests, all kinds in turn."""
+    """Yield `n` requests of all kinds in turn."""
     rng = random.Random(seed)
     kinds = (junk, truncated, huge, disguised, names, forms, paths, options, foreign_origins, wrong_tokens)
     for i in range(n):
@@ -71,18 +71,18 @@ def requests(n: int, seed: int = 0) -> Iterator[Request]:
 
 
 def junk(rng: random.Random) -> Request:
-    """Return the first bytes of an image format, then noise."""
-    return Request("junk", body=rng.choice(_PICTURES + _OTHERS) + rng.randbytes(rng.randrange(1, 4000)))
+    """Return the first bytes of some format followed by noise."""
+    return Request("junk", body=rng.choice(_IMAGE_STARTS + _OTHER_STARTS) + rng.randbytes(rng.randrange(1, 4000)))
 
 
-def cut(rng: random.Random) -> Request:
-    """Return a JPEG that is cut off before its pixels."""
+def truncated(rng: random.Random) -> Request:
+    """Return a photo that ends before its pixels."""
     data = sample().read_bytes()
     return Request("truncated", body=data[: rng.randrange(1, data.index(b"\xff\xc0") + 8)])
 
 
 def huge(rng: random.Random) -> Request:
-    """Return a small file whose header claims gigapixels, or 50 megapixels of 16-bit RGBA."""
+    """Return a few bytes whose header says gigapixels, or 50 megapixels of 16 bits and four channels."""
     side = rng.randrange(20_000, 65_535)
     if rng.random() < 0.2:
         side = 7040  # just below the limit
@@ -103,8 +103,8 @@ def huge(rng: random.Random) -> Request:
 
 
 def disguised(rng: random.Random) -> Request:
-    """Return another format with the name and type of an image."""
-    body = rng.choice(_OTHERS) + rng.randbytes(rng.randrange(100))
+    """Return another file type with the name and content type of an image."""
+    body = rng.choice(_OTHER_STARTS) + rng.randbytes(rng.randrange(100))
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     return Request(
         "disguised", headers={"Content-Type": FORM}, body=head + body + b"\r\n--X--\r\n", statuses=(400, 422)
@@ -112,14 +112,14 @@ def disguised(rng: random.Random) -> Request:
 
 
 def names(rng: random.Random) -> Request:
-    """Return a file name that is a path, a command or a URL."""
+    """Return a file name that looks like a path, a command or a URL."""
     name = rng.choice(_NAMES).encode("utf-8", "replace")
     head = b'--X\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\n'
     return Request("names", headers={"Content-Type": FORM}, body=head + b"no image\r\n--X--\r\n", statuses=(400, 422))
 
 
 def forms(rng: random.Random) -> Request:
-    """Return a form with thousands of parts, without an end, or malformed."""
+    """Return forms with a thousand tiny parts, without end, or broken."""
     part = b'--X\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nx\r\n'
     bodies = (
         part * rng.choice((66, 1000, 10_000)) + b"--X--\r\n",
@@ -136,7 +136,7 @@ def forms(rng: random.Random) -> Request:
 
 
 def paths(rng: random.Random) -> Request:
-    """Return a path or method that does not exist."""
+    """Return paths that do not exist."""
     method = rng.choice(("GET", "POST", "PUT", "DELETE", "TRACE", "PROPFIND"))
     return Request(
         "paths", method, rng.choice(_PATHS), body=b"x" if method == "POST" else b"", statuses=(404, 405, 401)
@@ -144,12 +144,12 @@ def paths(rng: random.Random) -> Request:
 
 
 def options(rng: random.Random) -> Request:
-    """Return an invalid option."""
+    """Return invalid query parameters."""
     return Request("options", path=f"/v1/analyze?{rng.choice(_OPTIONS)}", body=rng.randbytes(50))
 
 
-def strangers(rng: random.Random) -> Request:
-    """Return an unknown Host or a foreign Origin."""
+def foreign_origins(rng: random.Random) -> Request:
+    """Return foreign Host and Origin headers."""
     name = rng.choice(
         ("evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "[::ffff:1.2.3.4]", "a" * 300)
     )

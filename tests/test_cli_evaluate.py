@@ -102,7 +102,7 @@ def test_votes_add_the_agreement_with_the_raters(
         words = ("evaluate", subject, "--data", csv, "--split", "val", "--votes", votes)
         code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
         assert (code, err) == (0, "")
-        assert out.count("raters' majority") == 5  # both protocols, in two tables, and what it leaves out
+        assert out.count("majority vote") == 5  # both protocols, in two tables, and what it leaves out
         figures, p_NK = json.loads((tmp_path / "f.json").read_text()), np.load(tmp_path / "p.npy")
         raters_N = np.zeros(35, np.int64)
         raters_N[0] = 2
@@ -134,12 +134,12 @@ def test_evaluate_of_predictions_equals_that_of_the_model(
     code, out, err = mien(*words, "--html", tmp_path / "r.html", "--json", tmp_path / "f.json",
                           "--predictions", tmp_path / "p.npy")  # fmt: skip
     assert (code, err) == (0, "")
-    assert "accuracy % on altered faces" in out
+    assert "accuracy % on corrupted faces" in out
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}, {tmp_path / 'p.npy'}" in out
-    assert "accuracy % on the surest faces" in out
+    assert "accuracy % on the most confident faces" in out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert [r["model"] for r in figures["robustness"]] == [str(model), "nano"]
-    assert "When the image is worse" in (tmp_path / "r.html").read_text()
+    assert "Robustness to image corruptions" in (tmp_path / "r.html").read_text()
     order = ["neutral", "happy", "sad", "angry", "fear", "disgust", "surprise"]
     names = load(csv).labels.names
     np.save(tmp_path / "q.npy", np.load(tmp_path / "p.npy")[:, [names.index(n) for n in order]])
@@ -199,7 +199,7 @@ def test_benchmark_of_files_and_models(mien: Command, csv: Path, model: Path, tm
     same, other = first["pairs"]
     assert (same["only_a"], same["only_b"], same["p"]) == (0, 0, 1)
     assert other["b"] == "nano"
-    assert "Held against the first" in (tmp_path / "r.html").read_text()
+    assert "Differences from" in (tmp_path / "r.html").read_text()
     assert f"wrote {tmp_path / 'f.json'}, {tmp_path / 'r.html'}" in out
 
 
@@ -243,7 +243,7 @@ def test_benchmark_of_other_classes_needs_no_votes(mien: Command, csv: Path, mod
     code, out, err = mien(*words, "--data", csv, "--split", "test", *columns, "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "f.json").read_text())
-    assert f"asked for the likeliest of the data's classes alone: ferplus, eight, {tmp_path}" in " ".join(out.split())
+    assert f"restricted to the classes of the data: ferplus, eight, {tmp_path}" in " ".join(out.split())
     assert found["projected"] == ["ferplus", "eight", str(weights)]
     (first,) = (r for r in found["rounds"] if r["protocol"] == "official")
     _, ferplus, from_file, _, from_weights = (p["accuracy"] for p in first["packages"])
@@ -302,7 +302,7 @@ def test_html_without_report_libraries_fails_early(
     for words in (("evaluate", model), ("benchmark", model, "nano")):
         code, said, err = mien(*words, "--data", csv, "--split", "test", "--html", tmp_path / "r.html")
         assert (code, said, err.count("\n")) == (2, "", 1)
-        assert "mien[plot]" in err
+        assert "mien[report]" in err
 
 
 def test_card_takes_a_test_split_only(mien: Command, csv: Path, model: Path, run: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_runtime_needs_no_torch(tmp_path: Path) -> None:
     csv = write_csv(tmp_path / "faces.csv", sketch(train=7, val=7, test=0))
     code = (
         "import sys\n"
-        "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib'): sys.modules[name] = None\n"
+        "for name in ('torch', 'lightning_fabric', 'safetensors', 'matplotlib', 'jinja2'): sys.modules[name] = None\n"
         "import mien, mien.cli, numpy\n"
         f"data = mien.load_data({str(csv)!r})\n"
         "probs_NK = numpy.eye(7, dtype='float32')[data['val'].labels_N]\n"

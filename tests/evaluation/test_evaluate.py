@@ -69,8 +69,8 @@ def test_table_marks_optimistic_metrics() -> None:
     screen.print(evaluation_table(e))
     assert isinstance(screen.file, io.StringIO)
     shown = " ".join(screen.file.getvalue().split())
-    assert "val, with the mirror image: 4 faces, raters' majority" in shown
-    assert "selected on: this split also chose the epoch and fitted the temperature; optimistic" in shown
+    assert "val, averaged with the mirror image: 4 faces, majority vote (FER+)" in shown
+    assert "this split also selected the epoch and fitted the temperature, so its figures are optimistic" in shown
     result = json.loads(json.dumps(e.to_dict()))
     assert (result["tta"], result["selected_on"]) == ("flip", ["epoch", "temperature"])
 

@@ -1,4 +1,4 @@
-"""Robustness, the detector in the loop, and the page of it all."""
+"""Robustness, accuracy with face detection, and the page of the full evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mien.evaluation.detector_loop import run_detector_loop
 from mien.evaluation.full_report import count_steps
 from mien.evaluation.protocols import ModelEvaluation, evaluate_split
 from mien.evaluation.report.curves import reliability_diagram
-from mien.evaluation.report.full_report_page import full_report_page
+from mien.evaluation.report.pages import full_report_page
 from mien.evaluation.robustness import Robustness, difference, measure_robustness
 from mien.imaging.crop import DEFAULT_CROP_RULE
 from mien.imaging.load import read_image
@@ -34,7 +34,7 @@ FEW = {name: CORRUPTIONS[name] for name in ("contrast", "brightness")}
 
 
 def by_light(faces_NHW: np.ndarray) -> np.ndarray:
-    """A model that knows dark faces from bright ones."""
+    """Return the probabilities of a model that distinguishes dark from bright faces."""
     bright_N = faces_NHW.mean((1, 2)) / 255
     return np.column_stack([1 - bright_N, bright_N])
 
@@ -46,7 +46,7 @@ def lights() -> tuple[np.ndarray, np.ndarray]:
     return (60 + 130 * y_N[:, None, None] + rng.integers(0, 9, (12, 48, 48))).astype(np.uint8), y_N
 
 
-def test_robustness_covers_every_strength(lights: tuple[np.ndarray, np.ndarray]) -> None:
+def test_robustness_averages_all_severities(lights: tuple[np.ndarray, np.ndarray]) -> None:
     faces, y_N = lights
     done: list[int] = []
     models = {"light": by_light, "fixed": lambda f: np.tile([0.9, 0.1], (len(f), 1))}
@@ -54,22 +54,22 @@ def test_robustness_covers_every_strength(lights: tuple[np.ndarray, np.ndarray])
     assert len(done) == 10
     assert light.unaltered == 1
     assert light.accuracy["contrast"] == (1, 1, 1, 1, 1)
-    # 60 and a hundred more is bright, 190 and a hundred less is dark; half of the faces go either way.
+    # 60 + 100 is bright and 190 - 100 is dark; half of the faces become each.
     assert light.accuracy["brightness"][0] == 1
     assert 0 < light.accuracy["brightness"][4] < 1
     assert light.mean.mean == pytest.approx(np.mean([*light.accuracy["contrast"], *light.accuracy["brightness"]]))
     assert light.mean.low < light.mean.mean < light.mean.high
     assert fixed.accuracy["contrast"] == (0.5,) * 5
     assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
-    result = json.loads(json.dumps(light.to_dict(), allow_nan=False))
-    assert result["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
+    record = json.loads(json.dumps(light.to_dict(), allow_nan=False))
+    assert record["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
     with pytest.raises(MienError, match="two or more are needed"):
         measure_robustness(models, faces[:1], y_N[:1])
 
 
 @pytest.fixture(scope="module")
 def face() -> np.ndarray:
-    """The sample's face as FER2013 would have cut it out, uint8 [48,48]."""
+    """Return the face of the sample image, cropped as in FER2013, uint8 [48,48]."""
     grey = cv2.cvtColor(read_image(sample()), cv2.COLOR_BGR2GRAY)
     from mien.detection.detectors import build_detector
 
@@ -80,7 +80,7 @@ def face() -> np.ndarray:
     return cv2.resize(part, (48, 48), interpolation=cv2.INTER_AREA)
 
 
-def test_detector_loop_counts_missed_faces_as_mistakes(face: np.ndarray) -> None:
+def test_detector_loop_counts_missed_faces_as_wrong(face: np.ndarray) -> None:
     blank = np.full((48, 48), 90, np.uint8)
     faces = np.stack([face, face, blank, face, blank])
     found: list[int] = []
@@ -126,79 +126,86 @@ def evaluated(data: Dataset, robust: bool) -> EvaluationReport:
     return extend_report(found, models, small, DEFAULT_CROP_RULE, robustness=True)
 
 
-def test_robustness_interval_stays_within_0_and_1() -> None:
+def test_robustness_interval_stays_within_zero_and_one() -> None:
     for kept in ([0.0, 0.0, 0.9], [1.0, 1.0, 0.1]):
         few = Robustness("few", np.ones(3, bool), {}, np.array(kept)).mean
         assert (few.low, few.high).count(0.0 if few.mean < 0.5 else 1.0) == 1
         assert 0 <= few.low < few.mean < few.high <= 1
 
 
-def test_the_page_says_what_becomes_of_a_class_without_faces() -> None:
+def test_page_with_empty_class_explains_macro_f1() -> None:
     (e, *_) = evaluated(make_dataset(), robust=False).model_evaluation.evaluations
     for support in (5, 0):
         per_class = replace(e.per_class, support=np.array([support, *e.per_class.support[1:]]))
         page = full_report_page(EvaluationReport(ModelEvaluation((replace(e, per_class=per_class),))))
-        assert ("A class without faces is 0 in macro-F1" in page) is (support == 0)
+        assert ("A class without faces counts as 0 in macro-F1" in page) is (support == 0)
 
 
-def test_report_omits_what_was_not_measured() -> None:
+def test_page_without_robustness_has_no_such_section() -> None:
     found = evaluated(make_dataset(), robust=False)
     assert not {"robustness", "detector"} & set(found.to_dict())
     seen = Outline(full_report_page(found)).seen
-    assert "When the image is worse" not in seen
-    assert "What refusing buys" in seen
-    assert "raters' majority" not in seen.split("How to read this")[0]
+    assert "Robustness to image corruptions" not in seen
+    assert "Accuracy with face detection" not in seen
+    assert "Accuracy when uncertain faces are skipped" in seen
+    assert "majority vote" not in seen
 
 
-def test_the_page_has_it_all_and_refers_to_nothing_outside() -> None:
+def test_page_has_all_sections_and_is_self_contained() -> None:
     found = evaluated(make_voted(), robust=True)
-    result = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert "minus_the_first" in result["robustness"][1]
+    record = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert "minus_the_first" in record["robustness"][1]
     page = full_report_page(found)
     outline = Outline(page)
-    outline.refers_to_nothing_outside()
+    outline.check_self_contained()
     official = found.model_evaluation.official
     seen = outline.seen
-    assert f"{HOSTILE} is right about {100 * official.accuracy:.1f} % of 300 faces by the data's own labels" in seen
-    assert "Selected on: this split also chose the epoch; optimistic." in seen
-    for heading in ("Every way to judge it", "How sure it is", "What refusing buys", "Class by class", "How to read"):
+    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces by the data's own labels" in seen
+    assert "this split also selected the epoch, so its figures are optimistic." in seen
+    for heading in (
+        "Metrics by protocol",
+        "Calibration",
+        "uncertain faces are skipped",
+        "Scores of each class",
+        "Notes",
+    ):
         assert heading in seen
     assert "low resolution" in seen
     assert f"minus {found.robustness[0].model}, points" in seen
     alone = Outline(full_report_page(replace(found, robustness=found.robustness[:1]))).seen
     assert "low resolution" in alone
     assert "minus" not in alone  # a column that would be empty
-    assert "is not measured" in seen
-    assert len(outline.all("img")) == 6  # two of reliability, refusing, two confusion matrices, robustness
-    assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
+    assert "differences between such groups are not measured" in seen
+    assert len(outline.all("img")) == 6  # 2 reliability diagrams, risk-coverage, 2 confusion matrices, robustness
+    assert all(len(alt) > 30 for alt in outline.alts)
 
 
-def test_the_page_says_whose_faces_and_labels_they_are() -> None:
+def test_page_notes_depend_on_data_and_votes() -> None:
     for name in ("fer2013", "folder"):
         voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
         with_votes, without = (Outline(full_report_page(evaluated(data, robust=False))).seen for data in (voted, plain))
-        assert ("FER2013's labels are noisy" in without) is (name == "fer2013")
-        assert "raters' majority: without faces that have none among these classes" in with_votes
-        assert "these are the easier ones" in with_votes
+        assert ("FER2013 has label noise" in without) is (name == "fer2013")
+        assert "majority vote: without faces that have no majority among these classes" in with_votes
+        assert "These are the easier ones" in with_votes
         assert "easier ones" not in without
-        assert "without faces that have none" not in without
+        assert "have no majority" not in without
 
 
-def test_what_was_averaged_is_not_called_a_model_without_its_temperature() -> None:
+def test_page_with_flip_explains_the_two_temperatures() -> None:
     data = make_dataset()
     (e, *_) = evaluated(data, robust=False).model_evaluation.evaluations
     for tta, titles in (("none", ["without temperature", "with temperature"]),
-                        ("flip", ["as it says", "with a further temperature"])):  # fmt: skip
+                        ("flip", ["as predicted", "with a second temperature"])):  # fmt: skip
         one = replace(e, tta=tta)
         drawn = [axes.get_title("left").partition("\n")[0] for axes in reliability_diagram(one).axes]
         assert drawn[:2] == titles
         seen = Outline(full_report_page(EvaluationReport(ModelEvaluation((one,))))).seen
-        assert ("the mean of two answers" in seen) is (tta == "flip")
+        assert ("the mean of two predictions" in seen) is (tta == "flip")
 
 
-def test_one_evaluation_of_two_odd_classes_makes_a_page() -> None:
+def test_page_of_two_classes_with_flip() -> None:
     e = evaluate(
         np.array([[0.9, 0.1], [0.2, 0.8]], np.float32), np.array([0, 1]), TWO, split="test", model="m", data="d"
     )
     seen = Outline(full_report_page(EvaluationReport(ModelEvaluation((replace(e, tta="flip"),))))).seen
-    assert "with the mirror image" in seen
+    assert "averaged with the mirror image" in seen

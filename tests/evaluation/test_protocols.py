@@ -24,6 +24,7 @@ from mien.evaluation import evaluate
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.protocols import evaluate_model, evaluate_split
 from mien.evaluation.report.terminal import protocols_table
+from mien.evaluation.report.text import TRUTH_COLUMN
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.evaluation.training_data import selected_on_split
@@ -163,7 +164,7 @@ def test_strict_leaves_out_near_duplicates(model: mien.model.Model, data: Datase
     assert [e.protocol for e in without.evaluations] == ["official", "deduplicated"] * 2
     said = io.StringIO()
     Console(file=said, width=80).print(protocols_table(evaluation))
-    assert "strict: nor one that was cut, sized, stored, lit or mirrored anew" in said.getvalue()
+    assert "strict: also without faces that have a near-duplicate in training" in said.getvalue()
     assert max(map(len, said.getvalue().splitlines())) <= 80
 
 
@@ -289,7 +290,7 @@ def test_metrics_of_the_selecting_split_are_marked(tmp_path: Path, data: Dataset
         assert {e.selected_on for e in evaluation.evaluations} == {marked}
         shown = rendered(protocols_table(evaluation))
         assert ("official*" in shown) is bool(marked)
-        assert ("* selected on: this split also chose the epoch and fitted" in shown) is bool(marked)
+        assert ("* selected on: this split also selected the epoch and fitted" in shown) is bool(marked)
         assert "deduplicated: without faces that have a byte-identical duplicate in training" in " ".join(shown.split())
 
 
@@ -330,12 +331,12 @@ def test_protocols_table_has_a_row_per_protocol(model: mien.model.Model, data: D
     rows = [line for line in shown.splitlines() if "official" in line or ("deduplicated" in line and ":" not in line)]
     assert len(rows) == 4
     for row, e in zip(rows, evaluation.evaluations, strict=True):
-        assert e.against in row
+        assert TRUTH_COLUMN[e.against] in row
         assert f" {e.n} " in row
         assert f"{100 * e.accuracy:.1f}" in row
         assert f"{e.log_loss:.3f}" in row
         assert f"{100 * e.ece:.1f}" in row
-    assert "val, with the mirror image" in shown
+    assert "val, averaged with the mirror image" in shown
 
 
 # The test figures of a card

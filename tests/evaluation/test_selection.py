@@ -16,13 +16,13 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError
 from mien.evaluation.comparison.compare import Comparison, compare
 from mien.evaluation.comparison.curves import Curve
-from mien.evaluation.report import page, sections
-from mien.evaluation.report.html import paragraphs
+from mien.evaluation.report import pages
 from mien.evaluation.report.terminal import comparison_table
 from mien.evaluation.report.write import comparison_figures
 from mien.evaluation.selection import SELECTION_METRICS, EpochSelection
 
 from .conftest import Records, make_dataset, make_records
+from .outline import Outline
 
 LAST = "after the last epoch"
 
@@ -44,11 +44,17 @@ def _compared(dataset: Dataset, by: Mapping[str, str], arms: Sequence[str] = ("p
     return compare(_select(make_records(dataset, shares), by, lengths=(4, 2, 3), judged=(3, 1, 2)), dataset)
 
 
+def _html(c: Comparison) -> str:
+    """Return the page without plots, which take long to draw."""
+    with patch.object(pages, "draw_plot", lambda *_, **__: pages.PlotImage("data:image/png,", "data:image/png,", 1, 1)):
+        return pages.comparison_page(c)
+
+
 def _page(c: Comparison) -> str:
-    """What is read and what is heard of the page; the plots, which take their time, are not drawn."""
-    with patch.object(page, "image", lambda draw, alt, caption, **_: paragraphs(alt, caption)):
-        html = page.comparison_page(c)
-    return unescape(re.sub(r"<[^>]*>", " ", html)).replace("\xa0", " ")
+    """Return all text of the page, cells of tables apart, and the texts of its plots."""
+    html = _html(c)
+    text = unescape(re.sub(r"<[^>]*>", " ", html.replace("<wbr>", "")))
+    return " ".join(" ".join([text, *Outline(html).alts]).split())
 
 
 @pytest.fixture(scope="module")
@@ -147,20 +153,20 @@ def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     seen = _page(_compared(dataset, BOTH_BY_ACCURACY))
     assert not re.search(r"last epoch|at end|at the end|nothing was selected", seen, re.IGNORECASE)
     when = "at the epoch selected by validation accuracy"
-    assert f"Every figure is that {when.replace('at the', 'of the')}; test is measured every epoch" in seen
-    assert f"Accuracy {when} with intervals, on test (PrivateTest):" in seen
+    assert f"All figures are {when.replace('at the', 'of the')}; the test split is measured every epoch" in seen
+    assert f"Accuracy {when} with 95 % intervals, on test (PrivateTest):" in seen
     assert f"A{when[1:]}: plain 1.22; better 1.22." in seen  # training loss, mean of 2/3, 2 and 1
     assert f"Gap {when} in points of accuracy" in seen
-    assert re.search(r"epochs\s+judged at epoch", seen)
+    assert re.search(r"epochs\s+evaluated at epoch", seen)
     assert "4, 2, 3" in seen
     assert "3, 1, 2" in seen
-    assert "No seed or arm was left out or picked, and nothing was chosen by test." in seen
-    assert "means over the runs that got that far" in seen
+    assert "No seed or arm was left out, and the test split was not used for selection." in seen
+    assert "means over the runs that reached the epoch" in seen
 
 
 def test_training_losses_of_different_kinds_are_not_to_be_compared(dataset: Dataset) -> None:
     runs = make_records(dataset, {"plain": 0.5, "better": 0.8})
-    said = "The arms differ in label_smoothing, so their training losses are of different things"
+    said = "The arms differ in label_smoothing, so their training losses measure different things"
     assert said not in _page(compare(runs, dataset))
     smoothed = [replace(r, recipe={**r.recipe, "label_smoothing": 0.1}) if r.arm == "better" else r for r in runs]
     assert said in _page(compare(smoothed, dataset))
@@ -176,32 +182,35 @@ def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, witho
         ("better", "test", False),
     ]
     assert "test (PrivateTest), selected on" not in seen
-    assert "the split also chose the epoch, so its figures are optimistic" in seen
+    assert "the split also selected the epoch, so its figures are optimistic" in seen
     assert (
-        "each arm's selected epoch (plain: the last epoch; better: the epoch selected by validation loss); test" in seen
+        "each arm's selected epoch (plain: the last epoch; better: the epoch selected by validation loss); the test"
+        in seen
     )
-    assert "Only some of the arms chose their epoch" in seen
+    assert "Only some of the arms selected their epoch" in seen
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
     assert "Differences on validation (PublicTest), selected on, paired by seed" in alone
     assert "Confusion matrix of better on validation (PublicTest), selected on." in alone
-    assert "flatters whatever was chosen by it before; here that is the epoch." in alone
+    assert "optimistic for anything that was selected with them; here that is the epoch." in alone
     assert "selected on" not in _page(_compared(without_test, {}))
 
 
 def test_the_tables_of_the_page_are_read_at_the_judged_epoch(dataset: Dataset) -> None:
-    def row(table: str, arm: str) -> str:
+    html = _html(_compared(dataset, {"better": "val_accuracy"}))
+
+    def row(section: str, arm: str) -> str:
+        table = html.partition(f'<section id="{section}"')[2].partition("</section>")[0]
         cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", next(r for r in table.split("<tr>") if f">{arm}</th>" in r))
         return " | ".join(cells)
 
-    c = _compared(dataset, {"better": "val_accuracy"})
     # Losses 2/3, 2 and 1; gaps and accuracies as computed above, means of three seeds.
-    assert row(sections.scores(c), "better").endswith("| 1.22")
-    assert row(sections.peaks(c), "better") == "better | −33.3 | −37.3 | epoch 2 | 3, 2, 3 | 77.7 | 77.3"
+    assert row("scores", "better").endswith("| 1.22")
+    assert row("overfitting", "better") == "better | −33.3 | −37.3 | epoch 2 | 3, 2, 3 | 77.7 | 77.3"
     assert re.fullmatch(
-        r"here: better \| 1\.22 \| .*, selected on \| .* \| 3, 1, 2", row(sections.student_report(c), "here: better")
+        r"here: better \| 1\.22 \| .*, selected on \| .* \| 3, 1, 2", row("original_study", "here: better")
     )
-    assert "peak of mean validation accuracy (selected on)" in sections.peaks(c)
-    assert row(sections.peaks(c), "plain").startswith("plain | +37.8 |")  # 0.88 - 0.502, at the last epoch as ever
+    assert "peak of mean validation accuracy (selected on)" in html
+    assert row("overfitting", "plain").startswith("plain | +37.8 |")  # 0.88 - 0.502, at the last epoch as ever
 
 
 def _texts(c: Comparison) -> dict[str, str]:
@@ -216,7 +225,7 @@ def test_plots_say_it_too_and_nothing_is_cut_off(without_test: Dataset) -> None:
     c = _compared(without_test, BOTH_BY_ACCURACY)
     said = _texts(c)
     when = "at the epoch selected by validation accuracy"
-    assert said["scores"] == f"Validation (PublicTest), selected on, 300 faces | accuracy {when}, percent"
+    assert said["scores"] == f"Validation (PublicTest), selected on, 300 faces | accuracy {when}, %"
     assert said["differences"] == f"Differences, validation (PublicTest), selected on | points of accuracy {when}"
     assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), selected on")
     assert said["confusion-val-arm1"].replace("\n", " ").startswith("plain, validation (PublicTest), selected on")
@@ -252,7 +261,7 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
         ("plain", "val", ""), ("plain", "test", ""), ("better", "val", "*"), ("better", "test", ""),
     ]  # fmt: skip
     assert re.search(r"better +val\*.* 1\.22", result)  # training loss
-    assert "* selected on: this split also chose the epoch" in result
+    assert "* selected on: this split also selected the epoch" in result
     plain = shown(_compared(dataset, {}))
     assert "FER2013, after the last epoch" in plain
     assert "*" not in plain

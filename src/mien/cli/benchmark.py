@@ -43,7 +43,7 @@ def benchmark(
     """Evaluate several models or prediction files on the same faces and compare each with the first."""
     from mien import evaluation
     from mien.data import load
-    from mien.evaluation.report.benchmark_page import benchmark_page
+    from mien.evaluation.report.pages import benchmark_page
     from mien.evaluation.report.style import require_report_libraries
     from mien.evaluation.report.terminal import benchmark_tables
 

@@ -112,7 +112,7 @@ def _save(target: EvaluationTarget, file: Path) -> None:
 
 def _write(report: EvaluationReport, json_file: Path | None, page: Path | None, predictions: Path | None) -> None:
     """Write the report and print the names of all files, with the predictions that are written already."""
-    from mien.evaluation.report.full_report_page import full_report_page
+    from mien.evaluation.report.pages import full_report_page
 
     if json_file is not None:
         write_json(json_file, report.to_dict())

@@ -42,7 +42,7 @@ def export(
     """Export a trained model to ONNX, with preprocessing, calibration and a model card."""
     from mien import train as training
     from mien.data import load
-    from mien.evaluation.report.terminal import percent
+    from mien.evaluation.report.text import percent
     from mien.evaluation.selection import SELECTED_ON
 
     card = training.export(

@@ -37,7 +37,7 @@ def tune(
     """Search for better hyper-parameters of a recipe; run the command again to resume."""
     from mien import train as training
     from mien.data import load
-    from mien.evaluation.report.search_page import search_table
+    from mien.evaluation.report.terminal import search_table
     from mien.train.search.space import load_space
     from mien.train.search.tune import run_search
 

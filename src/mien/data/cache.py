@@ -134,9 +134,9 @@ def _write_arrays(path: Path, splits: Mapping[str, Split]) -> None:
         arrays = {f"{name}.{field}": getattr(splits[name], field) for name in splits for field in _FIELDS}
         np.savez(new.file, splits=np.array(list(splits)), **arrays)
     except BaseException:
-        new.drop()
+        new.discard()
         raise
-    new.keep()
+    new.commit()
 
 
 def _read_arrays(path: Path) -> dict[str, Split]:

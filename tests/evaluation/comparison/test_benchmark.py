@@ -15,8 +15,9 @@ from mien.errors import DataError, MienError
 from mien.evaluation.comparison.benchmark import BenchmarkEntry, benchmark
 from mien.evaluation.contamination import contamination
 from mien.evaluation.protocols import evaluate_split
-from mien.evaluation.report.benchmark_page import benchmark_page, sentence
+from mien.evaluation.report.pages import benchmark_page
 from mien.evaluation.report.terminal import benchmark_tables
+from mien.evaluation.report.text import pair_sentence, where
 from mien.evaluation.statistics.paired import BETTER
 from mien.labels import FER7, FERPLUS8, LabelSet
 
@@ -44,8 +45,10 @@ def test_benchmark_compares_each_model_with_the_first() -> None:
     assert [(p.a, p.b, p.n) for p in first.pairs] == [("a", "b", 300), ("a", "c", 300)]
     assert first.pairs[0].finding == BETTER
     assert first.pairs[0].accuracy.mean == pytest.approx(first.evaluations[1].accuracy - first.evaluations[0].accuracy)
-    assert sentence(first.pairs[0], first.evaluations[0]).startswith("b has ")
-    assert sentence(first.pairs[1], first.evaluations[0]).startswith("No difference shown between c and a on 300 faces")
+    assert pair_sentence(first.pairs[0], where(first.evaluations[0])).startswith("b is ")
+    assert pair_sentence(first.pairs[1], where(first.evaluations[0])).startswith(
+        "No difference shown between c and a on 300 faces"
+    )
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert [p["model"] for p in told["rounds"][0]["packages"]] == ["a", "b", "c"]
 
@@ -133,23 +136,23 @@ def test_page_has_verdicts_and_contamination_and_no_links() -> None:
     found = benchmark(entries({"a": 0.5, HOSTILE: 0.0}, y_N), data, "val")
     outline = Outline(benchmark_page(found))
     seen = outline.seen
-    assert sentence(found.rounds[0].pairs[0], found.rounds[0].evaluations[0]) in seen
+    assert pair_sentence(found.rounds[0].pairs[0], where(found.rounds[0].evaluations[0])) in seen
     assert all(doubt in seen for doubt in found.contamination)
-    assert "FER2013's labels are noisy" in seen
+    assert "FER2013 has label noise" in seen
     assert "FER2013" not in Outline(benchmark_page(replace(found, data="folder", contamination=()))).seen
     assert len(found.contamination) == 2
-    outline.refers_to_nothing_outside()
+    outline.check_self_contained()
     assert len(outline.all("img")) == 4  # two intervals, two confusion matrices
-    assert all(len(image["alt"] or "") > 30 for image in outline.all("img"))
+    assert all(len(alt) > 30 for alt in outline.alts)
 
 
 def test_page_of_several_models_starts_with_contamination() -> None:
     data = make_voted()
     y_N = data["val"].labels_N
     seen = Outline(benchmark_page(benchmark(entries({"a": 0.8, "b": 0.6, "knows": 0.0}, y_N), data, "val"))).seen
-    assert "2 packages held against a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
-    assert seen.index("Implausible: knows has an accuracy") < seen.index("b has ")
-    assert re.search(r"knows has [\d.]+ points more \([^)]+\)\. Implausible, see above\.", seen)
+    assert "2 models compared with a: accuracy on 300 faces of fer2013, val, by the data's own labels." in seen
+    assert seen.index("Implausible: knows has an accuracy") < seen.index("b is ")
+    assert re.search(r"knows is [\d.]+ points of accuracy higher \([^)]+\)\. Implausible, see above\.", seen)
     assert "knows†" in seen
     assert "b†" not in seen
     assert "deduplicated: without faces that have a byte-identical duplicate in training." in seen
@@ -165,4 +168,4 @@ def test_table_in_80_columns_keeps_long_names_apart() -> None:
     names = "".join(words[0] for words in lines if words)
     assert "face-emotion-tiny" in names
     assert "face-emotion-huge†" in names
-    assert ["†", "implausible,", "as", "is", "said", "below"] in lines
+    assert ["†", "implausible,", "see", "below"] in lines

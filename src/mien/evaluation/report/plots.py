@@ -24,7 +24,7 @@ from mien.evaluation.report.style import (
     short,
     styled,
 )
-from mien.evaluation.report.terminal import sentence_case
+from mien.evaluation.report.text import sentence_case
 from mien.evaluation.statistics.intervals import Interval
 from mien.evaluation.statistics.metrics import Ints
 
@@ -37,10 +37,14 @@ Example = tuple[str, NDArray[np.uint8], Sequence[NDArray[np.uint8]]]
 
 
 def class_histogram(data: DatasetSummary, theme: Theme = LIGHT) -> Figure:
-    """Faces per class, one panel per split that has labels."""
+    """Plot the faces per class, a panel for each split that has labels.
+
+    Raises:
+        MienError: If no split has labels.
+    """
     splits = [s for s in data.counts if sum(data.counts[s])]
     if not splits:
-        raise MienError(f"{data.name} has no labelled split to count")
+        raise MienError(f"{data.name} has no split with labels, so there are no classes to count")
     y = np.arange(len(data.classes))
     with styled(theme):
         figure, panels = new_figure(0.9 + 0.27 * len(y), 1, len(splits), sharey=True)
@@ -50,9 +54,8 @@ def class_histogram(data: DatasetSummary, theme: Theme = LIGHT) -> Figure:
             for at, count in zip(y, counts, strict=True):
                 axes.annotate(f"{count:,}", (count, at), (3, 0), textcoords="offset points", va="center", fontsize=8)
             axes.set_xlim(0, 1.38 * counts.max())
-            axes.set_title(
-                f"{data.split_titles[split].replace(' (', chr(10) + '(')}\n{counts.sum():,} faces", fontsize=9
-            )
+            title = data.split_titles[split].replace(" (", "\n(")
+            axes.set_title(f"{title}\n{counts.sum():,} faces", fontsize=9)
             axes.grid(visible=False)
             axes.spines[["bottom", "left"]].set_visible(False)
             axes.tick_params(length=0)
@@ -63,20 +66,22 @@ def class_histogram(data: DatasetSummary, theme: Theme = LIGHT) -> Figure:
 
 
 def training_loss(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """Running training loss per epoch, on the images as trained: mean, spread and each seed."""
+    """Plot the running training loss per epoch, on the images as trained: mean, spread and each seed."""
     return _curves(comparison, "train_loss", "Training loss on the images as trained", "cross-entropy", theme, scale=1)
 
 
 def validation_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """Accuracy on the validation split per epoch; a ring marks where the mean peaks."""
-    return _curves(comparison, "val_accuracy", "Validation accuracy", "percent of faces", theme, peak=True)
+    """Plot the validation accuracy per epoch; a ring marks the peak of the mean."""
+    return _curves(comparison, "val_accuracy", "Validation accuracy", "accuracy, %", theme, peak=True)
 
 
 def gap(comparison: Comparison, which: str = "gap_clean", theme: Theme = LIGHT) -> Figure:
-    """Training minus validation accuracy per epoch.
+    """Plot training minus validation accuracy per epoch.
 
     Args:
-        which: `gap_clean`, of training faces as they are in evaluation mode, or `gap_running`, of images as trained.
+        comparison: Compared arms.
+        which: `gap_clean`, on unaugmented training faces in evaluation mode, or `gap_running`, on images as trained.
+        theme: Colors.
     """
     title = {
         "gap_clean": "Unaugmented training − validation",
@@ -86,12 +91,12 @@ def gap(comparison: Comparison, which: str = "gap_clean", theme: Theme = LIGHT) 
 
 
 def has_curve(comparison: Comparison, name: str) -> bool:
-    """Whether every arm measured the curve."""
+    """Return whether every arm has the curve."""
     return all(name in arm.curves for arm in comparison.arms)
 
 
 def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """Accuracy at the judged epoch: per arm the mean with its 95 % interval, and each seed as a ring."""
+    """Plot the accuracy of each arm: mean with its 95 % interval, and each seed as a ring."""
     splits, arms = comparison.splits, comparison.arms
     with styled(theme):
         height = 0.55 + len(splits) * (0.45 + 0.5 * len(arms))
@@ -103,12 +108,12 @@ def scores(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
                 interval_row(axes, name, s.accuracy_interval, s.accuracy.per_seed, row, style, theme)
             hide_row_axis(axes, len(arms))
             axes.set_title(f"{sentence_case(comparison.split_title(split))}, {arms[0].scores[split].n:,} faces")
-        panels[-1].set_xlabel(f"accuracy {comparison.epoch_selection.when}, percent")
+        panels[-1].set_xlabel(f"accuracy {comparison.epoch_selection.when}, %")
     return figure
 
 
 def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
-    """What the verdicts say: each arm's accuracy minus the first arm's, its 95 % interval, each pair of runs."""
+    """Plot the accuracy of each arm minus that of the first: mean with its 95 % interval, and each pair of runs."""
     with styled(theme):
         figure, (axes,) = new_figure(1.1 + 0.5 * len(comparison.verdicts))
         axes.axvline(0, color=theme.faint, linewidth=1)
@@ -124,11 +129,14 @@ def differences(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
 def confusion_matrix(
     counts_KK: Ints, classes: Sequence[str], title: str, theme: Theme = LIGHT, note: str = ""
 ) -> Figure:
-    """Rows are true classes, columns those predicted; shade and number are percent of the row, counts below.
+    """Plot a confusion matrix; shade and upper number are percent of the row, the lower number is the count.
 
     Args:
-        counts_KK: int [K,K].
-        note: what the counts are, for the axis label, such as `counts summed over 3 seeds`.
+        counts_KK: Counts int [K,K], true classes in rows, predicted classes in columns.
+        classes: Names of the K classes.
+        title: Title of the plot.
+        theme: Colors.
+        note: Meaning of the counts for the axis label, such as `counts summed over 3 seeds`.
     """
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -149,7 +157,7 @@ def confusion_matrix(
         names = [short(c) for c in classes]
         axes.set_xticks(range(k), names, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(k), names)
-        axes.set_xlabel(f"predicted class; percent of the row{', ' + note if note else ''}")
+        axes.set_xlabel(f"predicted class; % of the row{', ' + note if note else ''}")
         axes.set_ylabel("true class")
         axes.set_title(textwrap.fill(title, 42))
         axes.grid(visible=False)
@@ -159,11 +167,11 @@ def confusion_matrix(
 
 
 def per_class_f1(comparison: Comparison, split: str, theme: Theme = LIGHT) -> Figure:
-    """F1 of each class by arm, mean over seeds with the standard deviation as a whisker, and macro-F1 below."""
+    """Plot the F1 of each class and macro-F1 by arm: mean over seeds, with the standard deviation as a whisker."""
     arms = comparison.arms
     names = [short(c) for c in comparison.data.classes]
     y = np.arange(len(names) + 1.0)
-    y[-1] += 0.35  # macro-F1 stands apart
+    y[-1] += 0.35  # gap above macro-F1
     thick = 0.8 / len(arms)
     with styled(theme):
         figure, (axes,) = new_figure(1.0 + 0.17 * (len(arms) + 0.8) * len(y))
@@ -197,17 +205,19 @@ def per_class_f1(comparison: Comparison, split: str, theme: Theme = LIGHT) -> Fi
 
 
 def augmentation_strip(examples: Sequence[Example], theme: Theme = LIGHT) -> Figure:
-    """One row per operation: a regular face, then the same face augmented, several draws.
+    """Plot a row for each operation: a face, then several augmented versions of it.
 
     Raises:
-        MienError: no operation, or one without an augmented face.
+        MienError: If there is no operation, or one without an augmented face.
     """
     if not examples or not all(len(after) for _, _, after in examples):
-        raise MienError("the strip of augmented faces needs at least one operation with one augmented face")
+        raise MienError(
+            "the strip of augmented faces needs at least one operation, each with at least one augmented face"
+        )
     columns = max(len(after) for _, _, after in examples)
     titles = [textwrap.fill(name, 66) for name, _, _ in examples]
-    apart, margin = 0.22, 0.04  # the regular face stands apart, in faces; between faces, in inches
-    cell = (WIDTH - margin) / (1 + apart + columns)
+    gap, margin = 0.22, 0.04  # after the original face, in faces; between faces, in inches
+    cell = (WIDTH - margin) / (1 + gap + columns)
     heads = [0.16 * (title.count("\n") + 1) + 0.12 for title in titles]
     height = sum(heads) + len(examples) * (cell + 0.06)
     with styled(theme):
@@ -216,8 +226,8 @@ def augmentation_strip(examples: Sequence[Example], theme: Theme = LIGHT) -> Fig
         for (_, before, after), title, head in zip(examples, titles, heads, strict=True):
             figure.text(margin / WIDTH, (top - head + 0.06) / height, title, fontsize=8.5, va="bottom")
             top -= head + cell
-            for place, face in enumerate([before, *after]):
-                left = margin + cell * (place + apart * (place > 0))
+            for column, face in enumerate([before, *after]):
+                left = margin + cell * (column + gap * (column > 0))
                 box = (left / WIDTH, top / height, (cell - margin) / WIDTH, (cell - margin) / height)
                 axes = figure.add_axes(box)
                 axes.set_axis_off()
@@ -238,7 +248,7 @@ def _curves(
     zero: bool = False,
 ) -> Figure:
     if not has_curve(comparison, name):
-        raise MienError(f"not every run measured {name.replace('_', ' ')}, so it cannot be drawn")
+        raise MienError(f"cannot plot {name.replace('_', ' ')}: not every run measured it")
     with styled(theme):
         figure, (axes,) = new_figure(3.7)
         from matplotlib.ticker import MaxNLocator
@@ -248,7 +258,7 @@ def _curves(
             curve, style = Curve(scale * arm.curves[name].values_SE), arm_style(number, theme)
             handles.append(_curve(axes, curve, style, peak=peak))
             if arm.selected_by:
-                # Hollow, so that they stand off from the markers of the means.
+                # Hollow, to differ from the markers of the means.
                 put: dict[str, Any] = {"marker": "d", "linestyle": "none", "color": style["color"], "zorder": 4}
                 put |= {"markerfacecolor": theme.paper, "markersize": 6, "markeredgewidth": 1.2}
                 axes.plot(arm.selected_epochs, curve.at(arm.selected_epochs).per_seed, **put)
@@ -263,7 +273,7 @@ def _curves(
 
 
 def _curve(axes: Axes, curve: Curve, style: dict[str, Any], *, peak: bool) -> object:
-    """Draw mean, mean ± std and thin seeds of one arm; return the mean's line."""
+    """Draw mean, mean ± std and the single seeds of one arm, and return the line of the mean."""
     mean_E, seeds = curve.mean_E, len(curve.values_SE)
     epochs, color = np.arange(1, len(mean_E) + 1), style["color"]
     for values_E in curve.values_SE if seeds > 1 else ():
@@ -287,7 +297,7 @@ def interval_row(
     style: dict[str, Any],
     theme: Theme,
 ) -> None:
-    """The name above, the interval with its mean, and below it the seeds as rings."""
+    """Draw a row: the name, below it the interval with its mean, and below that the seeds as rings."""
     color = style["color"]
     axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=color, linewidth=2.2, zorder=2)
     axes.plot([100 * interval.mean], [row], marker=style["marker"], markersize=8, color=color, zorder=3)
@@ -296,12 +306,12 @@ def interval_row(
         rings = 100 * np.array(per_seed)
         axes.plot(rings, np.full(len(rings), row + 0.22), marker="o", markersize=4.5, color=theme.ink, zorder=4, **ring)
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
-    under = {"facecolor": theme.paper, "linewidth": 0, "pad": 1.5}  # so that no line runs through the name
+    under = {"facecolor": theme.paper, "linewidth": 0, "pad": 1.5}  # keeps grid lines out of the name
     axes.text(0.0, row - 0.31, name, color=color, bbox=under, **place)
 
 
 def hide_row_axis(axes: Axes, rows: int) -> None:
-    """Leave no axis to the left, and room for so many of `interval_row`."""
+    """Hide the vertical axis and make room for that many rows of `interval_row`."""
     axes.set_ylim(rows - 0.55, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

@@ -1,6 +1,6 @@
 """Style of all plots, light and dark, and their files.
 
-matplotlib is imported when it is asked for. Figures are objects of their own: pyplot and its global state are not used.
+matplotlib is imported when the first plot is drawn. pyplot and its global state are not used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.2  # inches; at a phone's 380 pixels a 9-point letter is then still about 9 pixels high
+WIDTH = 5.2  # inches; on a phone, 380 pixels wide, 9-point text is then about 9 pixels high
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of a plot; `arms` are told apart in all common forms of color blindness.
+    """Colors of a plot.
 
-    Source of the hues: Okabe and Ito (2008), jfly.uni-koeln.de/color; lightened for the dark page.
+    The colors of `arms` can be distinguished with all common forms of color blindness: those of Okabe and Ito (2008),
+    jfly.uni-koeln.de/color, lightened for the dark theme.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Theme:
     faint: str
     grid: str
     paper: str
-    deep: str  # where a confusion matrix is darkest (light theme) or brightest (dark theme)
+    deep: str  # highest value of a confusion matrix
     arms: tuple[str, ...]
 
 
@@ -52,13 +53,13 @@ DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1)))
 
 @contextmanager
 def styled(theme: Theme) -> Iterator[None]:
-    """Within it, what matplotlib makes has the theme's look; outside nothing has changed."""
+    """Apply a theme to all plots that are drawn in this context."""
     with _matplotlib().rc_context(_settings(theme)):
         yield
 
 
 def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure `WIDTH` by `height` inches and its axes row by row; call it within `styled`."""
+    """Return a figure of `WIDTH` by `height` inches and its axes, row by row; call it within `styled`."""
     _matplotlib()
     from matplotlib.figure import Figure
 
@@ -68,7 +69,7 @@ def new_figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -
 
 
 def blank_figure(height: float) -> Figure:
-    """A figure `WIDTH` by `height` inches without axes; call it within `styled`."""
+    """Return a figure of `WIDTH` by `height` inches without axes; call it within `styled`."""
     _matplotlib()
     from matplotlib.figure import Figure
 
@@ -76,26 +77,30 @@ def blank_figure(height: float) -> Figure:
 
 
 def arm_style(number: int, theme: Theme) -> dict[str, Any]:
-    """Color, marker and dash of the arm with this number, for `Axes.plot`."""
+    """Return color, marker and line style of an arm by its number, as arguments of `Axes.plot`."""
     i = number % len(MARKERS)
     return {"color": theme.arms[i], "marker": MARKERS[i], "linestyle": DASHES[i]}
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Names below the plot, side by side while they fit, else one below the other."""
+    """Add a legend below the plot: names in one row if they fit, else in one column."""
     texts = [short(name) for name in names]
     fit = sum(len(t) + 7 for t in texts) <= 68
     figure.legend(handles, texts, loc="outside lower left", ncols=len(texts) if fit else 1, frameon=False)
 
 
 def short(name: str, longest: int = 38) -> str:
-    """A name that fits a plot and that matplotlib takes as it stands (it would hide a legend entry such as `_a`)."""
-    cut = name if len(name) <= longest else name[: longest - 1] + "…"
-    return f" {cut}" if cut.startswith("_") else cut
+    """Shorten a name to fit a plot; a leading `_` gets a space, since matplotlib hides legend entries such as `_a`."""
+    shortened = name if len(name) <= longest else name[: longest - 1] + "…"
+    return f" {shortened}" if shortened.startswith("_") else shortened
 
 
 def save_png(figure: Figure, path: Path, theme: Theme = LIGHT) -> None:
-    """Write the figure at twice the resolution of a common screen; `MienError` where that cannot be written."""
+    """Write a figure as PNG at 200 dpi.
+
+    Raises:
+        MienError: If the file cannot be written.
+    """
     try:
         path.write_bytes(png(figure, theme))
     except OSError as error:
@@ -103,7 +108,7 @@ def save_png(figure: Figure, path: Path, theme: Theme = LIGHT) -> None:
 
 
 def png(figure: Figure, theme: Theme = LIGHT, *, dpi: int = 200) -> bytes:
-    """The figure as PNG on the theme's paper."""
+    """Return a figure as PNG on the background of the theme."""
     buffer = io.BytesIO()
     with styled(theme):
         figure.savefig(buffer, format="png", dpi=dpi, facecolor=theme.paper, metadata={"Software": None})
@@ -111,7 +116,7 @@ def png(figure: Figure, theme: Theme = LIGHT, *, dpi: int = 200) -> bytes:
 
 
 def svg_uri(figure: Figure, theme: Theme = LIGHT) -> str:
-    """The figure as a `data:` address of an SVG without background; the same figure gives the same text."""
+    """Return a figure as `data:` address of an SVG without background; equal figures give equal text."""
     buffer = io.BytesIO()
     with styled(theme):
         figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
@@ -119,20 +124,28 @@ def svg_uri(figure: Figure, theme: Theme = LIGHT) -> str:
 
 
 def png_uri(figure: Figure, theme: Theme = LIGHT) -> str:
-    """The figure as a `data:` address of a PNG, for plots that are made of images."""
+    """Return a figure as `data:` address of a PNG, for plots that consist of images."""
     return "data:image/png;base64," + base64.b64encode(png(figure, theme)).decode()
 
 
 def require_report_libraries() -> None:
-    """`MissingExtra` where plots and pages cannot be drawn; for whoever has long work to do before them."""
+    """Check that plots and pages can be made, before long work starts.
+
+    Raises:
+        MissingExtra: If matplotlib or jinja2 is not installed.
+    """
     _matplotlib()
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        raise MissingExtra("report", "writing HTML reports") from None
 
 
 def _matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise MissingExtra("plot", "drawing plots and reports") from None
+        raise MissingExtra("report", "drawing plots and reports") from None
     return matplotlib
 
 
@@ -149,7 +162,7 @@ def _settings(theme: Theme) -> dict[str, Any]:
         "ytick.labelsize": 8.5,
         "legend.fontsize": 9,
         "text.color": theme.ink,
-        "text.parse_math": False,  # a `$` in a name is a dollar sign
+        "text.parse_math": False,  # names may contain `$`
         "axes.titlecolor": theme.ink,
         "axes.labelcolor": theme.faint,
         "axes.edgecolor": theme.grid,

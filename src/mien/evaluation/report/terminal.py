@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.markup import escape
@@ -11,142 +11,124 @@ from rich.table import Table
 from mien.evaluation.comparison.arms import ArmResult
 from mien.evaluation.comparison.benchmark import Benchmark, ProtocolResult
 from mien.evaluation.comparison.compare import Comparison
-from mien.evaluation.comparison.curves import Spread
-from mien.evaluation.comparison.verdict import points
+from mien.evaluation.comparison.search import DONE, Search
 from mien.evaluation.confidence import COVERAGES
 from mien.evaluation.detector_loop import DetectorLoop
-from mien.evaluation.evaluate import EPOCH, TEMPERATURE, Evaluation
+from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.protocols import ModelEvaluation
+from mien.evaluation.report.text import (
+    CONTAMINATED,
+    NONE,
+    TRUTH_COLUMN,
+    TRUTHS,
+    class_rows,
+    detector_loop_rows,
+    marks,
+    pair_cells,
+    percent,
+    projected_note,
+    protocol_notes,
+    selection_note,
+    span,
+    spread,
+    trial_values,
+)
 from mien.evaluation.robustness import Robustness
 from mien.evaluation.selection import SELECTED_ON
-from mien.evaluation.statistics.intervals import Interval
-from mien.evaluation.statistics.paired import PairedComparison
-from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OWN_LABELS, STRICT
+from mien.model_card import OWN_LABELS
 
-TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: MAJORITY_VOTE}  # as they are spoken of, with an article
-CONTAMINATED = "†"  # behind the name of a package whose figures are implausible
-LEFT_OUT = {
-    DEDUPLICATED: f"{DEDUPLICATED}: without faces that have a byte-identical duplicate in training",
-    STRICT: f"{STRICT}: nor one that was cut, sized, stored, lit or mirrored anew",
-}
-NO_MAJORITY = f"{MAJORITY_VOTE}: without faces that have none among these classes"
-CHOSE = {EPOCH: "chose the epoch", TEMPERATURE: "fitted the temperature"}
+MAX_TRIALS = 12  # latest trials of a search in its table
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """One row per class, and the figures of the whole split in title and caption."""
-    e, c = evaluation, evaluation.per_class
-    against = f", {e.against}" if e.against != OWN_LABELS else ""
+    """Return the table of one evaluation: a row per class, the metrics of the whole split in the caption."""
+    e = evaluation
+    truth = f", {TRUTHS[e.against]}" if e.against != OWN_LABELS else ""
+    caption = (
+        f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, faces only)\n"
+        f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
+        f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
+    )
     table = Table(
-        title=f"{_title(e)}: {e.n:,} faces{against}",
-        caption=f"accuracy {percent(e.accuracy)} % (95 % interval {percent(e.low)} to {percent(e.high)}, faces only)\n"
-        f"macro-F1 {percent(e.macro_f1)} %, negative log-likelihood {e.log_loss:.3f}, calibration error "
-        f"{percent(e.ece)} %, "
-        f"class-balanced {percent(e.balanced_ece)} %" + (f"\n{selected_on(e)}" if e.selected_on else ""),
+        title=f"{_title(e)}: {e.n:,} faces{truth}",
+        caption=f"{caption}\n{selection_note(e)}" if e.selected_on else caption,
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("class")
     for heading in ("precision %", "recall %", "F1 %", "faces"):
         table.add_column(heading, justify="right")
-    for name, p, r, f, n in zip(e.labels.names, c.precision, c.recall, c.f1, c.support, strict=True):
-        table.add_row(escape(name), percent(p), percent(r), percent(f), f"{n:,}")
+    for name, *cells in class_rows(e.labels.names, e.per_class):
+        table.add_row(escape(name), *cells)
     return table
 
 
 def protocols_table(model_evaluation: ModelEvaluation) -> Table:
-    """One row per protocol and truth; narrow enough for a terminal of 80 columns."""
+    """Return the table of all protocols and ground truths, a row each, for 80 columns."""
     e = model_evaluation.official
-    notes = left_out(model_evaluation.evaluations)
-    notes += [f"* {selected_on(e)}"] * bool(e.selected_on)
-    table = Table(
-        title=_title(e), caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
-        box=box.SIMPLE_HEAD, padding=0,
-    )  # fmt: skip
-    for heading in ("faces", "judged by"):
+    notes = protocol_notes(model_evaluation.evaluations)
+    notes += [f"* {selection_note(e)}"] * bool(e.selected_on)
+    table = _compact_table(_title(e), notes)
+    for heading in ("faces", "ground truth"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
-    for heading in ("n", "accuracy\n%", "95 %\ninterval", "macro-F1\n%", "NLL", "ECE\n%"):
+    for heading in ("n", "accuracy\n%", "95 %\ninterval", "macro-F1\n%", "log\nloss", "ECE\n%"):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for e in model_evaluation.evaluations:
-        mark, span = "*" * bool(e.selected_on), f"{percent(e.low)} to {percent(e.high)}"
-        figures = (percent(e.accuracy), span, percent(e.macro_f1), f"{e.log_loss:.3f}", percent(e.ece))
-        table.add_row(e.protocol + mark, e.against, f"{e.n:,}", *figures)
+        metrics = (percent(e.accuracy), span(e), percent(e.macro_f1), f"{e.log_loss:.3f}", percent(e.ece))
+        table.add_row(e.protocol + "*" * bool(e.selected_on), TRUTH_COLUMN[e.against], f"{e.n:,}", *metrics)
     return table
 
 
-def benchmark_tables(found: Benchmark) -> list[Table]:
-    """For each protocol and truth the packages side by side; narrow enough for a terminal of 80 columns."""
-    return [_round_table(one, found) for one in found.rounds]
+def benchmark_tables(benchmark: Benchmark) -> list[Table]:
+    """Return a table for each protocol and ground truth, a row per model, for 80 columns."""
+    return [_protocol_table(result, benchmark) for result in benchmark.rounds]
 
 
-def _round_table(one: ProtocolResult, found: Benchmark) -> Table:
-    first = one.evaluations[0]
-    truth = TRUTHS[first.against]
-    table = Table(
-        title=f"{escape(found.data)}, {found.split}, {first.protocol}, by the {truth}: {first.n:,} faces",
-        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0,
-    )  # fmt: skip
-    table.add_column("package", vertical="bottom", overflow="fold")  # cut off, two names may look alike
-    for heading in (
-        "accuracy\n%",
-        "95 %\ninterval",
-        "macro-F1\n%",
-        "ECE\n%",
-        "more than\nthe first",
-        "95 %\ninterval",
-        "p",
-    ):
+def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
+    first = result.evaluations[0]
+    notes = protocol_notes(result.evaluations)
+    if any(e.selected_on for e in result.evaluations):
+        notes.append(f"* {SELECTED_ON}: this split also selected the epoch or the temperature; optimistic")
+    if benchmark.projected:
+        notes.append(escape(projected_note(benchmark.projected)))
+    if benchmark.contaminated:
+        notes.append(f"{CONTAMINATED} implausible, see below")
+    table = _compact_table(
+        f"{escape(benchmark.data)}, {benchmark.split}, {first.protocol}, by the {TRUTHS[first.against]}: "
+        f"{first.n:,} faces",
+        notes,
+    )
+    table.add_column("model", vertical="bottom", overflow="fold")  # truncated names may look the same
+    headings = ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "ECE\n%", "minus\nthe first", "95 %\ninterval", "p")
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
-    for e, held in zip(one.evaluations, (None, *one.pairs), strict=True):
-        figures = (percent(e.accuracy), f"{percent(e.low)} to {percent(e.high)}", percent(e.macro_f1), percent(e.ece))
-        table.add_row(
-            escape(e.model) + marks(e, found.contaminated),
-            *figures,
-            *(("", "", "") if held is None else pair_cells(held)),
-        )
-    notes = left_out(one.evaluations)
-    if any(e.selected_on for e in one.evaluations):
-        notes.append(f"* {SELECTED_ON}: this split also chose something of it; optimistic")
-    if found.projected:
-        notes.append(escape(projected_note(found.projected)))
-    if found.contaminated:
-        notes.append(f"{CONTAMINATED} implausible, as is said below")
-    table.caption = "\n".join(notes) or None
+    for e, pair in zip(result.evaluations, (None, *result.pairs), strict=True):
+        name = escape(e.model) + marks(e, benchmark.contaminated)
+        difference = ("", "", "") if pair is None else pair_cells(pair)
+        table.add_row(name, percent(e.accuracy), span(e), percent(e.macro_f1), percent(e.ece), *difference)
     return table
-
-
-def projected_note(projected: Sequence[str]) -> str:
-    """The note on packages whose classes are others than the data's."""
-    return f"asked for the likeliest of the data's classes alone: {', '.join(projected)}"
-
-
-def pair_cells(held: PairedComparison) -> tuple[str, str, str]:
-    """What one package has more than another: points of accuracy, their interval, and McNemar's mid-p."""
-    d = held.accuracy
-    p = "< 0.001" if held.p < 0.001 else f"{held.p:.3f}"
-    return points(d.mean), f"{points(d.low)} to {points(d.high)}", p
 
 
 def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
-    """Accuracy on the surest faces, one row per protocol and truth."""
-    table = Table(title="accuracy % on the surest faces", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    for heading in ("faces", "judged by"):
+    """Return the table of accuracy on the most confident faces, a row per protocol and ground truth."""
+    table = _compact_table("accuracy % on the most confident faces, by their share of all faces")
+    for heading in ("faces", "ground truth"):
         table.add_column(heading, no_wrap=True)
     for heading in (*(f"{100 * share:.0f} %" for share in COVERAGES), "AURC %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for e in model_evaluation.evaluations:
-        kept = (percent(e.calibration.accuracy_at_coverage(share)) for share in COVERAGES)
-        table.add_row(e.protocol, e.against, *kept, percent(e.calibration.aurc))
+        cells = (percent(e.calibration.accuracy_at_coverage(share)) for share in COVERAGES)
+        table.add_row(e.protocol, TRUTH_COLUMN[e.against], *cells, percent(e.calibration.aurc))
     return table
 
 
 def robustness_table(models: Sequence[Robustness]) -> Table:
-    """One row per corruption, accuracy of each model at its five strengths; the mean over all of them below."""
-    table = Table(title="accuracy % on altered faces, from mild to strong", title_justify="left")
-    table.add_column("what", no_wrap=True)
+    """Return the table of robustness: a row per corruption with the accuracy at its five severities, and the mean."""
+    table = Table(title="accuracy % on corrupted faces, from mild to severe", title_justify="left")
+    table.add_column("corruption", no_wrap=True)
     for model in models:
         table.add_column(escape(model.model), justify="right")
-    table.add_row("as they are", *(percent(model.unaltered) for model in models), end_section=True)
+    table.add_row("none", *(percent(model.unaltered) for model in models), end_section=True)
     for name in models[0].accuracy:
         table.add_row(name, *(" ".join(percent(a) for a in model.accuracy[name]) for model in models))
     table.add_section()
@@ -155,31 +137,18 @@ def robustness_table(models: Sequence[Robustness]) -> Table:
 
 
 def detector_table(detector_loop: DetectorLoop) -> Table:
-    """What the detector's box costs."""
-    table = Table(title=f"{detector_loop.n:,} faces laid into images", title_justify="left", show_header=False)
-    for name, told in detector_loop_rows(detector_loop):
-        table.add_row(name, told)
+    """Return the table of accuracy with face detection."""
+    table = Table(
+        title=f"{detector_loop.n:,} faces pasted onto canvases and detected", title_justify="left", show_header=False
+    )
+    for name, value in detector_loop_rows(detector_loop):
+        table.add_row(name, value)
     return table
 
 
-def detector_loop_rows(detector_loop: DetectorLoop) -> list[tuple[str, str]]:
-    """Each figure of the detector in the loop, in words and in numbers."""
-    lost = detector_loop.accuracy_loss
-    return [
-        (
-            f"found by {detector_loop.detector}",
-            f"{detector_loop.found:,} ({percent(detector_loop.found / detector_loop.n)} %)",
-        ),
-        ("accuracy on these, as the data set cut them out", f"{percent(detector_loop.original)} %"),
-        ("accuracy on these, at the detector's box", f"{percent(detector_loop.accuracy)} %"),
-        ("lost by the box, points", f"{points(lost.mean)} ({points(lost.low)} to {points(lost.high)})"),
-        ("accuracy on all, a face not found being a mistake", f"{percent(detector_loop.accuracy_of_all)} %"),
-    ]
-
-
 def confusion_table(evaluation: Evaluation) -> Table:
-    """Counts, true class in rows, class predicted in columns."""
-    table = Table(title="true class in rows, class predicted in columns", title_justify="left")
+    """Return the confusion matrix as a table of counts, true classes in rows, predicted classes in columns."""
+    table = Table(title="true class in rows, predicted class in columns", title_justify="left")
     table.add_column("")
     for name in evaluation.labels.names:
         table.add_column(escape(name), justify="right")
@@ -189,70 +158,56 @@ def confusion_table(evaluation: Evaluation) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """One row per arm and split at the judged epoch; narrow enough for a terminal of 80 columns."""
-    title = f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}"
-    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    """Return the table of a comparison, a row per arm and split, for 80 columns."""
+    notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
-        table.caption = f"* {SELECTED_ON}: this split also chose the epoch; optimistic"
+        notes.append(f"* {SELECTED_ON}: this split also selected the epoch; optimistic")
+    table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
     for heading in ("accuracy\n%", "95 %\ninterval", "macro-F1\n%", "train\nloss", "peak\nepoch"):
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in comparison.arms:
         for split in comparison.splits:
-            table.add_row(escape(arm.arm), split + "*" * arm.epoch_selection.uses(split), *_cells(arm, split))
+            table.add_row(escape(arm.arm), split + "*" * arm.epoch_selection.uses(split), *_arm_cells(arm, split))
     return table
 
 
-def marks(one: Evaluation, contaminated: Collection[str]) -> str:
-    """Behind the name of a package: a star where the split chose something of it, a dagger where it is doubted."""
-    return "*" * bool(one.selected_on) + CONTAMINATED * (one.model in contaminated)
+def search_table(search: Search) -> Table:
+    """Return the table of a search for 80 columns: the best trial, the recipe's own setting and the latest trials."""
+    trials = {t.number: t for t in (search.best, search.own, *search.trials[-MAX_TRIALS:]) if t is not None}
+    table = Table(title=search.sentence, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("trial", *search.space, "epochs", "accuracy %"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("")
+    for number, trial in sorted(trials.items()):
+        notes = ["best"] if trial is search.best else ["the recipe's own"] if trial.own else []
+        notes += [trial.state] if trial.state != DONE else []
+        accuracy = "" if trial.accuracy is None else percent(trial.accuracy)
+        cells = [escape(value) for value in trial_values(trial, search)]
+        table.add_row(str(number), *cells, str(len(trial.accuracies)), accuracy, ", ".join(notes))
+    return table
 
 
-def left_out(evaluations: Sequence[Evaluation]) -> list[str]:
-    """What the protocols and truths in use leave out, a note each."""
-    there = {one.protocol for one in evaluations}
-    notes = [note for protocol, note in LEFT_OUT.items() if protocol in there]
-    return notes + [NO_MAJORITY] * any(one.against == MAJORITY_VOTE for one in evaluations)
-
-
-def percent(share: float) -> str:
-    """A share in hundredths with one digit: `62.2`; a difference below zero as `−0.3`."""
-    return f"{100 * share:.1f}".replace("-", "−")
-
-
-def spread(figure: Spread, scale: float = 100, digits: int = 1) -> str:
-    """Mean ± standard deviation over seeds: `62.2 ± 0.4`; the mean alone for a single seed."""
-    mean = f"{scale * figure.mean:.{digits}f}".replace("-", "−")
-    return mean if figure.std is None else f"{mean} ± {scale * figure.std:.{digits}f}"
-
-
-def span(interval: Interval) -> str:
-    """`61.0 to 63.4`, in hundredths."""
-    return f"{percent(interval.low)} to {percent(interval.high)}"
-
-
-def sentence_case(text: str) -> str:
-    """`text` with its first letter in upper case and the others as they are."""
-    return text[:1].upper() + text[1:]
+def _compact_table(title: str, notes: Sequence[str] = ()) -> Table:
+    return Table(
+        title=title, caption="\n".join(notes) or None, title_justify="left", caption_justify="left",
+        box=box.SIMPLE_HEAD, padding=0,
+    )  # fmt: skip
 
 
 def _title(e: Evaluation) -> str:
     names = " on ".join(escape(part) for part in (e.model, e.data) if part)
-    return f"{names + ', ' if names else ''}{escape(e.split)}{', with the mirror image' if e.tta == 'flip' else ''}"
+    mirrored = ", averaged with the mirror image" if e.tta == "flip" else ""
+    return f"{names + ', ' if names else ''}{escape(e.split)}{mirrored}"
 
 
-def selected_on(e: Evaluation) -> str:
-    """What the split chose of the model, in words."""
-    return f"{SELECTED_ON}: this split also {' and '.join(CHOSE[what] for what in e.selected_on)}; optimistic"
-
-
-def _cells(arm: ArmResult, split: str) -> tuple[str, ...]:
+def _arm_cells(arm: ArmResult, split: str) -> tuple[str, ...]:
     score = arm.scores[split]
     return (
         spread(score.accuracy),
         span(score.accuracy_interval),
         spread(score.macro_f1),
         f"{arm.at_selected_epoch('train_loss').mean:.2f}",
-        "–" if arm.peak_of_mean is None else str(arm.peak_of_mean),
+        NONE if arm.peak_of_mean is None else str(arm.peak_of_mean),
     )

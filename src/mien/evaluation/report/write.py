@@ -1,4 +1,4 @@
-"""Writes the report of a comparison into a folder."""
+"""Writes the reports of comparisons and searches into folders."""
 
 from __future__ import annotations
 
@@ -10,40 +10,66 @@ from typing import TYPE_CHECKING
 from mien import files
 from mien.errors import MienError
 from mien.evaluation.comparison.compare import Comparison
+from mien.evaluation.comparison.search import Search
 from mien.evaluation.report import plots
-from mien.evaluation.report.page import comparison_page
+from mien.evaluation.report.pages import comparison_page, search_page
 from mien.evaluation.report.plots import Example
 from mien.evaluation.report.style import save_png, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SEARCH_JSON, SEARCH_PAGE = "search.json", "search.html"
+
 
 def write_report(
     comparison: Comparison, folder: str | Path, *, examples: Sequence[Example] = (), notes: Sequence[str] = ()
 ) -> Path:
-    """Write `comparison.json`, `report.html` and `plots/*.png` into `folder`, and return the path of the page.
+    """Write `comparison.json`, `report.html` and `plots/*.png`, and return the path of the page.
 
-    The JSON comes first, so that the figures are there even where plots cannot be drawn.
+    The JSON file is written first, so that the figures are kept even if the plots cannot be drawn.
 
     Args:
-        examples: rows of the strip of augmented faces; see `plots.augmentation_strip`.
-        notes: further caveats for the page, plain text.
+        comparison: Compared arms.
+        folder: Folder that the files are written into.
+        examples: Rows of the strip of augmented faces; see `plots.augmentation_strip`.
+        notes: Further notes for the page as plain text.
 
     Raises:
-        MissingExtra: matplotlib is not installed.
-        MienError: the folder cannot be written.
+        MissingExtra: If jinja2 or matplotlib is not installed.
+        MienError: If the folder cannot be written.
+
+    Example:
+        >>> from mien.evaluation import write_report
+        >>> page = write_report(comparison, "runs/noise", notes=["Trained on one machine."])  # doctest: +SKIP
+        >>> page.name  # doctest: +SKIP
+        'report.html'
     """
     out = Path(folder)
-    write(out / "comparison.json", json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n")
+    write_text(out / "comparison.json", json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n")
     page = out / "report.html"
-    write(page, comparison_page(comparison, examples=examples, notes=notes))
+    write_text(page, comparison_page(comparison, examples=examples, notes=notes))
     _save(comparison_figures(comparison, examples), out / "plots")
     return page
 
 
+def write_search(search: Search, folder: Path) -> None:
+    """Write `search.json`, then `search.html`.
+
+    Args:
+        search: Trials so far.
+        folder: Folder that the files are written into.
+
+    Raises:
+        MissingExtra: If jinja2 or matplotlib is not installed.
+        MienError: If the folder cannot be written.
+    """
+    write_text(folder / SEARCH_JSON, json.dumps(search.to_dict(), indent=1, allow_nan=False) + "\n")
+    write_text(folder / SEARCH_PAGE, search_page(search))
+
+
 def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ()) -> dict[str, Figure]:
-    """File stem -> figure, for each plot that the comparison's data allow."""
+    """Return each plot that the data of the comparison allow, by the stem of its file."""
     c = comparison
     figures = {
         "training_loss": plots.training_loss(c),
@@ -60,7 +86,7 @@ def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ())
     for split in c.splits:
         figures[f"per_class_f1-{split}"] = plots.per_class_f1(c, split)
         for number, arm in enumerate(c.arms):
-            # Arms are numbered, as their names may hold what a file's name may not.
+            # Files are numbered: names of arms may have characters that file names must not have.
             title = f"{short(arm.arm)}, {c.split_title(split, arm)}"
             counts_KK, note = arm.scores[split].confusion_KK, f"counts summed over seeds ({len(arm.seeds)})"
             stem = f"confusion-{split}-arm{number + 1}"
@@ -70,8 +96,12 @@ def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ())
     return figures
 
 
-def write(path: Path, content: str) -> None:
-    """Write a text file, whole or not at all, and the folders above it; `MienError` where that cannot be done."""
+def write_text(path: Path, content: str) -> None:
+    """Write a text file atomically, and create its folder.
+
+    Raises:
+        MienError: If the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, [content.encode()])
@@ -83,6 +113,6 @@ def _save(figures: Mapping[str, Figure], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MienError(f"cannot make the folder {folder}: {error.strerror}") from None
+        raise MienError(f"cannot create the folder {folder}: {error.strerror}") from None
     for stem, figure in figures.items():
         save_png(figure, folder / f"{stem}.png")

@@ -142,8 +142,7 @@ class VideoReader:
                 # A stream without times has its frame rate. A decreasing time would confuse trackers and players.
                 stated = end if frame.pts is None else float(frame.pts * (frame.time_base or 0)) - self._start
                 time = max(time, stated)
-                timed = frame.duration and frame.time_base
-                duration = float(frame.duration * frame.time_base) if timed else 1 / self.fps
+                duration = float((frame.duration or 0) * (frame.time_base or 0)) or 1 / self.fps
                 end, count = time + duration, count + 1
                 wanted = (count - 1) % every == 0
                 image_HW3 = _to_bgr(frame, self._stream.sample_aspect_ratio, self._converter) if wanted else None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mien.data.dataset import VAL, Dataset
 from mien.errors import MissingExtra, MissingSplit, RunError
 from mien.evaluation.comparison.search import DONE, FAILED, RUNNING, STOPPED, Search, Trial
-from mien.evaluation.report.search_page import SEARCH, write_search
+from mien.evaluation.report.write import SEARCH_JSON, write_search
 from mien.ray import import_ray
 from mien.train.loop import prepare_targets, train_epochs
 from mien.train.overrides import apply_overrides
@@ -241,7 +241,7 @@ def _search_identity(recipe: Recipe, dataset: Dataset, space: Space, seed: int) 
 
 def _check_same_search(folder: Path, identity: Mapping[str, Any]) -> None:
     """Raise `RunError` if the folder contains a search with other settings."""
-    file = folder / SEARCH
+    file = folder / SEARCH_JSON
     if not file.exists():
         return
     try:
