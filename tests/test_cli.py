@@ -151,7 +151,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
         (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
         (("evaluate", study / "seed-seed0", "--data", csv, "--split", "dev"), "has no split 'dev'"),
-        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "no file, no folder and no shipped model"),
+        (("evaluate", tmp_path / "no", "--data", csv, "--split", "val"), "model not found"),
         (("evaluate", tmp_path, "--data", csv, "--split", "val"), "contains no checkpoint.safetensors"),
     ]
     for words, says in cases:

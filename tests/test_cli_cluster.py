@@ -74,7 +74,7 @@ def test_without_ray_the_error_names_the_extra(photos: Path) -> None:
         (["photos", "--format", "csv", "--ray", "local", "--out", "out"], "--format cannot be used with --ray"),
         (["photos", "--annotate", "a", "--ray", "local", "--out", "out"], "--annotate cannot be used with --ray"),
         (["photos", "--ray", "127.0.0.1:1", "--out", "out"], "no Ray cluster answers at 127.0.0.1:1 ("),
-        (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "no file, no folder and no shipped model"),
+        (["photos", "--model", "gone", "--ray", "local", "--out", "out"], "model not found"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(photos: Path, words: list[str], said: str) -> None:

@@ -376,7 +376,7 @@ def test_check_card_of_other_splits_or_data_raises(
     monkeypatch.setattr("mien.evaluation.update_card.SHIPPED", tmp_path / "assets")
     with pytest.raises(ModelError, match="it is shipped with mien"):
         check_card_accepts_scores(folder, data, "test")
-    with pytest.raises(ModelError, match="no file, no folder and no shipped model"):
+    with pytest.raises(ModelError, match="model not found"):
         check_card_accepts_scores(tmp_path / "no", data, "test")
 
 

@@ -190,7 +190,9 @@ def rewrite(file: Path, run: Run, header: dict[str, str], record: dict[str, obje
     with safe_open(file, "pt") as opened:
         about, tensors = opened.metadata(), {k: opened.get_tensor(k) for k in opened.keys()}  # noqa: SIM118
     state = json.dumps({**json.loads(about["state"]), **record})
-    file.write_bytes(save(tensors, {**about, **header, "state": state, "sha256": digest(tensors, state)}))
+    about |= header
+    signed = about["format"] if about["format"] == CHECKPOINT_FORMAT else ""
+    file.write_bytes(save(tensors, {**about, "state": state, "sha256": digest(tensors, signed + state)}))
 
 
 @pytest.mark.parametrize("name", FILES)

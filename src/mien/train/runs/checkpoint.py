@@ -141,7 +141,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"{part}.{k}": v for part in PARTS for k, v in getattr(checkpoint, part).items()}
     state = json.dumps(checkpoint.state)
     temporary = path.with_name("checkpoint-next.safetensors")
-    write_atomically(temporary, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, state)}))
+    write_atomically(temporary, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, FORMAT + state)}))
     try:
         if path.exists():
             os.replace(path, previous_file(path))
@@ -218,7 +218,8 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
             f"{path} has the format {file_format!r}, expected {' or '.join(formats)}; "
             "another program or another version of mien wrote it"
         )
-    if digest(tensors, about.get("state", "")) != about.get("sha256"):
+    signed = form if form == FORMAT else ""  # a flipped bit can turn one format into another; older files do not sign it
+    if digest(tensors, signed + about.get("state", "")) != about.get("sha256"):
         raise RunError(f"{path} is damaged: its checksum is wrong")
     return tensors, convert_record(json.loads(about["state"]), path), file_format
 
