@@ -218,7 +218,8 @@ def read_safetensors(path: Path, *formats: str) -> tuple[dict[str, Tensor], dict
             f"{path} has the format {file_format!r}, expected {' or '.join(formats)}; "
             "another program or another version of mien wrote it"
         )
-    signed = form if form == FORMAT else ""  # a flipped bit can turn one format into another; older files do not sign it
+    # A flipped bit can turn one format into another. Files of the old formats do not include it in their checksum.
+    signed = file_format if file_format == FORMAT else ""
     if digest(tensors, signed + about.get("state", "")) != about.get("sha256"):
         raise RunError(f"{path} is damaged: its checksum is wrong")
     return tensors, convert_record(json.loads(about["state"]), path), file_format
