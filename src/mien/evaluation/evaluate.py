@@ -157,8 +157,12 @@ def evaluate(
         labels_N: True class indices, int [N].
         labels: Label set; K classes.
         split: Name of the split, for titles and errors.
-        data, model: Names for titles.
-        tta, protocol, against, selected_on: As in `Evaluation`.
+        data: Name of the data, for titles.
+        model: Name of the model, for titles.
+        tta: Test-time augmentation of the probabilities, as in `Evaluation`.
+        protocol: Protocol by which the faces were chosen, as in `Evaluation`.
+        against: Labels that are given: `labels` or `raters' majority`, as in `Evaluation`.
+        selected_on: What this split selected of the model, as in `Evaluation`.
         temperature: Temperature that the logits are divided by, if known.
         cross_fit: Whether the temperature was fitted to these probabilities and labels. The calibration error would be
             optimistic, so it is cross-fitted: each fifth of the faces gets the temperature of the other four.

@@ -102,7 +102,10 @@ def read_predictions_of_split(
     """Return the label set of a file of predictions and the probabilities in its order, float32 [N,K].
 
     Args:
-        file, dataset, split, columns: As in `evaluate_predictions`.
+        file: Path of a `.npy` file with probabilities [N,K] in row order.
+        dataset: The data as loaded.
+        split: Name of the split.
+        columns: Class names of the columns, as in `match_columns`.
 
     Raises:
         MienError: As in `read_predictions` and `match_columns`.

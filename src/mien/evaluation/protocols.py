@@ -161,7 +161,9 @@ def evaluate_split(
         truth: The data with the labels that the model is evaluated against: `dataset` itself, or the data relabelled by
             the majority vote (FER+).
         split: Name of the split.
-        model, tta, selected_on: As in `Evaluation`.
+        model: Name of the model, for titles.
+        tta: Test-time augmentation of the probabilities, as in `Evaluation`.
+        selected_on: What this split selected of the model, as in `Evaluation`.
         temperature: Temperature that the logits are divided by, if known.
         fitted: Number of faces of this split that the temperature was fitted on with single forwards. It tells which
             labels were used: all faces have labels, fewer have a majority.
@@ -215,7 +217,10 @@ def protocol_views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool
     """Yield the faces and labels of a split by every protocol, the official one first.
 
     Args:
-        dataset, truth, split, strict: As in `evaluate_split`.
+        dataset: The data as loaded.
+        truth: The data with the labels that a model is evaluated against, as in `evaluate_split`.
+        split: Name of the split.
+        strict: Whether to yield the protocol `strict` too.
     """
     truths = [(truth, MAJORITY_VOTE if truth.name == NAME else OWN_LABELS)]
     if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:

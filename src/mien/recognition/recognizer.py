@@ -56,7 +56,8 @@ def load(
         threshold: Minimum detector confidence of a face, 0 to 1.
         longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
-        max_pixels, max_bytes: Number of pixels and of bytes above which an image is refused.
+        max_pixels: Number of pixels above which an image is refused.
+        max_bytes: Number of bytes above which an image file is refused.
         threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
 
     Raises:
