@@ -60,10 +60,10 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
     """Read a data set.
 
     Args:
-        source: A csv file in one of FER2013's forms; a folder that contains one (`train.csv` and `test.csv` are read
-            together); a folder of images `train/<label>/*.png`, optionally with `val` or `validation` and `test`, or
-            `<label>/*.png`, of which a fifth is held out as `val`; or the name of the built-in synthetic data set,
-            `sketch` (a file or folder of that name is `./sketch`).
+        source: Path of a csv file in a published format of FER2013; of a folder that contains one (`train.csv` and
+            `test.csv` are read together); or of a folder of images `train/<label>/*.png`, optionally with `val` or
+            `validation` and `test`, or `<label>/*.png`, of which a fifth is held out as `val`. `sketch` is the built-in
+            synthetic data set (a file or folder of that name is `./sketch`).
         votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
         cache: Whether to keep the arrays of a csv for the next call (see `data.cache`).
 

@@ -79,7 +79,7 @@ def extend_report(
         step: Callback after each detected face and each strength of a corruption.
 
     Raises:
-        MienError: As in `measure_robustness` and `run_detector_loop`.
+        MienError: The faces or the probabilities of a model have another shape than expected.
 
     Example:
         >>> import mien

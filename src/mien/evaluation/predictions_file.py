@@ -127,14 +127,15 @@ def evaluate_predictions(
         split: Name of the split.
         columns: Class names of the columns, as in `match_columns`.
         name: Name of the model for titles; by default that of the file.
-        strict: As in `evaluate_split`.
+        strict: Whether to evaluate by the protocol `strict` too (see `Evaluation`).
 
     Returns:
         Probabilities with columns in the order of the data's classes, and the evaluation; None instead of it if the
         split has no labels.
 
     Raises:
-        MienError: As in `read_predictions` and `match_columns`.
+        MienError: The file cannot be read, does not contain one row of probabilities per face, or has columns of
+            unknown classes.
         DataError: Votes are needed and missing.
         MissingSplit: `dataset` lacks the split.
 

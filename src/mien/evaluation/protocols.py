@@ -163,10 +163,10 @@ def evaluate_split(
         split: Name of the split.
         model: Name of the model, for titles.
         tta: Test-time augmentation of the probabilities, as in `Evaluation`.
-        selected_on: What this split selected of the model, as in `Evaluation`.
+        selected_on: Parts of the model that were selected on this split, as in `Evaluation`.
         temperature: Temperature that the logits are divided by, if known.
-        fitted: Number of faces of this split that the temperature was fitted on with single forwards. It tells which
-            labels were used: all faces have labels, fewer have a majority.
+        fitted: Number of faces of this split that the temperature was fitted on without test-time
+            augmentation. It shows which labels were used: all faces have labels, fewer have a majority.
         strict: Whether to evaluate by the protocol `strict` too.
 
     Raises:
