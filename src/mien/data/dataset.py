@@ -98,12 +98,12 @@ class Dataset:
         DataError: A split is empty, its key is not its name, or a label is not an index of a class.
 
     Example:
-        >>> from mien.data import load
-        >>> data = load("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=8, val=4, test=4)
         >>> data.name, list(data.splits), data.labels.names[3]
         ('sketch', ['train', 'val', 'test'], 'happy')
         >>> "val" in data, len(data["val"])
-        (True, 500)
+        (True, 4)
     """
 
     name: str

@@ -71,10 +71,13 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         DataError: The source is missing or invalid; the message names file, row and what was expected.
 
     Example:
-        >>> from mien.data import load
-        >>> data = load("sketch")
-        >>> len(data["train"]), data["train"].pixels_NHW.shape
-        (2000, (2000, 48, 48))
+        >>> import tempfile
+        >>> from mien.data import load, sketch, write_csv
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_csv(folder + "/faces.csv", sketch(train=8, val=4, test=4))
+        ...     data = load(path, cache=False)
+        >>> list(data.splits), data["train"].pixels_NHW.shape
+        (['train', 'val', 'test'], (8, 48, 48))
     """
     path = Path(source)
     try:

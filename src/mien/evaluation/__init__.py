@@ -5,11 +5,12 @@
 - `benchmark` compares any models on the same faces.
 
 >>> import mien
+>>> from mien.data import sketch
 >>> from mien.evaluation import evaluate
->>> data = mien.load_data("sketch")
->>> probabilities_NK = mien.load("nano").probabilities(data["test"].pixels_NHW)
->>> evaluate(probabilities_NK, data["test"].labels_N, data.labels, split="test").n
-500
+>>> data = sketch(train=0, val=0, test=20)
+>>> probs_NK = mien.load("nano").probabilities(data["test"].pixels_NHW)
+>>> evaluate(probs_NK, data["test"].labels_N, data.labels, split="test").n
+20
 
 A public name is imported from its module when it is first used.
 """

@@ -140,8 +140,9 @@ def evaluate_predictions(
         MissingSplit: `dataset` lacks the split.
 
     Example:
-        >>> import tempfile, mien
-        >>> data = mien.load_data("sketch")
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/p.npy", np.eye(7)[data["test"].labels_N])
         ...     _, result = evaluate_predictions(f"{folder}/p.npy", data, "test")

@@ -76,7 +76,8 @@ def evaluate_model(
 
     Example:
         >>> import mien
-        >>> data = mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=20, val=0, test=20)
         >>> probabilities, evaluation = evaluate_model(mien.model.load("nano"), data, "test")
         >>> [e.protocol for e in evaluation.evaluations]
         ['official', 'deduplicated']

@@ -72,8 +72,8 @@ class Benchmark:
         contaminated: Names of these models.
         contradicted: Fraction of the labels contradicting the majority vote (FER+) that a model predicts, 0 to 1, by
             name of the model; empty if unknown.
-        projected: Names of the models with other classes than the data; their predictions are projected on the classes of
-            the data.
+        projected: Names of the models with other classes than the data; their predictions are projected on the classes
+            of the data.
 
     Example:
         >>> from mien.data import sketch
@@ -122,7 +122,8 @@ def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *
 
     Example:
         >>> import mien
-        >>> data = mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
         >>> names = ("nano", "photo")
         >>> models = [mien.model.load(name) for name in names]
         >>> faces = data["test"].pixels_NHW
