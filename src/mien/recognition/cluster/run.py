@@ -74,6 +74,7 @@ def analyze_on_cluster(
             be written; the source does not exist or has no images; the cluster cannot be joined.
 
     Example:
+        >>> from mien.recognition import analyze_on_cluster
         >>> for plan, result in analyze_on_cluster("photos", "faces", address="auto"):  # doctest: +SKIP
         ...     print(f"partition {result.number} of {plan.partitions}: {result.faces} faces")
     """
