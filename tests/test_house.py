@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from mien.data import sketch, write_csv
 
-SRC = Path(__file__).parents[1] / "src" / "mien"
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "mien"
 FILES = sorted(SRC.rglob("*.py"))
 LONG_FUNCTION = ("train/loop.py", "epochs")  # the training loop, which may be long
 
@@ -120,3 +122,25 @@ def test_modules_and_public_names_have_docstrings(file: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert not undocumented
+
+
+OLD_TERMS = re.compile(
+    r"\b(told|anew|whoever|sureness|lest|of then|that is no|is no number|stands in the|no pictures?|pictures?|nets?)\b",
+    re.IGNORECASE,
+)
+# Lines that need an old term: names in files of older versions, and the HTML element.
+NEEDED = re.compile(r'"mien net 1"|\{"net": "model", "optimiser": "optimizer", "told": "probs"\}|</?picture>')
+TEXT_FILES = {".py", ".md", ".html", ".css", ".js", ".j2"}
+
+
+def test_old_terms_are_not_used() -> None:
+    """The terms of the field are in the glossary: result, image, model, confidence, again, ..."""
+    folders = [path for folder in (ROOT / "src", ROOT / "docs") for path in folder.rglob("*")]
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: '{match[0]}' in: {line.strip()}"
+        for file in [ROOT / "README.md", *sorted(folders)]
+        if file.suffix in TEXT_FILES
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        for match in OLD_TERMS.finditer(NEEDED.sub("", line))
+    ]
+    assert not found, "\n" + "\n".join(found)

@@ -6,6 +6,10 @@
 >>> [face.label for face in recognizer.analyze(sample()).faces]
 ['happy']
 
+- `load` opens a model; its method `analyze` finds faces and their expressions in a photo, `analyze_video` in a video.
+- `load_data` reads a data set, and `evaluate` computes the metrics of predictions on it.
+- `mien.train` trains models (it needs torch), and `mien.serve` is the HTTP service.
+
 A public name is imported from its module when it is first used, so `import mien` is fast.
 """
 

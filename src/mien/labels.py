@@ -83,9 +83,10 @@ class LabelSet:
     Raises:
         MienError: There are fewer than two names, or a name is empty or repeated.
 
-    >>> labels = LabelSet("mood", ("good", "bad"))
-    >>> len(labels), labels.index("bad")
-    (2, 1)
+    Example:
+        >>> labels = LabelSet("mood", ("good", "bad"))
+        >>> len(labels), labels.index("bad")
+        (2, 1)
     """
 
     name: str

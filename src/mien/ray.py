@@ -89,9 +89,9 @@ def connect(address: str, purpose: str) -> Iterator[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error message; those of Ray go on with pages of tracebacks.
+    r"""Return the first line of an error message; those of Ray go on with pages of tracebacks.
 
-    >>> first_line(ValueError("out of memory\\nTraceback ..."))
+    >>> first_line(ValueError("out of memory\nTraceback ..."))
     'out of memory'
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

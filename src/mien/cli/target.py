@@ -86,11 +86,15 @@ def benchmark_entry(
     They are not evaluated yet, so models of FER+'s classes and models trained on votes need no votes here.
 
     Args:
-        model, dataset, split, device, columns: As in `evaluate_target`.
+        model: A model as in `mien.load`, weights as in `mien.train`, or a file of predictions.
+        dataset: The data as loaded.
+        split: Name of the split.
         name: Name for titles.
+        device: Device of a run or of weights.
+        columns: Class names of the columns of predictions; None for the classes of the data.
 
     Raises:
-        MienError: As in `evaluate_target`.
+        MienError: The model cannot be found or read, or does not fit the data.
     """
     from mien.evaluation.comparison.benchmark import BenchmarkEntry
     from mien.evaluation.predictions_file import is_predictions, read_predictions_of_split
@@ -110,10 +114,12 @@ def open_predictor(model: str, *, device: str = "auto", tta: str = "none") -> Pr
     """Return the predictor of an ONNX model, a run or weights.
 
     Args:
-        model, device, tta: As in `evaluate_target`.
+        model: A model as in `mien.load`, or weights as in `mien.train`.
+        device: Device of a run or of weights.
+        tta: Test-time augmentation: `none`, or `flip`, averaged with the mirror image.
 
     Raises:
-        MienError: As in `evaluate_target`.
+        MienError: The model cannot be found or read, or does not run on `device`.
     """
     from mien import model as onnx_models
     from mien.evaluation.predictor import Predictor

@@ -1,4 +1,9 @@
-"""Data sets: readers of FER2013 in its published forms, image folders, and the synthetic data set.
+"""Data sets: readers of FER2013 in its published formats, image folders, and the synthetic data set.
+
+>>> from mien.data import sketch  # the synthetic data set; `load` reads fer2013.csv or a folder of images
+>>> data = sketch(train=8, val=4, test=4)
+>>> {name: len(split) for name, split in data.splits.items()}
+{'train': 8, 'val': 4, 'test': 4}
 
 A public name is imported from its module when it is first used, so that `import mien.data` loads neither audits nor
 synthetic faces. For an audit: `from mien.data.audit import audit`.

@@ -30,12 +30,12 @@ class Split:
     Attributes:
         name: `train`, `val` or `test`.
         pixels_NHW: Grey faces, uint8 [N,48,48].
-        labels_N: Class index per face, int64 [N]; all `NO_LABEL` if the source has none.
+        labels_N: Class index per face, int64 [N]; all `NO_LABEL` (-1) if the source has none.
         rows_N: Row of each face in its source, counted from 0, int64 [N]; unique over all splits of a data set.
         votes_NV: FER+ votes, uint8 [N,10] in the order of `labels.FERPLUS_COLUMNS`, or None.
 
     Raises:
-        DataError: Name, shapes or types are others than these.
+        DataError: The name is not one of these, or an array has another shape or type.
 
     Example:
         >>> from mien.data import sketch
@@ -90,20 +90,20 @@ class Dataset:
         source: File or folder that was read.
         digest: MD5 of the csv, or of a folder's names and bytes, as hex.
         labels: Label set of all splits.
-        splits: Those of `train`, `val`, `test` that have at least one face.
+        splits: Splits by name: those of `train`, `val` and `test` that have at least one face.
         known_as: Name of the published original that has this digest, or None.
         note: Origin of a split that the source itself does not have, as a sentence, or None.
 
     Raises:
-        DataError: A split is empty or under another name, or a label is not an index of a class.
+        DataError: A split is empty, its key is not its name, or a label is not an index of a class.
 
     Example:
-        >>> from mien.data import load
-        >>> data = load("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=8, val=4, test=4)
         >>> data.name, list(data.splits), data.labels.names[3]
         ('sketch', ['train', 'val', 'test'], 'happy')
         >>> "val" in data, len(data["val"])
-        (True, 500)
+        (True, 4)
     """
 
     name: str
@@ -125,7 +125,7 @@ class Dataset:
 
     @property
     def is_fer2013(self) -> bool:
-        """Whether these are FER2013's faces, by their digest or the published size of a split."""
+        """Whether these are the faces of FER2013, recognized by their digest or by the published size of a split."""
         if self.name != "fer2013":
             return False
         return self.known_as is not None or any(len(split) == PUBLISHED[s] for s, split in self.splits.items())

@@ -66,11 +66,16 @@ class NearDuplicateTable:
 
 
 def find_near_duplicates(dataset: Dataset, *, cache: bool = True) -> NearDuplicateTable:
-    """Find all near-duplicates in `dataset`, byte-identical ones included, images of one constant value excluded.
+    """Find all pairs of near-duplicates in a data set: faces that show the same image.
+
+    Byte-identical faces are included, images of one constant value are not.
 
     Args:
         dataset: Data set whose splits are searched, each in itself and all against each other.
-        cache: Read the result from the cache if it is there, and write it there if not.
+        cache: Whether to read the result from the cache if it is there, and to write it there if not.
+
+    Returns:
+        The pairs; its method `mask` marks the faces of one split that have a duplicate in another.
 
     Example:
         >>> from mien.data import find_near_duplicates, sketch

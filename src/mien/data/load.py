@@ -60,10 +60,10 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
     """Read a data set.
 
     Args:
-        source: A csv file in one of FER2013's forms; a folder that contains one (`train.csv` and `test.csv` are read
-            together); a folder of images `train/<label>/*.png`, optionally with `val` or `validation` and `test`, or
-            `<label>/*.png`, of which a fifth is held out as `val`; or the name of the built-in synthetic data set,
-            `sketch` (a file or folder of that name is `./sketch`).
+        source: Path of a csv file in a published format of FER2013; of a folder that contains one (`train.csv` and
+            `test.csv` are read together); or of a folder of images `train/<label>/*.png`, optionally with `val` or
+            `validation` and `test`, or `<label>/*.png`, of which a fifth is held out as `val`. `sketch` is the built-in
+            synthetic data set (a file or folder of that name is `./sketch`).
         votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
         cache: Whether to keep the arrays of a csv for the next call (see `data.cache`).
 
@@ -71,10 +71,13 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         DataError: The source is missing or invalid; the message names file, row and what was expected.
 
     Example:
-        >>> from mien.data import load
-        >>> data = load("sketch")
-        >>> len(data["train"]), data["train"].pixels_NHW.shape
-        (2000, (2000, 48, 48))
+        >>> import tempfile
+        >>> from mien.data import load, sketch, write_csv
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = write_csv(folder + "/faces.csv", sketch(train=8, val=4, test=4))
+        ...     data = load(path, cache=False)
+        >>> list(data.splits), data["train"].pixels_NHW.shape
+        (['train', 'val', 'test'], (8, 48, 48))
     """
     path = Path(source)
     try:

@@ -116,7 +116,7 @@ def _expressions(target_NV: Floats, keep_N: NDArray[np.bool_]) -> Cleaned:
 
 
 def relabel_by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
-    """Return `dataset` as FER+ accuracy is measured: the faces with a majority vote, labelled by it.
+    """Return the faces that have a majority vote (FER+), labelled by it; FER+ accuracy is measured on these.
 
     Args:
         dataset: Data set with FER+ votes.

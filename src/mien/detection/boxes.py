@@ -17,8 +17,8 @@ class Box:
     """A rectangle in pixels, which may reach beyond the edge of the image.
 
     Attributes:
-        left: x of the left side.
-        top: y of the upper side.
+        left: Horizontal position of the left side.
+        top: Vertical position of the upper side.
         width: Width, above 0.
         height: Height, above 0.
 
@@ -44,12 +44,12 @@ class Box:
 
     @property
     def right(self) -> float:
-        """x of the right side."""
+        """Horizontal position of the right side."""
         return self.left + self.width
 
     @property
     def bottom(self) -> float:
-        """y of the lower side."""
+        """Vertical position of the lower side."""
         return self.top + self.height
 
     def to_dict(self) -> dict[str, float]:

@@ -35,9 +35,14 @@ class Detector(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in `DETECTORS`."""
+        ...
+
     @property
-    def boxes_are_crops(self) -> bool: ...
+    def boxes_are_crops(self) -> bool:
+        """Whether the crop rule of a model is not applied to the boxes."""
+        ...
 
     def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
         """Return the faces in a BGR image, uint8 [H,W,3], from left to right."""
@@ -66,7 +71,9 @@ class DetectorFactory(Protocol):
 
     __name__: str
 
-    def __call__(self, *, threshold: float, longest_side: int, threads: int | None) -> Detector: ...
+    def __call__(self, *, threshold: float, longest_side: int, threads: int | None) -> Detector:
+        """Return a detector; the options are those of `build_detector`."""
+        ...
 
 
 DETECTORS: dict[str, DetectorFactory] = {}

@@ -1,5 +1,17 @@
 """Evaluation of models on data: metrics, reports and comparisons.
 
+- `evaluate` computes all metrics of probabilities on one split, `evaluate_predictions` those of a file.
+- `compare` compares arms, recipes that were trained with several seeds; `write_report` writes the result as a page.
+- `benchmark` compares any models on the same faces.
+
+>>> import mien
+>>> from mien.data import sketch
+>>> from mien.evaluation import evaluate
+>>> data = sketch(train=0, val=0, test=20)
+>>> probs_NK = mien.load("nano").probabilities(data["test"].pixels_NHW)
+>>> evaluate(probs_NK, data["test"].labels_N, data.labels, split="test").n
+20
+
 A public name is imported from its module when it is first used.
 """
 

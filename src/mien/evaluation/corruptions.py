@@ -156,7 +156,8 @@ def move(faces_NHW: Faces, size: float = 1.0, right: float = 0.0, down: float = 
     Args:
         faces_NHW: Faces uint8 [N,H,H].
         size: Scale factor.
-        right, down: Shift as fractions of the side.
+        right: Shift to the right, as a fraction of the side.
+        down: Shift downwards, as a fraction of the side.
     """
     n = len(faces_NHW)
     return _move_each(faces_NHW, np.full(n, size), np.full(n, right), np.full(n, down))

@@ -31,14 +31,14 @@ class Evaluation:
         n: Number of faces.
         labels: Label set; K classes.
         accuracy: Fraction of correct predictions, 0 to 1.
-        low, high: 95 % Wilson (1927) interval of the accuracy, over the draw of faces but not of the seed.
+        low, high: 95 % Wilson (1927) interval of the accuracy, over the sample of faces but not over training seeds.
         balanced_accuracy: Mean recall of the classes that have faces, 0 to 1.
         macro_f1: Mean F1 over the classes, 0 to 1.
         top2: Top-2 accuracy, 0 to 1.
         log_loss: Mean negative natural logarithm of the true class's probability.
         brier: Brier score, summed over the classes, 0 to 2.
-        ece: Expected calibration error, 0 to 1 (`metrics.ece`); cross-fitted on the faces that fitted the temperature.
-        balanced_ece: Class-balanced calibration error (`metrics.balanced_ece`), cross-fitted likewise.
+        ece: Expected calibration error, 0 to 1 (`metrics.ece`); cross-fitted if these faces fitted the temperature.
+        balanced_ece: Class-balanced calibration error (`metrics.balanced_ece`), cross-fitted in the same case.
         calibration: Calibration before and after temperature scaling, and the risk-coverage curve.
         per_class: Precision, recall, F1 and support of each class, [K] each.
         confusion_KK: Counts int64 [K,K], true classes in rows, predicted classes in columns.
@@ -46,8 +46,9 @@ class Evaluation:
         tta: Test-time augmentation: `none`, or `flip`, averaged with the mirror image.
         protocol: `official`, all faces; `deduplicated`, those without a byte-identical duplicate in training; or
             `strict`, those without a near-duplicate there either.
-        against: `labels`, the data's own, or `raters' majority`, the majority vote (FER+).
-        selected_on: What this split selected of the model: `epoch`, `temperature` or both; such metrics are optimistic.
+        against: Labels of the evaluation: `labels`, those of the data, or `raters' majority`, the majority vote (FER+).
+        selected_on: Parts of the model that were selected on this split, which makes the metrics optimistic: `epoch`,
+            `temperature` or both.
 
     Example:
         >>> from mien.labels import LabelSet
@@ -157,8 +158,12 @@ def evaluate(
         labels_N: True class indices, int [N].
         labels: Label set; K classes.
         split: Name of the split, for titles and errors.
-        data, model: Names for titles.
-        tta, protocol, against, selected_on: As in `Evaluation`.
+        data: Name of the data, for titles.
+        model: Name of the model, for titles.
+        tta: Test-time augmentation of the probabilities, as in `Evaluation`.
+        protocol: Protocol by which the faces were chosen, as in `Evaluation`.
+        against: Kind of `labels_N`, as in `Evaluation`.
+        selected_on: Parts of the model that were selected on this split, as in `Evaluation`.
         temperature: Temperature that the logits are divided by, if known.
         cross_fit: Whether the temperature was fitted to these probabilities and labels. The calibration error would be
             optimistic, so it is cross-fitted: each fifth of the faces gets the temperature of the other four.

@@ -26,7 +26,8 @@ class EvaluationReport:
     Example:
         >>> import mien
         >>> from mien.evaluation.protocols import evaluate_model
-        >>> data = mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
         >>> _, model_evaluation = evaluate_model(mien.model.load("nano"), data, "test")
         >>> report = EvaluationReport(model_evaluation)
         >>> report.to_dict()["split"]
@@ -79,16 +80,16 @@ def extend_report(
         step: Callback after each detected face and each strength of a corruption.
 
     Raises:
-        MienError: As in `measure_robustness` and `run_detector_loop`.
+        MienError: The faces or the probabilities of a model have another shape than expected.
 
     Example:
         >>> import mien
         >>> from mien.evaluation.protocols import evaluate_model
-        >>> model, data = mien.model.load("nano"), mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> model, data = mien.model.load("nano"), sketch(train=0, val=0, test=4)
         >>> report = EvaluationReport(evaluate_model(model, data, "test")[1])
-        >>> faces = data["test"]
-        >>> few = Split("test", faces.pixels_NHW[:4], faces.labels_N[:4], faces.rows_N[:4])
-        >>> report = extend_report(report, {"nano": model.probabilities}, few, model.card.crop, robustness=True)
+        >>> models = {"nano": model.probabilities}
+        >>> report = extend_report(report, models, data["test"], model.card.crop, robustness=True)
         >>> len(report.robustness[0].accuracy)
         12
     """

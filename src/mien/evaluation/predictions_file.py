@@ -102,7 +102,10 @@ def read_predictions_of_split(
     """Return the label set of a file of predictions and the probabilities in its order, float32 [N,K].
 
     Args:
-        file, dataset, split, columns: As in `evaluate_predictions`.
+        file: Path of a `.npy` file with probabilities [N,K] in row order.
+        dataset: The data as loaded.
+        split: Name of the split.
+        columns: Class names of the columns, as in `match_columns`.
 
     Raises:
         MienError: As in `read_predictions` and `match_columns`.
@@ -124,20 +127,22 @@ def evaluate_predictions(
         split: Name of the split.
         columns: Class names of the columns, as in `match_columns`.
         name: Name of the model for titles; by default that of the file.
-        strict: As in `evaluate_split`.
+        strict: Whether to evaluate by the protocol `strict` too (see `Evaluation`).
 
     Returns:
         Probabilities with columns in the order of the data's classes, and the evaluation; None instead of it if the
         split has no labels.
 
     Raises:
-        MienError: As in `read_predictions` and `match_columns`.
+        MienError: The file cannot be read, does not contain one row of probabilities per face, or has columns of
+            unknown classes.
         DataError: Votes are needed and missing.
         MissingSplit: `dataset` lacks the split.
 
     Example:
-        >>> import tempfile, mien
-        >>> data = mien.load_data("sketch")
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     np.save(f"{folder}/p.npy", np.eye(7)[data["test"].labels_N])
         ...     _, result = evaluate_predictions(f"{folder}/p.npy", data, "test")

@@ -76,7 +76,8 @@ def evaluate_model(
 
     Example:
         >>> import mien
-        >>> data = mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=20, val=0, test=20)
         >>> probabilities, evaluation = evaluate_model(mien.model.load("nano"), data, "test")
         >>> [e.protocol for e in evaluation.evaluations]
         ['official', 'deduplicated']
@@ -161,10 +162,12 @@ def evaluate_split(
         truth: The data with the labels that the model is evaluated against: `dataset` itself, or the data relabelled by
             the majority vote (FER+).
         split: Name of the split.
-        model, tta, selected_on: As in `Evaluation`.
+        model: Name of the model, for titles.
+        tta: Test-time augmentation of the probabilities, as in `Evaluation`.
+        selected_on: Parts of the model that were selected on this split, as in `Evaluation`.
         temperature: Temperature that the logits are divided by, if known.
-        fitted: Number of faces of this split that the temperature was fitted on with single forwards. It tells which
-            labels were used: all faces have labels, fewer have a majority.
+        fitted: Number of faces of this split that the temperature was fitted on without test-time
+            augmentation. It shows which labels were used: all faces have labels, fewer have a majority.
         strict: Whether to evaluate by the protocol `strict` too.
 
     Raises:
@@ -215,7 +218,10 @@ def protocol_views(dataset: Dataset, truth: Dataset, split: str, *, strict: bool
     """Yield the faces and labels of a split by every protocol, the official one first.
 
     Args:
-        dataset, truth, split, strict: As in `evaluate_split`.
+        dataset: The data as loaded.
+        truth: The data with the labels that a model is evaluated against, as in `evaluate_split`.
+        split: Name of the split.
+        strict: Whether to yield the protocol `strict` too.
     """
     truths = [(truth, MAJORITY_VOTE if truth.name == NAME else OWN_LABELS)]
     if truth.labels == dataset.labels == FER7 and dataset[split].votes_NV is not None:

@@ -81,13 +81,24 @@ class Rectangle(Protocol):
     """A box in pixels of the image, as `crop` needs it."""
 
     @property
-    def left(self) -> float: ...
+    def left(self) -> float:
+        """Horizontal position of the left side."""
+        ...
+
     @property
-    def top(self) -> float: ...
+    def top(self) -> float:
+        """Vertical position of the upper side."""
+        ...
+
     @property
-    def width(self) -> float: ...
+    def width(self) -> float:
+        """Width in pixels."""
+        ...
+
     @property
-    def height(self) -> float: ...
+    def height(self) -> float:
+        """Height in pixels."""
+        ...
 
 
 def crop(

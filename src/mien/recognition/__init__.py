@@ -1,5 +1,10 @@
 """Faces and their expressions in images and videos; no torch.
 
+>>> from mien.recognition import load, sample
+>>> analysis = load("nano").analyze(sample())
+>>> [(face.label, round(face.confidence, 1)) for face in analysis.faces]
+[('happy', 1.0)]
+
 A public name is imported from its module when it is first used, so that `import mien.recognition` loads neither the
 cluster nor the video and output modules.
 """

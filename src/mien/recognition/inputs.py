@@ -44,11 +44,12 @@ class Source:
 def find_sources(
     paths: Iterable[str | Path], *, exclude: Path | None = None, max_bytes: int = MAX_BYTES
 ) -> list[Source]:
-    """Return all images that `paths` stand for, in their order; those in and below a folder by name.
+    """Return all images in files, folders and glob patterns.
 
-    Each image occurs once. Hidden files and folders are skipped. Links to folders are followed if they are given or
-    matched by `*`, but neither below a folder nor by `**`. A path that does not exist is a source with an error, and so
-    is a folder that cannot be opened.
+    The paths keep their order, and the images in and below a folder are sorted by name. Each image occurs once. Hidden
+    files and folders are skipped. Links to folders are followed if they are given or matched by `*`, but neither below
+    a folder nor by `**`. A path that does not exist is a source with an error, and so is a folder that cannot be
+    opened.
 
     Args:
         paths: Files, folders, glob patterns such as `photos/**/*.jpg`, or `-` for one image on standard input.

@@ -43,7 +43,7 @@ Pixels = NDArray[np.uint8]
 def analyze_sources(
     recognizer: Recognizer, sources: Iterable[Source], *, readers: int | None = None
 ) -> Iterator[tuple[Source, Analysis]]:
-    """Yield each source with its analysis, in their order; results come as faces fill a batch.
+    """Yield each source with its analysis, in the order of the sources; results come when a batch is full.
 
     Args:
         recognizer: Recognizer, whose limits on images apply.

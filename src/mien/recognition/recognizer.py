@@ -1,4 +1,4 @@
-"""The public interface: `load` opens a model and a detector, `Recognizer` analyzes images and videos with them."""
+"""`load` opens a model and a detector, and `Recognizer` analyzes images and videos with them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def load(
         threshold: Minimum detector confidence of a face, 0 to 1.
         longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
-        max_pixels, max_bytes: Number of pixels and of bytes above which an image is refused.
+        max_pixels: Number of pixels above which an image is refused.
+        max_bytes: Number of bytes above which an image file is refused.
         threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
 
     Raises:
@@ -173,8 +174,8 @@ class Recognizer:
         collected, or at the end. Only one image is in memory.
 
         Args:
-            images: Images as of `analyze`.
-            order: Order of the channels of arrays as of `analyze`.
+            images: Images, as in `analyze`.
+            order: Order of the channels of arrays, as in `analyze`.
             batch: Number of faces, and maximum number of images, in a batch.
 
         Raises:
@@ -231,18 +232,27 @@ class Recognizer:
             smooth: Time constant in seconds of the smoothing of probabilities; 0 for none.
             longest_side: Length in pixels to which the longer side of a frame is reduced for the detector; that of
                 `load` is for photos.
-            on_note: Function that is called with a sentence about a file that could be read only in part; by default
-                the sentence is a warning. Results until then are yielded in any case.
+            on_note: Function that is called with a message if the file can be read only in part; by default the message
+                is a warning. Results of the readable part are yielded in any case.
 
         Raises:
-            MissingExtra: PyAV, or what writes the timeline or parquet, is not installed.
+            MissingExtra: PyAV is not installed, or matplotlib for `timeline`, or pyarrow for a parquet file.
             VideoError: The file does not exist, has no video that can be decoded, or has frames above `max_pixels`;
                 `annotate` cannot be written, or an output is the video itself.
             MienError: `path` is not a path, an option is out of its range, or another output cannot be written.
 
         Example:
-            >>> for frame in load("nano").analyze_video("clip.mp4", every=5):  # doctest: +SKIP
-            ...     print(frame.time, [face.label for face in frame.faces])
+            >>> import tempfile
+            >>> from mien.imaging.load import read_image
+            >>> from mien.recognition.video.writer import VideoWriter
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     with VideoWriter(f"{folder}/clip.mp4", fps=5) as writer:
+            ...         for number in range(3):
+            ...             writer.write(read_image(sample()), time=number / 5, duration=0.2)
+            ...     for frame in load("nano").analyze_video(f"{folder}/clip.mp4", every=2):
+            ...         print(frame.time, [face.label for face in frame.faces])
+            0.0 ['happy']
+            0.4 ['happy']
         """
         from mien.recognition.video.analyze import analyze_video
 
@@ -274,13 +284,13 @@ class Recognizer:
         """Return the faces of an image, detected and cropped, before the model predicts their probabilities.
 
         Args:
-            image: Image as of `analyze`.
-            order: Order of the channels of an array as of `analyze`.
+            image: Image, as in `analyze`.
+            order: Order of the channels of an array, as in `analyze`.
             name: Name in the result and in errors; by default the path of the image.
 
         Raises:
             ImageError: The image cannot be read.
-            MienError: `image` or `order` is of no known kind.
+            MienError: `image` or `order` has an unknown type or value.
         """
         image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
         return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)

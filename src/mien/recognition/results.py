@@ -98,7 +98,7 @@ class Analysis:
         width, height: Size of the image in pixels; 0 if it could not be read.
         faces: Faces, from left to right.
         model, detector: Names of the model and of the detector; with test-time augmentation the model is `NAME+flip`.
-        error: Why the image could not be read, empty if it could.
+        error: Reason why the image could not be read; empty if it could.
 
     Example:
         >>> Analysis("photo.jpg", 640, 480, (), "nano", "yunet").to_dict()["faces"]
@@ -125,6 +125,12 @@ class PersonFace(Face):
     Attributes:
         person: Number of the person from 1 on, the same while the person is tracked; a person who comes back later
             gets a new number.
+
+    Example:
+        >>> from mien.detection.boxes import Box
+        >>> face = PersonFace(Box(10, 20, 64, 80), 0.93, (), ("happy", "sad"), (0.75, 0.25), "happy", person=1)
+        >>> face.person, face.label
+        (1, 'happy')
     """
 
     person: int

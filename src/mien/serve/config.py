@@ -38,15 +38,16 @@ class Settings:
         max_body: Largest size in bytes of a request with images.
         max_video: Largest size in bytes of a request with a video.
         timeout: Seconds to receive a request, and again to respond to it.
-        queue: Largest number of images that wait or are analyzed; further requests get status 503.
+        queue: Largest number of images that wait or are analyzed at the same time; further requests get status 503.
         streams: Largest number of webcams at the same time.
         video_seconds: Longest duration of a video, and seconds that its response may take in addition.
 
     Raises:
         MienError: A value is invalid.
 
-    >>> Settings(port=8000, max_body=1_000_000).host
-    '127.0.0.1'
+    Example:
+        >>> Settings(port=8000, max_body=1_000_000).host
+        '127.0.0.1'
     """
 
     host: str = HOST

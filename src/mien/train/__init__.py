@@ -1,4 +1,13 @@
-"""Training: recipes, models, the training loop and exports. The only package that imports torch."""
+"""Training: recipes, models, the training loop and exports. The only package that imports torch.
+
+>>> import tempfile
+>>> from mien.data import sketch
+>>> from mien.train import apply_overrides, find_recipe, train
+>>> recipe = apply_overrides(find_recipe("seed"), ["model=mien_nano", "epochs=1"])
+>>> with tempfile.TemporaryDirectory() as folder:
+...     train(recipe, sketch(train=16, val=8, test=8), folder, device="cpu").finished
+True
+"""
 
 from mien.errors import MissingExtra
 

@@ -64,6 +64,7 @@ class _AugmentationBase:
             raise MienError(f"{type(self).__name__}: p must be a probability from 0 to 1, got {self.p}")
 
     def to_dict(self) -> dict[str, Any]:
+        """Return name and parameters as JSON types, for the run's record."""
         return {"name": type(self).__name__.lower(), **asdict(self)}
 
     def _draw_mask(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
@@ -83,6 +84,7 @@ class Flip(_AugmentationBase):
     """
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with some images mirrored."""
         return torch.where(self._draw_mask(x_NCHW, rng), x_NCHW.flip(-1), x_NCHW)
 
 
@@ -104,6 +106,7 @@ class Cutout(_AugmentationBase):
             raise MienError(f"Cutout: holes and size must be at least 1, got {self.holes} and {self.size}")
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with holes in some images."""
         n, _, height, width = x_NCHW.shape
         mask_N11 = self._draw_mask(x_NCHW, rng)[:, 0]
         rows_NSH = self._draw_spans(n, height, rng, x_NCHW)
@@ -148,6 +151,7 @@ class Affine(_AugmentationBase):
                 raise MienError(f"Affine: {field} must be 0 or more, got {getattr(self, field)}")
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with some images distorted."""
         n = len(x_NCHW)
         mask = self._draw_mask(x_NCHW, rng)
         draw_5N = 2 * torch.rand(5, n, generator=rng, device=x_NCHW.device) - 1
@@ -192,6 +196,7 @@ class GaussianNoise(_AugmentationBase):
             )
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with noise in some images."""
         mask = self._draw_mask(x_NCHW, rng)
         share = torch.rand(len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device)
         std = (self.low + (self.high - self.low) * share).sqrt()
@@ -223,6 +228,7 @@ class Light(_AugmentationBase):
                 raise MienError(f"Light: {field} must be 0 or more, got {getattr(self, field)}")
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with the light of some images changed."""
         mask = self._draw_mask(x_NCHW, rng)
         draw = 2 * torch.rand(3, len(x_NCHW), 1, 1, 1, generator=rng, device=x_NCHW.device) - 1
         changed = 255 * (x_NCHW / 255).pow(torch.exp(draw[0] * math.log1p(self.gamma)))
@@ -252,6 +258,7 @@ class Blur(_AugmentationBase):
             raise MienError(f"Blur: sigma must be above 0 and at most 5 pixels, got {self.sigma}")
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with some images blurred."""
         mask = self._draw_mask(x_NCHW, rng)
         sigma_N1 = self.sigma * torch.rand(len(x_NCHW), 1, generator=rng, device=x_NCHW.device).clamp_(min=0.05)
         radius = math.ceil(3 * self.sigma)
@@ -291,6 +298,7 @@ class Jpeg(_AugmentationBase):
             raise MienError(f"Jpeg: low and high must satisfy 1 <= low <= high <= 100, got {self.low} and {self.high}")
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with compression artifacts in some images."""
         n, c, height, width = x_NCHW.shape
         mask = self._draw_mask(x_NCHW, rng)
         quality_N = torch.randint(self.low, self.high + 1, (n,), generator=rng, device=x_NCHW.device).float()
@@ -332,4 +340,5 @@ class BlankedByNoise(_AugmentationBase):
     """
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
+        """Return float32 [N,1,H,W] with some images blank."""
         return torch.where(self._draw_mask(x_NCHW, rng), torch.ones_like(x_NCHW), x_NCHW)

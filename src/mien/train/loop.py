@@ -84,8 +84,8 @@ def train(
         MissingSplit: The data has no training split, or no validation split to select the epoch by.
         DataError: The recipe learns from FER+ votes, and the data has none.
         RunError: `out` contains a run and `resume` is false, or a run with other settings; another process is training
-            it, or it cannot be written; the training faces have no labels; `label_noise` is about other faces; there
-            are no such weights as `init`; the loss is NaN; or memory is exhausted. Finished epochs are kept.
+            it, or it cannot be written; the training faces have no labels; `label_noise` is about other faces; the
+            weights `init` are not found; the loss is NaN; or memory is exhausted. Finished epochs are kept.
 
     Example:
         >>> import tempfile

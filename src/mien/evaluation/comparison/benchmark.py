@@ -27,7 +27,7 @@ class BenchmarkEntry:
         name: Name of the model.
         labels: Label set of the model.
         probs_NK: Probabilities in row order, [N,K].
-        selected_on: What the split selected of the model, as in `Evaluation`.
+        selected_on: Parts of the model that were selected on the split, as in `Evaluation`.
     """
 
     name: str
@@ -65,13 +65,23 @@ class Benchmark:
     """Several models on the same faces.
 
     Attributes:
-        data, split: Data set and split.
+        data: Name of the data set.
+        split: Name of the split.
         rounds: One result per protocol and kind of labels, the official one first.
         contamination: A sentence for each sign that a model was trained on these faces.
         contaminated: Names of these models.
         contradicted: Fraction of the labels contradicting the majority vote (FER+) that a model predicts, 0 to 1, by
             name of the model; empty if unknown.
-        projected: Names of the models with other classes than the data, whose predictions are projected on the data's.
+        projected: Names of the models with other classes than the data; their predictions are projected on the classes
+            of the data.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
+        >>> probs_NK = np.eye(7)[data["test"].labels_N]
+        >>> result = benchmark([BenchmarkEntry(name, data.labels, probs_NK) for name in ("a", "b")], data, "test")
+        >>> [evaluation.accuracy for evaluation in result.rounds[0].evaluations]
+        [1.0, 1.0]
     """
 
     data: str
@@ -102,7 +112,7 @@ def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *
         entries: Predictions of two or more models with different names.
         dataset: The data as loaded.
         split: Name of the split.
-        strict: As in `evaluate_split`.
+        strict: Whether to evaluate by the protocol `strict` too (see `Evaluation`).
 
     Raises:
         MienError: Fewer than two models, two with one name, predictions that do not fit the split, or a class of the
@@ -112,7 +122,8 @@ def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *
 
     Example:
         >>> import mien
-        >>> data = mien.load_data("sketch")
+        >>> from mien.data import sketch
+        >>> data = sketch(train=0, val=0, test=20)
         >>> names = ("nano", "photo")
         >>> models = [mien.model.load(name) for name in names]
         >>> faces = data["test"].pixels_NHW

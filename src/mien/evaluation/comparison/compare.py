@@ -71,13 +71,23 @@ class DatasetSummary:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Results of two or more arms and the verdicts on them.
+    """Results of two or more arms and the verdicts on them; an arm is a recipe that is trained with several seeds.
 
     Attributes:
         data: Description of the data set.
         arms: Results of the arms; the others are compared with the first.
         split: Split that the verdicts are about.
         verdicts: One verdict per further arm.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> data = sketch(train=7, val=0, test=20)
+        >>> probs_NK = np.eye(7, dtype=np.float32)[data["test"].labels_N]
+        >>> history = ({"epoch": 1, "train_loss": 1.9, "train_accuracy": 0.2},)
+        >>> records = [RunRecord(arm, 0, history, {"test": probs_NK}, 60.0, {}, {}) for arm in ("old", "new")]
+        >>> comparison = compare(records, data)
+        >>> comparison.splits, [arm.arm for arm in comparison.arms]
+        (('test',), ['old', 'new'])
     """
 
     data: DatasetSummary
@@ -120,7 +130,7 @@ class Comparison:
 
 
 def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
-    """Compare each arm with the first, with runs of the same seed as pairs.
+    """Compare each arm with the first, pairing the runs of the same seed; an arm is a recipe with several seeds.
 
     The verdict is about the test split, or about validation if there is no test split or it has no labels.
 
@@ -130,6 +140,20 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
 
     Raises:
         MienError: Fewer than two arms, arms with different seeds, runs on other data, or predictions that do not fit.
+
+    Example:
+        >>> from mien.data import sketch
+        >>> data = sketch(train=7, val=0, test=100)
+        >>> right_NK = np.eye(7, dtype=np.float32)[data["test"].labels_N]
+        >>> happy_NK = np.tile(np.eye(7, dtype=np.float32)[3], (100, 1))
+        >>> history = ({"epoch": 1, "train_loss": 1.9, "train_accuracy": 0.2},)
+        >>> records = [
+        ...     RunRecord(arm, seed, history, {"test": probs_NK}, 60.0, {}, {})
+        ...     for arm, probs_NK in (("always happy", happy_NK), ("right", right_NK))
+        ...     for seed in (0, 1, 2)
+        ... ]
+        >>> compare(records, data).verdicts[0].finding
+        'difference shown'
     """
     arms = group_by_arm(records, dataset)
     if len(arms) < 2:

@@ -33,10 +33,10 @@ class RunRecord:
         probabilities: Probabilities of the evaluated epoch by split, float32 [N,K] in row order.
         seconds: Training time.
         machine: The machine that it ran on.
-        recipe: The trained recipe; its field `select` tells how the evaluated epoch was selected.
+        recipe: The trained recipe; its field `select` names the metric that selected the evaluated epoch.
         digest: Digest of the training data; empty if unknown, else checked.
         selected_epoch: The epoch of the probabilities, counted from 1; None for the last.
-        truth: by what it was judged, as `data.votes.label_source` says it; empty where unknown, else compared likewise.
+        truth: Labels that it was evaluated against (`data.votes.label_source`); empty if unknown, else checked.
     """
 
     arm: str

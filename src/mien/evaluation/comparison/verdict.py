@@ -115,7 +115,8 @@ def verdict(a: str, b: str, correct: tuple[Floats, Floats], f1: tuple[Floats, Fl
     """Compare arm `b` with arm `a`.
 
     Args:
-        a, b: Names of the arms.
+        a: Name of the first arm, the baseline.
+        b: Name of the second arm.
         correct: 1 for a correct prediction and 0 for a mistake, [S,N] per arm, with seeds and faces in the same order.
         f1: Contribution of each face to macro-F1 (`metrics.macro_f1_by_face`), [S,N] per arm.
         basis: Data and runs.

@@ -27,7 +27,7 @@ def write_report(
 ) -> Path:
     """Write `comparison.json`, `report.html` and `plots/*.png`, and return the path of the page.
 
-    The JSON file is written first, so that the figures are kept even if the plots cannot be drawn.
+    The JSON file is written first, so that the numbers are kept even if the plots cannot be drawn.
 
     Args:
         comparison: Compared arms.
@@ -36,13 +36,21 @@ def write_report(
         notes: Further notes for the page as plain text.
 
     Raises:
-        MissingExtra: If jinja2 or matplotlib is not installed.
-        MienError: If the folder cannot be written.
+        MissingExtra: jinja2 or matplotlib is not installed.
+        MienError: The folder cannot be written.
 
     Example:
-        >>> from mien.evaluation import write_report
-        >>> page = write_report(comparison, "runs/noise", notes=["Trained on one machine."])  # doctest: +SKIP
-        >>> page.name  # doctest: +SKIP
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from mien.data import sketch
+        >>> from mien.evaluation import compare, write_report
+        >>> from mien.evaluation.comparison.runs import RunRecord
+        >>> data = sketch(train=7, val=0, test=20)
+        >>> probs_NK = np.eye(7, dtype=np.float32)[data["test"].labels_N]
+        >>> history = ({"epoch": 1, "train_loss": 1.9, "train_accuracy": 0.2},)
+        >>> records = [RunRecord(arm, 0, history, {"test": probs_NK}, 60.0, {}, {}) for arm in ("old", "new")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(compare(records, data), folder, notes=["Trained on one machine."]).name
         'report.html'
     """
     out = Path(folder)
@@ -61,8 +69,8 @@ def write_search(search: Search, folder: Path) -> None:
         folder: Folder that the files are written into.
 
     Raises:
-        MissingExtra: If jinja2 or matplotlib is not installed.
-        MienError: If the folder cannot be written.
+        MissingExtra: jinja2 or matplotlib is not installed.
+        MienError: The folder cannot be written.
     """
     write_text(folder / SEARCH_JSON, json.dumps(search.to_dict(), indent=1, allow_nan=False) + "\n")
     write_text(folder / SEARCH_PAGE, search_page(search))
@@ -100,7 +108,7 @@ def write_text(path: Path, content: str) -> None:
     """Write a text file atomically, and create its folder.
 
     Raises:
-        MienError: If the file cannot be written.
+        MienError: The file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

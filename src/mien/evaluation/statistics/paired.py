@@ -66,9 +66,11 @@ def compare_paired(
     """Compare the predictions of model `b` with those of model `a` on the same faces.
 
     Args:
-        a, b: Names of the models.
+        a: Name of the first model.
+        b: Name of the second model.
         labels_N: True class indices, int64 [N].
-        predicted_a_N, predicted_b_N: Predicted class indices, int64 [N].
+        predicted_a_N: Class indices that the first model predicts, int64 [N].
+        predicted_b_N: Class indices that the second model predicts, int64 [N].
         classes: Number of classes K.
 
     Example:

@@ -52,8 +52,8 @@ def analyze_on_cluster(
 ) -> Generator[tuple[Plan, PartitionResult]]:
     """Analyze all images of `source` on a Ray cluster and write Parquet files to `out`.
 
-    Rows are those of `open_writer("parquet")`. Files by name, and rows within a file, are in the order of the images.
-    Partitions that are done stay done, whenever the process is stopped.
+    Rows are those of `open_writer("parquet")`. Files, sorted by name, and the rows of each file are in the order of the
+    images. Finished partitions are kept, whenever the process is stopped.
 
     Args:
         source: Path of a folder, a glob pattern, or Parquet files with a column of bytes and one of names; on this
@@ -74,6 +74,7 @@ def analyze_on_cluster(
             be written; the source does not exist or has no images; the cluster cannot be joined.
 
     Example:
+        >>> from mien.recognition import analyze_on_cluster
         >>> for plan, result in analyze_on_cluster("photos", "faces", address="auto"):  # doctest: +SKIP
         ...     print(f"partition {result.number} of {plan.partitions}: {result.faces} faces")
     """

@@ -1,8 +1,8 @@
-"""The base class of all output formats, and the registry of formats.
+r"""The base class of all output formats, and the registry of formats.
 
 A file of json, table or parquet appears under its name when the writer closes, complete; after Ctrl-C it holds the
 images that were done. Lines of jsonl and csv are in their file as soon as an image is done. An older file is kept until
-the first image is done. File names that are not valid Unicode keep their bytes as escapes such as `\\udcff`.
+the first image is done. File names that are not valid Unicode keep their bytes as escapes such as `\udcff`.
 """
 
 from __future__ import annotations

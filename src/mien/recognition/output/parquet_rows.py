@@ -21,11 +21,11 @@ def schema_of(columns: Sequence[str]) -> Any:
 
 
 def escape_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows whose strings are valid Unicode, as Parquet requires.
+    r"""Return rows whose strings are valid Unicode, as Parquet requires.
 
     Example:
-        >>> escape_rows([{"source": "caf\\udce9.jpg", "faces": 1}])
-        [{'source': 'caf\\\\udce9.jpg', 'faces': 1}]
+        >>> escape_rows([{"source": "caf\udce9.jpg", "faces": 1}])
+        [{'source': 'caf\\udce9.jpg', 'faces': 1}]
     """
     return [{name: escape_surrogates(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows]
 

@@ -28,8 +28,8 @@ def open_writer(
         name: `json`, `jsonl`, `csv`, `parquet` or `table`.
         labels: Classes of the model.
         out: Path of the file; None for stdout.
-        append: Whether to append to the file if it exists: csv, jsonl and parquet.
-        brief: Whether to print a line per face in a table.
+        append: Whether to append to the file if it exists; only for csv, jsonl and parquet.
+        brief: Whether a table has a line per face instead of a bar per class.
         options: Options that the rows depend on, as JSON types. Beside a file of csv, jsonl or parquet they are
             recorded in `<out>.resume.json`, and `append` requires the same ones.
 
@@ -38,11 +38,17 @@ def open_writer(
         MissingExtra: The format is parquet and pyarrow is not installed.
 
     Example:
+        >>> import tempfile
         >>> import mien
+        >>> from mien.recognition import sample
         >>> recognizer = mien.load("nano")
-        >>> with open_writer("csv", recognizer.labels.names) as writer:  # doctest: +SKIP
-        ...     for analysis in recognizer.analyze_many(["photo.jpg"]):
-        ...         writer.write(analysis)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "faces.csv")
+        ...     with open_writer("csv", recognizer.labels.names, out=file) as writer:
+        ...         for analysis in recognizer.analyze_many([sample()]):
+        ...             writer.write(analysis)
+        ...     len(file.read_text().splitlines())  # the header and one face
+        2
     """
     if name not in WRITERS:
         raise MienError(f"unknown format '{name}'; use one of {', '.join(WRITERS)}")

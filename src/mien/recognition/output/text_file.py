@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class AtomicTextFile:
-    """An open file in UTF-8; text is in the file as soon as `write` returns.
+    r"""An open file in UTF-8; text is in the file as soon as `write` returns.
 
     The file is opened before the work, so that an error comes early. An older file stays complete until the first
     `write`; if there is none, no file is left.
@@ -25,10 +25,10 @@ class AtomicTextFile:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "a.txt")
         ...     file = AtomicTextFile(path)
-        ...     file.write("one line\\n")
+        ...     file.write("one line\n")
         ...     file.close()
         ...     path.read_text()
-        'one line\\n'
+        'one line\n'
     """
 
     def __init__(self, path: Path, *, append: bool = False) -> None:

@@ -24,6 +24,7 @@ class AccessLog:
         self._app, self._metrics = app, service_metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request with an ID, then log and count it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

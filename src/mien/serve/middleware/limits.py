@@ -28,6 +28,7 @@ class Limits:
         self._app, self._service = app, service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request within the limits, or send its error response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -124,6 +125,7 @@ class Linger:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, then discard the rest of its body for a moment."""
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)  # no body

@@ -38,6 +38,7 @@ class HostCheck:
         self._app, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request if its Host and Origin headers are allowed; otherwise reject it."""
         if scope["type"] in ("http", "websocket"):
             problem = self._problem(scope["path"], Headers(scope=scope))
             if problem is not None:
@@ -75,6 +76,7 @@ class TokenCheck:
         self._app, self._token = app, settings.token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request if it needs no token or has the right one; otherwise reject it."""
         if scope["type"] == "http" and scope["path"].startswith("/v1/") and not self._is_allowed(scope):
             problem = Problem(
                 401, "unauthorized", "Missing or wrong token.",
@@ -95,6 +97,8 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request and add the headers to its response."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)

@@ -89,9 +89,9 @@ def export(
         storage: `float32`; `float16`, half the size and converted to float32 when it is loaded; or `int8`, from which
             no training can start.
         overwrite: Whether to replace another model in `out`. A model exported from the same weights is always replaced.
-        prior_strength: S; 0 for none, 1 makes a model that was trained without any adjustment assume equal class
-            frequencies. `auto` selects the S of 0, 0.05, ..., 1 with the best macro-F1 on validation, the smallest of
-            equal ones.
+        prior_strength: Strength S; 0 for none, 1 makes a model that was trained without any adjustment assume equal
+            class frequencies. `auto` selects the S of 0, 0.05, ..., 1 with the best macro-F1 on validation, the
+            smallest of equal ones.
 
     Returns:
         The card of the model.

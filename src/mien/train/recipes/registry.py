@@ -34,8 +34,9 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         MienError: No recipe has this name; the message lists those that exist.
 
-    >>> find_recipe("release_nano").epochs
-    160
+    Example:
+        >>> find_recipe("release_nano").epochs
+        160
     """
     if name not in RECIPES:
         raise MienError(f"unknown recipe '{name}'; available: {', '.join(sorted(RECIPES))}")

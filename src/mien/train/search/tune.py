@@ -53,14 +53,15 @@ def tune(
     """Search for better values of a recipe's fields; a search that exists in `out` is resumed.
 
     The first trial has the recipe's own values if they are in the space. All trials have the same random seed, so they
-    differ by their values only. The accuracy of the best of many trials is optimistic: train it again with other seeds.
+    differ by their values only. The accuracy of the best of many trials is optimistic: to confirm it, train
+    that recipe again with other seeds.
 
     Args:
         recipe: Recipe to start from.
         dataset: Data set with a labelled validation split.
         out: Folder of the search. It gets a run in `trials/NUMBER/` for each trial, `search.sqlite`, and after each
             trial `search.json` and `search.html`.
-        trials: Total number of trials, those that are in `out` already included.
+        trials: Total number of trials, including those that are in `out` already.
         space: Values to try.
         seed: Random seed of the proposals, and of each trial's initial weights, order and augmentation.
         device: Device, as in `train`.
@@ -76,11 +77,15 @@ def tune(
         RunError: `out` contains a search with other settings, or cannot be written.
         MienError: The space does not fit the recipe.
 
-    >>> from mien.data import load
-    >>> from mien.train import find_recipe
-    >>> search = tune(find_recipe("seed"), load("fer2013.csv"), "runs/search", trials=20)  # doctest: +SKIP
-    >>> search.best.settings  # doctest: +SKIP
-    '--set lr=0.0079 --set weight_decay=0.0002 --set batch=64'
+    Example:
+        >>> import tempfile
+        >>> from mien.data import sketch
+        >>> from mien.train import apply_overrides, find_recipe, tune
+        >>> recipe = apply_overrides(find_recipe("seed"), ["model=mien_nano", "epochs=1"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     search = tune(recipe, sketch(train=16, val=8, test=0), folder, trials=1, device="cpu")
+        >>> [trial.state for trial in search.trials]
+        ['done']
     """
     *_, search = run_search(recipe, dataset, out, trials=trials, space=space, seed=seed, device=device, ray=ray)
     return search
