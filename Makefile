@@ -1,9 +1,10 @@
-# make demo    the whole study on the embedded data set, in about four minutes after the install, and a portrait read
-# make test    checks, and the tests that take six minutes on two cores
-# make test-all    checks, all tests, and the share of branches that they take
-# make check-records    tables, cards and figures in the documents against the committed records
-# make reproduce CSV=fer2013.csv VOTES=fer2013new.csv    the models that ship, from the csv to src/mien/assets
-# All make .venv first, if need be, and work again when run again.
+# make demo    the study on the embedded data set, about four minutes after the install; then the sample image is analyzed
+# make test    checks and daily tests, six minutes on two cores
+# make test-all    checks, all tests and branch coverage
+# make check-records    compare tables, cards and metrics in the documents with the committed records
+# make bench CSV=fer2013.csv    benchmarks of data loading and training
+# make reproduce CSV=fer2013.csv VOTES=fer2013new.csv    train the shipped models, from the csv to src/mien/assets
+# Every target creates .venv if it is missing and can be run again.
 
 VENV := .venv
 RUN := $(VENV)/bin
@@ -16,8 +17,8 @@ demo: $(VENV)/.train
 	  --set model=seed_cnn_eighth --set epochs=7 --set lr=0.005
 	$(RUN)/mien analyze --sample --format table --annotate $(REPORT)
 
-# A process for each core, of one thread each: two busy ones with two threads each take four times as long. A file's tests stay
-# together, as they share what is costly to make, and README's commands go on from each other. See docs/testing.md.
+# One process per core with one thread each: two processes with two threads each take four times as long. The tests of a file run in
+# one process, because they share expensive fixtures and the commands of README depend on each other. See docs/testing.md.
 PYTEST = OMP_NUM_THREADS=1 MIEN_THREADS=1 $(RUN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test: check
@@ -41,8 +42,8 @@ bench: $(VENV)/.dev
 	$(RUN)/python benchmarks/data.py $(CSV)
 	$(RUN)/python benchmarks/training.py --sharing
 
-# The book: every command from the csv to the released weights, in order. Stopped at any line, it goes on there when run again.
-# Minutes are of one core of two with bf16; scores are accuracies on PublicTest, single forwards, within about a point by seed.
+# All commands from the csv to the released weights, in order. After an interruption, run it again to continue at the same command.
+# Minutes are for one of two cores with bf16. Accuracies are on PublicTest, without test-time augmentation; seeds differ by about a point.
 DATA = --data $(CSV) --votes $(VOTES)
 TRAIN = $(RUN)/mien train
 RELEASE = $(RUN)/python experiments/release.py
@@ -51,27 +52,27 @@ reproduce: $(VENV)/.dev
 	@test -n "$(CSV)" -a -n "$(VOTES)" || { \
 	  echo "make reproduce needs FER2013 and its votes: make reproduce CSV=fer2013.csv VOTES=fer2013new.csv" >&2; exit 2; }
 	$(RUN)/mien data $(CSV) --votes $(VOTES)
-# 75 minutes; 69.5 % by FER2013's labels
+# 75 minutes; accuracy 69.5 % by FER2013's labels
 	$(TRAIN) release_base $(DATA) --out runs/base --resume
 	$(RELEASE) base runs/base $(CSV) $(VOTES)
-# 50 minutes, taught by base; 66.0 % by FER2013's labels
+# 50 minutes, distilled from base; accuracy 66.0 % by FER2013's labels
 	$(TRAIN) release_nano $(DATA) --out runs/nano --resume
 	$(RELEASE) nano runs/nano $(CSV) $(VOTES)
-# 60 minutes; 87.7 % by the raters' majority of seven classes
+# 60 minutes; accuracy 87.7 % by the majority vote (FER+), seven classes
 	$(TRAIN) release_photo $(DATA) --out runs/photo --resume
 	$(RELEASE) photo runs/photo $(CSV) $(VOTES)
-# 12 minutes, from photo; 87.8 % by the raters' majority of eight classes
+# 12 minutes, fine-tuned from photo; accuracy 87.8 % by the majority vote (FER+), eight classes
 	$(TRAIN) release_ferplus $(DATA) --init photo --out runs/ferplus --resume
 	$(RELEASE) ferplus runs/ferplus $(CSV) $(VOTES)
-# 5 minutes: the models where boxes are off and faces small; 40 minutes: what each part of the recipes brings
+# 5 minutes: accuracy with inaccurate boxes and on small faces; 40 minutes: ablation of the recipes
 	$(RUN)/python experiments/shipped.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/ablation.py $(CSV) $(VOTES) runs/ablation
-# an hour, most of it for altered faces; each model is kept when it is done
+# an hour, most of it for corrupted faces; the result of each model is kept
 	$(RUN)/python experiments/evaluation_reports.py $(CSV) $(VOTES)
 	$(RUN)/python experiments/model_card.py
 	$(RUN)/python experiments/tables.py
 
-# The first Python that is new enough and can make virtual environments.
+# The first Python that is 3.11 or newer and can create virtual environments.
 $(VENV)/bin/python:
 	@for p in python3 python3.13 python3.12 python3.11 python; do \
 	  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Write the figures of docs/model-card.md and of the models' cards from the committed examinations.
+"""Write the metrics of docs/model-card.md and of the cards of the models from the committed evaluation reports.
 
     python experiments/model_card.py [--check]
 
-Between `<!-- card:MODEL -->` and `<!-- /card -->` is the section of that model. The figures are those of
-results/evaluation_report/MODEL.json, which python experiments/evaluation_reports.py writes; they become the scores of
-its card.json too. What a model is and what it must not be used for are those of its card. A model that was examined
-with another file than the one that ships is an error; so is, with `--check`, a document or a card with other figures.
+Between `<!-- card:MODEL -->` and `<!-- /card -->` is the section of that model. The metrics are those of
+results/evaluation_report/MODEL.json, which python experiments/evaluation_reports.py writes; they are also written to
+the scores of its card.json. The description of a model and its excluded uses are those of its card. It is an error if
+another file of a model was evaluated than the one that ships, and, with `--check`, if a document or card is outdated.
 
-Between `<!-- card:away -->` and `<!-- /card -->` are the figures of results/away.json, which experiments/away.py
+Between `<!-- card:away -->` and `<!-- /card -->` are the metrics of results/away.json, which experiments/away.py
 writes. If that record lacks a shipped model or is of another file of it, the section says so, and `--check` fails.
 """
 
@@ -25,7 +25,7 @@ from mien.data.dataset import PUBLISHED, TRAIN
 from mien.evaluation.protocols import OTHER_LABELS_KEYS
 from mien.evaluation.report.text import percent
 from mien.model import SHIPPED, read_card, shipped_models
-from mien.model_card import NOT_FOR, PROTOCOLS, Card, Score
+from mien.model_card import MAJORITY_VOTE, NOT_FOR, PROTOCOLS, Card, Score
 from mien.recognition.recognizer import DEFAULT
 
 HERE = Path(__file__).parent
@@ -35,28 +35,37 @@ PLACE = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
 
 
 def span(result: dict[str, Any]) -> str:
-    """The two ends of an interval."""
+    """Return the two ends of an interval as text."""
     return f"{percent(result['low'])} to {percent(result['high'])}"
 
 
 def ways(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every evaluation in a record: official first, then its other protocols, then the same by the other truth."""
+    """Return all evaluations in a record: official, the other protocols, then the same for the other labels."""
     tops = [record, *(record[beside] for beside in OTHER_LABELS_KEYS.values() if beside in record)]
     return [e for top in tops for e in (top, *(top[p] for p in PROTOCOLS if p in top))]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """A table of Markdown."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def protocols(record: dict[str, Any]) -> str:
-    """Return a table with one row per protocol and truth."""
-    head = ["faces", "judged by", "n", "accuracy, %", "95 % interval", "balanced, %", "macro-F1, %", "top-2, %"]
+    """Return a table with one row per protocol and kind of label."""
+    head = [
+        "protocol",
+        "ground truth",
+        "faces",
+        "accuracy, %",
+        "95 % interval",
+        "balanced, %",
+        "macro-F1, %",
+        "top-2, %",
+    ]
     head += ["log loss", "Brier", "ECE, %"]
     rows = [
-        [e["protocol"], e["against"], f"{e['n']:,}", percent(e["accuracy"]), span(e["interval"])]
+        [e["protocol"], truth(e), f"{e['n']:,}", percent(e["accuracy"]), span(e["interval"])]
         + [percent(e[k]) for k in ("balanced_accuracy", "macro_f1", "top2")]
         + [f"{e['log_loss']:.3f}", f"{e['brier']:.3f}", percent(e["ece"])]
         for e in ways(record)
@@ -64,8 +73,13 @@ def protocols(record: dict[str, Any]) -> str:
     return table(head, rows)
 
 
+def truth(evaluation: dict[str, Any]) -> str:
+    """Return the name of the labels that a model was evaluated against."""
+    return "majority vote (FER+)" if evaluation["against"] == MAJORITY_VOTE else str(evaluation["against"])
+
+
 def classes(record: dict[str, Any]) -> str:
-    """Recall, precision and the commonest mistake of each class, by what the model is judged by."""
+    """Return a table of recall, precision and the most frequent mistake per class."""
     names = [c["name"] for c in record["classes"]]
     rows = []
     for k, c in enumerate(record["classes"]):
@@ -75,74 +89,74 @@ def classes(record: dict[str, Any]) -> str:
         result = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
         rows.append([c["name"], f"{c['support']:,}", *result, mistaken])
     never = [f"{c['name']} ({c['support']})" for c in record["classes"] if c["support"] and not c["recall"]]
-    said = f"\nOf these classes it finds no face at all: {', '.join(never)}.\n" if never else ""
-    return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most often taken for"], rows) + said
+    note = f"\nNo face of these classes is recognised: {', '.join(never)}.\n" if never else ""
+    return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most frequent mistake"], rows) + note
 
 
 def confidence(record: dict[str, Any]) -> str:
-    """Calibration before and after, and what refusing buys, in a sentence each."""
+    """Return sentences on the calibration before and after temperature scaling, and on selective prediction."""
     calibration = record["calibration"]
     kept = {row["share"]: row["accuracy"] for row in calibration["accuracy_of_most_confident"]}
     before, after = calibration["before"], calibration["after"]
     return (
-        f"Its calibration error is {percent(before['ece'])} % without its temperature and {percent(after['ece'])} % "
-        f"with it. Answering only the surest 80 % of the faces, it is right about {percent(kept[0.8])} % of them; of "
-        f"the surest half, about {percent(kept[0.5])} %.\n"
+        f"The calibration error (ECE) is {percent(before['ece'])} % before temperature scaling and "
+        f"{percent(after['ece'])} % after it. The accuracy is {percent(kept[0.8])} % on the 80 % of the faces with the "
+        f"highest confidence, and {percent(kept[0.5])} % on the half with the highest confidence.\n"
     )
 
 
 def worse(record: dict[str, Any]) -> str:
-    """Accuracy under corruptions and at the detector's box, as far as measured."""
-    said = ""
+    """Return the accuracy at the detector's boxes and on corrupted faces, as far as measured."""
+    text = ""
     if "detector" in record:
         d = record["detector"]
         lost = d["lost"]
-        said += (
-            f"\nLaid into larger images, {d['found']:,} of {d['n']:,} faces are found by {d['detector']}; "
-            f"at its box it is right about {percent(d['accuracy'])} % of them, on the data set's own crops of the same "
-            f"faces about {percent(d['original'])} %: {percent(lost['mean'])} points less "
+        text += (
+            f"\nPasted into larger images, {d['found']:,} of {d['n']:,} faces are found by the detector, "
+            f"{d['detector']}. The accuracy on these is {percent(d['accuracy'])} % at the detector's boxes and "
+            f"{percent(d['original'])} % on the crops of the data set: {percent(lost['mean'])} points lower "
             f"({percent(lost['low'])} to {percent(lost['high'])}).\n"
         )
     if "robustness" not in record:
-        return said + "\nOn altered faces it has not been measured yet.\n"
+        return text + "\nThe accuracy on corrupted faces has not been measured yet.\n"
     r = record["robustness"][0]
     rows = [
         [name, f"{', '.join(f'{s:g}' for s in c['strengths'])} ({c['unit']})", " / ".join(map(percent, c["values"]))]
         for name, c in r["accuracy"].items()
     ]
     return (
-        said
-        + "\nOf faces altered by twelve corruptions of five strengths it is right about "
-        + f"{percent(r['mean']['mean'])} % ({span(r['mean'])}), of the same faces as they are "
+        text
+        + "\nThe mean accuracy over twelve corruptions in five strengths is "
+        + f"{percent(r['mean']['mean'])} % ({span(r['mean'])}); on the same faces without corruption it is "
         + f"{percent(r['unaltered'])} %:\n\n"
         + table(["corruption", "strengths", "accuracy, %"], rows)
     )
 
 
 def model(card: Card, record: dict[str, Any]) -> str:
-    """The section of one model."""
+    """Return the section of one model."""
     faces, seed, degree = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
     all_faces = PUBLISHED[TRAIN]
-    left = "" if faces == all_faces else f" (of {all_faces:,}: those that the recipe's rule for votes keeps)"
+    left = "" if faces == all_faces else f" (of {all_faces:,}: those that the recipe's label scheme keeps)"
     return (
         f"{len(card.labels)} classes: {', '.join(card.labels.names)}. {card.parameters:,} parameters, "
-        f"{card.flops / 1e9:.3f} GFLOP a face, licence {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} faces "
-        f"of FER2013's Training{left}, seed {seed}; temperature {degree:.3f}.\n\n"
-        f"{protocols(record)}\nClass by class, judged by {record['against']}, all faces:\n\n"
+        f"{card.flops / 1e9:.3f} GFLOP per face, licence {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} "
+        f"faces of FER2013's Training{left}, seed {seed}; temperature {degree:.3f}.\n\n"
+        f"{protocols(record)}\nMetrics per class, by {truth(record)}, all faces:\n\n"
         f"{classes(record)}\n{confidence(record)}{worse(record)}"
     )
 
 
 def scored(card: Card, record: dict[str, Any]) -> Card:
-    """`card` with the scores of its examination alone, and what it is not for; ends if that was of another file."""
+    """Return `card` with the scores of its evaluation report; exit if the report is of another file."""
     if record["sha256"] != card.sha256:
-        sys.exit(f"{card.name} has another file than the one examined; run: python experiments/evaluation_reports.py")
+        sys.exit(f"{card.name} has another file than the one evaluated; run: python experiments/evaluation_reports.py")
     result = (record, *([record["mirrored"]] if "mirrored" in record else []))
     return replace(card, scores=tuple(as_score(e) for one in result for e in ways(one)), not_for=NOT_FOR)
 
 
 def as_score(e: dict[str, Any]) -> Score:
-    """One evaluation of a record as a card keeps it."""
+    """Return one evaluation of a record as a score of a card."""
     same = {
         key: e[key] for key in ("split", "protocol", "against", "tta", "n", "accuracy", "macro_f1", "log_loss", "ece")
     }
@@ -232,14 +246,14 @@ def recorded_away() -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def examined(name: str) -> dict[str, Any] | None:
-    """The examination of a model; None where there is none yet."""
+def evaluation_report(name: str) -> dict[str, Any] | None:
+    """Return the evaluation report of a model, None if there is none yet."""
     file = HERE / "results" / "evaluation_report" / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def filled(text: str) -> str:
-    """Return `text` with the current figures of every model."""
+    """Return `text` with the current metrics of every model."""
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "not_for":
@@ -247,9 +261,9 @@ def filled(text: str) -> str:
         if place[2] == AWAY:
             photos = recorded_away()
             return place[1] + (away(photos) if photos else "Not measured yet.\n") + place[3]
-        record = examined(place[2])
+        record = evaluation_report(place[2])
         if record is None:
-            return f"{place[1]}It has not been examined yet.\n{place[3]}"
+            return f"{place[1]}It has not been evaluated yet.\n{place[3]}"
         return place[1] + model(read_card(place[2]), record) + place[3]
 
     return PLACE.sub(one, text)
@@ -259,13 +273,13 @@ def main(check: bool) -> None:
     text = CARD.read_text()
     lacking = set(shipped_models()) - {place[2] for place in PLACE.finditer(text)}
     if lacking:
-        sys.exit(f"{CARD} has no place for {', '.join(sorted(lacking))}")
+        sys.exit(f"{CARD} has no section for {', '.join(sorted(lacking))}")
     photos = recorded_away()
     if check and photos and (names := outdated(photos)):
         sys.exit(f"results/{AWAY}.json is of other files of {', '.join(names)}; run: python experiments/away.py FOLDER")
     wanted = {CARD: filled(text)}
     for name in shipped_models():
-        if (record := examined(name)) is not None:
+        if (record := evaluation_report(name)) is not None:
             wanted[SHIPPED / name / "card.json"] = scored(read_card(name), record).to_json()
     for file, new in wanted.items():
         if check and new != file.read_text():

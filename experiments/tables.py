@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the tables of README.md and others from the committed results; `--check` fails where they differ.
+"""Write the tables of README.md and other documents from the committed results; `--check` fails if they differ.
 
     python experiments/tables.py [--check]
 
-Between `<!-- table:NAME -->` and `<!-- /table -->` stands the table of `results/NAME.json`, here or in benchmarks/: a
+Between `<!-- table:NAME -->` and `<!-- /table -->` is the table of `results/NAME.json`, here or in benchmarks/: a
 `comparison.json` that `mien compare` wrote, or what another script did. `models` is made from the shipped cards.
 """
 
@@ -67,12 +67,18 @@ CURRENT_TERMS = (
     ("raters' majority", "majority vote (FER+)"),
     (" nets ", " models "),
     ("colour", "color"),
+    ("its mean color taken off", "minus its mean color"),
+    ("taught by", "distilled from"),
 )
 
 
 def table(result: dict[str, Any]) -> str:
     """Return the table of a record in Markdown, in the current terms."""
-    text = next(make(result) for key, make in KINDS.items() if key in result)
+    return in_current_terms(next(make(result) for key, make in KINDS.items() if key in result))
+
+
+def in_current_terms(text: str) -> str:
+    """Return `text` with the terms of older records replaced."""
     for old, current in CURRENT_TERMS:
         text = text.replace(old, current)
     return text
@@ -90,7 +96,7 @@ def filled(text: str) -> str:
 
     def one(place: re.Match[str]) -> str:
         if place[2] == "models":
-            return place[1] + models() + place[3]
+            return place[1] + in_current_terms(models()) + place[3]
         result = _result(place[2])
         return place[1] + (table(result) if result else f"Not measured yet: no {place[2]}.json.\n") + place[3]
 

@@ -15,7 +15,7 @@ TWINS = {"deduplicated": "without duplicates", "strict": "without near-duplicate
 
 
 def coverage(result: dict[str, Any]) -> str:
-    """How often each interval held the truth over the realistic scenarios, and how wide it was."""
+    """Return a table of the coverage and the width of each interval over the realistic scenarios."""
     rows = ["| seeds | interval | coverage, worst, % | median, % | median width, points |", "|---|---|---|---|---|"]
     real = [row for row in result["rows"] if not row["scenario"]["name"].startswith("stress")]
     for seeds in sorted({row["seeds"] for row in real}):
@@ -29,7 +29,7 @@ def coverage(result: dict[str, Any]) -> str:
 
 
 def comparison(result: dict[str, Any]) -> str:
-    """Return a table with one row per arm: figures at the judged epoch, mean ± std over the seeds."""
+    """Return a table with one row per arm: metrics at the evaluated epoch, mean ± std over the seeds."""
     split = result["protocol"]["verdict_split"]
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
@@ -73,9 +73,8 @@ def starts(result: dict[str, Any]) -> str:
 def papers(result: dict[str, Any]) -> str:
     """Return a table with one row per paper: what its model reached here, and what the paper claims."""
     rows = [
-        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | judged "
-        "by | "
-        "the paper claims |",
+        "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | "
+        "ground truth | claim of the paper |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
@@ -93,7 +92,7 @@ def papers(result: dict[str, Any]) -> str:
 
 
 def ablation(result: dict[str, Any]) -> str:
-    """One row a change: accuracy by either truth and protocol, mean ± std over the seeds."""
+    """Return a table with one row per change: accuracy by ground truth and protocol, mean ± std over the seeds."""
     ways = {
         "labels, official": "labels",
         "labels, deduplicated": "without duplicates",
@@ -120,7 +119,7 @@ def shipped(result: dict[str, Any]) -> str:
     """Return a table with one row per model and truth: macro-F1, accuracy per condition with / without duplicates."""
     names = list(next(iter(result["models"].values()))["conditions"])
     rows = [
-        f"| model | judged by | macro-F1, % | accuracy, %: {' | '.join(names)} |",
+        f"| model | ground truth | macro-F1, % | accuracy, %: {' | '.join(names)} |",
         "|---" * (3 + len(names)) + "|",
     ]
     for model, measured in result["models"].items():
@@ -170,9 +169,8 @@ def shapes(result: dict[str, Any]) -> str:
 def models() -> str:
     """Return a table with one row per shipped model: what it is, and how well it does."""
     rows = [
-        "| model | classes | parameters | GFLOP | file, MB | judged by | accuracy on `val`, % | without duplicates | "
-        "with the "
-        "mirror image | macro-F1, % | ECE, % |",
+        "| model | classes | parameters | GFLOP | file, MB | ground truth | accuracy on `val`, % | without "
+        "duplicates | with the mirror image | macro-F1, % | ECE, % |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for file in sorted((HERE.parent / "src" / "mien" / "assets").glob("*/card.json")):
@@ -210,7 +208,7 @@ def search(result: dict[str, Any]) -> str:
         ]
         rows.append(f"| {' | '.join(values)} | {said} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
-    measured = f" What distinguishes the best from the rest: {shares}." if shares else ""
+    measured = f" Importance of the fields: {shares}." if shares else ""
     return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{measured}\n"
 
 
@@ -220,7 +218,7 @@ def peers(result: dict[str, Any]) -> str:
     ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [
         f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | contradicted labels predicted, % | "
-        f"more than `{first}` by labels | McNemar's p |",
+        f"difference to `{first}` by labels | McNemar's p |",
         "|---" * (6 + len(ways)) + "|",
     ]
     official = result["rounds"][0]
@@ -272,9 +270,9 @@ def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
 
 
 def _selection(result: dict[str, Any]) -> str:
-    """What chose the epoch, where it is not the last, and whether the table's split did."""
+    """Return what selected the epoch if it is not the last, and whether the split of the table did."""
     if not any(arm["selected_by"] for arm in result["arms"]):
         return ""
     optimistic = "; `val` is selected on, so its figures are optimistic"
     judged_at = result["protocol"]["evaluated_at"]
-    return f"; judged at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
+    return f"; evaluated at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-BILLION, MACHINES, CORES, PRICE = 1_000_000_000, 100, 16, 0.04  # images; of docs/scale.md's example; a core-hour
+BILLION, MACHINES, CORES, PRICE = (
+    1_000_000_000,
+    100,
+    16,
+    0.04,
+)  # images; the example of docs/scale.md; price per core-hour
 
 
 def speeds(result: dict[str, Any]) -> str:
-    """Return a table with one row per model: how long a face takes, alone and among many, on one thread and two."""
+    """Return a table with one row per model and number of threads: time per face, one at a time and in batches."""
     rows = [
-        f"| model | threads | one face, ms | in batches of {result['batch']}, ms a face | times `fer`'s rate, one | "
-        "in batches | share of a convolution's rate, in batches |",
+        f"| model | threads | one face, ms | in batches of {result['batch']}, ms a face | times the rate of `fer`, "
+        "one face | in batches | share of the rate of a convolution, in batches |",
         "|---|---|---|---|---|---|---|",
     ]
     for threads, outcome in result["threads"].items():
@@ -38,21 +43,21 @@ def _milliseconds(figure: dict[str, Any] | None) -> str:
 
 
 def crop_rule(result: dict[str, Any]) -> str:
-    """Return a table with one row per crop rule: what each model loses by it, against the original crops."""
+    """Return a table with one row per crop rule: loss of accuracy of each model against the original crops."""
     models = list(result["models"])
     rule = {k: v for k, v in result["rule"].items() if k not in ("provisional", "upright") and v}
     outcome = ", ".join(f"{k} {v}" for k, v in rule.items()) or "the box alone"
     rows = [
-        "| how a face is cut out | " + " | ".join(f"`{model}` loses, points" for model in models) + " |",
+        "| crop rule | " + " | ".join(f"loss of `{model}`, points" for model in models) + " |",
         "|---" * (1 + len(models)) + "|",
     ]
     for what, lost in (
         ("at the detector's box", result["lost_by_the_box_alone"]),
         (outcome, result["lost_when_not_upright"]),
         (f"{outcome}, upright", result["lost_when_upright"]),
-        ("by true place and turn", result["lost_by_the_true_place"]),
+        ("at the true position and rotation", result["lost_by_the_true_place"]),
     ):
-        if what != "the box alone":  # which the first row is
+        if what != "the box alone":  # the first row
             rows.append(f"| {what} | " + " | ".join(_loss(lost[model]) for model in models) + " |")
     steps = "; ".join(
         f"{s['part']} {s['value']}: {_gain(s['gain'])}, {'kept' if s['kept'] else 'not kept'}".replace("-", "−")
@@ -61,20 +66,20 @@ def crop_rule(result: dict[str, Any]) -> str:
     upright = result["upright"]
     return (
         "\n".join(rows)
-        + f"\n\n± is one standard error. Of {result['faces']:,} faces, turned by up to 15 degrees, the detector finds "
+        + f"\n\n± is one standard error. Of {result['faces']:,} faces, rotated by up to 15 degrees, the detector finds "
         f"{result['found']['turned']:,}. What each part gains, points: {steps}; upright: {_gain(upright['turned'])} on "
-        f"these, {_gain(upright['level'])} on the same not turned, {_gain(upright['both'])} on both, "
-        f"{'kept' if upright['kept'] else 'not kept'}. At an image's rim, the rim repeated instead of black: "
+        f"these, {_gain(upright['level'])} on the same faces not rotated, {_gain(upright['both'])} on both, "
+        f"{'kept' if upright['kept'] else 'not kept'}. At the border of an image, replication instead of black: "
         f"{_gain(result['at_the_rim']['repeated_minus_black'])}.\n"
     )
 
 
 def stages(result: dict[str, Any]) -> str:
-    """Return a table with one row per size of photo: where its time goes, and what a billion of them take."""
+    """Return a table with one row per size of photo: time per stage, and the cost of a billion."""
     rows = [
-        "| photo | decode, ms | find, ms | cut and tell, ms | decode's share, % | images a core-second | "
-        f"core-hours of a billion | hours on {MACHINES} machines of {CORES} cores | MB/s to each | TB in all | "
-        f"at {PRICE} a core-hour |",
+        "| photo | decode, ms | detect, ms | crop and predict, ms | share of decoding, % | images per core-second | "
+        f"core-hours per billion | hours on {MACHINES} machines of {CORES} cores | MB/s per machine | TB in total | "
+        f"cost at {PRICE} per core-hour |",
         "|---" * 11 + "|",
     ]
     for one in result["stages"]:
@@ -88,20 +93,20 @@ def stages(result: dict[str, Any]) -> str:
             f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
             f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
         )
-    return "\n".join(rows) + f"\n\nOne face a photo, the model `{result['model']}`, one thread.{_noted(result)}\n"
+    return "\n".join(rows) + f"\n\nOne face per photo, model `{result['model']}`, one thread.{_noted(result)}\n"
 
 
 def cluster(result: dict[str, Any]) -> str:
     """Return a table with one row per side of `benchmarks/scale.py`."""
     rows = [
-        "| side | images | seconds | images a second | faces a core-second | processor seconds | driver, MB | "
-        "actor, MB | rows as the loop's, each image once |",
+        "| side | images | seconds | images per second | faces per core-second | CPU seconds | driver, MB | "
+        "actor, MB | rows equal to the loop's, each image once |",
         "|---" * 9 + "|",
     ]
     names = {
-        "plain": "a plain loop, all cores", "side_by_side": "a plain loop a core, side by side",
+        "plain": "a plain loop, all cores", "side_by_side": "one plain loop per core, in parallel",
         "undisturbed": "a cluster", "a_quarter": "a cluster, a quarter of the images",
-        "one_node_killed": "a cluster of one node more, one killed",
+        "one_node_killed": "a cluster with one more node, one killed",
     }  # fmt: skip
     for side, name in names.items():
         one = {"images": result["images"], "nodes": result["cores"], **result[side]}
@@ -115,12 +120,12 @@ def cluster(result: dict[str, Any]) -> str:
     beside, growth = result["rate_beside"], result["growth_of_four_times"]
     driver, actor = (f"{growth[of]:+}".replace("-", "−") for of in ("driver_mb", "actor_mb"))
     return (
-        "\n".join(rows) + f"\n\nThe cluster's rate is {beside['plain']:.2f} of the plain loop's on the same "
-        f"{result['cores']} cores ({beside['plain_at_least']} is wanted) and {beside['side_by_side']:.2f} of that of "
-        "the loops side by side; its first partition is done after "
-        f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. Four "
-        f"times the images take {driver} MB in the driver and {actor} MB in an actor "
-        f"(+{growth['at_most']} at most).{_noted(result)}\n"
+        "\n".join(rows) + f"\n\nThe rate of the cluster is {beside['plain']:.2f} times that of the plain loop on "
+        f"the same {result['cores']} cores (target: at least {beside['plain_at_least']}) and "
+        f"{beside['side_by_side']:.2f} times that of the parallel loops; its first partition is done after "
+        f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. With "
+        f"four times the images, memory changes by {driver} MB in the driver and {actor} MB in an actor "
+        f"(limit: +{growth['at_most']}).{_noted(result)}\n"
     )
 
 
@@ -133,22 +138,22 @@ def service(result: dict[str, Any]) -> str:
         "|---|---|---|",
         f"| {load['clients']} clients, {load['images']:,} photos in a minute | {load['images_per_second']:.0f} a "
         f"second, {len(load['errors'])} errors | no error |",
-        f"| their answers | half within {load['seconds']['p50']:.2f} s, 99 in 100 within "
-        f"{load['seconds']['p99']:.2f} s | 2 s |",
-        f"| processor time of a photo | {load['cpu_ms_per_image']:.0f} ms, {result['cpu_beside_the_library']:.2f} "
+        f"| response time | {load['seconds']['p50']:.2f} s median, "
+        f"{load['seconds']['p99']:.2f} s at the 99th percentile | 2 s |",
+        f"| CPU time per photo | {load['cpu_ms_per_image']:.0f} ms, {result['cpu_beside_the_library']:.2f} "
         "times the library's | 1.25 |",
-        f"| memory after {memory['requests']:,} requests | {memory['late_mb']:.0f} MB, {growth:+.0f} MB since a tenth "
-        "of them | +50 MB |",
+        f"| memory after {memory['requests']:,} requests | {memory['late_mb']:.0f} MB, {growth:+.0f} MB since the "
+        "first tenth of them | +50 MB |",
         f"| {stream['webcams']} webcams of 15 frames a second | {stream['answers']} of {stream['frames']} frames "
-        f"answered, the median {1000 * stream['behind_seconds']['p50']:.0f} ms behind | 100 ms |",
-        f"| {harm['requests']:,} requests that mean harm | {len(harm['not_4xx'])} not refused, none took longer than "
+        f"answered, median delay {1000 * stream['behind_seconds']['p50']:.0f} ms | 100 ms |",
+        f"| {harm['requests']:,} malicious requests | {len(harm['not_4xx'])} not rejected, the slowest took "
         f"{harm['most_seconds']:.1f} s | 2 s |",
     ]
-    return "\n".join(rows) + f"\n\nOn {result['machine']['cores']} cores, which the clients use too.{_noted(result)}\n"
+    return "\n".join(rows) + f"\n\nOn {result['machine']['cores']} cores, shared with the clients.{_noted(result)}\n"
 
 
 def _noted(result: dict[str, Any]) -> str:
-    return f" Of this run: {result['note']}." if result.get("note") else ""
+    return f" Note: {result['note']}." if result.get("note") else ""
 
 
 def _gain(figure: dict[str, float]) -> str:

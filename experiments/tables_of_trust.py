@@ -8,7 +8,7 @@ from tables_of_models import ablation, points, spread
 
 
 def noise(result: dict[str, Any]) -> str:
-    """How many of the first of each ranking are mislabelled, then what leaving the worst out does."""
+    """Return a table of the mislabelled faces at the top of each ranking, then one of training without them."""
     ways = result["rankings"]
     firsts = list(next(iter(ways.values())))
     rows = [
@@ -27,9 +27,8 @@ def altered(result: dict[str, Any]) -> str:
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | as they are, % | without duplicates | altered, mean, % "
-        "| "
-        f"without duplicates | more than `{result['altered_arms'][0]['arm']}`, as they are | altered |",
+        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | clean, % | without duplicates | corrupted, mean, % "
+        f"| without duplicates | difference to `{result['altered_arms'][0]['arm']}`, clean | corrupted |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
