@@ -183,7 +183,7 @@ def test_the_committed_record_names_no_image() -> None:
 
 def test_folder_with_unknown_label_raises(away: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,label\n0.jpg,bored\n")
-    with pytest.raises(MienError, match="'bored' is no class"):
+    with pytest.raises(MienError, match="'bored' is not a class"):
         away.measure(tmp_path)
 
 

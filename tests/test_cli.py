@@ -84,7 +84,7 @@ def test_near_duplicates_are_looked_for_where_asked(mien: Command, tmp_path: Pat
     judge = ("evaluate", tmp_path / "run", "--data", tmp_path / "leaky.csv", "--split", "val")
     code, out, err = mien(*judge, "--strict", "--json", tmp_path / "f.json")
     assert (code, err) == (0, "")
-    assert "strict: nor one that was cut" in out
+    assert "strict: also without faces that have a near-duplicate" in out
     told = json.loads((tmp_path / "f.json").read_text())
     assert told["deduplicated"]["n"] == 14
     assert told["strict"]["n"] == 14 - int(duplicates.mask(data["val"], data["train"]).sum())
@@ -146,7 +146,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
     cases = [
         (("data", tmp_path / "no.csv"), "no.csv"),
         (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; available: "),
-        (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "the fields are"),
+        (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "available: name (text)"),
         (("train", "seed", "--data", csv, "--out", out, "--device", "tpu"), "no device 'tpu' here; there is: cpu"),
         (("compare", "--data", csv, "--arms", "seed", "--out", out), "needs two or more different arms, got seed"),
         (("compare", "--data", csv, "--arms", "seed,seed", "--out", out), "needs two or more different arms"),
@@ -213,7 +213,7 @@ def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["labels"] == ["bored", "keen"]
     code, _, err = mien("evaluate", tmp_path / "run", "--data", "sketch", "--split", "val")
     assert code == 2
-    assert "the model tells bored, keen apart, but sketch is labelled angry" in err
+    assert "the model has the classes bored, keen, but sketch has angry" in err
 
 
 def test_train_early_stopping_prints_the_selected_epoch(mien: Command, csv: Path, tmp_path: Path) -> None:

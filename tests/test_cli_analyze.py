@@ -92,7 +92,7 @@ def test_terminal_shows_a_line_per_face_for_a_folder(photos: Path) -> None:
     assert screen.count("happy") == 4
     assert "photos/wall.png  no face" in screen
     assert "5 of 5 images, 4 faces" in screen
-    assert "mien: 1 of 5 images could not be read; their rows say why" in screen
+    assert "mien: 1 of 5 images could not be read; see the error in their rows" in screen
 
 
 def test_progress_bar_goes_to_stderr_only(photos: Path) -> None:

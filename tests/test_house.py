@@ -15,7 +15,7 @@ from mien.data import sketch, write_csv
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "mien"
 FILES = sorted(SRC.rglob("*.py"))
-LONG_FUNCTION = ("train/loop.py", "epochs")  # the training loop, which may be long
+LONG_FUNCTION = ("train/loop.py", "train_epochs")  # the training loop, which may be long
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,16 +95,21 @@ def test_import_has_no_side_effects(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def length(function: ast.FunctionDef) -> int:
+    """Return the number of lines of a function without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(SRC)))
 def test_files_and_functions_are_short(file: Path) -> None:
     text = file.read_text()
     assert len(text.splitlines()) <= 400
     long = [
-        f"{node.name} ({node.end_lineno - node.lineno + 1} lines)"
+        f"{node.name} ({length(node)} lines)"
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno + 1 > 60
+        and length(node) > 60
         and (str(file.relative_to(SRC)), node.name) != LONG_FUNCTION
     ]
     assert not long

@@ -148,7 +148,7 @@ def without(name: str) -> str:
         (changed(parity=float("nan")), "a card's parity must be a number of 0 or more"),
         (changed(labels={"set": "fer7", "names": ["a", "a"]}), "repeated class name"),
         (changed(labels=["a", "b"]), ""),
-        (changed(crop={"margin": 0}), "a crop rule has the fields margin"),
+        (changed(crop={"margin": 0}), "a crop rule must have the fields margin"),
         (changed(scores=[5]), ""),
         (changed(scores=[json.loads(CARD.to_json())["scores"][0]] * 2), "two scores with the same key"),
         (changed(calibration={"temperature": 1}), ""),
@@ -192,13 +192,13 @@ def test_crop_rule_round_trip() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"margin": "wide"}, "margin is a number"),
-        ({"margin": float("nan")}, "margin is a number"),
-        ({"margin": True}, "margin is a number"),
-        ({"margin": -0.5}, "margin is above -0.5 and at most 2"),
-        ({"shift_x": 2.1}, "shift_x is above -0.5 and at most 2"),
-        ({"upright": 1}, "upright is true or false"),
-        ({"provisional": "no"}, "provisional is true or false"),
+        ({"margin": "wide"}, "margin must be a number"),
+        ({"margin": float("nan")}, "margin must be a number"),
+        ({"margin": True}, "margin must be a number"),
+        ({"margin": -0.5}, "margin must be above -0.5 and at most 2"),
+        ({"shift_x": 2.1}, "shift_x must be above -0.5 and at most 2"),
+        ({"upright": 1}, "upright must be true or false"),
+        ({"provisional": "no"}, "provisional must be true or false"),
     ],
 )
 def test_crop_rule_out_of_range_raises(fields: dict[str, Any], message: str) -> None:
@@ -208,5 +208,5 @@ def test_crop_rule_out_of_range_raises(fields: dict[str, Any], message: str) -> 
 
 @pytest.mark.parametrize("record", [{}, {**CropRule().to_dict(), "zoom": 1}, None, [1]])
 def test_crop_rule_with_other_fields_raises(record: Any) -> None:
-    with pytest.raises(MienError, match="a crop rule has the fields margin, shift_x, shift_y, upright, provisional"):
+    with pytest.raises(MienError, match="a crop rule must have the fields margin, shift_x, shift_y, upright"):
         CropRule.from_dict(record)

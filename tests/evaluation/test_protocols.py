@@ -224,7 +224,7 @@ def test_other_labels_and_no_labels(model: mien.model.Model, data: Dataset) -> N
     with pytest.raises(MissingSplit, match="no split 'test'"):
         evaluate_model(model, replace(data, splits={"val": data["val"]}), "test")
     own = replace(data, labels=LabelSet("custom", tuple("abcdefg")))
-    with pytest.raises(DataError, match=r"tells angry, .* apart, but .* is labelled a, b, c, d, e, f, g"):
+    with pytest.raises(DataError, match=r"has the classes angry, .*, but .* has a, b, c, d, e, f, g"):
         evaluate_model(model, own, "val")
     blank = replace(data["test"], labels_N=np.full(35, -1))
     probs_NK, evaluation = evaluate_model(model, replace(data, splits={"test": blank}), "test")

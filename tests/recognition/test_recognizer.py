@@ -229,7 +229,7 @@ def test_analyze_many_with_bad_arguments_raises(recognizer: Recognizer) -> None:
         ({"min_confidence": 2}, "min_confidence must be a number from 0 to 1"),
         ({"min_confidence": float("nan")}, "min_confidence must be a number from 0 to 1"),
         ({"tta": "ten"}, "tta must be one of none, flip"),
-        ({"prior": "bored=0.5"}, "in the prior, 'bored' is no class"),
+        ({"prior": "bored=0.5"}, "in the prior, 'bored' is not a class"),
         ({"threshold": 0}, "threshold must be a number"),
         ({"longest_side": 3}, "at least 32"),
         ({"max_faces": 0}, "max_faces must be a whole number above 0"),

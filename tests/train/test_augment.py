@@ -298,9 +298,9 @@ def test_light_does_what_each_of_its_parts_says() -> None:
 @pytest.mark.parametrize(
     ("build", "named"),
     [
-        (lambda: Jpeg(low=0), "Jpeg: needs 1 <= low <= high <= 100, got 0 and 95"),
-        (lambda: Blur(sigma=0.0), "Blur: sigma is above 0 and at most 5 pixels, got 0.0"),
-        (lambda: Light(contrast=-0.5), "Light: contrast is 0 or more, got -0.5"),
+        (lambda: Jpeg(low=0), "Jpeg: low and high must satisfy 1 <= low <= high <= 100, got 0 and 95"),
+        (lambda: Blur(sigma=0.0), "Blur: sigma must be above 0 and at most 5 pixels, got 0.0"),
+        (lambda: Light(contrast=-0.5), "Light: contrast must be 0 or more, got -0.5"),
     ],
 )
 def test_what_no_camera_does_is_refused(build: Callable[[], Augmentation], named: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -179,14 +180,18 @@ def _stop_message(writer: Writer, resume: bool) -> str:
 
 def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: dict[str, Path]) -> int:
     """Analyze the images that are not done; return how many could not be read, now or earlier."""
-    from mien.cli.progress import ImageProgressBar
     from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated
     from mien.recognition.results import escape_surrogates
 
     remaining = [source for source in sources if escape_surrogates(source.name) not in writer.done]
     unread = sum(not writer.done.get(escape_surrogates(source.name), True) for source in sources)
-    with ImageProgressBar(len(remaining), writer.console, shown=len(remaining) > FEW) as bar:
+    bar = None
+    if len(remaining) > FEW:
+        from mien.cli.progress import ImageProgressBar
+
+        bar = ImageProgressBar(len(remaining), writer.console)
+    with bar or nullcontext():
         for source, analysis in analyze_sources(recognizer, remaining):
             if source.name in copies and not analysis.error:
                 try:
@@ -195,5 +200,6 @@ def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: 
                     analysis = replace(analysis, faces=(), error=str(error))
             writer.write(analysis)
             unread += bool(analysis.error)
-            bar.step(len(analysis.faces))
+            if bar is not None:
+                bar.step(len(analysis.faces))
     return unread

@@ -42,7 +42,7 @@ def on_cluster(
     unread = images = 0
     results = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
     message = f"finished partitions are in {out}; run {command} to continue"
-    with stoppable(message), closing(results), ImageProgressBar(0, None, shown=True) as bar:
+    with stoppable(message), closing(results), ImageProgressBar(0) as bar:
         for plan, result in results:
             images, unread = plan.images, unread + result.unread
             bar.step(result.faces, images=result.images, of=plan.images)

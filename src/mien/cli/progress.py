@@ -17,17 +17,16 @@ class ImageProgressBar:
     would overlap. A table is printed by its own console, which then draws the bar too.
     """
 
-    def __init__(self, total: int, console: Console | None, *, shown: bool) -> None:
+    def __init__(self, total: int, console: Console | None = None) -> None:
         """Create a bar that is not started yet.
 
         Args:
             total: Number of images.
             console: Console that prints the results, if any.
-            shown: Whether there are enough images for a bar.
         """
         results_on_terminal = console is not None and console.is_terminal
         self._console = console if console is not None and results_on_terminal else Console(stderr=True)
-        self._shown = shown and self._console.is_terminal and (results_on_terminal or not sys.stdout.isatty())
+        self._shown = self._console.is_terminal and (results_on_terminal or not sys.stdout.isatty())
         self._total, self._images, self._faces = total, 0, 0
         self._bar = Progress(
             TextColumn("reading"),

@@ -51,7 +51,7 @@ def test_files_return_results_in_order(served: RunningService, expected: dict[st
     assert [result["source"] for result in results] == ["portrait.jpg", "notes.txt", "b.jpg"]
     assert [len(result["faces"]) for result in results] == [1, 0, 1]
     assert results[0] == {**expected, "source": "portrait.jpg"}
-    assert results[1]["error"].startswith("notes.txt: begins like no image")
+    assert results[1]["error"].startswith("notes.txt: not an image file")
 
 
 def test_single_unreadable_file_gets_422(served: RunningService) -> None:
@@ -59,7 +59,7 @@ def test_single_unreadable_file_gets_422(served: RunningService) -> None:
     assert response.status_code == 422
     body = error(response)
     assert body["code"] == "unreadable_image"
-    assert body["message"].startswith("notes.txt: begins like no image")
+    assert body["message"].startswith("notes.txt: not an image file")
 
 
 def test_options_equal_those_of_load(served: RunningService) -> None:

@@ -9,7 +9,6 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from mien.recognition.annotation.palette import label_color
 from mien.recognition.output.base import Writer, register_format
 from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogates
 
@@ -104,6 +103,8 @@ def _bar(prob: float, cells: int, style: str) -> Text:
 
 
 def _rgb(label: str, face: Face) -> str:
+    from mien.recognition.annotation.palette import label_color  # only tables need colors
+
     red, green, blue = label_color(label, face.labels)
     return f"rgb({red},{green},{blue})"
 

@@ -141,7 +141,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {f"{part}.{k}": v for part in PARTS for k, v in getattr(checkpoint, part).items()}
     state = json.dumps(checkpoint.state)
     temporary = path.with_name("checkpoint-next.safetensors")
-    write_atomically(temporary, save(tensors, {"format": FORMAT, "state": state, "sha256": digest(tensors, FORMAT + state)}))
+    checksum = digest(tensors, FORMAT + state)
+    write_atomically(temporary, save(tensors, {"format": FORMAT, "state": state, "sha256": checksum}))
     try:
         if path.exists():
             os.replace(path, previous_file(path))
