@@ -46,7 +46,7 @@ def test_local_ray_gives_the_rows_of_one_process(photos: Path) -> None:
     """Ray is started and stopped; the rows are those of one process; and the run can be resumed."""
     words = ["photos", "--model", "nano"]
     done = run(*words, "--ray", "local", "--out", "out", "--partition", 2, at=photos.parent)
-    message = "mien: 1 of 6 images could not be read; their rows say why\n"
+    message = "mien: 1 of 6 images could not be read; see the error in their rows\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
     assert run(*words, "--out", "alone.parquet", at=photos.parent).returncode == 1
     rows = [row for f in sorted((photos.parent / "out").glob("*.parquet")) for row in parquet.read_table(f).to_pylist()]

@@ -47,7 +47,7 @@ def test_compare_reuses_runs_and_trains_new_seeds(folder: Path, toy: Dataset, ar
     result = compare(toy, arms, seeds=[0, 1, 5], out=folder)
     assert (folder / "plain-seed0" / "checkpoint.safetensors").stat().st_mtime_ns == before
     assert (folder / "changed-seed5").is_dir()
-    assert result.verdicts[0].ground.seeds == 3
+    assert result.verdicts[0].basis.seeds == 3
     own = [arm.scores["test"].accuracy.mean for arm in result.arms]
     assert result.verdicts[0].accuracy.mean == pytest.approx(own[1] - own[0])
 
@@ -71,7 +71,7 @@ def test_compare_without_test_split_uses_validation(
     make_toy: Callable[..., Dataset], arms: list[Recipe], tmp_path: Path
 ) -> None:
     sentence = compare(make_toy(test=0), arms, seeds=1, out=tmp_path).verdicts[0].sentence
-    assert "validation, as there is no test split" in sentence
+    assert "validation, because there is no test split" in sentence
 
 
 def test_compare_without_evaluation_split_is_refused(

@@ -74,7 +74,7 @@ def run(data: Dataset, small: Recipe, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def model(run: Run, data: Dataset) -> Path:
+def exported(run: Run, data: Dataset) -> Path:
     """The folder of the model that was made of `run`."""
     folder = run.folder.parent / "models" / "small"
     export(run.folder, folder, data)
@@ -264,8 +264,8 @@ def test_file_predicts_as_the_run_at_the_temperature(run: Run, exported: Path, d
     assert model.maps(FACES)[1].shape == (9, 32, 4, 4)
 
 
-def test_card_records_training_and_metrics(run: Run, model: Path, data: Dataset) -> None:
-    card = Card.from_json((model / "card.json").read_text(), "card.json")
+def test_card_records_training_and_metrics(run: Run, exported: Path, data: Dataset) -> None:
+    card = Card.from_json((exported / "card.json").read_text(), "card.json")
     identity = run.identity
     assert (card.name, card.labels, card.side) == ("seed_augmented", data.labels, 48)
     assert (card.parameters, card.storage, card.test) == (322_724, "float32", ())
@@ -310,8 +310,8 @@ def test_card_scores_equal_an_evaluation(exported: Path, data: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_prior_strength_of_zero_is_the_same_file(skewed: Path, model: Path, data: Dataset, tmp_path: Path) -> None:
-    plain = mien.model.read_card(model).sha256
+def test_prior_strength_of_zero_is_the_same_file(skewed: Path, exported: Path, data: Dataset, tmp_path: Path) -> None:
+    plain = mien.model.read_card(exported).sha256
     assert export(skewed, tmp_path / "zero", data, prior_strength=0).sha256 == plain
     assert export(skewed, tmp_path / "some", data, prior_strength=0.1).sha256 != plain
 
@@ -403,14 +403,14 @@ def test_files_contain_no_paths(exported: Path, csv: Path) -> None:
     ]  # fmt: skip
 
 
-def test_export_command_writes_the_same_bytes(run: Run, model: Path, csv: Path, tmp_path: Path) -> None:
+def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Path, tmp_path: Path) -> None:
     words = ["export", str(run.folder), "--data", str(csv), "--out", str(tmp_path / "again"), "--name", "mine"]
     done = subprocess.run(
         [sys.executable, "-m", "mien", *words],
         cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "7"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    assert (tmp_path / "again" / "model.onnx").read_bytes() == (model / "model.onnx").read_bytes()
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
     card = mien.model.load(tmp_path / "again").card
     lines = done.stdout.splitlines()
     assert len(lines) == 3
@@ -421,30 +421,30 @@ def test_export_command_writes_the_same_bytes(run: Run, model: Path, csv: Path, 
     assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
 
 
-def test_file_runs_without_torch(model: Path, data: Dataset) -> None:
+def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'lightning_fabric', 'safetensors', 'onnx'): sys.modules[name] = None\n"
         "import mien, numpy, json\n"
         f"p = "
-        f"mien.model.load({str(model)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
+        f"mien.model.load({str(exported)!r}).probabilities(mien.load_data({str(data.source)!r})['val'].pixels_NHW[:3])\n"
         "print(json.dumps(p.tolist()))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    probs_NK = mien.model.load(model).probabilities(data["val"].pixels_NHW[:3])
+    probs_NK = mien.model.load(exported).probabilities(data["val"].pixels_NHW[:3])
     assert np.abs(np.array(json.loads(done.stdout)) - probs_NK).max() < 1e-6
 
 
-def test_float16_is_half_the_size_and_cast_when_loaded(run: Run, model: Path, data: Dataset, tmp_path: Path) -> None:
+def test_float16_is_half_the_size_and_cast_when_loaded(run: Run, exported: Path, data: Dataset, tmp_path: Path) -> None:
     card = export(run.folder, tmp_path / "half", data, storage="float16")
-    size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", model))
+    size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", exported))
     assert (card.storage, size < 0.52 * whole) == ("float16", True)
     assert 1e-6 < card.parity < 1e-2
     graph = loaded((tmp_path / "half" / "model.onnx").read_bytes(), tmp_path / "loaded.onnx")
     assert [n.op_type for n in graph.node].count("Cast") == 1  # that of the pixels
     assert not any(i.data_type == onnx.TensorProto.FLOAT16 for i in graph.initializer)
-    original = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(model / "model.onnx").graph.initializer}
+    original = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(exported / "model.onnx").graph.initializer}
     for stored in onnx.load(tmp_path / "half" / "model.onnx").graph.initializer:
         if stored.data_type == onnx.TensorProto.FLOAT16:
             assert np.array_equal(
@@ -610,7 +610,7 @@ def test_only_the_same_model_is_replaced(
 
 @pytest.mark.usefixtures("quick")
 def test_export_write_error_keeps_the_old_files(
-    run: Run, model: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, exported: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write to .*file/model: Not a directory; the old files are kept"):

@@ -105,7 +105,7 @@ def test_invalid_arguments_raise(
 ) -> None:
     with pytest.raises(MienError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         tune(learner, large, tmp_path / "a", trials=1, space=SPACE, ray="127.0.0.1:1")
-    with pytest.raises(MienError, match="no device 'cuda' here; there is: cpu"):
+    with pytest.raises(MienError, match="device 'cuda' is not available on this machine; available: cpu"):
         tune(learner, large, tmp_path / "b", trials=1, space=SPACE, device="cuda", ray=machines.address)
     with monkeypatch.context() as patch:
         patch.setenv("MIEN_THREADS", "2")
