@@ -42,7 +42,7 @@ TINY = {
     "SEEDS": 3,
     "OUT": "runs/tiny",
 }
-PICTURES = {
+IMAGES = {
     "classes": 1,
     "faces": 1,
     "augmentation": 1,
@@ -50,7 +50,7 @@ PICTURES = {
     "validation-accuracy": 1,
     "gap": 1,
     "differences": 1,
-    "confusion_matrix": 2,
+    "confusion": 2,
     "face": 1,
 }
 
@@ -164,8 +164,8 @@ def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
 @pytest.mark.docs
 def test_images_are_shown(cells: Cells) -> None:
     found = {name: shown(cell, "image/png") for name, cell in cells.items() if "outputs" in cell}
-    assert {name: len(images) for name, images in found.items() if images} == PICTURES
-    for name in PICTURES:
+    assert {name: len(images) for name, images in found.items() if images} == IMAGES
+    for name in IMAGES:
         for text in found[name]:
             image = Image.open(io.BytesIO(base64.b64decode(text))).convert("L")
             assert min(image.size) >= 150, name
