@@ -300,7 +300,7 @@ def test_compare_the_four_schemes(voted: Dataset, small: Recipe, tmp_path: Path)
     true_N = expected_majority(voted["test"].votes_NV)
     assert result.arms[0].scores["test"].support.tolist() == np.bincount(true_N[true_N >= 0], minlength=8).tolist()
     page = html.unescape((tmp_path / "report.html").read_text())
-    assert "FER+ (toy.csv by the majority of votes, 8 classes)" in page
+    assert "FER+ (toy.csv with the majority vote, 8 classes)" in page
     assert "only faces with a majority are kept: 72 of 96 in 'train', 24 of 32 in 'val', 24 of 32 in 'test'" in page
 
 
