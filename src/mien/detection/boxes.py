@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from mien.errors import MienError
 
@@ -75,6 +76,27 @@ class Detection:
     box: Box
     score: float
     landmarks: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The sizes in which an image was searched for faces.
+
+    Attributes:
+        scales: Longer side in pixels of each copy of the image that was searched, ascending.
+        smallest_face: Height in pixels of the smallest face that is found as a rule.
+
+    Example:
+        >>> Searched((160, 1280), 14).to_dict()
+        {'scales': [160, 1280], 'smallest_face': 14}
+    """
+
+    scales: tuple[int, ...]
+    smallest_face: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both fields as JSON types."""
+        return {"scales": list(self.scales), "smallest_face": self.smallest_face}
 
 
 def iou(a: Box, b: Box) -> float:

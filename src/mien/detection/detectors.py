@@ -5,6 +5,7 @@ To add one, write a function that returns a `Detector` and decorate it with `@de
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection.boxes import Box, Detection
+from mien.detection.boxes import Box, Detection, Searched
 from mien.errors import MienError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 THRESHOLD = 0.65  # least score of a face
 LONGEST_SIDE = 1280  # pixels of a photo's longer side, above which faces are detected in a smaller copy
 VIDEO_LONGEST_SIDE = 640  # the same for a video frame
+SMALLEST = 14  # pixels of the height of a face, from which more than 9 of 10 are found
 
 Pixels = NDArray[np.uint8]
 
@@ -51,7 +53,34 @@ class Detector(Protocol):
 
 @runtime_checkable
 class ConfigurableDetector(Detector, Protocol):
-    """A detector that can be copied with another image size, number of threads or threshold."""
+    """A detector that can be copied with another image size, number of threads or threshold.
+
+    Attributes:
+        threshold: Least score of a face.
+        longest_side: Pixels of an image's longer side, above which faces are detected in a smaller copy.
+    """
+
+    @property
+    def threshold(self) -> float:
+        """Least score of a face."""
+        ...
+
+    @property
+    def longest_side(self) -> int:
+        """Pixels of an image's longer side, above which faces are detected in a smaller copy."""
+        ...
+
+    def candidates(self, image_HW3: Pixels, least: float) -> tuple[Detection, ...]:
+        """Return the faces, and the places with a score from `least` to the threshold that may be faces."""
+        ...
+
+    def searched(self, height: int, width: int) -> Searched:
+        """Return the sizes in which an image of `height` x `width` pixels is searched."""
+        ...
+
+    def one_scale(self) -> ConfigurableDetector:
+        """Return the detector that searches an image in one size."""
+        ...
 
     def with_longest_side(self, longest_side: int) -> ConfigurableDetector:
         """Return the same detector for images whose longer side is reduced to at most `longest_side` pixels."""
@@ -147,7 +176,18 @@ class _YuNetDetector:
     def with_threshold(self, threshold: float) -> _YuNetDetector:
         return replace(self, threshold=threshold)
 
+    def one_scale(self) -> _YuNetDetector:
+        return self
+
+    def searched(self, height: int, width: int) -> Searched:
+        longer = max(height, width)
+        scale = min(longer, self.longest_side)
+        return Searched((scale,), math.ceil(SMALLEST * longer / scale))
+
     def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
+        return self.candidates(image_HW3, self.threshold)
+
+    def candidates(self, image_HW3: Pixels, least: float) -> tuple[Detection, ...]:
         height, width = image_HW3.shape[:2]
         longer = max(height, width)
         small_HW3 = image_HW3
@@ -155,10 +195,30 @@ class _YuNetDetector:
             size = [max(1, round(side * self.longest_side / longer)) for side in (width, height)]
             small_HW3 = np.asarray(cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
         scale_2 = np.array([width / small_HW3.shape[1], height / small_HW3.shape[0]])
-        faces_N15 = self.model(small_HW3, self.threshold).astype(np.float64)
+        faces_N15 = self.model(small_HW3, min(least, self.threshold)).astype(np.float64)
         detections = [_to_detection(face_15, scale_2) for face_15 in faces_N15]
         inside = [d for d in detections if d is not None and _is_center_inside(d.box, width, height)]
         return tuple(sorted(inside, key=lambda d: (d.box.left, d.box.top)))
+
+
+def shrink(image_HW3: Pixels, scale: float) -> Pixels:
+    """Return an image reduced to a fraction of its size, by a whole factor first, for which OpenCV is fast.
+
+    Example:
+        >>> shrink(np.zeros((100, 300, 3), np.uint8), 0.3).shape
+        (30, 90, 3)
+    """
+    height, width = image_HW3.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    factor = min(round(1 / scale) if (1 / scale).is_integer() else int(1 / scale), height, width)
+    if factor > 1:
+        rows, columns = height // factor, width // factor  # a few pixels at the edge are left out
+        image_HW3 = np.asarray(
+            cv2.resize(image_HW3[: rows * factor, : columns * factor], (columns, rows), interpolation=cv2.INTER_AREA)
+        )
+    if image_HW3.shape[1::-1] == size or scale >= 1:
+        return image_HW3
+    return np.asarray(cv2.resize(image_HW3, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _to_detection(face_15: NDArray[np.float64], scale_2: NDArray[np.float64]) -> Detection | None:
