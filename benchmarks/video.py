@@ -3,12 +3,13 @@
 usage: python benchmarks/video.py [--rounds 9] [--seconds 10] [--model nano] [--busy]
                                   [--out benchmarks/results/video.json]
 
-The clip is made on the spot from the sample portrait, which moves, grows and brightens before a wall: 720p, 25 frames
-a second, H.264 with a sine beside it. One process measures the rates: in each round the clip is decoded to BGR arrays
-by PyAV alone, with as many threads as the reader gives it, and then read by `analyze_video`; the ratio is of the
-medians. The processor's time for a frame, of all threads, stands beside it, as it suffers less from other work. For the
-memory, a clip and one ten times as long (640x360) are each read in a fresh process with everything that can be written,
-and their peaks compared. `--busy` marks a record that was taken beside other work.
+The clip is made on the spot from the sample portrait, which moves, grows and brightens before a wall: 720p, 25 frames a
+second, H.264 with a sine beside it. One process measures the rates: in each round the clip is decoded to BGR arrays by
+PyAV alone, with as many threads as the reader gives it, and then read by `analyze_video`; the ratio is of the medians.
+Frames are searched in one size (`scales=one`); the cost of several is the processor's time of `analyze_video` with them
+over that without, in the same rounds. The processor's time for a frame, of all threads, stands beside it, as it suffers
+less from other work. For the memory, a clip and one ten times as long (640x360) are each read in a fresh process with
+everything that can be written, and their peaks compared. `--busy` marks a record that was taken beside other work.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from mien.threads import threads
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))
-LEAST_RATIO, MOST_MB = 0.5, 20.0
+LEAST_RATIO, MOST_MB, MOST_COST = 0.5, 20.0, 1.1
 
 
 def clip(path: Path, wide: int, high: int, seconds: float) -> Path:
@@ -65,15 +66,16 @@ def decode(path: Path) -> int:
         return sum(1 for frame in file.decode(stream) if frame.to_ndarray(format="bgr24") is not None)
 
 
-def read(path: Path, model: str) -> Callable[[], int]:
+def read(path: Path, model: str, scales: str) -> Callable[[], int]:
     """Analyze every frame and write nothing."""
-    recognizer = mien.load(model)
+    recognizer = mien.load(model, scales=scales)
     return lambda: sum(1 for _ in recognizer.analyze_video(path))
 
 
 def rates(path: Path, model: str, rounds: int) -> dict[str, Any]:
     """Return frames per second of both sides, in alternating rounds."""
-    sides: dict[str, Callable[[], int]] = {"decoded to arrays": lambda: decode(path), "read": read(path, model)}
+    sides: dict[str, Callable[[], int]] = {"decoded to arrays": lambda: decode(path), "read": read(path, model, "one")}
+    sides["read in several sizes"] = read(path, model, "auto")
     found: dict[str, list[float]] = {name: [] for name in sides}
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):  # the first warms up
@@ -84,7 +86,10 @@ def rates(path: Path, model: str, rounds: int) -> dict[str, Any]:
                 found[name].append(frames / (time.perf_counter() - began))
                 spent[name].append(1000 * (time.process_time() - used) / frames)
     ratio = statistics.median(found["read"]) / statistics.median(found["decoded to arrays"])
+    pairs = zip(spent["read in several sizes"], spent["read"], strict=True)
+    cost = summary([a / b for a, b in pairs], 3)
     return {
+        "cost_of_scales": {**cost, "at_most": MOST_COST, "held": cost["median"] <= MOST_COST},
         "frames_per_second": {name: summary(figures) for name, figures in found.items()},
         "processor_milliseconds_per_frame": {name: summary(figures) for name, figures in spent.items()},
         "ratio": {"measured": round(ratio, 3), "at_least": LEAST_RATIO, "held": ratio >= LEAST_RATIO},
@@ -93,7 +98,7 @@ def rates(path: Path, model: str, rounds: int) -> dict[str, Any]:
 
 def peak(path: Path, model: str, folder: Path) -> float:
     """The most memory that reading `path` takes, with all files written, in MB; for a process of its own."""
-    frames = mien.load(model).analyze_video(
+    frames = mien.load(model, scales="one").analyze_video(
         path, annotate=folder / "seen.mp4", out=folder / "seen.csv", srt=folder / "seen.srt",
         timeline=folder / "seen.png",
     )  # fmt: skip

@@ -60,6 +60,20 @@ def analyze(
     longest_side: Annotated[
         int, typer.Option(help="Longer side in pixels to which larger images are reduced for the detector.")
     ] = LONGEST_SIDE,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            help="Height in pixels of the smallest face to search for; the smaller, the slower. By default large "
+            "images are searched for small faces within a limit; `searched` in the result has the smallest face.",
+        ),
+    ] = None,
+    scales: Annotated[
+        str, typer.Option(help="auto, or one to search each image in one size only, which is faster.")
+    ] = "auto",
+    orientation: Annotated[
+        str, typer.Option(help="auto to rotate images whose faces are turned by 90, 180 or 270 degrees, or off.")
+    ] = "auto",
     min_confidence: Annotated[
         float, typer.Option(help="Minimum probability of a label, 0 to 1; below it the label is `uncertain`.")
     ] = 0.0,
@@ -91,7 +105,7 @@ def analyze(
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
         "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels,
-        "max_bytes": max_bytes,
+        "max_bytes": max_bytes, "min_face": min_face, "scales": scales, "orientation": orientation,
     }  # fmt: skip
     if ray is not None:
         from mien.cli.cluster import on_cluster

@@ -55,6 +55,15 @@ def video(
     longest_side: Annotated[
         int, typer.Option(help="Pixels of the longer side, above which faces are detected in a smaller copy.")
     ] = VIDEO_LONGEST_SIDE,
+    min_face: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX", help="Height in pixels of the smallest face to search for; the smaller, the slower."
+        ),
+    ] = None,
+    scales: Annotated[
+        str, typer.Option(help="auto, or one to search whole frames in one size only, which is faster.")
+    ] = "auto",
     tta: Annotated[
         str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
     ] = "none",
@@ -73,7 +82,7 @@ def video(
         progress = VideoProgress(reader.duration)
     recognizer = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
-        max_faces=max_faces, max_pixels=max_pixels,
+        max_faces=max_faces, max_pixels=max_pixels, min_face=min_face, scales=scales,
     )  # fmt: skip
     people = People(recognizer.labels.names)
     frames = recognizer.analyze_video(

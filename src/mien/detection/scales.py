@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from mien.detection.detectors import SMALLEST, ConfigurableDetector, shrink
 from mien.detection.yunet import NMS_IOU, nms
 from mien.errors import MienError
 
+SCALES = ("auto", "one")  # several sizes, or the base copy only
 CLOSE_UP = 160  # least longer side of the close-up copy in pixels
 LARGEST = 360  # pixels of a face in a copy, above which the detector loses it or finds parts of it
 MAX_SHRINK = 3.0  # factor by which the base copy may shrink the image before the fine copy is searched too
@@ -133,7 +133,9 @@ class MultiScaleDetector:
         if self.min_face is not None:
             fine = min(1.0, SMALLEST / self.min_face)
             return fine if fine > base else None
-        return min(1.0, self.longest_side * math.sqrt(FINE_PIXELS / (height * width))) if base * MAX_SHRINK < 1 else None
+        return (
+            min(1.0, self.longest_side * math.sqrt(FINE_PIXELS / (height * width))) if base * MAX_SHRINK < 1 else None
+        )
 
     def _close_up(self, image_HW3: Pixels, factor: int, least: float) -> Iterator[Detection]:
         small_HW3 = shrink(image_HW3, 1 / factor)
@@ -175,7 +177,7 @@ def _tiles(length: int, side: int, shared: int) -> list[_Tile]:
     """Return tiles of at most `side` pixels that cover `length` pixels; neighbors share at least `shared`."""
     count = max(1, math.ceil((length - shared) / (side - shared)))
     begins = [round(i * max(0, length - side) / max(1, count - 1)) for i in range(count)]
-    middles = [(begin + side + following) / 2 for begin, following in zip(begins, begins[1:], strict=False)]
+    middles = [(begin + side + following) / 2 for begin, following in pairwise(begins)]
     edges = [-math.inf, *middles, math.inf]
     return [_Tile(begin, min(begin + side, length), *edges[i : i + 2]) for i, begin in enumerate(begins)]
 

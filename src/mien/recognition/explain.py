@@ -85,8 +85,8 @@ def explain(
     if label is not None and chosen is None:
         raise MienError(f"the model {recognizer.model.card.name} has no class {label!r}; it has {', '.join(names)}")
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
-    detections = recognizer.pipeline.detect(image_HW3)
-    faces_NHW = recognizer.pipeline.crop_faces(image_HW3, detections)
+    detected = recognizer.pipeline.detect_and_crop(image_HW3, "")
+    detections, faces_NHW = detected.detections, detected.faces_NHW
     probs_NK, maps_NCHW = recognizer.model.maps(faces_NHW)
     explanations = []
     for detection, face_HW, probs_K, maps_CHW in zip(detections, faces_NHW, probs_NK, maps_NCHW, strict=True):

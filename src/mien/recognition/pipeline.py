@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection.boxes import Detection
+from mien.detection.boxes import Detection, Searched
 from mien.detection.detectors import ConfigurableDetector, Detector
+from mien.detection.orientation import ORIENTATIONS, detect_upright, rotate_back
 from mien.errors import MienError
 from mien.imaging.crop import CropRule, crop
 from mien.labels import LabelSet
@@ -30,8 +31,8 @@ class DetectedFaces:
 
     Attributes:
         analysis: Result without faces.
-        detections: Detected faces, from left to right.
-        faces_NHW: Their crops, uint8 [N,48,48].
+        detections: Detected faces, from left to right, in pixels of the image as it was given.
+        faces_NHW: Their upright crops, uint8 [N,48,48].
     """
 
     analysis: Analysis
@@ -49,6 +50,8 @@ class Pipeline:
         min_confidence: Confidence from 0 to 1 below which a face is labelled `uncertain`.
         tta: `none`, or `flip` to average the probabilities with those of the mirror image.
         max_faces: Number of faces to keep of an image, the largest ones; None for all.
+        orientation: `auto` to rotate an image whose faces are turned by 90, 180 or 270 degrees, or `off`. A detector
+            that cannot be configured takes every image as it is.
 
     Raises:
         MienError: An option is out of its range.
@@ -70,6 +73,7 @@ class Pipeline:
     min_confidence: float = 0.0
     tta: str = "none"
     max_faces: int | None = None
+    orientation: str = "auto"
 
     def __post_init__(self) -> None:
         confidence = self.min_confidence
@@ -79,6 +83,8 @@ class Pipeline:
             raise MienError(f"tta must be one of {', '.join(TTAS)}, got {self.tta!r}")
         if self.max_faces is not None and (not isinstance(self.max_faces, int) or self.max_faces < 1):
             raise MienError(f"max_faces must be a whole number above 0, got {self.max_faces!r}")
+        if self.orientation not in ORIENTATIONS:
+            raise MienError(f"orientation must be one of {', '.join(ORIENTATIONS)}, got {self.orientation!r}")
 
     @property
     def labels(self) -> LabelSet:
@@ -93,7 +99,9 @@ class Pipeline:
 
     def detect(self, image_HW3: Pixels) -> tuple[Detection, ...]:
         """Return the faces in a BGR image, uint8 [H,W,3], from left to right; at most the `max_faces` largest."""
-        detections = self.detector(image_HW3)
+        return self._largest(self.detector(image_HW3))
+
+    def _largest(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
         if self.max_faces is None or len(detections) <= self.max_faces:
             return detections
         by_area = sorted(detections, key=lambda detection: -detection.box.width * detection.box.height)
@@ -130,9 +138,26 @@ class Pipeline:
     def detect_and_crop(self, image_HW3: Pixels, source: str) -> DetectedFaces:
         """Return the faces of a BGR image, uint8 [H,W,3], before the model predicts their probabilities."""
         height, width = image_HW3.shape[:2]
-        detections = self.detect(image_HW3)
-        analysis = Analysis(source, width, height, (), self.model_name, self.detector.name)
-        return DetectedFaces(analysis, detections, self.crop_faces(image_HW3, detections))
+        rotation = 0
+        if self.orientation == "off" or not isinstance(self.detector, ConfigurableDetector):
+            detections = self.detect(image_HW3)
+        else:
+            upright = detect_upright(image_HW3, self.detector)
+            image_HW3, rotation, detections = upright.image_HW3, upright.rotation, self._largest(upright.detections)
+        faces_NHW = self.crop_faces(image_HW3, detections)
+        if rotation:
+            detections = tuple(rotate_back(detection, rotation, height, width) for detection in detections)
+            order = sorted(range(len(detections)), key=lambda i: (detections[i].box.left, detections[i].box.top))
+            detections, faces_NHW = tuple(detections[i] for i in order), faces_NHW[order]
+        analysis = Analysis(
+            source, width, height, (), self.model_name, self.detector.name, rotation=rotation,
+            searched=self.searched(height, width),
+        )  # fmt: skip
+        return DetectedFaces(analysis, detections, faces_NHW)
+
+    def searched(self, height: int, width: int) -> Searched | None:
+        """Return the sizes in which an image is searched; None if the detector does not say so."""
+        return self.detector.searched(height, width) if isinstance(self.detector, ConfigurableDetector) else None
 
     def unreadable(self, source: str, error: str) -> DetectedFaces:
         """Return the result of an image that cannot be read: no faces, and the error."""

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.detection.detectors import LONGEST_SIDE, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
+from mien.detection.detectors import (
+    LONGEST_SIDE,
+    THRESHOLD,
+    VIDEO_LONGEST_SIDE,
+    ConfigurableDetector,
+    Detector,
+    build_detector,
+)
+from mien.detection.scales import SCALES, MultiScaleDetector
 from mien.errors import ImageError, MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image, source_name
 from mien.labels import LabelSet
@@ -36,6 +44,9 @@ def load(
     prior: str | Mapping[str, float] | None = None,
     threshold: float = THRESHOLD,
     longest_side: int = LONGEST_SIDE,
+    min_face: int | None = None,
+    scales: str = "auto",
+    orientation: str = "auto",
     max_faces: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
@@ -54,7 +65,14 @@ def load(
             Shares of all classes are divided by their sum; classes that are not named share the rest in the
             proportions of the training data. By default probabilities are not adjusted.
         threshold: Minimum detector confidence of a face, 0 to 1.
-        longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
+        longest_side: Length in pixels to which the longer side of an image is reduced for the detector; with `scales`
+            `auto`, that of the base copy.
+        min_face: Height in pixels of the smallest face to search for, in the image as it is; by default large images
+            are searched for small faces within a limit on the time, and `Analysis.searched` has the smallest face. A
+            value makes the search for smaller faces slower and the one for larger faces faster.
+        scales: `auto` to search an image in several sizes, so that faces that fill it and faces that are small in it
+            are found, or `one`.
+        orientation: `auto` to rotate an image whose faces are turned by 90, 180 or 270 degrees, or `off`.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
@@ -75,17 +93,31 @@ def load(
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return build_recognizer(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
+        min_face=min_face, scales=scales, orientation=orientation,
         min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
     )  # fmt: skip
 
 
 def build_recognizer(
-    model: Model, *, detector: str, threshold: float, longest_side: int, threads: int | None, **rest: Any
+    model: Model,
+    *,
+    detector: str,
+    threshold: float,
+    longest_side: int,
+    threads: int | None,
+    min_face: int | None,
+    scales: str,
+    **rest: Any,
 ) -> Recognizer:
     """Return a recognizer of a model; the options are those of `load` except `prior`, which the model has."""
-    return Recognizer(
-        model, build_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads), **rest
-    )
+    built = build_detector(detector, threshold=threshold, longest_side=longest_side, threads=threads)
+    if scales not in SCALES:
+        raise MienError(f"scales must be one of {', '.join(SCALES)}, got {scales!r}")
+    if scales == "one" and min_face is not None:
+        raise MienError("min_face needs scales=auto, as one scale has no copy for small faces; leave one of them out")
+    if isinstance(built, ConfigurableDetector) and scales == "auto":
+        built = MultiScaleDetector(built, min_face)
+    return Recognizer(model, built, **rest)
 
 
 def sample() -> Path:
@@ -102,7 +134,8 @@ class Recognizer:
     """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
-        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
+        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta`, `max_faces` and `orientation`
+            as in `load`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
 
@@ -124,13 +157,14 @@ class Recognizer:
         min_confidence: float = 0.0,
         tta: str = "none",
         max_faces: int | None = None,
+        orientation: str = "auto",
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         for name, value in (("max_pixels", max_pixels), ("max_bytes", max_bytes)):
             if not isinstance(value, int) or value < 1:
                 raise MienError(f"{name} must be a whole number above 0, got {value!r}")
-        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces)
+        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces, orientation)
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     @property

@@ -1,7 +1,8 @@
 """Results as plain data: `Face`, `Analysis`, `PersonFace`, `VideoFrame`.
 
-Pixels are those of the upright image, turned by its EXIF orientation; (0, 0) is the upper left corner, x goes right,
-y goes down.
+Pixels are those of the image as it is displayed, turned by its EXIF orientation; (0, 0) is the upper left corner, x
+goes right, y goes down. If an image was rotated further for the analysis, `rotation` says by how much, and boxes and
+landmarks are still in pixels of the image as it is displayed.
 
 `to_dict` gives the JSON of a result, which is the same in JSON Lines, in JSON files and in HTTP responses. An image and
 a frame of a video share one shape and one set of key names:
@@ -10,6 +11,11 @@ a frame of a video share one shape and one set of key names:
     index, time     only for a frame: its number from 0 on, and its time in seconds
     width, height   size in pixels; 0 if the image could not be read
     model, detector names of the model and of the detector
+    rotation        degrees clockwise by which the image was rotated so that its faces are upright: 0, 90, 180 or 270;
+                    0 for a frame
+    searched        scales and smallest_face, in pixels; null if the whole image is the face or could not be read:
+        scales          longer side of each copy of the image that was searched
+        smallest_face   height of the smallest face that is found as a rule
     faces           list of faces, from left to right:
         person          only for a frame: number of the person, from 1 on
         box             left, top, width, height in pixels
@@ -28,7 +34,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mien.detection.boxes import Box
+from mien.detection.boxes import Box, Searched
 from mien.errors import MienError
 
 SMOOTH = 0.5  # seconds over which the probabilities of a video are smoothed
@@ -99,6 +105,9 @@ class Analysis:
         faces: Faces, from left to right.
         model, detector: Names of the model and of the detector; with test-time augmentation the model is `NAME+flip`.
         error: Reason why the image could not be read; empty if it could.
+        rotation: Degrees clockwise by which the image was rotated so that its faces are upright, 0, 90, 180 or 270.
+            Boxes and landmarks are in pixels of the image as it was.
+        searched: Sizes in which the image was searched for faces; None if the detector takes the whole image.
 
     Example:
         >>> Analysis("photo.jpg", 640, 480, (), "nano", "yunet").to_dict()["faces"]
@@ -112,6 +121,8 @@ class Analysis:
     model: str
     detector: str
     error: str = ""
+    rotation: int = 0
+    searched: Searched | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON types, in the shape that `mien.recognition.results` describes."""
@@ -151,6 +162,8 @@ class VideoFrame:
         faces: Faces, from left to right.
         source: Name of the video, empty if it has none.
         model, detector: Names of the model and of the detector, as in `Analysis`.
+        searched: Sizes in which whole frames are searched for faces, as in `Analysis`; between two of these searches,
+            persons are followed in windows.
 
     Example:
         >>> frame = VideoFrame(25, 1.0, 640, 480, (), "clip.mp4", "nano", "yunet")
@@ -167,6 +180,7 @@ class VideoFrame:
     source: str = ""
     model: str = ""
     detector: str = ""
+    searched: Searched | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON types: that of an image, with `index` and `time`, and faces with `person`."""
@@ -181,6 +195,8 @@ def _record(result: Analysis | VideoFrame, position: dict[str, Any]) -> dict[str
         "height": result.height,
         "model": result.model,
         "detector": result.detector,
+        "rotation": result.rotation if isinstance(result, Analysis) else 0,
+        "searched": None if result.searched is None else result.searched.to_dict(),
         "faces": [face.to_dict() for face in result.faces],
         "error": (result.error if isinstance(result, Analysis) else "") or None,
     }

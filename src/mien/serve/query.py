@@ -60,4 +60,5 @@ def with_options(
         min_confidence=min_confidence,
         tta=tta,
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),
+        orientation=recognizer.pipeline.orientation,
     )

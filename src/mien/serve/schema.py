@@ -31,6 +31,13 @@ class PersonFaceSchema(FaceSchema):
     person: int
 
 
+class SearchedSchema(BaseModel):
+    """Sizes in which an image was searched for faces, in pixels."""
+
+    scales: list[int]
+    smallest_face: int
+
+
 class AnalysisSchema(BaseModel):
     """Result of one image."""
 
@@ -39,6 +46,8 @@ class AnalysisSchema(BaseModel):
     height: int
     model: str
     detector: str
+    rotation: int
+    searched: SearchedSchema | None
     faces: list[FaceSchema]
     error: str | None
 
@@ -59,6 +68,8 @@ class FrameSchema(BaseModel):
     height: int
     model: str
     detector: str
+    rotation: int
+    searched: SearchedSchema | None
     faces: list[PersonFaceSchema]
     error: str | None
 

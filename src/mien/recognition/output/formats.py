@@ -65,7 +65,8 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector", "error",
+        "left", "top", "width", "height", "score", "image_width", "image_height", "rotation", "model", "detector",
+        "error",
     )  # fmt: skip
 
 
@@ -76,6 +77,7 @@ def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
         "faces": len(analysis.faces),
         "image_width": analysis.width,
         "image_height": analysis.height,
+        "rotation": analysis.rotation,
         "model": analysis.model,
         "detector": analysis.detector,
         "error": analysis.error or None,

@@ -8,7 +8,7 @@ from typing import Any
 from mien.recognition.results import escape_surrogates
 
 _STRINGS = ("source", "label", "model", "detector", "error")
-_INTEGERS = ("faces", "face", "image_width", "image_height")
+_INTEGERS = ("faces", "face", "image_width", "image_height", "rotation")
 
 
 def schema_of(columns: Sequence[str]) -> Any:

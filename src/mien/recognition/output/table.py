@@ -48,6 +48,8 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
     if analysis.error:
         return Group(*parts, name, Text(f"  {_error(analysis)}", style="red"))
     count = {0: "no face", 1: "1 face"}.get(len(analysis.faces), f"{len(analysis.faces)} faces")
+    if analysis.rotation:
+        count += f", rotated clockwise by {analysis.rotation} degrees"
     parts.append(name.append(f"  {analysis.width} x {analysis.height}, {count}", style=f"not bold {_FAINT}"))
     for number, face in enumerate(analysis.faces, 1):
         box = face.box

@@ -131,7 +131,9 @@ def _analyze_frame(stream: FaceStream, frame: Frame, source: str) -> VideoFrame:
     faces = stream.smooth(frame_faces, stream.pipeline.predict(frame_faces.faces_NHW))
     height, width = frame.image_HW3.shape[:2]
     names = stream.pipeline.model_name, stream.pipeline.detector.name
-    return VideoFrame(frame.index, frame.time, width, height, faces, source, *names)
+    return VideoFrame(
+        frame.index, frame.time, width, height, faces, source, *names, stream.pipeline.searched(height, width)
+    )
 
 
 def _draw_function(result: VideoFrame) -> Callable[[Pixels], Pixels]:

@@ -68,7 +68,7 @@ class FaceStream:
         detector = pipeline.detector
         if isinstance(detector, ConfigurableDetector):
             self.pipeline = pipeline.with_detector(detector.with_longest_side(longest_side))
-            window_detector = detector.with_longest_side(WINDOW_PIXELS)
+            window_detector = detector.one_scale().with_longest_side(WINDOW_PIXELS)
         # A detector that returns the whole image as a face cannot search a window.
         self._follower = Follower(self.pipeline.detect, None if detector.boxes_are_crops else window_detector)
         self._smoother = Smoother(smooth)

@@ -153,4 +153,12 @@ class _Webcam:
             faces = stream.smooth(detected, await batcher.probabilities(detected.faces_NHW, stream.pipeline.tta))
         self._service.service_metrics.faces.inc(len(faces))
         height, width = size
-        return Analysis("", width, height, faces, stream.pipeline.model_name, stream.pipeline.detector.name)
+        return Analysis(
+            "",
+            width,
+            height,
+            faces,
+            stream.pipeline.model_name,
+            stream.pipeline.detector.name,
+            searched=stream.pipeline.searched(height, width),
+        )

@@ -1,0 +1,178 @@
+"""The orientation of an image that is turned by 90, 180 or 270 degrees, from the faces in it.
+
+YuNet returns upright landmarks for a face that is upside down, so a small model looks at the crops of the faces, and of
+places that may be faces. If it takes them for rotated, faces are detected in the rotated image too, and the image is
+rotated if they have higher scores there.
+
+H rows, W columns, N faces, R rotations.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.detection.boxes import Box, Detection
+from mien.detection.detectors import ConfigurableDetector, shrink
+from mien.detection.scales import moved
+from mien.errors import ModelError
+from mien.imaging.crop import CropRule, crop
+from mien.model import SHIPPED, open_session
+
+ORIENTATIONS = ("auto", "off")
+ROTATIONS = (0, 90, 180, 270)  # degrees clockwise by which an image can be rotated
+FILE = SHIPPED / "orientation.onnx"
+SHA256 = "?"
+SIDE = 48  # pixels of a crop
+CANDIDATE = 0.3  # least score of a place that is examined
+MAX_PLACES = 8  # places that are examined, those with the highest scores
+MIN_PROBABILITY = 0.7  # of the rotation, from which faces are detected in the rotated image
+COPY_SIDE = 160  # pixels of the longer side of the copies that are searched if no face was found
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+_CODES = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+@dataclass(frozen=True)
+class UprightImage:
+    """An image whose faces are upright, and the faces.
+
+    Attributes:
+        image_HW3: BGR image, uint8 [H,W,3], rotated.
+        detections: Faces in pixels of the rotated image, from left to right.
+        rotation: Degrees clockwise by which the image was rotated.
+    """
+
+    image_HW3: Pixels
+    detections: tuple[Detection, ...]
+    rotation: int
+
+
+def detect_upright(image_HW3: Pixels, detector: ConfigurableDetector) -> UprightImage:
+    """Return the faces in a BGR image, uint8 [H,W,3], rotated so that they are upright.
+
+    Args:
+        image_HW3: BGR image, uint8 [H,W,3].
+        detector: Detector; an image without faces is searched again in three small rotated copies.
+
+    Raises:
+        ModelError: The shipped model file is missing or damaged.
+
+    Example:
+        >>> from mien.detection.detectors import build_detector
+        >>> detect_upright(np.zeros((60, 80, 3), np.uint8), build_detector("yunet")).rotation
+        0
+    """
+    candidates = detector.candidates(image_HW3, CANDIDATE)
+    faces = tuple(d for d in candidates if d.score >= detector.threshold)
+    places = candidates if faces else (*candidates, *_search_copies(image_HW3, detector.one_scale()))
+    rotation = likely_rotation(image_HW3, places)
+    if rotation:
+        rotated_HW3 = rotate(image_HW3, rotation)
+        rotated_faces = detector(rotated_HW3)
+        if sum(d.score for d in rotated_faces) > sum(d.score for d in faces):
+            return UprightImage(rotated_HW3, rotated_faces, rotation)
+    return UprightImage(image_HW3, faces, 0)
+
+
+def likely_rotation(image_HW3: Pixels, places: Sequence[Detection]) -> int:
+    """Return the degrees clockwise by which the faces in an image seem to be rotated; 0 if it is not clear.
+
+    Args:
+        image_HW3: BGR image, uint8 [H,W,3].
+        places: Faces, and places with a lower score that may be faces.
+    """
+    if not places:
+        return 0
+    places = sorted(places, key=lambda d: -d.score)[:MAX_PLACES]
+    weight_N = np.array([d.score for d in places])
+    mean_R = np.average(rotation_probabilities(image_HW3, [d.box for d in places]), 0, weight_N)
+    best = int(mean_R.argmax())
+    return ROTATIONS[best] if mean_R[best] >= MIN_PROBABILITY else 0
+
+
+def rotation_probabilities(image_HW3: Pixels, boxes: Sequence[Box]) -> Floats:
+    """Return for the face in each box the probabilities of `ROTATIONS`, float32 [N,4].
+
+    Args:
+        image_HW3: BGR image, uint8 [H,W,3].
+        boxes: Boxes of the faces.
+
+    Raises:
+        ModelError: The shipped model file is missing or damaged.
+    """
+    faces_NHW = np.stack([crop(image_HW3, box, (), CropRule(), SIDE) for box in boxes])
+    return np.asarray(_session().run(["rotations"], {"faces": faces_NHW})[0], np.float32)
+
+
+@functools.cache
+def _session() -> Any:
+    """Return the session of the model, which is opened once; several threads may use it at the same time."""
+    try:
+        graph = FILE.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {FILE}: {error.strerror or error}; reinstall mien") from None
+    digest = hashlib.sha256(graph).hexdigest()
+    if digest != SHA256:
+        raise ModelError(
+            f"{FILE} is damaged: its sha256 starts with {digest[:12]}, expected {SHA256[:12]}; reinstall mien"
+        )
+    return open_session(graph, str(FILE), 1)
+
+
+def rotate(image_HW3: Pixels, rotation: int) -> Pixels:
+    """Return an image rotated clockwise by 0, 90, 180 or 270 degrees.
+
+    Example:
+        >>> rotate(np.zeros((60, 80, 3), np.uint8), 90).shape
+        (80, 60, 3)
+    """
+    return np.asarray(cv2.rotate(image_HW3, _CODES[rotation]), np.uint8) if rotation else image_HW3
+
+
+def rotate_back(detection: Detection, rotation: int, height: int, width: int) -> Detection:
+    """Return a detection in a rotated image in pixels of the image as it was.
+
+    Args:
+        detection: Detection in the rotated image.
+        rotation: Degrees clockwise by which the image was rotated.
+        height: Height of the image before its rotation.
+        width: Width of the image before its rotation.
+
+    Example:
+        >>> rotate_back(Detection(Box(0, 0, 10, 20), 0.9), 90, height=60, width=80).box
+        Box(left=0, top=50, width=20, height=10)
+    """
+    if not rotation:
+        return detection
+    box = detection.box
+    corners = [_back(point, rotation, height, width) for point in ((box.left, box.top), (box.right, box.bottom))]
+    (left, right), (top, bottom) = (sorted(side) for side in zip(*corners, strict=True))
+    points = tuple(_back(point, rotation, height, width) for point in detection.landmarks)
+    return Detection(Box(left, top, right - left, bottom - top), detection.score, points)
+
+
+def _back(point: tuple[float, float], rotation: int, height: int, width: int) -> tuple[float, float]:
+    x, y = point
+    return {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[rotation]
+
+
+def _search_copies(image_HW3: Pixels, detector: ConfigurableDetector) -> list[Detection]:
+    """Return the faces in small copies of an image that are rotated by 90, 180 and 270 degrees."""
+    height, width = image_HW3.shape[:2]
+    small_HW3 = shrink(image_HW3, min(1.0, COPY_SIDE / max(height, width)))
+    rows, columns = small_HW3.shape[:2]
+    places = []
+    for rotation in ROTATIONS[1:]:
+        for found in detector(rotate(small_HW3, rotation)):
+            upright = rotate_back(found, rotation, rows, columns)
+            places.append(moved(upright, (0, 0), (width / columns, height / rows)))
+    return places
