@@ -29,7 +29,7 @@ from mien.model import SHIPPED, open_session
 ORIENTATIONS = ("auto", "off")
 ROTATIONS = (0, 90, 180, 270)  # degrees clockwise by which an image can be rotated
 FILE = SHIPPED / "orientation.onnx"
-SHA256 = "?"
+SHA256 = "c0ca2f8759ce2418b0d516265ec47e031b4bd910765fab2e5907869a1ebe1db4"
 SIDE = 48  # pixels of a crop
 CANDIDATE = 0.3  # least score of a place that is examined
 MAX_PLACES = 8  # places that are examined, those with the highest scores
@@ -102,6 +102,8 @@ def likely_rotation(image_HW3: Pixels, places: Sequence[Detection]) -> int:
 def rotation_probabilities(image_HW3: Pixels, boxes: Sequence[Box]) -> Floats:
     """Return for the face in each box the probabilities of `ROTATIONS`, float32 [N,4].
 
+    Each crop is shown to the model in all four rotations; the result is the geometric mean, normalized.
+
     Args:
         image_HW3: BGR image, uint8 [H,W,3].
         boxes: Boxes of the faces.
@@ -110,7 +112,11 @@ def rotation_probabilities(image_HW3: Pixels, boxes: Sequence[Box]) -> Floats:
         ModelError: The shipped model file is missing or damaged.
     """
     faces_NHW = np.stack([crop(image_HW3, box, (), CropRule(), SIDE) for box in boxes])
-    return np.asarray(_session().run(["rotations"], {"faces": faces_NHW})[0], np.float32)
+    turned_RNHW = np.stack([np.rot90(faces_NHW, -r, (1, 2)) for r in range(len(ROTATIONS))])
+    probs = _session().run(["rotations"], {"faces": turned_RNHW.reshape(-1, SIDE, SIDE)})[0]
+    log_RNR = np.log(np.maximum(probs.reshape(len(ROTATIONS), len(boxes), len(ROTATIONS)), 1e-6))
+    mean_NR = np.exp(np.mean([np.roll(log_NR, r, 1) for r, log_NR in enumerate(log_RNR)], 0))
+    return np.asarray(mean_NR / mean_NR.sum(1, keepdims=True), np.float32)
 
 
 @functools.cache
