@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "stages.json")
     wanted = parser.parse_args()
     cv2.setNumThreads(1)
-    recognizer = load(threads=1)
+    recognizer = load(threads=1, scales="one", orientation="off")
     stages = []
     for name, (wide, high) in SIDES.items():
         data = photo(wide, high)

@@ -33,8 +33,10 @@ SHA256 = "c0ca2f8759ce2418b0d516265ec47e031b4bd910765fab2e5907869a1ebe1db4"
 SIDE = 48  # pixels of a crop
 CANDIDATE = 0.3  # least score of a place that is examined
 MAX_PLACES = 8  # places that are examined, those with the highest scores
-MIN_PROBABILITY = 0.7  # of the rotation, from which faces are detected in the rotated image
+WEIGHT_POWER = 4  # of the score of a place in the mean over places: a clear face counts more than doubtful ones
+MIN_PROBABILITY = 0.6  # of the rotation, from which faces are detected in the rotated image
 COPY_SIDE = 160  # pixels of the longer side of the copies that are searched if no face was found
+COPY_CANDIDATE = 0.5  # least score of a place in these copies
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -73,7 +75,9 @@ def detect_upright(image_HW3: Pixels, detector: ConfigurableDetector) -> Upright
     """
     candidates = detector.candidates(image_HW3, CANDIDATE)
     faces = tuple(d for d in candidates if d.score >= detector.threshold)
-    places = candidates if faces else (*candidates, *_search_copies(image_HW3, detector.one_scale()))
+    places = [(0, d) for d in candidates]
+    if not faces:
+        places += _search_copies(image_HW3, detector.one_scale())
     rotation = likely_rotation(image_HW3, places)
     if rotation:
         rotated_HW3 = rotate(image_HW3, rotation)
@@ -83,18 +87,25 @@ def detect_upright(image_HW3: Pixels, detector: ConfigurableDetector) -> Upright
     return UprightImage(image_HW3, faces, 0)
 
 
-def likely_rotation(image_HW3: Pixels, places: Sequence[Detection]) -> int:
+def likely_rotation(image_HW3: Pixels, places: Sequence[tuple[int, Detection]]) -> int:
     """Return the degrees clockwise by which the faces in an image seem to be rotated; 0 if it is not clear.
+
+    The model decides; for a face that was found in a rotated copy only, this rotation counts as much as the model.
 
     Args:
         image_HW3: BGR image, uint8 [H,W,3].
-        places: Faces, and places with a lower score that may be faces.
+        places: Faces, and places with a lower score that may be faces, in pixels of the image, each with the rotation
+            of the copy that it was found in.
     """
     if not places:
         return 0
-    places = sorted(places, key=lambda d: -d.score)[:MAX_PLACES]
-    weight_N = np.array([d.score for d in places])
-    mean_R = np.average(rotation_probabilities(image_HW3, [d.box for d in places]), 0, weight_N)
+    places = sorted(places, key=lambda place: -place[1].score)[:MAX_PLACES]
+    weight_N = np.array([d.score**WEIGHT_POWER for _, d in places])
+    evidence_NR = rotation_probabilities(image_HW3, [d.box for _, d in places])
+    for i, (rotation, _) in enumerate(places):
+        if rotation:
+            evidence_NR[i] = (evidence_NR[i] + (np.array(ROTATIONS) == rotation)) / 2
+    mean_R = np.average(evidence_NR, 0, weight_N)
     best = int(mean_R.argmax())
     return ROTATIONS[best] if mean_R[best] >= MIN_PROBABILITY else 0
 
@@ -171,14 +182,14 @@ def _back(point: tuple[float, float], rotation: int, height: int, width: int) ->
     return {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[rotation]
 
 
-def _search_copies(image_HW3: Pixels, detector: ConfigurableDetector) -> list[Detection]:
-    """Return the faces in small copies of an image that are rotated by 90, 180 and 270 degrees."""
+def _search_copies(image_HW3: Pixels, detector: ConfigurableDetector) -> list[tuple[int, Detection]]:
+    """Return the faces in three small rotated copies, in pixels of the image, each with the rotation of its copy."""
     height, width = image_HW3.shape[:2]
     small_HW3 = shrink(image_HW3, min(1.0, COPY_SIDE / max(height, width)))
     rows, columns = small_HW3.shape[:2]
     places = []
     for rotation in ROTATIONS[1:]:
-        for found in detector(rotate(small_HW3, rotation)):
+        for found in detector.candidates(rotate(small_HW3, rotation), COPY_CANDIDATE):
             upright = rotate_back(found, rotation, rows, columns)
-            places.append(moved(upright, (0, 0), (width / columns, height / rows)))
+            places.append((rotation, moved(upright, (0, 0), (width / columns, height / rows))))
     return places
