@@ -18,7 +18,9 @@ from PIL import Image
 
 import mien
 import models
+from mien.detection.boxes import Detection, Searched
 from mien.detection.detectors import build_detector
+from mien.detection.orientation import rotate, rotate_back
 from mien.errors import ImageError, MienError, ModelError
 from mien.imaging.crop import CropRule
 from mien.imaging.load import read_image
@@ -60,6 +62,46 @@ def test_analyze_sample_gives_one_happy_face(recognizer: Recognizer) -> None:
     assert sum(face.probabilities) == pytest.approx(1, abs=1e-5)
     assert len(face.landmarks) == 5
     assert json.loads(json.dumps(analysis.to_dict()))["faces"][0]["label"] == "happy"
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_turned_image_gets_upright_label_and_own_boxes(recognizer: Recognizer, turned: int) -> None:
+    upright, image = recognizer.analyze(group(2), order="bgr"), rotate(group(2), turned)
+    analysis = recognizer.analyze(image, order="bgr")
+    assert analysis.rotation == 360 - turned
+    assert (analysis.height, analysis.width) == image.shape[:2]
+    assert [face.box.left for face in analysis.faces] == sorted(face.box.left for face in analysis.faces)
+    back = {
+        round(rotate_back(Detection(face.box, 1.0), turned, upright.height, upright.width).box.left): face
+        for face in analysis.faces
+    }
+    for face in upright.faces:
+        other = back[round(face.box.left)]
+        assert other.probabilities == pytest.approx(face.probabilities, abs=1e-4)
+        (x, y), (eye_x, eye_y) = other.landmarks[0], face.landmarks[0]
+        expected = {90: (400 - eye_y, eye_x), 180: (800 - eye_x, 400 - eye_y), 270: (eye_y, 800 - eye_x)}[turned]
+        assert (x, y) == pytest.approx(expected, abs=0.1)
+
+
+def test_orientation_off_takes_image_as_it_is() -> None:
+    analysis = mien.load("nano", orientation="off").analyze(rotate(PORTRAIT, 180), order="bgr")
+    assert analysis.rotation == 0
+
+
+def test_analysis_states_what_was_searched(recognizer: Recognizer) -> None:
+    image = np.full((100, 2600, 3), 90, np.uint8)
+    assert recognizer.analyze(image, order="bgr").searched == Searched((162, 1280), 29)
+    precise = mien.load("nano", min_face=20).analyze(image, order="bgr")
+    assert precise.searched == Searched((162, 1280, 1820), 20)
+    one = mien.load("nano", scales="one").analyze(image, order="bgr").to_dict()
+    assert one["searched"] == {"scales": [1280], "smallest_face": 29}
+    assert mien.load("nano", detector="whole").analyze(image, order="bgr").to_dict()["searched"] is None
+
+
+def test_max_faces_keeps_largest_of_turned_image() -> None:
+    analysis = mien.load("nano", max_faces=1).analyze(rotate(group(2), 180), order="bgr")
+    assert (analysis.rotation, len(analysis.faces)) == (180, 1)
+    assert analysis.faces[0].box.left > 400  # the larger face is on the left of the upright image
 
 
 def test_load_without_a_name_opens_the_default() -> None:
@@ -232,6 +274,10 @@ def test_analyze_many_with_bad_arguments_raises(recognizer: Recognizer) -> None:
         ({"prior": "bored=0.5"}, "in the prior, 'bored' is not a class"),
         ({"threshold": 0}, "threshold must be a number"),
         ({"longest_side": 3}, "at least 32"),
+        ({"scales": "two"}, "scales must be one of auto, one, got 'two'"),
+        ({"orientation": True}, "orientation must be one of auto, off, got True"),
+        ({"min_face": 0}, "min_face must be a whole number of pixels"),
+        ({"min_face": 20, "scales": "one"}, "min_face needs scales=auto"),
         ({"max_faces": 0}, "max_faces must be a whole number above 0"),
         ({"threads": "a"}, "threads must be a whole number from 1 to 9999, got 'a'"),
         ({"threads": 0, "detector": "whole"}, "threads must be a whole number"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mien.detection.boxes import Box
+from mien.detection.boxes import Box, Searched
 from mien.errors import MienError
 from mien.recognition.results import UNCERTAIN, Analysis, Face, PersonFace, VideoFrame, escape_surrogates
 
@@ -18,10 +18,18 @@ PERSON = PersonFace(FACE.box, FACE.score, FACE.landmarks, LABELS, PROBS, "happy"
 def test_frame_and_image_share_one_json_shape() -> None:
     image = Analysis("a", 640, 480, (FACE,), "nano", "yunet").to_dict()
     frame = VideoFrame(25, 1.04, 640, 480, (PERSON,), "a", "nano", "yunet").to_dict()
+    assert list(image) == [
+        "source", "width", "height", "model", "detector", "rotation", "searched", "faces", "error",
+    ]  # fmt: skip
     assert list(frame) == ["source", "index", "time", *list(image)[1:]]
     assert (frame.pop("index"), frame.pop("time")) == (25, 1.04)
     assert frame["faces"][0].pop("person") == 3
     assert frame == image == json.loads(json.dumps(image))
+
+
+def test_image_json_has_rotation_and_searched() -> None:
+    image = Analysis("a", 640, 480, (), "nano", "yunet", rotation=90, searched=Searched((160, 640), 14)).to_dict()
+    assert (image["rotation"], image["searched"]) == (90, {"scales": [160, 640], "smallest_face": 14})
 
 
 def test_unreadable_image_has_its_error_in_json() -> None:

@@ -106,7 +106,7 @@ class MultiScaleDetector:
         scales = (*((longer // close,) if close else ()), *base.scales)
         if fine is None:
             return replace(base, scales=scales)
-        return Searched((*scales, round(fine * longer)), math.ceil(SMALLEST / fine))
+        return Searched((*scales, round(fine * longer)), math.ceil(SMALLEST / fine - 1e-9))
 
     def __call__(self, image_HW3: Pixels) -> tuple[Detection, ...]:
         """Return the faces in a BGR image, uint8 [H,W,3], from left to right."""

@@ -339,6 +339,6 @@ def test_person_face_wrong_values_raise() -> None:
 def test_pipeline_with_threads_opens_new_sessions() -> None:
     recognizer = mien.load("nano", threads=2)
     pipeline = recognizer.pipeline.with_threads(1)
-    sessions = [pipeline.model._session, pipeline.detector.model._session]  # type: ignore[attr-defined]
+    sessions = [pipeline.model._session, pipeline.detector.one_scale().model._session]  # type: ignore[attr-defined]
     assert [s.get_session_options().intra_op_num_threads for s in sessions] == [1, 1]
     assert recognizer.model._session.get_session_options().intra_op_num_threads == 2
