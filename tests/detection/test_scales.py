@@ -72,7 +72,7 @@ def test_searched_states_scales_and_smallest_face() -> None:
     assert SEVERAL.searched(300, 300).scales == (300,)
     assert SEVERAL.searched(480, 640).scales == (320,)  # a face of 320 pixels is not too large for the detector
     detector = MultiScaleDetector(build_detector("yunet"))
-    assert detector.searched(960, 1280).scales == (160, 1280)
+    assert detector.searched(960, 1280).scales == (128, 1280)
     assert detector.searched(960, 1280).smallest_face == SMALLEST
     fine = detector.searched(4000, 6000)
     assert len(fine.scales) == 3

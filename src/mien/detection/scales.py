@@ -24,7 +24,7 @@ from mien.detection.yunet import NMS_IOU, nms
 from mien.errors import MienError
 
 SCALES = ("auto", "one")  # several sizes, or the base copy only
-CLOSE_UP = 160  # least longer side of the close-up copy in pixels
+CLOSE_UP = 128  # longer side of the close-up copy in pixels
 LARGEST = 360  # pixels of a face in a copy, above which the detector loses it or finds parts of it
 MAX_SHRINK = 3.0  # factor by which the base copy may shrink the image before the fine copy is searched too
 FINE_PIXELS = 3  # pixels of the fine copy at most, in squares of the base copy's longest side
@@ -51,7 +51,7 @@ class MultiScaleDetector:
         >>> from mien.detection.detectors import build_detector
         >>> detector = MultiScaleDetector(build_detector("yunet"))
         >>> detector.searched(4000, 6000)
-        Searched(scales=(162, 1280, 2715), smallest_face=31)
+        Searched(scales=(128, 1280, 2715), smallest_face=31)
     """
 
     detector: ConfigurableDetector
@@ -102,8 +102,8 @@ class MultiScaleDetector:
     def searched(self, height: int, width: int) -> Searched:
         """Return the sizes in which an image of `height` x `width` pixels is searched."""
         longer, base = max(height, width), self.detector.searched(height, width)
-        close, fine = self._close_up_factor(longer), self._fine_scale(height, width)
-        scales = (*((longer // close,) if close else ()), *base.scales)
+        fine = self._fine_scale(height, width)
+        scales = (*((CLOSE_UP,) if self._has_close_up(longer) else ()), *base.scales)
         if fine is None:
             return replace(base, scales=scales)
         return Searched((*scales, round(fine * longer)), math.ceil(SMALLEST / fine - 1e-9))
@@ -117,15 +117,15 @@ class MultiScaleDetector:
         height, width = image_HW3.shape[:2]
         base, fine = max(1.0, max(height, width) / self.longest_side), self._fine_scale(height, width)
         passes = [(base, self.detector.candidates(image_HW3, least))]
-        if factor := self._close_up_factor(max(height, width)):
-            passes.append((factor, tuple(self._close_up(image_HW3, factor, least))))
+        if self._has_close_up(max(height, width)):
+            passes.append((max(height, width) / CLOSE_UP, self._close_up(image_HW3, least)))
         if fine is not None:
             passes.append((1 / fine, tuple(self._in_tiles(image_HW3, fine, round(2 * SMALLEST * base * fine), least))))
         return merge([(factor, found) for factor, found in passes if found], self.threshold)
 
-    def _close_up_factor(self, longer: int) -> int:
-        """Return the factor by which the close-up copy is smaller than the image; 0 if no face can be too large."""
-        return longer // CLOSE_UP if min(longer, self.longest_side) > LARGEST else 0
+    def _has_close_up(self, longer: int) -> bool:
+        """Return whether a face in the base copy can be too large for the detector."""
+        return min(longer, self.longest_side) > LARGEST
 
     def _fine_scale(self, height: int, width: int) -> float | None:
         """Return the size of the fine copy as a fraction of the image; None if the base copy is enough."""
@@ -137,10 +137,10 @@ class MultiScaleDetector:
             min(1.0, self.longest_side * math.sqrt(FINE_PIXELS / (height * width))) if base * MAX_SHRINK < 1 else None
         )
 
-    def _close_up(self, image_HW3: Pixels, factor: int, least: float) -> Iterator[Detection]:
-        small_HW3 = shrink(image_HW3, 1 / factor)
+    def _close_up(self, image_HW3: Pixels, least: float) -> tuple[Detection, ...]:
+        small_HW3 = shrink(image_HW3, CLOSE_UP / max(image_HW3.shape[:2]))
         scale = image_HW3.shape[1] / small_HW3.shape[1], image_HW3.shape[0] / small_HW3.shape[0]
-        return (moved(d, (0, 0), scale) for d in self.detector.candidates(small_HW3, least))
+        return tuple(moved(d, (0, 0), scale) for d in self.detector.candidates(small_HW3, least))
 
     def _in_tiles(self, image_HW3: Pixels, fine: float, largest: int, least: float) -> Iterator[Detection]:
         """Yield the faces in the tiles of the fine copy that are not larger than `largest` pixels there.
