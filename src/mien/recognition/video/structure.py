@@ -43,7 +43,7 @@ class Break:
 
 
 def find_break(file: BinaryIO, container: str) -> Break | None:
-    """Return the first place where parts are missing or damaged; None if the file is complete.
+    r"""Return the first place where parts are missing or damaged; None if the file is complete.
 
     Only the sizes and types of parts are checked, so that changes within a frame are not found.
 
@@ -53,7 +53,7 @@ def find_break(file: BinaryIO, container: str) -> Break | None:
 
     Example:
         >>> import io
-        >>> movie = b"\\x00\\x00\\x00\\x10ftypisom\\x00\\x00\\x00\\x00" + b"\\x00\\x00\\x00\\x0cmdat\\x01\\x02\\x03\\x04"
+        >>> movie = b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00" + b"\x00\x00\x00\x0cmdat\x01\x02\x03\x04"
         >>> find_break(io.BytesIO(movie), "mov,mp4"), find_break(io.BytesIO(movie[:-1]), "mov,mp4")
         (None, Break(start=16, found=27, in_media=True))
     """
