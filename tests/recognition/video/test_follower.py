@@ -114,7 +114,7 @@ def test_follower_jump_within_scene_gives_new_number() -> None:
 
 
 def test_follower_fast_face_keeps_number() -> None:
-    frames = [with_face(wall(1, 20, 230), 60 + 40 * i, 70 + 4 * i, 140 + 6 * i, 1.0, mirror=False) for i in range(7)]
+    frames = [with_face(wall(1, 20, 230), 60 + 25 * i, 70 + 4 * i, 140 + 6 * i, 1.0, mirror=False) for i in range(7)]
     assert persons(frames) == [[1]] * 7
 
 

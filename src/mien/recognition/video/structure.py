@@ -34,7 +34,7 @@ class Break:
     Attributes:
         start: Offset of the last part before the break; the damage begins within it or at its end.
         found: Offset at which the next part should begin; the size of the file, if it ends before.
-        in_media: Whether audio or video is cut, and not an index or metadata; unknown parts count as media.
+        in_media: Whether audio or video is cut or damaged, and not an index, metadata or bytes after the end.
     """
 
     start: int
@@ -90,7 +90,7 @@ def _find_in_boxes(file: BinaryIO, size: int) -> Break | None:
     before = 0
     for at, length, kind in _boxes(file, size):
         if len(kind) < 4 or length < 8 or not (kind.isascii() and kind.decode("ascii").isprintable()):
-            return Break(before, at)
+            return Break(before, at, in_media=False)
         if at + length > size:
             return Break(at, size, kind == b"mdat")
         before = at
@@ -107,7 +107,7 @@ def _find_in_chunks(file: BinaryIO, size: int) -> Break | None:
         # Chunks of frames have names such as "00dc": the number of the stream, and two letters for the kind of data.
         is_media = kind[:2].isdigit()
         if kind not in _AVI_CHUNKS and not is_media and kind[:2] != b"ix":
-            return Break(before, at)
+            return Break(before, at, in_media=False)
         is_list = kind == b"RIFF" or (kind == b"LIST" and head[8:12] in (b"movi", b"rec "))
         if at + 8 + length > size and not is_list:
             return Break(at, size, is_media)
@@ -129,7 +129,7 @@ def _find_in_elements(file: BinaryIO, size: int) -> Break | None:
         if not head_length and len(head) < 12:
             return Break(at, size, in_cluster)
         if kind not in (_IN_CLUSTER if in_cluster else _LEVEL_1) or (length == _UNKNOWN and kind not in _PARENTS):
-            return Break(before, at)
+            return Break(before, at, in_cluster)
         end = _UNKNOWN if length == _UNKNOWN else at + head_length + length
         if not in_cluster:
             cluster_end = end if kind == _CLUSTER else 0
@@ -206,7 +206,7 @@ def _find_in_tags(file: BinaryIO, size: int) -> Break | None:
         head = file.read(11)
         kind, end = head[0] & 0x1F, at + 11 + int.from_bytes(head[1:4], "big") + 4
         if kind not in _FLV_TAGS:
-            return Break(before, at)
+            return Break(before, at, in_media=False)
         if len(head) < 11 or end > size:
             return Break(at, size)
         before, at = at, end
