@@ -97,7 +97,10 @@ def test_truncated_video_note_gives_the_time(
     tmp_path: Path, whole: Callable[[str], bytes], name: str, share: float
 ) -> None:
     data = whole(name)
-    (tmp_path / name).write_bytes(data[: round(share * len(data))])
+    length = round(share * len(data))
+    if name == "a.ts":  # between two packets of the stream, a file may end
+        length = length // 188 * 188 + 100
+    (tmp_path / name).write_bytes(data[:length])
     end, notes = read(tmp_path / name)
     (note,) = notes
     assert note.startswith(f"{name}: truncated video, it ends after ")
@@ -138,7 +141,7 @@ def test_damaged_video_note_gives_the_times(tmp_path: Path, whole: Callable[[str
     data[first:last] = changed
     path.write_bytes(data)
     if how == "lost" and name == "end.mp4":  # the index is at another place, but within the file
-        with pytest.raises(VideoError):
+        with pytest.raises(VideoError, match="index"):
             read(path)
         return
     notes = read(path)[1]

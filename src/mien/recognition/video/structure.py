@@ -204,8 +204,8 @@ def _find_in_tags(file: BinaryIO, size: int) -> Break | None:
     while at < size:
         file.seek(at)
         head = file.read(11)
-        kind, end = head[0] & 0x1F, at + 11 + int.from_bytes(head[1:4], "big") + 4
-        if kind not in _FLV_TAGS:
+        end = at + 11 + int.from_bytes(head[1:4], "big") + 4
+        if head[0] not in _FLV_TAGS or any(head[8:]):  # the number of the stream is always 0
             return Break(before, at, in_media=False)
         if len(head) < 11 or end > size:
             return Break(at, size)
