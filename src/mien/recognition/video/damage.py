@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MISSING_SECONDS = 0.5  # missing seconds, compared with the stated duration, from which a file counts as truncated
-_MISSING_FRAMES = 0.5  # the same in frames, if the file is incomplete by its structure or number of packets too
+_MISSING_FRAMES = 1.5  # the same in frames, if the structure of the file is broken too
 _STRICT = frozenset(("h264", "hevc"))  # codecs of which each packet is a frame
 _WITHOUT_ZEROS = _STRICT | {"vp8", "vp9"}  # codecs whose compressed frames have no long runs of zeros
 _ZEROS = bytes(64)
@@ -181,7 +181,9 @@ class DamageLog:
         if self._cannot_be_read or (broken is not None and (broken.in_media or lacks_packets or not self._stated_end)):
             return True
         missing = self._stated_end - (end if self._is_of_video else max(end, self._end_of_all))
-        if broken is not None or lacks_packets:  # an edit list may drop packets that the file has
+        if lacks_packets:  # an edit list may drop packets that the file has
+            return missing > 0.5 / self._fps
+        if broken is not None:
             return missing > _MISSING_FRAMES / self._fps
         # Matroska states the end of the longest track, and its structure is complete.
         return "matroska" not in self._format and missing > max(MISSING_SECONDS, 0.02 * self._stated_end)
