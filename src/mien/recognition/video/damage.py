@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 MISSING_SECONDS = 0.5  # missing seconds, compared with the stated duration, from which a file counts as truncated
 _MISSING_FRAMES = 1.5  # the same in frames, if the structure of the file is broken too
 _STRICT = frozenset(("h264", "hevc"))  # codecs of which each packet is a frame
-_WITHOUT_ZEROS = _STRICT | {"vp8", "vp9"}  # codecs whose compressed frames have no long runs of zeros
-_ZEROS = bytes(64)
+# Zero bytes in a row that compressed frames do not have, but lost blocks of a disk or of a download. The standards of
+# H.264 and HEVC forbid more than two, the coders of VP8 and VP9 may write some for empty frames.
+_ZEROS = {"h264": bytes(64), "hevc": bytes(64), "vp8": bytes(512), "vp9": bytes(512)}
 _MARKS = 4096  # positions of packets that are kept, however long the video is
 
 
@@ -65,6 +66,7 @@ class DamageLog:
         """
         self._format, self._start, self._fps = container.format.name, start, fps
         self._stream_index, self._stated_count, self._codec = stream.index, stream.frames, stream.codec_context.name
+        self._zeros = _ZEROS.get(self._codec)
         self.duration: float | None = None
         self._stated_end, self._is_of_video = 0.0, True  # end of the video, or of the longest stream
         self._read_duration(container, stream)
@@ -95,7 +97,7 @@ class DamageLog:
             self._marks.append((packet.pos, time))
         if self._damaged and self._codec in _STRICT:
             self._expected.add(time)
-        if self._codec in _WITHOUT_ZEROS and _ZEROS in bytes(packet).rstrip(b"\0"):  # lost blocks of a disk or download
+        if self._zeros and self._zeros in bytes(packet).rstrip(b"\0"):
             self._add(time)
         if packet.is_corrupt:
             if self._format == "mpegts":  # also if its counter jumps where two files were joined
