@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.recognition.video.structure import Break, find_break
 
@@ -80,7 +80,7 @@ class DamageLog:
         self._restored: float | None = None  # time of the keyframe after the last one
         self._expected: set[float] = set()  # times of packets after damage that are not decoded yet
 
-    def add_packet(self, packet: Packet) -> None:
+    def add_packet(self, packet: Packet[Any]) -> None:
         """Add a packet of any stream, before it is decoded."""
         time = self._time(packet)
         self._end_of_all = max(self._end_of_all, time + float((packet.duration or 0) * (packet.time_base or 0)))
@@ -105,7 +105,7 @@ class DamageLog:
             else:
                 self._add(time)
 
-    def add_failure(self, packet: Packet) -> None:
+    def add_failure(self, packet: Packet[Any]) -> None:
         """Add a packet that cannot be decoded."""
         self._add(self._time(packet))
 
@@ -158,7 +158,7 @@ class DamageLog:
             )
         return notes
 
-    def _time(self, packet: Packet) -> float:
+    def _time(self, packet: Packet[Any]) -> float:
         """Return the time of a packet; without one, that of its number at the mean frame rate."""
         stated = packet.dts if packet.pts is None else packet.pts
         return self._packet_count / self._fps if stated is None else float(stated * packet.time_base) - self._start

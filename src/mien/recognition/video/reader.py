@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -171,7 +171,7 @@ class VideoReader:
         with suppress(error):
             yield from self._stream.decode(None)
 
-    def _read_packets(self) -> Iterator[Packet]:
+    def _read_packets(self) -> Iterator[Packet[Any]]:
         """Yield the packets of all streams until `stop` is set."""
         packets = self._container.demux()
         while not self._stop.is_set():

@@ -82,4 +82,4 @@ def _ranks(image_HW: Pixels) -> NDArray[np.float64]:
     """Return the rank of each pixel, as a difference from the mean; equal pixels have equal ranks."""
     counts = np.bincount(image_HW.ravel(), minlength=256)
     ranks_P = (np.cumsum(counts) - counts / 2)[image_HW.ravel()]
-    return ranks_P - ranks_P.mean()
+    return np.asarray(ranks_P - ranks_P.mean(), np.float64)
