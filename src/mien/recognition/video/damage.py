@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MISSING_SECONDS = 0.5  # missing seconds, compared with the stated duration, from which a file counts as truncated
-_MISSING_FRAMES = 1.5  # the same in frames, if the structure of the file is broken too
+_MISSING_FRAMES = 1.5  # the same in frames, if the file is incomplete by its structure or number of packets too
+_SHORTEST = 0.05  # seconds; some files state thousands of frames per second
 _STRICT = frozenset(("h264", "hevc"))  # codecs of which each packet is a frame
 # Zero bytes in a row that compressed frames do not have, but lost blocks of a disk or of a download. The standards of
 # H.264 and HEVC forbid more than two, the coders of VP8 and VP9 may write some for empty frames.
@@ -183,17 +184,15 @@ class DamageLog:
         if self._cannot_be_read or (broken is not None and (broken.in_media or lacks_packets or not self._stated_end)):
             return True
         missing = self._stated_end - (end if self._is_of_video else max(end, self._end_of_all))
-        if lacks_packets:  # an edit list may drop packets that the file has
-            return missing > 0.5 / self._fps
-        if broken is not None:
-            return missing > _MISSING_FRAMES / self._fps
+        if broken is not None or lacks_packets:  # an edit list may drop packets that the file has
+            return missing > max(_MISSING_FRAMES / self._fps, _SHORTEST)
         # Matroska states the end of the longest track, and its structure is complete.
         return "matroska" not in self._format and missing > max(MISSING_SECONDS, 0.02 * self._stated_end)
 
     def _read_duration(self, container: InputContainer, stream: VideoStream) -> None:
         """Read the duration that the file states."""
         if self._format == "avi" and stream.frames:  # FFmpeg reduces the duration to that of the bytes that are there
-            self.duration = self._stated_end = stream.frames / self._fps
+            self.duration = self._stated_end = float(stream.frames * (stream.time_base or 1 / self._fps))
         elif stream.duration and stream.time_base:
             self.duration = float(stream.duration * stream.time_base)
             began = float((stream.start_time or 0) * stream.time_base) - self._start
