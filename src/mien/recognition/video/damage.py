@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MISSING_SECONDS = 0.5  # missing seconds, compared with the stated duration, from which a file counts as truncated
 _MISSING_FRAMES = 1.5  # the same in frames, if the file is incomplete by its structure or number of packets too
 _SHORTEST = 0.05  # seconds; some files state thousands of frames per second
+_ROUNDING = 1e-6  # seconds by which times of packets and frames may differ
 _STRICT = frozenset(("h264", "hevc"))  # codecs of which each packet is a frame
 # Zero bytes in a row that compressed frames do not have, but lost blocks of a disk or of a download. The standards of
 # H.264 and HEVC forbid more than two, the coders of VP8 and VP9 may write some for empty frames.
@@ -74,6 +75,7 @@ class DamageLog:
         self._packet_count, self._end_of_all, self._cannot_be_read = 0, 0.0, False
         self._keyframes: deque[float] = deque(maxlen=64)
         self._begins_late: float | None = None  # time of the first packet, until a frame is decoded
+        self._ticks: dict[int, float] = {}  # by the index of the stream; fractions are slow
         self._marks: list[tuple[int, float]] = []
         self._mark_step = (container.size or 0) / _MARKS
         self._excused: set[int | None] = set()  # times of corrupt packets that are judged by the file's structure
@@ -83,14 +85,18 @@ class DamageLog:
 
     def add_packet(self, packet: Packet[Any]) -> None:
         """Add a packet of any stream, before it is decoded."""
-        time = self._time(packet)
-        self._end_of_all = max(self._end_of_all, time + float((packet.duration or 0) * (packet.time_base or 0)))
-        if packet.stream_index != self._stream_index or not packet.size:
+        is_video = packet.stream_index == self._stream_index
+        if not packet.size or (self._is_of_video and not is_video):
             return
+        time = self._time(packet)
+        if not self._is_of_video:
+            self._end_of_all = max(self._end_of_all, time + (packet.duration or 0) * self._tick(packet))
+            if not is_video:
+                return
         self._packet_count += 1
         if packet.is_keyframe:
             self._keyframes.append(time)
-            if self._damaged and self._restored is None and time > self._damaged[1]:
+            if self._damaged and self._restored is None and time > self._damaged[1] + _ROUNDING:
                 self._restored = time
         elif self._packet_count == 1 and not packet.is_discard:
             self._begins_late = time
@@ -119,7 +125,7 @@ class DamageLog:
             self._begins_late = None
         if self._expected:
             lost = [t for t in self._expected if t < time - 0.5 / self._fps]
-            self._expected = {t for t in self._expected if t > time}
+            self._expected = {t for t in self._expected if t > time + 0.5 / self._fps}
             if lost:
                 self._add(max(lost))
         if frame.is_corrupt and frame.pts not in self._excused:
@@ -162,12 +168,18 @@ class DamageLog:
     def _time(self, packet: Packet[Any]) -> float:
         """Return the time of a packet; without one, that of its number at the mean frame rate."""
         stated = packet.dts if packet.pts is None else packet.pts
-        return self._packet_count / self._fps if stated is None else float(stated * packet.time_base) - self._start
+        return self._packet_count / self._fps if stated is None else stated * self._tick(packet) - self._start
+
+    def _tick(self, packet: Packet[Any]) -> float:
+        """Return the unit of time of a packet, in seconds."""
+        if packet.stream_index not in self._ticks:
+            self._ticks[packet.stream_index] = float(packet.time_base or 0)
+        return self._ticks[packet.stream_index]
 
     def _add(self, time: float) -> None:
         """Add a time at which a frame is damaged or missing; frames after it refer to it until a keyframe."""
         if self._damaged is None or time > self._damaged[1]:
-            self._restored = min((key for key in self._keyframes if key > time), default=None)
+            self._restored = min((key for key in self._keyframes if key > time + _ROUNDING), default=None)
         first, last = self._damaged or (time, time)
         self._damaged = min(first, time), max(last, time)
 

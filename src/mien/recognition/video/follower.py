@@ -129,8 +129,9 @@ def _thumbnail(image_HW3: Pixels, box: Box) -> NDArray[np.float32] | None:
         return None
     step = max(1, min(right - left, bottom - top) // (2 * _THUMBNAIL_SIDE))
     sampled = np.ascontiguousarray(image_HW3[top:bottom:step, left:right:step])
-    small = cv2.resize(sampled, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
-    pixels_P = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).ravel().astype(np.float32)
+    gray = cv2.cvtColor(sampled, cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(gray, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    pixels_P = small.ravel().astype(np.float32)
     pixels_P -= pixels_P.mean()
     norm = float(np.sqrt(pixels_P @ pixels_P))
     return pixels_P / norm if norm >= _MIN_CONTRAST * _THUMBNAIL_SIDE else None

@@ -17,7 +17,7 @@ _SIZE = (32, 18)  # of a small copy
 _MIN_CHANGED = 0.5  # part of the pixels that change at a cut
 _MAX_CORRELATION = 0.5  # of the ranks of the pixels at a cut
 _MIN_CHANGE = 0.25  # change of a pixel, in standard deviations of the scene
-_NOISE, _MAX_CHANGE = 2.5, 12.0  # levels; smaller changes may be noise, larger ones always count
+_NOISE, _MAX_CHANGE = 2, 12  # levels; smaller changes may be noise, larger ones always count
 
 Pixels = NDArray[np.uint8]
 
@@ -65,7 +65,7 @@ def _is_cut(a_HW: Pixels, b_HW: Pixels) -> bool:
     if np.count_nonzero(difference_HW > _NOISE) < _MIN_CHANGED * a_HW.size:
         return False
     contrast = min(_contrast(a_HW), _contrast(b_HW))
-    least = min(max(_MIN_CHANGE * contrast, _NOISE), _MAX_CHANGE)
+    least = int(min(max(_MIN_CHANGE * contrast, _NOISE), _MAX_CHANGE))
     if np.count_nonzero(difference_HW > least) < _MIN_CHANGED * a_HW.size:
         return False
     a_P, b_P = _ranks(a_HW), _ranks(b_HW)
