@@ -128,13 +128,12 @@ def _thumbnail(image_HW3: Pixels, box: Box) -> NDArray[np.float32] | None:
     if right - left < 2 or bottom - top < 2:
         return None
     step = max(1, min(right - left, bottom - top) // (2 * _THUMBNAIL_SIDE))
-    sampled = np.ascontiguousarray(image_HW3[top:bottom:step, left:right:step])
-    gray = cv2.cvtColor(sampled, cv2.COLOR_BGR2GRAY)
-    small = cv2.resize(gray, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    green_HW = np.ascontiguousarray(image_HW3[top:bottom:step, left:right:step, 1])  # nearly the brightness
+    small = cv2.resize(green_HW, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
     pixels_P = small.ravel().astype(np.float32)
-    pixels_P -= pixels_P.mean()
-    norm = float(np.sqrt(pixels_P @ pixels_P))
-    return pixels_P / norm if norm >= _MIN_CONTRAST * _THUMBNAIL_SIDE else None
+    pixels_P -= np.float32(cv2.mean(small)[0])
+    norm = float(cv2.norm(pixels_P))
+    return pixels_P / np.float32(norm) if norm >= _MIN_CONTRAST * _THUMBNAIL_SIDE else None
 
 
 def _window(image_HW3: Pixels, box: Box) -> tuple[int, int, int, int]:
