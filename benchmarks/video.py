@@ -10,7 +10,8 @@ medians. The processor's time for a frame, of all threads, stands beside it, as 
 memory, a clip and one ten times as long (640x360) are each read in a fresh process with everything that can be written,
 and their peaks compared. All of these search whole frames in one size, with `scales=one`. The cost of several sizes is
 the processor's time of `analyze_video` with them over that without, in alternating rounds, for this clip and for one
-of 1080p; `--only-costs` measures only this, and keeps the rest of the record. `--busy` marks a record that was taken beside other work.
+of 1080p; `--only-costs` measures only this, and keeps the rest of the record. `--busy` marks a record that was taken
+beside other work.
 """
 
 from __future__ import annotations
