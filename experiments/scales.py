@@ -8,9 +8,8 @@ Each image is analyzed with `scales=one` and `orientation=off`, and with both `a
 sample portrait: the face with five margins at five sizes, small faces in an image of 24 megapixels, faces in a tall
 screenshot, and photos of 12 and 1.2 megapixels, whose boxes and labels must stay. FOLDER has photos (.jpg) that are
 upright; each is also turned by 90, 180 and 270 degrees, and a face counts as kept if it is found at the same place,
-with an intersection over union of 0.5 or more, and has the same label. Each command measures its part and keeps the other.
-The record holds figures, and no image or file
-name.
+with an intersection over union of 0.5 or more, and has the same label. Each command measures its part and keeps the
+other. The record holds figures, and no image or file name.
 """
 
 from __future__ import annotations

@@ -236,6 +236,7 @@ def test_resume_analyzes_no_image_twice(photos: Path, suffix: str) -> None:
         ("--tta flip", "tta=none"),
         ("--threshold 0.999 --longest-side 320", "longest_side=1280, threshold=0.65"),
         ("--prior balanced", "prior=None"),
+        ("--orientation off", "orientation=auto"),
     ],
 )
 def test_resume_with_other_options_is_refused(photos: Path, other: str, recorded: str) -> None:
@@ -343,6 +344,10 @@ def test_closed_pipe_gives_no_traceback(photos: Path) -> None:
         (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
         (["--sample", "--prior", "happy=0"], "the share of happy must be a number above 0"),
         (["--sample", "--longest-side", "0"], "longest_side must be a whole number"),
+        (["--sample", "--min-face", "0"], "min_face must be a whole number of pixels"),
+        (["--sample", "--min-face", "20", "--scales", "one"], "min_face needs scales=auto"),
+        (["--sample", "--scales", "3"], "scales must be one of auto, one"),
+        (["--sample", "--orientation", "up"], "orientation must be one of auto, off"),
         (["--sample", "--format", "parquet"], "use --out faces.parquet"),
         (["--sample", "--partition", "5"], "--partition needs --ray"),
         (["--nonsense"], "No such option"),

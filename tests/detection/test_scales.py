@@ -136,6 +136,8 @@ def test_merge_drops_part_of_face_too_large_for_copy() -> None:
 def test_merge_prefers_copy_in_which_face_fits() -> None:
     base, close = detection(0, 0, LARGEST + 100, 0.95), detection(10, 10, LARGEST + 90, 0.7)
     assert merge([(1.0, (base,)), (8.0, (close,))], 0.65) == (close,)
+    coarse, fine = detection(0, 0, 60, 0.9), detection(2, 2, 60, 0.7)  # 12 and 30 pixels in their copies
+    assert merge([(5.0, (coarse,)), (2.0, (fine,))], 0.65) == (fine,)
     usual, same = detection(0, 0, 200, 0.7), detection(4, 4, 200, 0.95)
     assert iou(usual.box, same.box) > 0.5
     assert merge([(1.0, (usual,)), (8.0, (same,))], 0.65) == (usual,)
