@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Train the model that says how a face crop is rotated. Writes assets/orientation.onnx and results/orientation.json.
 
-Run:   python experiments/orientation.py fer2013.csv     (about five minutes on one core)
+Run:   python experiments/orientation.py fer2013.csv     (four minutes on one core)
 
 The model sees a grey crop of 48x48 pixels and returns the probabilities that it must be rotated clockwise by 0, 90, 180
 or 270 degrees to be upright. It is trained on FER2013's training faces, each rotated in one of the four ways, and
-further by up to 25 degrees, shifted, scaled, mirrored, blurred, darkened and shown with noise, as a detector's box on a
+further by up to 30 degrees, shifted, scaled, mirrored, blurred, darkened and shown with noise, as a detector's box on a
 rotated face is not accurate. It is measured on PublicTest with the same changes. H rows, W columns, N faces.
 """
 
@@ -29,13 +29,14 @@ from mien.data import load
 
 HERE = Path(__file__).parent
 GRAPH = HERE.parent / "src" / "mien" / "assets" / "orientation.onnx"
-EPOCHS, BATCH, RATE, SEED = 14, 128, 3e-3, 0
-MAX_ROLL, MAX_SHIFT, SCALES = 25.0, 0.15, (0.8, 1.25)  # degrees; halves of the crop; side of the crop in faces
+EPOCHS, BATCH, RATE, SEED = 16, 256, 3e-3, 0
+MAX_ROLL, MAX_SHIFT, SCALES = 30.0, 0.2, (0.7, 1.35)  # degrees; halves of the crop; side of the crop in faces
 
 
 def build() -> nn.Sequential:
-    """Return the model without its preprocessing: three convolutions on the crop at half size, and a linear layer."""
+    """Return the model: three convolutions on the crop at half size, then a linear layer."""
     return nn.Sequential(
+        nn.AvgPool2d(2),
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(),
@@ -44,7 +45,7 @@ def build() -> nn.Sequential:
 
 
 def rotated(faces_NHW: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return faces changed at random at half size, float32 [N,1,H,W] from -1 to 1, and the rotation of each, [N]."""
+    """Return faces changed at random, float32 [N,1,H,W] from -1 to 1, and the class that makes each upright, [N]."""
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(n, generator=rng) * (high - low) + low
@@ -58,10 +59,9 @@ def rotated(faces_NHW: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         torch.stack([mirror_N * cos_N, mirror_N * sin_N, uniform(-MAX_SHIFT, MAX_SHIFT)], 1),
         torch.stack([-sin_N, cos_N, uniform(-MAX_SHIFT, MAX_SHIFT)], 1),
     )
-    x = F.avg_pool2d(faces_NHW[:, None].float(), 2) / 127.5 - 1
-    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    small = F.interpolate(F.avg_pool2d(x, 2), size=x.shape[2:], mode="bilinear")
+    grid = F.affine_grid(torch.stack(rows, 1), [n, 1, *faces_NHW.shape[1:]], align_corners=False)
+    x = F.grid_sample(faces_NHW[:, None].float() / 127.5 - 1, grid, padding_mode="border", align_corners=False)
+    small = F.interpolate(F.avg_pool2d(x, 3), size=x.shape[2:], mode="bilinear")
     x = torch.where((uniform(0, 1) < 0.3)[:, None, None, None], small, x)
     gain_N, shift_N = uniform(0.4, 1.2), uniform(-0.4, 0.4)
     x = gain_N[:, None, None, None] * x + shift_N[:, None, None, None]
@@ -75,7 +75,7 @@ def train(faces_NHW: Tensor) -> nn.Sequential:
     rng, model = torch.Generator().manual_seed(SEED), build()
     steps = EPOCHS * (len(faces_NHW) // BATCH)
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for epoch in range(EPOCHS):
         total = 0.0
         for batch in torch.randperm(len(faces_NHW), generator=rng)[: steps // EPOCHS * BATCH].split(BATCH):
@@ -96,8 +96,7 @@ def export(model: nn.Sequential) -> bytes:
         helper.make_node("Cast", ["faces"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["float", "axis"], ["plane"]),
         helper.make_node("Mul", ["plane", "scale"], ["scaled"]),
-        helper.make_node("Sub", ["scaled", "one"], ["whole"]),
-        helper.make_node("AveragePool", ["whole"], ["x"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Sub", ["scaled", "one"], ["x"]),
     ]
     constants = {"axis": np.array([1], np.int64), "scale": np.float32(1 / 127.5), "one": np.float32(1)}
     last = "x"
@@ -109,8 +108,9 @@ def export(model: nn.Sequential) -> bytes:
             inputs = [last, f"{name}.weight", f"{name}.bias"]
             attributes = {"pads": [1, 1, 1, 1]} if isinstance(layer, nn.Conv2d) else {"transB": 1}
             nodes.append(helper.make_node("Conv" if attributes.get("pads") else "Gemm", inputs, [name], **attributes))
-        elif isinstance(layer, nn.MaxPool2d):
-            nodes.append(helper.make_node("MaxPool", [last], [name], kernel_shape=[2, 2], strides=[2, 2]))
+        elif isinstance(layer, nn.AvgPool2d | nn.MaxPool2d):
+            kind = "AveragePool" if isinstance(layer, nn.AvgPool2d) else "MaxPool"
+            nodes.append(helper.make_node(kind, [last], [name], kernel_shape=[2, 2], strides=[2, 2]))
         else:
             nodes.append(helper.make_node("Relu" if isinstance(layer, nn.ReLU) else "Flatten", [last], [name]))
         last = name
