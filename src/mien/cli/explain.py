@@ -37,6 +37,7 @@ def explain(
     from mien.recognition import sample as sample_path
     from mien.recognition.explain import draw
     from mien.recognition.explain import explain as explain_image
+    from mien.recognition.results import percentage
 
     if sample == (image is not None):
         raise MienError("pass one image, or --sample")
@@ -55,5 +56,5 @@ def explain(
         raise MienError(f"no face found in {image}; if the image is a face crop, use --detector whole")
     write(out, cv2.imencode(".png", draw(explanations))[1].tobytes())
     for number, explanation in enumerate(explanations, 1):
-        typer.echo(f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %")
+        typer.echo(f"face {number}: {explanation.label} {percentage(explanation.probability)}")
     typer.echo(f"wrote {out}: orange is evidence for the class, blue against it")
