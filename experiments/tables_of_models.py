@@ -39,7 +39,7 @@ def comparison(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
-        score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_clean")
+        score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_train_eval")
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
         deduplicated = arm["scores_deduplicated"][split]
@@ -264,7 +264,8 @@ def spread(figure: dict[str, Any]) -> str:
 
 def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
     """Return the figure of each run at the evaluated epoch."""
-    runs = zip(arm["curves"][curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
+    curves = {name.replace("gap_clean", "gap_train_eval"): values for name, values in arm["curves"].items()}  # old name
+    runs = zip(curves[curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 

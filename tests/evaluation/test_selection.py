@@ -85,7 +85,7 @@ def test_metrics_are_of_the_selected_epoch(dataset: Dataset) -> None:
     assert arm.at_selected_epoch("train_loss").per_seed == pytest.approx((2 / 3, 2, 1))
     # Clean accuracy is 0.22 an epoch; validation accuracy is 0.825 + 0.002 a seed - 0.1 / epoch, + 0.02 in epoch 3.
     clean, val = np.array([0.66, 0.22, 0.44]), np.array([0.845 - 0.1 / 3, 0.827 - 0.1, 0.829 - 0.05])
-    assert arm.at_selected_epoch("gap_clean").per_seed == pytest.approx(clean - val)
+    assert arm.at_selected_epoch("gap_train_eval").per_seed == pytest.approx(clean - val)
     assert arm.peaks == (3, 2, 3)
 
 
@@ -97,7 +97,7 @@ def test_json_has_the_metric_and_epoch_of_selection(dataset: Dataset) -> None:
     arm = result["arms"][1]
     assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
-    assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
+    assert arm["curves"]["gap_train_eval"]["per_seed"][1][2:] == [None, None]
     mixed = _compared(dataset, {"plain": "val_loss"}).to_dict()
     assert mixed["protocol"]["evaluated_at"] == "each arm's selected epoch"
     assert mixed["protocol"]["selected_by"] == {"plain": "val_loss", "better": None}

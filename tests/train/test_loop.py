@@ -43,7 +43,7 @@ def test_train_reduces_the_loss(make_toy: MakeToy, small: Recipe, tmp_path: Path
 
 def test_history_has_the_metrics_of_every_epoch(whole: Run, toy: Dataset) -> None:
     assert [epoch["epoch"] for epoch in whole.history] == [1, 2]
-    for part in ("train", "clean", "val", "test"):
+    for part in ("train", "train_eval", "val", "test"):
         assert all(0 <= epoch[f"{part}_accuracy"] <= 1 and epoch[f"{part}_loss"] > 0 for epoch in whole.history)
     for split in ("val", "test"):
         p_NK = whole.predictions()[split]

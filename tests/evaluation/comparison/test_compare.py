@@ -109,7 +109,7 @@ def test_curves_gaps_and_peaks(dataset: Dataset) -> None:
     own = [r.history for r in runs if r.arm == "better"]
     assert arm.curves["train_loss"].mean_E == pytest.approx([2, 1, 2 / 3, 0.5])
     assert arm.curves["val_accuracy"].std_E == pytest.approx([0.002] * 4)
-    assert arm.curves["gap_clean"].values_SE[1, 3] == pytest.approx(0.88 - own[1][3]["val_accuracy"])
+    assert arm.curves["gap_train_eval"].values_SE[1, 3] == pytest.approx(0.88 - own[1][3]["val_accuracy"])
     assert arm.curves["gap_running"].values_SE[2, 0] == pytest.approx(0.2 - own[2][0]["val_accuracy"])
     assert (arm.peaks, arm.peak_of_mean, arm.epochs) == ((3, 3, 3), 3, 4)
     assert arm.seconds.mean == 61

@@ -88,15 +88,15 @@ def test_accuracy_is_by_the_majority_vote(name: str, voted: Dataset, small: Reci
         true_N = expected_majority(voted[split].votes_NV)
         predicted_N = run.predictions()[split].argmax(1)
         assert run.history[0][f"{split}_accuracy"] == pytest.approx((predicted_N == true_N[true_N >= 0]).mean())
-    clean_N = training_targets(voted, name).clean.labels_N
+    train_eval_N = training_targets(voted, name).train_eval.labels_N
     true_N = expected_majority(voted["train"].votes_NV)
-    assert clean_N.tolist() == true_N[true_N >= 0].tolist()
+    assert train_eval_N.tolist() == true_N[true_N >= 0].tolist()
 
 
 def test_fer2013_scheme_uses_the_data_as_it_is(voted: Dataset) -> None:
     targets = training_targets(voted, "fer2013")
     assert targets.dataset["train"] is voted["train"]
-    assert targets.clean is voted["train"]
+    assert targets.train_eval is voted["train"]
     assert targets.votes is None
     assert (targets.target_NK.numpy() == np.eye(7)[voted["train"].labels_N]).all()
 
