@@ -34,7 +34,7 @@ def comparison(result: dict[str, Any]) -> str:
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
+        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
         f"without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -241,7 +241,8 @@ def peers(result: dict[str, Any]) -> str:
     chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if chosen:
         measured.append(
-            f"PublicTest guided the recipes of {', '.join(chosen)} and fitted their temperatures: optimistic."
+            f"PublicTest was used to select the models and fit the temperatures of {', '.join(chosen)}, so their metrics "
+            "are optimistically biased."
         )
     measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
@@ -253,12 +254,12 @@ def peers(result: dict[str, Any]) -> str:
 
 
 def points(d: dict[str, Any]) -> str:
-    """Return a difference of shares in points, with its interval."""
+    """Return a difference of fractions in points, with its interval."""
     return f"{verdict.points(d['mean'])} ({verdict.points(d['low'])} to {verdict.points(d['high'])})"
 
 
 def spread(figure: dict[str, Any]) -> str:
-    """Return a share in percent, with its standard deviation if there is one."""
+    """Return a fraction in percent, with its standard deviation if there is one."""
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 

@@ -14,9 +14,9 @@ FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 @pytest.mark.parametrize("each", CORRUPTIONS.values(), ids=lambda c: c.name)
 def test_every_corruption(each: Corruption) -> None:
     before = FACES.copy()
-    altered = dict(each.all_strengths(FACES))
+    altered = dict(each.all_severities(FACES))
     np.testing.assert_array_equal(FACES, before)
-    assert list(altered) == list(each.strengths)
+    assert list(altered) == list(each.severities)
     for strength, faces_NHW in altered.items():
         assert (faces_NHW.dtype, faces_NHW.shape) == (np.uint8, FACES.shape)
         np.testing.assert_array_equal(faces_NHW, each(FACES, strength))
@@ -25,9 +25,9 @@ def test_every_corruption(each: Corruption) -> None:
     assert 0.1 < off[0] < off[-1] / 1.5
 
 
-def test_there_are_twelve_corruptions_of_five_strengths() -> None:
+def test_there_are_twelve_corruptions_of_five_severities() -> None:
     assert len(CORRUPTIONS) == 12
-    assert all(len(c.strengths) == 5 and len(set(c.strengths)) == 5 for c in CORRUPTIONS.values())
+    assert all(len(c.severities) == 5 and len(set(c.severities)) == 5 for c in CORRUPTIONS.values())
 
 
 def test_noise_has_the_given_standard_deviation() -> None:

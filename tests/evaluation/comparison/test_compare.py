@@ -32,7 +32,7 @@ def test_verdict_of_a_clear_difference_is_shown() -> None:
     assert v.per_seed == pytest.approx((0.1, 0.1, 0.1))
     assert v.sentence == (
         "noisy is better than plain: +10.0 points of accuracy, 95 % interval +8.2 to +11.8. "
-        "Measured after the last epoch on sketch, test; 3 seeds per arm, 1,000 faces."
+        "Measured after the last epoch on sketch, test; 3 random seeds per arm, 1,000 faces."
     )
     back = verdict("noisy", "plain", (_steady(0.6), _steady(0.5)), (_steady(0.6), _steady(0.5)), GROUND)
     assert back.sentence.startswith("plain is worse than noisy: −10.0 points of accuracy, 95 % interval −11.8 to −8.2.")
@@ -42,7 +42,7 @@ def test_verdict_of_a_noisy_difference_is_not_shown() -> None:
     wild = np.stack([_steady(0.5, 1)[0], _steady(0.56, 1)[0], _steady(0.49, 1)[0]])
     v = verdict("plain", "wild", (_steady(0.5), wild), (_steady(0.5), wild), GROUND)
     assert v.finding == NOT_SHOWN
-    assert v.sentence.startswith("No difference shown between wild and plain: +1.6 points of accuracy, 95 % interval −")
+    assert v.sentence.startswith("No significant difference between wild and plain: +1.6 points of accuracy, 95 % interval −")
     assert v.accuracy.low < 0 < v.accuracy.high
 
 
@@ -53,8 +53,8 @@ def test_verdict_with_fewer_than_three_seeds_is_undecided(seeds: int) -> None:
     v = verdict("plain", "noisy", both, both, ground)
     assert (v.finding, v.accuracy.covers) == (TOO_FEW_SEEDS, FACES)
     assert v.sentence.startswith(f"Not enough seeds to decide ({seeds} of 3 needed). noisy − plain: +80.0 points")
-    assert f"{seeds} seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
-    assert "(over faces only)" in v.sentence
+    assert f"{seeds} random seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
+    assert "(it accounts for variation of faces only)" in v.sentence
 
 
 def test_verdict_prints_no_bound_as_zero_that_is_not() -> None:
