@@ -114,8 +114,8 @@ def worse(record: dict[str, Any]) -> str:
         d = record["detector"]
         lost = d["lost"]
         text += (
-            f"\nThe faces were pasted into larger images. The detector, {d['detector']}, finds {d['found']:,} of {d['n']:,}. "
-            f"The accuracy on these is {percent(d['accuracy'])} % at the detector's boxes and "
+            f"\nThe faces were pasted into larger images. The detector, {d['detector']}, finds {d['found']:,} of "
+            f"{d['n']:,}. The accuracy on these is {percent(d['accuracy'])} % at the detector's boxes and "
             f"{percent(d['original'])} % on the crops of the data set: {percent(lost['mean'])} points lower "
             f"({percent(lost['low'])} to {percent(lost['high'])}).\n"
         )
@@ -140,7 +140,8 @@ def model(card: Card, record: dict[str, Any]) -> str:
     """Return the section of one model."""
     faces, seed, degree = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
     all_faces = PUBLISHED[TRAIN]
-    left = "" if faces == all_faces else f" (of {all_faces:,}; the others have no majority vote or are left out by the recipe)"
+    others = f" (of {all_faces:,}; the others have no majority vote or are left out by the recipe)"
+    left = "" if faces == all_faces else others
     return (
         f"{len(card.labels)} classes: {', '.join(card.labels.names)}. {card.parameters:,} parameters, "
         f"{card.flops / 1e9:.3f} GFLOP per face, license {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} "
@@ -238,7 +239,8 @@ def weakest(model: dict[str, Any], least: int, number: int = 2) -> str:
     neutral = model["neutral"]
     return (
         f"`{DEFAULT}` has the lowest recall for {listed(large[:number])}, with 95 % intervals{few}. It classifies "
-        f"{percent(neutral['predicted'])} % of the photos as neutral; {percent(neutral['labelled'])} % are labeled neutral."
+        f"{percent(neutral['predicted'])} % of the photos as neutral; {percent(neutral['labelled'])} % are labeled "
+        "neutral."
     )
 
 

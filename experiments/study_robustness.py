@@ -4,8 +4,8 @@ Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minu
 
 FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
 five severities, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
-first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those of the
-comparison do, else that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those of
+the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
 resumes an interrupted run.
 """
 

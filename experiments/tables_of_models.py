@@ -34,8 +34,8 @@ def comparison(result: dict[str, Any]) -> str:
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
-        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
-        f"without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
+        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % "
+        f"| 95 % interval | without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
@@ -241,8 +241,8 @@ def peers(result: dict[str, Any]) -> str:
     chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if chosen:
         measured.append(
-            f"PublicTest was used to select the models and fit the temperatures of {', '.join(chosen)}, so their metrics "
-            "are optimistically biased."
+            f"PublicTest was used to select the models and fit the temperatures of {', '.join(chosen)}, so their "
+            "metrics are optimistically biased."
         )
     measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
@@ -275,6 +275,6 @@ def _selection(result: dict[str, Any]) -> str:
     """Return what selected the epoch if it is not the last, and whether the split of the table did."""
     if not any(arm["selected_by"] for arm in result["arms"]):
         return ""
-    optimistic = "; `val` is selected on, so its figures are optimistic"
+    optimistic = "; `val` was used for selection, so its metrics are optimistic"
     judged_at = result["protocol"]["evaluated_at"]
     return f"; evaluated at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"

@@ -27,8 +27,9 @@ def altered(result: dict[str, Any]) -> str:
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
-        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | uncorrupted, % | without duplicates | corrupted, mean, % "
-        f"| without duplicates | difference to `{result['altered_arms'][0]['arm']}`, uncorrupted | corrupted |",
+        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | uncorrupted, % | without duplicates "
+        f"| corrupted, mean, % | without duplicates "
+        f"| difference to `{result['altered_arms'][0]['arm']}`, uncorrupted | corrupted |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:

@@ -80,16 +80,16 @@ def test_class_frequencies_out_of_range_raise(change: dict[str, Any], message: s
 )
 def test_parse_prior_accepts_every_form(prior: Any, shares: tuple[float, ...], name: str) -> None:
     result = parse_prior(prior, ABC, TRAINING)
-    assert tuple(result.shares) == ABC.names
-    assert tuple(result.shares.values()) == pytest.approx(shares)
+    assert tuple(result.fractions) == ABC.names
+    assert tuple(result.fractions.values()) == pytest.approx(shares)
     assert result.name == name
     assert parse_prior(result.option, ABC, TRAINING).name == name
 
 
 def test_parse_prior_accepts_other_spellings() -> None:
     result = parse_prior("joy=0.5,Sadness=0.25", FER7, [1 / 7] * 7)
-    assert (result.shares["happy"], result.shares["sad"]) == (0.5, 0.25)
-    assert result.shares["neutral"] == pytest.approx(0.05)
+    assert (result.fractions["happy"], result.fractions["sad"]) == (0.5, 0.25)
+    assert result.fractions["neutral"] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

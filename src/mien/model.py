@@ -185,7 +185,7 @@ class Model:
     def _apply_prior(self, probs_NK: Floats) -> Floats:
         if self.prior is None or self.card.class_frequencies is None:
             return probs_NK
-        return apply_prior(probs_NK, self.card.class_frequencies.assumed, tuple(self.prior.shares.values()))
+        return apply_prior(probs_NK, self.card.class_frequencies.assumed, tuple(self.prior.fractions.values()))
 
     def _run(self, faces_NHW: Pixels, outputs: list[str], batch: int) -> list[Floats]:
         """Run the graph in batches and return its `outputs`, each [N,...]."""

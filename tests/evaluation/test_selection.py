@@ -174,25 +174,25 @@ def test_training_losses_of_different_kinds_are_not_to_be_compared(dataset: Data
 
 def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, without_test: Dataset) -> None:
     seen = _page(_compared(dataset, {"better": "val_loss"}))
-    rows = re.findall(r"(plain|better)\s+(validation|test) (\([^)]*\))(, selected on)?", seen)
+    rows = re.findall(r"(plain|better)\s+(validation|test) (\([^)]*\))(, used for selection)?", seen)
     assert [(arm, split, bool(mark)) for arm, split, _, mark in rows] == [
         ("plain", "validation", False),
         ("better", "validation", True),
         ("plain", "test", False),
         ("better", "test", False),
     ]
-    assert "test (PrivateTest), selected on" not in seen
-    assert "the split also selected the epoch, so its figures are optimistic" in seen
+    assert "test (PrivateTest), used for selection" not in seen
+    assert "the split also selected the epoch, so its metrics are optimistic" in seen
     assert (
         "each arm's selected epoch (plain: the last epoch; better: the epoch selected by validation loss); the test"
         in seen
     )
     assert "Only some of the arms selected their epoch" in seen
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
-    assert "Differences on validation (PublicTest), selected on, paired by seed" in alone
-    assert "Confusion matrix of better on validation (PublicTest), selected on." in alone
+    assert "Differences on validation (PublicTest), used for selection, paired by seed" in alone
+    assert "Confusion matrix of better on validation (PublicTest), used for selection." in alone
     assert "optimistic for anything that was selected with them; here that is the epoch." in alone
-    assert "selected on" not in _page(_compared(without_test, {}))
+    assert "used for selection" not in _page(_compared(without_test, {}))
 
 
 def test_the_tables_of_the_page_are_read_at_the_judged_epoch(dataset: Dataset) -> None:
@@ -207,9 +207,9 @@ def test_the_tables_of_the_page_are_read_at_the_judged_epoch(dataset: Dataset) -
     assert row("scores", "better").endswith("| 1.22")
     assert row("overfitting", "better") == "better | −33.3 | −37.3 | epoch 2 | 3, 2, 3 | 77.7 | 77.3"
     assert re.fullmatch(
-        r"here: better \| 1\.22 \| .*, selected on \| .* \| 3, 1, 2", row("original_study", "here: better")
+        r"here: better \| 1\.22 \| .*, used for selection \| .* \| 3, 1, 2", row("original_study", "here: better")
     )
-    assert "peak of mean validation accuracy (selected on)" in html
+    assert "peak of mean validation accuracy (used for selection)" in html
     assert row("overfitting", "plain").startswith("plain | +37.8 |")  # 0.88 - 0.502, at the last epoch as ever
 
 
@@ -224,11 +224,11 @@ def _texts(c: Comparison) -> dict[str, str]:
 def test_plots_say_it_too_and_nothing_is_cut_off(without_test: Dataset) -> None:
     c = _compared(without_test, BOTH_BY_ACCURACY)
     said = _texts(c)
-    when = "at the epoch selected by validation accuracy"
-    assert said["scores"] == f"Validation (PublicTest), selected on, 300 faces | accuracy {when}, %"
-    assert said["differences"] == f"Differences, validation (PublicTest), selected on | points of accuracy {when}"
-    assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), selected on")
-    assert said["confusion-val-arm1"].replace("\n", " ").startswith("plain, validation (PublicTest), selected on")
+    when, val = "at the epoch selected by validation accuracy", "validation (PublicTest), used for selection"
+    assert said["scores"] == f"Validation (PublicTest), used for selection, 300 faces | accuracy {when}, %"
+    assert said["differences"] == f"Differences, {val} | points of accuracy {when}"
+    assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), used for selection")
+    assert said["confusion-val-arm1"].replace("\n", " ").startswith(f"plain, {val}")
     assert not any("last epoch" in text for text in said.values())
     for name, figure in comparison_figures(c).items():
         figure.draw_without_rendering()
@@ -261,7 +261,7 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
         ("plain", "val", ""), ("plain", "test", ""), ("better", "val", "*"), ("better", "test", ""),
     ]  # fmt: skip
     assert re.search(r"better +val\*.* 1\.22", result)  # training loss
-    assert "* selected on: this split also selected the epoch" in result
+    assert "* used for selection: this split also selected the epoch" in result
     plain = shown(_compared(dataset, {}))
     assert "FER2013, after the last epoch" in plain
     assert "*" not in plain

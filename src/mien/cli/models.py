@@ -23,7 +23,7 @@ WHEN_TO_USE = {
     "photo": "For photos. Best agreement with raters among the 7-class models; robust to blur and unusual lighting.",
     "nano": "For videos and small machines. 17 times fewer operations than the other models.",
     "base": "For FER2013's own labels: benchmarks and fine-tuning.",
-    "ferplus": "For FER+'s eight classes. Its recall for contempt is 0.",
+    "ferplus": "For FER+'s eight classes. Its recall for contempt is 0 on validation.",
 }
 
 
@@ -65,7 +65,9 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
         figures = (f"{len(card.labels)}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
         table.add_row(escape(name), *figures, *(_accuracy(score) for score in scores.values()))
     if any(s.selected_on for card in cards.values() for s in card.scores):
-        notes.append(f"* {SELECTED_ON}: validation also selected the epoch or the temperature")
+        notes.append(
+            f"* {SELECTED_ON}: validation also selected the epoch or\n  the temperature, so the accuracy is optimistic"
+        )
     licences = sorted({card.licence for card in cards.values()})
     notes += [f"license: {escape(', '.join(licences))}"] if licences else []
     table.caption = "\n".join(notes) or None

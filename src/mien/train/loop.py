@@ -161,6 +161,8 @@ def train_epochs(
         shown = progress and fabric.is_global_zero
         with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
             if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
+                if resume and checkpoint is None:
+                    bar.print(f"nothing to resume in {run.folder}; training starts at epoch 1")
                 bar.print(_precision_change(history, precision))
             while not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps

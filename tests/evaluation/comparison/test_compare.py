@@ -42,7 +42,7 @@ def test_verdict_of_a_noisy_difference_is_not_shown() -> None:
     wild = np.stack([_steady(0.5, 1)[0], _steady(0.56, 1)[0], _steady(0.49, 1)[0]])
     v = verdict("plain", "wild", (_steady(0.5), wild), (_steady(0.5), wild), GROUND)
     assert v.finding == NOT_SHOWN
-    assert v.sentence.startswith("No significant difference between wild and plain: +1.6 points of accuracy, 95 % interval −")
+    assert v.sentence.startswith("No significant difference between wild and plain: +1.6 points of accuracy, 95 % ")
     assert v.accuracy.low < 0 < v.accuracy.high
 
 

@@ -418,7 +418,7 @@ def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Pat
     assert lines[0].endswith("the model 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
-    assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
+    assert ("70 faces, used for selection)" in lines[2]) == card.scores[0].selected_on
 
 
 def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:

@@ -88,7 +88,9 @@ def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
     first = result.evaluations[0]
     notes = protocol_notes(result.evaluations)
     if any(e.selected_on for e in result.evaluations):
-        notes.append(f"* {SELECTED_ON}: this split also selected the epoch or the temperature; optimistic")
+        notes.append(
+            f"* {SELECTED_ON}: this split also selected the epoch or the temperature; its metrics are optimistic"
+        )
     if benchmark.projected:
         notes.append(escape(projected_note(benchmark.projected)))
     if benchmark.contaminated:
@@ -161,7 +163,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the table of a comparison, a row per arm and split, for 80 columns."""
     notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
-        notes.append(f"* {SELECTED_ON}: this split also selected the epoch; optimistic")
+        notes.append(f"* {SELECTED_ON}: this split also selected the epoch, so its metrics are optimistic")
     table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")

@@ -50,7 +50,7 @@ class PairedComparison:
 
     @property
     def finding(self) -> str:
-        """`better` or `worse` if the interval of the accuracy difference excludes zero, else `no significant difference`."""
+        """`better` or `worse` if the interval of the difference excludes 0, else `no significant difference`."""
         if self.accuracy.low > 0:
             return BETTER
         return WORSE if self.accuracy.high < 0 else NO_DIFFERENCE

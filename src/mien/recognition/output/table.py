@@ -18,7 +18,7 @@ _COLUMNS = 100  # width of a table in a file
 _FAINT = "bright_black"
 
 
-@register_format("table", ".txt")
+@register_format("table")
 class TableWriter(Writer):
     """A bar per class under each face; with `brief`, a line per face."""
 
