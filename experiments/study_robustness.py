@@ -2,10 +2,10 @@
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
-FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
-five severities, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
-first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those of
-the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+FOLDER is what `mien compare` wrote. The model of each run predicts PublicTest's faces under twelve corruptions at five
+severities, all arms of a random seed the same corrupted faces. The metrics are means over seeds; the differences to
+the first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as
+those of the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
 resumes an interrupted run.
 """
 

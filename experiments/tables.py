@@ -71,6 +71,7 @@ CURRENT_TERMS = (
     ("colour", "color"),
     ("its mean color taken off", "minus its mean color"),
     ("taught by", "distilled from"),
+    (" grey ", " gray "),
     ("No difference shown", "No significant difference"),
     ("(over faces only)", "(it accounts for variation of faces only)"),
     (

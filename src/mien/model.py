@@ -1,6 +1,6 @@
 """An ONNX model: open it, verify it against its card, predict probabilities.
 
-A model takes grey faces and gives a probability for each class:
+A model takes gray faces and gives a probability for each class:
 
 >>> import numpy as np
 >>> model = load("base")
@@ -137,7 +137,7 @@ class Model:
         """Predict the probability of each class for each face.
 
         Args:
-            faces_NHW: Grey faces, uint8 [N,48,48].
+            faces_NHW: Gray faces, uint8 [N,48,48].
             tta: Test-time augmentation: `none`, one forward pass per face; or `flip`, the mean of the face and its
                 mirror image. A prior is applied once, to the mean.
             batch: Faces per forward pass.
@@ -165,7 +165,7 @@ class Model:
         """Predict probabilities and return the last feature maps too, for class activation maps.
 
         Args:
-            faces_NHW: Grey faces, uint8 [N,48,48].
+            faces_NHW: Gray faces, uint8 [N,48,48].
             batch: Faces per forward pass.
 
         Returns:

@@ -203,7 +203,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(whole: Run, toy: Dataset, s
     save_file({"w": torch.ones(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(RunError, match=r"has the format 'none', expected mien "):
         predict(tmp_path / "foreign.safetensors", toy, "val")
-    with pytest.raises(RunError, match=r"cannot find .*nothing: "):
+    with pytest.raises(RunError, match=r"model not found: .*nothing "):
         predict(tmp_path / "nothing", toy, "val")
 
 

@@ -121,7 +121,7 @@ def evaluated_splits(records: Sequence[RunRecord], dataset: Dataset) -> dict[str
             whose = f"run {record.title}"
             check_probabilities(record.probabilities[split], result[split], dataset.labels, split=split, whose=whose)
     if not result:
-        raise MienError(f"{dataset.source} has no labelled split '{VAL}' or '{TEST}' with predictions of the runs")
+        raise MienError(f"{dataset.source} has no labeled split '{VAL}' or '{TEST}' with predictions of the runs")
     return result
 
 

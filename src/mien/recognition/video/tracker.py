@@ -31,7 +31,7 @@ class Track:
         box: Last box of the face.
         last_seen: Time of that box, in seconds.
         missed: Number of analyzed frames since then.
-        velocity: Velocity of the box centre, pixels per second to the right and down.
+        velocity: Velocity of the box center, pixels per second to the right and down.
 
     Example:
         >>> Track(1, Box(10, 20, 30, 40), last_seen=0.0, velocity=(100.0, 0.0)).predict(0.1).left

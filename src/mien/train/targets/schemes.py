@@ -166,7 +166,7 @@ def evaluation_dataset(dataset: Dataset, scheme: str, label_set: str = AUTO) -> 
         label_set: `auto`, `fer7` or `ferplus8`.
 
     Returns:
-        `dataset` itself, or a copy that is labelled by the majority vote.
+        `dataset` itself, or a copy that is labeled by the majority vote.
 
     Raises:
         DataError: As in `training_targets`.
