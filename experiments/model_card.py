@@ -204,8 +204,8 @@ def away(record: dict[str, Any]) -> str:
         if one["dropped_classes"]
     )
     peers = "".join(
-        f" `{name}` is the model of another package, {one['package'].partition('-py3')[0]} ({one['fed']}), on the same "
-        "boxes."
+        f" `{name}` is the model of another package, {one['package'].partition('-py3')[0]} "
+        f"({one['fed'].replace('grey', 'gray')}), on the same boxes."
         for name, one in models.items()
         if "package" in one
     )

@@ -3,9 +3,9 @@
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
 FOLDER is what `mien compare` wrote. The model of each run predicts PublicTest's faces under twelve corruptions at five
-severities, all arms of a random seed the same corrupted faces. The metrics are means over seeds; the differences to
-the first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as
-those of the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+severities; all arms of a random seed get the same corrupted faces. Metrics are means over seeds; differences to the
+first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those
+of the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
 resumes an interrupted run.
 """
 
