@@ -96,10 +96,10 @@ def read_encoded(source: str | Path | bytes | bytearray | memoryview, name: str,
 
 
 def _first_bytes(data: bytes) -> str:
-    """Return the first eight bytes as hexadecimal numbers, and as text if they are printable ASCII."""
+    """Return the first eight bytes as hexadecimal numbers, and as text if they are ASCII text."""
     first = data[:8]
-    readable = first.isascii() and first.decode("latin-1").isprintable()
-    return first.hex(" ") + (f", '{first.decode()}'" if readable else "")
+    readable = all(32 <= byte < 127 or byte in b"\t\n\r" for byte in first)
+    return first.hex(" ") + (f", {first.decode()!r}" if readable else "")
 
 
 def checked_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
