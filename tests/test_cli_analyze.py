@@ -341,7 +341,7 @@ def test_closed_pipe_gives_no_traceback(photos: Path) -> None:
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
-        (["--sample", "--prior", "happy=0"], "the share of happy must be a number above 0"),
+        (["--sample", "--prior", "happy=0"], "the fraction of happy must be a number above 0"),
         (["--sample", "--longest-side", "0"], "longest_side must be a whole number"),
         (["--sample", "--format", "parquet"], "use --out faces.parquet"),
         (["--sample", "--partition", "5"], "--partition needs --ray"),

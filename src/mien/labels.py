@@ -115,9 +115,7 @@ class LabelSet:
         """
         k = counterpart(name, self.names)
         if k is None:
-            raise MienError(
-                f"'{name}' is not a class of label set {self.name}; its classes are {', '.join(self.names)}"
-            )
+            raise MienError(f"'{name}' is not a class of {self.name}; its classes are {', '.join(self.names)}")
         return k
 
 

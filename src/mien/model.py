@@ -214,7 +214,7 @@ def load(
         name_or_path: Name of a shipped model; or path of a folder with `model.onnx` and `card.json`; or path of one of
             these two files. For a folder with the name of a shipped model, write `./NAME` or pass a `Path`.
         threads: Number of threads of one forward pass; by default `mien.threads.threads()`.
-        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=SHARE,...` or a
+        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=FRACTION,...` or a
             mapping (`mien.prior.parse_prior`); by default the probabilities are those of the graph.
 
     Raises:

@@ -40,7 +40,7 @@ def reliability_diagram(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
 
 
 def risk_coverage(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figure:
-    """Plot the error rate on the most confident faces against their share of all faces (coverage)."""
+    """Plot the error rate on the most confident faces against their fraction of all faces (coverage)."""
     with styled(theme):
         figure, (axes,) = new_figure(3.7)
         handles = []

@@ -113,7 +113,7 @@ def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
 
 def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
     """Return the table of accuracy on the most confident faces, a row per protocol and ground truth."""
-    table = _compact_table("accuracy % on the most confident faces, by their share of all faces")
+    table = _compact_table("accuracy % on the most confident faces, by coverage (their fraction of all faces)")
     for heading in ("faces", "ground truth"):
         table.add_column(heading, no_wrap=True)
     for heading in (*(f"{100 * share:.0f} %" for share in COVERAGES), "AURC %"):
