@@ -109,7 +109,10 @@ def test_parse_prior_accepts_other_spellings() -> None:
         ("a=some", "the fraction of a must be a number above 0, got 'some'"),
         ({"a": True}, "the fraction of a must be a number above 0, got True"),
         ("a=0.1,A=0.2", "the prior names the class a twice"),
-        ("a=0.5,b=0.5", "sum to 1 and leave nothing for c; give fractions that sum to less than 1, or name all classes"),
+        (
+            "a=0.5,b=0.5",
+            "sum to 1 and leave nothing for c; give fractions that sum to less than 1, or name all classes",
+        ),
         ("a=20", "sum to 20 and leave nothing for b, c"),
     ],
 )

@@ -214,8 +214,8 @@ def load(
         name_or_path: Name of a shipped model; or path of a folder with `model.onnx` and `card.json`; or path of one of
             these two files. For a folder with the name of a shipped model, write `./NAME` or pass a `Path`.
         threads: Number of threads of one forward pass; by default `mien.threads.threads()`.
-        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=FRACTION,...` or a
-            mapping (`mien.prior.parse_prior`); by default the probabilities are those of the graph.
+        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=FRACTION,...` or
+            a mapping (`mien.prior.parse_prior`); by default the probabilities are those of the graph.
 
     Raises:
         ModelError: The model was not found, one of its files is missing, damaged or does not match the other; or
