@@ -50,7 +50,7 @@ def test_covers_lie_on_mouth_and_eyes() -> None:
     """A white face on which the cover shows: of the mean grey, over the mouth below and the eyes above."""
     face = np.full((1, 48, 48), 200, np.uint8)
     face[:, 24:] = 100
-    for name, rows in (("mouth covered", range(32, 42)), ("eyes covered", range(12, 22))):
+    for name, rows in (("mouth occlusion", range(32, 42)), ("eye occlusion", range(12, 22))):
         hit = np.flatnonzero((CORRUPTIONS[name](face, 0.2)[0] == 150).any(1))
         assert abs(hit[0] - rows[0]) <= 1
         assert abs(hit[-1] - rows[-1]) <= 1

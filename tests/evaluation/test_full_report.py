@@ -160,8 +160,8 @@ def test_page_has_all_sections_and_is_self_contained() -> None:
     outline.check_self_contained()
     official = found.model_evaluation.official
     seen = outline.seen
-    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces by the data's own labels" in seen
-    assert "this split also selected the epoch, so its figures are optimistic." in seen
+    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces, by the data's own labels" in seen
+    assert "this split also selected the epoch, so its metrics are optimistic." in seen
     for heading in (
         "Metrics by protocol",
         "Calibration",

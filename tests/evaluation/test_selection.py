@@ -132,7 +132,7 @@ def test_verdict_names_the_epoch(dataset: Dataset, by: dict[str, str], when: str
 )
 def test_verdict_on_the_selecting_split_has_a_note(without_test: Dataset, by: dict[str, str], note: str) -> None:
     sentence = _compared(without_test, by).verdicts[0].sentence
-    assert "FER2013, validation (PublicTest), because there is no test split; 3 seeds" in sentence
+    assert "FER2013, validation (PublicTest), because there is no test split; 3 random seeds" in sentence
     assert sentence.endswith(f" faces.{note}")
 
 
@@ -153,7 +153,7 @@ def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     seen = _page(_compared(dataset, BOTH_BY_ACCURACY))
     assert not re.search(r"last epoch|at end|at the end|nothing was selected", seen, re.IGNORECASE)
     when = "at the epoch selected by validation accuracy"
-    assert f"All figures are {when.replace('at the', 'of the')}; the test split is measured every epoch" in seen
+    assert f"All metrics are {when.replace('at the', 'of the')}; the test split is measured every epoch" in seen
     assert f"Accuracy {when} with 95 % intervals, on test (PrivateTest):" in seen
     assert f"A{when[1:]}: plain 1.22; better 1.22." in seen  # training loss, mean of 2/3, 2 and 1
     assert f"Gap {when} in points of accuracy" in seen
@@ -189,7 +189,7 @@ def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, witho
     )
     assert "Only some of the arms selected their epoch" in seen
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
-    assert "Differences on validation (PublicTest), used for selection, paired by seed" in alone
+    assert "Differences on validation (PublicTest), used for selection, paired by random seed" in alone
     assert "Confusion matrix of better on validation (PublicTest), used for selection." in alone
     assert "optimistic for anything that was selected with them; here that is the epoch." in alone
     assert "used for selection" not in _page(_compared(without_test, {}))

@@ -277,7 +277,7 @@ def prepare_targets(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTarg
     targets = filter_training_faces(targets, recipe, dataset)
     if recipe.select != LAST and not (VAL in targets.dataset and targets.dataset[VAL].labelled):
         raise MissingSplit(
-            f"{dataset.source} has no labelled split '{VAL}' to select the epoch by; "
+            f"{dataset.source} has no labeled split '{VAL}' to select the epoch by; "
             f"use --set select={LAST} --set patience=0"
         )
     if not 0 <= seed < 2**31:

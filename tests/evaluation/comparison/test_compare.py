@@ -228,7 +228,7 @@ def test_compare_of_unlike_runs_raises(dataset: Dataset) -> None:
         ([replace(runs[0], recipe={**runs[0].recipe, "lr": 1.0}), *runs[1:]], "different recipes: lr in"),
         (
             [replace(r, probabilities={}) for r in runs],
-            "no labelled split 'val' or 'test' with predictions of the runs",
+            "no labeled split 'val' or 'test' with predictions of the runs",
         ),
     ]
     for given, wanted in cases:

@@ -510,7 +510,7 @@ def test_export_with_other_data_is_refused(
         export(run.folder, tmp_path / "model", make_toy())
     for val in ({}, {"val": replace(data["val"], labels_N=np.full(70, -1))}):
         splits = {"train": data["train"], **val}
-        with pytest.raises(MissingSplit, match="no labelled split 'val', which the temperature is fitted on"):
+        with pytest.raises(MissingSplit, match="no labeled split 'val', which the temperature is fitted on"):
             export(run.folder, tmp_path / "model", replace(data, splits=splits))
     with pytest.raises(MienError, match="unknown storage 'int4'; available: float32, float16, int8"):
         export(run.folder, tmp_path / "model", data, storage="int4")

@@ -254,7 +254,7 @@ def test_scheme_of_votes_needs_no_labels(make_voted: Callable[..., Dataset], sma
     assert len(prepare_targets(replace(small, scheme="majority"), unlabelled, 0).target_NK) == 72
     with pytest.raises(RunError, match="have no labels"):
         prepare_targets(replace(small, scheme="mixed"), unlabelled, 0)
-    with pytest.raises(MissingSplit, match="no labelled split 'val' to select the epoch by"):
+    with pytest.raises(MissingSplit, match="no labeled split 'val' to select the epoch by"):
         prepare_targets(replace(small, scheme="majority", select="val_loss"), make_voted(val=0), 0)
 
 
