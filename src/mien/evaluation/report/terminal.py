@@ -45,7 +45,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     e = evaluation
     truth = f", {TRUTHS[e.against]}" if e.against != OWN_LABELS else ""
     caption = (
-        f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, faces only)\n"
+        f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, for variation of faces)\n"
         f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
         f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
