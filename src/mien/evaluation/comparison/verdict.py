@@ -67,7 +67,12 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, with differences in percentage points."""
+        """The verdict in words, with differences in percentage points: `result` and `measurement`."""
+        return f"{self.result} {self.measurement}"
+
+    @property
+    def result(self) -> str:
+        """Whether the arms differ, and by how much."""
         basis, d = self.basis, self.accuracy
         # Show enough digits that a bound other than 0 is not printed as 0.
         digits = next((k for k in (1, 2, 3) if all(_is_visible(v, k) for v in (d.low, d.high))), 4)
@@ -76,21 +81,22 @@ class Verdict:
             f"95 % interval {points(d.low, digits)} to {points(d.high, digits)}"
         )
         if self.finding == TOO_FEW_SEEDS:
-            result = (
+            return (
                 f"Not enough seeds to decide ({basis.seeds} of {MIN_SEEDS} needed). "
                 f"{self.b} − {self.a}: {difference} (it accounts for variation of faces only)."
             )
-        elif self.finding == NOT_SHOWN:
-            result = f"No significant difference between {self.b} and {self.a}: {difference}."
-        else:
-            result = f"{self.b} is {'better' if d.mean > 0 else 'worse'} than {self.a}: {difference}."
+        if self.finding == NOT_SHOWN:
+            return f"No significant difference between {self.b} and {self.a}: {difference}."
+        return f"{self.b} is {'better' if d.mean > 0 else 'worse'} than {self.a}: {difference}."
+
+    @property
+    def measurement(self) -> str:
+        """Epoch, data and number of runs of the result."""
+        basis = self.basis
         reason = f", {basis.reason}" if basis.reason else ""
         note = f" {basis.note}" if basis.note else ""
         seeds = f"{basis.seeds} random seed{'' if basis.seeds == 1 else 's'} per arm"
-        return (
-            f"{result} Measured {basis.when} on {basis.data}, {basis.split}{reason}; {seeds}, {basis.faces:,} faces."
-            f"{note}"
-        )
+        return f"Measured {basis.when} on {basis.data}, {basis.split}{reason}; {seeds}, {basis.faces:,} faces.{note}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and the sentence as JSON types."""

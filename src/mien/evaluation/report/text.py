@@ -70,7 +70,7 @@ def same_or_each(numbers: Sequence[int]) -> str:
 def setting(value: object) -> str:
     """Return a field of a recipe or a machine in short: `flip(p=0.5) + cutout(holes=2)`, `0.003`, `none`."""
     if isinstance(value, str):
-        return value
+        return value or "none"
     if isinstance(value, (list, tuple)):
         return " + ".join(setting(part) for part in value) or "none"
     if isinstance(value, Mapping) and "name" in value:
