@@ -105,7 +105,7 @@ def measure_robustness(
     accuracy: dict[str, dict[str, list[float]]] = {name: {} for name in models}
     counts = {name: np.zeros(len(faces_NHW)) for name in models}
     for corruption in corruptions.values():
-        for _, altered_NHW in corruption.all_strengths(faces_NHW):
+        for _, altered_NHW in corruption.all_severities(faces_NHW):
             for name, predict in models.items():
                 correct_N = correct(predict, altered_NHW)
                 accuracy[name].setdefault(corruption.name, []).append(float(correct_N.mean()))
