@@ -11,6 +11,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -96,9 +97,15 @@ class LabelNoise:
         Raises:
             RunError: The file cannot be written.
         """
-        array = io.BytesIO()
-        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, **{PROBS: self.probs_NK})
-        write_atomically(Path(file), array.getvalue())
+        arrays: dict[str, Any] = {
+            "data": self.data,
+            "labels": np.array(self.labels),
+            "rows": self.rows_N,
+            PROBS: self.probs_NK,
+        }
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_atomically(Path(file), content.getvalue())
 
 
 def read_label_noise(file: str | Path) -> LabelNoise:
