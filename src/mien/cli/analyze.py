@@ -72,9 +72,7 @@ def analyze(
     scales: Scales = "auto",
     orientation: Annotated[
         str,
-        typer.Option(
-            metavar="auto|off", help="Rotate images whose faces are turned by 90, 180 or 270 degrees, or not."
-        ),
+        typer.Option(metavar="auto|off", help="Rotate images whose faces are turned by 90, 180 or 270 degrees."),
     ] = "auto",
     min_confidence: MinConfidence = 0.0,
     tta: Tta = "none",

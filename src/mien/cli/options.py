@@ -23,7 +23,7 @@ MinFace = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Search for faces from this height in pixels; the smaller, the slower (default: by the size of the image).",
+        help="Search for faces from this height in pixels; smaller is slower (default: by the size of the image).",
     ),
 ]
 Scales = Annotated[
