@@ -112,7 +112,7 @@ def turned(sides: Sides, folder: Path) -> dict[str, Any]:
     """Count upright photos that are rotated, and the faces that turned photos keep."""
     files = sorted(folder.glob("*.jpg"))
     rotated, upright_faces, same = Counter[str](), 0, Counter[str]()
-    kept: dict[str, Counter[int]] = {name: Counter() for name in sides}
+    kept: Counter[int] = Counter()
     found_rotation: Counter[int] = Counter()
     one, several = sides.values()
     for file in files:
@@ -128,20 +128,15 @@ def turned(sides: Sides, folder: Path) -> dict[str, Any]:
         )
         for rotation in ROTATIONS[1:]:
             turned_HW3 = rotate(image_HW3, rotation)
-            for name, recognizer in sides.items():
-                analysis = faces(recognizer, turned_HW3)
-                if name == "auto":
-                    found_rotation[rotation] += analysis.rotation == 360 - rotation
-                kept[name][rotation] += sum(_is_kept(face, analysis, rotation, height, width) for face in upright.faces)
+            analysis = faces(several, turned_HW3)
+            found_rotation[rotation] += analysis.rotation == 360 - rotation
+            kept[rotation] += sum(_is_kept(face, analysis, rotation, height, width) for face in upright.faces)
     return {
         "photos": len(files),
         "upright_photos_by_rotation": dict(rotated),
         "upright_faces": {"one": upright_faces, "auto": same["faces"], "same_box_and_label": same["kept"]},
         "turned_photos_with_the_right_rotation": dict(found_rotation),
-        "faces_kept_after_turning": {
-            name: {str(rotation): round(counts[rotation] / upright_faces, 4) for rotation in ROTATIONS[1:]}
-            for name, counts in kept.items()
-        },
+        "faces_kept_after_turning": {str(r): round(kept[r] / upright_faces, 4) for r in ROTATIONS[1:]},
     }
 
 

@@ -38,6 +38,7 @@ MIN_PROBABILITY = 0.6  # of the rotation, from which faces are detected in the r
 CLEAR_FACE, CLEAR = 0.8, 0.9  # scores of the best place and of its being upright, from which no other is examined
 MIN_COPY_SIDE = 128  # least pixels of the longer side of the copies that are searched if no face was found
 COPY_SHRINK = 6  # by how much they are smaller than the base copy of the detector
+WINDOW = 256  # pixels of a place and its surroundings in which a face is searched after rotation
 COPY_CANDIDATE = 0.5  # least score of a place in these copies
 
 Pixels = NDArray[np.uint8]
@@ -81,7 +82,7 @@ def detect_upright(image_HW3: Pixels, detector: ConfigurableDetector) -> Upright
     if not faces:
         places += _search_copies(image_HW3, detector.one_scale())
     rotation = likely_rotation(image_HW3, places)
-    if rotation:
+    if rotation and (faces or _is_confirmed(image_HW3, places, rotation, detector.one_scale())):
         rotated_HW3 = rotate(image_HW3, rotation)
         rotated_faces = detector(rotated_HW3)
         if sum(d.score for d in rotated_faces) > sum(d.score for d in faces):
@@ -112,6 +113,18 @@ def likely_rotation(image_HW3: Pixels, places: Sequence[tuple[int, Detection]]) 
     mean_R = np.average(evidence_NR, 0, weight_N)
     best = int(mean_R.argmax())
     return ROTATIONS[best] if mean_R[best] >= MIN_PROBABILITY else 0
+
+
+def _is_confirmed(
+    image_HW3: Pixels, places: Sequence[tuple[int, Detection]], rotation: int, detector: ConfigurableDetector
+) -> bool:
+    """Return whether a face is detected at the best place after rotation; if not, the image need not be searched."""
+    height, width = image_HW3.shape[:2]
+    box = max(places, key=lambda place: place[1].score)[1].box
+    x, y, side = box.left + box.width / 2, box.top + box.height / 2, 3 * max(box.width, box.height)
+    left, top = int(max(0, x - side / 2)), int(max(0, y - side / 2))
+    part_HW3 = image_HW3[top : int(min(height, y + side / 2)), left : int(min(width, x + side / 2))]
+    return part_HW3.size > 0 and bool(detector(rotate(shrink(part_HW3, min(1.0, WINDOW / side)), rotation)))
 
 
 def rotation_probabilities(image_HW3: Pixels, boxes: Sequence[Box]) -> Floats:
