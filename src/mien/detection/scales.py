@@ -27,7 +27,7 @@ SCALES = ("auto", "one")  # several sizes, or the base copy only
 CLOSE_UP = 128  # longer side of the close-up copy in pixels
 LARGEST = 360  # pixels of a face in a copy, above which the detector loses it or finds parts of it
 MAX_SHRINK = 3.0  # factor by which the base copy may shrink the image before the fine copy is searched too
-FINE_PIXELS = 3  # pixels of the fine copy at most, in squares of the base copy's longest side
+FINE_PIXELS = 4  # pixels of the fine copy at most, in squares of the base copy's longest side
 _SMALLEST_PART = 0.25  # part of a face that is taken for a face: least height, as a fraction of the face
 _INSIDE = 0.5  # share of the area of such a part that is inside the face
 _MIN_OVERLAP = 64  # pixels that tiles share at least
@@ -51,7 +51,7 @@ class MultiScaleDetector:
         >>> from mien.detection.detectors import build_detector
         >>> detector = MultiScaleDetector(build_detector("yunet"))
         >>> detector.searched(4000, 6000)
-        Searched(scales=(128, 1280, 2715), smallest_face=31)
+        Searched(scales=(128, 1280, 3135), smallest_face=27)
     """
 
     detector: ConfigurableDetector
