@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import ClassPrior
-from mien.cli.output import print_unreadable, stoppable
+from mien.cli.output import print_noted, print_skipped, print_unreadable, stoppable
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
@@ -123,8 +123,11 @@ def _analyze_locally(
         format_name, recognizer.labels.names, out=out, append=resume, brief=len(sources) > FEW,
         options=_recorded_options(recognizer, options),
     )  # fmt: skip
+    noted: list[str] = []
     with stoppable(_stop_message(writer, resume)), writer:
-        unread = _run(recognizer, writer, sources, copies)
+        unread = _run(recognizer, writer, sources, copies, noted)
+    if noted and writer.console is None:  # a table in the terminal has the notes
+        print_noted(noted)
     if unread:
         if len(sources) > 1:
             print_unreadable(unread, len(sources))
@@ -141,9 +144,14 @@ def _recorded_options(recognizer: Recognizer, options: dict[str, Any]) -> dict[s
 
 def _find(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int) -> list[Source]:
     from mien.recognition.inputs import find_sources
+    from mien.recognition.skipped import SkippedFiles
 
-    sources = find_sources(paths, exclude=annotate, max_bytes=max_bytes) if paths or not sample else []
-    return [_sample(sources), *sources] if sample else sources
+    skipped = SkippedFiles()
+    found = (
+        find_sources(paths, exclude=annotate, max_bytes=max_bytes, on_skip=skipped.add) if paths or not sample else []
+    )
+    print_skipped(skipped)
+    return [_sample(found), *found] if sample else found
 
 
 def _sample(others: list[Source]) -> Source:
@@ -178,8 +186,13 @@ def _stop_message(writer: Writer, resume: bool) -> str:
     return f"results so far are in {writer.out}; run {command} to continue"
 
 
-def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: dict[str, Path]) -> int:
-    """Analyze the images that are not done; return how many could not be read, now or earlier."""
+def _run(
+    recognizer: Recognizer, writer: Writer, sources: list[Source], copies: dict[str, Path], noted: list[str]
+) -> int:
+    """Analyze the images that are not done; return how many could not be read, now or earlier.
+
+    The names of images with notes are added to `noted`.
+    """
     from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated
     from mien.recognition.results import escape_surrogates
@@ -200,6 +213,8 @@ def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: 
                     analysis = replace(analysis, faces=(), error=str(error))
             writer.write(analysis)
             unread += bool(analysis.error)
+            if analysis.notes:
+                noted.append(source.name)
             if bar is not None:
                 bar.step(len(analysis.faces))
     return unread

@@ -14,6 +14,10 @@ from typing import Any
 import typer
 
 from mien.errors import MienError, Stopped
+from mien.recognition.results import escape_surrogates
+from mien.recognition.skipped import SkippedFiles
+
+NAMED = 3  # images that are named in a message
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
@@ -108,3 +112,16 @@ def stoppable(message: str) -> Iterator[None]:
 def print_unreadable(unread: int, images: int) -> None:
     """Print on stderr how many images could not be read."""
     typer.echo(f"mien: {unread:,} of {images:,} images could not be read; see the error in their rows", err=True)
+
+
+def print_skipped(skipped: SkippedFiles) -> None:
+    """Print on stderr how many files of folders were skipped because of their names, and which."""
+    if skipped.count:
+        typer.echo(f"mien: {escape_surrogates(skipped.summary)}", err=True)
+
+
+def print_noted(names: list[str]) -> None:
+    """Print on stderr how many images have notes, and the names of the first ones."""
+    first = ", ".join(escape_surrogates(name) for name in names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    images = "1 image" if len(names) == 1 else f"{len(names):,} images"
+    typer.echo(f"mien: see `notes` in the results of {images}: {first}", err=True)

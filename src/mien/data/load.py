@@ -14,6 +14,7 @@ from mien.data.folder import is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
 from mien.labels import FER7
+from mien.paths import expand_user, is_url, not_found
 
 # Files that a folder is searched for, the most complete first.
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv")
@@ -79,7 +80,8 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         >>> list(data.splits), data["train"].pixels_NHW.shape
         (['train', 'val', 'test'], (8, 48, 48))
     """
-    path = Path(source)
+    path = expand_user(Path(source))
+    source = path if str(source).startswith("~") else source
     try:
         kind = next((name for name, reader in DATASETS.items() if reader.matches(str(source))), None)
         if kind is None:
@@ -89,7 +91,7 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         result = DATASETS[kind].read(path, cache)
     except OSError as error:
         raise unreadable(path, error) from None
-    return result if votes is None else with_votes(result, Path(votes))
+    return result if votes is None else with_votes(result, expand_user(Path(votes)))
 
 
 def _no_data_error(path: Path) -> DataError:
@@ -98,6 +100,8 @@ def _no_data_error(path: Path) -> DataError:
             f"{path}: has neither images as train/<label>/*.png or <label>/*.png (or .jpg, .jpeg) "
             f"nor one of the files {', '.join(CSV_NAMES)}"
         )
+    if is_url(path):
+        return DataError(f"{path}: {not_found(path)}")
     names = " or ".join(f"'{name}'" for name in BUILT_IN)
     return DataError(f"{path}: no such file or folder; the built-in data set is called {names}")
 

@@ -20,6 +20,9 @@ from mien.model import Model
 from mien.model_card import TTAS
 from mien.recognition.results import UNCERTAIN, Analysis, Face
 
+SMALL = 100  # pixels of the shorter side; smaller images are often face crops, in which YuNet finds no face
+WHOLE_HINT = '--detector whole (in Python detector="whole")'
+
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -127,11 +130,19 @@ class Pipeline:
         label = self.labels.names[probs.index(confidence)] if confidence >= self.min_confidence else UNCERTAIN
         return Face(detection.box, detection.score, detection.landmarks, self.labels.names, tuple(probs), label)
 
-    def detect_and_crop(self, image_HW3: Pixels, source: str) -> DetectedFaces:
-        """Return the faces of a BGR image, uint8 [H,W,3], before the model predicts their probabilities."""
+    def detect_and_crop(self, image_HW3: Pixels, source: str, notes: tuple[str, ...] = ()) -> DetectedFaces:
+        """Return the faces of a BGR image, uint8 [H,W,3], before the model predicts their probabilities.
+
+        Args:
+            image_HW3: Image.
+            source: Name of the image in the result.
+            notes: Notes on its file; one is added for a small image without a face.
+        """
         height, width = image_HW3.shape[:2]
         detections = self.detect(image_HW3)
-        analysis = Analysis(source, width, height, (), self.model_name, self.detector.name)
+        if not detections and min(height, width) < SMALL:
+            notes = (*notes, f"no face found in {width} x {height} pixels; for a face crop use {WHOLE_HINT}")
+        analysis = Analysis(source, width, height, (), self.model_name, self.detector.name, notes=notes)
         return DetectedFaces(analysis, detections, self.crop_faces(image_HW3, detections))
 
     def unreadable(self, source: str, error: str) -> DetectedFaces:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
 from mien.errors import ImageError, MienError
-from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image, source_name
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image_and_notes, source_name
 from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
@@ -292,8 +292,10 @@ class Recognizer:
             ImageError: The image cannot be read.
             MienError: `image` or `order` has an unknown type or value.
         """
-        image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
-        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)
+        image_HW3, notes = read_image_and_notes(
+            image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name
+        )
+        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name, notes)
 
     def _predict(self, batch: list[DetectedFaces]) -> Iterator[Analysis]:
         """Yield the results of several images, whose faces go through the model together."""

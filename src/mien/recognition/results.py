@@ -18,6 +18,7 @@ a frame of a video share one shape and one set of key names:
         label           most probable class, or `uncertain`
         confidence      probability of the most probable class
         probabilities   probability of each class, by its name
+    notes           sentences about the image, such as a defect of the file or its bit depth
     error           why the image could not be read, or null
 
 Columns of csv and parquet have the same names; there a row is a face, and `p_CLASS` is the probability of a class.
@@ -99,6 +100,7 @@ class Analysis:
         faces: Faces, from left to right.
         model, detector: Names of the model and of the detector; with test-time augmentation the model is `NAME+flip`.
         error: Reason why the image could not be read; empty if it could.
+        notes: Sentences about an image that was read: a truncated or damaged file, an assumed bit depth, or a hint.
 
     Example:
         >>> Analysis("photo.jpg", 640, 480, (), "nano", "yunet").to_dict()["faces"]
@@ -112,6 +114,7 @@ class Analysis:
     model: str
     detector: str
     error: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON types, in the shape that `mien.recognition.results` describes."""
@@ -182,6 +185,7 @@ def _record(result: Analysis | VideoFrame, position: dict[str, Any]) -> dict[str
         "model": result.model,
         "detector": result.detector,
         "faces": [face.to_dict() for face in result.faces],
+        "notes": list(result.notes) if isinstance(result, Analysis) else [],
         "error": (result.error if isinstance(result, Analysis) else "") or None,
     }
 

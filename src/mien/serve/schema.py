@@ -40,6 +40,7 @@ class AnalysisSchema(BaseModel):
     model: str
     detector: str
     faces: list[FaceSchema]
+    notes: list[str]
     error: str | None
 
 
@@ -60,6 +61,7 @@ class FrameSchema(BaseModel):
     model: str
     detector: str
     faces: list[PersonFaceSchema]
+    notes: list[str]
     error: str | None
 
 

@@ -65,7 +65,7 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector", "error",
+        "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector", "notes", "error",
     )  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
         "image_height": analysis.height,
         "model": analysis.model,
         "detector": analysis.detector,
+        "notes": "; ".join(analysis.notes) or None,
         "error": analysis.error or None,
     }
     result = []
