@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TypeVar
 
-_Path = TypeVar("_Path", str, Path)
+_Path = TypeVar("_Path", bound=str | Path)
 # A scheme of two letters or more, because C:/ is a drive. `Path` makes one slash of two.
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]|data:[a-z]+/|www\.[^/]+\.[^/]+/", re.IGNORECASE)
 
@@ -23,7 +23,7 @@ def expand_user(path: _Path) -> _Path:
         >>> expand_user("~") == os.path.expanduser("~")
         True
     """
-    return type(path)(os.path.expanduser(path)) if str(path).startswith("~") else path
+    return type(path)(os.path.expanduser(str(path))) if str(path).startswith("~") else path
 
 
 def not_found(path: str | Path) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mien.errors import MienError, Stopped
-from mien.recognition.results import escape_surrogates
-from mien.recognition.skipped import SkippedFiles
+
+if TYPE_CHECKING:
+    from mien.recognition.skipped import SkippedFiles
 
 NAMED = 3  # images that are named in a message
 
@@ -116,12 +117,16 @@ def print_unreadable(unread: int, images: int) -> None:
 
 def print_skipped(skipped: SkippedFiles) -> None:
     """Print on stderr how many files of folders were skipped because of their names, and which."""
+    from mien.recognition.results import escape_surrogates
+
     if skipped.count:
         typer.echo(f"mien: {escape_surrogates(skipped.summary)}", err=True)
 
 
 def print_noted(names: list[str]) -> None:
     """Print on stderr how many images have notes, and the names of the first ones."""
+    from mien.recognition.results import escape_surrogates
+
     first = ", ".join(escape_surrogates(name) for name in names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     images = "1 image" if len(names) == 1 else f"{len(names):,} images"
     typer.echo(f"mien: see `notes` in the results of {images}: {first}", err=True)

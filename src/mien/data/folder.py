@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from mien.data.dataset import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.holdout import holdout_mask
 from mien.data.row_errors import RowErrors, unreadable
-from mien.errors import DataError
+from mien.errors import DataError, ImageError
+from mien.imaging.load import read_image_and_notes
 from mien.labels import FER7, LabelSet, canonical_name, label_set_for
 from mien.threads import threads_from_environment
 
@@ -208,19 +209,20 @@ def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, l
 
 
 def decode_face(data: bytes) -> NDArray[np.uint8] | None:
-    """Return the middle square of an encoded image, grey, uint8 [48,48], or None if it cannot be decoded.
+    """Return the middle square of an encoded image, grey, uint8 [48,48], or None if it cannot be decoded completely.
+
+    Alpha, bit depth and orientation are treated as in recognition.
 
     Args:
         data: Bytes of a PNG or JPEG file.
     """
-    if not data:
-        return None
     try:
-        grey_HW = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
+        image_HW3, _, complete = read_image_and_notes(data)
+    except ImageError:
         return None
-    if grey_HW is None:
+    if not complete:
         return None
+    grey_HW = cv2.cvtColor(image_HW3, cv2.COLOR_BGR2GRAY)
     height, width = grey_HW.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.imaging.formats import PNG, PNM, TIFF, Header
 from mien.imaging.png import significant_bits
-from mien.imaging.tiff import max_sample_value
+from mien.imaging.tiff import bits_per_sample, max_sample_value
 
 FULL = 65535
 _DEPTHS = (8, 10, 12, 14)  # bits that are assumed for an image without a larger value
@@ -33,24 +33,36 @@ class WhiteLevel(NamedTuple):
     note: str = ""
 
 
-def stated_white(data: bytes, header: Header) -> int | None:
-    """Return the largest sample value that a file states; None if it states none.
+def stated_white(data: bytes, header: Header, *, decoded_bits: int) -> int | None:
+    """Return the largest sample value that a file states; None if it states none, or its decoder has applied it.
 
     Args:
         data: Content of the file.
         header: Its header.
+        decoded_bits: Bits of the decoded samples, 8 or 16.
     """
+    if header.format == PNM:
+        return _pnm_maximum(data[:4096], decoded_bits)
+    if decoded_bits != 16:
+        return None
     if header.format == PNG:
         bits = significant_bits(data)
         return (1 << bits) - 1 if bits is not None and 1 <= bits <= 16 else None
     if header.format == TIFF:
-        return max_sample_value(data)
-    if header.format == PNM:
-        head = data[:4096]
-        match = _PAM_MAXIMUM.search(head.partition(b"ENDHDR")[0]) if head[:2] == b"P7" else None
-        match = match or _PNM_HEAD.match(re.sub(rb"#[^\n]*", b"", head))
-        return int(match[1]) if match else None
+        # OpenCV scales packed samples of 10, 12 or 14 bits to 16 bits.
+        return max_sample_value(data) if bits_per_sample(data) == 16 else FULL
     return None
+
+
+def _pnm_maximum(head: bytes, decoded_bits: int) -> int | None:
+    """Return the largest value of a PNM; None for text of 8 bits, which OpenCV scales."""
+    if head[:2] == b"P7":
+        match = _PAM_MAXIMUM.search(head.partition(b"ENDHDR")[0])
+    else:
+        match = _PNM_HEAD.match(re.sub(rb"#[^\n]*", b"", head))
+    if match is None or not int(match[1]) or (decoded_bits == 8 and head[:2] in (b"P2", b"P3")):
+        return None
+    return int(match[1])
 
 
 def white_level(colors: NDArray[np.generic], stated: int | None = None) -> WhiteLevel:

@@ -37,10 +37,12 @@ class DecodedImage(NamedTuple):
     Attributes:
         image_HW3: Pixels as displayed, BGR uint8 [H,W,3].
         notes: Sentences: missing rows, damaged data, an assumed bit depth.
+        complete: Whether the file is neither truncated nor damaged, as far as its decoder says.
     """
 
     image_HW3: Pixels
     notes: tuple[str, ...] = ()
+    complete: bool = True
 
 
 def decode(data: bytes, header: Header, name: str) -> DecodedImage:
@@ -72,8 +74,10 @@ def decode(data: bytes, header: Header, name: str) -> DecodedImage:
         )
     if header.format == TIFF and stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 4:
         stored = _unpremultiply(np.asarray(stored, np.uint8))
-    image_HW3, depth = to_bgr(stored, name, stated_white=stated_white(data, header))
-    return DecodedImage(apply_orientation(image_HW3, header.orientation), tuple(filter(None, (note, *depth))))
+    image_HW3, notes, _ = to_bgr(
+        stored, name, stated_white=stated_white(data, header, decoded_bits=8 * stored.itemsize)
+    )
+    return DecodedImage(apply_orientation(image_HW3, header.orientation), (note, *notes) if note else notes, not note)
 
 
 def _decode_stored(data: bytes, header: Header) -> tuple[NDArray[np.generic] | None, str]:

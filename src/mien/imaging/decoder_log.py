@@ -162,8 +162,9 @@ def _set_opencv_level(level: Any) -> Any:
     if hasattr(cv2, "utils") and hasattr(cv2.utils, "logging"):  # OpenCV 4.13 and newer
         log = cv2.utils.logging
         return log.setLogLevel(log.LOG_LEVEL_SILENT if level is None else level)
-    before = cv2.getLogLevel()
-    cv2.setLogLevel(0 if level is None else level)
+    older: Any = cv2
+    before = older.getLogLevel()
+    older.setLogLevel(0 if level is None else level)
     return before
 
 

@@ -16,7 +16,7 @@ class _Tag(NamedTuple):
     value: int
     offset: int  # in bytes
     format: str  # of `struct`
-    count: int
+    values: int  # number of values
 
 
 def tiff_size(data: bytes) -> tuple[int, int, int]:
@@ -36,6 +36,15 @@ def max_sample_value(data: bytes) -> int | None:
         return max(_values(data, tags[_MAX_SAMPLE])) if _MAX_SAMPLE in tags else None
     except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
+
+
+def bits_per_sample(data: bytes) -> int:
+    """Return the bits of a sample of a TIFF; 1 if it does not state them."""
+    try:
+        tags = _tags(data)
+        return max(_values(data, tags[_BITS])) if _BITS in tags else 1
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return 1
 
 
 def ends_early(data: bytes) -> bool:
@@ -84,9 +93,9 @@ def _tags(data: bytes) -> dict[int, _Tag]:
 
 def _values(data: bytes, tag: _Tag) -> tuple[int, ...]:
     """Return the values of a tag; those that do not fit into the directory are elsewhere in the file."""
-    order, kind, count = tag.format[0], tag.format[1], min(tag.count, len(data))
+    order, kind, count = tag.format[0], tag.format[1], min(tag.values, len(data))
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     at = tag.offset
-    if tag.count * struct.calcsize(tag.format) > (8 if big else 4):
+    if tag.values * struct.calcsize(tag.format) > (8 if big else 4):
         (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, at)
     return struct.unpack_from(f"{order}{count}{kind}", data, at)  # an error for more values than the file has

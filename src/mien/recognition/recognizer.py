@@ -292,7 +292,7 @@ class Recognizer:
             ImageError: The image cannot be read.
             MienError: `image` or `order` has an unknown type or value.
         """
-        image_HW3, notes = read_image_and_notes(
+        image_HW3, notes, _ = read_image_and_notes(
             image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name
         )
         return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name, notes)

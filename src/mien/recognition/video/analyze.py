@@ -43,7 +43,9 @@ def analyze_video(
     report = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
     _check_path(path)
     path = expand_user(path)
-    annotate, out, srt, timeline = (file and expand_user(file) for file in (annotate, out, srt, timeline))
+    annotate, out, srt, timeline = (
+        None if file is None else expand_user(file) for file in (annotate, out, srt, timeline)
+    )
     _check_options(every=every, smooth=smooth, longest_side=longest_side)
 
     def results() -> Generator[VideoFrame]:
