@@ -66,7 +66,7 @@ def photos(tmp_path: Path) -> Path:
     cv2.imwrite(str(folder / "below" / "a.png"), cv2.resize(PORTRAIT, (400, 400)))
     cv2.imwrite(str(folder / "group.jpg"), np.hstack([PORTRAIT[:400, :400]] * 2))
     cv2.imwrite(str(folder / "wall.png"), np.full((90, 120, 3), 128, np.uint8))
-    (folder / "cut.jpg").write_bytes(sample().read_bytes()[:5000])
+    (folder / "cut.jpg").write_bytes(sample().read_bytes()[:500])
     return folder
 
 

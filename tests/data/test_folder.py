@@ -167,17 +167,17 @@ def test_images_are_cropped_to_middle_square(put: Put, tmp_path: Path) -> None:
 
 
 def _modes() -> dict[str, tuple[Image.Image, str]]:
-    """An image of each kind that is grey 100 all over, and its file's ending."""
+    """An image of each kind that looks grey 100 all over, and its file's ending."""
     size = (60, 50)
     rgb = Image.new("RGB", size, (100, 100, 100))
     palette = Image.new("P", size, 3)
     palette.putpalette([0, 0, 0] * 3 + [100, 100, 100] + [255, 0, 0] * 252)
     return {
         "grey": (Image.new("L", size, 100), "png"),
-        "grey with alpha": (Image.new("LA", size, (100, 128)), "png"),
+        "grey with alpha": (Image.new("LA", size, (100, 255)), "png"),
         "grey of 16 bits": (Image.fromarray(np.full(size[::-1], 100 * 256 + 7, np.uint16)), "png"),
         "color": (rgb, "png"),
-        "color with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
+        "color with alpha": (Image.new("RGBA", size, (22, 22, 22, 170)), "png"),
         "palette": (palette, "png"),
         "grey JPEG": (Image.new("L", size, 100), "jpg"),
         "color JPEG": (rgb, "jpeg"),
