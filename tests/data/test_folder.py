@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mien
 from mien.data import load
 from mien.errors import DataError
 from mien.labels import FER7
@@ -288,3 +289,23 @@ def test_opencv_reads_what_pillow_wrote(put: Put) -> None:
     """The fixture's truth: a lossless grey image survives the way through both libraries."""
     face = np.random.default_rng(5).integers(0, 256, (48, 48), dtype=np.uint8)
     assert (cv2.imread(str(put("train/happy/a.png", face)), cv2.IMREAD_GRAYSCALE) == face).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_colors_hidden_by_alpha_read_as_in_recognition(put: Put, tmp_path: Path, mode: str) -> None:
+    """The hidden color is black; what is seen is white."""
+    put("train/sad/a.png")
+    image = Image.new("RGBA", (48, 48), (0, 0, 0, 0))
+    image.paste((90, 90, 90, 255), (0, 0, 24, 48))
+    options = {"transparency": 0} if mode == "P" else {}
+    if mode == "P":
+        image = Image.new("P", (48, 48), 0)
+        image.putpalette([0, 0, 0, 90, 90, 90])
+        image.paste(1, (0, 0, 24, 48))
+    (tmp_path / "faces/train/happy").mkdir()
+    file = tmp_path / "faces/train/happy/a.png"
+    (image if mode == "P" else image.convert(mode)).save(file, **options)
+    face_HW = load(tmp_path / "faces")["train"].pixels_NHW[0]
+    assert (face_HW[:, :24] == 90).all()
+    assert (face_HW[:, 24:] == 255).all()
+    np.testing.assert_array_equal(face_HW, mien.load("nano", detector="whole").detect_and_crop(file).faces_NHW[0])

@@ -15,7 +15,7 @@ from mien.errors import ImageError
 from mien.imaging.bit_depth import FULL, stated_white, white_level
 from mien.imaging.decoder_log import captures_warnings, run_decoder
 from mien.imaging.formats import AVIF, BMP, JP2, PNG, TIFF, Header, is_truncated, jp2_bits
-from mien.imaging.jpeg import JpegStructure, close_jpeg, complete_rows
+from mien.imaging.jpeg import END_MARKER, JpegStructure, close_jpeg, complete_rows
 from mien.imaging.png import is_cut, save_rows, strip_metadata
 from mien.imaging.tiff import reset_tiff_orientation
 
@@ -101,20 +101,22 @@ def _has_16_bits(data: bytes, header: Header) -> bool:
 
 
 def _decode_jpeg(data: bytes, structure: JpegStructure) -> tuple[NDArray[np.generic] | None, str]:
+    # A file that has an end marker nevertheless has something like a marker in damaged data.
+    cut = structure.end is not None and not data.rstrip(b"\0").endswith(END_MARKER)
     if structure.end is not None:
         data = close_jpeg(data, structure.end)
     stored, warnings = _imdecode(data, cv2.IMREAD_COLOR)
     if stored is None:
-        return None, _TRUNCATED if structure.end is not None else ""
+        return None, _TRUNCATED if cut else ""
     ended_early = any("remature end" in warning for warning in warnings)
     if not captures_warnings():
         ended_early = bool((stored[-8:, -8:] == _FILL).all())
     if ended_early and structure.baseline:
         rows = complete_rows(stored)
         if not rows:
-            return None, _TRUNCATED
-        return stored, _share_note(rows, len(stored), structure.end is not None, warnings)
-    if structure.end is not None and (ended_early or not structure.all_scans):
+            return None, _TRUNCATED if cut else ""
+        return stored, _share_note(rows, len(stored), cut, warnings)
+    if cut and (ended_early or not structure.all_scans):
         return stored, f"{_TRUNCATED}: parts of the image are missing or have less detail"
     return stored, _damage(warnings) or ("" if structure.all_scans else "damaged: scans of the image are missing")
 

@@ -19,6 +19,7 @@ _MAX_SCANS = 50  # writers use about ten, and each scan goes over all pixels eve
 _NO_FILL = re.compile(rb"[^\xff]")
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # marker with a length, which ends entropy-coded data
 _END, _SCAN = 0xD9, 0xDA
+END_MARKER = b"\xff\xd9"
 _COEFFICIENTS = 64  # of a block
 _BASELINE = (0xC0, 0xC1)
 _FILLED = 8  # pixels at the right edge that show whether a row of blocks was read to its end
@@ -80,7 +81,7 @@ def close_jpeg(data: bytes, end: int) -> bytes:
         data: Content of the file.
         end: Number of bytes to keep, from `parse_jpeg`.
     """
-    return data[:end].rstrip(b"\xff") + bytes((0xFF, _END))
+    return data[:end].rstrip(b"\xff") + END_MARKER
 
 
 def complete_rows(stored_HWC: NDArray[np.generic]) -> int:

@@ -14,10 +14,10 @@ import pytest
 
 import mien
 import videos
-from mien.imaging.load import MAX_PIXELS
 from mien.prior import apply_prior
 from mien.recognition import sample
 from mien.serve import schema
+from mien.serve.config import MAX_PIXELS
 from mien.serve.query import with_options
 from mien.serve.routes.page import FOLDER
 from served import RunningService, running
@@ -148,6 +148,21 @@ def test_head_returns_no_body(served: RunningService) -> None:
 def test_invalid_body_gets_error(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
     response = served.http.post("/v1/analyze", **sent)
     assert (response.status_code, error(response)["code"]) == (status, code)
+
+
+def test_image_above_50_megapixels_gets_422(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", content=b"P6 10000 6000 255 ")
+    assert response.status_code == 422
+    assert "60.0 megapixels, above the limit of 50.0" in error(response)["message"]
+    assert "at most 50 megapixels" in error(response)["hint"]
+
+
+def test_truncated_image_has_a_note(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", content=PORTRAIT[: 2 * len(PORTRAIT) // 3])
+    (result,) = response.json()["results"]
+    assert response.status_code == 200
+    assert result["notes"][0].startswith("truncated: ")
+    assert [face["label"] for face in result["faces"]] == ["happy"]
 
 
 def test_too_many_files_get_413(served: RunningService) -> None:
