@@ -5,6 +5,7 @@ OpenCV decodes the data. This module applies orientation, alpha and bit depth. H
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import cv2
@@ -22,7 +23,8 @@ from mien.imaging.tiff import reset_tiff_orientation
 Pixels = NDArray[np.uint8]
 
 _WHITE, _FILL = 255, 128  # the color of blocks that a JPEG lacks
-_TRUNCATED = "truncated"
+_TRUNCATED, _WARNED = "truncated", "the decoder warns"
+_DAMAGE = re.compile("Corrupt|Premature|Inconsistent|libpng error")
 STRIP_PIXELS = 1 << 18  # pixels that are converted to 8 bits and blended with white at once
 # For each EXIF orientation: whether the stored image is transposed, and the `cv2.flip` code applied after it.
 _ORIENTATIONS: dict[int, tuple[bool, int | None]] = {
@@ -74,10 +76,11 @@ def decode(data: bytes, header: Header, name: str) -> DecodedImage:
         )
     if header.format == TIFF and stored.dtype == np.uint8 and stored.ndim == 3 and stored.shape[2] == 4:
         stored = _unpremultiply(np.asarray(stored, np.uint8))
+    complete = not note or note.startswith(_WARNED)
     image_HW3, notes, _ = to_bgr(
         stored, name, stated_white=stated_white(data, header, decoded_bits=8 * stored.itemsize)
     )
-    return DecodedImage(apply_orientation(image_HW3, header.orientation), (note, *notes) if note else notes, not note)
+    return DecodedImage(apply_orientation(image_HW3, header.orientation), (note, *notes) if note else notes, complete)
 
 
 def _decode_stored(data: bytes, header: Header) -> tuple[NDArray[np.generic] | None, str]:
@@ -135,12 +138,20 @@ def _decode_png(data: bytes, header: Header) -> tuple[NDArray[np.generic] | None
 
 def _share_note(rows: int, height: int, cut: bool, warnings: tuple[str, ...]) -> str:
     """Return how much of an image was read, from the top."""
-    share = f"{100 * rows // height} % of the rows could be read"
-    return f"{_TRUNCATED}: {share}" if cut or not warnings else f"damaged: {share} ({'; '.join(warnings)})"
+    if cut:
+        return f"{_TRUNCATED}: {min(100 * rows // height, 99)} % of the rows could be read"
+    if rows == height:
+        return _damage(warnings)
+    reason = f" ({'; '.join(warnings)})" if warnings else ""
+    return f"damaged: {100 * rows // height} % of the rows could be read{reason}"
 
 
 def _damage(warnings: tuple[str, ...]) -> str:
-    return f"damaged: {'; '.join(warnings)}" if warnings else ""
+    """Return a note on the warnings of a decoder, which are not always about damage."""
+    if not warnings:
+        return ""
+    kind = "damaged" if any(_DAMAGE.match(warning) for warning in warnings) else _WARNED
+    return f"{kind}: {'; '.join(warnings)}"
 
 
 def to_bgr(

@@ -61,7 +61,10 @@ class DecoderLog:
                 text = self._end()
         if not printed:
             return result, ()
-        return (result, self._warnings(text)) if alone else self._run_alone(decode)
+        if alone:
+            return result, self._warnings(text)
+        del result  # a second image beside it would take twice the memory
+        return self._run_alone(decode)
 
     def _run_alone(self, decode: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
         """Run `decode` while no other decoder runs."""
