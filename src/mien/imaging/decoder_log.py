@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import cv2
 
 T = TypeVar("T")
-_WARNING = re.compile(r"(Corrupt|Premature|Inconsistent|Invalid|Unknown|Warning:|libpng)\b")
+_WARNING = re.compile("Corrupt |Premature |Inconsistent |Invalid |Unknown |Warning: |libpng ")
 _UNBUFFERED = 2  # _IONBF of stdio.h
 _MOST = 65_536  # bytes of text that are read after a decoding
 
