@@ -17,6 +17,7 @@ _IMAGE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
 _FILTERS = 5  # types of filters, the first byte of each row
 _BLOCK = 4096  # bytes that are decompressed at once: what comes before an error is kept
+_ZEROS = 1 << 20  # bytes of missing rows that are added at once
 _MOST = 256_000_000  # bytes of the rows of a damaged image
 
 
@@ -118,17 +119,19 @@ def save_rows(data: bytes) -> SavedRows | None:
     chunks = read_chunks(data)
     content = b"".join(data[c.start + 8 : min(c.end - 4, len(data))] for c in chunks if c.kind == b"IDAT")
     pixels = _decompress(content, length * height)
-    rows = next(
-        (row for row in range(len(pixels) // length) if pixels[row * length] >= _FILTERS), len(pixels) // length
-    )
+    complete = len(pixels) // length
+    rows = next((row for row in range(complete) if pixels[row * length] >= _FILTERS), complete)
     if not rows:
         return None
     del pixels[rows * length :]
-    packed = zlib.compress(pixels + bytes(length * height - len(pixels)), 1)
-    before = b"".join(
-        _chunk(c.kind, data[c.start + 8 : c.end - 4]) for c in chunks if c.kind in (b"IHDR", b"PLTE", b"tRNS")
-    )
-    return SavedRows(SIGNATURE + before + _chunk(b"IDAT", packed) + _chunk(b"IEND", b""), rows)
+    packer = zlib.compressobj(0)  # compressing would take longer than decoding
+    packed, missing = [packer.compress(pixels)], length * height - len(pixels)
+    del pixels
+    packed += [packer.compress(bytes(min(missing - at, _ZEROS))) for at in range(0, missing, _ZEROS)]
+    packed.append(packer.flush())
+    head = [_chunk(c.kind, data[c.start + 8 : c.end - 4]) for c in chunks if c.kind in (b"IHDR", b"PLTE", b"tRNS")]
+    parts = (SIGNATURE, *head, _chunk(b"IDAT", b"".join(packed)), _chunk(b"IEND", b""))
+    return SavedRows(b"".join(parts), rows)
 
 
 def _decompress(content: bytes, most: int) -> bytearray:
