@@ -12,7 +12,6 @@ from pathlib import Path
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES
 from mien.paths import expand_user, is_url, not_found
-from mien.recognition.skipped import SkippedFiles
 
 STDIN = "-"
 # File name suffixes of images in a folder; HEIC is one of them, so that its row says that it cannot be read.
@@ -72,6 +71,8 @@ def find_sources(
         >>> [source.relative.name for source in find_sources([sample()])]
         ['sample.jpg']
     """
+    from mien.recognition.skipped import SkippedFiles
+
     names = [expand_user(os.fspath(path)) for path in paths]
     if not names:
         raise MienError("no input; pass images, folders or patterns, or - for an image on standard input")
