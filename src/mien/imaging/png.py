@@ -68,7 +68,8 @@ def read_chunks(data: bytes) -> list[Chunk]:
     Raises:
         ValueError: There are too many chunks.
     """
-    chunks, at = list[Chunk](), len(SIGNATURE)
+    chunks: list[Chunk] = []
+    at = len(SIGNATURE)
     while at + 8 <= len(data):
         if len(chunks) == _MAX_PARTS:
             raise ValueError("too many parts")
@@ -85,8 +86,9 @@ def strip_metadata(data: bytes) -> bytes:
 
     Decoders write warnings about odd color profiles and comments to stderr.
     """
-    kept = [data[c.start : c.end] for c in read_chunks(data) if c.kind in _IMAGE_CHUNKS and c.kind != b"IEND"]
-    return SIGNATURE + b"".join(kept) + _chunk(b"IEND", b"")
+    view = memoryview(data)  # the data is copied once
+    kept = [view[c.start : c.end] for c in read_chunks(data) if c.kind in _IMAGE_CHUNKS and c.kind != b"IEND"]
+    return b"".join((SIGNATURE, *kept, _chunk(b"IEND", b"")))
 
 
 def is_cut(data: bytes) -> bool:
