@@ -90,6 +90,15 @@ def run(command: list[object], **environment: str) -> str:
     return done.stdout
 
 
+def copy_of_project(folder: Path) -> Path:
+    """Copy what the package is built from, because a build writes into its folder."""
+    folder.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    return folder
+
+
 def run_tests(python: object, tests: tuple[str, ...], *options: str, path: str = "") -> None:
     source = os.pathsep.join(filter(None, (path, str(ROOT / "src"), str(ROOT / "tests"))))
     # Old versions have warnings that are fixed since.
@@ -111,6 +120,7 @@ def test_core_tests_pass_with_versions(which: str, tmp_path: Path) -> None:
     wanted = requirements(*EXTRAS)
     install = [lowest(one, python) for one in wanted] if which == "lowest" else ["--upgrade", *map(str, wanted)]
     run([python, "-m", "pip", "install", "--quiet", *install, *TOOLS])
+    run([python, "-m", "pip", "install", "--quiet", "--no-deps", copy_of_project(tmp_path / "mien")])
     run_tests(python, CORE)
     screen = run([python, "-m", "mien", "analyze", "--sample", "--format", "table"], PYTHONPATH=str(ROOT / "src"))
     assert "happy" in screen
