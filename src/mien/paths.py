@@ -9,7 +9,7 @@ from typing import TypeVar
 
 _Path = TypeVar("_Path", bound=str | Path)
 # A scheme of two letters or more, because C:/ is a drive. `Path` makes one slash of two.
-_URL = re.compile(r"[a-z][a-z0-9+.-]+:/{1,2}[^/]|data:[a-z]+/|www\.[^/]+\.[^/]+/", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/{1,3}[^/]|data:[a-z]+/|www\.[^/]+\.[^/]+/", re.IGNORECASE)
 
 
 def expand_user(path: _Path) -> _Path:

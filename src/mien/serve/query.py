@@ -48,7 +48,7 @@ def with_options(
     threshold: float,
     max_faces: int | None,
 ) -> Recognizer:
-    """Return a recognizer with the same model and detector, and the options of one request.
+    """Return a recognizer with the same model, detector and limits, and the options of one request.
 
     Raises:
         MienError: An option is out of range.
@@ -60,4 +60,6 @@ def with_options(
         min_confidence=min_confidence,
         tta=tta,
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),
+        max_pixels=recognizer.max_pixels,
+        max_bytes=recognizer.max_bytes,
     )
