@@ -88,8 +88,9 @@ def find_sources(
         for source in _expand(name, exclude, max_bytes, skip):
             sources.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not sources:
+        supported = ", ".join(suffix for suffix in SUFFIXES if suffix not in (".heic", ".heif"))
         rest = f"; {skipped.summary}" if skipped.count else ""
-        raise MienError(f"no images in {', '.join(names)}: no file name ends with {', '.join(SUFFIXES)}{rest}")
+        raise MienError(f"no images in {', '.join(names)}: no file name ends with {supported}{rest}")
     return list(sources.values())
 
 
