@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = ("serve", "video", "parquet")
 TOOLS = ("pytest", "hypothesis", "pillow", "httpx", "filelock", "onnx")  # of the tests themselves
 CORE = (
-    "tests/imaging/test_damaged.py", "tests/imaging/test_bit_depth.py", "tests/detection/test_detectors.py",
+    "tests/imaging/test_damaged.py", "tests/imaging/test_bit_depth.py",
     "tests/recognition/test_recognizer.py", "tests/recognition/output/test_registry.py",
     "tests/recognition/video/test_reader.py", "tests/recognition/video/test_writer.py",
     "tests/serve/routes/test_images.py", "tests/serve/middleware/test_limits.py",
