@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.options import ClassPrior
+from mien.cli.options import ClassPrior, Quality
 from mien.cli.output import print_unreadable, stoppable
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
@@ -70,6 +70,7 @@ def analyze(
     max_faces: Annotated[
         int | None, typer.Option(help="Maximum number of faces per image, the largest ones; default all.")
     ] = None,
+    quality: Quality = True,
     max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels; larger images are not read.")] = MAX_PIXELS,
     max_bytes: Annotated[int, typer.Option(help="Maximum file size in bytes; larger files are not read.")] = MAX_BYTES,
     format_name: FormatName = None,
@@ -90,8 +91,8 @@ def analyze(
     """Find the faces in images and predict their expressions."""
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
-        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels,
-        "max_bytes": max_bytes,
+        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "quality": quality,
+        "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
         from mien.cli.cluster import on_cluster

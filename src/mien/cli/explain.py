@@ -55,5 +55,7 @@ def explain(
         raise MienError(f"no face found in {image}; if the image is a face crop, use --detector whole")
     write(out, cv2.imencode(".png", draw(explanations))[1].tobytes())
     for number, explanation in enumerate(explanations, 1):
-        typer.echo(f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %")
+        reason = explanation.face.uncertain_reason
+        note = f" (uncertain: {reason})" if reason else ""
+        typer.echo(f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %{note}")
     typer.echo(f"wrote {out}: orange is evidence for the class, blue against it")

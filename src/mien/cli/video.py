@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.cli.options import ClassPrior
+from mien.cli.options import ClassPrior, Quality
 from mien.cli.output import stoppable
 from mien.detection.detectors import THRESHOLD, VIDEO_LONGEST_SIDE
 from mien.imaging.load import MAX_PIXELS
@@ -60,6 +60,7 @@ def video(
     ] = "none",
     prior: ClassPrior = None,
     max_faces: Annotated[int | None, typer.Option(help="Largest faces to keep in each frame; default all.")] = None,
+    quality: Quality = True,
     max_pixels: Annotated[int, typer.Option(help="Pixels of a frame, above which a video is refused.")] = MAX_PIXELS,
 ) -> None:
     """Analyze the faces in a video: persons, times and expressions."""
@@ -73,7 +74,7 @@ def video(
         progress = VideoProgress(reader.duration)
     recognizer = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
-        max_faces=max_faces, max_pixels=max_pixels,
+        max_faces=max_faces, quality=quality, max_pixels=max_pixels,
     )  # fmt: skip
     people = People(recognizer.labels.names)
     frames = recognizer.analyze_video(

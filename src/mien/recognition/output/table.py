@@ -86,8 +86,11 @@ def _lines(analysis: Analysis) -> Text:
 
 
 def _label(face: Face) -> Text:
-    text = face.label if face.label != UNCERTAIN else f"{UNCERTAIN}, perhaps {_most_probable(face)}"
-    return Text(f"{text} {100 * face.confidence:.0f} %", style="bold")
+    percent = f"{100 * face.confidence:.0f} %"
+    if face.label != UNCERTAIN:
+        return Text(f"{face.label} {percent}", style="bold")
+    reason = f" ({face.uncertain_reason})" if face.uncertain_reason else ""
+    return Text(UNCERTAIN, style="bold").append(f"{reason}, perhaps {_most_probable(face)} {percent}")
 
 
 def _most_probable(face: Face) -> str:
