@@ -1,14 +1,14 @@
 """Choose the limits of face quality: below which size, sharpness and brightness is a label not usable?
 
-    python experiments/face_quality.py fer2013.csv fer2013new.csv [--photos FOLDER]        (three minutes on one core)
+    python experiments/face_quality.py fer2013.csv fer2013new.csv [--photos FOLDER]        (four minutes on one core)
 
 Faces of PublicTest are degraded in one respect at a time: reduced to N pixels and enlarged again, blurred by a Gaussian
 or in one direction, darkened or brightened by a factor. For each face the quality is measured and the models of photos
 and of videos predict. Faces of all strengths are sorted by the measured value into bins; the accuracy that a bin keeps is
 the accuracy of its faces divided by that of the same faces before they were degraded. A limit is where one of the models
 keeps three quarters, interpolated between bins; the stricter of the two models counts, as quality does not depend on
-the model. Motion blur does not choose anything; its row shows whether sharpness detects it. Labels are the majority
-vote (FER+).
+the model. The limits in `mien.recognition.quality` are these values, rounded. Motion blur does not choose anything; its
+rows show whether sharpness detects it. Labels are the majority vote (FER+).
 
 `--photos` adds a final check, which chooses nothing: how many faces in a folder of photos become uncertain.
 
@@ -82,10 +82,11 @@ DEGRADATIONS: dict[str, tuple[Degrade, tuple[float, ...], str]] = {
 
 
 def measure(faces_NHW: Pixels, size: float) -> dict[str, NDArray[np.float64]]:
-    """Return size, sharpness and brightness of each crop of a box of `size` pixels."""
+    """Return size, sharpness and brightness of each crop of a box of `size` pixels, and whether it is uncertain."""
     detection = Detection(Box(0, 0, size, size), 1.0)
     measured = [quality.measure_quality(detection, face_HW) for face_HW in faces_NHW]
-    return {name: np.array([getattr(one, name) for one in measured]) for name in ("size", "sharpness", "brightness")}
+    values = {name: np.array([getattr(one, name) for one in measured]) for name in ("size", "sharpness", "brightness")}
+    return {**values, "uncertain": np.array([one.defect != "" for one in measured], float)}
 
 
 def curve(value_N: NDArray[Any], right_MN: NDArray[Any], original_MN: NDArray[Any], bins: int) -> list[dict[str, Any]]:
@@ -120,7 +121,7 @@ def limit(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 def check_photos(folder: Path) -> dict[str, Any]:
     """Return how many faces in the photos of a folder are uncertain, by the beginning of the reason."""
-    faces = [face for one in mien.load().analyze_many(sorted(folder.glob("*.jpg"))) for face in one.faces]
+    faces = [face for one in mien.load(NANO).analyze_many(sorted(folder.glob("*.jpg"))) for face in one.faces]
     reasons = Counter(face.uncertain_reason.partition(":")[0] for face in faces if face.uncertain_reason)
     return {"faces": len(faces), "uncertain": reasons.total(), "share": round(reasons.total() / len(faces), 4),
             "reasons": dict(reasons)}  # fmt: skip
@@ -150,8 +151,11 @@ def main(csv: str, votes: str, faces: int, seed: int, photos: Path | None) -> No
             right_MN.append(found_MN)
             accuracy = dict(zip(MODELS, found_MN.mean(1).round(4).tolist(), strict=True))
             median = round(float(np.median(measured[what])), 4)
-            strengths[name].append({"strength": value, "median": median, "accuracy": accuracy})
-            print(name, value, median, accuracy, flush=True)
+            uncertain = round(float(measured["uncertain"].mean()), 4)
+            strengths[name].append(
+                {"strength": value, f"median_{what}": median, "accuracy": accuracy, "uncertain": uncertain}
+            )
+            print(name, value, median, accuracy, uncertain, flush=True)
         pooled[name] = measured_N, right_MN
 
     def curve_of(name: str, bins: int) -> list[dict[str, Any]]:

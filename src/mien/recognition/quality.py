@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mien.detection.boxes import Detection
 
 MIN_SIZE = 20.0  # pixels
-MIN_SHARPNESS = 0.05
-MIN_BRIGHTNESS, MAX_BRIGHTNESS = 30.0, 230.0  # grey levels
+MIN_SHARPNESS = 0.065
+MIN_BRIGHTNESS, MAX_BRIGHTNESS = 27.0, 211.0  # grey levels
 NOSE_DEPTH = 0.45  # how far the tip of the nose is in front of the eyes, in distances between the eyes
 _KERNEL, _KERNEL_SUM = 7, 1024  # side of Sobel's second derivative, and the sum of its weights without the difference
 _MIN_CONTRAST = 1.0  # standard deviation in grey levels, below which contrast is rounding and noise
