@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -96,7 +97,9 @@ def test_quality_of_the_sample_portrait(recognizer: Recognizer) -> None:
     assert face.quality.sharpness > 1.5 * MIN_SHARPNESS
     assert list(face.to_dict()["quality"]) == ["size", "sharpness", "brightness", "yaw", "roll"]
     (mirrored,) = recognizer.analyze(np.ascontiguousarray(PORTRAIT[:, ::-1]), order="bgr").faces
-    assert mirrored.quality is not None and mirrored.quality.yaw is not None and face.quality.yaw is not None
+    assert mirrored.quality is not None
+    assert mirrored.quality.yaw is not None
+    assert face.quality.yaw is not None
     assert mirrored.quality.yaw == pytest.approx(-face.quality.yaw, abs=8)
 
 
@@ -145,7 +148,8 @@ def test_noise_does_not_sharpen_a_blurred_face(crop_HW: Pixels) -> None:
     ],
 )
 def test_defect_is_the_first_limit_not_met(changed: dict[str, float], reason: str) -> None:
-    assert FaceQuality(**({"size": 100, "sharpness": 0.1, "brightness": 128, "yaw": None, "roll": None} | changed)).defect == reason  # fmt: skip # noqa: E501
+    usable = FaceQuality(size=100, sharpness=0.1, brightness=128, yaw=None, roll=None)
+    assert replace(usable, **changed).defect == reason
 
 
 @pytest.mark.parametrize("yaw", [-50, -20, 0, 35])
@@ -157,9 +161,7 @@ def test_head_pose_of_a_projected_head(yaw: float, roll: float) -> None:
     points = []
     for x, y, z in ((-eyes / 2, 0.0, 0.0), (eyes / 2, 0.0, 0.0), nose):
         x = x * math.cos(turn) + z * math.sin(turn)
-        points.append(
-            (200 + x * math.cos(tilt) - y * math.sin(tilt), 100 + x * math.sin(tilt) + y * math.cos(tilt))
-        )
+        points.append((200 + x * math.cos(tilt) - y * math.sin(tilt), 100 + x * math.sin(tilt) + y * math.cos(tilt)))
     assert head_pose(tuple(points)) == pytest.approx((yaw, roll), abs=1e-6)
 
 

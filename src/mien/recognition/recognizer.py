@@ -106,8 +106,8 @@ class Recognizer:
     """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
-        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta`, `max_faces` and `quality` as in
-            `load`.
+        pipeline: Detector, crop rule and model, on arrays, with the options `min_confidence`, `tta`, `max_faces` and
+            `quality` of `load`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
 
