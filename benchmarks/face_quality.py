@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 from figures import machine, summary
-from recognition import images
 
 import mien
+from recognition import images
 
 HERE = Path(__file__).resolve().parent
 BOUND = 1.03  # time with quality over time without, at most, for an image in which faces are detected

@@ -7,8 +7,8 @@ or in one direction, darkened or brightened by a factor. For each face the quali
 and of videos predict. Faces of all strengths are sorted by the measured value into bins; the accuracy that a bin keeps
 is the accuracy of its faces divided by that of the same faces before they were degraded. A limit is where one of the
 models keeps three quarters, interpolated between bins; the stricter of the two models counts, as quality does not
-depend on the model. The limits in `mien.recognition.quality` are these values, rounded. Motion blur does not choose anything; its
-rows show whether sharpness detects it. Labels are the majority vote (FER+).
+depend on the model. The limits in `mien.recognition.quality` are these values, rounded. Motion blur does not choose
+anything; its rows show whether sharpness detects it. Labels are the majority vote (FER+).
 
 `--photos` adds a final check, which chooses nothing: how many faces in a folder of photos become uncertain.
 

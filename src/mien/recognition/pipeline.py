@@ -129,7 +129,7 @@ class Pipeline:
         return self.model.probabilities(faces_NHW, tta=self.tta if tta is None else tta)
 
     def measure(self, detections: Sequence[Detection], faces_NHW: Pixels) -> tuple[FaceQuality | None, ...]:
-        """Return the quality of each detected face, given its crops, uint8 [N,48,48]; None for each without `quality`."""
+        """Return the quality of each face, given the crops as uint8 [N,48,48]; None for each without `quality`."""
         if not self.quality:
             return (None,) * len(detections)
         return tuple(measure_quality(*pair) for pair in zip(detections, faces_NHW, strict=True))

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
 
 import mien
 import videos
-from mien.imaging.load import MAX_PIXELS
+from mien.imaging.load import MAX_PIXELS, read_image
 from mien.prior import apply_prior
 from mien.recognition import sample
 from mien.serve import schema
