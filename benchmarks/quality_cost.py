@@ -1,6 +1,6 @@
-"""Measure what the quality of faces costs. Writes results/face_quality.json.
+"""Measure what the quality of faces costs. Writes results/quality_cost.json.
 
-usage: python benchmarks/face_quality.py [--rounds 40] [--note TEXT] [--out benchmarks/results/face_quality.json]
+usage: python benchmarks/quality_cost.py [--rounds 40] [--note TEXT] [--out benchmarks/results/quality_cost.json]
 
 The images of `recognition.py` (640x480, with one face and with four) and a crop of 48x48, which has no detection, are
 analyzed by `nano` with `quality` on and off. The sides alternate, and so does which one comes first; a ratio is
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--note", default="")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "face_quality.json")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "quality_cost.json")
     given = parser.parse_args()
     record = {
         "question": "what does measuring the quality of faces cost",
@@ -66,7 +66,7 @@ def main() -> None:
         "note": given.note,
         "rounds": given.rounds,
         "machine": machine("onnxruntime"),
-        "model": mien.model.load("nano").card.sha256,
+        "models": {"nano": mien.model.load("nano").card.sha256},
         "images": measure(given.rounds),
     }
     given.out.write_text(json.dumps(record, indent=1) + "\n")
