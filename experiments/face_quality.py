@@ -1,6 +1,6 @@
 """Choose the limits of face quality: below which size, sharpness and brightness is a label not usable?
 
-    python experiments/face_quality.py fer2013.csv fer2013new.csv [--photos FOLDER]        (four minutes on one core)
+    python experiments/face_quality.py fer2013.csv fer2013new.csv [--photos FOLDER]        (five minutes on one core)
 
 Faces of PublicTest are degraded in one respect at a time: reduced to N pixels and enlarged again, blurred by a Gaussian
 or in one direction, darkened or brightened by a factor. For each face the quality is measured and the models of photos
@@ -10,7 +10,9 @@ models keeps three quarters, interpolated between bins; the stricter of the two 
 depend on the model. The limits in `mien.recognition.quality` are these values, rounded. Motion blur does not choose
 anything; its rows show whether sharpness detects it. Labels are the majority vote (FER+).
 
-`--photos` adds a final check, which chooses nothing: how many faces in a folder of photos become uncertain.
+Faces are also rotated in a larger image and mirrored, to see how far roll and yaw, which come from the landmarks of the
+detector, follow. `--photos` adds a final check, which chooses nothing: how many faces in a folder of photos become
+uncertain. `--only` runs one part and keeps the others of the record.
 
 Writes results/face_quality.json and results/face_quality.png.
 """
@@ -31,8 +33,10 @@ from numpy.typing import NDArray
 
 import mien
 from mien.data import load, relabel_by_majority
-from mien.data.dataset import NO_LABEL, VAL
+from mien.data.dataset import NO_LABEL, VAL, Split
 from mien.detection.boxes import Box, Detection
+from mien.detection.detectors import build_detector
+from mien.evaluation.detector_loop import CANVAS, canvas
 from mien.imaging.crop import CropRule, crop
 from mien.labels import FER7
 from mien.model import load as load_model
@@ -46,6 +50,7 @@ BINS = 20
 SIZES = (32, 28, 24, 20, 18, 16, 14, 12, 10)  # pixels
 SIGMAS = (0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)  # pixels of the crop
 LENGTHS = (7, 13)  # pixels of the crop
+ANGLES, POSES = (10, 20, 30, 45), 200  # degrees; faces
 FACTORS = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0)
 
 Pixels = NDArray[np.uint8]
@@ -127,8 +132,46 @@ def check_photos(folder: Path) -> dict[str, Any]:
             "reasons": dict(reasons)}  # fmt: skip
 
 
-def main(csv: str, votes: str, faces: int, seed: int, photos: Path | None) -> None:
-    val = relabel_by_majority(load(csv, votes=votes), FER7)[VAL]
+def pose(faces_NHW: Pixels) -> dict[str, Any]:
+    """Return how the reported roll follows a rotation in the image, and how yaw differs from that of the mirror image.
+
+    Each face is compared with itself, since faces of a data set have a pose of their own.
+    """
+    detector = build_detector("yunet")
+
+    def measured(face_HW: Pixels, angle: float) -> tuple[float, float] | None:
+        """Return yaw and roll of a face that is enlarged four times and rotated clockwise; None if it is not found."""
+        canvas_HW = canvas(face_HW, 4, float(np.radians(angle)), (CANVAS / 2, CANVAS / 2), True)
+        found = detector(np.dstack([canvas_HW] * 3))
+        return quality.head_pose(max(found, key=lambda one: one.box.width).landmarks) if found else None
+
+    level = [measured(face_HW, 0) for face_HW in faces_NHW]
+    roll = []
+    for angle in ANGLES:
+        change = []
+        for side in (-1, 1):
+            for face_HW, before in zip(faces_NHW, level, strict=True):
+                after = measured(face_HW, side * angle)
+                if after is not None and before is not None:
+                    change.append(side * (after[1] - before[1]))
+        quartiles = np.percentile(change, [25, 50, 75]).round(1).tolist()
+        roll.append({"degrees": angle, "faces": len(change), "change_of_roll_quartiles": quartiles})
+        print("rotated", roll[-1], flush=True)
+    mirrored = [measured(np.ascontiguousarray(face_HW[:, ::-1]), 0) for face_HW in faces_NHW]
+    sums = [abs(a[0] + b[0]) for a, b in zip(level, mirrored, strict=True) if a is not None and b is not None]
+    yaws = [abs(one[0]) for one in level if one is not None]
+    return {
+        "faces": len(faces_NHW),
+        "rotated": roll,
+        "yaw": {
+            "median_of_absolute_yaw": round(float(np.median(yaws)), 1),
+            "median_of_absolute_sum_with_mirror_image": round(float(np.median(sums)), 1),
+        },
+    }
+
+
+def choose(val: Split, faces: int, seed: int) -> dict[str, Any]:
+    """Return the curves, the limits that follow from them, and those of the package."""
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
     faces_NHW, labels_N = val.pixels_NHW[rows_N], val.labels_N[rows_N]
@@ -182,9 +225,7 @@ def main(csv: str, votes: str, faces: int, seed: int, photos: Path | None) -> No
         "too dark": original["brightness"] < quality.MIN_BRIGHTNESS,
         "too bright": original["brightness"] > quality.MAX_BRIGHTNESS,
     }
-    record: dict[str, Any] = {
-        "question": "below which size, sharpness and brightness is the label of a face not usable",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    return {
         "models": {name: model.card.sha256 for name, model in models.items()},
         "split": VAL,
         "faces": len(rows_N),
@@ -197,9 +238,21 @@ def main(csv: str, votes: str, faces: int, seed: int, photos: Path | None) -> No
         "strengths": strengths,
         "curves": curves,
     }
-    if photos is not None:
+
+
+def main(csv: str, votes: str, faces: int, seed: int, photos: Path | None, only: str | None) -> None:
+    file = RESULTS / "face_quality.json"
+    val = relabel_by_majority(load(csv, votes=votes), FER7)[VAL]
+    record: dict[str, Any] = json.loads(file.read_text()) if only is not None else {}
+    record["question"] = "below which size, sharpness and brightness is the label of a face not usable"
+    record["when"] = datetime.now(UTC).isoformat(timespec="seconds")
+    if only in (None, "limits"):
+        record |= choose(val, faces, seed)
+    if only in (None, "pose"):
+        record["pose"] = pose(val.pixels_NHW[np.random.default_rng(seed).choice(len(val), POSES, replace=False)])
+    if only in (None, "photos") and photos is not None:
         record["photos"] = check_photos(photos)
-    (RESULTS / "face_quality.json").write_text(json.dumps(record, indent=1) + "\n")
+    file.write_text(json.dumps(record, indent=1) + "\n")
     draw(record)
     print(json.dumps({name: record[name] for name in record if name not in ("strengths", "curves")}, indent=1))
 
@@ -235,5 +288,6 @@ if __name__ == "__main__":
     parser.add_argument("--faces", type=int, default=1000, help="so many of PublicTest at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--photos", type=Path, help="folder of photos for the final check")
+    parser.add_argument("--only", choices=("limits", "pose", "photos"), help="run this part only")
     given = parser.parse_args()
-    main(given.csv, given.votes, given.faces, given.seed, given.photos)
+    main(given.csv, given.votes, given.faces, given.seed, given.photos, given.only)
