@@ -1,7 +1,7 @@
 """Quality of a face image: size, sharpness, brightness and pose, and the limits outside which its label is uncertain.
 
 Sharpness and brightness are measured on the crop that the model sees. It has the same size for all faces, so they do
-not depend on the resolution of the image. See `experiments/quality.py` for how the limits were chosen. H rows,
+not depend on the resolution of the image. See `experiments/face_quality.py` for how the limits were chosen. H rows,
 W columns.
 """
 
@@ -124,8 +124,8 @@ def _sharpness(face_HW: Pixels, contrast: float) -> float:
     Motion blurs one direction only. Sobel's kernel of 7x7 smooths before it differentiates, so noise of single pixels
     does not make a blurred face sharp.
     """
-    squares = [cv2.norm(cv2.Sobel(face_HW, cv2.CV_32F, *order, ksize=_KERNEL)) for order in ((2, 0), (0, 2))]
-    return float(min(squares)) / (_KERNEL_SUM * math.sqrt(face_HW.size) * max(contrast, _MIN_CONTRAST))
+    norms = [cv2.norm(cv2.Sobel(face_HW, cv2.CV_32F, *order, ksize=_KERNEL)) for order in ((2, 0), (0, 2))]
+    return float(min(norms)) / (_KERNEL_SUM * math.sqrt(face_HW.size) * max(contrast, _MIN_CONTRAST))
 
 
 def _below(value: float, digits: int) -> str:
