@@ -4,7 +4,8 @@ usage: python benchmarks/quality_cost.py [--rounds 40] [--note TEXT] [--out benc
 
 The images of `recognition.py` (640x480, with one face and with four) and a crop of 48x48, which has no detection, are
 analyzed by `nano` with `quality` on and off. The sides alternate, and so does which one comes first; a ratio is
-computed within each round, as the speed of a shared machine drifts. Medians and quartiles are over rounds.
+computed within each round, as the speed of a shared machine drifts. Times are processor time. Medians and quartiles are
+over rounds.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def measure(rounds: int) -> dict[str, Any]:
         spent: dict[bool, list[float]] = {True: [], False: []}
         for number in range(rounds + 1):  # the first warms up
             for on in (True, False) if number % 2 else (False, True):
-                start = time.perf_counter()
+                start = time.process_time()
                 for _ in range(REPEATS[name]):
                     sides[on].analyze(image, order="bgr")
                 if number:
-                    spent[on].append(1000 * (time.perf_counter() - start) / REPEATS[name])
+                    spent[on].append(1000 * (time.process_time() - start) / REPEATS[name])
         ratios = summary([a / b for a, b in zip(spent[True], spent[False], strict=True)], 4)
         result[name] = {
             "milliseconds with quality": summary(spent[True], 4),
