@@ -50,7 +50,7 @@ BINS = 20
 SIZES = (32, 28, 24, 20, 18, 16, 14, 12, 10)  # pixels
 SIGMAS = (0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0)  # pixels of the crop
 LENGTHS = (7, 13)  # pixels of the crop
-ANGLES, POSES = (10, 20, 30, 45), 200  # degrees; faces
+ANGLES, POSES = (10, 20, 30, 45), 100  # degrees; faces
 FACTORS = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0)
 
 Pixels = NDArray[np.uint8]
