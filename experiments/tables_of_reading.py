@@ -186,8 +186,8 @@ def face_quality(result: dict[str, Any]) -> str:
         roll, yaw = result["pose"]["rotated"], result["pose"]["yaw"]
         changes = ", ".join(f"{row['change_of_roll_quartiles'][1]:g} at {row['degrees']}" for row in roll)
         check += (
-            f"\n\nPose, {result['pose']['faces']} faces in larger images: median change of roll when a face is rotated, "
-            f"degrees: {changes}. The yaw of a face is {yaw['median_of_absolute_yaw']:g} degrees to a side (median); "
+            f"\n\nPose, {result['pose']['faces']} faces in larger images: median change of roll when a face is rotated "
+            f"(degrees): {changes}. The yaw of a face is {yaw['median_of_absolute_yaw']:g} degrees to a side (median); "
             f"it differs by {yaw['median_of_absolute_sum_with_mirror_image']:g} degrees from that of the mirror image."
         )
     return (
