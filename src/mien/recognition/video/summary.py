@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.recognition.annotation.palette import label_color
-from mien.recognition.results import UNCERTAIN
+from mien.recognition.results import UNCERTAIN, percentage
 from mien.recognition.video.people import People, Person
 
 MAX_ROWS = 20  # persons in the table, those seen longest
@@ -54,7 +54,7 @@ def _likeliest(people: People, person: Person) -> Text:
         reason = max(person.uncertain, key=lambda reason: person.uncertain[reason])
         return Text(UNCERTAIN, style="bold").append(f": {reason}" if reason else "", style="not bold")
     ranked = sorted(zip(person.mean_K.tolist(), people.labels, strict=True), key=lambda pair: -pair[0])
-    texts = [f"{name} {100 * p:.0f} %" for i, (p, name) in enumerate(ranked[:_MAX_NAMED]) if i == 0 or p >= _MIN_NAMED]
+    texts = [f"{name} {percentage(p)}" for i, (p, name) in enumerate(ranked[:_MAX_NAMED]) if i == 0 or p >= _MIN_NAMED]
     text = Text(texts[0], style="bold")
     if texts[1:]:
         text.append(", " + ", ".join(texts[1:]), style=f"not bold {_FAINT}")
