@@ -264,7 +264,7 @@ def draw(record: dict[str, Any]) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    titles = {"size": "size, pixels", "sharpness": "sharpness", "brightness": "brightness, grey levels"}
+    titles = {"size": "size, pixels", "sharpness": "sharpness", "brightness": "brightness, gray levels"}
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
         rows = record["curves"][name]

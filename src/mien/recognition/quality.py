@@ -18,10 +18,10 @@ from mien.detection.boxes import Detection
 
 MIN_SIZE = 20.0  # pixels
 MIN_SHARPNESS = 0.065
-MIN_BRIGHTNESS, MAX_BRIGHTNESS = 27.0, 211.0  # grey levels
+MIN_BRIGHTNESS, MAX_BRIGHTNESS = 27.0, 211.0  # gray levels
 NOSE_DEPTH = 0.45  # how far the tip of the nose is in front of the eyes, in distances between the eyes
 _KERNEL, _KERNEL_SUM = 7, 1024  # side of Sobel's second derivative, and the sum of its weights without the difference
-_MIN_CONTRAST = 1.0  # standard deviation in grey levels, below which contrast is rounding and noise
+_MIN_CONTRAST = 1.0  # standard deviation in gray levels, below which contrast is rounding and noise
 
 Pixels = NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ class FaceQuality:
     Attributes:
         size: Longer side of the box in pixels, which is the side of the crop.
         sharpness: Strength of small structures relative to the contrast, from 0; sharp photos have about 0.1.
-        brightness: Mean grey level of the crop, 0 to 255.
+        brightness: Mean gray level of the crop, 0 to 255.
         yaw: Rotation of the head to the person's own left, in degrees; negative to the right.
         roll: Clockwise rotation of the face in the image, in degrees, -180 to 180.
 
@@ -79,7 +79,7 @@ def measure_quality(detection: Detection, face_HW: Pixels) -> FaceQuality:
 
     Args:
         detection: Detected face, in pixels of the whole image.
-        face_HW: Crop of the face, grey uint8 [H,W].
+        face_HW: Crop of the face, gray uint8 [H,W].
 
     Example:
         >>> from mien.detection.boxes import Box
