@@ -26,6 +26,13 @@ MaxFaces = Annotated[
         description=f"Largest number of faces of an image; the largest faces are kept. Default {MAX_FACES}.",
     ),
 ]
+Quality = Annotated[
+    bool,
+    Query(
+        description="Measure the quality of each face; faces that are too small, blurred, dark or bright get the label "
+        "`uncertain`.",
+    ),
+]
 
 
 def check_known_options(request: Request) -> None:
@@ -47,6 +54,7 @@ def with_options(
     tta: str,
     threshold: float,
     max_faces: int | None,
+    quality: bool,
 ) -> Recognizer:
     """Return a recognizer with the same model, detector and limits, and the options of one request.
 
@@ -62,4 +70,5 @@ def with_options(
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),
         max_pixels=recognizer.max_pixels,
         max_bytes=recognizer.max_bytes,
+        quality=quality,
     )
