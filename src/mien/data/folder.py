@@ -1,12 +1,10 @@
-"""Reader of image folders: `train/<label>/*.png` beside `val` and `test`, or `<label>/*.png`.
+"""Reader of image folders, in the layouts that people use (see `data.layouts`).
 
-Images may have any size and color. They are converted to grey, cropped to the middle square and resized to 48x48 (by
-area if they shrink). They are sorted by path, so that a copy of the folder is the same data set.
+Images have any size, color and format that `mien analyze` reads. Faces in photos are detected and cropped (see
+`data.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so that a
+copy of the folder is the same data set.
 
-If there are labels without splits, a fifth of each label is held out as `val` (see `data.holdout`).
-
-Label folders that differ only in case, surrounding spaces or Unicode form are one label, spelled as in `train`. FER7's
-seven classes also have their usual other names, so `train/happy` and `test/happiness` are one class.
+If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
 
 Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits. Its files are called
 `PublicTest_123.jpg` and the like; an image in a split folder with such a name belongs to the split in its name.
@@ -16,216 +14,180 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.dataset import SIDE, SPLITS, TEST, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.holdout import holdout_mask
-from mien.data.row_errors import RowErrors, unreadable
+from mien.data.class_folders import LabelledImage, Listing
+from mien.data.dataset import SPLITS, TRAIN, USAGE, VAL, Dataset, Split
+from mien.data.face_crops import AUTO, FaceCropper
+from mien.data.folder_classes import class_index, class_notes, label_set_of, unify_labels
+from mien.data.folder_faces import count, read_faces, some
+from mien.data.holdout import holdout_mask, holdout_persons
+from mien.data.image_tree import ImageTree, count_by_ending, has_images, scan
+from mien.data.label_file import LabelFile, majority_labels, read_label_file
+from mien.data.layouts import AUTO as AUTO_LAYOUT
+from mien.data.layouts import list_images
+from mien.data.reading import Ratings, Reading
+from mien.data.row_errors import unreadable
 from mien.errors import DataError
-from mien.labels import FER7, LabelSet, canonical_name, label_set_for
+from mien.labels import LabelSet
 from mien.threads import threads_from_environment
 
-ENDINGS = (".png", ".jpg", ".jpeg")
-SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
-HELD_OUT = "There are no split folders, so val is a fifth of each label's images, chosen by content; the rest is train."
+WARN, FAIL = "warn", "fail"
+HELD_OUT = (
+    "There is no validation split, so val is a fifth of each label's images, chosen by content; the rest is train."
+)
+HELD_OUT_PERSONS = (
+    "There is no validation split, so val has the images of a fifth of the persons, and train the others."
+)
+MIN_PERSONS = 5  # with fewer persons, images are held out by content
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
 
+@dataclass(frozen=True)
+class FolderOptions:
+    """How an image folder is read.
+
+    Attributes:
+        layout: Layout of the folder, one of `layouts.LAYOUTS`.
+        crop: Whether faces are detected and cropped: `auto`, `always` or `never`.
+        on_error: `warn` to leave out images that cannot be read, `fail` to raise an error.
+        labels: Path of a csv with file, label and optionally rater and split; None for labels by folder.
+        progress: Function that is called with the number of images read and of all images.
+    """
+
+    layout: str = AUTO_LAYOUT
+    crop: str = AUTO
+    on_error: str = WARN
+    labels: Path | None = None
+    progress: Callable[[int, int], None] | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.on_error not in (WARN, FAIL):
+            raise DataError(f"--on-error must be {WARN} or {FAIL}, got '{self.on_error}'")
+
+
 def is_image_folder(path: Path) -> bool:
-    """Return whether `path` contains a folder that is named like a split or directly contains images."""
-    return path.is_dir() and any(f.name in SPLIT_FOLDERS or _has_images(f) for f in _folders(path))
+    """Return whether there is an image in the folder `path` or below it."""
+    return path.is_dir() and has_images(path)
 
 
-def read_folder(path: Path) -> Dataset:
+def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
     """Read the images under `path` as grey faces of 48x48.
 
-    The labels are the names of the folders: FER7 if they are usual spellings of those seven, else a new label set.
+    The labels are the names of the class folders, or those in a csv: FER7 if they are spellings of its classes, else a
+    new label set.
 
     Args:
-        path: Folder with split or label folders.
+        path: Folder of the images.
+        options: How it is read.
 
     Raises:
-        DataError: There are no images, folders contradict each other, only `val` or `test` has a label, or images
-            cannot be decoded; names the first few of them.
+        DataError: There are no images, folders contradict each other, `val` or `test` has a label that `train` lacks,
+            or images cannot be read; names the first few of them.
     """
+    options = options or FolderOptions()
     cv2.setNumThreads(threads_from_environment() or cv2.getNumThreads())
+    cropper = FaceCropper(options.crop)
     try:
-        flat = not any(f.name in SPLIT_FOLDERS for f in _folders(path))
-        listed = _list_labels(path) if flat else _list_splits(path)
-        if not listed:
+        tree = scan(path)
+        label_file = None if options.labels is None else read_label_file(options.labels, tree, options.layout)
+        listing, tied = _list(tree, options, label_file)
+        if not listing.images:
             raise DataError(
                 f"{path}: has no images; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), optionally with "
                 f"val (or validation) and test beside train; or only {path.name}/<label>/*.png"
             )
-        images = _unify_spelling(path, listed)
-        labels = _labels(path, images)
-        faces_NHW, digest, keys = _decode(path, images)
+        listing = replace(listing, images=[replace(i, split=_split(i)) for i in listing.images])
+        listing.images.sort(key=lambda image: image.path)
+        listing = unify_labels(listing)
+        labels = label_set_of(path, listing)
+        faces = read_faces(path, listing.images, cropper, strict=options.on_error == FAIL, progress=options.progress)
     except OSError as error:
         raise unreadable(Path(error.filename or path), error) from None
-    index = {label: labels.index(label) for label in {p.label for p in images}}
-    labels_N = np.array([index[p.label] for p in images], np.int64)
-    split_N = np.array([p.split for p in images])
-    note = None
-    if flat:
-        split_N = np.where(holdout_mask(faces_NHW, labels_N, keys), VAL, TRAIN)
-        note = HELD_OUT if (split_N == VAL).any() else None
+    digest, losses = faces.digest, list(faces.losses)
+    if label_file is not None:
+        digest = hashlib.md5(f"{digest} {label_file.digest}".encode(), usedforsecurity=False).hexdigest()
+        losses = [*label_file.losses, *losses]
+    if tied:
+        names = some([image.relative_to(path).as_posix() for image in tied])
+        losses.append(f"{count(len(tied), 'image')} without a majority of the raters left out: {names}.")
+    images, faces_NHW = faces.images, faces.faces_NHW
+    labels_N = np.array([labels.index(image.label) for image in images], np.int64)
+    split_N, note = _hold_out(images, faces_NHW, labels_N, faces.keys)
     splits = {}
     for name in SPLITS:
         rows_N = np.flatnonzero(split_N == name)
         if len(rows_N):
             splits[name] = Split(name, faces_NHW[rows_N], labels_N[rows_N], rows_N.astype(np.int64))
-    return Dataset("folder", path, digest, labels, splits, note=note)
+    notes = [*listing.notes, *(label_file.notes if label_file else ()), *class_notes(labels, splits)]
+    reading = Reading(tuple(notes), tuple(losses), _unread(tree, listing, options.labels))
+    ratings = None if label_file is None else _ratings(label_file, images, labels)
+    return Dataset("folder", path, digest, labels, splits, note=note, reading=reading, ratings=ratings)
 
 
-@dataclass(frozen=True)
-class _Image:
-    path: Path
-    split: str
-    label: str
-
-
-def _list_splits(root: Path) -> list[_Image]:
-    """Return all images under the split folders of `root`, sorted by split folder, label and name."""
-    splits = [f for f in _folders(root) if f.name in SPLIT_FOLDERS]
-    others = [f for f in _folders(root) if f.name not in SPLIT_FOLDERS and _has_images(f)]
-    if others:
+def _list(tree: ImageTree, options: FolderOptions, label_file: LabelFile | None) -> tuple[Listing, list[Path]]:
+    """Return the images with their labels, and those whose raters have no majority."""
+    if label_file is None:
+        return list_images(tree, options.layout), []
+    images, tied = majority_labels(label_file.ratings)
+    with_split = [image for image in images if image.split]
+    if with_split and len(with_split) < len(images):
+        missing = next(image.path for image in images if not image.split)
         raise DataError(
-            f"{root}: has both the split {_names(splits)} and folders with images ({_names(others)}); "
-            f"expected either {root.name}/train/<label>/*.png or {root.name}/<label>/*.png, not both"
+            f"{options.labels}: some rows have no split, the first is {missing.name}; fill it in for all rows"
         )
-    images = []
-    for folder in splits:
-        for label in _folders(folder):
-            for file in _images(label):
-                kaggle = _KAGGLE_NAME.match(file.name)
-                split = USAGE[kaggle[1]] if kaggle else SPLIT_FOLDERS[folder.name]
-                images.append(_Image(file, split, label.name))
-    return images
+    return Listing(images, used=[options.labels] if options.labels else []), tied
 
 
-def _list_labels(root: Path) -> list[_Image]:
-    """Return all images under the label folders of `root`, sorted by label and name; all of them as `train`."""
-    return [_Image(file, TRAIN, label.name) for label in _folders(root) for file in _images(label)]
+def _split(image: LabelledImage) -> str | None:
+    """Return the split of an image; in a split folder, that of a file name of Kaggle's copy of FER2013."""
+    kaggle = _KAGGLE_NAME.match(image.path.name)
+    return USAGE[kaggle[1]] if kaggle and image.split else image.split
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _hold_out(
+    images: list[LabelledImage], faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: list[bytes]
+) -> tuple[NDArray[np.str_], str | None]:
+    """Return the split of each image and where the validation split comes from, if the folder has none."""
+    split_N = np.array([image.split or TRAIN for image in images])
+    train_M = np.flatnonzero(split_N == TRAIN)
+    if VAL in split_N or not len(train_M):
+        return split_N, None
+    persons = [images[i].person for i in train_M]
+    by_person = all(persons) and len(set(persons)) >= MIN_PERSONS
+    if by_person:
+        held_M = holdout_persons(persons)
+    else:
+        held_M = holdout_mask(faces_NHW[train_M], labels_N[train_M], [keys[i] for i in train_M])
+    split_N[train_M[held_M]] = VAL
+    return split_N, (HELD_OUT_PERSONS if by_person else HELD_OUT) if held_M.any() else None
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
-
-
-def _has_images(folder: Path) -> bool:
-    try:
-        return bool(_images(folder))
-    except PermissionError:  # such as lost+found at the root of a disk; an unreadable label fails when it is read
-        return False
-
-
-def _names(folders: list[Path]) -> str:
-    return ", ".join(f.name for f in folders)
-
-
-def _unify_spelling(root: Path, images: list[_Image]) -> list[_Image]:
-    """Return the images with each label spelled as in the first split that has it."""
-    first_folders: dict[tuple[Path, str], Path] = {}
-    for folder in dict.fromkeys(p.path.parent for p in images):
-        other = first_folders.setdefault((folder.parent, _normalized(folder.name)), folder)
-        if other != folder:
-            first, second = (f"'{f.relative_to(root).as_posix()}'" for f in (other, folder))
-            raise DataError(
-                f"{root}: {first} and {second} differ only in case, spaces or Unicode form; "
-                "expected one folder per label"
-            )
-    spellings: dict[str, str] = {}
-    for image in sorted(images, key=lambda p: SPLITS.index(p.split)):
-        spellings.setdefault(_normalized(image.label), image.label.strip())
-    return [replace(p, label=spellings[_normalized(p.label)]) for p in images]
-
-
-def _normalized(label: str) -> str:
-    """Return the form that all spellings of one label have in common."""
-    return unicodedata.normalize("NFC", label.strip().casefold())
-
-
-def _labels(root: Path, images: list[_Image]) -> LabelSet:
-    """Return FER7 if each split spells the seven classes consistently, else a label set of the training images."""
-    names = {split: {p.label for p in images if p.split == split} for split in SPLITS}
-    if all(_spells_fer7(labels) for labels in names.values()):
-        return FER7
-    all_names = sorted(set().union(*names.values()))
-    if len(all_names) < 2:
-        raise DataError(f"{root}: has images of one label only, '{all_names[0]}'; expected two or more")
-    # A folder may have only test images; if it has training images, a model can learn only their labels.
-    unseen = [name for name in all_names if name not in names[TRAIN]] if names[TRAIN] else []
-    if unseen:
-        raise DataError(
-            f"{root}: train has no images labelled {_quoted(unseen)}, so no model can learn these labels; expected in "
-            f"val and test only labels of train, which are {_quoted(sorted(names[TRAIN]))}"
-        )
-    return label_set_for(all_names)
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
-
-
-def _spells_fer7(names: set[str]) -> bool:
-    """Return whether these are spellings of different classes of FER7."""
-    canonical = [canonical_name(name) for name in names]
-    return set(canonical) <= set(FER7.names) and len(set(canonical)) == len(canonical)
-
-
-def _decode(root: Path, images: list[_Image]) -> tuple[NDArray[np.uint8], str, list[bytes]]:
-    """Return faces uint8 [N,48,48], the MD5 of all names and bytes, and the SHA-256 of each image's bytes."""
-    digest = hashlib.md5(usedforsecurity=False)
-    faces_NHW = np.empty((len(images), SIDE, SIDE), np.uint8)
-    keys = []
-    errors = RowErrors(root, "image")
-    for i, image in enumerate(images):
-        name = image.path.relative_to(root).as_posix()
-        try:
-            data = image.path.read_bytes()
-        except OSError as error:
-            errors.add_message(i, f"{name}: {error.strerror or error}")
-            continue
-        digest.update(f"{name}\n{len(data)}\n".encode("utf-8", "surrogateescape") + data)
-        keys.append(hashlib.sha256(data).digest())
-        face = decode_face(data)
-        if face is None:
-            errors.add_message(i, f"{name}: {len(data):,} bytes that cannot be decoded, expected a PNG or JPEG image")
-        else:
-            faces_NHW[i] = face
-    errors.raise_if_any()
-    return faces_NHW, digest.hexdigest(), keys
-
-
-def decode_face(data: bytes) -> NDArray[np.uint8] | None:
-    """Return the middle square of an encoded image, grey, uint8 [48,48], or None if it cannot be decoded.
-
-    Args:
-        data: Bytes of a PNG or JPEG file.
-    """
-    if not data:
+def _ratings(label_file: LabelFile, images: list[LabelledImage], labels: LabelSet) -> Ratings | None:
+    """Return the ratings of the images that are in the data set; None if the file names no raters."""
+    row_of = {image.path: row for row, image in enumerate(images)}
+    rated = [
+        (r, k) for r in label_file.ratings if r.image in row_of and (k := class_index(r.label, labels)) is not None
+    ]
+    raters = sorted({rating.rater for rating, _ in rated})
+    if raters in ([], [""]):
         return None
-    try:
-        grey_HW = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
-        return None
-    if grey_HW is None:
-        return None
-    height, width = grey_HW.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = grey_HW[top : top + side, left : left + side]
-    if side == SIDE:
-        return np.asarray(square, np.uint8)
-    interpolation = cv2.INTER_AREA if side > SIDE else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+    return Ratings(
+        tuple(raters),
+        np.array([row_of[rating.image] for rating, _ in rated], np.int64),
+        np.array([raters.index(rating.rater) for rating, _ in rated], np.int64),
+        np.array([label for _, label in rated], np.int64),
+    )
+
+
+def _unread(tree: ImageTree, listing: Listing, labels: Path | None) -> str:
+    """Return the files of the folder that were not read, by ending."""
+    read = {image.path for image in listing.images} | set(listing.used) | {labels}
+    files = [file for folder in tree.walk() for file in (*folder.images, *folder.other_files) if file not in read]
+    return count_by_ending(files)
