@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +95,6 @@ def class_notes(labels: LabelSet, splits: Mapping[str, Split]) -> list[str]:
     return notes
 
 
-def quoted_list(names: list[str]) -> str:
+def quoted_list(names: Iterable[str]) -> str:
     """Return names in quotation marks, separated by commas."""
     return ", ".join(f"'{name}'" for name in names)

@@ -60,7 +60,8 @@ def read_faces(
         DataError: Images cannot be read, and `strict` is true or there are no others; or most images have no face.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    kept, keys = [], []
+    kept: list[LabelledImage] = []
+    keys: list[bytes] = []
     faces_NHW = np.empty((len(images), SIDE, SIDE), np.uint8)
     errors, messages = RowErrors(root, "image"), []
     faceless, several, photos = [], [], 0

@@ -152,7 +152,8 @@ class _ImageFinder:
 
     def __init__(self, tree: ImageTree) -> None:
         self._root = tree.path
-        self._by_path, self._by_name = {}, {}
+        self._by_path: dict[str, Path] = {}
+        self._by_name: dict[str, Path | None] = {}
         for image in tree.all_images():
             self._by_path[image.relative_to(self._root).as_posix().casefold()] = image
             for name in (image.name.casefold(), image.stem.casefold()):
