@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,21 @@ def load_dataset(
     """
     from mien.data import load
 
+    with warnings.catch_warnings(), reading_progress() as progress:
+        warnings.simplefilter("ignore", UserWarning)  # they are printed below
+        dataset = load(
+            source, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels, progress=progress
+        )
+    if not quiet:
+        lines = [f"note: {dataset.note}"] if dataset.note and dataset.name == "folder" else []
+        for line in [*lines, *reading_lines(dataset)]:
+            typer.echo(line, err=True)
+    return dataset
+
+
+@contextmanager
+def reading_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar while images are read; yield the function that advances it."""
     bars: list[StepProgressBar] = []
 
     def progress(done: int, total: int) -> None:
@@ -45,20 +62,11 @@ def load_dataset(
             bars[0].__enter__()
         bars[0].step()
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # they are printed below
-        try:
-            dataset = load(
-                source, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels, progress=progress
-            )
-        finally:
-            for bar in bars:
-                bar.__exit__(None, None, None)
-    if not quiet:
-        lines = [f"note: {dataset.note}"] if dataset.note and dataset.name == "folder" else []
-        for line in [*lines, *reading_lines(dataset)]:
-            typer.echo(line, err=True)
-    return dataset
+    try:
+        yield progress
+    finally:
+        for bar in bars:
+            bar.__exit__(None, None, None)
 
 
 def reading_lines(dataset: Dataset) -> list[str]:

@@ -45,6 +45,7 @@ HELD_OUT = (
 HELD_OUT_PERSONS = (
     "There is no validation split, so val has the images of a fifth of the persons, and train the others."
 )
+MAX_WITHOUT_FACE = 0.5  # share of images without a detected face above which something is wrong
 MIN_PERSONS = 5  # with fewer persons, images are held out by content
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
@@ -110,6 +111,11 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
         faces = read_faces(path, listing.images, cropper, strict=options.on_error == FAIL, progress=options.progress)
     except OSError as error:
         raise unreadable(Path(error.filename or path), error) from None
+    if len(faces.faceless) > MAX_WITHOUT_FACE * len(listing.images):
+        raise DataError(
+            f"{path}: no face was found in {len(faces.faceless):,} of {len(listing.images):,} images, such as "
+            f"{faces.faceless[0]}; if they are face crops already, use --crop never"
+        )
     digest, losses = faces.digest, list(faces.losses)
     if label_file is not None:
         digest = hashlib.md5(f"{digest} {label_file.digest}".encode(), usedforsecurity=False).hexdigest()
@@ -126,6 +132,8 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
         if len(rows_N):
             splits[name] = Split(name, faces_NHW[rows_N], labels_N[rows_N], rows_N.astype(np.int64))
     notes = [*listing.notes, *(label_file.notes if label_file else ()), *class_notes(labels, splits)]
+    if faces.photos:
+        notes.append(f"Faces were detected and cropped in {faces.photos:,} of {len(listing.images):,} images.")
     reading = Reading(tuple(notes), tuple(losses), _unread(tree, listing, options.labels))
     ratings = None if label_file is None else _ratings(label_file, images, labels)
     return Dataset("folder", path, digest, labels, splits, note=note, reading=reading, ratings=ratings)

@@ -14,9 +14,7 @@ from mien.data.class_folders import LabelledImage
 from mien.data.dataset import SIDE
 from mien.data.face_crops import FaceCropper
 from mien.data.row_errors import RowErrors
-from mien.errors import DataError
 
-MAX_WITHOUT_FACE = 0.5  # share of images without a detected face above which something is wrong
 SHOWN = 8  # names of files in a message
 
 
@@ -30,6 +28,8 @@ class FolderFaces:
         keys: SHA-256 of the content of each.
         digest: MD5 of all names and contents as hex.
         losses: What was left out, one sentence for each reason.
+        photos: Number of images in which faces were detected.
+        faceless: Names of those without a face.
     """
 
     images: list[LabelledImage]
@@ -37,6 +37,8 @@ class FolderFaces:
     keys: list[bytes]
     digest: str
     losses: tuple[str, ...]
+    photos: int
+    faceless: list[str]
 
 
 def read_faces(
@@ -57,14 +59,15 @@ def read_faces(
         progress: Function that is called with the number of images read and of all images.
 
     Raises:
-        DataError: Images cannot be read, and `strict` is true or there are no others; or most images have no face.
+        DataError: Images cannot be read, and `strict` is true or there are no others.
     """
     digest = hashlib.md5(usedforsecurity=False)
     kept: list[LabelledImage] = []
     keys: list[bytes] = []
     faces_NHW = np.empty((len(images), SIDE, SIDE), np.uint8)
     errors, messages = RowErrors(root, "image"), []
-    faceless, several, photos = [], [], 0
+    faceless: list[str] = []
+    several, photos = [], 0
     for i, (image, face) in enumerate(zip(images, cropper.read_all(i.path for i in images), strict=True)):
         name = image.path.relative_to(root).as_posix()
         if progress is not None:
@@ -85,11 +88,6 @@ def read_faces(
         keys.append(face.key)
     if strict or errors.count == len(images):
         errors.raise_if_any()
-    if len(faceless) > MAX_WITHOUT_FACE * len(images):
-        raise DataError(
-            f"{root}: no face was found in {len(faceless):,} of {len(images):,} images, such as {faceless[0]}; if they "
-            "are face crops already, use --crop never"
-        )
     if photos:
         digest.update(cropper.settings.encode())
     losses = []
@@ -99,7 +97,7 @@ def read_faces(
         losses.append(f"{count(len(faceless), 'image')} without a detected face left out: {some(faceless)}.")
     if several:
         losses.append(f"{count(len(several), 'image')} with several faces, the largest is used: {some(several)}.")
-    return FolderFaces(kept, faces_NHW[: len(kept)], keys, digest.hexdigest(), tuple(losses))
+    return FolderFaces(kept, faces_NHW[: len(kept)], keys, digest.hexdigest(), tuple(losses), photos, faceless)
 
 
 def count(number: int, unit: str) -> str:
