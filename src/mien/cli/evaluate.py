@@ -171,17 +171,19 @@ def _full_report(
     detector: bool,
 ) -> EvaluationReport:
     from mien.evaluation import extend_report
+    from mien.evaluation.common_classes import restrict_predict
     from mien.evaluation.full_report import count_steps
 
     assert target.truth is not None, "an evaluated model has true labels"
     assert target.predict is not None, "and a predict function"
+    faces = target.truth[split]
+    labels, is_restricted = target.truth.labels, bool(report.model_evaluation.official.note)
     for name, model in others.items():
-        if not same_classes(model.labels, target.truth.labels.names):
+        if not is_restricted and not same_classes(model.labels, labels.names):
             raise MienError(
                 f"{name} and {target.name} have different classes, so they cannot be compared; leave out --beside"
             )
-    faces = target.truth[split]
-    models = {target.name: target.predict, **{name: model.predict for name, model in others.items()}}
+    models = {target.name: target.predict, **{n: restrict_predict(m, labels, n) for n, m in others.items()}}
     bar = StepProgressBar("evaluating", count_steps(faces, robustness=robustness, detector=detector))
     with stoppable("no results were written"), bar:
         return extend_report(
