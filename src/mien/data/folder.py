@@ -20,13 +20,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from mien.data.class_folders import LabelledImage, Listing
 from mien.data.dataset import SPLITS, TRAIN, USAGE, VAL, Dataset, Split
 from mien.data.face_crops import AUTO, FaceCropper
 from mien.data.folder_classes import class_index, class_notes, label_set_of, unify_labels
-from mien.data.folder_faces import count, read_faces, some
+from mien.data.folder_faces import FolderFaces, count, read_faces, some
 from mien.data.holdout import holdout_mask, holdout_persons
 from mien.data.image_tree import ImageTree, count_by_ending, has_images, scan
 from mien.data.label_file import LabelFile, majority_labels, read_label_file
@@ -98,8 +97,8 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
     try:
         tree = scan(path)
         label_file = None if options.labels is None else read_label_file(options.labels, tree, options.layout)
-        listing, tied = _list(tree, options, label_file)
-        if not listing.images:
+        listing = list_images(tree, options.layout) if label_file is None else _list(label_file, options.labels)
+        if not any(image.label for image in listing.images):
             raise DataError(
                 f"{path}: has no images; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), optionally with "
                 f"val (or validation) and test beside train; or only {path.name}/<label>/*.png"
@@ -117,40 +116,34 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
             f"{faces.faceless[0]}; if they are face crops already, use --crop never"
         )
     digest, losses = faces.digest, list(faces.losses)
+    notes = [*listing.notes]
     if label_file is not None:
         digest = hashlib.md5(f"{digest} {label_file.digest}".encode(), usedforsecurity=False).hexdigest()
-        losses = [*label_file.losses, *losses]
-    if tied:
-        names = some([image.relative_to(path).as_posix() for image in tied])
-        losses.append(f"{count(len(tied), 'image')} without a majority of the raters left out: {names}.")
-    images, faces_NHW = faces.images, faces.faces_NHW
-    labels_N = np.array([labels.index(image.label) for image in images], np.int64)
-    split_N, note = _hold_out(images, faces_NHW, labels_N, faces.keys)
-    splits = {}
-    for name in SPLITS:
-        rows_N = np.flatnonzero(split_N == name)
-        if len(rows_N):
-            splits[name] = Split(name, faces_NHW[rows_N], labels_N[rows_N], rows_N.astype(np.int64))
-    notes = [*listing.notes, *(label_file.notes if label_file else ()), *class_notes(labels, splits)]
+        losses, notes = [*label_file.losses, *losses, *_tied(path, listing)], [*notes, *label_file.notes]
+    splits, note = _splits(faces, labels)
+    notes += class_notes(labels, splits)
     if faces.photos:
         notes.append(f"Faces were detected and cropped in {faces.photos:,} of {len(listing.images):,} images.")
     reading = Reading(tuple(notes), tuple(losses), _unread(tree, listing, options.labels))
-    ratings = None if label_file is None else _ratings(label_file, images, labels)
+    ratings = None if label_file is None else _ratings(label_file, faces, labels)
     return Dataset("folder", path, digest, labels, splits, note=note, reading=reading, ratings=ratings)
 
 
-def _list(tree: ImageTree, options: FolderOptions, label_file: LabelFile | None) -> tuple[Listing, list[Path]]:
-    """Return the images with their labels, and those whose raters have no majority."""
-    if label_file is None:
-        return list_images(tree, options.layout), []
-    images, tied = majority_labels(label_file.ratings)
-    with_split = [image for image in images if image.split]
-    if with_split and len(with_split) < len(images):
-        missing = next(image.path for image in images if not image.split)
+def _list(label_file: LabelFile, file: Path | None) -> Listing:
+    """Return the images with the labels in a csv; those without a majority of the raters have an empty one."""
+    images = majority_labels(label_file.ratings)
+    without = [image for image in images if not image.split]
+    if 0 < len(without) < len(images):
         raise DataError(
-            f"{options.labels}: some rows have no split, the first is {missing.name}; fill it in for all rows"
+            f"{file}: some rows have no split, the first is {without[0].path.name}; fill it in for all rows or leave "
+            "out the column"
         )
-    return Listing(images, used=[options.labels] if options.labels else []), tied
+    return Listing(images, used=[file] if file else [])
+
+
+def _tied(root: Path, listing: Listing) -> list[str]:
+    names = [image.path.relative_to(root).as_posix() for image in listing.images if not image.label]
+    return [f"{count(len(names), 'image')} without a majority of the raters left out: {some(names)}."] if names else []
 
 
 def _split(image: LabelledImage) -> str | None:
@@ -159,39 +152,45 @@ def _split(image: LabelledImage) -> str | None:
     return USAGE[kaggle[1]] if kaggle and image.split else image.split
 
 
-def _hold_out(
-    images: list[LabelledImage], faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys: list[bytes]
-) -> tuple[NDArray[np.str_], str | None]:
-    """Return the split of each image and where the validation split comes from, if the folder has none."""
+def _splits(faces: FolderFaces, labels: LabelSet) -> tuple[dict[str, Split], str | None]:
+    """Return the splits, and where the validation split comes from if the folder has none.
+
+    Images without a label, whose raters have no majority, are in no split.
+    """
+    row_N = np.flatnonzero([bool(image.label) for image in faces.images])
+    images, faces_NHW = [faces.images[row] for row in row_N], faces.faces_NHW[row_N]
+    labels_N = np.array([labels.index(image.label) for image in images], np.int64)
     split_N = np.array([image.split or TRAIN for image in images])
-    train_M = np.flatnonzero(split_N == TRAIN)
-    if VAL in split_N or not len(train_M):
-        return split_N, None
-    persons = [images[i].person for i in train_M]
-    by_person = all(persons) and len(set(persons)) >= MIN_PERSONS
-    if by_person:
-        held_M = holdout_persons(persons)
-    else:
-        held_M = holdout_mask(faces_NHW[train_M], labels_N[train_M], [keys[i] for i in train_M])
-    split_N[train_M[held_M]] = VAL
-    return split_N, (HELD_OUT_PERSONS if by_person else HELD_OUT) if held_M.any() else None
+    train_M, note = np.flatnonzero(split_N == TRAIN), None
+    if VAL not in split_N and len(train_M):
+        persons = [images[i].person for i in train_M]
+        if all(persons) and len(set(persons)) >= MIN_PERSONS:
+            held_M, note = holdout_persons(persons), HELD_OUT_PERSONS
+        else:
+            held_M = holdout_mask(faces_NHW[train_M], labels_N[train_M], [faces.keys[row_N[i]] for i in train_M])
+            note = HELD_OUT if held_M.any() else None
+        split_N[train_M[held_M]] = VAL
+    splits = {}
+    for name in SPLITS:
+        in_N = split_N == name
+        if in_N.any():
+            splits[name] = Split(name, faces_NHW[in_N], labels_N[in_N], row_N[in_N].astype(np.int64))
+    return splits, note
 
 
-def _ratings(label_file: LabelFile, images: list[LabelledImage], labels: LabelSet) -> Ratings | None:
-    """Return the ratings of the images that are in the data set; None if the file names no raters."""
-    row_of = {image.path: row for row, image in enumerate(images)}
-    rated = [
-        (r, k) for r in label_file.ratings if r.image in row_of and (k := class_index(r.label, labels)) is not None
-    ]
-    raters = sorted({rating.rater for rating, _ in rated})
-    if raters in ([], [""]):
+def _ratings(label_file: LabelFile, faces: FolderFaces, labels: LabelSet) -> Ratings | None:
+    """Return the ratings of all images that have a face; None if the file names no raters."""
+    index_of = {image.path: index for index, image in enumerate(faces.images)}
+    raters = sorted({rating.rater for rating in label_file.ratings})
+    if raters == [""]:
         return None
-    return Ratings(
-        tuple(raters),
-        np.array([row_of[rating.image] for rating, _ in rated], np.int64),
-        np.array([raters.index(rating.rater) for rating, _ in rated], np.int64),
-        np.array([label for _, label in rated], np.int64),
-    )
+    rated = [
+        (index_of[rating.image], raters.index(rating.rater), k)
+        for rating in label_file.ratings
+        if rating.image in index_of and (k := class_index(rating.label, labels)) is not None
+    ]
+    faces_M, raters_M, labels_M = np.array(rated, np.int64).reshape(-1, 3).T
+    return Ratings(tuple(raters), faces.faces_NHW, faces_M, raters_M, labels_M)
 
 
 def _unread(tree: ImageTree, listing: Listing, labels: Path | None) -> str:

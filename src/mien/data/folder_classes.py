@@ -19,7 +19,7 @@ def unify_labels(listing: Listing) -> Listing:
     Args:
         listing: Images with the class names of the source.
     """
-    names = {s: [i.label for i in listing.images if (i.split or TRAIN) == s] for s in SPLITS}
+    names = {s: [i.label for i in listing.images if i.label and (i.split or TRAIN) == s] for s in SPLITS}
     unified = unify_names({s: dict.fromkeys(labels) for s, labels in names.items()})
     notes = list(listing.notes)
     merged = set()
@@ -31,7 +31,9 @@ def unify_labels(listing: Listing) -> Listing:
     notes += [f"{quoted_list(spellings)} are read as one class." for spellings in sorted(merged)]
     for name, similar in misspelled(sorted(set(unified.values()))).items():
         notes.append(f"'{name}' is read as a class of its own; rename it if it is {similar}.")
-    return replace(listing, images=[replace(i, label=unified[i.label]) for i in listing.images], notes=notes)
+    return replace(
+        listing, images=[replace(i, label=unified.get(i.label, i.label)) for i in listing.images], notes=notes
+    )
 
 
 def label_set_of(root: Path, listing: Listing) -> LabelSet:
@@ -44,7 +46,7 @@ def label_set_of(root: Path, listing: Listing) -> LabelSet:
     Raises:
         DataError: There is one class only, or `val` or `test` has a class that `train` lacks.
     """
-    names = {split: {i.label for i in listing.images if (i.split or TRAIN) == split} for split in SPLITS}
+    names = {split: {i.label for i in listing.images if i.label and (i.split or TRAIN) == split} for split in SPLITS}
     all_names = sorted(set().union(*names.values()))
     if {canonical_name(name) for name in all_names} <= set(FER7.names):
         return FER7

@@ -118,17 +118,17 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
     return LabelFile(named, hashlib.md5(data, usedforsecurity=False).hexdigest(), tuple(losses), notes)
 
 
-def majority_labels(ratings: Sequence[Rating]) -> tuple[list[LabelledImage], list[Path]]:
-    """Return each image with its most frequent label, and the images for which two labels are equally frequent.
+def majority_labels(ratings: Sequence[Rating]) -> list[LabelledImage]:
+    """Return each image with its most frequent label; with an empty one if two labels are equally frequent.
 
     Args:
         ratings: Labels of the images, by one or more raters.
 
     Example:
         >>> a, b = Path("a.png"), Path("b.png")
-        >>> images, tied = majority_labels([Rating(a, "sad", "x"), Rating(b, "sad", "x"), Rating(b, "happy", "y")])
-        >>> [image.label for image in images], [image.name for image in tied]
-        (['sad'], ['b.png'])
+        >>> images = majority_labels([Rating(a, "sad", "x"), Rating(b, "sad", "x"), Rating(b, "happy", "y")])
+        >>> [image.label for image in images]
+        ['sad', '']
     """
     labels: dict[Path, Counter[str]] = {}
     splits: dict[Path, str | None] = {}
@@ -137,14 +137,12 @@ def majority_labels(ratings: Sequence[Rating]) -> tuple[list[LabelledImage], lis
         label = spelling.setdefault(expression_for(rating.label) or normalize(rating.label), rating.label)
         labels.setdefault(rating.image, Counter())[label] += 1
         splits[rating.image] = rating.split or splits.get(rating.image)
-    images, tied = [], []
+    images = []
     for image in sorted(labels):
-        (label, count), *others = labels[image].most_common()
-        if others and others[0][1] == count:
-            tied.append(image)
-        else:
-            images.append(LabelledImage(image, label, splits[image]))
-    return images, tied
+        (label, most), *others = labels[image].most_common()
+        is_tied = bool(others) and others[0][1] == most
+        images.append(LabelledImage(image, "" if is_tied else label, splits[image]))
+    return images
 
 
 class _ImageFinder:

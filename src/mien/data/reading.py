@@ -34,16 +34,18 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """Labels by several raters: M ratings of the faces of a data set.
+    """Labels by several raters: M ratings of N faces. Faces without a majority are among them.
 
     Attributes:
         raters: Names of the raters.
-        rows_M: Row of the rated face in its source, int64 [M].
+        faces_NHW: Rated faces, uint8 [N,48,48].
+        faces_M: Index of the rated face, int64 [M].
         raters_M: Index of the rater, int64 [M].
         labels_M: Class index, int64 [M].
     """
 
     raters: tuple[str, ...]
-    rows_M: NDArray[np.int64]
+    faces_NHW: NDArray[np.uint8]
+    faces_M: NDArray[np.int64]
     raters_M: NDArray[np.int64]
     labels_M: NDArray[np.int64]
