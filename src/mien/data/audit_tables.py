@@ -99,31 +99,29 @@ def _raters_table(raters: tuple[RaterAudit, ...]) -> Table:
     """Return a table with a row per rater, those with the lowest agreement first."""
     careless = [audit.rater for audit in raters if audit.careless]
     shown = sorted(raters, key=lambda audit: (not audit.careless, audit.model.kappa))
-    caption = "kappa: agreement corrected for chance; 1 for equal labels, 0 for labels at random (Cohen 1960)"
+    caption = "kappa: agreement corrected for chance, 1 for equal labels and 0 for labels at random"
     if careless:
         names = ", ".join(careless[:SHOWN_ROWS])
-        caption += f"\ncareless, the labels agree with nobody above chance: {names}; remove their rows from the csv"
+        caption += f"\nagrees with nobody above chance: {names}; remove these rows from the csv"
     table = Table(
         title="Raters: agreement with the others, and with a model trained on other faces", title_justify="left",
         title_style="bold", caption=escape(caption), caption_justify="left", box=box.SIMPLE_HEAD,
     )  # fmt: skip
-    table.add_column("rater", overflow="fold", vertical="bottom")
-    for heading in ("labels", "others\n%", "others\nkappa", "95 %\ninterval", "model\n%", "model\nkappa",
-                    "95 %\ninterval"):  # fmt: skip
+    table.add_column("rater", overflow="fold", min_width=10, vertical="bottom")
+    for heading in ("labels", "others\nkappa", "95 %\ninterval", "model\nkappa", "95 %\ninterval"):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for audit in shown[:SHOWN_RATERS]:
         cells = [*_agreement_cells(audit.others), *_agreement_cells(audit.model)]
         table.add_row(escape(audit.rater), f"{audit.labels:,}", *cells, style="bold red" if audit.careless else "")
     if len(shown) > SHOWN_RATERS:
-        table.add_row(f"and {len(shown) - SHOWN_RATERS:,} more, see --json")
+        table.add_row(f"{len(shown) - SHOWN_RATERS:,} more in --json")
     return table
 
 
-def _agreement_cells(agreement: Agreement | None) -> tuple[str, ...]:
+def _agreement_cells(agreement: Agreement | None) -> tuple[str, str]:
     if agreement is None:
-        return ("–",) * 3
-    a = agreement
-    return f"{100 * a.share:.0f}", f"{a.kappa:.2f}", f"{a.low:.2f} to {a.high:.2f}"
+        return "–", ""
+    return f"{agreement.kappa:.2f}", f"{agreement.low:.2f} to {agreement.high:.2f}"
 
 
 def _first_rows(rows: tuple[int, ...]) -> str:

@@ -143,7 +143,7 @@ def _list(label_file: LabelFile, file: Path | None) -> Listing:
 
 def _tied(root: Path, listing: Listing) -> list[str]:
     names = [image.path.relative_to(root).as_posix() for image in listing.images if not image.label]
-    return [f"{count(len(names), 'image')} without a majority of the raters left out: {some(names)}."] if names else []
+    return [f"Left out {count(len(names), 'image')} without a majority of the raters: {some(names)}."] if names else []
 
 
 def _split(image: LabelledImage) -> str | None:

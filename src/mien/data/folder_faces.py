@@ -92,11 +92,11 @@ def read_faces(
         digest.update(cropper.settings.encode())
     losses = []
     if messages:
-        losses.append(f"{count(len(messages), 'image')} could not be read and left out: {some(messages)}.")
+        losses.append(f"Left out {count(len(messages), 'image')} that could not be read: {some(messages)}.")
     if faceless:
-        losses.append(f"{count(len(faceless), 'image')} without a detected face left out: {some(faceless)}.")
+        losses.append(f"Left out {count(len(faceless), 'image')} without a detected face: {some(faceless)}.")
     if several:
-        losses.append(f"{count(len(several), 'image')} with several faces, the largest is used: {some(several)}.")
+        losses.append(f"Used the largest face of {count(len(several), 'image')} with several: {some(several)}.")
     return FolderFaces(kept, faces_NHW[: len(kept)], keys, digest.hexdigest(), tuple(losses), photos, faceless)
 
 

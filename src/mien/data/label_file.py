@@ -110,10 +110,12 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
         )
     losses = []
     if missing:
-        losses.append(f"{file.name}: {count(len(missing), 'row')} without an image in {tree.path}: {some(missing)}.")
+        losses.append(
+            f"Left out {count(len(missing), 'row')} of {file.name} without an image in {tree.path}: {some(missing)}."
+        )
     without = len(set(tree.all_images()) - {rating.image for rating in ratings})
     if without:
-        losses.append(f"{count(without, 'image')} without a label in {file.name} left out.")
+        losses.append(f"Left out {count(without, 'image')} without a label in {file.name}.")
     named, notes = _name_numbers(ratings, file, layout)
     return LabelFile(named, hashlib.md5(data, usedforsecurity=False).hexdigest(), tuple(losses), notes)
 

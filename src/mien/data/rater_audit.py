@@ -1,7 +1,7 @@
 """Agreement of each rater with the others and with a model, to find careless raters.
 
-Agreement is corrected for chance by kappa (Cohen 1960): (p - e) / (1 - e) with the share p of equal labels and the share
-e that is expected from how often each side uses each class. It is 1 for equal labels and 0 for labels at random.
+Agreement is corrected for chance by kappa (Cohen 1960): (p - e) / (1 - e) with the share p of equal labels and the
+share e that is expected from how often each side uses each class. It is 1 for equal labels and 0 for labels at random.
 """
 
 from __future__ import annotations
