@@ -7,10 +7,10 @@ exported with. H rows, W columns.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from mien.threads import threads
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 CROP_MODES = (AUTO, ALWAYS, NEVER)
 CROP_SIDE = 130  # pixels of the shorter side up to which `auto` takes an image as a face crop
+DETECTOR = "yunet"
 _AHEAD = 4  # images per thread that are read before they are used
 
 Pixels = NDArray[np.uint8]
@@ -75,20 +76,13 @@ class FaceCropper:
             raise DataError(f"--crop must be one of {', '.join(CROP_MODES)}, got '{mode}'")
         self.mode = mode
         self.rule = DEFAULT_CROP_RULE
-
-    @cached_property
-    def _detector(self) -> Detector:
-        return build_detector("yunet", threads=1)
-
-    def warm_up(self) -> None:
-        """Load the detector before several threads need it."""
-        if self.mode != NEVER:
-            self._detector  # noqa: B018
+        self._detector: Detector | None = None
+        self._lock = threading.Lock()
 
     @property
     def settings(self) -> str:
         """Detector and crop rule, for digests of what was cropped."""
-        return f"{self._detector.name} {self.rule}"
+        return f"{DETECTOR} {self.rule}"
 
     def read(self, path: Path) -> ImageFace:
         """Return the face of an image file: the largest one in a photo."""
@@ -100,7 +94,7 @@ class FaceCropper:
         key = hashlib.sha256(data).digest()
         if not self._is_photo(image_HW3):
             return ImageFace(path, data, middle_square(image_HW3), key=key)
-        detections = sorted(self._detector(image_HW3), key=lambda d: -d.box.width * d.box.height)
+        detections = sorted(self._detect(image_HW3), key=lambda d: -d.box.width * d.box.height)
         face_HW = None
         if detections:
             face_HW = crop(image_HW3, detections[0].box, detections[0].landmarks, self.rule, SIDE)
@@ -108,7 +102,6 @@ class FaceCropper:
 
     def read_all(self, paths: Iterable[Path]) -> Iterator[ImageFace]:
         """Yield the faces of image files in their order, read by several threads."""
-        self.warm_up()
         workers = threads()
         pending: list[Future[ImageFace]] = []
         with ThreadPoolExecutor(workers) as pool:
@@ -118,6 +111,11 @@ class FaceCropper:
                     yield pending.pop(0).result()
             for future in pending:
                 yield future.result()
+
+    def _detect(self, image_HW3: Pixels) -> tuple[Detection, ...]:
+        with self._lock:  # the detector is loaded for the first photo
+            self._detector = self._detector or build_detector(DETECTOR, threads=1)
+        return self._detector(image_HW3)
 
     def _is_photo(self, image_HW3: Pixels) -> bool:
         return self.mode == ALWAYS or (self.mode == AUTO and min(image_HW3.shape[:2]) > CROP_SIDE)
