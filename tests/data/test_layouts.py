@@ -145,5 +145,5 @@ def test_layout_overrides_recognition(put, tmp_path: Path) -> None:
 def test_wrong_layout_is_an_error(put, tmp_path: Path, layout: str) -> None:
     for label in ("happy", "sad"):
         put(f"{label}/a.png")
-    with pytest.raises(DataError, match="no (files with )?names like"):
+    with pytest.raises(DataError, match=r"no (files with )?names like"):
         load(tmp_path / "faces", layout=layout)

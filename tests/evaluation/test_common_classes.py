@@ -77,7 +77,7 @@ def test_same_classes_or_own_data_are_not_restricted(names: tuple[str, ...], tra
 
 def test_fewer_than_two_common_classes_are_an_error() -> None:
     with pytest.raises(
-        DataError, match="the model has the classes angry, .*, but faces has bored, happy; they need two"
+        DataError, match=r"the model has the classes angry, .*, but faces has bored, happy; they need two"
     ):
         evaluate_predictor(predictor(SEVEN, "happy"), folder(("bored", "happy")), "test")
 
