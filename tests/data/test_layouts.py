@@ -62,6 +62,15 @@ def test_raf_db_list_names_labels_and_splits(put, tmp_path: Path) -> None:
     assert len(data["test"]) == 7
 
 
+def test_raf_db_among_other_data_sets_is_an_error(put, tmp_path: Path) -> None:
+    for name in ("rafdb/Image/aligned/train_1_aligned", "ck/happy/a", "ck/sad/b"):
+        put(f"{name}.png")
+    (tmp_path / "faces/rafdb/EmoLabel").mkdir()
+    (tmp_path / "faces/rafdb/EmoLabel/list_patition_label.txt").write_text("train_1.jpg 3")
+    with pytest.raises(DataError, match="'ck', 'rafdb' are neither splits"):
+        load(tmp_path / "faces")
+
+
 def test_raf_db_list_with_bad_line_is_an_error(put, tmp_path: Path) -> None:
     put("Image/aligned/train_00001_aligned.png")
     (tmp_path / "faces/EmoLabel").mkdir()

@@ -99,10 +99,7 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
         label_file = None if options.labels is None else read_label_file(options.labels, tree, options.layout)
         listing = list_images(tree, options.layout) if label_file is None else _list(label_file, options.labels)
         if not any(image.label for image in listing.images):
-            raise DataError(
-                f"{path}: has no images; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), optionally with "
-                f"val (or validation) and test beside train; or only {path.name}/<label>/*.png"
-            )
+            raise _no_class_folders(path, tree)
         listing = replace(listing, images=[replace(i, split=_split(i)) for i in listing.images])
         listing.images.sort(key=lambda image: image.path)
         listing = unify_labels(listing)
@@ -127,6 +124,16 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
     reading = Reading(tuple(notes), tuple(losses), _unread(tree, listing, options.labels))
     ratings = None if label_file is None else _ratings(label_file, faces, labels)
     return Dataset("folder", path, digest, labels, splits, note=note, reading=reading, ratings=ratings)
+
+
+def _no_class_folders(path: Path, tree: ImageTree) -> DataError:
+    images = tree.all_images()
+    problem = f"has {count(len(images), 'image')}, but not in class folders" if images else "has no images"
+    return DataError(
+        f"{path}: {problem}; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), optionally with val (or "
+        f"validation) and test beside train; or only {path.name}/<label>/*.png; or a csv of files and labels with "
+        "--label-file"
+    )
 
 
 def _list(label_file: LabelFile, file: Path | None) -> Listing:

@@ -74,7 +74,10 @@ def _find_root(tree: ImageTree) -> ImageTree:
     """Return the folder in which the data set begins, at most `MAX_WRAPPERS` levels below."""
     for folder in tree.walk():
         if any(file.name in _RAF_LISTS for file in folder.other_files) and "compound" not in folder.path.parts:
-            return next((f for f in tree.walk() if any(child is folder for child in f.folders)), tree)
+            root = next((f for f in tree.walk() if any(child is folder for child in f.folders)), tree)
+            outside = [i for i in tree.all_images() if not i.is_relative_to(root.path) and "compound" not in i.parts]
+            if not outside:
+                return root
     root = tree
     for _ in range(MAX_WRAPPERS):
         filled = root.filled

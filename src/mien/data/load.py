@@ -14,6 +14,7 @@ from mien.data.ferplus import with_votes
 from mien.data.folder import FolderOptions, is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
+from mien.imaging.suffixes import SUFFIXES
 from mien.labels import FER7
 
 # Files that a folder is searched for, the most complete first.
@@ -108,6 +109,8 @@ def load(
             kind = "folder"
         if kind is None:
             raise _no_data_error(path)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            raise DataError(f"{path}: is an image; give the folder of the data set, or analyze it with `mien analyze`")
         if votes is not None and kind != "fer2013":
             raise DataError(f"{votes}: votes are joined to the rows of a csv, but {source} is not a csv")
         if kind == "folder":
