@@ -12,7 +12,7 @@ def test_scan_skips_hidden_and_system_files(put, tmp_path: Path) -> None:
     for name in (".DS_Store", "happy/Thumbs.db", "happy/desktop.ini", "happy/._a.png", "__MACOSX/happy/a.png",
                  ".ipynb_checkpoints/a.png"):  # fmt: skip
         file = tmp_path / "faces" / name
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
     (tmp_path / "faces/notes.txt").write_text("x")
     tree = scan(tmp_path / "faces")

@@ -17,7 +17,7 @@ from mien.data.feature_classifier import predict_out_of_fold
 from mien.data.rater_audit import agreement, audit_raters
 from mien.data.reading import Ratings
 
-FACES, RATERS, CARELESS = 240, 4, 2
+FACES, RATERS, CARELESS = 180, 4, 2
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_careless_rater_is_found(split, raters_per_face: int) -> None:
     audits = audit_raters(ratings, 7)
     assert [audit.rater for audit in audits if audit.careless] == ["c"]
     assert all((audit.others is None) == (raters_per_face == 1) for audit in audits)
-    assert min(audit.model.kappa for audit in audits if not audit.careless) > 0.5
+    assert min(audit.model.low for audit in audits if not audit.careless) > 0
 
 
 def test_rater_of_few_labels_is_not_judged(split) -> None:

@@ -85,7 +85,8 @@ def list_class_folders(root: ImageTree) -> Listing:
 def _without_splits(root: ImageTree) -> Listing:
     folders = root.filled
     below = [child for folder in folders for child in folder.filled]
-    if below and all(split_for_folder(child.name) for child in below) and not any(f.images for f in folders):
+    are_splits = below and all(split_for_folder(child.name) and not child.filled for child in below)
+    if are_splits and not any(folder.images for folder in folders):
         return _splits_below_classes(folders)
     if not any(is_class(folder.name) for folder in folders):
         if any(is_class(child.name) or split_for_folder(child.name) for child in below):

@@ -91,7 +91,7 @@ def _find_root(tree: ImageTree) -> ImageTree:
 
 def _raf_db(root: ImageTree) -> Listing | None:
     """Read RAF-DB's list of files and labels; the images are `train_00001_aligned.jpg` or `train_00001.jpg`."""
-    files = [file for folder in root.walk() for file in folder.other_files if file.name in _RAF_LISTS]
+    files = [file for folder in (root, *root.folders) for file in folder.other_files if file.name in _RAF_LISTS]
     if not files:
         return None
     images = {image.name.replace("_aligned", "").casefold(): image for image in reversed(_raf_images(root))}
