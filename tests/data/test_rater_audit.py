@@ -17,7 +17,7 @@ from mien.data.feature_classifier import predict_out_of_fold
 from mien.data.rater_audit import agreement, audit_raters
 from mien.data.reading import Ratings
 
-FACES, RATERS, CARELESS = 180, 4, 2
+FACES, RATERS, CARELESS = 240, 4, 2
 
 
 @pytest.fixture(scope="module")
