@@ -19,7 +19,7 @@ def crop(
     on_error: OnError = "warn",
 ) -> None:
     """Write the face crops that a model is trained on, grey 48x48, to look at them or to train on them."""
-    from mien.data.write_crops import write_crops
+    from mien.data.folders.write_crops import write_crops
 
     with stoppable(f"no crops were written to {out}"), reading_progress() as progress:
         faces = write_crops(photos, out, crop=when, on_error=on_error, progress=progress)

@@ -1,4 +1,4 @@
-"""Predictions of faces by a classifier that was not trained on them: cross-validation on the features of a model.
+"""Predictions of faces by a linear classifier that was not trained on them, on the features of a model.
 
 The classifier is linear, fitted by least squares with a ridge penalty (Hoerl & Kennard 1970) on the mean feature maps
 of a shipped model. It needs no torch and takes seconds, and its classes are those of the data.

@@ -11,7 +11,7 @@ from pathlib import Path
 from mien.data.dataset import TEST, TRAIN, Dataset
 from mien.data.fer2013 import read_csv
 from mien.data.ferplus import with_votes
-from mien.data.folder import FolderOptions, is_image_folder, read_folder
+from mien.data.folders.read import FolderOptions, is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
 from mien.imaging.suffixes import SUFFIXES
@@ -81,7 +81,7 @@ def load(
             is the built-in synthetic data set (a file or folder of that name is `./sketch`).
         votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
         cache: Whether to keep the arrays of a csv for the next call (see `data.cache`).
-        layout: Layout of an image folder, one of `data.layouts.LAYOUTS`; `auto` recognizes it.
+        layout: Layout of an image folder, one of `data.folders.layouts.LAYOUTS`; `auto` recognizes it.
         crop: Whether faces in images of a folder are detected and cropped: `auto` for images that are larger than a
             face crop, `always` or `never`.
         on_error: `warn` to leave out images of a folder that cannot be read, `fail` to raise an error.

@@ -1,4 +1,4 @@
-"""Evaluation of a model on data with other classes: both are restricted to the classes that both know."""
+"""Evaluation of a model on a folder of other classes, by the classes that both have."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.data.image_tree import has_images, scan
+from mien.data.folders.image_tree import has_images, scan
 
 
 def test_scan_skips_hidden_and_system_files(put, tmp_path: Path) -> None:

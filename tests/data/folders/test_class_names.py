@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mien.data.class_names import expression_for, misspelled, number_for, split_for_folder, unify_names
+from mien.data.folders.class_names import expression_for, misspelled, number_for, split_for_folder, unify_names
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mien.data import load
-from mien.data.class_folders import list_class_folders
-from mien.data.image_tree import scan
+from mien.data.folders.class_folders import list_class_folders
+from mien.data.folders.image_tree import scan
 from mien.errors import DataError
 from mien.labels import FER7
 

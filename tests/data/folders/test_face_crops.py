@@ -10,8 +10,8 @@ import pytest
 
 import mien
 from mien.data import load
-from mien.data.face_crops import CROP_SIDE, FaceCropper
-from mien.data.write_crops import write_crops
+from mien.data.folders.face_crops import CROP_SIDE, FaceCropper
+from mien.data.folders.write_crops import write_crops
 from mien.errors import DataError
 from mien.recognition import sample
 from mien.recognition.pipeline import Pipeline

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.class_folders import LabelledImage, Listing, is_class, list_class_folders
-from mien.data.class_names import NUMBERS, describe_numbers, expression_for, number_for, split_for_folder
 from mien.data.dataset import TRAIN
-from mien.data.image_tree import ImageTree
+from mien.data.folders.class_folders import LabelledImage, Listing, is_class, list_class_folders
+from mien.data.folders.class_names import NUMBERS, describe_numbers, expression_for, number_for, split_for_folder
+from mien.data.folders.image_tree import ImageTree
 from mien.errors import DataError
 
 AUTO = "auto"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mien.data.class_folders import Listing
-from mien.data.class_names import expression_for, misspelled, normalize, unify_names
 from mien.data.dataset import SPLITS, TRAIN, Split
+from mien.data.folders.class_folders import Listing
+from mien.data.folders.class_names import expression_for, misspelled, normalize, unify_names
 from mien.errors import DataError
 from mien.labels import FER7, LabelSet, canonical_name, label_set_for
 

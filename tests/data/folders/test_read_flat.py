@@ -16,7 +16,7 @@ from PIL import Image
 from mien.__main__ import main
 from mien.data import Dataset, load
 from mien.data.audit import audit
-from mien.data.face_crops import middle_square
+from mien.data.folders.face_crops import middle_square
 from mien.errors import DataError
 from mien.imaging.load import read_image
 from mien.labels import FER7

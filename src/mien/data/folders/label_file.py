@@ -15,10 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data.class_folders import LabelledImage
-from mien.data.class_names import NUMBERS, describe_numbers, expression_for, normalize, number_for, split_for_folder
-from mien.data.folder_faces import count, some
-from mien.data.image_tree import ImageTree
+from mien.data.folders.class_folders import LabelledImage
+from mien.data.folders.class_names import (
+    NUMBERS,
+    describe_numbers,
+    expression_for,
+    normalize,
+    number_for,
+    split_for_folder,
+)
+from mien.data.folders.faces import count, some
+from mien.data.folders.image_tree import ImageTree
 from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
 from mien.imaging.suffixes import SUFFIXES

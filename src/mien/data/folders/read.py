@@ -1,7 +1,7 @@
-"""Reader of image folders, in the layouts that people use (see `data.layouts`).
+"""Reader of image folders, in the layouts that people use (see `data.folders.layouts`).
 
 Images have any size, color and format that `mien analyze` reads. Faces in photos are detected and cropped (see
-`data.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so that a
+`data.folders.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so that a
 copy of the folder is the same data set.
 
 If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
@@ -21,16 +21,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.data.class_folders import LabelledImage, Listing
 from mien.data.dataset import SPLITS, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.face_crops import AUTO, FaceCropper
-from mien.data.folder_classes import class_index, class_notes, label_set_of, unify_labels
-from mien.data.folder_faces import FolderFaces, count, read_faces, some
+from mien.data.folders.class_folders import LabelledImage, Listing
+from mien.data.folders.classes import class_index, class_notes, label_set_of, unify_labels
+from mien.data.folders.face_crops import AUTO, FaceCropper
+from mien.data.folders.faces import FolderFaces, count, read_faces, some
+from mien.data.folders.image_tree import ImageTree, count_by_ending, has_images, scan
+from mien.data.folders.label_file import LabelFile, majority_labels, read_label_file
+from mien.data.folders.layouts import AUTO as AUTO_LAYOUT
+from mien.data.folders.layouts import list_images
 from mien.data.holdout import holdout_mask, holdout_persons
-from mien.data.image_tree import ImageTree, count_by_ending, has_images, scan
-from mien.data.label_file import LabelFile, majority_labels, read_label_file
-from mien.data.layouts import AUTO as AUTO_LAYOUT
-from mien.data.layouts import list_images
 from mien.data.reading import Ratings, Reading
 from mien.data.row_errors import unreadable
 from mien.errors import DataError
@@ -54,7 +54,7 @@ class FolderOptions:
     """How an image folder is read.
 
     Attributes:
-        layout: Layout of the folder, one of `layouts.LAYOUTS`.
+        layout: Layout of the folder, one of `data.folders.layouts.LAYOUTS`.
         crop: Whether faces are detected and cropped: `auto`, `always` or `never`.
         on_error: `warn` to leave out images that cannot be read, `fail` to raise an error.
         labels: Path of a csv with file, label and optionally rater and split; None for labels by folder.

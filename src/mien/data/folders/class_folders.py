@@ -1,13 +1,13 @@
-"""Images in class folders, which may be in split folders: `train/happy/1.png`, `happy/1.png`, `happy/train/1.png`."""
+"""Images in class folders, with or without split folders: `train/happy/1.png`, `happy/1.png`, `happy/train/1.png`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mien.data.class_names import expression_for, number_for, split_for_folder
 from mien.data.dataset import SPLITS
-from mien.data.image_tree import ImageTree
+from mien.data.folders.class_names import expression_for, number_for, split_for_folder
+from mien.data.folders.image_tree import ImageTree
 from mien.errors import DataError
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.class_folders import LabelledImage
 from mien.data.dataset import SIDE
-from mien.data.face_crops import FaceCropper
+from mien.data.folders.class_folders import LabelledImage
+from mien.data.folders.face_crops import FaceCropper
 from mien.data.row_errors import RowErrors
 
 SHOWN = 8  # names of files in a message

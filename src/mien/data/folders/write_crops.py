@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 
-from mien.data.class_folders import LabelledImage
-from mien.data.face_crops import AUTO, FaceCropper
-from mien.data.folder_faces import FolderFaces, read_faces
-from mien.data.image_tree import scan
+from mien.data.folders.class_folders import LabelledImage
+from mien.data.folders.face_crops import AUTO, FaceCropper
+from mien.data.folders.faces import FolderFaces, read_faces
+from mien.data.folders.image_tree import scan
 from mien.data.row_errors import unreadable, unwritable
 from mien.errors import DataError
 
