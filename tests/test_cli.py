@@ -120,6 +120,7 @@ def test_train_then_evaluate(mien: Command, csv: Path, tmp_path: Path) -> None:
     assert mien("train", "seed_augmented", "--data", csv, "--out", run, "--seed", 4, "--resume", *SHORT)[0] == 0
 
 
+@pytest.mark.slow
 def test_compare_reuses_what_is_finished_and_writes_the_report(
     mien: Command, csv: Path, study: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +200,7 @@ def test_compare_with_one_seed_decides_nothing(mien: Command, csv: Path, tmp_pat
     assert "\nNot enough seeds to decide (1 of 3 needed). seed_augmented − seed: " in out
 
 
+@pytest.mark.slow
 def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("validation", 6)):

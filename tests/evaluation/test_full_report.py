@@ -133,6 +133,7 @@ def test_robustness_interval_stays_within_zero_and_one() -> None:
         assert 0 <= few.low < few.mean < few.high <= 1
 
 
+@pytest.mark.slow
 def test_page_with_empty_class_explains_macro_f1() -> None:
     (e, *_) = evaluated(make_dataset(), robust=False).model_evaluation.evaluations
     for support in (5, 0):
@@ -180,6 +181,7 @@ def test_page_has_all_sections_and_is_self_contained() -> None:
     assert all(len(alt) > 30 for alt in outline.alts)
 
 
+@pytest.mark.slow
 def test_page_notes_depend_on_data_and_votes() -> None:
     for name in ("fer2013", "folder"):
         voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
@@ -191,6 +193,7 @@ def test_page_notes_depend_on_data_and_votes() -> None:
         assert "have no majority" not in without
 
 
+@pytest.mark.slow
 def test_page_with_flip_explains_the_two_temperatures() -> None:
     data = make_dataset()
     (e, *_) = evaluated(data, robust=False).model_evaluation.evaluations

@@ -58,7 +58,7 @@ def test_weights_depend_on_the_seed_alone(whole: Run, toy: Dataset, small: Recip
     assert not equal(weights(whole), weights(train(small, toy, tmp_path / "other", seed=4)))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_resumed_run_equals_an_uninterrupted_one(precision: str, toy: Dataset, small: Recipe, tmp_path: Path) -> None:
     recipe = replace(small, precision=precision, epochs=3)
     straight = train(recipe, toy, tmp_path / "straight", seed=1)

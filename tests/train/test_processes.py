@@ -102,6 +102,7 @@ def test_training_batches_parts_make_the_whole_batch(faces: Dataset, recipe: Rec
         assert all(len(b.x_BCHW) for b in own)  # batch normalization needs at least one face
 
 
+@pytest.mark.slow
 def test_train_on_devices_invalid_arguments_raise(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
     for devices in (0, 33):
         with pytest.raises(
@@ -177,6 +178,7 @@ def trains(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run(faces: Dataset, recipe: Recipe, run_of_two: Run, tmp_path: Path) -> None:
     csv = write_csv(tmp_path / "faces.csv", sketch(train=40, val=16, test=8))
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run"]

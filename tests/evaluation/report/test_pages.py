@@ -94,6 +94,7 @@ def test_comparison_page_has_all_sections(outline: Outline) -> None:
     assert seen.count("macro-F1") >= 4
 
 
+@pytest.mark.slow
 def test_original_study_is_shown_for_fer2013_only(page: str) -> None:
     assert "62.19" in page
     sketch = make_dataset(name="sketch", known_as=None)

@@ -46,6 +46,7 @@ def facts(search: Search) -> list[tuple[object, ...]]:
     return [(t.number, t.state, dict(t.values), t.accuracies, t.own) for t in search.trials]
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_run_with_its_values(finished: tuple[Search, Path], learner: Recipe) -> None:
     search, out = finished
     assert [t.number for t in search.trials] == list(range(8))
@@ -81,6 +82,7 @@ def test_search_files_have_the_result(finished: tuple[Search, Path]) -> None:
     assert sorted(search.importances) == ["batch", "lr"] or not search.importances
 
 
+@pytest.mark.slow
 def test_resumed_search_equals_an_uninterrupted_one(
     finished: tuple[Search, Path], large: Dataset, learner: Recipe, tmp_path: Path
 ) -> None:
