@@ -56,6 +56,14 @@ def test_common_classes_are_evaluated(
     assert result.to_dict()["note"] == result.official.note
 
 
+def test_classes_in_another_order_are_matched() -> None:
+    names = tuple(sorted(FERPLUS8.names))
+    _, result = evaluate_predictor(predictor(FERPLUS8.names, "sad"), folder(names), "test")
+    assert result is not None
+    assert (result.official.note, result.official.n) == ("", 80)
+    assert result.official.per_class.recall.tolist() == [name == "sad" for name in names]
+
+
 def test_class_without_faces_is_not_predicted() -> None:
     """The most probable class is neutral, which the data does not have; happy is next."""
     names = ("neutral", "happy", "sad")

@@ -177,9 +177,9 @@ def _full_report(
     assert target.truth is not None, "an evaluated model has true labels"
     assert target.predict is not None, "and a predict function"
     faces = target.truth[split]
-    labels, is_restricted = target.truth.labels, bool(report.model_evaluation.official.note)
+    labels = target.truth.labels
     for name, model in others.items():
-        if not is_restricted and not same_classes(model.labels, labels.names):
+        if target.truth.name != "folder" and not same_classes(model.labels, labels.names):
             raise MienError(
                 f"{name} and {target.name} have different classes, so they cannot be compared; leave out --beside"
             )

@@ -30,7 +30,7 @@ def needs_common_classes(predictor: Predictor, dataset: Dataset) -> bool:
 
 
 def restrict_to_common_classes(dataset: Dataset, names: tuple[str, ...], split: str) -> tuple[Dataset, str]:
-    """Return the faces of classes that both a model and the data have, and a sentence on what is left out.
+    """Return the faces of classes that both a model and the data have, and a sentence on what is left out, if anything.
 
     Args:
         dataset: The data as loaded. A class without a face in any split is one that the data does not have.
@@ -63,6 +63,8 @@ def restrict_to_common_classes(dataset: Dataset, names: tuple[str, ...], split: 
     counts = {name: int((dataset[split].labels_N == dataset.labels.names.index(name)).sum()) for name in of_data}
     parts = [f"{name}, which the model does not have ({count:,} faces)" for name, count in counts.items()]
     parts += [f"{name}, which the data does not have" for name in of_model]
+    if not parts:
+        return replace(dataset, labels=labels, splits=kept, ratings=None), ""
     note = f"evaluated on the {len(common)} classes that both have, {_and(common)}; left out: {'; '.join(parts)}"
     return replace(dataset, labels=labels, splits=kept, ratings=None), note
 

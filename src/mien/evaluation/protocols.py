@@ -120,7 +120,7 @@ def evaluate_predictor(
     selected_on = selected_on_split(predictor, dataset, split)
     of = LabelSet("the model's", predictor.labels)
     return probs_NK, evaluate_split(
-        project_probabilities(probs_NK, of, truth.labels, name) if note else probs_NK,
+        project_probabilities(probs_NK, of, truth.labels, name),
         faces.rows_N,
         dataset,
         truth,

@@ -1,8 +1,8 @@
 """Reader of image folders, in the layouts that people use (see `data.folders.layouts`).
 
 Images have any size, color and format that `mien analyze` reads. Faces in photos are detected and cropped (see
-`data.folders.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so that a
-copy of the folder is the same data set.
+`data.folders.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so
+that a copy of the folder is the same data set.
 
 If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
 
