@@ -78,6 +78,10 @@ def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
         (["fer/train/happy", "fer/train/sad", "ck/train/sad"], "'ck', 'fer' are neither splits .* such as .*/ck"),
         (["fer/a/happy", "fer/a/sad", "ck/b/sad"], "'ck', 'fer' are neither splits"),
         (["train", "test/happy", "test/sad"], "train: has images but no class folders, so their labels are unknown"),
+        (
+            ["train/happy", "train/sad", "images/train/happy"],
+            "so has images in it; give .*faces/images, or move it out",
+        ),
         (["happy", "."], "images of one label only, 'happy'"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),
         (["train/1", "train/happy"], "some class folders are called by names and some by numbers: 1, happy"),

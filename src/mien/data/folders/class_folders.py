@@ -56,6 +56,12 @@ def list_class_folders(root: ImageTree) -> Listing:
     if not splits:
         return _without_splits(root)
     others = [folder for folder in root.filled if not split_for_folder(folder.name)]
+    copies = [folder for folder in others if any(split_for_folder(child.name) for child in folder.filled)]
+    if copies:
+        raise DataError(
+            f"{root.path}: has the split {_names([folder for folder, _ in splits])}, and so has {copies[0].name} in it; "
+            f"give {copies[0].path}, or move it out of {root.name}"
+        )
     if others:
         raise DataError(
             f"{root.path}: has both the split {_names([folder for folder, _ in splits])} and folders with images that "
