@@ -80,7 +80,7 @@ def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
         (["train", "test/happy", "test/sad"], "train: has images but no class folders, so their labels are unknown"),
         (
             ["train/happy", "train/sad", "images/train/happy"],
-            "so has images in it; give .*faces/images, or move it out",
+            "so has images; give .*faces/images, or move it out",
         ),
         (["happy", "."], "images of one label only, 'happy'"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),

@@ -59,7 +59,7 @@ def list_class_folders(root: ImageTree) -> Listing:
     copies = [folder for folder in others if any(split_for_folder(child.name) for child in folder.filled)]
     if copies:
         raise DataError(
-            f"{root.path}: has the split {_names([folder for folder, _ in splits])}, and so has {copies[0].name} in it; "
+            f"{root.path}: has the split {_names([folder for folder, _ in splits])}, and so has {copies[0].name}; "
             f"give {copies[0].path}, or move it out of {root.name}"
         )
     if others:
