@@ -128,11 +128,12 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
 
 def _no_class_folders(path: Path, tree: ImageTree) -> DataError:
     images = tree.all_images()
+    tables = [file for folder in tree.walk() for file in folder.other_files if file.suffix.lower() == ".csv"]
     problem = f"has {count(len(images), 'image')}, but not in class folders" if images else "has no images"
     return DataError(
         f"{path}: {problem}; expected {path.name}/train/<label>/*.png (or .jpg, .jpeg), optionally with val (or "
         f"validation) and test beside train; or only {path.name}/<label>/*.png; or a csv of files and labels with "
-        "--label-file"
+        f"--label-file {tables[0] if tables else 'labels.csv'}"
     )
 
 
