@@ -82,7 +82,6 @@ def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
             ["train/happy", "train/sad", "images/train/happy"],
             "so has images; give .*faces/images, or move it out",
         ),
-        (["happy", "."], "images of one label only, 'happy'"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),
         (["train/1", "train/happy"], "some class folders are called by names and some by numbers: 1, happy"),
     ],
