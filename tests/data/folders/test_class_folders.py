@@ -69,12 +69,27 @@ def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
     assert "folders of persons" in data.reading.notes[0]
 
 
+def test_persons_in_splits_are_read(put, tmp_path: Path) -> None:
+    fill(put, *(f"{s}/S{person:03d}/{label}" for s in ("train", "val") for label in CLASSES for person in range(3)))
+    data = load(tmp_path / "faces")
+    assert data.labels is FER7
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 12, "val": 12}
+
+
+def test_classes_of_any_name_may_have_numbered_folders(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/{number}" for label in ("bored", "keen") for number in range(3)))
+    assert load(tmp_path / "faces").labels.names == ("bored", "keen")
+
+
 @pytest.mark.parametrize(
     ("folders", "error"),
     [
         (["train/happy", "train/sad", "extra/happy"], "has both the split train and folders with images .*extra"),
         (["train/happy", "train/sad", "trainval/happy"], "rename them to train, val or test, or move them out"),
-        (["trian/happy", "trian/sad", "tset/happy"], "'trian', 'tset' are neither splits .* nor classes"),
+        (
+            ["trian/happy", "trian/sad", "tset/happy"],
+            "'trian', 'tset' are neither splits nor classes, but class folders are",
+        ),
         (["fer/train/happy", "fer/train/sad", "ck/train/sad"], "'ck', 'fer' are neither splits .* such as .*/ck"),
         (["fer/a/happy", "fer/a/sad", "ck/b/sad"], "'ck', 'fer' are neither splits"),
         (["train", "test/happy", "test/sad"], "train: has images but no class folders, so their labels are unknown"),
@@ -82,6 +97,7 @@ def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
             ["train/happy", "train/sad", "images/train/happy"],
             "so has images; give .*faces/images, or move it out",
         ),
+        (["happy", "sad", "old/happy"], "'old' is neither a split .* nor a class, but class folders are inside"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),
         (["train/1", "train/happy"], "some class folders are called by names and some by numbers: 1, happy"),
     ],

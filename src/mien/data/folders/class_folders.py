@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mien.data.dataset import SPLITS
@@ -76,8 +76,9 @@ def list_class_folders(root: ImageTree) -> Listing:
                 f"{classes.path}: has images but no class folders, so their labels are unknown; sort them into "
                 f"{folder.name}/<label>/, or give a csv of files and labels with --label-file"
             )
-        for label in classes.filled:
-            listing.images += [LabelledImage(i, label.name, split, _person(i, label)) for i in label.all_images()]
+        inside = _without_splits(classes)
+        listing.images += [replace(image, split=split) for image in inside.images]
+        listing.notes += [note for note in inside.notes if note not in listing.notes]
     used = {split for _, split in splits}
     for split in (s for s in SPLITS if s in used):
         names = [folder.name for folder, s in splits if s == split]
@@ -94,12 +95,11 @@ def _without_splits(root: ImageTree) -> Listing:
     are_splits = below and all(split_for_folder(child.name) and not child.filled for child in below)
     if are_splits and not any(folder.images for folder in folders):
         return _splits_below_classes(folders)
-    if not any(is_class(folder.name) for folder in folders):
-        if any(is_class(child.name) or split_for_folder(child.name) for child in below):
-            return _persons_above_classes(root)
-        deep = [child for child in below if any(expression_for(name.name) for name in child.filled)]
-        if deep:
-            raise _neither_split_nor_class(root)
+    others = [folder for folder in folders if not is_class(folder.name) and _has_classes(folder)]
+    if folders and len(others) == len(folders):
+        return _persons_above_classes(root)
+    if others:
+        raise _neither_split_nor_class(root, others)
     return Listing([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
 
 
@@ -116,9 +116,12 @@ def _splits_below_classes(folders: list[ImageTree]) -> Listing:
 def _persons_above_classes(root: ImageTree) -> Listing:
     """Return images of `person/class/1.png`; folders without a number in their names may be splits or data sets."""
     folders = root.filled
-    are_persons = all(any(c.isdigit() for c in f.name) and all(is_class(c.name) for c in f.filled) for f in folders)
+    are_persons = all(
+        any(c.isdigit() for c in folder.name) and all(expression_for(child.name) for child in folder.filled)
+        for folder in folders
+    )
     if not are_persons or len(folders) < 3:
-        raise _neither_split_nor_class(root)
+        raise _neither_split_nor_class(root, folders)
     images = [
         LabelledImage(image, label.name, None, person.name)
         for person in folders
@@ -128,10 +131,17 @@ def _persons_above_classes(root: ImageTree) -> Listing:
     return Listing(images, [f"The class folders are inside {len(folders)} folders of persons, {_examples(folders)}."])
 
 
-def _neither_split_nor_class(root: ImageTree) -> DataError:
+def _has_classes(folder: ImageTree) -> bool:
+    """Return whether there are class or split folders in a folder, or one level deeper."""
+    below = [*folder.filled, *(deeper for child in folder.filled for deeper in child.filled)]
+    return any(expression_for(child.name) or split_for_folder(child.name) for child in below)
+
+
+def _neither_split_nor_class(root: ImageTree, folders: list[ImageTree]) -> DataError:
+    are = "is neither a split (train, val, test) nor a class" if len(folders) == 1 else "are neither splits nor classes"
     return DataError(
-        f"{root.path}: {_examples(root.filled)} are neither splits (train, val, test) nor classes, but have class "
-        f"folders inside; rename them to train, val and test, or give one of them, such as {root.filled[0].path}"
+        f"{root.path}: {_examples(folders)} {are}, but class folders are inside; rename splits to train, val and test, "
+        f"move out what is not part of the data, or give a folder in it, such as {folders[0].path}"
     )
 
 
