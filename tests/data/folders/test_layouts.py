@@ -130,7 +130,7 @@ def test_jaffe_is_read_from_file_names(put, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("numbers", [range(7), range(8), range(1, 8), range(3)])
 def test_numbers_alone_are_an_error(put, tmp_path: Path, numbers: range) -> None:
-    numbered(put, "draft/", numbers, "{k}.png")  # not RAF, although its name is in "draft"
+    numbered(put, "giraf/", numbers, "{k}.png")  # not RAF, although its name ends so
     with pytest.raises(DataError, match=r"numbers mean different .* --layout raf-db \(1 = surprise, .*or rename"):
         load(tmp_path / "faces")
 
