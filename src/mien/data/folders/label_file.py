@@ -32,7 +32,7 @@ from mien.imaging.suffixes import SUFFIXES
 
 _COLUMNS = {
     "file": ("file", "filename", "filepath", "image", "imagename", "imagepath", "imagefile", "img", "path", "pth",
-             "name", "photo", "picture"),
+             "name", "photo"),
     "label": ("label", "labels", "emotion", "emotions", "expression", "class", "classname", "category", "target",
               "annotation"),
     "rater": ("rater", "raterid", "user", "userid", "annotator", "annotatorid", "labeler", "labeller", "worker",
