@@ -63,7 +63,7 @@ def holdout_persons(persons: Sequence[str]) -> NDArray[np.bool_]:
 
     Example:
         >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"]).tolist()
-        [False, False, True, False, False, False]
+        [False, False, False, False, True, False]
     """
     ordered = sorted(set(persons), key=lambda person: hashlib.sha256(person.encode()).digest())
     held_out = set(ordered[: -(-len(ordered) // ONE_IN)])
