@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +18,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.cli.output import stoppable
 from mien.data import find_near_duplicates, load, sketch, write_csv
+from mien.errors import Stopped
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
@@ -30,6 +35,28 @@ def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = [apply_overrides(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
     compare(load(csv), arms, seeds=3, out=folder)
     return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_in_a_weakref_callback_stops_the_command(number: signal.Signals) -> None:
+    """Python ignores the exception of a signal handler that runs in such a callback."""
+    ignored = threading.Event()
+
+    def callback(_: object) -> None:
+        ignored.set()
+        signal.raise_signal(number)
+
+    def work() -> None:
+        thing = threading.Event()
+        reference = weakref.ref(thing, callback)
+        del thing
+        assert reference() is None
+        threading.Event().wait(60)
+
+    with pytest.raises(Stopped, match="stopped; some rows are kept") as stopped, stoppable("some rows are kept"):
+        work()
+    assert ignored.is_set()
+    assert stopped.value.exit_code == 128 + number
 
 
 def test_version_and_help(mien: Command) -> None:

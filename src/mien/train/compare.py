@@ -59,7 +59,7 @@ def compare(
         RunError: There are fewer than two arms, two arms have the same name, a run in `out` was trained with other
             settings, or the arms are evaluated by different labels.
         MissingSplit: There is no labelled split to compare on.
-        MissingExtra: matplotlib is not installed.
+        MissingExtra: jinja2 or matplotlib is not installed.
 
     Example:
         >>> import tempfile

@@ -196,6 +196,16 @@ def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Pat
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
 
 
+def test_truncated_video_has_note_with_time(served: RunningService, tmp_path: Path) -> None:
+    path = videos.write(tmp_path / "a.mkv", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(20))
+    data = path.read_bytes()[: path.stat().st_size * 2 // 3]
+    body = served.http.post("/v1/video", files={"file": ("a.mkv", data)}, params={"every": 4}).json()
+    assert 1 <= len(body["frames"]) < 5
+    (note,) = body["notes"]
+    assert note.startswith("a.mkv: truncated video, it ends after 0.")
+    assert "of 0.8 seconds" in note
+
+
 def test_invalid_or_long_video_gets_error(served: RunningService, tmp_path: Path) -> None:
     secret = videos.write(tmp_path / "secret.mp4", lambda i: videos.frame(64, 48), videos.times(3))
     lists = [

@@ -22,6 +22,8 @@ from mien.train.runs.checkpoint import write_atomically
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+PROBS, FORMER_PROBS = "probs", "told"  # name of the probabilities in a file, and in files of run version 1
+
 
 @dataclass(frozen=True, eq=False)
 class LabelNoise:
@@ -95,7 +97,7 @@ class LabelNoise:
             RunError: The file cannot be written.
         """
         array = io.BytesIO()
-        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, probs=self.probs_NK)
+        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, **{PROBS: self.probs_NK})
         write_atomically(Path(file), array.getvalue())
 
 
@@ -111,7 +113,8 @@ def read_label_noise(file: str | Path) -> LabelNoise:
     try:
         with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as arrays:
             labels = tuple(str(name) for name in arrays["labels"])
-            rows_N, probs_NK = arrays["rows"].astype(np.int64), arrays["probs"].astype(np.float32)
+            probs = FORMER_PROBS if FORMER_PROBS in arrays else PROBS
+            rows_N, probs_NK = arrays["rows"].astype(np.int64), arrays[probs].astype(np.float32)
             return LabelNoise(str(arrays["data"]), labels, rows_N, probs_NK)
     except FileNotFoundError:
         raise RunError(f"file of label noise scores not found: {file}; mien.train.out_of_fold writes one") from None

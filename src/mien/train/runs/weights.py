@@ -205,7 +205,8 @@ def _read_exported(source: Path, name: str) -> Weights:
 
 def _about(card: Card, source: Path) -> dict[str, Any]:
     """Return the record of the run that a model was exported from, as far as its card has it."""
-    data = {key: card.data.get(key) for key in ("name", "digest", "votes", "label_noise", "faces")}
+    # `convert_record` renames `doubts`, as cards of version 1 call the label noise.
+    data = {key: card.data.get(key) for key in ("name", "digest", "votes", "doubts", "label_noise", "faces")}
     recorded = {key: value for key, value in data.items() if value is not None}
     record = {
         **({"format": card.origin["run_format"]} if "run_format" in card.origin else {}),  # none in the first cards
