@@ -114,7 +114,7 @@ def test_video_damaged_file_exits_1(video_path: Path, tmp_path: Path) -> None:
         (["none.mp4"], "none.mp4: there is no such file"),
         (["VIDEO", "--every", "0"], "every must be a whole number, at least 1, got 0"),
         (["VIDEO", "--model", "none"], "model not found: none"),
-        (["VIDEO", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
+        (["VIDEO", "--out", "t.xml"], "unknown file name extension of t.xml; use one of .csv, .jsonl, .parquet"),
         (["VIDEO", "--annotate", "VIDEO"], "it is the input video; choose another file"),
         (["VIDEO", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),
         (["VIDEO", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),

@@ -13,8 +13,8 @@ from mien.cli.output import stoppable
 
 
 def crop(
-    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of images.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder for the crops; its subfolders are the same.")],
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="Folder of images.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the crops; its subfolders are the same.")],
     when: Crop = "auto",
     on_error: OnError = "warn",
 ) -> None:

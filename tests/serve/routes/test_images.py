@@ -87,6 +87,7 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
             one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
         ]
         assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
+        assert [one["prior"] for one in balanced.http.get("/v1/models").json()["models"]] == ["balanced"]
     (without,), (with_prior,) = (one["results"][0]["faces"] for one in body)
     wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
     assert with_prior == wanted["faces"][0]
@@ -183,6 +184,7 @@ def test_models_returns_cards(served: RunningService) -> None:
     assert [(one["name"], one["routes"]) for one in body] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
     assert body[0]["card"]["not_for"]
     assert body[0]["labels"] == list(mien.FER7.names)
+    assert body[0]["prior"] is None
 
 
 def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ class Track:
         box: Last box of the face.
         last_seen: Time of that box, in seconds.
         missed: Number of analyzed frames since then.
-        velocity: Velocity of the box centre, pixels per second to the right and down.
-        thumbnail: Normalised pixels of the face, float32 [P], whose products are correlations; None if it has no
+        velocity: Velocity of the box center, pixels per second to the right and down.
+        thumbnail: Normalized pixels of the face, float32 [P], whose products are correlations; None if it has no
             contrast.
 
     Example:
