@@ -131,7 +131,7 @@ def test_below_min_confidence_the_label_is_uncertain() -> None:
     (sure,) = mien.load("nano").analyze(sample()).faces
     strict = mien.load("nano", min_confidence=1.0)
     (unsure,) = strict.analyze(sample()).faces
-    assert unsure == replace(sure, label=UNCERTAIN)
+    assert unsure == replace(sure, label=UNCERTAIN, uncertain_reason=unsure.uncertain_reason)
     (exact,) = mien.load("nano", min_confidence=sure.confidence).analyze(sample()).faces
     assert exact == sure
 

@@ -18,6 +18,7 @@ from mien.cli.options import (
     MaxPixels,
     MinConfidence,
     ModelName,
+    Quality,
     Threshold,
     Tta,
 )
@@ -72,6 +73,7 @@ def analyze(
     max_faces: Annotated[
         int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each image (default: all).")
     ] = None,
+    quality: Quality = True,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     format_name: FormatName = None,
@@ -93,8 +95,8 @@ def analyze(
     """Find the faces in images and predict their expressions."""
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
-        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels,
-        "max_bytes": max_bytes,
+        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "quality": quality,
+        "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
         from mien.cli.cluster import on_cluster

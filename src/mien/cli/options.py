@@ -102,6 +102,13 @@ ClassPrior = Annotated[
         "CLASS=FRACTION,... (default: the probabilities of the model).",
     ),
 ]
+Quality = Annotated[
+    bool,
+    typer.Option(
+        "--quality/--no-quality",
+        help="Measure the quality of each face; faces that are too small, blurred, dark or bright are `uncertain`.",
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -37,6 +37,7 @@ def load(
     threshold: float = THRESHOLD,
     longest_side: int = LONGEST_SIDE,
     max_faces: int | None = None,
+    quality: bool = True,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     threads: int | None = None,
@@ -56,6 +57,8 @@ def load(
         threshold: Minimum detector confidence of a face, 0 to 1.
         longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
+        quality: Whether to measure the quality of each face, and to label faces that are too small, too blurred, too
+            dark or too bright `uncertain`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
         threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
@@ -75,7 +78,8 @@ def load(
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return build_recognizer(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
-        min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
+        min_confidence=min_confidence, tta=tta, max_faces=max_faces, quality=quality, max_pixels=max_pixels,
+        max_bytes=max_bytes,
     )  # fmt: skip
 
 
@@ -102,7 +106,8 @@ class Recognizer:
     """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
-        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
+        pipeline: Detector, crop rule and model, on arrays, with the options `min_confidence`, `tta`, `max_faces` and
+            `quality` of `load`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
 
@@ -124,13 +129,14 @@ class Recognizer:
         min_confidence: float = 0.0,
         tta: str = "none",
         max_faces: int | None = None,
+        quality: bool = True,
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         for name, value in (("max_pixels", max_pixels), ("max_bytes", max_bytes)):
             if not isinstance(value, int) or value < 1:
                 raise MienError(f"{name} must be a whole number above 0, got {value!r}")
-        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces)
+        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces, quality)
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     @property

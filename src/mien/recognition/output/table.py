@@ -62,12 +62,12 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
             style = "bold" if prob == face.confidence else ""
             bar = _bar(prob, _WIDE, _rgb(label, face))
             grid.add_row("    ", Text(label, style), bar, Text(percentage(prob, digits=1).rjust(7), style))
-        parts += [title, grid]
+        parts += [title, *([Text(f"     {face.uncertain_reason}")] if face.uncertain_reason else []), grid]
     return Group(*parts)
 
 
 def _lines(analysis: Analysis) -> Text:
-    """Return a line per face: the most probable class with a bar, and the next two."""
+    """Return a line per face: the most probable class with a bar, the next two, and why the label is uncertain."""
     name = _name(analysis)
     if analysis.error:
         return Text(f"{name}  ").append(_error(analysis), style="red")
@@ -78,9 +78,10 @@ def _lines(analysis: Analysis) -> Text:
         ranked = sorted(zip(face.probabilities, face.labels, strict=True), key=lambda pair: -pair[0])
         position = f"{number}/{len(analysis.faces)}  "
         next_two = ", ".join(f"{label} {percentage(p)}" for p, label in ranked[1:3])
+        details = "; ".join(filter(None, (next_two, face.uncertain_reason)))
         lines.append(f"{name}  ").append(position, style=_FAINT)
         lines.append_text(_bar(face.confidence, _NARROW, _rgb(ranked[0][1], face))).append(" ")
-        lines.append_text(_label(face)).append(f"  {next_two}\n", style=_FAINT)
+        lines.append_text(_label(face)).append(f"  {details}\n", style=_FAINT)
     lines.rstrip()
     return lines
 
