@@ -11,14 +11,10 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES
+from mien.imaging.suffixes import SUFFIXES
 from mien.paths import expand_user, is_url, not_found
 
 STDIN = "-"
-# File name suffixes of images in a folder; HEIC is one of them, so that its row says that it cannot be read.
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm",
-    ".jp2", ".j2k", ".avif", ".mpo", ".apng", ".dib", ".pam", ".heic", ".heif",
-)  # fmt: skip
 _SAME_FORMAT = (".jpg", ".jpeg", ".png")  # annotated copies of these keep the format, others are PNG
 
 

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
+from mien.imaging.suffixes import SUFFIXES
 from mien.recognition.cluster.parquet_input import PARQUET_SUFFIXES, parquet_partitions
 from mien.recognition.cluster.storage import UNFINISHED, Store, filesystem_of, is_remote, path_resolver
-from mien.recognition.inputs import STDIN, SUFFIXES, Source, iter_sources, pattern_matches
+from mien.recognition.inputs import STDIN, Source, iter_sources, pattern_matches
 
 FORMAT = "mien plan 4"  # 4: rows have a column `notes`
 HEAD = "_mien/plan.json"
