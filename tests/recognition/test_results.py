@@ -19,7 +19,7 @@ def test_frame_and_image_share_one_json_shape() -> None:
     image = Analysis("a", 640, 480, (FACE,), "nano", "yunet").to_dict()
     frame = VideoFrame(25, 1.04, 640, 480, (PERSON,), "a", "nano", "yunet").to_dict()
     assert list(image) == [
-        "source", "width", "height", "model", "detector", "rotation", "searched", "faces", "error",
+        "source", "width", "height", "model", "detector", "rotation", "searched", "faces", "notes", "error",
     ]  # fmt: skip
     assert list(frame) == ["source", "index", "time", *list(image)[1:]]
     assert (frame.pop("index"), frame.pop("time")) == (25, 1.04)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, Settings, Votes
+from mien.cli.dataset import folder_arguments, load_dataset
+from mien.cli.options import Crop, Data, Device, Labels, Layout, OnError, Settings, Votes
 from mien.cli.output import stoppable
 
 
@@ -43,17 +44,20 @@ def train(
     ] = False,
     drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
     settings: Settings = None,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
 ) -> None:
     """Train a model with a recipe."""
     from mien import train as training
-    from mien.data import load
     from mien.train.processes import train_on_devices
 
     overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates or drop_twins else [])]
     changed = training.apply_overrides(training.find_recipe(recipe), overrides)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
-        dataset = load(data, votes=votes)
+        dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
         options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
         run = train_on_devices(devices, changed, dataset, folder, **options)
     total, used = len(dataset["train"]), run.identity["data"]["faces"]["train"]
@@ -68,6 +72,7 @@ def train(
     if selected < epochs:
         typer.echo(f"selected epoch {selected} of {epochs} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
+    source += folder_arguments(layout=layout, crop=crop, on_error=on_error, labels=labels)
     split = "val" if "val" in dataset else "train"
     typer.echo(
         f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split {split}"
@@ -90,15 +95,19 @@ def compare(
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
 ) -> None:
     """Train several recipes with several random seeds and compare them in a report."""
     from mien import train as training
-    from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
     recipes = [training.apply_overrides(training.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
     with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
-        result = training.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+        dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
+        result = training.compare(dataset, recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)

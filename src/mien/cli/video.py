@@ -20,6 +20,7 @@ from mien.cli.options import (
     MinConfidence,
     MinFace,
     ModelName,
+    Quality,
     Scales,
     Threshold,
     Tta,
@@ -68,6 +69,7 @@ def video(
     max_faces: Annotated[
         int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each frame (default: all).")
     ] = None,
+    quality: Quality = True,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Find and track the faces in a video and predict their expressions."""
@@ -81,7 +83,7 @@ def video(
         progress = VideoProgress(reader.duration)
     recognizer = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
-        max_faces=max_faces, max_pixels=max_pixels, min_face=min_face, scales=scales,
+        max_faces=max_faces, quality=quality, max_pixels=max_pixels, min_face=min_face, scales=scales,
     )  # fmt: skip
     print_prior_synonyms(prior, recognizer.labels)
     people = People(recognizer.labels.names)

@@ -86,14 +86,16 @@ def explain(
         raise MienError(f"the model {recognizer.model.card.name} has no class {label!r}; it has {', '.join(names)}")
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
     detected = recognizer.pipeline.detect_and_crop(image_HW3, "")
-    detections, faces_NHW = detected.detections, detected.faces_NHW
+    detections, faces_NHW, qualities = detected.detections, detected.faces_NHW, detected.qualities
     probs_NK, maps_NCHW = recognizer.model.maps(faces_NHW)
     explanations = []
-    for detection, face_HW, probs_K, maps_CHW in zip(detections, faces_NHW, probs_NK, maps_NCHW, strict=True):
+    for detection, face_HW, quality, probs_K, maps_CHW in zip(
+        detections, faces_NHW, qualities, probs_NK, maps_NCHW, strict=True
+    ):
         k = int(probs_K.argmax()) if chosen is None else chosen
         explanations.append(
             Explanation(
-                recognizer.pipeline.face(detection, probs_K), names[k], face_HW,
+                recognizer.pipeline.face(detection, probs_K, quality), names[k], face_HW,
                 _activation(recognizer, maps_CHW, k, len(face_HW)),
                 _occlusion(recognizer, face_HW, float(probs_K[k]), k),
             )

@@ -19,7 +19,7 @@ from mien.detection.detectors import (
 )
 from mien.detection.scales import SCALES, MultiScaleDetector
 from mien.errors import ImageError, MienError
-from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image, source_name
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image_and_notes, source_name
 from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
@@ -48,6 +48,7 @@ def load(
     scales: str = "auto",
     orientation: str = "auto",
     max_faces: int | None = None,
+    quality: bool = True,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     threads: int | None = None,
@@ -74,6 +75,8 @@ def load(
             are found, or `one`.
         orientation: `auto` to rotate an image whose faces are turned by 90, 180 or 270 degrees, or `off`.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
+        quality: Whether to measure the quality of each face, and to label faces that are too small, too blurred, too
+            dark or too bright `uncertain`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
         threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
@@ -94,7 +97,8 @@ def load(
     return build_recognizer(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
         min_face=min_face, scales=scales, orientation=orientation,
-        min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
+        min_confidence=min_confidence, tta=tta, max_faces=max_faces, quality=quality, max_pixels=max_pixels,
+        max_bytes=max_bytes,
     )  # fmt: skip
 
 
@@ -134,8 +138,8 @@ class Recognizer:
     """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
-        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta`, `max_faces` and `orientation`
-            as in `load`.
+        pipeline: Detector, crop rule and model, on arrays, with the options `min_confidence`, `tta`, `max_faces`,
+            `quality` and `orientation` of `load`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
 
@@ -157,6 +161,7 @@ class Recognizer:
         min_confidence: float = 0.0,
         tta: str = "none",
         max_faces: int | None = None,
+        quality: bool = True,
         orientation: str = "auto",
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MAX_BYTES,
@@ -164,7 +169,7 @@ class Recognizer:
         for name, value in (("max_pixels", max_pixels), ("max_bytes", max_bytes)):
             if not isinstance(value, int) or value < 1:
                 raise MienError(f"{name} must be a whole number above 0, got {value!r}")
-        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces, orientation)
+        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces, quality, orientation)
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     @property
@@ -326,8 +331,10 @@ class Recognizer:
             ImageError: The image cannot be read.
             MienError: `image` or `order` has an unknown type or value.
         """
-        image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
-        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)
+        image_HW3, notes, _ = read_image_and_notes(
+            image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name
+        )
+        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name, notes)
 
     def _predict(self, batch: list[DetectedFaces]) -> Iterator[Analysis]:
         """Yield the results of several images, whose faces go through the model together."""

@@ -29,6 +29,7 @@ from mien.evaluation.report.text import (
     projected_note,
     protocol_notes,
     selection_note,
+    sentence_case,
     span,
     spread,
     trial_values,
@@ -49,6 +50,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
         f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
+    if e.note:
+        caption = f"{escape(sentence_case(e.note))}\n{caption}"
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{truth}",
         caption=f"{caption}\n{selection_note(e)}" if e.selected_on else caption,
