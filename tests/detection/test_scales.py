@@ -82,10 +82,10 @@ def test_searched_states_scales_and_smallest_face() -> None:
 def test_min_face_sets_the_fine_copy() -> None:
     image, count = crowd(800, 500, face=24, step=100)
     assert len(SEVERAL(image)) < count / 2
-    precise = MultiScaleDetector(YUNET, min_face=18)
-    assert precise.searched(500, 800).smallest_face == 18
+    precise = MultiScaleDetector(YUNET, min_face=22)
+    assert precise.searched(500, 800).smallest_face == 22
     assert len(precise(image)) >= 0.95 * count
-    assert MultiScaleDetector(YUNET, min_face=300).searched(4000, 6000).scales == (320,)
+    assert MultiScaleDetector(YUNET, min_face=400).searched(4000, 6000).scales == (320,)
 
 
 @pytest.mark.parametrize("min_face", [0, -1, 2.5, True, "9"])
@@ -95,9 +95,9 @@ def test_min_face_wrong_value_raises(min_face: object) -> None:
 
 
 def test_scales_copies_keep_min_face() -> None:
-    detector = MultiScaleDetector(YUNET, min_face=18)
+    detector = MultiScaleDetector(YUNET, min_face=22)
     for copied in (detector.with_threads(1), detector.with_threshold(0.9), detector.with_longest_side(640)):
-        assert copied.min_face == 18
+        assert copied.min_face == 22
     assert detector.with_threshold(0.99)(PORTRAIT) == ()
 
 

@@ -90,11 +90,11 @@ def test_orientation_off_takes_image_as_it_is() -> None:
 
 def test_analysis_states_what_was_searched(recognizer: Recognizer) -> None:
     image = np.full((100, 2600, 3), 90, np.uint8)
-    assert recognizer.analyze(image, order="bgr").searched == Searched((128, 1280), 29)
+    assert recognizer.analyze(image, order="bgr").searched == Searched((128, 1280), 41)
     precise = mien.load("nano", min_face=20).analyze(image, order="bgr")
-    assert precise.searched == Searched((128, 1280, 1820), 20)
+    assert precise.searched == Searched((128, 1280, 2600), 20)
     one = mien.load("nano", scales="one").analyze(image, order="bgr").to_dict()
-    assert one["searched"] == {"scales": [1280], "smallest_face": 29}
+    assert one["searched"] == {"scales": [1280], "smallest_face": 41}
     assert mien.load("nano", detector="whole").analyze(image, order="bgr").to_dict()["searched"] is None
 
 

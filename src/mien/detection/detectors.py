@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THRESHOLD = 0.65  # least score of a face
 LONGEST_SIDE = 1280  # pixels of a photo's longer side, above which faces are detected in a smaller copy
 VIDEO_LONGEST_SIDE = 640  # the same for a video frame
-SMALLEST = 14  # pixels of the height of a face, from which more than 9 of 10 are found
+SMALLEST = 20  # pixels of the height of a face, from which nearly all are found
 
 Pixels = NDArray[np.uint8]
 

@@ -51,7 +51,7 @@ class MultiScaleDetector:
         >>> from mien.detection.detectors import build_detector
         >>> detector = MultiScaleDetector(build_detector("yunet"))
         >>> detector.searched(4000, 6000)
-        Searched(scales=(128, 1280, 3135), smallest_face=27)
+        Searched(scales=(128, 1280, 3135), smallest_face=39)
     """
 
     detector: ConfigurableDetector

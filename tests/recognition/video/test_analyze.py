@@ -83,7 +83,20 @@ def test_analyze_video_applies_prior(reader: Recognizer, video_path: Path) -> No
 
 def test_video_frame_to_dict_is_json(reader: Recognizer, video_path: Path) -> None:
     message = json.loads(json.dumps(next(reader.analyze_video(video_path)).to_dict()))
-    keys = ["detector", "error", "faces", "height", "index", "model", "rotation", "searched", "source", "time", "width"]
+    keys = [
+        "detector",
+        "error",
+        "faces",
+        "height",
+        "index",
+        "model",
+        "notes",
+        "rotation",
+        "searched",
+        "source",
+        "time",
+        "width",
+    ]
     assert sorted(message) == keys
     assert message["faces"][0]["person"] == 1
     assert sorted(message["faces"][0]) == [
