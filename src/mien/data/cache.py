@@ -151,12 +151,8 @@ def _write_arrays(path: Path, parsed: ParsedCsv) -> None:
     try:
         splits = parsed.splits
         arrays = {f"{name}.{field}": getattr(splits[name], field) for name in splits for field in _FIELDS}
-        texts = {
-            "splits": list(splits),
-            "labels": [parsed.labels.name, *parsed.labels.names],
-            "note": parsed.note,
-        }
-        np.savez(new.file, **{name: np.array(text) for name, text in texts.items()}, **arrays)
+        labels = np.array([parsed.labels.name, *parsed.labels.names])
+        np.savez(new.file, splits=np.array(list(splits)), labels=labels, note=np.array(parsed.note), **arrays)
     except BaseException:
         new.discard()
         raise

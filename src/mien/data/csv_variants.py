@@ -95,10 +95,12 @@ def read_variant(file: BinaryIO, path: Path) -> ParsedCsv:
     if not faces.count:
         raise DataError(f"{path}: has a header but no rows")
     file.seek(0)
-    md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    digest = hashlib.md5(usedforsecurity=False)
+    for part in iter(lambda: file.read(1 << 20), b""):
+        digest.update(part)
     classes = {code: labels.indices[text] for text, code in texts.codes.items()}
     note = " ".join(sentence for sentence in (form.note, labels.note, end.note) if sentence)
-    return ParsedCsv(md5, faces.splits(classes), labels.labels, note)
+    return ParsedCsv(digest.hexdigest(), faces.splits(classes), labels.labels, note)
 
 
 class _Texts:
