@@ -8,12 +8,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, Settings, Votes
+from mien.cli.options import (
+    Architecture,
+    Augment,
+    Batch,
+    Data,
+    Device,
+    Epochs,
+    LearningRate,
+    Settings,
+    Votes,
+    overrides,
+)
 from mien.cli.output import stoppable
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as release_nano or seed_augmented.")],
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as seed_augmented; mien recipes lists them.")],
     data: Data,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-seedN.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of initial weights, order and augmentation.")] = 0,
@@ -38,6 +49,11 @@ def train(
         ),
     ] = False,
     drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: LearningRate = None,
+    model: Architecture = None,
+    augment: Augment = None,
     settings: Settings = None,
 ) -> None:
     """Train a model with a recipe."""
@@ -45,24 +61,26 @@ def train(
     from mien.data import load
     from mien.train.processes import train_on_devices
 
-    overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates or drop_twins else [])]
-    changed = training.apply_overrides(training.find_recipe(recipe), overrides)
+    drop = "yes" if drop_duplicates or drop_twins else None
+    options = overrides(settings, drop_duplicates=drop, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
+    changed = training.apply_overrides(training.find_recipe(recipe), options)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
         dataset = load(data, votes=votes)
-        options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
-        run = train_on_devices(devices, changed, dataset, folder, **options)
+        run = train_on_devices(
+            devices, changed, dataset, folder, seed=seed, init=init, device=device, resume=resume, progress=True
+        )
     total, used = len(dataset["train"]), run.identity["data"]["faces"]["train"]
     if used < total:
         typer.echo(f"trained on {used:,} of {total:,} training faces; the recipe left out the others")
-    epochs, selected = len(run.history), run.selected_epoch
-    if epochs < changed.epochs:
+    trained, selected = len(run.history), run.selected_epoch
+    if trained < changed.epochs:
         typer.echo(
-            f"early stopping after epoch {epochs} of {changed.epochs}: "
+            f"early stopping after epoch {trained} of {changed.epochs}: "
             f"no better {changed.select} in {changed.patience} epochs"
         )
-    if selected < epochs:
-        typer.echo(f"selected epoch {selected} of {epochs} by {changed.select}; its weights are kept")
+    if selected < trained:
+        typer.echo(f"selected epoch {selected} of {trained} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
     typer.echo(
         f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split val"
@@ -76,6 +94,11 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, help="Runs per arm, with the random seeds 0, 1, 2, ...")] = 3,
     votes: Votes = None,
     device: Device = "auto",
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: LearningRate = None,
+    model: Architecture = None,
+    augment: Augment = None,
     settings: Settings = None,
 ) -> None:
     """Train several recipes with several random seeds and compare them in a report."""
@@ -83,7 +106,8 @@ def compare(
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
-    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    changes = overrides(settings, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
+    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), changes) for arm in arms.split(",")]
     with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
         result = training.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))

@@ -24,6 +24,7 @@ from mien.evaluation.report.text import (
     class_rows,
     detector_loop_rows,
     marks,
+    missing_note,
     pair_cells,
     percent,
     projected_note,
@@ -49,9 +50,10 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
         f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
+    notes = [missing_note(e.missing_classes)] * bool(e.missing_classes) + [selection_note(e)] * bool(e.selected_on)
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{truth}",
-        caption=f"{caption}\n{selection_note(e)}" if e.selected_on else caption,
+        caption="\n".join([caption, *map(escape, notes)]),
         title_justify="left",
         caption_justify="left",
     )
@@ -162,6 +164,10 @@ def comparison_table(comparison: Comparison) -> Table:
     notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
         notes.append(f"* {SELECTED_ON}: this split also selected the epoch; optimistic")
+    for split in comparison.splits:
+        support = comparison.arms[0].scores[split].support
+        missing = [name for name, n in zip(comparison.data.classes, support, strict=True) if not n]
+        notes += [escape(f"{split}: {missing_note(missing)}")] * bool(missing)
     table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")

@@ -80,10 +80,17 @@ def setting(value: object) -> str:
 
 
 def protocol_notes(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Return a note on each protocol and ground truth among `evaluations` that leaves out faces."""
+    """Return a note on each protocol and ground truth among `evaluations` that leaves out faces or classes."""
     protocols = {e.protocol for e in evaluations}
     notes = [note for protocol, note in PROTOCOL_NOTES.items() if protocol in protocols]
-    return notes + [NO_MAJORITY] * any(e.against == MAJORITY_VOTE for e in evaluations)
+    notes += [NO_MAJORITY] * any(e.against == MAJORITY_VOTE for e in evaluations)
+    missing = list(dict.fromkeys(name for e in evaluations for name in e.missing_classes))
+    return notes + [missing_note(missing)] * bool(missing)
+
+
+def missing_note(classes: Sequence[str]) -> str:
+    """Return the note on macro-F1 over classes without faces."""
+    return f"no faces of {', '.join(classes)}: F1 counts as 0 in macro-F1"
 
 
 def selection_note(evaluation: Evaluation) -> str:
