@@ -57,6 +57,7 @@ def train(
     settings: Settings = None,
 ) -> None:
     """Train a model with a recipe."""
+    typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
     from mien.data import load
     from mien.train.processes import train_on_devices
@@ -67,6 +68,7 @@ def train(
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
         dataset = load(data, votes=votes)
+        _echo_note(dataset.note)
         run = train_on_devices(
             devices, changed, dataset, folder, seed=seed, init=init, device=device, resume=resume, progress=True
         )
@@ -102,6 +104,7 @@ def compare(
     settings: Settings = None,
 ) -> None:
     """Train several recipes with several random seeds and compare them in a report."""
+    typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
     from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
@@ -109,8 +112,16 @@ def compare(
     changes = overrides(settings, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
     recipes = [training.apply_overrides(training.find_recipe(arm.strip()), changes) for arm in arms.split(",")]
     with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
-        result = training.compare(load(data, votes=votes), recipes, seeds=seeds, out=out, device=device, progress=True)
+        dataset = load(data, votes=votes)
+        _echo_note(dataset.note)
+        result = training.compare(dataset, recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
     typer.echo(f"wrote the report: {out / 'report.html'}")
+
+
+def _echo_note(note: str | None) -> None:
+    """Print how the data were read, if that is not obvious."""
+    if note:
+        typer.echo(note, err=True)

@@ -25,7 +25,7 @@ import numpy as np
 
 from mien.data import cache as data_cache
 from mien.data.cache import ParsedCsv
-from mien.data.csv_variants import read_variant
+from mien.data.csv_variants.reader import read_variant
 from mien.data.dataset import NO_LABEL, TEST, TRAIN, USAGE, Dataset
 from mien.data.fer2013_pixels import BATCH, FaceArray, pixels_error, read_batch
 from mien.data.row_errors import unreadable

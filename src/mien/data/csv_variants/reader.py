@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mien.data.cache import ParsedCsv
-from mien.data.csv_form import HEAD, PIXELS, CsvForm, pixel_text, recognize
-from mien.data.csv_labels import LabelColumn, read_labels
+from mien.data.csv_variants.form import HEAD, PIXELS, CsvForm, pixel_text, recognize
+from mien.data.csv_variants.labels import LabelColumn, read_labels
 from mien.data.dataset import NO_LABEL, TEST, TRAIN, USAGE, split_for
 from mien.data.fer2013_pixels import BATCH, FaceArray, pixels_error, read_batch
 from mien.data.row_errors import RowErrors
