@@ -55,6 +55,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = folder / "faces" / ("cross", "delighted", "puzzled")[i % 3] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(file), cv2.resize(face_HW, (40 + i, 50 + i)))
+    (pipeline,) = [block for block in blocks("python") if "import albumentations" in block]
+    subprocess.run([sys.executable, "-c", pipeline], cwd=folder, check=True)  # a command reads the file that it writes
     return folder
 
 

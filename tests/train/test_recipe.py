@@ -75,7 +75,8 @@ def test_augmentations_as_text() -> None:
         ("augment=flip(p='x')", "Flip: p must be a number, got 'x'"),
         ("augment=cutout(**{'holes': 9})", "is not supported"),
         ("momentum=1", "momentum"),
-        ("model=vgg99", "model must be one of .*seed_cnn, .*, got 'vgg99'"),
+        ("model=vgg99", "model must be one of .*seed_cnn, .*, got 'vgg99'; did you mean 'vgg13'\\?"),
+        ("model=nano", "got 'nano'; did you mean 'mien_nano'\\?"),
         ("accumulate=0", "accumulate must be above 0"),
         ("schedule=step", "schedule must be one of constant, cosine, triangular, got 'step'"),
         (

@@ -1,4 +1,4 @@
-"""Parser of the pixel columns of FER2013, in fast batches, and the array that they are collected in.
+"""Parser of the pixel column of FER2013 in fast batches, and the array of faces.
 
 A valid row has 2,304 numbers of one to three digits, none above 255, with one blank between them. `read_batch` and
 `pixels_error` accept the same rows.

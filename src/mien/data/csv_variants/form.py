@@ -1,4 +1,4 @@
-"""Recognizes how a csv file of faces is written: encoding, delimiter, and which column is what.
+"""The form of a csv file of faces: encoding, delimiter, and the role of each column.
 
 The original form, emotion,pixels,Usage, needs none of this (see `data.fer2013`).
 """

@@ -1,4 +1,4 @@
-"""Reads the label column of a csv file: numbers of FER2013, or names of classes."""
+"""The label column of a csv file: numbers of FER2013, or names of classes."""
 
 from __future__ import annotations
 

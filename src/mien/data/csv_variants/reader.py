@@ -1,4 +1,4 @@
-"""Reader of csv files of faces in other forms than the original, such as those that pandas and spreadsheets write.
+"""Tolerant reader of csv files of faces, such as those that pandas and spreadsheets write.
 
 It is slower than the reader of the original form (`data.fer2013`) and more tolerant. A file with one clear meaning is
 read, with a note; anything else is an error that names the column or the row.
