@@ -160,7 +160,7 @@ def train_epochs(
 
         shown = bool(progress) and fabric.is_global_zero
         position = progress if isinstance(progress, str) else ""
-        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown, position=position) as bar:
+        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown, position=position, parts=parts) as bar:
             if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 bar.announce(device_name(fabric), precision, len(history))
                 bar.print(_precision_change(history, precision))

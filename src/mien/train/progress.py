@@ -33,10 +33,13 @@ class Progress:
         folder: Folder of the run, for the events.
         shown: Whether to print anything.
         position: Position of the run among several, such as `run 2 of 6`; empty for a single run.
+        parts: Number of processes, each of which trains on a part of every batch; this one is the first.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, faces: int, folder: Path, *, shown: bool, position: str = "") -> None:
-        self._recipe, self._seed, self._faces, self._shown = recipe, seed, faces, shown
+    def __init__(
+        self, recipe: Recipe, seed: int, faces: int, folder: Path, *, shown: bool, position: str = "", parts: int = 1
+    ) -> None:
+        self._recipe, self._seed, self._faces, self._shown, self._parts = recipe, seed, faces, shown, parts
         self._position = f"{position}: " if position else ""
         self._console = Console(stderr=True)
         # In a notebook without ipywidgets, rich would print a warning instead of the bar.
@@ -103,12 +106,12 @@ class Progress:
             return
         now = self._refreshed = time.perf_counter()
         loss, accuracy = loss_sum.item() / self._done, correct.item() / self._done
-        rate = self._done / (now - self._started)
+        rate = self._done * self._parts / (now - self._started)
         figures = f"loss {loss:.3f}  {100 * accuracy:.1f} %  {rate:.0f} images/s  {self._time_left(now)} left"
-        completed = (self._epoch - 1) * self._faces + self._done
+        completed = (self._epoch - 1 + self._share) * self._faces
         self._rich.update(self._task, completed=completed, figures=figures)
         if not self._bar_shown:
-            self.print(f"{self._name}  {100 * self._done / self._faces:.0f} %  {figures}")
+            self.print(f"{self._name}  {100 * self._share:.0f} %  {figures}")
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Print the line of a finished epoch and write its events."""
@@ -122,12 +125,17 @@ class Progress:
     def _name(self) -> str:
         return f"epoch {self._epoch}/{self._recipe.epochs}"
 
+    @property
+    def _share(self) -> float:
+        """Share of the epoch that is done."""
+        return self._done * self._parts / self._faces
+
     def _is_due(self, now: float) -> bool:
         """Return whether the bar is refreshed or a line is printed now."""
         waited = now - self._refreshed
         if self._bar_shown:
             return waited >= REFRESH_SECONDS
-        done = self._done / self._faces
+        done = self._share
         if waited < MAX_SECONDS and (waited < MIN_SECONDS or done < self._next_tenth or done >= 1):
             return False
         self._next_tenth = int(10 * done + 1) / 10
@@ -135,8 +143,8 @@ class Progress:
 
     def _time_left(self, now: float) -> str:
         """Return an estimate of the time until the last epoch ends."""
-        done = (self._epoch - self._first_epoch) * self._faces + self._done
-        left = (self._recipe.epochs - self._first_epoch + 1) * self._faces - done
+        done = self._epoch - self._first_epoch + self._share
+        left = self._recipe.epochs - self._first_epoch + 1 - done
         return duration((now - self._began) * left / done)
 
     def _write_events(self, events: _Events, metrics: Mapping[str, float]) -> None:
