@@ -52,7 +52,7 @@ def test_log_has_a_line_each_tenth_of_an_epoch(linear: Recipe, tmp_path: Path, c
         run_epoch(progress, clock, 1, 100, 1.0)
     lines = shown(capfd)
     assert [line.split()[2] for line in lines] == [str(tenth) for tenth in range(10, 100, 10)]
-    assert lines[0] == "epoch 1/12  10 %  loss 0.140  4.0 %  10 images/s  20 min left"
+    assert lines[0] == "epoch 1/12  10 %  loss 0.140  accuracy 4.0 %  10 images/s  20 min left"
 
 
 def test_log_of_slow_epochs_has_a_line_every_30_s(linear: Recipe, tmp_path: Path, clock: Clock, capfd) -> None:

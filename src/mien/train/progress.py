@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from torch import Tensor
 
@@ -47,8 +47,7 @@ class Progress:
         self._bar_shown = shown and drawable
         self._rich = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
-            TaskProgressColumn(),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[figures]}"),
             console=self._console,
             transient=True,
@@ -107,7 +106,7 @@ class Progress:
         now = self._refreshed = time.perf_counter()
         loss, accuracy = loss_sum.item() / self._done, correct.item() / self._done
         rate = self._done * self._parts / (now - self._started)
-        figures = f"loss {loss:.3f}  {100 * accuracy:.1f} %  {rate:.0f} images/s  {self._time_left(now)} left"
+        figures = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %  {rate:.0f} images/s  {self._time_left(now)} left"
         completed = (self._epoch - 1 + self._share) * self._faces
         self._rich.update(self._task, completed=completed, figures=figures)
         if not self._bar_shown:
