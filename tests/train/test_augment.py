@@ -169,7 +169,7 @@ def test_noise_variance_is_drawn_from_its_range(grey: torch.Tensor) -> None:
 
 
 def test_adapter_names_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(MienError, match="no such file: "):
+    with pytest.raises(MienError, match="no such JSON file: "):
         AUGMENTATIONS["albumentations"](str(tmp_path / "none.json"))
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(MienError, match="is not an Albumentations pipeline"):

@@ -74,7 +74,7 @@ def test_run_says_device_precision_and_epochs(linear: Recipe, toy: Dataset, tmp_
     assert first == f"{linear.name}, random seed 0"
     assert re.fullmatch(r"linear on cpu \(\d threads?\) in \w+: 2 epochs of 96 faces", second)
     assert [
-        re.match(r"epoch \d/2  loss \d\.\d{3}  accuracy %: train \d+\.\d  ", line) is not None for line in epochs
+        re.match(r"epoch \d/2  loss \d\.\d{3}  accuracy %: \w+ \d+\.\d  val ", line) is not None for line in epochs
     ] == ([True, True])
     train(replace(linear, epochs=2), toy, tmp_path, device="cpu", progress=True, resume=True)
     assert shown(capfd) == []

@@ -116,7 +116,8 @@ class Progress:
         """Print the line of a finished epoch and write its events."""
         if self._events:
             self._write_events(self._events, metrics)
-        named = [(k.removesuffix("_accuracy"), v) for k, v in metrics.items() if k.endswith("_accuracy")]
+        measured = {k: v for k, v in metrics.items() if k != "train_accuracy"}  # that is of the images as trained
+        named = [(k.removesuffix("_accuracy"), v) for k, v in measured.items() if k.endswith("_accuracy")]
         accuracies = "  ".join(f"{name} {100 * value:.1f}" for name, value in named)
         self.print(f"{self._name}  loss {metrics['train_loss']:.3f}  accuracy %: {accuracies}")
 

@@ -304,7 +304,8 @@ def test_export_on_few_faces_keeps_temperature_1(small: Recipe, tmp_path: Path) 
         card = export(run.folder, tmp_path / "model", few)
     fitted = card.calibration
     assert (fitted.temperature, fitted.split, fitted.n) == (1.0, "", 14)
-    assert fitted.ece_after == fitted.ece_before == metrics.ece(run.predictions()["val"], few["val"].labels_N)
+    assert fitted.ece_after == fitted.ece_before
+    assert fitted.ece_before == pytest.approx(metrics.ece(run.predictions()["val"], few["val"].labels_N), abs=1e-3)
     assert not any(score.selected_on for score in card.scores)
 
 

@@ -68,7 +68,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def protocols_table(model_evaluation: ModelEvaluation) -> Table:
     """Return the table of all protocols and ground truths, a row each, for 80 columns."""
     e = model_evaluation.official
-    notes = protocol_notes(model_evaluation.evaluations)
+    notes = [escape(note) for note in protocol_notes(model_evaluation.evaluations)]
     notes += [f"* {selection_note(e)}"] * bool(e.selected_on)
     table = _compact_table(_title(e), notes)
     for heading in ("faces", "ground truth"):
@@ -88,7 +88,7 @@ def benchmark_tables(benchmark: Benchmark) -> list[Table]:
 
 def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
     first = result.evaluations[0]
-    notes = protocol_notes(result.evaluations)
+    notes = [escape(note) for note in protocol_notes(result.evaluations)]
     if any(e.selected_on for e in result.evaluations):
         notes.append(f"* {SELECTED_ON}: this split also selected the epoch or the temperature; optimistic")
     if benchmark.projected:
