@@ -25,6 +25,7 @@ from mien.evaluation.report.text import (
     detector_loop_rows,
     marks,
     missing_note,
+    missing_notes,
     pair_cells,
     percent,
     projected_note,
@@ -164,10 +165,7 @@ def comparison_table(comparison: Comparison) -> Table:
     notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
         notes.append(f"* {SELECTED_ON}: this split also selected the epoch; optimistic")
-    for split in comparison.splits:
-        support = comparison.arms[0].scores[split].support
-        missing = [name for name, n in zip(comparison.data.classes, support, strict=True) if not n]
-        notes += [escape(f"{split}: {missing_note(missing)}")] * bool(missing)
+    notes += map(escape, missing_notes(comparison))
     table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")
