@@ -214,7 +214,7 @@ def _with_header(rows: Sequence[list[str]], encoding: str, delimiter: str) -> Cs
 
 
 def _without_header(rows: Sequence[list[str]], encoding: str, delimiter: str) -> CsvForm | None:
-    """Return the form if the first line is already a face, with columns that can be told apart by their content."""
+    """Return the form if the first line is a face already, and the columns are clear from their content."""
     first = rows[0]
     names = tuple(f"column {i + 1}" for i in range(len(first)))
     numeric = [i for i, field in enumerate(first) if re.fullmatch(r"\d+(\.0*)?", field.strip())]
