@@ -4,7 +4,7 @@ Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [MODE
        (on one core: nano two minutes, each of the others a quarter of an hour, most of it for the altered faces)
 
 On PublicTest: every protocol and truth, single forwards and with the mirror image; then, single forwards and by what a
-model is judged by, under twelve corruptions of five strengths and at the detector's box. A model is kept as soon as it
+model is judged by, under twelve corruptions at five severities and at the detector's box. A model is kept as soon as it
 is done, and the same command goes on with the others; one whose file has changed is evaluated again.
 `--without-altered` omits the slow part, which a run without the option adds; `--faces 200` is a quick check that writes
 nothing. Afterwards run: python experiments/model_card.py.

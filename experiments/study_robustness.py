@@ -2,10 +2,10 @@
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
-FOLDER is what `mien compare` wrote. The model of each run is asked for PublicTest's faces under twelve corruptions of
-five strengths, all arms of a seed for the same altered faces. The figures are means over seeds; the differences to the
-first arm are paired by seed and face. With three seeds or more their intervals cover the draw of both, as those of the
-comparison do, else that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
+FOLDER is what `mien compare` wrote. The model of each run predicts PublicTest's faces under twelve corruptions at five
+severities; all arms of a random seed get the same corrupted faces. Metrics are means over seeds; differences to the
+first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those
+of the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
 resumes an interrupted run.
 """
 
@@ -79,7 +79,7 @@ def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
         "accuracy": {
             name: {
                 "unit": CORRUPTIONS[name].unit,
-                "strengths": list(CORRUPTIONS[name].strengths),
+                "severities": list(CORRUPTIONS[name].severities),
                 "values": [round(float(v), 5) for v in values],
             }
             for name, values in each.items()

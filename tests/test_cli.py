@@ -6,8 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +18,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from mien.cli import COMMANDS, app
+from mien.cli.output import stoppable
 from mien.data import find_near_duplicates, load, sketch, write_csv
+from mien.errors import Stopped
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "model=mien_nano", "--set", "epochs=1", "--set", "precision=float32")
@@ -31,6 +39,39 @@ def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = [apply_overrides(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
     compare(load(csv), arms, seeds=3, out=folder)
     return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_options_has_placeholders_of_one_style(command: str) -> None:
+    """A flag has none; an option with a value has `NAME`, `N` or its choices, and not the name of a Python type."""
+    program = typer.main.get_command(app)
+    context = program.make_context("mien", [], resilient_parsing=True)
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "<" not in shown
+    options = [p for p in program.get_command(context, command).params if p.param_type_name == "option"]
+    assert [p.name for p in options if not p.is_flag and not p.metavar] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_in_a_weakref_callback_stops_the_command(number: signal.Signals) -> None:
+    """Python ignores the exception of a signal handler that runs in such a callback."""
+    ignored = threading.Event()
+
+    def callback(_: object) -> None:
+        ignored.set()
+        signal.raise_signal(number)
+
+    def work() -> None:
+        thing = threading.Event()
+        reference = weakref.ref(thing, callback)
+        del thing
+        assert reference() is None
+        threading.Event().wait(60)
+
+    with pytest.raises(Stopped, match="stopped; some rows are kept") as stopped, stoppable("some rows are kept"):
+        work()
+    assert ignored.is_set()
+    assert stopped.value.exit_code == 128 + number
 
 
 def test_version_and_help(mien: Command) -> None:
@@ -145,6 +186,7 @@ def test_train_then_evaluate(mien: Command, csv: Path, tmp_path: Path) -> None:
     assert mien("train", "seed_augmented", "--data", csv, "--out", run, "--seed", 4, "--resume", *SHORT)[0] == 0
 
 
+@pytest.mark.slow
 def test_compare_reuses_what_is_finished_and_writes_the_report(
     mien: Command, csv: Path, study: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +266,7 @@ def test_compare_with_one_seed_decides_nothing(mien: Command, csv: Path, tmp_pat
     assert "\nNot enough seeds to decide (1 of 3 needed). seed_augmented − seed: " in out
 
 
+@pytest.mark.slow
 def test_folder_with_its_own_labels_trains_and_is_judged(mien: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("validation", 6)):

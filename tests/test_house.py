@@ -134,7 +134,9 @@ OLD_TERMS = re.compile(
     re.IGNORECASE,
 )
 # Lines that need an old term: names in files of older versions, and the HTML element.
-NEEDED = re.compile(r'"mien net 1"|\{"net": "model", "optimiser": "optimizer", "told": "probs"\}|</?picture>')
+NEEDED = re.compile(
+    r'"mien net 1"|"net\."|"probs", "told"|\{"net": "model", "optimiser": "optimizer", "told": "probs"\}|</?picture>'
+)
 TEXT_FILES = {".py", ".md", ".html", ".css", ".js", ".j2"}
 
 

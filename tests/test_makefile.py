@@ -52,7 +52,9 @@ def test_make_without_venv_names_package(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-@pytest.mark.parametrize("name", ["python3", "python3.11", "python"])
+@pytest.mark.parametrize(
+    "name", ["python3", *(pytest.param(n, marks=pytest.mark.slow) for n in ("python3.11", "python"))]
+)
 def test_make_finds_new_enough_python(tmp_path: Path, name: str) -> None:
     done = make(tmp_path, (name, f'exec {sys.executable} "$@"'))
     assert done.returncode == 0, done.stderr

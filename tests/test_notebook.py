@@ -141,7 +141,7 @@ def test_nothing_is_installed_where_mien_is(cells: Cells) -> None:
 @pytest.mark.docs
 def test_the_verdict_is_told(cells: Cells, folder: Path) -> None:
     (verdict,) = json.loads((folder / TINY["OUT"] / "comparison.json").read_text())["verdicts"]
-    assert verdict["finding"] in ("difference shown", "no difference shown")
+    assert verdict["finding"] in ("significant difference", "no significant difference")
     assert shown(cells["verdict"], "text/markdown") == [f"> {verdict['sentence']}"]
 
 

@@ -62,7 +62,7 @@ def test_robustness_averages_all_severities(lights: tuple[np.ndarray, np.ndarray
     assert fixed.accuracy["contrast"] == (0.5,) * 5
     assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
     record = json.loads(json.dumps(light.to_dict(), allow_nan=False))
-    assert record["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
+    assert record["accuracy"]["contrast"]["severities"] == list(CORRUPTIONS["contrast"].severities)
     with pytest.raises(MienError, match="two or more are needed"):
         measure_robustness(models, faces[:1], y_N[:1])
 
@@ -133,6 +133,7 @@ def test_robustness_interval_stays_within_zero_and_one() -> None:
         assert 0 <= few.low < few.mean < few.high <= 1
 
 
+@pytest.mark.slow
 def test_page_with_empty_class_explains_macro_f1() -> None:
     (e, *_) = evaluated(make_dataset(), robust=False).model_evaluation.evaluations
     for support in (5, 0):
@@ -160,13 +161,13 @@ def test_page_has_all_sections_and_is_self_contained() -> None:
     outline.check_self_contained()
     official = found.model_evaluation.official
     seen = outline.seen
-    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces by the data's own labels" in seen
-    assert "this split also selected the epoch, so its figures are optimistic." in seen
+    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces, by the data's own labels" in seen
+    assert "this split also selected the epoch, so its metrics are optimistic." in seen
     for heading in (
         "Metrics by protocol",
         "Calibration",
         "uncertain faces are skipped",
-        "Scores of each class",
+        "Metrics of each class",
         "Notes",
     ):
         assert heading in seen
@@ -180,6 +181,7 @@ def test_page_has_all_sections_and_is_self_contained() -> None:
     assert all(len(alt) > 30 for alt in outline.alts)
 
 
+@pytest.mark.slow
 def test_page_notes_depend_on_data_and_votes() -> None:
     for name in ("fer2013", "folder"):
         voted, plain = (replace(make(), name=name) for make in (make_voted, make_dataset))
@@ -191,6 +193,7 @@ def test_page_notes_depend_on_data_and_votes() -> None:
         assert "have no majority" not in without
 
 
+@pytest.mark.slow
 def test_page_with_flip_explains_the_two_temperatures() -> None:
     data = make_dataset()
     (e, *_) = evaluated(data, robust=False).model_evaluation.evaluations

@@ -154,6 +154,7 @@ def test_malformed_http_gets_4xx(target: ServiceProcess, sent: bytes) -> None:
     assert is_working(target)
 
 
+@pytest.mark.slow
 def test_disconnect_at_any_byte_is_harmless(target: ServiceProcess) -> None:
     data = sample().read_bytes()
     request = (

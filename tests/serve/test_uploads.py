@@ -67,3 +67,13 @@ def test_part_without_field_or_file_name_is_rejected(served: RunningService, dis
     response = served.http.post("/v1/analyze", content=body, headers=headers)
     assert response.status_code in (400, 422)
     assert response.json()["error"]["code"] in ("damaged_form", "unknown_field")
+
+
+@pytest.mark.parametrize("field", [b'name="files"', b'name="photo"; filename="a.jpg"'])
+def test_unknown_part_is_rejected_before_its_data(served: RunningService, field: bytes) -> None:
+    """Also with more data than a text field may have, and before the form ends."""
+    body = b"--X\r\nContent-Disposition: form-data; " + field + b"\r\n\r\n" + bytes(2_000_000)
+    headers = {"Content-Type": "multipart/form-data; boundary=X"}
+    response = served.http.post("/v1/analyze", content=body, headers=headers)
+    assert response.status_code == 422
+    assert response.json()["error"]["code"] == "unknown_field"

@@ -42,6 +42,7 @@ def test_compare_trains_all_arms_and_writes_the_report(folder: Path) -> None:
     assert (folder / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_compare_reuses_runs_and_trains_new_seeds(folder: Path, toy: Dataset, arms: list[Recipe]) -> None:
     before = (folder / "plain-seed0" / "checkpoint.safetensors").stat().st_mtime_ns
     result = compare(toy, arms, seeds=[0, 1, 5], out=folder)
@@ -67,6 +68,7 @@ def test_compare_seeds_empty_or_equal_are_refused(
         compare(toy, arms, seeds=seeds, out=tmp_path)
 
 
+@pytest.mark.slow
 def test_compare_without_test_split_uses_validation(
     make_toy: Callable[..., Dataset], arms: list[Recipe], tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_compare_without_evaluation_split_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_compare_finishes_an_unfinished_run(toy: Dataset, arms: list[Recipe], folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     shutil.copytree(folder / "plain-seed0", out / "plain-seed0")

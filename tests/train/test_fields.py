@@ -154,7 +154,7 @@ def test_test_split_does_not_select_the_epoch(small: Recipe, toy: Dataset, tmp_p
     assert equal(dict(a.checkpoint().evaluated_weights), dict(b.checkpoint().evaluated_weights))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_all_fields_at_once_resume_bit_for_bit(precision: str, small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     recipe = replace(small, precision=precision, epochs=4, batch=16, lr=0.05, **ALL_AT_ONCE)
     straight = train(recipe, toy, tmp_path / "straight", seed=1)

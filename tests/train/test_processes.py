@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.multiprocessing.spawn import start_processes
 
 from command import MIEN
 from mien.data import sketch, write_csv
@@ -24,7 +26,7 @@ from mien.train.batches import Faces, training_batches
 from mien.train.loss import Loss
 from mien.train.models import build_model
 from mien.train.optim.optimizers import OPTIMIZERS
-from mien.train.processes import train_on_devices
+from mien.train.processes import _wait, train_on_devices
 from waiting import wait_until
 
 pytestmark = pytest.mark.exclusive
@@ -102,6 +104,7 @@ def test_training_batches_parts_make_the_whole_batch(faces: Dataset, recipe: Rec
         assert all(len(b.x_BCHW) for b in own)  # batch normalization needs at least one face
 
 
+@pytest.mark.slow
 def test_train_on_devices_invalid_arguments_raise(faces: Dataset, recipe: Recipe, tmp_path: Path) -> None:
     for devices in (0, 33):
         with pytest.raises(
@@ -159,6 +162,23 @@ def test_killed_parent_leaves_no_process(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 30
 
 
+def die_or_fail(rank: int) -> None:
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("connection reset by peer")
+
+
+@pytest.mark.slow
+def test_killed_process_is_reported_before_its_consequences() -> None:
+    """A busy parent may notice that another process failed before it notices the killed one, whose peer that was."""
+    processes = start_processes(die_or_fail, nprocs=2, join=False, daemon=True)
+    for process in processes.processes:
+        process.join()
+    errors = multiprocessing.get_context("spawn").SimpleQueue()
+    with pytest.raises(RunError, match="process 1 of 2 was killed by SIGKILL; the epochs done are kept in run"):
+        _wait(processes, errors, "run")
+
+
 def has_text(file: Path) -> bool:
     return file.exists() and bool(file.read_text())
 
@@ -177,6 +197,7 @@ def trains(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run(faces: Dataset, recipe: Recipe, run_of_two: Run, tmp_path: Path) -> None:
     csv = write_csv(tmp_path / "faces.csv", sketch(train=40, val=16, test=8))
     words = ["train", "seed", "--data", csv, "--out", tmp_path / "run"]

@@ -128,6 +128,7 @@ def test_old_weights_are_a_teacher_of_the_same_classes(runs: dict[str, Run], rec
     assert found.labels == OLD.names
 
 
+@pytest.mark.slow
 def test_export_of_an_old_run_has_the_new_names(runs: dict[str, Run], voted: Dataset, tmp_path: Path) -> None:
     cards = [export(runs[name].folder, tmp_path / name, voted) for name in ("old", "new")]
     assert cards[0].labels == FERPLUS8
@@ -135,6 +136,7 @@ def test_export_of_an_old_run_has_the_new_names(runs: dict[str, Run], voted: Dat
     assert (tmp_path / "old" / "model.onnx").read_bytes() == (tmp_path / "new" / "model.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_label_noise_file_with_other_spellings_is_used(toy: Dataset, small: Recipe, tmp_path: Path) -> None:
     probs_NK = np.full((len(toy[TRAIN]), 7), 1 / 7, np.float32)
     spelled = ("anger", "disgusted", "fearful", "happiness", "sadness", "surprised", "calm")

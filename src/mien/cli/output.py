@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mien.errors import MienError, Stopped
+
+if TYPE_CHECKING:
+    from mien.labels import LabelSet
+
+RESEND_SECONDS = 0.1  # until a signal that was ignored is sent again
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
@@ -80,6 +87,14 @@ def print_written(*files: Path | None) -> None:
         typer.echo(f"wrote {', '.join(written)}")
 
 
+def print_prior_synonyms(prior: str | None, labels: LabelSet) -> None:
+    """Print on stderr which classes the synonyms in `--prior` stand for."""
+    from mien.prior import synonyms_in_prior
+
+    for name, label in synonyms_in_prior(prior or "training", labels).items():
+        typer.echo(f"mien: --prior: '{name}' is a synonym of the class '{label}'", err=True)
+
+
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, handled like Ctrl-C: open files are closed."""
 
@@ -95,13 +110,23 @@ def stoppable(message: str) -> Iterator[None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    def send_again(unraisable: sys.UnraisableHookArgs) -> None:
+        """Repeat a signal whose exception was raised in a destructor or a weakref callback, where Python ignores it."""
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            previous_hook(unraisable)
+            return
+        number = signal.SIGTERM if isinstance(unraisable.exc_value, _Terminated) else signal.SIGINT
+        threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), number)).start()  # now it would be ignored again
+
+    previous, previous_hook = signal.signal(signal.SIGTERM, terminate), sys.unraisablehook
+    sys.unraisablehook = send_again
     try:
         yield
     except KeyboardInterrupt as error:
         by = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
         raise Stopped(f"stopped; {message}", by) from None
     finally:
+        sys.unraisablehook = previous_hook
         signal.signal(signal.SIGTERM, previous)
 
 

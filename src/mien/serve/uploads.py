@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -78,7 +77,7 @@ def base_name(name: str) -> str:
 
 
 async def _read_form(request: Request, field: str, max_files: int) -> list[Upload]:
-    parser = _FormParser(request.headers, request.stream(), max_parts=max_files)
+    parser = _FormParser(request, field, max_files)
     try:
         form = await parser.parse()
     except (MultiPartException, UnicodeError) as error:  # UnicodeError: from odd values of `charset`
@@ -88,28 +87,23 @@ async def _read_form(request: Request, field: str, max_files: int) -> list[Uploa
     try:
         if not parser.is_complete:
             raise Problem(400, "damaged_form", "The form ends before its closing boundary.", "Send the request again.")
-        return [await _to_upload(name, value, field) for name, value in form.multi_items()]
+        files = [file for _, file in form.multi_items() if not isinstance(file, str)]
+        return [Upload(base_name(file.filename or ""), await file.read()) for file in files]
     finally:
         await form.close()
 
 
-async def _to_upload(name: str, value: UploadFile | str, field: str) -> Upload:
-    if name != field or isinstance(value, str):
-        raise Problem(
-            422, "unknown_field", f"The form field {name[:80]!r} is unknown or has no file name.",
-            f"Put files into the field '{field}' and options into the query string.",
-        )  # fmt: skip
-    return Upload(base_name(value.filename or ""), await value.read())
-
-
 class _FormParser(MultiPartParser):
-    """Starlette's parser with files in memory and a limit on the number of parts."""
+    """Starlette's parser with files in memory, one field of files and a limit on the number of parts.
+
+    A part that is not accepted is rejected before its data is received.
+    """
 
     spool_max_size = 0  # no limit, so that no file is moved to disk: `middleware.limits` bounds the body
 
-    def __init__(self, *args: Any, max_parts: int) -> None:
-        super().__init__(*args)
-        self._max_parts, self._parts = max_parts, 0
+    def __init__(self, request: Request, field: str, max_parts: int) -> None:
+        super().__init__(request.headers, request.stream())
+        self._field, self._max_parts, self._parts = field, max_parts, 0
         self.is_complete = False
 
     def on_part_begin(self) -> None:
@@ -119,6 +113,15 @@ class _FormParser(MultiPartParser):
                 413, "too_many_files", f"The form has more than {self._max_parts} files.", "Send several requests."
             )
         super().on_part_begin()
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        if part.field_name != self._field or part.file is None:
+            raise Problem(
+                422, "unknown_field", f"The form field {part.field_name[:80]!r} is unknown or has no file name.",
+                f"Put files into the field '{self._field}' and options into the query string.",
+            )  # fmt: skip
 
     def on_end(self) -> None:
         self.is_complete = True

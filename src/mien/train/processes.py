@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -65,18 +66,7 @@ def train_on_devices(devices: int, recipe: Recipe, dataset: Dataset, out: str | 
         _train_rank, arguments, nprocs=devices, join=False, daemon=True
     )
     try:
-        while not processes.join(grace_period=GRACE):
-            pass
-    except (ProcessExitedException, ProcessRaisedException) as error:
-        if not errors.empty():
-            raise errors.get() from None
-        if isinstance(error, ProcessRaisedException):
-            raise
-        cause = f"was killed by {error.signal_name}" if error.signal_name else f"exited with code {error.exit_code}"
-        raise RunError(
-            f"training failed: process {error.error_index} of {devices} {cause}; the epochs done are kept in {out}, "
-            "and the same command resumes the run (mien train: with --resume)"
-        ) from None
+        _wait(processes, errors, out)
     finally:
         _end(processes)
     return Run(Path(out))
@@ -104,6 +94,42 @@ def _train_rank(
         sys.exit(1)
     except KeyboardInterrupt:  # the parent, which shares the terminal, reports it
         os._exit(130)
+
+
+def _wait(processes: ProcessContext, errors: SimpleQueue[MienError], out: str | Path) -> None:
+    """Wait until all processes have ended.
+
+    Raises:
+        MienError: The first error that a process raised.
+        RunError: A process was killed or exited.
+        ProcessRaisedException: A process raised another exception.
+    """
+    try:
+        while not processes.join(grace_period=GRACE):
+            pass
+    except (ProcessExitedException, ProcessRaisedException) as error:
+        if not errors.empty():
+            raise errors.get() from None
+        # The end of a killed process makes the others raise exceptions, and torch may report one of these.
+        codes = [process.exitcode or 0 for process in processes.processes]
+        killed = [index for index, code in enumerate(codes) if code < 0 and code != -signal.SIGTERM]  # torch's own
+        if isinstance(error, ProcessRaisedException) and not killed:
+            raise
+        index = killed[0] if killed else error.error_index
+        cause = f"exited with code {codes[index]}"
+        if codes[index] < 0:
+            cause = f"was killed by {_signal_name(-codes[index])}"
+        raise RunError(
+            f"training failed: process {index} of {len(codes)} {cause}; the epochs done are kept in {out}, "
+            "and the same command resumes the run (mien train: with --resume)"
+        ) from None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _exit_with_parent() -> None:

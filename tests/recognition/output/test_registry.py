@@ -240,7 +240,7 @@ def test_resume_without_a_valid_sidecar_is_refused(form: str, tmp_path: Path) ->
     file = written(form, [ONE], tmp_path / "x")
     sidecar = tmp_path / "x.resume.json"
     content = json.loads(sidecar.read_text())
-    for text in ("", "[]", '{"format": '):
+    for text in ("", "[]", '{"format": ', json.dumps({**content, "options": [], "digest": ""})):
         sidecar.write_text(text)
         assert "x.resume.json, which records the options of" in resume_error(form, file)
     sidecar.write_text(json.dumps({**content, "format": "mien resume 9"}))
@@ -263,6 +263,34 @@ def test_resume_a_damaged_file_is_refused(form: str, tmp_path: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[:-9] if form == "parquet" else b"not what was written\n" + content[20:])
     assert "damaged" in resume_error(form, file)
+
+
+@pytest.mark.parametrize("form", RESUMABLE)
+@pytest.mark.parametrize(
+    "content",
+    [b"dear diary", b"dear diary,\nit rains\n", b"source,faces\n", b'name,city\n"a"b,c\nd,e\n', b"{}", b"\x00\xff"],
+)
+def test_resume_another_file_beside_a_sidecar_is_refused(form: str, content: bytes, tmp_path: Path) -> None:
+    file = written(form, [ONE], tmp_path / "x")
+    file.write_bytes(content)
+    assert "damaged" in resume_error(form, file)
+
+
+def test_resume_a_csv_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
+    file = written("csv", [ONE, MANY, ONE], tmp_path / "x")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], b'"a"b' + lines[2], *lines[3:]]))
+    assert "line 3 of" in resume_error("csv", file)
+
+
+def test_resume_parquet_of_other_types_is_refused(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    file = written("parquet", [ONE], tmp_path / "x")
+    names = parquet.read_schema(file).names
+    parquet.write_table(pyarrow.table({name: [[1]] for name in names}), file)
+    assert "damaged" in resume_error("parquet", file)
 
 
 @pytest.mark.parametrize("form", RESUMABLE)
@@ -338,6 +366,8 @@ def test_unknown_formats_and_clashes_raise() -> None:
         open_writer("xml", LABELS)
     with pytest.raises(MienError, match=r"unknown file name extension of faces\.xls; use one of \.json"):
         format_for("faces.xls")
+    with pytest.raises(MienError, match=r"^unknown file name extension of faces\.txt; use one of .*\.csv"):
+        format_for("faces.txt")  # a table in a file needs --format table
     with pytest.raises(MienError, match="two writers are registered as csv"):
         register_format("csv")(WRITERS["csv"])
     for form in ("json", "table"):
@@ -345,8 +375,8 @@ def test_unknown_formats_and_clashes_raise() -> None:
             open_writer(form, LABELS, append=True)
     with pytest.raises(MienError, match="cannot be written to stdout"), open_writer("parquet", LABELS):
         pass
-    assert [format_for(f"a{s}") for s in (".JSON", ".jsonl", ".csv", ".parquet", ".txt")] == [
-        "json", "jsonl", "csv", "parquet", "table",
+    assert [format_for(f"a{s}") for s in (".JSON", ".jsonl", ".csv", ".parquet")] == [
+        "json", "jsonl", "csv", "parquet",
     ]  # fmt: skip
 
 

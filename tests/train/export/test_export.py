@@ -49,6 +49,7 @@ from mien.train.runs.format import FORMAT
 from mien.train.runs.graph_state import read_state  # fmt: skip
 
 NAMES = sorted(set(MODELS) - {"seed_cnn"})  # its narrower copies are the same code
+ARCHITECTURES = [name if name == "mien_nano" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 FACES = sketch(train=0, val=9, test=0)["val"].pixels_NHW
 
 
@@ -155,9 +156,7 @@ def predict_file(content: bytes, faces: np.ndarray) -> list[np.ndarray]:
     return session.run(["probabilities", "maps"], {"faces": faces})
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "mien_nano" else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_predicts_as_in_torch(name: str) -> None:
     pixel_model, plain = made(name)
     model = set_temperature(plain, 1.7)
@@ -185,7 +184,7 @@ def normalised(graph: onnx.GraphProto) -> dict[str, int]:
     return dict(Counter(made_by[n.input[0]] for n in graph.node if n.op_type == "BatchNormalization"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("store", [as_is, to_float16])
 def test_batchnorm_after_conv_is_fused_when_loaded(
     name: str, store: Callable[[onnx.ModelProto], onnx.ModelProto], tmp_path: Path
@@ -198,7 +197,7 @@ def test_batchnorm_after_conv_is_fused_when_loaded(
     assert prefetch.count("Mul") + prefetch.count("Div") == prefetch.count("Add") + prefetch.count("Sub") == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_read_state_equals_the_state_dict(name: str) -> None:
     pixel_model, plain = made(name)
     wanted = pixel_model.model.state_dict()
@@ -242,6 +241,7 @@ def test_model_without_linear_head_has_no_class_weights() -> None:
     assert {p.key for p in model.metadata_props} == {"mien.format", "mien.labels", "mien.unused_state"}
 
 
+@pytest.mark.slow
 def test_temperature_is_not_shared_with_equal_constants() -> None:
     """Whatever other number of the graph is equal to it: here mean/std, that of the multiply-add, is 2."""
     model = build_graph(PixelModel(alive("seed_cnn_eighth"), mean=0.5, std=0.25), "abcdefg")
@@ -321,6 +321,7 @@ def test_card_scores_equal_an_evaluation(exported: Path, data: Dataset) -> None:
     assert flip.accuracy == (both_NK.argmax(1) == data["val"].labels_N).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_prior_strength_of_zero_is_the_same_file(skewed: Path, exported: Path, data: Dataset, tmp_path: Path) -> None:
     plain = mien.model.read_card(exported).sha256
@@ -378,6 +379,7 @@ def test_prior_strength_auto_has_the_best_macro_f1(run: Run, data: Dataset, tmp_
     assert card.scores[0].macro_f1 == pytest.approx(f1[chosen])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_prior_strength_of_training_is_on_the_card(
     run: Run, data: Dataset, released: Callable[..., Path], tmp_path: Path
@@ -415,6 +417,7 @@ def test_files_contain_no_paths(exported: Path, csv: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Path, tmp_path: Path) -> None:
     words = ["export", str(run.folder), "--data", str(csv), "--out", str(tmp_path / "again"), "--name", "mine"]
     done = subprocess.run(
@@ -430,7 +433,7 @@ def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Pat
     assert lines[0].endswith("the model 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
-    assert ("210 faces, selected on)" in lines[2]) == card.scores[0].selected_on
+    assert ("210 faces, used for selection)" in lines[2]) == card.scores[0].selected_on
 
 
 def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:
@@ -448,6 +451,7 @@ def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:
     assert np.abs(np.array(json.loads(done.stdout)) - probs_NK).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_float16_is_half_the_size_and_cast_when_loaded(run: Run, exported: Path, data: Dataset, tmp_path: Path) -> None:
     card = export(run.folder, tmp_path / "half", data, storage="float16")
     size, whole = ((folder / "model.onnx").stat().st_size for folder in (tmp_path / "half", exported))
@@ -502,6 +506,7 @@ def test_eight_classes_are_evaluated_by_the_majority_vote(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_seven_classes_are_evaluated_by_labels_and_votes(
     make_voted: Callable[..., Dataset], small: Recipe, tmp_path: Path
 ) -> None:
@@ -522,7 +527,7 @@ def test_export_with_other_data_is_refused(
         export(run.folder, tmp_path / "model", make_toy())
     for val in ({}, {"val": replace(data["val"], labels_N=np.full(210, -1))}):
         splits = {"train": data["train"], **val}
-        with pytest.raises(MissingSplit, match="no labelled split 'val', which the temperature is fitted on"):
+        with pytest.raises(MissingSplit, match="no labeled split 'val', which the temperature is fitted on"):
             export(run.folder, tmp_path / "model", replace(data, splits=splits))
     with pytest.raises(MienError, match="unknown storage 'int4'; available: float32, float16, int8"):
         export(run.folder, tmp_path / "model", data, storage="int4")
@@ -568,6 +573,7 @@ def test_model_with_unsupported_operation_is_refused() -> None:
         build_graph(PixelModel(Unexportable(7), 0.5, 0.5), "abcdefg")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_storage_that_loses_accuracy_is_refused(
     run: Run, released: Callable[..., Path], data: Dataset, tmp_path: Path
@@ -600,6 +606,7 @@ def test_storage_that_loses_accuracy_is_refused(
     assert not (tmp_path / "half").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_only_the_same_model_is_replaced(
     run: Run, released: Callable[..., Path], data: Dataset, tmp_path: Path
@@ -620,6 +627,7 @@ def test_only_the_same_model_is_replaced(
         export(run.folder, tmp_path, data)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_export_write_error_keeps_the_old_files(
     run: Run, exported: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -672,6 +680,7 @@ def test_run_and_model_are_evaluated_by_the_same_labels(
     assert model_evaluation.official.accuracy == pytest.approx(run.history[-1]["val_accuracy"])
 
 
+@pytest.mark.slow
 def test_int8_from_end_to_end(small: Recipe, toy: Dataset, tmp_path: Path) -> None:
     """On bars that a model tells apart with ease, so that eight bits lose no face."""
     run = train(replace(small, model="mien_nano", augment=(), epochs=20, lr=0.02), toy, tmp_path / "run")

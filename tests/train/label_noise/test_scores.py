@@ -60,6 +60,13 @@ def test_read_label_noise_round_trip(label_noise: LabelNoise, tmp_path: Path) ->
     assert len({label_noise.digest, *(other.digest for other in others)}) == 5
 
 
+def test_read_label_noise_of_version_1(label_noise: LabelNoise, tmp_path: Path) -> None:
+    label_noise.write(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{"told" if name == "probs" else name: arrays[name] for name in arrays})
+    assert read_label_noise(tmp_path / "old.npz").digest == label_noise.digest
+
+
 @pytest.mark.parametrize("row", [5, 15, 35])
 def test_of_unknown_rows_raises(label_noise: LabelNoise, row: int) -> None:
     with pytest.raises(RunError, match="are missing for 1 of the training faces"):

@@ -7,7 +7,9 @@ Runs of version 1 are made by `write_version_1`.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors import safe_open
@@ -29,6 +32,7 @@ from mien.errors import MienError, RunError
 from mien.evaluation.protocols import evaluate_predictor
 from mien.model import load, read_card
 from mien.model_card import Card
+from mien.model_graph import FORMER_FORMAT
 from mien.train import Recipe, Run, apply_overrides, export, find_recipe, find_weights, predict, train
 from mien.train.label_noise.scores import LabelNoise
 from mien.train.loop import train_epochs
@@ -170,14 +174,24 @@ def test_later_converter_reaches_every_copy_of_the_record(
 
     find_weights(old["fer7"].folder).release(tmp_path / "released.safetensors")
     monkeypatch.setattr(format, "CONVERTERS", (*format.CONVERTERS, rename))
-    monkeypatch.setattr(format, "FORMAT", "mien run 3")
+    monkeypatch.setattr(format, "FORMAT", "mien run 4")
     run = old["fer7"]
     for record in (run.identity, run.checkpoint().state, find_weights(tmp_path / "released.safetensors").about):
-        assert record["format"] == "mien run 3"
+        assert record["format"] == "mien run 4"
         assert record["data"]["labels"][6] == "calm face"
     assert [set(e) & {"val_loss", "validation_loss"} for e in run.history] == [{"validation_loss"}] * 2
     assert "validation_loss" in run.checkpoint().state["history"][0]
     assert "validation_loss" in find_weights(tmp_path / "released.safetensors").about["figures"]
+
+
+def test_old_names_of_metrics_are_converted(old: dict[str, Run]) -> None:
+    """Version 2 called the metrics on unaugmented training faces `clean_*`."""
+    run = old["fer7"]
+    assert '"clean_accuracy"' in (run.folder / "metrics.jsonl").read_text()
+    figures = find_weights(run.folder).about["figures"]
+    for metrics in (*run.history, *run.checkpoint().state["history"], figures):
+        assert {"train_eval_loss", "train_eval_accuracy"} <= set(metrics)
+        assert not [name for name in metrics if name.startswith("clean_")]
 
 
 def rewrite(file: Path, run: Run, header: dict[str, str], record: dict[str, object]) -> None:
@@ -245,6 +259,21 @@ def record_version_1(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, **renamed, "format": "mien run 1"}
 
 
+def write_graph_version_1(file: Path) -> str:
+    """Rewrite an exported graph with the former names of its format and its weights; return its SHA-256."""
+    model = onnx.load(file)
+    for tensor in model.graph.initializer:
+        tensor.name = re.sub(r"^model\.", "net.", tensor.name)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [re.sub(r"^model\.", "net.", name) for name in names]
+    for note in model.metadata_props:
+        if note.key == "mien.format":
+            note.value = FORMER_FORMAT
+    file.write_bytes(model.SerializeToString())
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def write_version_1(file: Path) -> None:
     """Rewrite a file of a run, of released weights or of an exported model as version 1 wrote it."""
     if file.suffix == ".json":
@@ -252,7 +281,8 @@ def write_version_1(file: Path) -> None:
         if file.name == "card.json":
             record = record_version_1({"recipe": content["recipe"], "data": content["data"]})
             origin = {**content["origin"], "run_format": record.pop("format")}
-            file.write_text(json.dumps({**content, **record, "origin": origin}))
+            sha256 = write_graph_version_1(file.with_name("model.onnx"))
+            file.write_text(json.dumps({**content, **record, "origin": origin, "sha256": sha256}))
         else:
             file.write_text(json.dumps(record_version_1(content)))
         return
@@ -332,8 +362,12 @@ def test_version_1_weights_and_card_start_a_run(
     export(version_1.folder, tmp_path / "model", toy)
     for file in (tmp_path / "released.safetensors", tmp_path / "model" / "card.json"):
         write_version_1(file)
+    export(version_1.folder, tmp_path / "half", toy, storage="float16")
+    write_version_1(tmp_path / "half" / "card.json")
+    assert set(find_weights(tmp_path / "half").tensors) == set(weights.tensors)
     plain = replace(recipe_of("fer7"), epochs=1)
     for source in (version_1.folder, tmp_path / "released.safetensors", tmp_path / "model"):
         assert find_weights(source).recipe == all_fields.to_dict()
+        assert find_weights(source).about["data"]["label_noise"] == weights.about["data"]["label_noise"]
         run = train(plain, toy, tmp_path / f"from-{source.name}", init=source)
         assert run.identity["init"]["sha256"] == weights.identity["sha256"]

@@ -46,6 +46,7 @@ def facts(search: Search) -> list[tuple[object, ...]]:
     return [(t.number, t.state, dict(t.values), t.accuracies, t.own) for t in search.trials]
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_run_with_its_values(finished: tuple[Search, Path], learner: Recipe) -> None:
     search, out = finished
     assert [t.number for t in search.trials] == list(range(8))
@@ -81,6 +82,7 @@ def test_search_files_have_the_result(finished: tuple[Search, Path]) -> None:
     assert sorted(search.importances) == ["batch", "lr"] or not search.importances
 
 
+@pytest.mark.slow
 def test_resumed_search_equals_an_uninterrupted_one(
     finished: tuple[Search, Path], large: Dataset, learner: Recipe, tmp_path: Path
 ) -> None:
@@ -117,7 +119,7 @@ def test_tune_invalid_arguments_raise(
     with pytest.raises(MienError, match="batch must be above 0"):
         tune(learner, large, tmp_path / "a", space=Space({"batch": Choice((0, 2))}))
     only = replace(large, splits={"train": large["train"]})
-    with pytest.raises(MissingSplit, match="has no labelled split 'val', which a search needs"):
+    with pytest.raises(MissingSplit, match="has no labeled split 'val', which a search needs"):
         tune(learner, only, tmp_path / "a", space=SPACE)
     assert not (tmp_path / "a").exists()
     with pytest.raises(RunError, match=r"contains a search with other settings .recipe.momentum"):

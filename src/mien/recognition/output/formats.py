@@ -49,7 +49,7 @@ class JsonLinesWriter(Writer):
     def _read_done(self, out: Path) -> tuple[dict[str, bool], int]:
         from mien.recognition.output import resume
 
-        return resume.read_jsonl(out)
+        return resume.read_jsonl(out, '{"source": ')
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ class CsvWriter(Writer):
     def _read_done(self, out: Path) -> tuple[dict[str, bool], int]:
         from mien.recognition.output import resume
 
-        return resume.read_csv(out)
+        return resume.read_csv(out, as_csv([columns(self.labels)]))
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
@@ -163,7 +163,7 @@ class ParquetWriter(Writer):
                     sources, errors = group.column("source").to_pylist(), group.column("error").to_pylist()
                     self.done |= {source: not error for source, error in zip(sources, errors, strict=True)}
                     self._table.write_table(group)
-        except (self._arrow.ArrowInvalid, ValueError):
+        except (self._arrow.ArrowException, ValueError):
             raise MienError(f"cannot resume: {out} is damaged or not a parquet file; use another --out") from None
 
     def _write_image(self, analysis: Analysis) -> None:

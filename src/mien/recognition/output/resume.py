@@ -66,7 +66,7 @@ class ResumeFile:
                 "without --resume"
             )
         if recorded.get("digest") != self._content["digest"]:
-            before, now = recorded.get("options") or {}, self._content["options"]
+            before, now = recorded["options"], self._content["options"]
             names = [name for name in now if before.get(name) != now[name] and name not in HIDDEN]
             options = ", ".join(f"{name}={before.get(name)}" for name in names) or "another model file"
             raise MienError(
@@ -79,21 +79,26 @@ class ResumeFile:
             content = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
             return None
-        return content if isinstance(content, dict) else None
+        return content if isinstance(content, dict) and isinstance(content.get("options"), dict) else None
 
 
-def read_jsonl(out: Path) -> tuple[dict[str, bool], int]:
+def read_jsonl(out: Path, start: str) -> tuple[dict[str, bool], int]:
     """Return the images in a file of JSON lines, and the number of bytes up to the end of the last whole line.
+
+    Args:
+        out: Path of the file.
+        start: First characters of every line.
 
     Returns:
         The name of each image and whether it could be read, and the length of the file without a torn last line.
 
     Raises:
-        MienError: A line is damaged.
+        MienError: A line is damaged, or the file is not one of mien.
         OSError: The file cannot be read.
     """
     done: dict[str, bool] = {}
     with out.open("rb") as file:
+        _check_start(file, start, out)
         lines = _WholeLines(file)
         for number, line in enumerate(lines, 1):
             try:
@@ -104,11 +109,12 @@ def read_jsonl(out: Path) -> tuple[dict[str, bool], int]:
     return done, lines.length
 
 
-def read_csv(out: Path) -> tuple[dict[str, bool], int]:
-    """Return the images in a csv that have all their rows, as `read_jsonl` does."""
+def read_csv(out: Path, start: str) -> tuple[dict[str, bool], int]:
+    """Return the images in a csv that have all their rows, as `read_jsonl` does; `start` is the header."""
     done: dict[str, bool] = {}
     end = missing = 0  # rows that an image still lacks
     with out.open("rb") as file:
+        _check_start(file, start, out)
         lines = _WholeLines(file)
         rows = csv.reader(lines, strict=True)
         try:
@@ -120,23 +126,33 @@ def read_csv(out: Path) -> tuple[dict[str, bool], int]:
                 if missing == 0:
                     done[row[0]] = not row[-1]
                     end = lines.length
-        except csv.Error:  # torn within a field that spans lines
-            pass
+        except csv.Error:
+            if not lines.ended:  # else the file is torn within a field that spans lines
+                raise _damaged(out, rows.line_num) from None
     return done, end
+
+
+def _check_start(file: BinaryIO, start: str, out: Path) -> None:
+    """Raise a `MienError` unless the file starts with `start`, or with a part of it where it is torn."""
+    expected = start.encode()
+    if not expected.startswith(file.read(len(expected))):
+        raise _damaged(out, 1)
+    file.seek(0)
 
 
 class _WholeLines:
     """The lines of a file that have an end, as text, and their length in bytes so far."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self.length = file, 0
+        self._file, self.length, self.ended = file, 0, False
 
     def __iter__(self) -> Iterator[str]:
         for line in self._file:
             if not line.endswith(b"\n"):
-                return  # the process was killed while it wrote
+                break  # the process was killed while it wrote
             self.length += len(line)
             yield line.decode("utf-8", "replace")
+        self.ended = True
 
 
 def _damaged(out: Path, line: int) -> MienError:

@@ -1,7 +1,7 @@
 """Label noise scores: out-of-fold predictions, by which labels are ranked, in a file.
 
-Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabelled if a class other than
-its label is at least as likely as that class is, on average, for the faces labelled with it. Among these, the face
+Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabeled if a class other than
+its label is at least as likely as that class is, on average, for the faces labeled with it. Among these, the face
 whose label loses to another class by the largest margin comes first.
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,6 +22,8 @@ from mien.train.runs.checkpoint import write_atomically
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+PROBS, FORMER_PROBS = "probs", "told"  # name of the probabilities in a file, and in files of run version 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +97,15 @@ class LabelNoise:
         Raises:
             RunError: The file cannot be written.
         """
-        array = io.BytesIO()
-        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, probs=self.probs_NK)
-        write_atomically(Path(file), array.getvalue())
+        arrays: dict[str, Any] = {
+            "data": self.data,
+            "labels": np.array(self.labels),
+            "rows": self.rows_N,
+            PROBS: self.probs_NK,
+        }
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_atomically(Path(file), content.getvalue())
 
 
 def read_label_noise(file: str | Path) -> LabelNoise:
@@ -111,7 +120,8 @@ def read_label_noise(file: str | Path) -> LabelNoise:
     try:
         with np.load(io.BytesIO(Path(file).read_bytes()), allow_pickle=False) as arrays:
             labels = tuple(str(name) for name in arrays["labels"])
-            rows_N, probs_NK = arrays["rows"].astype(np.int64), arrays["probs"].astype(np.float32)
+            probs = FORMER_PROBS if FORMER_PROBS in arrays else PROBS
+            rows_N, probs_NK = arrays["rows"].astype(np.int64), arrays[probs].astype(np.float32)
             return LabelNoise(str(arrays["data"]), labels, rows_N, probs_NK)
     except FileNotFoundError:
         raise RunError(f"file of label noise scores not found: {file}; mien.train.out_of_fold writes one") from None
@@ -122,7 +132,7 @@ def read_label_noise(file: str | Path) -> LabelNoise:
 
 
 def rank_by_confident_learning(labels_N: Ints, probs_NK: Floats) -> Ints:
-    """Rank faces by confident learning, the most likely mislabelled first.
+    """Rank faces by confident learning, the most likely mislabeled first.
 
     Args:
         labels_N: Class of each face, int64 [N].

@@ -13,8 +13,10 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from torch import Tensor
 
 from mien.errors import RunError
+from mien.model_graph import FORMER_FORMAT
 
 STATE = "model."  # prefix of initializers from the state dict
+FORMER_STATE = "net."  # the same in graphs of the format `model_graph.FORMER_FORMAT`
 HALF = ".half"  # suffix of initializers that are stored as float16
 UNUSED = "mien.unused_state"  # metadata property with the tensors that no node reads, as JSON
 
@@ -31,9 +33,10 @@ def read_state(model: ModelProto) -> tuple[tuple[str, ...], dict[str, Tensor] | 
         return labels, None
     unused: dict[str, tuple[str, Any]] = json.loads(notes[UNUSED])
     state = {name: torch.tensor(values, dtype=getattr(torch, kind)) for name, (kind, values) in unused.items()}
-    stored = {i.name: i for i in model.graph.initializer if i.name.startswith(STATE)}
+    prefix = FORMER_STATE if notes.get("mien.format") == FORMER_FORMAT else STATE
+    stored = {i.name: i for i in model.graph.initializer if i.name.startswith(prefix)}
     for name, tensor in stored.items():
-        key = name.removeprefix(STATE)
+        key = name.removeprefix(prefix)
         half = tensor.data_type == TensorProto.FLOAT16
         state[key.removesuffix(HALF) if half else key] = torch.from_numpy(numpy_helper.to_array(tensor).copy())
     if any(tensor.dtype == torch.float16 for tensor in state.values()):
