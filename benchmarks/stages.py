@@ -66,7 +66,7 @@ def main() -> None:
     stages = []
     for name, (wide, high) in SIDES.items():
         data = photo(wide, high)
-        image_HW3 = decode(data, checked_header(data, name), name)
+        image_HW3 = decode(data, checked_header(data, name), name).image_HW3
         found = recognizer.pipeline.detect(image_HW3)
         if len(found) != 1:
             raise SystemExit(f"{name}: {len(found)} faces were detected, expected one")

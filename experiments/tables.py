@@ -28,7 +28,7 @@ from tables_of_models import (
     shipped,
     starts,
 )
-from tables_of_reading import cluster, crop_rule, service, speeds, stages
+from tables_of_reading import cluster, crop_rule, face_quality, service, speeds, stages
 from tables_of_trust import altered, noise
 
 from mien.evaluation.contamination import THRESHOLD_NOTE
@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 DOCUMENTS = [
     HERE.parent / "README.md",
     HERE / "LOG.md",
-    *(HERE.parent / "docs" / f"{n}.md" for n in ("scale", "serve")),
+    *(HERE.parent / "docs" / f"{n}.md" for n in ("face-quality", "scale", "serve")),
 ]
 PLACE = re.compile(r"(<!-- table:(\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
@@ -52,6 +52,7 @@ KINDS = {
     "ensembles": ensembles,
     "threads": speeds,
     "steps": crop_rule,
+    "kept_at_the_limit": face_quality,
     "models": shipped,
     "rounds": peers,
     "altered_arms": altered,

@@ -152,6 +152,51 @@ def service(result: dict[str, Any]) -> str:
     return "\n".join(rows) + f"\n\nOn {result['machine']['cores']} cores, shared with the clients.{_noted(result)}\n"
 
 
+def face_quality(result: dict[str, Any]) -> str:
+    """Return a table with one row per strength of each degradation, and the limits."""
+    models = list(result["models"])
+    units = {"reduced": "reduced to {} px", "blurred": "blurred, sigma {} px", "moved": "moved by {} px",
+             "exposed": "{} times the brightness"}  # fmt: skip
+    rows = [
+        "| faces | median of what is measured | " + " | ".join(f"accuracy of `{model}`, %" for model in models)
+        + " | `uncertain`, % |",
+        "|---" * (3 + len(models)) + "|",
+        "| original | | " + " | ".join(f"{100 * result['accuracy'][model]:.1f}" for model in models)
+        + f" | {100 * sum(result['original_faces_outside'].values()):.1f} |",
+    ]  # fmt: skip
+    for name, strengths in result["strengths"].items():
+        for row in strengths:
+            what, median = next((key[7:], value) for key, value in row.items() if key.startswith("median_"))
+            accuracy = " | ".join(f"{100 * row['accuracy'][model]:.1f}" for model in models)
+            faces = units[name].format(f"{row['strength']:g}")
+            rows.append(f"| {faces} | {what} {median:.3g} | {accuracy} | {100 * row['uncertain']:.0f} |")
+    computed = "; ".join(
+        f"{name.replace('_', ' ')} {result['limits'][name]:g} ("
+        + ", ".join(f"`{model}` {limits[model]:.3g}" for model in models) + ")"
+        for name, limits in result["computed"].items()
+    )  # fmt: skip
+    photos = result.get("photos")
+    check = (
+        f" Of {photos['faces']:,} faces in photos of another source, {photos['uncertain']} "
+        f"({100 * photos['share']:.1f} %) are uncertain."
+        if photos
+        else ""
+    )
+    if "pose" in result:
+        roll, yaw = result["pose"]["rotated"], result["pose"]["yaw"]
+        changes = ", ".join(f"{row['change_of_roll_quartiles'][1]:g} at {row['degrees']}" for row in roll)
+        check += (
+            f"\n\nPose, {result['pose']['faces']} faces in larger images: median change of roll when a face is rotated "
+            f"(degrees): {changes}. The yaw of a face is {yaw['median_of_absolute_yaw']:g} degrees to a side (median); "
+            f"it differs by {yaw['median_of_absolute_sum_with_mirror_image']:g} degrees from that of the mirror image."
+        )
+    return (
+        "\n".join(rows)
+        + f"\n\n{result['faces']:,} faces of PublicTest, majority vote. Limits, and where each model keeps "
+        f"{100 * result['kept_at_the_limit']:.0f} % of its accuracy: {computed}.{check}\n"
+    )
+
+
 def _noted(result: dict[str, Any]) -> str:
     return f" Note: {result['note']}." if result.get("note") else ""
 

@@ -18,7 +18,7 @@ import pytest
 # Tests that start Ray, a browser or a training process run one at a time, as two of them would slow each other down.
 EXCLUSIVE = re.compile(r"pytest\.mark\.(browser|cluster|exclusive)\b")
 # Permitted reasons of a skip. Everything else is installed by `pip install -e '.[dev]'`, so its absence is a failure.
-MAY_BE_MISSING = re.compile(r"needs (the Debian package |Python \d|the data )")
+MAY_BE_MISSING = re.compile(r"needs (the Debian package |Python \d|the data |a package index)")
 
 
 def debian(package: str, *programs: str) -> str:
@@ -83,7 +83,9 @@ def _without_other_skips(report: Any) -> Any:
     """Turn a skip into a failure unless its reason is permitted."""
     if report.skipped and not hasattr(report, "wasxfail") and not MAY_BE_MISSING.match(reason := _reason(report)):
         report.outcome = "failed"
-        report.longrepr = f"skipped: {reason}\nOnly a missing Debian package, Python or data may skip a test."
+        report.longrepr = (
+            f"skipped: {reason}\nOnly a missing Debian package, Python, package index or data may skip a test."
+        )
     return report
 
 

@@ -66,7 +66,7 @@ def photos(tmp_path: Path) -> Path:
     cv2.imwrite(str(folder / "below" / "a.png"), cv2.resize(PORTRAIT, (400, 400)))
     cv2.imwrite(str(folder / "group.jpg"), np.hstack([PORTRAIT[:400, :400]] * 2))
     cv2.imwrite(str(folder / "wall.png"), np.full((90, 120, 3), 128, np.uint8))
-    (folder / "cut.jpg").write_bytes(sample().read_bytes()[:5000])
+    (folder / "cut.jpg").write_bytes(sample().read_bytes()[:500])
     return folder
 
 
@@ -127,6 +127,42 @@ def test_json_is_one_document_and_csv_a_row_per_face(photos: Path) -> None:
     table = list(csv.DictReader(io.StringIO(run(photos, "--format", "csv").stdout)))
     assert [row["face"] for row in table] == ["1", "", "1", "2", "", "1"]
     assert table[1]["error"].startswith(str(photos / "cut.jpg"))
+
+
+def test_skipped_files_are_counted_and_named(photos: Path) -> None:
+    for name in ("a.dng", "b.dng", "below/c.dng", "d.DNG", "e.mov", "list", ".hidden.txt"):
+        (photos / name).touch()
+    shutil.copy(photos / "a.jpg", photos / "phone.mpo")
+    done = run(photos, "--format", "csv")
+    assert (
+        "mien: 6 files are not images by their names and were skipped: 4 .dng (a.dng, b.dng, d.DNG, ...), "
+        "1 .mov (e.mov), 1 without suffix (list)\n"
+    ) in done.stderr
+    assert f"{photos}/phone.mpo,1,1,happy" in done.stdout
+
+
+def test_notes_are_in_the_rows_and_on_stderr(photos: Path) -> None:
+    (photos / "part.jpg").write_bytes(sample().read_bytes()[:50_000])
+    cv2.imwrite(str(photos / "tiny.png"), np.full((48, 48, 3), 128, np.uint8))
+    done = run("part.jpg", "a.jpg", "tiny.png", "--format", "csv", at=photos)
+    rows = {row["source"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert re.fullmatch(r"truncated: [67]\d % of the rows could be read", rows["part.jpg"]["notes"])
+    assert (rows["a.jpg"]["notes"], rows["part.jpg"]["error"]) == ("", "")
+    assert "no face found in 48 x 48 pixels; for a face crop use --detector whole" in rows["tiny.png"]["notes"]
+    assert done.stderr == "mien: see `notes` in the results of 2 images: part.jpg, tiny.png\n"
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in run("part.jpg", "a.jpg", at=photos).stdout.splitlines()]
+    assert [len(line["notes"]) for line in lines] == [1, 0]
+    assert list(lines[0])[-3:] == ["faces", "notes", "error"]
+    _, screen = on_a_terminal("part.jpg", at=photos)
+    assert "truncated: " in screen
+    assert "see `notes`" not in screen
+
+
+def test_image_of_60_megapixels_is_read_by_default(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((6_000, 10_000), np.uint8))
+    (result,) = (json.loads(line) for line in run(tmp_path / "large.png", "--model", "nano").stdout.splitlines())
+    assert (result["error"], result["width"]) == (None, 10_000)
 
 
 def test_standard_input_beside_other_paths(photos: Path) -> None:

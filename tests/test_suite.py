@@ -35,13 +35,13 @@ def test_skip_for_another_reason_fails(tmp_path: Path) -> None:
         "def test_c(): pytest.importorskip('no_such_module')\n"
     )
     output = pytest_of(tests, tmp_path)
-    assert output.count("Only a missing Debian package, Python or data may skip a test.") == 3
+    assert output.count("Only a missing Debian package, Python, package index or data may skip a test.") == 3
     assert "2 failed, 1 error in" in output
 
 
 def test_skip_of_a_module_for_another_reason_fails(tmp_path: Path) -> None:
     output = pytest_of("pytest.importorskip('no_such_module')\n", tmp_path)
-    assert "Only a missing Debian package, Python or data may skip a test." in output
+    assert "Only a missing Debian package, Python, package index or data may skip a test." in output
     assert "1 error in" in output
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from mien.errors import MienError, Stopped
+from mien.paths import expand_user
 
 
 def main() -> None:
@@ -25,9 +26,17 @@ def _run() -> None:
     try:
         from mien.cli import app
 
-        app()
+        app(args=[_expand_user(argument) for argument in sys.argv[1:]])
     except KeyboardInterrupt:  # before the command installed its own handler
         raise Stopped("stopped", signal.SIGINT) from None
+
+
+def _expand_user(argument: str) -> str:
+    """Return an argument with `~` expanded, also in `--out=~/faces.csv`, where shells leave it."""
+    option, equals, value = argument.partition("=")
+    if argument.startswith("--") and value.startswith("~"):
+        return f"{option}{equals}{expand_user(value)}"
+    return expand_user(argument)
 
 
 if __name__ == "__main__":

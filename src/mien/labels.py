@@ -24,7 +24,11 @@ SPELLINGS = {
     "sadness": "sad",
     "surprised": "surprise",
     "surprising": "surprise",
+    "suprise": "surprise",
+    "suprised": "surprise",
+    "surprize": "surprise",
     "calm": "neutral",
+    "neutrality": "neutral",
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mien.errors import MienError, ModelError
 from mien.model_card import Card
+from mien.paths import expand_user
 
 GRAPH, CARD = "model.onnx", "card.json"
 SHIPPED = Path(__file__).parent / "assets"
@@ -39,7 +40,7 @@ def find_model_files(name_or_path: str | Path) -> tuple[Path, Path]:
     """
     if name_or_path in shipped_models():  # only if it is a str: Path("./base") == Path("base")
         return SHIPPED / name_or_path / GRAPH, SHIPPED / name_or_path / CARD
-    path = Path(name_or_path)
+    path = expand_user(Path(name_or_path))
     try:
         if path.is_dir():
             return _require_files(path / GRAPH, path / CARD)
@@ -136,7 +137,7 @@ def is_model(name_or_path: str | Path) -> bool:
     """
     if name_or_path in shipped_models():
         return True
-    path = Path(name_or_path)
+    path = expand_user(Path(name_or_path))
     try:
         if path.is_dir():
             return (path / CARD).exists() or (path / GRAPH).exists()

@@ -116,6 +116,12 @@ def test_load_missing_source_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_load_image_is_an_error(tmp_path: Path) -> None:
+    Image.new("L", (48, 48)).save(tmp_path / "face.png")
+    with pytest.raises(DataError, match=r"face\.png: is an image; give the folder of the data set"):
+        load(tmp_path / "face.png")
+
+
 def test_load_name_too_long_is_an_error() -> None:
     with pytest.raises(DataError, match="File name too long"):
         load("a" * 5000)

@@ -147,7 +147,7 @@ def test_to_bgr_alpha_needs_little_memory(kind: str) -> None:
     stored = np.full((1500, 2000, 4), 127, np.uint16 if kind == "16 bits" else np.uint8)
     tracemalloc.start()
     try:
-        shown = to_bgr(_unpremultiply(stored) if kind == "premultiplied" else stored, "the image")
+        shown = to_bgr(_unpremultiply(stored) if kind == "premultiplied" else stored, "the image").image_HW3
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -231,7 +231,9 @@ def test_read_image_wrong_bytes_raise(data: bytes, says: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_read_image_truncated_file_raises(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = images.images_of_all_formats()[kind]
-    for share in (0.02, 0.1, 0.3, 0.9):
+    in_part = kind.startswith("png") or (kind.startswith("jpeg ") and "2000" not in kind)  # see test_damaged
+    assert_refused(data[:40], "the image: ")
+    for share in (0.02, 0.1, 0.3, 0.9) if not in_part else ():
         if (kind, share) != ("tiff of two pages", 0.9):  # its first page is complete
             assert_refused(data[: int(len(data) * share)], "the image: ")
     assert capfd.readouterr().err == ""

@@ -101,10 +101,33 @@ def test_missing_file_is_a_source_with_an_error(photos: Path) -> None:
     assert find_sources(["photos/*.tiff"])[0].error == "photos/*.tiff: no file matches"
 
 
+def test_skipped_files_of_folders_are_reported(photos: Path) -> None:
+    (photos / "2024" / "a.DNG").touch()
+    (photos / "b.dng").touch()
+    (photos / "seen").mkdir()
+    (photos / "seen" / "c.mov").touch()
+    skipped: list[str] = []
+    find_sources([photos], exclude=photos / "seen", on_skip=skipped.append)
+    names = [str(Path(path).relative_to(photos)) for path in skipped]
+    assert names == ["b.dng", "notes.txt", "video.mp4", "2024/a.DNG"]  # hidden ones are not counted
+    files: list[str] = []
+    find_sources([photos / "b.jpg", "photos/*.dng", "photos/*"], on_skip=files.append)  # as in 2024, a match
+    assert [Path(path).name for path in files] == ["a.DNG", "c.mov"]
+
+
+@pytest.mark.parametrize("name", ["a.mpo", "A.MPO", "a.dib", "a.j2k", "a.pam", "a.apng"])
+def test_folder_gives_images_of_rare_suffixes(photos: Path, name: str) -> None:
+    (photos / name).touch()
+    assert str(photos / name) in names(photos)
+
+
 def test_no_paths_or_no_images_raises(tmp_path: Path) -> None:
     with pytest.raises(MienError, match="no input; pass images, folders or patterns"):
         find_sources([])
     with pytest.raises(MienError, match=f"no images in {tmp_path}: no file name ends with .jpg"):
+        find_sources([tmp_path])
+    (tmp_path / "a.dng").touch()
+    with pytest.raises(MienError, match=r"1 file is not an image by its name and was skipped: 1 \.dng \(a\.dng\)"):
         find_sources([tmp_path])
 
 

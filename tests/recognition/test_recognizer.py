@@ -131,7 +131,7 @@ def test_below_min_confidence_the_label_is_uncertain() -> None:
     (sure,) = mien.load("nano").analyze(sample()).faces
     strict = mien.load("nano", min_confidence=1.0)
     (unsure,) = strict.analyze(sample()).faces
-    assert unsure == replace(sure, label=UNCERTAIN)
+    assert unsure == replace(sure, label=UNCERTAIN, uncertain_reason=unsure.uncertain_reason)
     (exact,) = mien.load("nano", min_confidence=sure.confidence).analyze(sample()).faces
     assert exact == sure
 
@@ -279,3 +279,20 @@ def test_analyze_works_without_the_extras() -> None:
 
 def test_repr_shows_model_and_classes(recognizer: Recognizer) -> None:
     assert repr(recognizer).startswith("<mien.Recognizer 'nano' with yunet: angry, ")
+
+
+def test_small_image_without_a_face_gets_a_hint() -> None:
+    hint = "no face found in 48 x 48 pixels; for a face crop use --detector whole"
+    blank_HW3 = np.full((48, 48, 3), 128, np.uint8)
+    assert mien.load("nano").analyze(blank_HW3, order="bgr").notes[0].startswith(hint)
+    assert mien.load("nano", detector="whole").analyze(blank_HW3, order="bgr").notes == ()
+    assert mien.load("nano").analyze(np.full((100, 100, 3), 128, np.uint8), order="bgr").notes == ()
+
+
+def test_notes_of_a_file_are_in_the_result(recognizer: Recognizer) -> None:
+    truncated = sample().read_bytes()[:50_000]
+    dark = (PORTRAIT.astype(np.uint16) << 4) + 15
+    for result in (*recognizer.analyze_many([truncated, dark], order="bgr"), recognizer.analyze(truncated)):
+        assert len(result.notes) == 1
+        assert [face.label for face in result.faces] == ["happy"]
+        assert result.to_dict()["notes"] == list(result.notes)

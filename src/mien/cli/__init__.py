@@ -21,6 +21,7 @@ COMMANDS = {  # name of the command and of its function: its module in `mien.cli
     "explain": "explain",
     "serve": "serve",
     "data": "data",
+    "crop": "crop",
     "train": "train",
     "compare": "train",
     "tune": "tune",

@@ -18,10 +18,11 @@ from mien.cli.options import (
     MaxPixels,
     MinConfidence,
     ModelName,
+    Quality,
     Threshold,
     Tta,
 )
-from mien.cli.output import print_prior_synonyms, print_unreadable, stoppable
+from mien.cli.output import print_noted, print_prior_synonyms, print_skipped, print_unreadable, stoppable
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
@@ -72,6 +73,7 @@ def analyze(
     max_faces: Annotated[
         int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each image (default: all).")
     ] = None,
+    quality: Quality = True,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     format_name: FormatName = None,
@@ -93,8 +95,8 @@ def analyze(
     """Find the faces in images and predict their expressions."""
     options: dict[str, Any] = {
         "name_or_path": model, "detector": detector, "threshold": threshold, "longest_side": longest_side, "tta": tta,
-        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "max_pixels": max_pixels,
-        "max_bytes": max_bytes,
+        "prior": prior, "min_confidence": min_confidence, "max_faces": max_faces, "quality": quality,
+        "max_pixels": max_pixels, "max_bytes": max_bytes,
     }  # fmt: skip
     if ray is not None:
         from mien.cli.cluster import on_cluster
@@ -127,8 +129,11 @@ def _analyze_locally(
         format_name, recognizer.labels.names, out=out, append=resume, brief=len(sources) > FEW,
         options=_recorded_options(recognizer, options),
     )  # fmt: skip
+    noted: list[str] = []
     with stoppable(_stop_message(writer, resume)), writer:
-        unread = _run(recognizer, writer, sources, copies)
+        unread = _run(recognizer, writer, sources, copies, noted)
+    if noted and writer.console is None:  # a table in the terminal has the notes
+        print_noted(noted)
     if unread:
         if len(sources) > 1:
             print_unreadable(unread, len(sources))
@@ -145,9 +150,14 @@ def _recorded_options(recognizer: Recognizer, options: dict[str, Any]) -> dict[s
 
 def _find(paths: list[str], sample: bool, annotate: Path | None, max_bytes: int) -> list[Source]:
     from mien.recognition.inputs import find_sources
+    from mien.recognition.skipped import SkippedFiles
 
-    sources = find_sources(paths, exclude=annotate, max_bytes=max_bytes) if paths or not sample else []
-    return [_sample(sources), *sources] if sample else sources
+    skipped = SkippedFiles()
+    found = (
+        find_sources(paths, exclude=annotate, max_bytes=max_bytes, on_skip=skipped.add) if paths or not sample else []
+    )
+    print_skipped(skipped)
+    return [_sample(found), *found] if sample else found
 
 
 def _sample(others: list[Source]) -> Source:
@@ -184,8 +194,13 @@ def _stop_message(writer: Writer, resume: bool) -> str:
     return f"results so far are in {writer.out}; run {command} to continue"
 
 
-def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: dict[str, Path]) -> int:
-    """Analyze the images that are not done; return how many could not be read, now or earlier."""
+def _run(
+    recognizer: Recognizer, writer: Writer, sources: list[Source], copies: dict[str, Path], noted: list[str]
+) -> int:
+    """Analyze the images that are not done; return how many could not be read, now or earlier.
+
+    The names of images with notes are added to `noted`.
+    """
     from mien.errors import ImageError
     from mien.recognition.parallel import analyze_sources, write_annotated
     from mien.recognition.results import escape_surrogates
@@ -206,6 +221,8 @@ def _run(recognizer: Recognizer, writer: Writer, sources: list[Source], copies: 
                     analysis = replace(analysis, faces=(), error=str(error))
             writer.write(analysis)
             unread += bool(analysis.error)
+            if analysis.notes:
+                noted.append(source.name)
             if bar is not None:
                 bar.step(len(analysis.faces))
     return unread

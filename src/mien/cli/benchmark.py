@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Votes
+from mien.cli.dataset import load_dataset
+from mien.cli.options import (
+    Crop,
+    Data,
+    Device,
+    EvaluatedSplit,
+    Json,
+    LabelFile,
+    Layout,
+    OnError,
+    Page,
+    Strict,
+    Votes,
+)  # fmt: skip
 from mien.cli.output import check_writable, print_written, write, write_json
 from mien.cli.target import benchmark_entry
 from mien.errors import MienError
@@ -37,12 +50,15 @@ def benchmark(
     ] = None,
     device: Device = "auto",
     strict: Strict = False,
+    label_file: LabelFile = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
     json_file: Json = None,
     page: Page = None,
 ) -> None:
     """Evaluate several models or prediction files on the same faces and compare each with the first."""
     from mien import evaluation
-    from mien.data import load
     from mien.evaluation.report.pages import benchmark_page
     from mien.evaluation.report.style import require_report_libraries
     from mien.evaluation.report.terminal import benchmark_tables
@@ -52,7 +68,7 @@ def benchmark(
     if page is not None:
         require_report_libraries()
     columns = dict(_split_columns(text, [name for name, _ in named]) for text in labels or [])
-    dataset = load(data, votes=votes)
+    dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=label_file)
     if not dataset[split].labelled:
         raise MienError(f"split '{split}' has no labels, so models cannot be evaluated on it")
     entries = [

@@ -7,9 +7,10 @@ from typing import Any
 
 import typer
 
-from mien.cli.output import print_unreadable, stoppable
+from mien.cli.output import print_skipped, print_unreadable, stoppable
 from mien.cli.progress import ImageProgressBar
 from mien.errors import MienError
+from mien.recognition.skipped import SkippedFiles
 
 
 def on_cluster(
@@ -40,12 +41,16 @@ def on_cluster(
         raise MienError("--ray needs one folder, pattern or Parquet file: mien analyze SOURCE --ray ADDRESS --out DEST")
     command = "the same command" if resume else "the same command with --resume"
     unread = images = 0
-    results = analyze_on_cluster(paths[0], out, address=address, size=size or SIZE, resume=resume, **options)
+    skipped = SkippedFiles()
+    results = analyze_on_cluster(
+        paths[0], out, address=address, size=size or SIZE, resume=resume, on_skip=skipped.add, **options
+    )
     message = f"finished partitions are in {out}; run {command} to continue"
     with stoppable(message), closing(results), ImageProgressBar(0) as bar:
         for plan, result in results:
             images, unread = plan.images, unread + result.unread
             bar.step(result.faces, images=result.images, of=plan.images)
+    print_skipped(skipped)
     if unread:
         print_unreadable(unread, images)
         raise typer.Exit(1)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from mien.cli.options import Json, Votes
+from mien.cli.dataset import load_dataset, reading_lines
+from mien.cli.options import Crop, Json, Labels, Layout, OnError, Votes
 from mien.cli.output import write_json
 from mien.errors import MienError
 
@@ -36,9 +37,13 @@ def data(
             "--audit", help="Also search for near-duplicates; the first time it takes half a minute for FER2013."
         ),
     ] = False,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
 ) -> None:
     """Show a data set: faces per split and class, defects, a class histogram and a sample sheet."""
-    from mien.data import class_histogram_png, load, sample_sheet, write_csv
+    from mien.data import class_histogram_png, sample_sheet, write_csv
     from mien.data.audit import audit as audit_dataset
     from mien.data.audit_tables import audit_tables
 
@@ -48,7 +53,7 @@ def data(
         write_csv(write)
         typer.echo(f"wrote {write}")
         return
-    dataset = load(source, votes=votes)
+    dataset = load_dataset(source, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels, quiet=True)
     result = audit_dataset(dataset, near=audit)
     Console().print(audit_tables(result))
     if votes is not None:
@@ -57,3 +62,5 @@ def data(
         write_json(json_file, result.to_dict())
     images = [class_histogram_png(dataset, out / "classes.png"), sample_sheet(dataset, out / "faces.png")]
     typer.echo(f"images: {', '.join(map(str, images))}")
+    for line in reading_lines(dataset):
+        typer.echo(line)

@@ -11,7 +11,21 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Tta, Votes
+from mien.cli.dataset import load_dataset
+from mien.cli.options import (
+    Crop,
+    Data,
+    Device,
+    EvaluatedSplit,
+    Json,
+    LabelFile,
+    Layout,
+    OnError,
+    Page,
+    Strict,
+    Tta,
+    Votes,
+)
 from mien.cli.output import check_writable, print_written, stoppable, write, write_json
 from mien.cli.progress import StepProgressBar
 from mien.cli.target import EvaluationTarget, evaluate_target, open_predictor
@@ -67,17 +81,20 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE.npy", help="Write the probabilities [N,K] in row order to a file.")
     ] = None,
+    label_file: LabelFile = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
     card: Annotated[
         bool, typer.Option("--card", help="Write the metrics of a test split to the card.json of the model.")
     ] = False,
 ) -> None:
     """Evaluate one trained model, or the predictions of any package, on one split."""
-    from mien.data import load
     from mien.evaluation import EvaluationReport, update_card
 
     _check(model, robustness=robustness, detector=detector, beside=beside or [], card=card, page=page)
     check_writable(json_file, page, predictions, read=[model, data, votes, *(beside or [])])
-    dataset = load(data, votes=votes)
+    dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=label_file)
     options = {"--robustness": robustness, "--detector": detector, "--json": json_file, "--html": page, "--card": card}
     _check_labels(dataset[split], [option for option, value in options.items() if value])
     if card:
@@ -153,17 +170,19 @@ def _full_report(
     detector: bool,
 ) -> EvaluationReport:
     from mien.evaluation import extend_report
+    from mien.evaluation.common_classes import restrict_predict
     from mien.evaluation.full_report import count_steps
 
     assert target.truth is not None, "an evaluated model has true labels"
     assert target.predict is not None, "and a predict function"
+    faces = target.truth[split]
+    labels = target.truth.labels
     for name, model in others.items():
-        if not same_classes(model.labels, target.truth.labels.names):
+        if target.truth.name != "folder" and not same_classes(model.labels, labels.names):
             raise MienError(
                 f"{name} and {target.name} have different classes, so they cannot be compared; leave out --beside"
             )
-    faces = target.truth[split]
-    models = {target.name: target.predict, **{name: model.predict for name, model in others.items()}}
+    models = {target.name: target.predict, **{n: restrict_predict(m, labels, n) for n, m in others.items()}}
     bar = StepProgressBar("evaluating", count_steps(faces, robustness=robustness, detector=detector))
     with stoppable("no results were written"), bar:
         return extend_report(

@@ -58,5 +58,7 @@ def explain(
         raise MienError(f"no face found in {image}; if the image is a face crop, use --detector whole")
     write(out, cv2.imencode(".png", draw(explanations))[1].tobytes())
     for number, explanation in enumerate(explanations, 1):
-        typer.echo(f"face {number}: {explanation.label} {percentage(explanation.probability)}")
+        reason = explanation.face.uncertain_reason
+        note = f" (uncertain: {reason})" if reason else ""
+        typer.echo(f"face {number}: {explanation.label} {percentage(explanation.probability)}{note}")
     typer.echo(f"wrote {out}: orange areas are evidence for the class, blue areas evidence against it")

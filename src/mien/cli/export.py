@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Data, Votes
+from mien.cli.dataset import load_dataset
+from mien.cli.options import Crop, Data, Labels, Layout, OnError, Votes
 from mien.model import CARD, GRAPH
 
 if TYPE_CHECKING:
@@ -45,17 +46,21 @@ def export(
             "logits. `auto` chooses the S with the best macro-F1 on validation.",
         ),
     ] = "0",
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite another model in the folder.")] = False,
 ) -> None:
     """Export a trained model to ONNX, with preprocessing, calibration and a model card."""
     from mien import train as training
-    from mien.data import load
     from mien.evaluation.report.text import percent
     from mien.evaluation.selection import SELECTED_ON
 
+    dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
     with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
         card = training.export(
-            run, out, load(data, votes=votes), name=name, storage=storage, overwrite=overwrite,
+            run, out, dataset, name=name, storage=storage, overwrite=overwrite,
             prior_strength=_strength(prior_strength),
         )  # fmt: skip
     for warning in caught:

@@ -39,6 +39,53 @@ Data = Annotated[
 ]
 EvaluatedSplit = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Split to evaluate on.")]
 Votes = Annotated[Path | None, typer.Option("--votes", metavar="FILE.csv", help="FER+ votes, fer2013new.csv.")]
+_FOLDERS = "Image folders"
+Layout = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        metavar="auto|folders|raf-db|affectnet|ck+48|jaffe|fer2013",
+        help="Layout of the folder; `folders` takes the names of the class folders as they are.",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+Crop = Annotated[
+    str,
+    typer.Option(
+        "--crop",
+        metavar="auto|always|never",
+        help="Detect and crop faces; `auto` in images that are larger than a face crop.",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        "--on-error",
+        metavar="warn|fail",
+        help="Leave out images that cannot be read, or end with an error.",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+LabelFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--label-file",
+        metavar="FILE.csv",
+        help="Labels of the images: columns file, label and optionally rater and split.",
+        rich_help_panel=_FOLDERS,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        "--label-file",
+        metavar="FILE.csv",
+        help="Labels of the images: columns file, label and optionally rater and split.",
+        rich_help_panel=_FOLDERS,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change any field of the recipe. May be repeated."),
@@ -69,6 +116,13 @@ ClassPrior = Annotated[
         metavar="PRIOR",
         help="Adjust the probabilities to the class frequencies of your images: training, balanced or "
         "CLASS=FRACTION,... (default: the probabilities of the model).",
+    ),
+]
+Quality = Annotated[
+    bool,
+    typer.Option(
+        "--quality/--no-quality",
+        help="Measure the quality of each face; faces that are too small, blurred, dark or bright are `uncertain`.",
     ),
 ]
 Strict = Annotated[

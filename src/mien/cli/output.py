@@ -19,7 +19,9 @@ from mien.errors import MienError, Stopped
 
 if TYPE_CHECKING:
     from mien.labels import LabelSet
+    from mien.recognition.skipped import SkippedFiles
 
+NAMED = 3  # images that are named in a message
 RESEND_SECONDS = 0.1  # until a signal that was ignored is sent again
 
 
@@ -133,3 +135,20 @@ def stoppable(message: str) -> Iterator[None]:
 def print_unreadable(unread: int, images: int) -> None:
     """Print on stderr how many images could not be read."""
     typer.echo(f"mien: {unread:,} of {images:,} images could not be read; see the error in their rows", err=True)
+
+
+def print_skipped(skipped: SkippedFiles) -> None:
+    """Print on stderr how many files of folders were skipped because of their names, and which."""
+    from mien.recognition.results import escape_surrogates
+
+    if skipped.count:
+        typer.echo(f"mien: {escape_surrogates(skipped.summary)}", err=True)
+
+
+def print_noted(names: list[str]) -> None:
+    """Print on stderr how many images have notes, and the names of the first ones."""
+    from mien.recognition.results import escape_surrogates
+
+    first = ", ".join(escape_surrogates(name) for name in names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    images = "1 image" if len(names) == 1 else f"{len(names):,} images"
+    typer.echo(f"mien: see `notes` in the results of {images}: {first}", err=True)

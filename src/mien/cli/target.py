@@ -65,6 +65,7 @@ def evaluate_target(
     Raises:
         MienError: The model cannot be found or read, or does not fit the data.
     """
+    from mien.evaluation.common_classes import restrict_predict
     from mien.evaluation.predictions_file import is_predictions
     from mien.evaluation.protocols import evaluate_predictor, truth_for
 
@@ -73,9 +74,9 @@ def evaluate_target(
         return _file(model, dataset, split, tta, columns, strict)
     predictor = open_predictor(model, device=device, tta=tta)
     probs_NK, evaluation = evaluate_predictor(predictor, dataset, split, name=model, strict=strict)
-    return EvaluationTarget(
-        model, probs_NK, evaluation, truth_for(predictor, dataset, split), predictor.rule, predictor.predict
-    )
+    truth = truth_for(predictor, dataset, split)
+    predict = predictor.predict if truth is None else restrict_predict(predictor, truth.labels, model)
+    return EvaluationTarget(model, probs_NK, evaluation, truth, predictor.rule, predict)
 
 
 def benchmark_entry(

@@ -8,14 +8,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mien.cli.dataset import folder_arguments, load_dataset
 from mien.cli.options import (
     Architecture,
     Augment,
     Batch,
+    Crop,
     Data,
     Device,
     Epochs,
+    Labels,
+    Layout,
     LearningRate,
+    OnError,
     Settings,
     Votes,
     overrides,
@@ -59,11 +64,14 @@ def train(
     model: Architecture = None,
     augment: Augment = None,
     settings: Settings = None,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
 ) -> None:
     """Train a model with a recipe."""
     typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
-    from mien.data import load
     from mien.train.processes import train_on_devices
 
     drop = "yes" if drop_duplicates or drop_twins else None
@@ -71,8 +79,7 @@ def train(
     changed = training.apply_overrides(training.find_recipe(recipe), options)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
-        dataset = load(data, votes=votes)
-        _echo_note(dataset.note)
+        dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
         run = train_on_devices(
             devices, changed, dataset, folder, seed=seed, init=init, device=device, resume=resume, progress=True
         )
@@ -88,6 +95,7 @@ def train(
     if selected < trained:
         typer.echo(f"selected epoch {selected} of {trained} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
+    source += folder_arguments(layout=layout, crop=crop, on_error=on_error, labels=labels)
     split = "val" if "val" in dataset else "train"
     typer.echo(
         f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split {split}"
@@ -115,26 +123,22 @@ def compare(
     model: Architecture = None,
     augment: Augment = None,
     settings: Settings = None,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
 ) -> None:
     """Train several recipes with several random seeds and compare them in a report."""
     typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
-    from mien.data import load
     from mien.evaluation.report.terminal import comparison_table
 
     changes = overrides(settings, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
     recipes = [training.apply_overrides(training.find_recipe(arm.strip()), changes) for arm in arms.split(",")]
     with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
-        dataset = load(data, votes=votes)
-        _echo_note(dataset.note)
+        dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
         result = training.compare(dataset, recipes, seeds=seeds, out=out, device=device, progress=True)
     Console().print(comparison_table(result))
     for verdict in result.verdicts:
         typer.echo(verdict.sentence)
     typer.echo(f"wrote the report: {out / 'report.html'}")
-
-
-def _echo_note(note: str | None) -> None:
-    """Print how the data were read, if that is not obvious."""
-    if note:
-        typer.echo(note, err=True)

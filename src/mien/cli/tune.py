@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from mien.cli.options import Data, Device, Settings, Votes
+from mien.cli.dataset import load_dataset
+from mien.cli.options import Crop, Data, Device, Labels, Layout, OnError, Settings, Votes
 from mien.cli.output import stoppable
 
 
@@ -33,6 +34,10 @@ def tune(
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
+    labels: Labels = None,
+    layout: Layout = "auto",
+    crop: Crop = "auto",
+    on_error: OnError = "warn",
     ray: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +47,6 @@ def tune(
 ) -> None:
     """Search for better hyper-parameters of a recipe; run the command again to resume."""
     from mien import train as training
-    from mien.data import load
     from mien.evaluation.report.terminal import search_table
     from mien.train.search.space import load_space
     from mien.train.search.tune import run_search
@@ -51,7 +55,7 @@ def tune(
     search_space = load_space(space)
     console = Console(stderr=True)
     with stoppable(f"finished epochs are kept in {out}; run the same command to resume"):
-        dataset = load(data, votes=votes)
+        dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
         search = None
         steps = run_search(base, dataset, out, trials=trials, space=search_space, seed=seed, device=device, ray=ray)
         with Live(console=console, auto_refresh=False, transient=True) as table:

@@ -12,7 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.cli.options import ClassPrior, Detector, LongestSide, MaxPixels, MinConfidence, ModelName, Threshold, Tta
+from mien.cli.options import (
+    ClassPrior,
+    Detector,
+    LongestSide,
+    MaxPixels,
+    MinConfidence,
+    ModelName,
+    Quality,
+    Threshold,
+    Tta,
+)
 from mien.cli.output import print_prior_synonyms, stoppable
 from mien.detection.detectors import THRESHOLD, VIDEO_LONGEST_SIDE
 from mien.imaging.load import MAX_PIXELS
@@ -55,6 +65,7 @@ def video(
     max_faces: Annotated[
         int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each frame (default: all).")
     ] = None,
+    quality: Quality = True,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Find and track the faces in a video and predict their expressions."""
@@ -68,7 +79,7 @@ def video(
         progress = VideoProgress(reader.duration)
     recognizer = load(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
-        max_faces=max_faces, max_pixels=max_pixels,
+        max_faces=max_faces, quality=quality, max_pixels=max_pixels,
     )  # fmt: skip
     print_prior_synonyms(prior, recognizer.labels)
     people = People(recognizer.labels.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import NO_LABEL, SPLITS, TRAIN, Dataset, Split
 from mien.data.duplicates import find_near_duplicates
+from mien.data.rater_audit import RaterAudit, audit_raters
+from mien.data.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Audit:
             splits (`val in train`).
         contradicted: Groups of identical faces with different labels as their rows, ascending, per split.
         near: Near-duplicates; None if they were not searched.
+        reading: What was decided and left out while the source was read.
+        raters: Audit of each rater; empty if the source has no labels by rater.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Audit:
     across: dict[str, int]
     contradicted: dict[str, tuple[tuple[int, ...], ...]]
     near: NearDuplicateCounts | None = None
+    reading: Reading = field(default_factory=Reading)
+    raters: tuple[RaterAudit, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return all findings as JSON types."""
@@ -76,6 +82,8 @@ class Audit:
             "across": self.across,
             "contradicted": {split: [list(rows) for rows in groups] for split, groups in self.contradicted.items()},
             "near": None if self.near is None else asdict(self.near),
+            "reading": self.reading.to_dict(),
+            "raters": [rater.to_dict() for rater in self.raters],
         }
 
 
@@ -115,6 +123,8 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
         },
         contradicted={split.name: _contradicted(split, groups[split.name]) for split in splits},
         near=_count_near_duplicates(dataset, splits) if near else None,
+        reading=dataset.reading,
+        raters=() if dataset.ratings is None else audit_raters(dataset.ratings, len(dataset.labels)),
     )
 
 

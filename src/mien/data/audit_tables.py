@@ -8,8 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien.data.audit import Audit, NearDuplicateCounts
+from mien.data.rater_audit import Agreement, RaterAudit
 
 SHOWN_ROWS = 12  # of a list of rows; the JSON has all of them
+SHOWN_RATERS = 20  # with the lowest agreement; the JSON has all of them
 
 
 def audit_tables(result: Audit) -> RenderableType:
@@ -31,6 +33,8 @@ def audit_tables(result: Audit) -> RenderableType:
     parts: list[RenderableType] = [_counts_table(result), "", _findings_table(result)]
     if result.near:
         parts += ["", _near_duplicates_table(result.near)]
+    if result.raters:
+        parts += ["", _raters_table(result.raters)]
     return Group(*parts)
 
 
@@ -89,6 +93,35 @@ def _near_duplicates_table(near: NearDuplicateCounts) -> Table:
     table.add_row("mirrored pairs", *(f"{near.mirrored[pair]:,}" for pair in near.faces))
     table.add_row("pairs with different labels", *(f"{near.contradicted[pair]:,}" for pair in near.faces))
     return table
+
+
+def _raters_table(raters: tuple[RaterAudit, ...]) -> Table:
+    """Return a table with a row per rater, those with the lowest agreement first."""
+    careless = [audit.rater for audit in raters if audit.careless]
+    shown = sorted(raters, key=lambda audit: (not audit.careless, audit.model.kappa))
+    caption = "kappa: agreement corrected for chance, 1 for equal labels and 0 for labels at random"
+    if careless:
+        names = ", ".join(careless[:SHOWN_ROWS])
+        caption += f"\nagrees with nobody above chance: {names}; remove these rows from the csv"
+    table = Table(
+        title="Raters: agreement with the others, and with a model trained on other faces", title_justify="left",
+        title_style="bold", caption=escape(caption), caption_justify="left", box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    table.add_column("rater", overflow="fold", min_width=10, vertical="bottom")
+    for heading in ("labels", "others\nkappa", "95 %\ninterval", "model\nkappa", "95 %\ninterval"):
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+    for audit in shown[:SHOWN_RATERS]:
+        cells = [*_agreement_cells(audit.others), *_agreement_cells(audit.model)]
+        table.add_row(escape(audit.rater), f"{audit.labels:,}", *cells, style="bold red" if audit.careless else "")
+    if len(shown) > SHOWN_RATERS:
+        table.add_row(f"{len(shown) - SHOWN_RATERS:,} more in --json")
+    return table
+
+
+def _agreement_cells(agreement: Agreement | None) -> tuple[str, str]:
+    if agreement is None:
+        return "–", ""
+    return f"{agreement.kappa:.2f}", f"{agreement.low:.2f} to {agreement.high:.2f}"
 
 
 def _first_rows(rows: tuple[int, ...]) -> str:

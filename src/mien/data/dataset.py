@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.reading import Ratings, Reading
 from mien.errors import DataError, MissingSplit
 from mien.labels import LabelSet
 
@@ -108,6 +109,8 @@ class Dataset:
         splits: Splits by name: those of `train`, `val` and `test` that have at least one face.
         known_as: Name of the published original that has this digest, or None.
         note: Origin of a split that the source itself does not have, as a sentence, or None.
+        reading: What was decided and left out while the source was read.
+        ratings: Labels by several raters, or None.
 
     Raises:
         DataError: A split is empty, its key is not its name, or a label is not an index of a class.
@@ -128,6 +131,8 @@ class Dataset:
     splits: Mapping[str, Split] = field(default_factory=dict)
     known_as: str | None = None
     note: str | None = None
+    reading: Reading = field(default_factory=Reading)
+    ratings: Ratings | None = None
 
     def __post_init__(self) -> None:
         for key, split in self.splits.items():

@@ -1,10 +1,12 @@
-"""Validation split for folders that have none: a fifth of each class, chosen by content.
+"""Validation split for folders that have none: a fifth of each class, chosen by content, or a fifth of the persons.
 
-Names, order and random numbers have no influence, so a copied, renamed or reordered folder is split in the same way.
+Names of files, order and random numbers have no influence, so a copied, renamed or reordered folder is split in the
+same way.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -49,3 +51,20 @@ def holdout_mask(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys
         for group in groups[:count]:
             mask_N[group] = True
     return mask_N
+
+
+def holdout_persons(persons: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which images are held out for validation, so that no person is in both splits, bool [N].
+
+    These are the images of the first fifth of the persons, rounded up, sorted by the SHA-256 of their names.
+
+    Args:
+        persons: Name of the person in each image; two or more persons.
+
+    Example:
+        >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"]).tolist()
+        [False, False, False, False, True, False]
+    """
+    ordered = sorted(set(persons), key=lambda person: hashlib.sha256(person.encode()).digest())
+    held_out = set(ordered[: -(-len(ordered) // ONE_IN)])
+    return np.array([person in held_out for person in persons], np.bool_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 from mien.data.dataset import TEST, TRAIN, Dataset
 from mien.data.fer2013 import read_csv
 from mien.data.ferplus import with_votes
-from mien.data.folder import is_image_folder, read_folder
+from mien.data.folders.read import FolderOptions, is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
+from mien.imaging.suffixes import SUFFIXES
+from mien.paths import expand_user, is_url, not_found
 
 # Files that a folder is searched for, the most complete first.
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv", "test.csv")
@@ -55,20 +58,40 @@ def dataset(
     return register
 
 
-def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = True) -> Dataset:
+def load(
+    source: str | Path,
+    *,
+    votes: str | Path | None = None,
+    cache: bool = True,
+    layout: str = "auto",
+    crop: str = "auto",
+    on_error: str = "warn",
+    labels: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
     """Read a data set.
+
+    What was decided while a folder was read is in `Dataset.reading`; images that were left out are also a
+    `UserWarning`.
 
     Args:
         source: Path of a csv file in a published format of FER2013, or in another one whose meaning is clear (the note
             of the data set says how it was read); of a folder that contains one (`train.csv` and `test.csv` are read
-            together); or of a folder of images `train/<label>/*.png`, optionally with `val` or
-            `validation` and `test`, or `<label>/*.png`, of which a fifth is held out as `val`. `sketch` is the built-in
-            synthetic data set (a file or folder of that name is `./sketch`).
+            together); or of a folder of images `train/<label>/*.png`, optionally with `val` and
+            `test`, or `<label>/*.png`. Without a validation split, a fifth of training is held out as `val`. `sketch`
+            is the built-in synthetic data set (a file or folder of that name is `./sketch`).
         votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
         cache: Whether to keep the arrays of a csv for the next call (see `data.cache`).
+        layout: Layout of an image folder, one of `data.folders.layouts.LAYOUTS`; `auto` recognizes it.
+        crop: Whether faces in images of a folder are detected and cropped: `auto` for images that are larger than a
+            face crop, `always` or `never`.
+        on_error: `warn` to leave out images of a folder that cannot be read, `fail` to raise an error.
+        labels: Path of a csv with the labels of the images of a folder: file, label and optionally rater and split.
+        progress: Function that is called with the number of images read and of all images of a folder.
 
     Raises:
-        DataError: The source is missing or invalid; the message names file, row and what was expected.
+        DataError: The source is missing or invalid; the message names file, row and what was expected. Or an option
+            for folders is given for another source.
 
     Example:
         >>> import tempfile
@@ -79,17 +102,38 @@ def load(source: str | Path, *, votes: str | Path | None = None, cache: bool = T
         >>> list(data.splits), data["train"].pixels_NHW.shape
         (['train', 'val', 'test'], (8, 48, 48))
     """
-    path = Path(source)
+    path = expand_user(Path(source))
+    source = path if str(source).startswith("~") else source
     try:
+        options = FolderOptions(layout, crop, on_error, None if labels is None else Path(labels), progress)
         kind = next((name for name, reader in DATASETS.items() if reader.matches(str(source))), None)
+        if options != FolderOptions() and path.is_dir() and is_image_folder(path):
+            kind = "folder"
         if kind is None:
             raise _no_data_error(path)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            raise DataError(f"{path}: is an image; give the folder of the data set, or analyze it with `mien analyze`")
         if votes is not None and kind != "fer2013":
             raise DataError(f"{votes}: votes are joined to the rows of a csv, but {source} is not a csv")
-        result = DATASETS[kind].read(path, cache)
+        if kind == "folder":
+            result = read_folder(path, options)
+        else:
+            _check_no_folder_options(options, path)
+            result = DATASETS[kind].read(path, cache)
     except OSError as error:
         raise unreadable(path, error) from None
-    return result if votes is None else with_votes(result, Path(votes))
+    for loss in result.reading.losses:
+        warnings.warn(f"{path}: {loss}", UserWarning, stacklevel=2)
+    return result if votes is None else with_votes(result, expand_user(Path(votes)))
+
+
+def _check_no_folder_options(options: FolderOptions, path: Path) -> None:
+    names = {"--label-file": options.labels is not None}
+    names |= {f"--{name.replace('_', '-')}": getattr(options, name) != getattr(FolderOptions(), name)
+              for name in ("layout", "crop", "on_error")}  # fmt: skip
+    given = [name for name, is_given in names.items() if is_given]
+    if given:
+        raise DataError(f"{path}: {', '.join(given)} applies to folders of images only; leave it out")
 
 
 def _no_data_error(path: Path) -> DataError:
@@ -98,6 +142,8 @@ def _no_data_error(path: Path) -> DataError:
             f"{path}: has neither images as train/<label>/*.png or <label>/*.png (or .jpg, .jpeg) "
             f"nor one of the files {', '.join(CSV_NAMES)}"
         )
+    if is_url(path):
+        return DataError(f"{path}: {not_found(path)}")
     names = " or ".join(f"'{name}'" for name in BUILT_IN)
     return DataError(f"{path}: no such file or folder; the built-in data set is called {names}")
 

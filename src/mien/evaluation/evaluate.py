@@ -49,6 +49,7 @@ class Evaluation:
         against: Labels of the evaluation: `labels`, those of the data, or `raters' majority`, the majority vote (FER+).
         selected_on: Parts of the model that were selected on this split, which makes the metrics optimistic: `epoch`,
             `temperature` or both.
+        note: Classes that were left out because the model or the data does not have them, as a sentence; or empty.
 
     Example:
         >>> from mien.labels import LabelSet
@@ -80,6 +81,7 @@ class Evaluation:
     protocol: str = OFFICIAL
     against: str = OWN_LABELS
     selected_on: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def missing_classes(self) -> tuple[str, ...]:
@@ -139,7 +141,7 @@ class Evaluation:
                 )
             ],
             "confusion_matrix": self.confusion_KK.tolist(),
-        }
+        } | ({"note": self.note} if self.note else {})
 
 
 def evaluate(
@@ -156,6 +158,7 @@ def evaluate(
     selected_on: tuple[str, ...] = (),
     temperature: float | None = None,
     cross_fit: bool = False,
+    note: str = "",
 ) -> Evaluation:
     """Evaluate probabilities against labels.
 
@@ -173,6 +176,7 @@ def evaluate(
         temperature: Temperature that the logits are divided by, if known.
         cross_fit: Whether the temperature was fitted to these probabilities and labels. The calibration error would be
             optimistic, so it is cross-fitted: each fifth of the faces gets the temperature of the other four.
+        note: Classes that were left out, as in `Evaluation`.
 
     Raises:
         MienError: Shapes do not match each other or the label set, or a probability is not finite.
@@ -213,6 +217,7 @@ def evaluate(
         protocol=protocol,
         against=against,
         selected_on=selected_on,
+        note=note,
     )
 
 

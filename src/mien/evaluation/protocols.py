@@ -16,6 +16,11 @@ from mien.data.audit import without_duplicates
 from mien.data.dataset import TRAIN, Dataset
 from mien.data.votes import NAME, relabel_by_majority, relabel_for_classes
 from mien.errors import MienError
+from mien.evaluation.common_classes import (
+    needs_common_classes,
+    project_probabilities,
+    restrict_to_common_classes,
+)
 from mien.evaluation.evaluate import TEMPERATURE, Evaluation, evaluate
 from mien.evaluation.predictor import Predictor
 from mien.evaluation.training_data import selected_on_split
@@ -93,7 +98,8 @@ def evaluate_predictor(
     Args:
         predictor: The model.
         dataset: The data as loaded. A model of FER+'s classes is evaluated against the majority vote; so is, first, a
-            model of the seven classes that was trained on votes alone, if there are votes.
+            model of the seven classes that was trained on votes alone, if there are votes. On a folder of images that
+            the model was not trained on, it is evaluated on the classes that both have.
         split: Name of the split.
         name: Name of the model for titles.
         strict: Whether to evaluate by the protocol `strict` too; the first search for near-duplicates takes half a
@@ -107,13 +113,14 @@ def evaluate_predictor(
         MissingSplit: `dataset` lacks the split.
     """
     faces = dataset[split]
-    truth = truth_for(predictor, dataset, split)
+    truth, note = _truth_and_note(predictor, dataset, split)
     probs_NK = np.asarray(predictor.predict(faces.pixels_NHW), np.float32)
     if truth is None:
         return probs_NK, None
     selected_on = selected_on_split(predictor, dataset, split)
+    of = LabelSet("the model's", predictor.labels)
     return probs_NK, evaluate_split(
-        probs_NK,
+        project_probabilities(probs_NK, of, truth.labels, name),
         faces.rows_N,
         dataset,
         truth,
@@ -124,18 +131,28 @@ def evaluate_predictor(
         temperature=predictor.temperature,
         fitted=predictor.calibration.n if predictor.calibration is not None and TEMPERATURE in selected_on else 0,
         strict=strict,
+        note=note,
     )
 
 
 def truth_for(model: Predictor, dataset: Dataset, split: str) -> Dataset | None:
     """Return `dataset` with the labels that a model is evaluated against; None if the split has no labels.
 
+    Of a folder with other classes than the model, these are the faces of the classes that both have.
+
     Raises:
         DataError: As in `evaluate_predictor`.
     """
+    return _truth_and_note(model, dataset, split)[0]
+
+
+def _truth_and_note(model: Predictor, dataset: Dataset, split: str) -> tuple[Dataset | None, str]:
+    """Return the same as `truth_for`, and a sentence on the classes that are left out, or an empty one."""
     if not dataset[split].has_ground_truth:
-        return None
-    return relabel_for_classes(dataset, model.labels, by_votes=model.by_votes)
+        return None, ""
+    if needs_common_classes(model, dataset):
+        return restrict_to_common_classes(dataset, model.labels, split)
+    return relabel_for_classes(dataset, model.labels, by_votes=model.by_votes), ""
 
 
 def evaluate_split(
@@ -151,6 +168,7 @@ def evaluate_split(
     temperature: float | None = None,
     fitted: int = 0,
     strict: bool = False,
+    note: str = "",
 ) -> ModelEvaluation:
     """Evaluate probabilities on a split by every protocol.
 
@@ -169,6 +187,7 @@ def evaluate_split(
         fitted: Number of faces of this split that the temperature was fitted on without test-time
             augmentation. It shows which labels were used: all faces have labels, fewer have a majority.
         strict: Whether to evaluate by the protocol `strict` too.
+        note: Classes that were left out, as in `Evaluation`.
 
     Raises:
         MienError: As in `evaluate`.
@@ -191,6 +210,7 @@ def evaluate_split(
                 selected_on=selected_on,
                 temperature=temperature,
                 cross_fit=tta == "none" and view.protocol == OFFICIAL and len(view.rows_N) == fitted,
+                note=note,
             )
         )
     return ModelEvaluation(tuple(evaluations))

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from mien.imaging.tiff import UPRIGHT, exif_orientation, tiff_size
+from mien.imaging.jpeg import JpegStructure, parse_jpeg
+from mien.imaging.png import SIGNATURE, parse_png
+from mien.imaging.tiff import UPRIGHT, ends_early, exif_orientation, tiff_size
 
 JPEG, PNG, GIF, WEBP, TIFF = "JPEG", "PNG", "GIF", "WebP", "TIFF"
 BMP, PNM, JP2, AVIF = "BMP", "PNM", "JPEG 2000", "AVIF"
 FORMATS = (JPEG, PNG, GIF, WEBP, TIFF, BMP, PNM, JP2, AVIF)
 HEIC, VIDEO = "HEIC", "video"
 
-_MAX_PARTS = 100_000  # segments, chunks or boxes; a file with more would only take time
-_MAX_SCANS = 50  # of a JPEG; writers use about ten, and each scan goes over all pixels even if it has a few bytes
-_NO_FILL = re.compile(rb"[^\xff]")
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # JPEG marker with a length, which ends entropy-coded data
-_PNG_IMAGE_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_MAX_PARTS = 100_000  # chunks or boxes; a file with more would only take time
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OTHER_FORMATS = (  # files that are often taken for images, and the pattern of their first bytes
     ("PDF", rb"%PDF-"),
@@ -49,12 +48,14 @@ class Header:
         width: Width in pixels as stored, before the orientation is applied.
         height: Height in pixels as stored, before the orientation is applied.
         orientation: EXIF orientation, 1 to 8; 1 for an image that is stored as it is displayed.
+        jpeg: Structure of a JPEG; None for other formats.
     """
 
     format: str
     width: int
     height: int
     orientation: int = UPRIGHT
+    jpeg: JpegStructure | None = field(default=None, compare=False)
 
     @property
     def pixels(self) -> int:
@@ -72,7 +73,7 @@ def detect_format(data: bytes) -> str | None:
     head = data[:1024]
     if head.startswith(b"\xff\xd8\xff"):
         return JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(SIGNATURE):
         return PNG
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return GIF
@@ -104,92 +105,39 @@ def read_header(data: bytes) -> Header | None:
         data: Content of the file.
     """
     kind = detect_format(data)
-    if kind not in _PARSERS:
+    if kind is None or kind not in FORMATS:
         return None
+    structure = None
     try:
-        width, height, orientation = _PARSERS[kind](data)
+        if kind == JPEG:
+            structure = parse_jpeg(data)
+            width, height, orientation = structure[:3]
+        else:
+            width, height, orientation = _PARSERS[kind](data)
     except (struct.error, IndexError, KeyError, ValueError, OverflowError):
         return None
     if width < 1 or height < 1:
         return None
-    return Header(kind, width, height, orientation if 1 <= orientation <= 8 else UPRIGHT)
+    return Header(kind, width, height, orientation if 1 <= orientation <= 8 else UPRIGHT, structure)
 
 
-def _jpeg(data: bytes) -> Size:
-    """Parse the segments before the pixels: the frame header has the size, the EXIF segment the orientation."""
-    at, orientation = 2, UPRIGHT
-    for _ in range(_MAX_PARTS):
-        match = _NO_FILL.search(data, at + 1)  # after fill bytes, of which there may be any number
-        at = match.start() - 1 if match else len(data)
-        if data[at] != 0xFF:
-            raise ValueError("marker expected")
-        marker = data[at + 1]
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a length
-            at += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            _count_scans(data, at + 2 + length)
-            return width, height, orientation
-        if marker in (0xD9, 0xDA) or length < 2:
-            raise ValueError("no frame header before the pixels")
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = exif_orientation(data[at + 10 : at + 2 + length])
-        at += 2 + length
-    raise ValueError("too many parts")
+def is_truncated(data: bytes, header: Header) -> bool:
+    """Return whether a file is shorter than it says, as far as its format says it.
 
-
-def _count_scans(data: bytes, at: int) -> None:
-    """Raise ValueError if a JPEG has more than `_MAX_SCANS` scans between `at` and its end marker."""
-    scans = 0
-    for _ in range(_MAX_PARTS):
-        match = _MARKER.search(data, at)
-        if match is None or len(data) < match.end() + 2 or data[match.start() + 1] == 0xD9:
-            return
-        scans += data[match.start() + 1] == 0xDA
-        if scans > _MAX_SCANS:
-            break
-        at = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
-    raise ValueError("too many scans")
-
-
-def _png(data: bytes) -> Size:
-    chunks = _chunks(data)
-    headers = [(start, end - start) for kind, start, end in chunks if kind == b"IHDR"]
-    if headers != [(8, 12 + 13)]:  # one header, first and of its fixed length, so that decoders read the same size
-        raise ValueError("not one header")
-    width, height = struct.unpack_from(">II", data, 16)
-    exif = [data[start + 8 : end - 4] for kind, start, end in chunks if kind == b"eXIf"]
-    return width, height, exif_orientation(exif[0]) if exif else UPRIGHT
-
-
-def strip_png_metadata(data: bytes) -> bytes:
-    """Return a PNG with only the chunks that its first frame needs; `read_header` must have accepted it.
-
-    Decoders write warnings about odd color profiles and comments to stderr.
+    Args:
+        data: Content of the file.
+        header: Its header.
     """
-    return data[:8] + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in _PNG_IMAGE_CHUNKS)
+    try:
+        return _TRUNCATIONS[header.format](data) if header.format in _TRUNCATIONS else False
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return True
 
 
-def _chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Return type, start and end of the chunks of a PNG.
-
-    Raises:
-        ValueError: The last chunk is missing or truncated, or there are too many chunks.
-        struct.error: The file ends within a length.
-    """
-    chunks, at = [], 8
-    for _ in range(_MAX_PARTS):
-        (length,) = struct.unpack_from(">I", data, at)
-        kind, end = data[at + 4 : at + 8], at + 12 + length
-        if len(data) < end:
-            raise ValueError("truncated")
-        chunks.append((kind, at, end))
-        if kind == b"IEND":
-            return chunks
-        at = end
-    raise ValueError("too many parts")
+def jp2_bits(data: bytes) -> int:
+    """Return the bits of a sample of the first channel of a JPEG 2000; 0 if it cannot be parsed."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 0
 
 
 def _gif(data: bytes) -> Size:
@@ -273,6 +221,31 @@ def _avif(data: bytes) -> Size:
     return width, height, sideways if mirror[1][0] & 1 else upside
 
 
+def _ends_within_box(data: bytes) -> bool:
+    """Return whether a file of boxes (JPEG 2000, AVIF) ends within one; a bare codestream has an end marker."""
+    if data.startswith(b"\xff\x4f"):
+        return not data.rstrip(b"\0").endswith(b"\xff\xd9")
+    at = 0
+    for _ in range(_MAX_PARTS):
+        if at >= len(data):
+            break
+        (length,) = struct.unpack_from(">I", data, at)
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, at + 8)
+        if length == 0:  # up to the end of the file
+            return data[at + 4 : at + 8] == b"jp2c" and not data.rstrip(b"\0").endswith(b"\xff\xd9")
+        at += max(length, 8)
+    return at > len(data)
+
+
 _PARSERS = {
-    JPEG: _jpeg, PNG: _png, GIF: _gif, WEBP: _webp, TIFF: tiff_size, BMP: _bmp, PNM: _pnm, JP2: _jp2, AVIF: _avif,
+    PNG: parse_png, GIF: _gif, WEBP: _webp, TIFF: tiff_size, BMP: _bmp, PNM: _pnm, JP2: _jp2, AVIF: _avif,
 }  # fmt: skip
+_TRUNCATIONS: dict[str, Callable[[bytes], bool]] = {
+    GIF: lambda data: not data.rstrip(b"\0").endswith(b";"),
+    WEBP: lambda data: int.from_bytes(data[4:8], "little") + 8 > len(data),
+    BMP: lambda data: int.from_bytes(data[2:6], "little") > len(data),
+    TIFF: ends_early,
+    JP2: _ends_within_box,
+    AVIF: _ends_within_box,
+}

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from mien.errors import ImageError, MienError
 from mien.imaging.crop import CropRule, crop
-from mien.imaging.decode import Pixels, decode, to_bgr
+from mien.imaging.decode import DecodedImage, Pixels, decode, to_bgr
 from mien.imaging.formats import FORMATS, HEIC, VIDEO, Header, detect_format, read_header
+from mien.paths import expand_user, not_found
 
 __all__ = ["COLOR_ORDERS", "MAX_BYTES", "MAX_PIXELS", "CropRule", "ImageSource", "crop", "read_image", "source_name"]
 
-MAX_PIXELS = 50_000_000  # of an image, by its header, before anything is decoded
+MAX_PIXELS = 70_000_000  # of an image, by its header, before anything is decoded
 MAX_BYTES = 100_000_000  # of an image file
 COLOR_ORDERS = ("bgr", "rgb", "grey")
 
@@ -39,7 +40,8 @@ def read_image(
     """Read an image as it is displayed, BGR uint8 [H,W,3].
 
     EXIF orientation is applied, transparent pixels are blended with white, 16 bits are reduced to 8, and of an
-    animation the first frame is read. An array that is a BGR image already is returned without a copy.
+    animation the first frame is read. Of a truncated JPEG or PNG the rows that it has are read; `read_image_and_notes`
+    says so. An array that is a BGR image already is returned without a copy.
 
     Args:
         source: Path of an image file; content of one; PIL image; or array [H,W] or [H,W,C] of uint8 or uint16.
@@ -57,6 +59,31 @@ def read_image(
         >>> from mien.recognition import sample
         >>> read_image(sample()).shape
         (512, 512, 3)
+    """
+    read = read_image_and_notes(source, order=order, max_pixels=max_pixels, max_bytes=max_bytes, name=name)
+    return read.image_HW3
+
+
+def read_image_and_notes(
+    source: ImageSource,
+    *,
+    order: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> DecodedImage:
+    """Read an image as `read_image` does, and what is to be known about its file.
+
+    Args:
+        source: Image, as in `read_image`.
+        order: Channel order of an array, as in `read_image`.
+        max_pixels: Number of pixels above which an image is refused.
+        max_bytes: Number of bytes above which an image file is refused.
+        name: Name of the image in errors.
+
+    Raises:
+        ImageError: The image cannot be read.
+        MienError: `source` or `order` is not supported.
     """
     name = name or source_name(source) or "the image"
     if isinstance(source, str | Path | bytes | bytearray | memoryview):
@@ -88,7 +115,7 @@ def read_encoded(source: str | Path | bytes | bytearray | memoryview, name: str,
         ImageError: The file cannot be read or is too large.
     """
     if isinstance(source, str | Path):
-        return _read(Path(source), name, max_bytes)
+        return _read(expand_user(Path(source)), name, max_bytes)
     data = bytes(source)
     if len(data) > max_bytes:
         raise _file_too_large(name, len(data), max_bytes)
@@ -146,7 +173,7 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
             raise _file_too_large(name, status.st_size, max_bytes)
         return path.read_bytes()
     except FileNotFoundError:
-        raise ImageError(f"{name}: there is no such file") from None
+        raise ImageError(f"{name}: {not_found(path)}") from None
     except PermissionError:
         raise ImageError(f"{name}: cannot be read: permission denied") from None
     except OSError as error:
@@ -155,7 +182,7 @@ def _read(path: Path, name: str, max_bytes: int) -> bytes:
         raise ImageError(f"{name!r}: not a valid path: {error}") from None
 
 
-def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> Pixels:
+def _from_array(pixels: NDArray[Any], order: str | None, name: str, max_pixels: int) -> DecodedImage:
     if order is not None and order not in COLOR_ORDERS:
         raise MienError(f"order must be one of {', '.join(COLOR_ORDERS)}, got {order!r}")
     has_color = pixels.ndim == 3 and pixels.shape[2] > 2
@@ -177,7 +204,7 @@ def _is_pil(source: object) -> bool:
     return pillow is not None and isinstance(source, pillow.Image)
 
 
-def _from_pil(image: Any, name: str, max_pixels: int) -> Pixels:
+def _from_pil(image: Any, name: str, max_pixels: int) -> DecodedImage:
     from PIL import ImageOps
 
     if image.width * image.height > max_pixels:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 UPRIGHT = 1  # EXIF orientation of an image that is stored as it is displayed
 _ORIENTATION = 274  # tag number, in EXIF and in TIFF
-_WIDTH, _HEIGHT = 256, 257  # tag numbers in TIFF
+_WIDTH, _HEIGHT, _BITS, _MAX_SAMPLE = 256, 257, 258, 281  # tag numbers in TIFF
 
 
 class _Tag(NamedTuple):
@@ -16,6 +16,7 @@ class _Tag(NamedTuple):
     value: int
     offset: int  # in bytes
     format: str  # of `struct`
+    values: int  # number of values
 
 
 def tiff_size(data: bytes) -> tuple[int, int, int]:
@@ -26,6 +27,33 @@ def tiff_size(data: bytes) -> tuple[int, int, int]:
     """
     tags = _tags(data)
     return tags[_WIDTH].value, tags[_HEIGHT].value, tags[_ORIENTATION].value if _ORIENTATION in tags else UPRIGHT
+
+
+def max_sample_value(data: bytes) -> int | None:
+    """Return the largest sample value that a TIFF states, of all its channels; None if it does not state one."""
+    try:
+        tags = _tags(data)
+        return max(_values(data, tags[_MAX_SAMPLE])) if _MAX_SAMPLE in tags else None
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return None
+
+
+def bits_per_sample(data: bytes) -> int:
+    """Return the bits of a sample of a TIFF; 1 if it does not state them."""
+    try:
+        tags = _tags(data)
+        return max(_values(data, tags[_BITS])) if _BITS in tags else 1
+    except (struct.error, IndexError, KeyError, ValueError, OverflowError):
+        return 1
+
+
+def ends_early(data: bytes) -> bool:
+    """Return whether the last strip or tile of the first image of a TIFF is beyond the end of the file."""
+    tags = _tags(data)
+    for offsets, counts in ((273, 279), (324, 325)):
+        if offsets in tags and counts in tags:
+            return _values(data, tags[offsets])[-1] + _values(data, tags[counts])[-1] > len(data)
+    return False
 
 
 def reset_tiff_orientation(data: bytes) -> bytes:
@@ -58,5 +86,16 @@ def _tags(data: bytes) -> dict[int, _Tag]:
         if form != order and number in tags and number in (_WIDTH, _HEIGHT):
             raise ValueError("more than one size")  # decoders differ in which one they use
         if form != order and number not in tags:
-            tags[number] = _Tag(struct.unpack_from(form, data, at + value_offset)[0], at + value_offset, form)
+            (count,) = struct.unpack_from(order + ("Q" if big else "I"), data, at + 4)
+            tags[number] = _Tag(struct.unpack_from(form, data, at + value_offset)[0], at + value_offset, form, count)
     return tags
+
+
+def _values(data: bytes, tag: _Tag) -> tuple[int, ...]:
+    """Return the values of a tag; those that do not fit into the directory are elsewhere in the file."""
+    order, kind, count = tag.format[0], tag.format[1], min(tag.values, len(data))
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    at = tag.offset
+    if tag.values * struct.calcsize(tag.format) > (8 if big else 4):
+        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, at)
+    return struct.unpack_from(f"{order}{count}{kind}", data, at)  # an error for more values than the file has

@@ -87,13 +87,16 @@ def explain(
     image_HW3 = read_image(image, order=order, max_pixels=recognizer.max_pixels, max_bytes=recognizer.max_bytes)
     detections = recognizer.pipeline.detect(image_HW3)
     faces_NHW = recognizer.pipeline.crop_faces(image_HW3, detections)
+    qualities = recognizer.pipeline.measure(detections, faces_NHW)
     probs_NK, maps_NCHW = recognizer.model.maps(faces_NHW)
     explanations = []
-    for detection, face_HW, probs_K, maps_CHW in zip(detections, faces_NHW, probs_NK, maps_NCHW, strict=True):
+    for detection, face_HW, quality, probs_K, maps_CHW in zip(
+        detections, faces_NHW, qualities, probs_NK, maps_NCHW, strict=True
+    ):
         k = int(probs_K.argmax()) if chosen is None else chosen
         explanations.append(
             Explanation(
-                recognizer.pipeline.face(detection, probs_K), names[k], face_HW,
+                recognizer.pipeline.face(detection, probs_K, quality), names[k], face_HW,
                 _activation(recognizer, maps_CHW, k, len(face_HW)),
                 _occlusion(recognizer, face_HW, float(probs_K[k]), k),
             )

@@ -11,13 +11,10 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES
+from mien.imaging.suffixes import SUFFIXES
+from mien.paths import expand_user, is_url, not_found
 
 STDIN = "-"
-# File name suffixes of images in a folder; HEIC is one of them, so that its row says that it cannot be read.
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm",
-    ".jp2", ".avif", ".heic", ".heif",
-)  # fmt: skip
 _SAME_FORMAT = (".jpg", ".jpeg", ".png")  # annotated copies of these keep the format, others are PNG
 
 
@@ -42,19 +39,25 @@ class Source:
 
 
 def find_sources(
-    paths: Iterable[str | Path], *, exclude: Path | None = None, max_bytes: int = MAX_BYTES
+    paths: Iterable[str | Path],
+    *,
+    exclude: Path | None = None,
+    max_bytes: int = MAX_BYTES,
+    on_skip: Callable[[str], None] | None = None,
 ) -> list[Source]:
     """Return all images in files, folders and glob patterns.
 
     The paths keep their order, and the images in and below a folder are sorted by name. Each image occurs once. Hidden
-    files and folders are skipped. Links to folders are followed if they are given or matched by `*`, but neither below
-    a folder nor by `**`. A path that does not exist is a source with an error, and so is a folder that cannot be
-    opened.
+    files and folders are skipped, and files in folders whose names do not end with one of `SUFFIXES`. Links to folders
+    are followed if they are given or matched by `*`, but neither below a folder nor by `**`. A path that does not exist
+    is a source with an error, and so is a folder that cannot be opened. `~` is the home folder.
 
     Args:
         paths: Files, folders, glob patterns such as `photos/**/*.jpg`, or `-` for one image on standard input.
         exclude: Folder that is skipped where it is below a given folder or matched by a pattern.
         max_bytes: Maximum number of bytes of standard input; one byte more is read, so that the limit applies later.
+        on_skip: Function that is called with the path of each file that is skipped because of its name, hidden ones
+            excepted, such as `SkippedFiles.add`.
 
     Raises:
         MienError: No path is given, or there are no images.
@@ -64,22 +67,34 @@ def find_sources(
         >>> [source.relative.name for source in find_sources([sample()])]
         ['sample.jpg']
     """
-    names = [os.fspath(path) for path in paths]
+    from mien.recognition.skipped import SkippedFiles
+
+    names = [expand_user(os.fspath(path)) for path in paths]
     if not names:
         raise MienError("no input; pass images, folders or patterns, or - for an image on standard input")
     sources: dict[str, Source] = {}
+    skipped = SkippedFiles()
+
+    def skip(path: str) -> None:
+        skipped.add(path)
+        if on_skip is not None:
+            on_skip(path)
+
     for name in names:
-        for source in _expand(name, exclude, max_bytes):
+        for source in _expand(name, exclude, max_bytes, skip):
             sources.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not sources:
         supported = ", ".join(suffix for suffix in SUFFIXES if suffix not in (".heic", ".heif"))
-        raise MienError(f"no images in {', '.join(names)}: no file name ends with {supported}")
+        rest = f"; {skipped.summary}" if skipped.count else ""
+        raise MienError(f"no images in {', '.join(names)}: no file name ends with {supported}{rest}")
     return list(sources.values())
 
 
-def iter_sources(path: str, *, exclude: Path | None = None) -> Iterator[Source]:
+def iter_sources(
+    path: str, *, exclude: Path | None = None, on_skip: Callable[[str], None] | None = None
+) -> Iterator[Source]:
     """Yield the images of one folder, file or pattern, in the order of `find_sources` and without holding them."""
-    return _expand(path, exclude, 0)
+    return _expand(path, exclude, 0, on_skip or _ignore)
 
 
 def pattern_matches(pattern: str) -> bool:
@@ -131,22 +146,27 @@ def _is_in(path: str, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _expand(path: str, exclude: Path | None, max_bytes: int) -> Iterator[Source]:
+def _ignore(path: str) -> None:
+    """Do nothing with a skipped file."""
+
+
+def _expand(path: str, exclude: Path | None, max_bytes: int, on_skip: Callable[[str], None]) -> Iterator[Source]:
     if path == STDIN:
         yield Source(STDIN, Path("stdin"), data=sys.stdin.buffer.read(max_bytes + 1))
     elif os.path.isdir(path):
-        yield from _images_below(path, exclude)
+        yield from _images_below(path, exclude, on_skip)
     elif os.path.lexists(path) or not glob.has_magic(path):
         yield Source(path, Path(os.path.basename(path) or path))
     else:
-        yield from _matches(path, exclude)
+        yield from _matches(path, exclude, on_skip)
 
 
-def _matches(pattern: str, exclude: Path | None) -> Iterator[Source]:
+def _matches(pattern: str, exclude: Path | None, on_skip: Callable[[str], None]) -> Iterator[Source]:
     """Yield the images that a pattern matches, relative to its last folder without a wildcard."""
     matches = sorted(match for match in set(_glob(pattern)) if not _is_in(match, exclude))
     if not matches:
-        yield Source(pattern, Path("none"), error=f"{pattern}: no file matches")
+        problem = not_found(pattern) if is_url(pattern) else "no file matches"
+        yield Source(pattern, Path("none"), error=f"{pattern}: {problem}")
     parts = Path(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root = Path(*parts[:fixed]) if fixed else Path()
@@ -154,7 +174,7 @@ def _matches(pattern: str, exclude: Path | None) -> Iterator[Source]:
         if not os.path.isdir(match):
             yield Source(match, Path(os.path.relpath(match, root)))
         elif "**" not in parts:  # `**` matches the files in a folder too
-            for source in _images_below(match, exclude):
+            for source in _images_below(match, exclude, on_skip):
                 yield replace(source, relative=Path(os.path.relpath(source.name, root)))
 
 
@@ -185,7 +205,7 @@ def _passes_link(match: Path, top: Path) -> bool:
     return any(folder.is_symlink() for folder in match.parents if folder != top and folder.is_relative_to(top))
 
 
-def _images_below(top: str, exclude: Path | None) -> Iterator[Source]:
+def _images_below(top: str, exclude: Path | None, on_skip: Callable[[str], None]) -> Iterator[Source]:
     errors: list[OSError] = []
     excluded = None if exclude is None else os.path.realpath(exclude)
     for path, folders, names in os.walk(top, onerror=errors.append):
@@ -194,9 +214,13 @@ def _images_below(top: str, exclude: Path | None) -> Iterator[Source]:
             f for f in folders if not f.startswith(".") and os.path.realpath(os.path.join(path, f)) != excluded
         )
         for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                image = os.path.join(path, name)
-                yield Source(image, Path(os.path.relpath(image, top)))
+            if name.startswith("."):
+                continue
+            file = os.path.join(path, name)
+            if name.lower().endswith(SUFFIXES):
+                yield Source(file, Path(os.path.relpath(file, top)))
+            else:
+                on_skip(file)
     yield from _failed(errors)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ImageError, MienError
-from mien.imaging.decode import decode
+from mien.imaging.decode import DecodedImage, decode
 from mien.imaging.formats import Header
 from mien.imaging.load import checked_header, read_encoded
 from mien.recognition.inputs import STDIN, Source
@@ -38,6 +38,7 @@ _JPEG = (
 )  # fmt: skip
 
 Pixels = NDArray[np.uint8]
+_Pending = tuple[Source, str, tuple[str, ...]]  # a source with its error, or with the notes on its file
 
 
 def analyze_sources(
@@ -57,18 +58,20 @@ def analyze_sources(
         ...     print(source.relative, len(analysis.faces))
         sample.jpg 1
     """
-    pending: deque[tuple[Source, str]] = deque()  # sources in the batch, and unreadable ones with their error
+    pending: deque[_Pending] = deque()  # sources in the batch
 
     def images() -> Iterator[Pixels]:
-        for source, image_HW3 in _decode_ahead(recognizer, sources, readers):
-            pending.append((source, image_HW3 if isinstance(image_HW3, str) else ""))
-            if not isinstance(image_HW3, str):
-                yield image_HW3
+        for source, image in _decode_ahead(recognizer, sources, readers):
+            if isinstance(image, str):
+                pending.append((source, image, ()))
+            else:
+                pending.append((source, "", image.notes))
+                yield image.image_HW3
 
     for analysis in recognizer.analyze_many(images(), order="bgr"):
         yield from _unreadable(recognizer, pending)
-        source, _ = pending.popleft()
-        yield source, replace(analysis, source=source.name)
+        source, _, notes = pending.popleft()
+        yield source, replace(analysis, source=source.name, notes=notes + analysis.notes)
     yield from _unreadable(recognizer, pending)
 
 
@@ -92,7 +95,7 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
     from mien import files
     from mien.recognition.annotation.panels import annotate, enlarge
 
-    image_HW3, analysis = enlarge(decode(*_read(recognizer, source)), analysis)
+    image_HW3, analysis = enlarge(decode(*_read(recognizer, source)).image_HW3, analysis)
     # In a thread, where Ctrl-C is not raised: OpenCV 5.0.0 crashes when it is interrupted while it draws text
     # (see `prefetch`).
     with ThreadPoolExecutor(1, thread_name_prefix="mien-draw") as pool:
@@ -105,22 +108,24 @@ def write_annotated(recognizer: Recognizer, source: Source, analysis: Analysis, 
         raise MienError(f"cannot write {out}: {error.strerror}") from None
 
 
-def _unreadable(recognizer: Recognizer, pending: deque[tuple[Source, str]]) -> Iterator[tuple[Source, Analysis]]:
+def _unreadable(
+    recognizer: Recognizer, pending: deque[tuple[Source, str, tuple[str, ...]]]
+) -> Iterator[tuple[Source, Analysis]]:
     """Yield the unreadable sources at the head of the queue."""
     while pending and pending[0][1]:
-        source, error = pending.popleft()
+        source, error, _ = pending.popleft()
         yield source, recognizer.pipeline.unreadable(source.name, error).analysis
 
 
 def _decode_ahead(
     recognizer: Recognizer, sources: Iterable[Source], readers: int | None = None
-) -> Iterator[tuple[Source, Pixels | str]]:
-    """Yield each source with its pixels, or with the error."""
+) -> Iterator[tuple[Source, DecodedImage | str]]:
+    """Yield each source with its image, or with the error."""
     from concurrent.futures import ThreadPoolExecutor
 
     readers, remaining = readers or min(READERS, threads()), iter(enumerate(sources))
     memory = ByteSemaphore(PREFETCH_BYTES)
-    decoding: deque[tuple[Source, Future[tuple[Pixels | str, int]]]] = deque()
+    decoding: deque[tuple[Source, Future[tuple[DecodedImage | str, int]]]] = deque()
     with ThreadPoolExecutor(readers, thread_name_prefix="mien-read") as pool:
         try:
             while True:
@@ -129,17 +134,17 @@ def _decode_ahead(
                 if not decoding:
                     return
                 source, future = decoding.popleft()
-                image_HW3, size = future.result()
+                image, size = future.result()
                 del future  # it would hold the image until the next one is decoded
                 memory.release(size)
-                yield source, image_HW3
+                yield source, image
         finally:
             memory.close()
             for _, future in decoding:
                 future.cancel()
 
 
-def _decode(recognizer: Recognizer, source: Source, memory: ByteSemaphore, turn: int) -> tuple[Pixels | str, int]:
+def _decode(recognizer: Recognizer, source: Source, memory: ByteSemaphore, turn: int) -> tuple[DecodedImage | str, int]:
     """Return an image or the error, and the number of bytes that were acquired before it was decoded."""
     size = None
     try:

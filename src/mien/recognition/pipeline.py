@@ -5,6 +5,7 @@ H rows, W columns, N faces, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,11 @@ from mien.imaging.crop import CropRule, crop
 from mien.labels import LabelSet
 from mien.model import Model
 from mien.model_card import TTAS
+from mien.recognition.quality import FaceQuality, measure_quality
 from mien.recognition.results import UNCERTAIN, Analysis, Face
+
+SMALL = 100  # pixels of the shorter side; smaller images are often face crops, in which YuNet finds no face
+WHOLE_HINT = '--detector whole (in Python detector="whole")'
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -32,11 +37,13 @@ class DetectedFaces:
         analysis: Result without faces.
         detections: Detected faces, from left to right.
         faces_NHW: Their crops, uint8 [N,48,48].
+        qualities: Their qualities; None for each face if they are not measured.
     """
 
     analysis: Analysis
     detections: tuple[Detection, ...]
     faces_NHW: Pixels
+    qualities: tuple[FaceQuality | None, ...]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,7 @@ class Pipeline:
         min_confidence: Confidence from 0 to 1 below which a face is labelled `uncertain`.
         tta: `none`, or `flip` to average the probabilities with those of the mirror image.
         max_faces: Number of faces to keep of an image, the largest ones; None for all.
+        quality: Whether the quality of faces is measured, and too low a quality makes a label `uncertain`.
 
     Raises:
         MienError: An option is out of its range.
@@ -70,6 +78,7 @@ class Pipeline:
     min_confidence: float = 0.0
     tta: str = "none"
     max_faces: int | None = None
+    quality: bool = True
 
     def __post_init__(self) -> None:
         confidence = self.min_confidence
@@ -79,6 +88,8 @@ class Pipeline:
             raise MienError(f"tta must be one of {', '.join(TTAS)}, got {self.tta!r}")
         if self.max_faces is not None and (not isinstance(self.max_faces, int) or self.max_faces < 1):
             raise MienError(f"max_faces must be a whole number above 0, got {self.max_faces!r}")
+        if not isinstance(self.quality, bool):
+            raise MienError(f"quality must be True or False, got {self.quality!r}")
 
     @property
     def labels(self) -> LabelSet:
@@ -120,29 +131,50 @@ class Pipeline:
         """
         return self.model.probabilities(faces_NHW, tta=self.tta if tta is None else tta)
 
-    def face(self, detection: Detection, probs_K: Floats) -> Face:
-        """Return a detection together with its probabilities, float [K], as a result."""
+    def measure(self, detections: Sequence[Detection], faces_NHW: Pixels) -> tuple[FaceQuality | None, ...]:
+        """Return the quality of each face, given the crops as uint8 [N,48,48]; None for each without `quality`."""
+        if not self.quality:
+            return (None,) * len(detections)
+        return tuple(measure_quality(*pair) for pair in zip(detections, faces_NHW, strict=True))
+
+    def face(self, detection: Detection, probs_K: Floats, quality: FaceQuality | None = None) -> Face:
+        """Return a detection together with its probabilities, float [K], and its quality as a result."""
         probs = [float(p) for p in probs_K]
         confidence = max(probs)
-        label = self.labels.names[probs.index(confidence)] if confidence >= self.min_confidence else UNCERTAIN
-        return Face(detection.box, detection.score, detection.landmarks, self.labels.names, tuple(probs), label)
+        reason = quality.defect if quality is not None else ""
+        if not reason and confidence < self.min_confidence:
+            reason = f"low confidence: {math.floor(1e4 * confidence) / 1e4:g}, at least {self.min_confidence:g}"
+        label = UNCERTAIN if reason else self.labels.names[probs.index(confidence)]
+        return Face(
+            detection.box, detection.score, detection.landmarks, self.labels.names, tuple(probs), label,
+            quality=quality, uncertain_reason=reason,
+        )  # fmt: skip
 
-    def detect_and_crop(self, image_HW3: Pixels, source: str) -> DetectedFaces:
-        """Return the faces of a BGR image, uint8 [H,W,3], before the model predicts their probabilities."""
+    def detect_and_crop(self, image_HW3: Pixels, source: str, notes: tuple[str, ...] = ()) -> DetectedFaces:
+        """Return the faces of a BGR image, uint8 [H,W,3], before the model predicts their probabilities.
+
+        Args:
+            image_HW3: Image.
+            source: Name of the image in the result.
+            notes: Notes on its file; one is added for a small image without a face.
+        """
         height, width = image_HW3.shape[:2]
         detections = self.detect(image_HW3)
-        analysis = Analysis(source, width, height, (), self.model_name, self.detector.name)
-        return DetectedFaces(analysis, detections, self.crop_faces(image_HW3, detections))
+        if not detections and min(height, width) < SMALL:
+            notes = (*notes, f"no face found in {width} x {height} pixels; for a face crop use {WHOLE_HINT}")
+        analysis = Analysis(source, width, height, (), self.model_name, self.detector.name, notes=notes)
+        faces_NHW = self.crop_faces(image_HW3, detections)
+        return DetectedFaces(analysis, detections, faces_NHW, self.measure(detections, faces_NHW))
 
     def unreadable(self, source: str, error: str) -> DetectedFaces:
         """Return the result of an image that cannot be read: no faces, and the error."""
         side = self.model.card.side
         analysis = Analysis(source, 0, 0, (), self.model_name, self.detector.name, error)
-        return DetectedFaces(analysis, (), np.empty((0, side, side), np.uint8))
+        return DetectedFaces(analysis, (), np.empty((0, side, side), np.uint8), ())
 
     def result(self, detected: DetectedFaces, probs_NK: Floats) -> Analysis:
         """Return detected faces together with their probabilities, float32 [N,K], as a result."""
-        faces = (self.face(*pair) for pair in zip(detected.detections, probs_NK, strict=True))
+        faces = (self.face(*one) for one in zip(detected.detections, probs_NK, detected.qualities, strict=True))
         return replace(detected.analysis, faces=tuple(faces))
 
     def with_threads(self, threads: int) -> Pipeline:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD, VIDEO_LONGEST_SIDE, Detector, build_detector
 from mien.errors import ImageError, MienError
-from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image, source_name
+from mien.imaging.load import MAX_BYTES, MAX_PIXELS, ImageSource, read_image_and_notes, source_name
 from mien.labels import LabelSet
 from mien.model import SHIPPED, Model
 from mien.model import load as load_model
@@ -37,6 +37,7 @@ def load(
     threshold: float = THRESHOLD,
     longest_side: int = LONGEST_SIDE,
     max_faces: int | None = None,
+    quality: bool = True,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
     threads: int | None = None,
@@ -56,6 +57,8 @@ def load(
         threshold: Minimum detector confidence of a face, 0 to 1.
         longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
         max_faces: Maximum number of faces per image, the largest ones; by default all.
+        quality: Whether to measure the quality of each face, and to label faces that are too small, too blurred, too
+            dark or too bright `uncertain`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
         threads: Threads of the model and of the detector; by default `mien.threads.threads()`.
@@ -75,7 +78,8 @@ def load(
     model = load_model(DEFAULT if name_or_path is None else name_or_path, threads=threads, prior=prior)
     return build_recognizer(
         model, detector=detector, threshold=threshold, longest_side=longest_side, threads=threads,
-        min_confidence=min_confidence, tta=tta, max_faces=max_faces, max_pixels=max_pixels, max_bytes=max_bytes,
+        min_confidence=min_confidence, tta=tta, max_faces=max_faces, quality=quality, max_pixels=max_pixels,
+        max_bytes=max_bytes,
     )  # fmt: skip
 
 
@@ -102,7 +106,8 @@ class Recognizer:
     """Finds faces in images and videos and predicts their expressions; it is thread-safe.
 
     Attributes:
-        pipeline: Detector, crop rule and model, on arrays, with `min_confidence`, `tta` and `max_faces` as in `load`.
+        pipeline: Detector, crop rule and model, on arrays, with the options `min_confidence`, `tta`, `max_faces` and
+            `quality` of `load`.
         max_pixels: Number of pixels above which an image is refused.
         max_bytes: Number of bytes above which an image file is refused.
 
@@ -124,13 +129,14 @@ class Recognizer:
         min_confidence: float = 0.0,
         tta: str = "none",
         max_faces: int | None = None,
+        quality: bool = True,
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         for name, value in (("max_pixels", max_pixels), ("max_bytes", max_bytes)):
             if not isinstance(value, int) or value < 1:
                 raise MienError(f"{name} must be a whole number above 0, got {value!r}")
-        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces)
+        self.pipeline = Pipeline(model, detector, min_confidence, tta, max_faces, quality)
         self.max_pixels, self.max_bytes = max_pixels, max_bytes
 
     @property
@@ -292,8 +298,10 @@ class Recognizer:
             ImageError: The image cannot be read.
             MienError: `image` or `order` has an unknown type or value.
         """
-        image_HW3 = read_image(image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name)
-        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name)
+        image_HW3, notes, _ = read_image_and_notes(
+            image, order=order, max_pixels=self.max_pixels, max_bytes=self.max_bytes, name=name
+        )
+        return self.pipeline.detect_and_crop(image_HW3, source_name(image) if name is None else name, notes)
 
     def _predict(self, batch: list[DetectedFaces]) -> Iterator[Analysis]:
         """Yield the results of several images, whose faces go through the model together."""

@@ -18,6 +18,9 @@ a frame of a video share one shape and one set of key names:
         label           most probable class, or `uncertain`
         confidence      probability of the most probable class
         probabilities   probability of each class, by its name
+        quality         size, sharpness, brightness, yaw and roll of the face (`FaceQuality`), or null if not measured
+        uncertain_reason  why the label is `uncertain`, or null
+    notes           sentences about the image, such as a defect of the file or its bit depth
     error           why the image could not be read, or null
 
 Columns of csv and parquet have the same names; there a row is a face, and `p_CLASS` is the probability of a class.
@@ -25,14 +28,15 @@ Columns of csv and parquet have the same names; there a row is a face, and `p_CL
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mien.detection.boxes import Box
 from mien.errors import MienError
+from mien.recognition.quality import FaceQuality
 
 SMOOTH = 0.5  # seconds over which the probabilities of a video are smoothed
-UNCERTAIN = "uncertain"  # label of a face whose confidence is below `min_confidence`
+UNCERTAIN = "uncertain"  # label of a face of too low quality, or whose confidence is below `min_confidence`
 
 
 def percentage(probability: float, digits: int = 0) -> str:
@@ -63,7 +67,10 @@ class Face:
             are the person's own. Empty if the detector has no landmarks.
         labels: Classes, in the order of `probabilities`.
         probabilities: Probability of each class; they sum to 1.
-        label: Most probable class, or `uncertain` if its probability is below `min_confidence`.
+        label: Most probable class, or `uncertain` if the quality of the face is too low or the probability of the class
+            is below `min_confidence`.
+        quality: Size, sharpness, brightness and pose of the face; None if they were not measured.
+        uncertain_reason: Reason why the label is `uncertain`; empty if it is a class.
 
     Example:
         >>> from mien.detection.boxes import Box
@@ -80,6 +87,8 @@ class Face:
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     label: str
+    quality: FaceQuality | None = field(default=None, kw_only=True)
+    uncertain_reason: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.probabilities):
@@ -103,6 +112,8 @@ class Face:
             "label": self.label,
             "confidence": round(self.confidence, 4),
             "probabilities": {n: round(p, 4) for n, p in zip(self.labels, self.probabilities, strict=True)},
+            "quality": None if self.quality is None else self.quality.to_dict(),
+            "uncertain_reason": self.uncertain_reason or None,
         }
 
 
@@ -116,6 +127,7 @@ class Analysis:
         faces: Faces, from left to right.
         model, detector: Names of the model and of the detector; with test-time augmentation the model is `NAME+flip`.
         error: Reason why the image could not be read; empty if it could.
+        notes: Sentences about an image that was read: a truncated or damaged file, an assumed bit depth, or a hint.
 
     Example:
         >>> Analysis("photo.jpg", 640, 480, (), "nano", "yunet").to_dict()["faces"]
@@ -129,6 +141,7 @@ class Analysis:
     model: str
     detector: str
     error: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON types, in the shape that `mien.recognition.results` describes."""
@@ -199,6 +212,7 @@ def _record(result: Analysis | VideoFrame, position: dict[str, Any]) -> dict[str
         "model": result.model,
         "detector": result.detector,
         "faces": [face.to_dict() for face in result.faces],
+        "notes": list(result.notes) if isinstance(result, Analysis) else [],
         "error": (result.error if isinstance(result, Analysis) else "") or None,
     }
 

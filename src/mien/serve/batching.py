@@ -17,11 +17,11 @@ from typing import TypeVar
 import numpy as np
 
 from mien.imaging.formats import read_header
-from mien.imaging.load import MAX_PIXELS
 from mien.model import Model
 from mien.recognition.prefetch import ByteSemaphore
 from mien.recognition.recognizer import BATCH, Floats, Pixels, Recognizer
 from mien.recognition.results import Analysis
+from mien.serve.config import MAX_PIXELS
 from mien.serve.errors import busy
 
 T = TypeVar("T")

@@ -15,6 +15,7 @@ LOCAL = ("localhost", "127.0.0.1", "[::1]")  # hosts that are always allowed
 ANY = "*"
 ALL_INTERFACES = ("0.0.0.0", "[::]")
 MAX_BODY = 32_000_000  # bytes of a request with images
+MAX_PIXELS = 50_000_000  # of an image; by default `mien analyze` reads larger ones
 MAX_VIDEO = 64_000_000  # bytes of a video; use `mien video` for larger ones
 TIMEOUT = 30  # seconds to receive a request, and again to respond to it
 QUEUE = 256  # images that wait or are analyzed

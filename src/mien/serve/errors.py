@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from mien.errors import ImageError, MienError, MissingExtra, VideoError
 from mien.imaging.formats import FORMATS
-from mien.imaging.load import MAX_PIXELS
+from mien.serve.config import MAX_PIXELS
 from mien.serve.schema import ErrorResponseSchema
 
 BUSY = 503  # Service Unavailable: a retry may succeed

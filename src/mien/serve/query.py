@@ -26,6 +26,13 @@ MaxFaces = Annotated[
         description=f"Largest number of faces of an image; the largest faces are kept. Default {MAX_FACES}.",
     ),
 ]
+Quality = Annotated[
+    bool,
+    Query(
+        description="Measure the quality of each face; faces that are too small, blurred, dark or bright get the label "
+        "`uncertain`.",
+    ),
+]
 
 
 def check_known_options(request: Request) -> None:
@@ -47,8 +54,9 @@ def with_options(
     tta: str,
     threshold: float,
     max_faces: int | None,
+    quality: bool,
 ) -> Recognizer:
-    """Return a recognizer with the same model and detector, and the options of one request.
+    """Return a recognizer with the same model, detector and limits, and the options of one request.
 
     Raises:
         MienError: An option is out of range.
@@ -60,4 +68,7 @@ def with_options(
         min_confidence=min_confidence,
         tta=tta,
         max_faces=min(max_faces or MAX_FACES, MAX_FACES),
+        max_pixels=recognizer.max_pixels,
+        max_bytes=recognizer.max_bytes,
+        quality=quality,
     )

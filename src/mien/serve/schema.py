@@ -14,8 +14,18 @@ class BoxSchema(BaseModel):
     height: float
 
 
+class FaceQualitySchema(BaseModel):
+    """Quality of a face: size in pixels, sharpness, brightness from 0 to 255, yaw and roll in degrees."""
+
+    size: float
+    sharpness: float
+    brightness: float
+    yaw: float | None
+    roll: float | None
+
+
 class FaceSchema(BaseModel):
-    """One face and its expression."""
+    """One face and its expression; `uncertain_reason` says why the label is `uncertain`."""
 
     box: BoxSchema
     score: float
@@ -23,6 +33,8 @@ class FaceSchema(BaseModel):
     label: str
     confidence: float
     probabilities: dict[str, float]
+    quality: FaceQualitySchema | None
+    uncertain_reason: str | None
 
 
 class PersonFaceSchema(FaceSchema):
@@ -40,6 +52,7 @@ class AnalysisSchema(BaseModel):
     model: str
     detector: str
     faces: list[FaceSchema]
+    notes: list[str]
     error: str | None
 
 
@@ -60,6 +73,7 @@ class FrameSchema(BaseModel):
     model: str
     detector: str
     faces: list[PersonFaceSchema]
+    notes: list[str]
     error: str | None
 
 

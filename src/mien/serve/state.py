@@ -8,7 +8,7 @@ from typing import Any
 
 from mien.recognition import Recognizer, load
 from mien.serve.batching import Batcher
-from mien.serve.config import MAX_FACES, Settings
+from mien.serve.config import MAX_FACES, MAX_PIXELS, Settings
 from mien.serve.metrics import ServiceMetrics
 from mien.threads import threads
 
@@ -53,7 +53,8 @@ class Service:
             MienError: A model or the detector does not exist, or a setting is invalid.
         """
         options: dict[str, Any] = {
-            "detector": settings.detector, "prior": settings.prior, "max_faces": MAX_FACES, "threads": 1,
+            "detector": settings.detector, "prior": settings.prior, "max_faces": MAX_FACES, "max_pixels": MAX_PIXELS,
+            "threads": 1,
         }  # fmt: skip
         photos = load(settings.model, **options)
         videos = photos

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
+from python_multipart.exceptions import FormParserError
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -80,7 +81,8 @@ async def _read_form(request: Request, field: str, max_files: int) -> list[Uploa
     parser = _FormParser(request, field, max_files)
     try:
         form = await parser.parse()
-    except (MultiPartException, UnicodeError) as error:  # UnicodeError: from odd values of `charset`
+    # FormParserError: starlette passed it on in older versions; UnicodeError: from odd values of `charset`.
+    except (MultiPartException, FormParserError, UnicodeError) as error:
         raise Problem(
             400, "damaged_form", f"The form cannot be parsed: {error}", "Use an HTTP library to encode it."
         ) from None

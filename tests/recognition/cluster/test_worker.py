@@ -35,7 +35,7 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(3):
-        (folder / f"{i}.jpg").write_bytes(DATA if i else DATA[:5000])
+        (folder / f"{i}.jpg").write_bytes(DATA if i else DATA[:500])
     return folder
 
 

@@ -93,7 +93,9 @@ def test_video_frame_to_dict_is_json(reader: Recognizer, video_path: Path) -> No
         "landmarks",
         "person",
         "probabilities",
+        "quality",
         "score",
+        "uncertain_reason",
     ]
 
 

@@ -20,6 +20,7 @@ from mien.detection.boxes import Box
 from mien.errors import MienError
 from mien.recognition import PersonFace, VideoFrame
 from mien.recognition.annotation.palette import label_color
+from mien.recognition.quality import FaceQuality
 from mien.recognition.video.frame_table import FrameTable, columns
 from mien.recognition.video.people import MAX_BINS, MAX_LOST_PEOPLE, People
 from mien.recognition.video.subtitles import MIN_CUE_SECONDS, Subtitles
@@ -31,7 +32,8 @@ LABELS = ("angry", "happy", "neutral")
 
 def face(person: int, *likely: float) -> PersonFace:
     label = LABELS[int(np.argmax(likely))]
-    return PersonFace(Box(10, 20, 30, 40.5), 0.9, (), LABELS, likely, label, person)
+    quality = FaceQuality(40.5, 0.1, 128, -8.5, 1.5)
+    return PersonFace(Box(10, 20, 30, 40.5), 0.9, (), LABELS, likely, label, person, quality=quality)
 
 
 def frame(index: int, time: float, *faces: PersonFace) -> VideoFrame:
@@ -47,15 +49,16 @@ def angry(person: int = 1) -> PersonFace:
 
 
 FRAMES = (frame(0, 0.0, happy()), frame(3, 0.12), frame(6, 0.24, happy(2), angry(1)))
+QUALITY = {"size": 40.5, "sharpness": 0.1, "brightness": 128, "yaw": -8.5, "roll": 1.5, "uncertain_reason": None}
 ROWS = [
     {"index": 0, "time": 0.0, "person": 1, "label": "happy", "confidence": 0.7, "p_angry": 0.1, "p_happy": 0.7,
-     "p_neutral": 0.2, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
+     "p_neutral": 0.2, **QUALITY, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
      "image_width": 320, "image_height": 240},
     {"index": 6, "time": 0.24, "person": 1, "label": "angry", "confidence": 0.8, "p_angry": 0.8, "p_happy": 0.1,
-     "p_neutral": 0.1, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
+     "p_neutral": 0.1, **QUALITY, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
      "image_width": 320, "image_height": 240},
     {"index": 6, "time": 0.24, "person": 2, "label": "happy", "confidence": 0.7, "p_angry": 0.1, "p_happy": 0.7,
-     "p_neutral": 0.2, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
+     "p_neutral": 0.2, **QUALITY, "left": 10, "top": 20, "width": 30, "height": 40.5, "score": 0.9,
      "image_width": 320, "image_height": 240},
 ]  # fmt: skip
 
@@ -70,13 +73,13 @@ def written(path: Path, frames: Iterable[VideoFrame]) -> Path:
 def test_frame_table_rows_by_format(tmp_path: Path) -> None:
     assert tuple(ROWS[0]) == columns(LABELS)
     table = list(csv.DictReader(written(tmp_path / "t.csv", FRAMES).read_text().splitlines()))
-    assert [{k: (v if k == "label" else float(v)) for k, v in row.items()} for row in table] == ROWS
+    assert [{k: v if k == "label" else float(v) if v else None for k, v in row.items()} for row in table] == ROWS
     lines = written(tmp_path / "t.jsonl", FRAMES).read_text().splitlines()
     assert [json.loads(line) for line in lines] == [one.to_dict() for one in FRAMES]
     parquet = pyarrow.parquet.read_table(written(tmp_path / "t.parquet", FRAMES))
     assert parquet.column_names == list(columns(LABELS))
     for row, wanted in zip(parquet.to_pylist(), ROWS, strict=True):
-        assert {k: v if isinstance(v, str) else pytest.approx(v) for k, v in row.items()} == wanted
+        assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in row.items()} == wanted
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

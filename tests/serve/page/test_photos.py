@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import browser
-from browser import box_positions, finished, show
+from browser import STRINGS, Open, box_positions, finished, show
 from mien.labels import FER7, FERPLUS8, FERPLUS_COLUMNS
 from mien.recognition.annotation.palette import label_color
 from mien.recognition.results import UNCERTAIN
@@ -102,6 +102,29 @@ def test_photos_keep_order_and_faces_are_numbered(page: Page, tmp_path: Path) ->
     assert cards.nth(1).locator(".box.highlighted .tag").all_text_contents() == ["2 happy"]
 
 
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_unusable_face_shows_why_in_both_languages(
+    open_page: Open, service: browser.Service, tmp_path: Path, language: str
+) -> None:
+    page = open_page(f"{service.url}?lang={language}")
+    texts = STRINGS[language]
+    small = cv2.resize(browser.portrait(), (64, 64), interpolation=cv2.INTER_AREA)
+    cards = show(
+        page,
+        browser.jpeg(tmp_path / "dark.jpg", (0.12 * browser.portrait()).astype(np.uint8)),
+        browser.jpeg(tmp_path / "small.jpg", np.asarray(small, np.uint8)),
+    )
+    least = {"size": r"1\d", "least": "20"}
+    for card, reason in zip(cards.all(), (texts["reason.dark"], texts["reason.small"].format(**least)), strict=True):
+        face = card.locator(".face")
+        assert face.locator(".label").first.inner_text() == texts["label.uncertain"]
+        assert re.fullmatch(reason, face.locator(".reason").inner_text())
+        assert face.locator("summary .figure").inner_text() == ""
+        assert re.search(reason, card.locator(".summary").inner_text())
+    show(page, browser.sample())
+    assert page.get_by_role("article", name=browser.sample().name).locator(".face .reason").is_hidden()
+
+
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_dropped_and_pasted_photos_are_analyzed(page: Page, kind: str, portrait_file: Path) -> None:
     assert kind == "paste" or dispatch(page, "dragover", portrait_file)
@@ -137,7 +160,7 @@ def test_photo_without_face_shows_a_hint(page: Page, tmp_path: Path) -> None:
     [
         ("letter.txt", b"Dear reader,\n" * 20, "not a photo"),
         ("wall.png", blank_png(10_000, 6_000), "60 megapixels; the limit is 50"),
-        ("cut.jpg", browser.sample().read_bytes()[:3000], "damaged"),
+        ("cut.jpg", browser.sample().read_bytes()[:500], "damaged"),
         ("nothing.jpg", b"", "empty"),
     ],
 )

@@ -8,16 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
 
 import mien
 import videos
-from mien.imaging.load import MAX_PIXELS
+from mien.imaging.load import read_image
 from mien.prior import apply_prior
 from mien.recognition import sample
 from mien.serve import schema
+from mien.serve.config import MAX_PIXELS
 from mien.serve.query import with_options
 from mien.serve.routes.page import FOLDER
 from served import RunningService, running
@@ -67,7 +69,7 @@ def test_options_equal_those_of_load(served: RunningService) -> None:
     api = served.http.get("/openapi.json").json()["paths"]
     for path in ("/v1/analyze", "/v1/video"):
         body = {one["name"]: one["schema"].get("default") for one in api[path]["post"]["parameters"]}
-        shared = {"min_confidence", "tta", "threshold", "max_faces"}
+        shared = {"min_confidence", "tta", "threshold", "max_faces", "quality"}
         assert {name: body[name] for name in shared} == {name: load[name] for name in shared}
 
     def read(**options: object) -> dict[str, Any]:
@@ -78,6 +80,22 @@ def test_options_equal_those_of_load(served: RunningService) -> None:
     plain, flipped = read()["faces"][0]["probabilities"], read(tta="flip")["faces"][0]["probabilities"]
     assert flipped == mien.load("nano", threads=1, tta="flip").analyze(PORTRAIT).faces[0].to_dict()["probabilities"]
     assert plain.keys() == flipped.keys()
+
+
+def test_unusable_face_says_why_unless_quality_is_off(served: RunningService) -> None:
+    dark = cv2.imencode(".png", (0.12 * read_image(PORTRAIT)).astype(np.uint8))[1].tobytes()
+
+    def read(**options: object) -> dict[str, Any]:
+        (face,) = served.http.post("/v1/analyze", params=options, content=dark).json()["results"][0]["faces"]
+        return dict(face)
+
+    face = read()
+    assert face == mien.load("nano", threads=1).analyze(dark).faces[0].to_dict()
+    assert (face["label"], face["uncertain_reason"][:9]) == ("uncertain", "too dark:")
+    assert set(face["quality"]) == {"size", "sharpness", "brightness", "yaw", "roll"}
+    unmeasured = read(quality="false")
+    assert unmeasured["label"] == max(unmeasured["probabilities"], key=unmeasured["probabilities"].__getitem__)
+    assert (unmeasured["quality"], unmeasured["uncertain_reason"]) == (None, None)
 
 
 @pytest.mark.parametrize("tta", ["none", "flip"])
@@ -102,7 +120,9 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
 
 def test_image_returns_at_most_64_faces(served: RunningService) -> None:
     for requested, expected_faces in ((None, 64), (64, 64), (3, 3)):
-        assert with_options(served.service.photos, 0.0, "none", 0.5, requested).pipeline.max_faces == expected_faces
+        assert (
+            with_options(served.service.photos, 0.0, "none", 0.5, requested, True).pipeline.max_faces == expected_faces
+        )
     (body,) = served.http.post("/v1/analyze", content=videos.crowd()).json()["results"]
     assert len(body["faces"]) == 64
 
@@ -149,6 +169,21 @@ def test_head_returns_no_body(served: RunningService) -> None:
 def test_invalid_body_gets_error(served: RunningService, sent: dict[str, Any], status: int, code: str) -> None:
     response = served.http.post("/v1/analyze", **sent)
     assert (response.status_code, error(response)["code"]) == (status, code)
+
+
+def test_image_above_50_megapixels_gets_422(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", content=b"P6 10000 6000 255 ")
+    assert response.status_code == 422
+    assert "60.0 megapixels, above the limit of 50.0" in error(response)["message"]
+    assert "at most 50 megapixels" in error(response)["hint"]
+
+
+def test_truncated_image_has_a_note(served: RunningService) -> None:
+    response = served.http.post("/v1/analyze", content=PORTRAIT[: 2 * len(PORTRAIT) // 3])
+    (result,) = response.json()["results"]
+    assert response.status_code == 200
+    assert result["notes"][0].startswith("truncated: ")
+    assert [face["label"] for face in result["faces"]] == ["happy"]
 
 
 def test_too_many_files_get_413(served: RunningService) -> None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from mien.data.dataset import Dataset
 from mien.errors import MienError
+from mien.evaluation.common_classes import project_probabilities
 from mien.evaluation.contamination import contamination, contradicted_labels
 from mien.evaluation.evaluate import Evaluation
 from mien.evaluation.protocols import ModelEvaluation, ProtocolView, evaluate_split, find_rows, protocol_views
 from mien.evaluation.statistics.paired import PairedComparison, compare_paired
-from mien.labels import LabelSet, projection, same_classes
+from mien.labels import LabelSet, same_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ def benchmark(entries: Sequence[BenchmarkEntry], dataset: Dataset, split: str, *
     if len(entries) < 2 or twice:
         got = f"two called {twice[0]}" if twice else ", ".join(e.name for e in entries) or "none"
         raise MienError(f"a benchmark needs two or more models with different names, got {got}")
-    probabilities = [_project(entry, dataset.labels) for entry in entries]
+    probabilities = [project_probabilities(e.probs_NK, e.labels, dataset.labels, e.name) for e in entries]
     evaluations = [
         evaluate_split(
             probs_NK, rows_N, dataset, dataset, split, model=e.name, selected_on=e.selected_on, strict=strict
@@ -180,17 +181,3 @@ def _compare_by_protocol(
         ]
         rounds.append(ProtocolResult(tuple(e.evaluations[number] for e in evaluations), tuple(pairs)))
     return tuple(rounds)
-
-
-def _project(entry: BenchmarkEntry, labels: LabelSet) -> NDArray[np.float32]:
-    """Return probabilities restricted to `labels` and normalized, float32 [N,K]; equal ones if all of them are 0."""
-    if same_classes(entry.labels.names, labels.names):
-        return np.asarray(entry.probs_NK, np.float32)
-    projection_JK = projection(entry.labels, labels)
-    lacking = [name for name, faces in zip(labels.names, projection_JK.sum(0), strict=True) if not faces]
-    if lacking:
-        raise MienError(f"cannot evaluate {entry.name} on {labels.name}: it has no class {', '.join(lacking)}")
-    p_NK = np.asarray(entry.probs_NK, np.float64) @ projection_JK
-    sum_N1 = p_NK.sum(1, keepdims=True)
-    normalized_NK = np.divide(p_NK, sum_N1, out=np.full_like(p_NK, 1 / len(labels)), where=sum_N1 > 0)
-    return np.asarray(normalized_NK, np.float32)

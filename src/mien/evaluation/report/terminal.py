@@ -31,6 +31,7 @@ from mien.evaluation.report.text import (
     projected_note,
     protocol_notes,
     selection_note,
+    sentence_case,
     span,
     spread,
     trial_values,
@@ -51,6 +52,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
         f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
+    if e.note:
+        caption = f"{escape(sentence_case(e.note))}\n{caption}"
     notes = [missing_note(e.missing_classes)] * bool(e.missing_classes) + [selection_note(e)] * bool(e.selected_on)
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{truth}",

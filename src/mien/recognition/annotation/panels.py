@@ -137,7 +137,7 @@ def _measure(face: Face, caption: str, height: int, width: int, bars: bool) -> _
     shorter, longer = min(height, width), max(height, width)
     size = min(max(0.095 * min(box[2:]), _MIN_TEXT, 0.016 * shorter), max(_MIN_TEXT, 0.03 * shorter))
     line = min(max(0.02 * min(box[2:]), 1.0, 0.0018 * longer), max(1.0, 0.005 * longer))
-    percent = percentage(face.confidence)
+    percent = "" if face.uncertain_reason else percentage(face.confidence)
     title = " ".join(word for word in (caption, face.label, percent) if word)
     title_width = text_drawing.width(title, 1.1 * size, bold=True) + 1.2 * size
     if not bars:

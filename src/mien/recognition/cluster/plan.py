@@ -12,18 +12,19 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError
+from mien.imaging.suffixes import SUFFIXES
 from mien.recognition.cluster.parquet_input import PARQUET_SUFFIXES, parquet_partitions
 from mien.recognition.cluster.storage import UNFINISHED, Store, filesystem_of, is_remote, path_resolver
-from mien.recognition.inputs import STDIN, SUFFIXES, Source, iter_sources, pattern_matches
+from mien.recognition.inputs import STDIN, Source, iter_sources, pattern_matches
 
-FORMAT = "mien plan 3"
+FORMAT = "mien plan 4"  # 4: rows have a column `notes`
 HEAD = "_mien/plan.json"
 
 # Content of a partition, as JSON types: `number`, and either `names` or row groups of a Parquet file.
@@ -58,13 +59,16 @@ class Plan:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def partition_source(source: str, store: Store, *, size: int) -> Iterator[Partition]:
+def partition_source(
+    source: str, store: Store, *, size: int, on_skip: Callable[[str], None] | None = None
+) -> Iterator[Partition]:
     """Yield the partitions of `source`; only one is in memory, and nothing is written yet.
 
     Args:
         source: Folder, pattern, Parquet file or address.
         store: Folder of the results, whose files are not read as images.
         size: Images per partition.
+        on_skip: Function that is called with the name of each file that is skipped because of its name.
 
     Raises:
         MienError: The source does not exist, has no images, or cannot be listed; a Parquet file cannot be read.
@@ -72,7 +76,7 @@ def partition_source(source: str, store: Store, *, size: int) -> Iterator[Partit
     exists = source == STDIN or is_remote(source) or os.path.lexists(source)
     if not exists and not (glob.has_magic(source) and _has_matches(source)):
         raise MienError(f"no such file or folder on this machine: {source}")
-    partitions = _partitions(source, size, store)
+    partitions = _partitions(source, size, store, on_skip)
     first = next(partitions, None)
     if first is None:
         raise MienError(f"no images in {source}: no file name ends with {', '.join(SUFFIXES)} or .parquet")
@@ -178,14 +182,14 @@ def image_count(partition: Partition) -> int:
     return len(partition["names"]) if "names" in partition else int(partition["rows"])
 
 
-def _partitions(source: str, size: int, store: Store) -> Iterator[Partition]:
+def _partitions(source: str, size: int, store: Store, on_skip: Callable[[str], None] | None) -> Iterator[Partition]:
     if source == STDIN:
         raise MienError("standard input cannot be read on a cluster; use a folder, a pattern or a Parquet file")
     resolve = path_resolver(source, os.getcwd())
     if source.lower().endswith(PARQUET_SUFFIXES):
         yield from parquet_partitions(_parquet_files(source), size, resolve)
         return
-    images = _images(source, store)
+    images = _images(source, store, on_skip)
     first = next(images, None)
     if first is None:
         yield from parquet_partitions(_parquet_files(source), size, resolve)
@@ -200,15 +204,18 @@ def _has_matches(pattern: str) -> bool:
     return pattern.lower().endswith(PARQUET_SUFFIXES) or pattern_matches(pattern)
 
 
-def _images(source: str, store: Store) -> Iterator[Source]:
+def _images(source: str, store: Store, on_skip: Callable[[str], None] | None) -> Iterator[Source]:
     """Yield the images of a folder, in the order of `find_sources`."""
     if not is_remote(source):
-        yield from iter_sources(source, exclude=None if is_remote(store.address) else Path(store.root))
+        exclude = None if is_remote(store.address) else Path(store.root)
+        yield from iter_sources(source, exclude=exclude, on_skip=on_skip)
         return
     folder = Store(source)
     for name in _files_below(folder):
         if name.lower().endswith(SUFFIXES):
             yield Source(f"{folder.address}/{name}", Path(name))
+        elif on_skip is not None:
+            on_skip(name)
 
 
 def _parquet_files(source: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ is analyzed twice is written twice, with the same content, to the same file.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import MienError, MissingExtra
+from mien.paths import expand_user
 from mien.ray import LOCAL, connect, import_ray
 from mien.recognition.cluster.plan import (
     HEAD,
@@ -48,6 +49,7 @@ def analyze_on_cluster(
     name_or_path: str | Path | None = None,
     size: int = SIZE,
     resume: bool = False,
+    on_skip: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Generator[tuple[Plan, PartitionResult]]:
     """Analyze all images of `source` on a Ray cluster and write Parquet files to `out`.
@@ -63,6 +65,8 @@ def analyze_on_cluster(
         name_or_path: Model, as in `mien.load`.
         size: Images per partition.
         resume: Whether to continue in `out`: finished partitions are yielded at once and not analyzed again.
+        on_skip: Function that is called with the name of each file that is skipped because of its name, as in
+            `find_sources`, when the images are listed; not when a run is resumed.
         options: Other options of `mien.load`.
 
     Yields:
@@ -81,8 +85,8 @@ def analyze_on_cluster(
     _import_ray_data()
     if size < 1:
         raise MienError(f"size must be at least one image per partition, got {size}")
-    snapshot, store = RecognizerSnapshot.of(name_or_path, **options), Store(str(out))
-    plan, finished = _start_or_resume(store, str(source), size, snapshot, resume)
+    snapshot, store = RecognizerSnapshot.of(name_or_path, **options), Store(expand_user(str(out)))
+    plan, finished = _start_or_resume(store, expand_user(str(source)), size, snapshot, resume, on_skip)
     with ThreadPoolExecutor(16, thread_name_prefix="mien-counts") as pool:
         for start in range(0, len(finished), WINDOW):  # the pool would start on all of them at once
             for result in pool.map(lambda number: read_counts(store, number, plan), finished[start : start + WINDOW]):
@@ -99,7 +103,12 @@ def analyze_on_cluster(
 
 
 def _start_or_resume(
-    store: Store, source: str, size: int, snapshot: RecognizerSnapshot, resume: bool
+    store: Store,
+    source: str,
+    size: int,
+    snapshot: RecognizerSnapshot,
+    resume: bool,
+    on_skip: Callable[[str], None] | None,
 ) -> tuple[Plan, list[int]]:
     """Return the plan, new or saved earlier, and the numbers of the finished partitions."""
     try:
@@ -107,7 +116,7 @@ def _start_or_resume(
         if plan is None:
             if finished:
                 raise MienError(f"{store.address} has results but no {HEAD}; use another --out")
-            partitions = partition_source(source, store, size=size)
+            partitions = partition_source(source, store, size=size, on_skip=on_skip)
             snapshot.save(store)
             return make_plan(store, source, partitions, size=size, recognizer=snapshot.identity), []
     except OSError as error:

@@ -15,6 +15,7 @@ from mien.recognition.output.base import Writer, register_format
 from mien.recognition.results import Analysis
 
 ROW_GROUP = 1000  # rows that parquet holds in memory before it writes them
+QUALITY_COLUMNS = ("size", "sharpness", "brightness", "yaw", "roll", "uncertain_reason")
 
 
 @register_format("json", ".json")
@@ -55,9 +56,9 @@ class JsonLinesWriter(Writer):
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of csv and parquet.
 
-    A row is a face: the image, label and probabilities, the box in pixels, and the confidence of the detector. An image
-    without faces, or that could not be read, is a row whose `face` is empty; `faces` is the number of faces in the
-    image. Landmarks are only in json and jsonl.
+    A row is a face: the image, label and probabilities, the quality of the face, the box in pixels, and the confidence
+    of the detector. An image without faces, or that could not be read, is a row whose `face` is empty; `faces` is the
+    number of faces in the image. Landmarks are only in json and jsonl.
 
     Example:
         >>> columns(("happy", "sad"))[:7]
@@ -65,7 +66,8 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         "source", "faces", "face", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector", "error",
+        *QUALITY_COLUMNS, "left", "top", "width", "height", "score", "image_width", "image_height", "model", "detector",
+        "notes", "error",
     )  # fmt: skip
 
 
@@ -78,14 +80,21 @@ def rows(analysis: Analysis, labels: Sequence[str]) -> list[dict[str, Any]]:
         "image_height": analysis.height,
         "model": analysis.model,
         "detector": analysis.detector,
+        "notes": "; ".join(analysis.notes) or None,
         "error": analysis.error or None,
     }
     result = []
     for number, face in enumerate((face.to_dict() for face in analysis.faces), 1):
-        probs = {f"p_{name}": p for name, p in face["probabilities"].items()}
         values = {name: face[name] for name in ("label", "confidence", "score")}
-        result.append({**empty, "face": number, **values, **probs, **face["box"]})
+        result.append({**empty, "face": number, **values, **face_columns(face), **face["box"]})
     return result or [empty]
+
+
+def face_columns(face: dict[str, Any]) -> dict[str, Any]:
+    """Return the probabilities and the quality of a face, `Face.to_dict`, by their columns."""
+    probs = {f"p_{name}": p for name, p in face["probabilities"].items()}
+    quality = face["quality"] or dict.fromkeys(name for name in QUALITY_COLUMNS if name != "uncertain_reason")
+    return {**probs, **quality, "uncertain_reason": face["uncertain_reason"]}
 
 
 @register_format("csv", ".csv")

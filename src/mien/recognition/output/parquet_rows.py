@@ -7,7 +7,7 @@ from typing import Any
 
 from mien.recognition.results import escape_surrogates
 
-_STRINGS = ("source", "label", "model", "detector", "error")
+_STRINGS = ("source", "label", "uncertain_reason", "model", "detector", "notes", "error")
 _INTEGERS = ("faces", "face", "image_width", "image_height")
 
 

@@ -18,7 +18,7 @@ from mien import files
 from mien.errors import MienError
 from mien.recognition.results import escape_surrogates
 
-FORMAT = "mien resume 1"
+FORMAT = "mien resume 3"  # 3: a column `notes`
 HIDDEN = ("labels", "model_sha256")  # recorded options that the command line does not have
 
 

@@ -15,7 +15,7 @@ from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogate
 _WIDE, _NARROW = 28, 10  # width of a bar in cells
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _COLUMNS = 100  # width of a table in a file
-_FAINT = "bright_black"
+_FAINT, _NOTE = "bright_black", "yellow"
 
 
 @register_format("table")
@@ -49,6 +49,7 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
         return Group(*parts, name, Text(f"  {_error(analysis)}", style="red"))
     count = {0: "no face", 1: "1 face"}.get(len(analysis.faces), f"{len(analysis.faces)} faces")
     parts.append(name.append(f"  {analysis.width} x {analysis.height}, {count}", style=f"not bold {_FAINT}"))
+    parts += [Text(f"  {escape_surrogates(note)}", style=_NOTE) for note in analysis.notes]
     for number, face in enumerate(analysis.faces, 1):
         box = face.box
         position = (
@@ -62,27 +63,32 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
             style = "bold" if prob == face.confidence else ""
             bar = _bar(prob, _WIDE, _rgb(label, face))
             grid.add_row("    ", Text(label, style), bar, Text(percentage(prob, digits=1).rjust(7), style))
-        parts += [title, grid]
+        parts += [title, *([Text(f"     {face.uncertain_reason}")] if face.uncertain_reason else []), grid]
     return Group(*parts)
 
 
 def _lines(analysis: Analysis) -> Text:
-    """Return a line per face: the most probable class with a bar, and the next two."""
+    """Return a line per face: the most probable class with a bar, the next two, and why the label is uncertain."""
     name = _name(analysis)
     if analysis.error:
         return Text(f"{name}  ").append(_error(analysis), style="red")
     if not analysis.faces:
-        return Text(f"{name}  ").append("no face", style=_FAINT)
+        return Text(f"{name}  ").append("no face", style=_FAINT).append(_notes(analysis), style=_NOTE)
     lines = Text()
     for number, face in enumerate(analysis.faces, 1):
         ranked = sorted(zip(face.probabilities, face.labels, strict=True), key=lambda pair: -pair[0])
         position = f"{number}/{len(analysis.faces)}  "
         next_two = ", ".join(f"{label} {percentage(p)}" for p, label in ranked[1:3])
+        details = "; ".join(filter(None, (next_two, face.uncertain_reason)))
         lines.append(f"{name}  ").append(position, style=_FAINT)
         lines.append_text(_bar(face.confidence, _NARROW, _rgb(ranked[0][1], face))).append(" ")
-        lines.append_text(_label(face)).append(f"  {next_two}\n", style=_FAINT)
+        lines.append_text(_label(face)).append(f"  {details}\n", style=_FAINT)
     lines.rstrip()
-    return lines
+    return lines.append(_notes(analysis), style=_NOTE)
+
+
+def _notes(analysis: Analysis) -> str:
+    return "".join(f"  ({escape_surrogates(note)})" for note in analysis.notes)
 
 
 def _label(face: Face) -> Text:

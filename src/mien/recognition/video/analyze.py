@@ -10,6 +10,7 @@ from pathlib import Path
 from mien.detection.detectors import VIDEO_LONGEST_SIDE
 from mien.errors import MienError
 from mien.imaging.load import MAX_PIXELS
+from mien.paths import expand_user
 from mien.recognition.annotation import panels
 from mien.recognition.pipeline import Pipeline
 from mien.recognition.prefetch import prefetch
@@ -41,6 +42,10 @@ def analyze_video(
     """Yield the results of a video frame by frame; see `Recognizer.analyze_video` for options and errors."""
     report = on_note or (lambda note: warnings.warn(note, UserWarning, stacklevel=3))
     _check_path(path)
+    path = expand_user(path)
+    annotate, out, srt, timeline = (
+        None if file is None else expand_user(file) for file in (annotate, out, srt, timeline)
+    )
     _check_options(every=every, smooth=smooth, longest_side=longest_side)
 
     def results() -> Generator[VideoFrame]:

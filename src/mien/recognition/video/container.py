@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, VideoError
+from mien.paths import not_found
 from mien.recognition.video.structure import lacks_index
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def open_file(path: Path) -> InputContainer:
         if path.is_dir():
             raise VideoError(f"{path}: is a folder, expected a video file")
         if not path.is_file():
-            raise VideoError(f"{path}: there is no such file")
+            raise VideoError(f"{path}: {not_found(path)}")
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mien import files
 from mien.errors import MienError, MissingExtra
-from mien.recognition.output.formats import as_csv
+from mien.recognition.output.formats import QUALITY_COLUMNS, as_csv, face_columns
 from mien.recognition.output.parquet_rows import write_row_group
 from mien.recognition.output.text_file import AtomicTextFile
 from mien.recognition.results import VideoFrame
@@ -19,7 +19,7 @@ ROW_GROUP = 5000  # rows that parquet keeps in memory before it writes them
 
 
 def columns(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of csv and parquet: time in seconds, box in pixels, probabilities smoothed over time.
+    """Return the columns of csv and parquet: time in seconds, box in pixels, probabilities smoothed over time, quality.
 
     They have the names of `VideoFrame.to_dict` and of the tables of photos. Landmarks are in jsonl only.
 
@@ -28,7 +28,7 @@ def columns(labels: Sequence[str]) -> tuple[str, ...]:
     """
     return (
         "index", "time", "person", "label", "confidence", *(f"p_{name}" for name in labels),
-        "left", "top", "width", "height", "score", "image_width", "image_height",
+        *QUALITY_COLUMNS, "left", "top", "width", "height", "score", "image_width", "image_height",
     )  # fmt: skip
 
 
@@ -39,9 +39,8 @@ def rows(frame: VideoFrame) -> list[dict[str, Any]]:
     size = {"image_width": values["width"], "image_height": values["height"]}
     table = []
     for face in sorted(values["faces"], key=lambda face: int(face["person"])):
-        probs = {f"p_{name}": p for name, p in face["probabilities"].items()}
         fields = {name: face[name] for name in ("person", "label", "confidence", "score")}
-        table.append({**shared, **fields, **probs, **face["box"], **size})
+        table.append({**shared, **fields, **face_columns(face), **face["box"], **size})
     return table
 
 
@@ -156,7 +155,7 @@ class _Parquet(_Table):
             raise MissingExtra("parquet", "writing parquet") from None
         types = dict.fromkeys(names, pyarrow.float32())
         types |= dict.fromkeys(("index", "person", "image_width", "image_height"), pyarrow.int32())
-        types |= {"label": pyarrow.string(), "time": pyarrow.float64()}
+        types |= {"label": pyarrow.string(), "uncertain_reason": pyarrow.string(), "time": pyarrow.float64()}
         self._schema = pyarrow.schema(list(types.items()))
         self._arrow, self._pending = pyarrow, list[dict[str, Any]]()
         self._file = files.AtomicFile(path)

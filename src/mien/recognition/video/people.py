@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.recognition.results import VideoFrame
+from mien.recognition.results import UNCERTAIN, VideoFrame
 from mien.recognition.video.tracker import is_lost
 
 MAX_BINS = 1600  # time bins; a longer video gets bins of twice the length
@@ -36,6 +36,7 @@ class Person:
         sum_K: Sum of probabilities times seconds, float64 [K].
         last_frame: Count of analyzed frames at the last one with the person.
         bins: For each time bin with the person, seconds and the sum of probabilities times seconds.
+        uncertain: Seconds for which the label was uncertain, by the beginning of the reason, such as `too small`.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Person:
     sum_K: Floats
     last_frame: int = 0
     bins: dict[int, tuple[float, Floats]] = field(default_factory=dict)
+    uncertain: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean_K(self) -> Floats:
@@ -130,6 +132,9 @@ class People:
             person = self._people[face.person]
             person.last, person.last_frame = frame.time, self.frame_count
             person.seconds, person.sum_K = person.seconds + duration, person.sum_K + duration * probs_K
+            if face.label == UNCERTAIN:
+                reason = face.uncertain_reason.partition(":")[0]
+                person.uncertain[reason] = person.uncertain.get(reason, 0.0) + duration
             for index, seconds in bin_seconds:
                 seconds_before, sum_K = person.bins.get(index, (0.0, np.zeros(len(self.labels))))
                 person.bins[index] = (seconds_before + seconds, sum_K + seconds * probs_K)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MienError, VideoError
+from mien.paths import expand_user
 from mien.recognition.video.container import open_bytes, open_file, pyav
 from mien.recognition.video.damage import DamageLog
 from mien.threads import threads
@@ -96,7 +97,7 @@ class VideoReader:
             MissingExtra: PyAV is not installed.
             VideoError: The file does not exist, has no frames that can be decoded, or its frames are too large.
         """
-        self.path, self._data = Path(path), data
+        self.path, self._data = expand_user(Path(path)) if data is None else Path(path), data
         self.notes: list[str] = []
         # Closing waits for the thread that decodes; otherwise ffmpeg would read freed memory.
         self._lock, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()

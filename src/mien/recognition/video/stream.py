@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mien.detection.boxes import Detection
 from mien.detection.detectors import VIDEO_LONGEST_SIDE, ConfigurableDetector
 from mien.recognition.pipeline import Pipeline
+from mien.recognition.quality import FaceQuality
 from mien.recognition.results import SMOOTH, PersonFace
 from mien.recognition.video.follower import WINDOW_PIXELS, Follower
 from mien.recognition.video.tracker import Smoother
@@ -30,11 +31,13 @@ class FrameFaces:
         time: Time of the frame in seconds.
         detections: Person number and detection of each face, from left to right.
         faces_NHW: Face crops for the model, uint8 [N,48,48].
+        qualities: Quality of each face; None for each face if they are not measured.
     """
 
     time: float
     detections: tuple[tuple[int, Detection], ...]
     faces_NHW: Pixels
+    qualities: tuple[FaceQuality | None, ...]
 
 
 class FaceStream:
@@ -80,20 +83,27 @@ class FaceStream:
             image_HW3: BGR frame, uint8 [H,W,3].
             time: Time of the frame in seconds; times must not decrease.
         """
-        detections = self._follower.update(image_HW3, time)
-        return FrameFaces(time, detections, self.pipeline.crop_faces(image_HW3, [d for _, d in detections]))
+        people = self._follower.update(image_HW3, time)
+        detections = [detection for _, detection in people]
+        faces_NHW = self.pipeline.crop_faces(image_HW3, detections)
+        return FrameFaces(time, people, faces_NHW, self.pipeline.measure(detections, faces_NHW))
 
     def smooth(self, frame_faces: FrameFaces, probs_NK: Floats) -> tuple[PersonFace, ...]:
         """Return the faces of a frame with smoothed probabilities; frames must come in their order.
+
+        The quality is that of the frame. So a label is `uncertain` while a face is blurred, and its probabilities are
+        still those of the last half second.
 
         Args:
             frame_faces: Faces from `detect_and_crop`.
             probs_NK: Probabilities of each class for each face, float32 [N,K].
         """
         faces = []
-        for (person, detection), probs_K in zip(frame_faces.detections, probs_NK, strict=True):
+        for (person, detection), probs_K, quality in zip(
+            frame_faces.detections, probs_NK, frame_faces.qualities, strict=True
+        ):
             smoothed_K = self._smoother.update(person, probs_K.tolist(), frame_faces.time)
-            face = self.pipeline.face(detection, np.asarray(smoothed_K, np.float32))
+            face = self.pipeline.face(detection, np.asarray(smoothed_K, np.float32), quality)
             faces.append(PersonFace(**vars(face), person=person))
         self._smoother.keep(self._follower.people)
         return tuple(faces)

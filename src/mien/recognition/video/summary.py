@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.recognition.annotation.palette import label_color
-from mien.recognition.results import percentage
+from mien.recognition.results import UNCERTAIN, percentage
 from mien.recognition.video.people import People, Person
 
 MAX_ROWS = 20  # persons in the table, those seen longest
@@ -49,7 +49,10 @@ def clock(seconds: float) -> str:
 
 
 def _likeliest(people: People, person: Person) -> Text:
-    """Return the expressions with the highest mean probabilities as text."""
+    """Return the expressions with the highest mean probabilities; the reason if the label was mostly uncertain."""
+    if sum(person.uncertain.values()) > person.seconds / 2:
+        reason = max(person.uncertain, key=lambda reason: person.uncertain[reason])
+        return Text(UNCERTAIN, style="bold").append(f": {reason}" if reason else "", style="not bold")
     ranked = sorted(zip(person.mean_K.tolist(), people.labels, strict=True), key=lambda pair: -pair[0])
     texts = [f"{name} {percentage(p)}" for i, (p, name) in enumerate(ranked[:_MAX_NAMED]) if i == 0 or p >= _MIN_NAMED]
     text = Text(texts[0], style="bold")

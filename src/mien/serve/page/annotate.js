@@ -45,7 +45,7 @@ function drawLabel(context, face, number, ratio) {
   const size = Math.max(12, 0.024 * Math.min(context.canvas.width, context.canvas.height));
   context.font = `600 ${size}px Inter, system-ui, sans-serif`;
   context.textBaseline = "middle";
-  const title = `${number}${labelText(face.label)} ${percent(face.confidence)}`;
+  const title = number + labelText(face.label) + (face.uncertain_reason ? "" : ` ${percent(face.confidence)}`);
   const width = context.measureText(title).width + 1.2 * size;
   const height = 2.3 * size;
   const x = Math.max(0, Math.min(ratio * face.box.left, context.canvas.width - width));

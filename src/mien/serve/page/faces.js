@@ -2,7 +2,7 @@
 
 import { colorOf } from "./palette.js";
 import { clone, setChildCount, setText } from "./templates.js";
-import { faceName, labelText, percent } from "./words.js";
+import { faceName, labelText, percent, reasonText } from "./words.js";
 
 const INITIALLY_OPEN = 3; // panels
 
@@ -28,7 +28,10 @@ function createPanel(open) {
 function fillPanel(panel, face, index) {
   setText(panel.querySelector(".number"), faceName(face, index));
   setText(panel.querySelector("summary .label"), labelText(face.label));
-  setText(panel.querySelector("summary .figure"), percent(face.confidence));
+  const reason = reasonText(face);
+  setText(panel.querySelector("summary .figure"), reason ? "" : percent(face.confidence));
+  setText(panel.querySelector("summary .reason"), reason);
+  panel.querySelector("summary .reason").hidden = !reason;
   const labels = Object.keys(face.probabilities);
   const bars = panel.querySelector(".bars");
   setChildCount(bars, labels.length, () => clone("bar"));

@@ -23,6 +23,24 @@ export function joinList(words) {
   return t("faces.and", { list: words.slice(0, -1).join(", "), last: words.at(-1) });
 }
 
+// Reasons of mien.recognition.quality why a label is uncertain, and the page's texts for them.
+const REASONS = [
+  [/^too small: (?<size>\d+) px, at least (?<least>\d+) px/, "reason.small"],
+  [/^too dark/, "reason.dark"],
+  [/^too bright/, "reason.bright"],
+  [/^too blurred/, "reason.blurred"],
+];
+
+/** Why the label of a face is `uncertain`, as a sentence; empty if it is not. */
+export function reasonText(face) {
+  const reason = face.uncertain_reason ?? "";
+  for (const [pattern, key] of REASONS) {
+    const match = reason.match(pattern);
+    if (match) return t(key, match.groups);
+  }
+  return sentence(reason);
+}
+
 /** The number of a person in a video, or of a face in a photo, counted from the left. */
 export function numberOf(face, index) {
   return face.person ?? index + 1;
@@ -38,6 +56,7 @@ export function summary(faces) {
   const labels = faces.map((face) => labelText(face.label));
   const count = faces.length;
   if (!count) return t("faces.none");
+  if (count === 1 && faces[0].uncertain_reason) return t("faces.one_uncertain", { label: labels[0], reason: reasonText(faces[0]) });
   if (count === 1) return t("faces.one", { label: labels[0], percent: percent(faces[0].confidence) });
   if (count <= 3) return t("faces.few", { count, labels: joinList(labels) });
   const counts = new Map();

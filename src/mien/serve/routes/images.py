@@ -13,7 +13,7 @@ from mien.errors import ImageError
 from mien.recognition.results import Analysis
 from mien.serve import schema
 from mien.serve.errors import busy, error_responses
-from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, with_options
+from mien.serve.query import MaxFaces, MinConfidence, Quality, Threshold, Tta, check_known_options, with_options
 from mien.serve.state import Service
 from mien.serve.uploads import Upload, read_uploads, request_body_schema
 
@@ -32,6 +32,7 @@ async def analyze(
     tta: Tta = "none",
     threshold: Threshold = THRESHOLD,
     max_faces: MaxFaces = None,
+    quality: Quality = True,
 ) -> JSONResponse:
     """Detect the faces in photos and recognize their expressions.
 
@@ -40,7 +41,7 @@ async def analyze(
     """
     service: Service = request.app.state.service
     uploads = await read_uploads(request, "files", ("image/",))
-    recognizer = with_options(service.photos, min_confidence, tta, threshold, max_faces)
+    recognizer = with_options(service.photos, min_confidence, tta, threshold, max_faces, quality)
 
     async def analyze_upload(upload: Upload) -> Analysis:
         try:

@@ -17,7 +17,7 @@ from mien.recognition.video.analyze import analyze_frames
 from mien.recognition.video.reader import VideoReader
 from mien.serve import schema
 from mien.serve.errors import Problem, busy, error_responses
-from mien.serve.query import MaxFaces, MinConfidence, Threshold, Tta, check_known_options, with_options
+from mien.serve.query import MaxFaces, MinConfidence, Quality, Threshold, Tta, check_known_options, with_options
 from mien.serve.state import Service
 from mien.serve.uploads import Upload, read_uploads, request_body_schema
 
@@ -43,6 +43,7 @@ async def video(
     tta: Tta = "none",
     threshold: Threshold = THRESHOLD,
     max_faces: MaxFaces = None,
+    quality: Quality = True,
 ) -> JSONResponse:
     """Track the faces in a short video and recognize their expressions. Use `mien video` for longer videos.
 
@@ -50,7 +51,7 @@ async def video(
     """
     service: Service = request.app.state.service
     upload = (await read_uploads(request, "file", ("video/",), max_files=1))[0]
-    recognizer = with_options(service.videos, min_confidence, tta, threshold, max_faces)
+    recognizer = with_options(service.videos, min_confidence, tta, threshold, max_faces, quality)
     if service.queued_videos > MAX_QUEUED:
         raise busy("The queue of videos is full.")
     stop, loop = threading.Event(), asyncio.get_running_loop()

@@ -17,6 +17,7 @@ from mien.labels import counterpart
 from mien.model import CARD, GRAPH, SHIPPED, read_model, shipped_models
 from mien.model_card import Card
 from mien.model_files import not_found_message
+from mien.paths import expand_user
 from mien.train.best_epoch import select_epoch
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import FORMATS as CHECKPOINTS
@@ -138,7 +139,7 @@ def find_weights(source: str | Path) -> Weights:
     if str(source) in shipped_names():
         file = SHIPPED / f"{source}{SUFFIX}"
         return _read(file, str(source)) if file.is_file() else _read_exported(SHIPPED / source, str(source))
-    path = Path(source)
+    path = expand_user(Path(source))
     try:
         if path.is_dir():
             if not Run(path).checkpoint_file.exists() and ((path / GRAPH).exists() or (path / CARD).exists()):

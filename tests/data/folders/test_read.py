@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import mien
 from mien.data import load
 from mien.errors import DataError
 from mien.labels import FER7
@@ -126,18 +127,25 @@ def test_fer7_names_in_any_case(put: Put, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["train/", "test/", ""])
 @pytest.mark.parametrize(("one", "two"), [("A", "a"), ("Happy", "happy"), (" a", "a"), ("e\u0301", "\u00e9")])
-def test_variants_of_label_in_one_split_are_an_error(put: Put, tmp_path: Path, split: str, one: str, two: str) -> None:
+def test_variants_of_label_in_one_split_are_merged(put: Put, tmp_path: Path, split: str, one: str, two: str) -> None:
     put(f"{split}{one}/1.png", 10)
-    put(f"{split}{two}/1.png", 20)
+    put(f"{split}{two}/2.png", 20)
     put(f"{split}b/1.png", 20)
-    with pytest.raises(DataError, match=f"faces: '{split}{one}' and '{split}{two}' differ only in case, spaces"):
-        load(tmp_path / "faces")
+    data = load(tmp_path / "faces")
+    labels = np.concatenate([part.labels_N for part in data.splits.values()])
+    assert len(labels) == 3
+    assert len(set(labels.tolist())) == 2
+    assert data.reading.notes[0] == f"'{min(one, two)}', '{max(one, two)}' are read as one class."
 
 
-def test_synonyms_in_one_split_are_two_labels(put: Put, tmp_path: Path) -> None:
-    put("train/angry/a.png")
-    put("train/anger/a.png")
-    assert load(tmp_path / "faces").labels.names == ("anger", "angry")
+def test_synonyms_in_one_split_are_merged(put: Put, tmp_path: Path) -> None:
+    put("train/angry/a.png", 10)
+    put("train/anger/a.png", 20)
+    put("train/Happiness/a.png", 30)
+    data = load(tmp_path / "faces")
+    assert data.labels is FER7
+    assert data["train"].labels_N.tolist().count(0) == 1  # one of the two is held out
+    assert "'anger', 'angry' are read as one class." in data.reading.notes
 
 
 def test_kaggle_file_names_define_splits(put: Put, tmp_path: Path) -> None:
@@ -160,24 +168,25 @@ def test_images_are_cropped_to_middle_square(put: Put, tmp_path: Path) -> None:
     color[..., 1] = 100
     put("train/sad/colour.png", color)
     put("train/sad/tiny.png", np.full((7, 5), 33, np.uint8))
-    data = load(tmp_path / "faces")["train"]
+    put("val/sad/a.png")
+    data = load(tmp_path / "faces", crop="never")["train"]
     assert (data.pixels_NHW[0] == np.arange(48)[:, None] * 5).all()  # each 2x2 averaged, the sides cut off
     assert abs(data.pixels_NHW[1].astype(int) - 59).max() <= 1  # green weighs 0.587
     assert (data.pixels_NHW[2] == 33).all()
 
 
 def _modes() -> dict[str, tuple[Image.Image, str]]:
-    """An image of each kind that is grey 100 all over, and its file's ending."""
+    """An image of each kind that is displayed as grey 100 all over on white, and its file's ending."""
     size = (60, 50)
     rgb = Image.new("RGB", size, (100, 100, 100))
     palette = Image.new("P", size, 3)
     palette.putpalette([0, 0, 0] * 3 + [100, 100, 100] + [255, 0, 0] * 252)
     return {
         "grey": (Image.new("L", size, 100), "png"),
-        "grey with alpha": (Image.new("LA", size, (100, 128)), "png"),
+        "grey with alpha": (Image.new("LA", size, (90, 239)), "png"),
         "grey of 16 bits": (Image.fromarray(np.full(size[::-1], 100 * 256 + 7, np.uint16)), "png"),
         "color": (rgb, "png"),
-        "color with alpha": (Image.new("RGBA", size, (100, 100, 100, 0)), "png"),
+        "color with alpha": (Image.new("RGBA", size, (0, 0, 0, 155)), "png"),
         "palette": (palette, "png"),
         "grey JPEG": (Image.new("L", size, 100), "jpg"),
         "color JPEG": (rgb, "jpeg"),
@@ -209,7 +218,7 @@ def test_color_image_of_16_bits_becomes_grey(put: Put, tmp_path: Path) -> None:
 def test_images_of_every_size_become_48x48(put: Put, tmp_path: Path, wide: int, high: int, ending: str) -> None:
     put(f"train/happy/a.{ending}", np.full((high, wide), 210, np.uint8))
     put("train/sad/a.png")
-    pixels_NHW = load(tmp_path / "faces")["train"].pixels_NHW
+    pixels_NHW = load(tmp_path / "faces", crop="never")["train"].pixels_NHW
     assert pixels_NHW.shape == (2, 48, 48)
     assert abs(pixels_NHW[0].astype(int) - 210).max() <= 1
 
@@ -245,7 +254,7 @@ def test_folder_without_images_is_an_error(tmp_path: Path, nothing_left, made: l
     root = tmp_path / "faces"
     for name in made:
         (root / name).mkdir(parents=True, exist_ok=True)
-    with pytest.raises(DataError, match=r"faces: has no images; expected faces/train/<label>/\*.png"):
+    with pytest.raises(DataError, match=r"faces: has neither images as train/<label>/\*.png"):
         load(root)
     nothing_left(root)
 
@@ -267,24 +276,76 @@ def test_undecodable_images_are_listed(put: Put, tmp_path: Path, nothing_left, c
         put(f"train/sad/{i}.png").write_bytes([b"", b"no image", good[:40]][i % 3])
     root = tmp_path / "faces"
     with pytest.raises(DataError) as caught:
-        load(root)
+        load(root, on_error="fail")
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{root}: 7 images cannot be read:"
-    assert lines[1] == "  train/sad/0.png: 0 bytes that cannot be decoded, expected a PNG or JPEG image"
-    assert lines[2] == "  train/sad/1.png: 8 bytes that cannot be decoded, expected a PNG or JPEG image"
+    assert lines[1].startswith("  train/sad/0.png: the file is empty")
+    assert lines[2].startswith("  train/sad/1.png: not an image file")
     assert lines[6:] == ["  ... and 2 more"]
     nothing_left(root)
+
+
+def test_undecodable_images_are_left_out_with_warning(put: Put, tmp_path: Path) -> None:
+    for k in range(10):
+        put(f"train/happy/{k}.png", k)
+        put(f"train/sad/{k}.png", 100 + k)
+    (tmp_path / "faces/train/sad/3.png").write_bytes(b"<html>")
+    with pytest.warns(UserWarning, match=r"Left out 1 image that could not be read: train/sad/3.png \(HTML"):
+        data = load(tmp_path / "faces")
+    assert sum(map(len, data.splits.values())) == 19
+    assert 103 not in np.concatenate([part.pixels_NHW[:, 0, 0] for part in data.splits.values()])
+
+
+def test_folder_of_broken_images_only_is_an_error(put: Put, tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        put(f"{label}/a.png").write_bytes(b"<html>")
+    with pytest.raises(DataError, match="2 images cannot be read"):
+        load(tmp_path / "faces")
+
+
+@pytest.mark.parametrize("option", [{"on_error": "ignore"}, {"crop": "sometimes"}, {"layout": "mine"}])
+def test_unknown_option_is_an_error(put: Put, tmp_path: Path, option: dict[str, str]) -> None:
+    put("happy/a.png")
+    put("sad/a.png")
+    with pytest.raises(DataError, match=rf"--{next(iter(option)).replace('_', '-')} must be .*, got"):
+        load(tmp_path / "faces", **option)
+
+
+@pytest.mark.parametrize("option", [{"on_error": "fail"}, {"crop": "never"}, {"layout": "ck+48"}])
+def test_option_for_folders_with_csv_is_an_error(tiny_csv: Path, option: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="applies to folders of images only; leave it out"):
+        load(tiny_csv, **option)
 
 
 def test_dangling_symlink_is_an_error(put: Put, tmp_path: Path) -> None:
     put("train/happy/a.png")
     (tmp_path / "faces/train/sad").mkdir()
     (tmp_path / "faces/train/sad/gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(DataError, match=r"train/sad/gone.png: No such file"):
-        load(tmp_path / "faces")
+    with pytest.raises(DataError, match=r"train/sad/gone.png: there is no such file"):
+        load(tmp_path / "faces", on_error="fail")
 
 
 def test_opencv_reads_what_pillow_wrote(put: Put) -> None:
     """The fixture's truth: a lossless grey image survives the way through both libraries."""
     face = np.random.default_rng(5).integers(0, 256, (48, 48), dtype=np.uint8)
     assert (cv2.imread(str(put("train/happy/a.png", face)), cv2.IMREAD_GRAYSCALE) == face).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_colors_hidden_by_alpha_read_as_in_recognition(put: Put, tmp_path: Path, mode: str) -> None:
+    """The hidden color is black; what is seen is white."""
+    put("train/sad/a.png")
+    image = Image.new("RGBA", (48, 48), (0, 0, 0, 0))
+    image.paste((90, 90, 90, 255), (0, 0, 24, 48))
+    options = {"transparency": 0} if mode == "P" else {}
+    if mode == "P":
+        image = Image.new("P", (48, 48), 0)
+        image.putpalette([0, 0, 0, 90, 90, 90])
+        image.paste(1, (0, 0, 24, 48))
+    (tmp_path / "faces/train/happy").mkdir()
+    file = tmp_path / "faces/train/happy/a.png"
+    (image if mode == "P" else image.convert(mode)).save(file, **options)
+    face_HW = load(tmp_path / "faces")["train"].pixels_NHW[0]
+    assert (face_HW[:, :24] == 90).all()
+    assert (face_HW[:, 24:] == 255).all()
+    np.testing.assert_array_equal(face_HW, mien.load("nano", detector="whole").detect_and_crop(file).faces_NHW[0])

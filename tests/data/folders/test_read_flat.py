@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ from PIL import Image
 from mien.__main__ import main
 from mien.data import Dataset, load
 from mien.data.audit import audit
-from mien.data.folder import decode_face
+from mien.data.folders.face_crops import middle_square
 from mien.errors import DataError
+from mien.imaging.load import read_image
 from mien.labels import FER7
 
 
@@ -102,7 +104,7 @@ def test_holdout_order_is_sha256_of_bytes(flat: Path) -> None:
     wanted = set()
     for label, count in (("bored", 5), ("keen", 2)):
         files = sorted((f.read_bytes() for f in flat.glob(f"{label}/*.png")), key=lambda b: hashlib.sha256(b).digest())
-        wanted |= {decode_face(data).tobytes() for data in files[:count]}
+        wanted |= {middle_square(read_image(data)).tobytes() for data in files[:count]}
     assert faces(load(flat), "val") == wanted
 
 
@@ -112,21 +114,24 @@ def test_splits_beside_labels_are_an_error(flat: Path, put, split: str) -> None:
     with pytest.raises(DataError) as caught:
         load(flat)
     assert str(caught.value) == (
-        f"{flat}: has both the split {split} and folders with images (bored, keen, odd); "
+        f"{flat}: has both the split {split} and folders with images that are not splits (bored, keen, odd); "
+        "rename them to train, val or test, or move them out of faces; "
         "expected either faces/train/<label>/*.png or faces/<label>/*.png, not both"
     )
 
 
-def test_folder_with_train_only_has_no_validation(put, tmp_path: Path) -> None:
+def test_folder_with_train_and_test_holds_out_of_train(put, tmp_path: Path) -> None:
     for k in range(10):
         put(f"train/keen/{k}.png", noise(k))
         put(f"train/bored/{k}.png", noise(10 + k))
+        put(f"test/keen/{k}.png", noise(30 + k))
     (tmp_path / "faces/notes").mkdir()
     (tmp_path / "faces/notes/readme.txt").write_text("no images here, so no label")
     put(".thumbnails/1.png")
     data = load(tmp_path / "faces")
-    assert {s: len(data[s]) for s in data.splits} == {"train": 20}
-    assert data.note is None
+    assert {s: len(data[s]) for s in data.splits} == {"train": 16, "val": 4, "test": 10}
+    assert data.note is not None
+    assert data.reading.unread == "1 .txt"
 
 
 def test_other_files_are_ignored(flat: Path, put) -> None:
@@ -149,7 +154,9 @@ def test_flat_folder_without_images_is_an_error(put, tmp_path: Path, nothing_lef
     file = tmp_path / "faces" / made
     file.parent.mkdir(parents=True)
     file.write_bytes(b"anything")
-    with pytest.raises(DataError, match=r"faces: has neither images as train/<label>/\*.png or <label>/\*.png"):
+    with pytest.raises(
+        DataError, match=r"faces: has (neither images as|1 image, but not in class folders|images of one label)"
+    ):
         load(tmp_path / "faces")
     nothing_left(tmp_path / "faces")
 
@@ -166,24 +173,20 @@ def test_flat_folder_of_one_image_per_label(put, tmp_path: Path) -> None:
     assert {s: len(split) for s, split in load(tmp_path / "faces").splits.items()} == {"train": 2}
 
 
-def test_unreadable_folder_is_an_error_if_a_label(
-    put, flat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An error where it could be a label; ignored beside splits, as lost+found is at the root of a disk."""
+def test_unreadable_folder_is_an_error(flat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could be a label; only lost+found, which is at the root of a disk, is not read."""
+    look = os.scandir
+
+    def scandir(path: Path):
+        if Path(path).name in ("closed", "lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # these tests may run as a user to whom nothing is closed
     (flat / "lost+found").mkdir()
-    (tmp_path / "split/lost+found").mkdir(parents=True)
-    shutil.copytree(flat / "keen", tmp_path / "split/train/keen")
-    shutil.copytree(flat / "bored", tmp_path / "split/train/bored")
-    look = Path.iterdir
-
-    def iterdir(self: Path):
-        if self.name == "lost+found":
-            raise PermissionError(13, "Permission denied", str(self))
-        return look(self)
-
-    monkeypatch.setattr(Path, "iterdir", iterdir)  # these tests may run as a user to whom nothing is closed
-    assert len(load(tmp_path / "split")["train"]) == 33
-    with pytest.raises(DataError, match=r"faces/lost\+found: cannot be read: permission denied"):
+    assert sum(map(len, load(flat).splits.values())) == 34
+    (flat / "closed").mkdir()
+    with pytest.raises(DataError, match=r"faces/closed: cannot be read: permission denied"):
         load(flat)
 
 
