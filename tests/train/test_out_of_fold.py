@@ -91,7 +91,7 @@ def test_unfit_folds_or_recipe_is_refused(
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """experiments/noise.py, which is in no package."""
+    """Import experiments/noise.py, which is not in a package."""
     file = Path(__file__).parents[2] / "experiments" / "noise.py"
     spec = importlib.util.spec_from_file_location("noise_experiment", file)
     assert spec is not None
