@@ -65,7 +65,7 @@ def evaluate(
 
 
 def is_complete(name: str, corruptions: bool) -> bool:
-    """Return whether a report of the current model file exists, with corruptions if `altered`."""
+    """Return whether a report of the current model file exists, with corruptions if `corruptions`."""
     file = REPORTS / f"{name}.json"
     result = json.loads(file.read_text()) if file.exists() else {}
     complete = "mirrored" in result and ("robustness" in result or not corruptions)

@@ -58,7 +58,7 @@ def recipe_of(epochs: int) -> Recipe:
     return replace(find_recipe("release_nano"), name="noise", teacher="", scheme="fer2013", epochs=epochs)
 
 
-def mislabelled(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def mislabeled_masks(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return masks of the mislabeled training faces and of those with a majority vote, bool [N] each."""
     faces = data[TRAIN]
     assert faces.votes_NV is not None, "the votes were given"
@@ -76,7 +76,7 @@ def precision(order: NDArray[np.int64], wrong_N: NDArray[np.bool_], known_N: NDA
 def rankings(data: Dataset, label_noise: LabelNoise, in_sample: Path) -> dict[str, dict[str, float]]:
     """Return the precision of each ranking; `in_sample` is the folder of a run trained on all faces."""
     faces = data[TRAIN]
-    (wrong_N, known_N), probs_NK = mislabelled(data), label_noise.of(faces.rows_N)
+    (wrong_N, known_N), probs_NK = mislabeled_masks(data), label_noise.of(faces.rows_N)
     in_sample_NK = predict(in_sample, data, TRAIN, device="cpu")
     overall = round(float(wrong_N[known_N].mean()), 4)
     return {

@@ -243,5 +243,5 @@ def test_model_card_check_refuses_other_figures(copied: Path) -> None:
 def test_model_card_with_an_outdated_record_shows_no_figures() -> None:
     record = json.loads((ROOT / "experiments" / "results" / "away.json").read_text())
     del record["models"]["photo"]
-    shown = script("model_card").away(record)
+    shown = script("model_card").away_section(record)
     assert shown == "Not measured with the current files of photo; run: python experiments/away.py FOLDER\n"
