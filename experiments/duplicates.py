@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mien.data import Dataset, find_near_duplicates, load
 from mien.data.audit import audit
-from mien.data.near_duplicates import LEAST, near_duplicate_pairs
+from mien.data.near_duplicates import MIN_CORRELATION, near_duplicate_pairs
 from mien.threads import threads
 
 RESULT = Path(__file__).parent / "results" / "duplicates.json"
@@ -133,7 +133,7 @@ def record(data: Dataset, sheet: str | None) -> None:
         "question": "how many duplicates are found among altered faces and in FER2013 itself",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
-        "least_correlation": LEAST,
+        "least_correlation": MIN_CORRELATION,
         "faces": sum(map(len, data.splits.values())),
         "seconds": round(seconds, 1),
         "processor_seconds": round(cpu_seconds, 1),

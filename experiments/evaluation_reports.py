@@ -4,10 +4,10 @@ Run:   python experiments/evaluation_reports.py fer2013.csv fer2013new.csv [MODE
        (on one core: two minutes for nano, a quarter of an hour for each other model, mostly for corruptions)
 
 Models are evaluated on PublicTest: by every protocol and kind of labels, without and with the mirror image; then,
-without the mirror image and by the labels of the model's main metric, under twelve corruptions of five strengths and at
-detected boxes. The report of a model is written as soon as it is complete, so the same command resumes an interrupted
-run; a model whose file has changed is evaluated again. `--without-altered` omits the corruptions, which are slow; a
-later run without the option adds them. `--faces 200` is a quick check that writes nothing. Then run: python
+without the mirror image and by the labels of the model's main metric, under twelve corruptions at five severities and
+at detected boxes. The report of a model is written as soon as it is complete, so the same command resumes an
+interrupted run; a model whose file has changed is evaluated again. `--without-altered` omits the corruptions, which are
+slow; a later run without the option adds them. `--faces 200` is a quick check that writes nothing. Then run: python
 experiments/model_card.py.
 """
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.data.dataset import PUBLISHED, TRAIN
+from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.protocols import OTHER_LABELS_KEYS
 from mien.evaluation.report.text import percent
 from mien.model import SHIPPED, read_card, shipped_models
@@ -31,6 +32,7 @@ from mien.recognition.recognizer import DEFAULT
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "model-card.md"
 AWAY = "away"
+OLD_CORRUPTIONS = {"mouth covered": "mouth occlusion", "eyes covered": "eye occlusion"}  # names in older records
 SECTION = re.compile(r"(<!-- card:(\w+) -->\n).*?(<!-- /card -->)", re.DOTALL)
 
 
@@ -89,7 +91,7 @@ def class_table(record: dict[str, Any]) -> str:
         result = [percent(c[figure]) for figure in ("precision", "recall", "f1")]
         rows.append([c["name"], f"{c['support']:,}", *result, mistake])
     never = [f"{c['name']} ({c['support']})" for c in record["classes"] if c["support"] and not c["recall"]]
-    note = f"\nNo face of these classes is recognised: {', '.join(never)}.\n" if never else ""
+    note = f"\nThe recall is 0 for these classes (number of faces): {', '.join(never)}.\n" if never else ""
     return table(["class", "faces", "precision, %", "recall, %", "F1, %", "most frequent mistake"], rows) + note
 
 
@@ -112,24 +114,25 @@ def robustness_text(record: dict[str, Any]) -> str:
         d = record["detector"]
         loss = d["lost"]
         text += (
-            f"\nPasted into larger images, {d['found']:,} of {d['n']:,} faces are found by the detector, "
-            f"{d['detector']}. The accuracy on these is {percent(d['accuracy'])} % at the detector's boxes and "
+            f"\nThe faces were pasted into larger images. The detector, {d['detector']}, finds {d['found']:,} of "
+            f"{d['n']:,}. The accuracy on these is {percent(d['accuracy'])} % at the detector's boxes and "
             f"{percent(d['original'])} % on the crops of the data set: {percent(loss['mean'])} points lower "
             f"({percent(loss['low'])} to {percent(loss['high'])}).\n"
         )
     if "robustness" not in record:
         return text + "\nThe accuracy on corrupted faces has not been measured yet.\n"
     r = record["robustness"][0]
-    rows = [
-        [name, f"{', '.join(f'{s:g}' for s in c['strengths'])} ({c['unit']})", " / ".join(map(percent, c["values"]))]
-        for name, c in r["accuracy"].items()
-    ]
+    rows = []
+    for recorded, c in r["accuracy"].items():
+        name = OLD_CORRUPTIONS.get(recorded, recorded)
+        severities = ", ".join(f"{value:g}" for value in c.get("severities") or c["strengths"])  # the older key
+        rows.append([name, f"{CORRUPTIONS[name].unit}: {severities}", " / ".join(map(percent, c["values"]))])
     return (
         text
-        + "\nThe mean accuracy over twelve corruptions in five strengths is "
+        + "\nThe mean accuracy over twelve corruptions at five severities is "
         + f"{percent(r['mean']['mean'])} % ({interval_text(r['mean'])}); on the same faces without corruption it is "
         + f"{percent(r['unaltered'])} %:\n\n"
-        + table(["corruption", "strengths", "accuracy, %"], rows)
+        + table(["corruption", "parameter at the five severities", "accuracy, %"], rows)
     )
 
 
@@ -137,11 +140,12 @@ def model_section(card: Card, record: dict[str, Any]) -> str:
     """Return the section of one model."""
     faces, seed, temperature = card.data["faces"]["train"], card.origin["seed"], card.calibration.temperature
     all_faces = PUBLISHED[TRAIN]
-    dropped_note = "" if faces == all_faces else f" (of {all_faces:,}: those that the recipe's label scheme keeps)"
+    others = f" (of {all_faces:,}; the others have no majority vote or are left out by the recipe)"
+    dropped_note = "" if faces == all_faces else others
     return (
         f"{len(card.labels)} classes: {', '.join(card.labels.names)}. {card.parameters:,} parameters, "
-        f"{card.flops / 1e9:.3f} GFLOP per face, licence {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} "
-        f"faces of FER2013's Training{dropped_note}, seed {seed}; temperature {temperature:.3f}.\n\n"
+        f"{card.flops / 1e9:.3f} GFLOP per face, license {card.licence}. Recipe `{card.recipe['name']}`, {faces:,} "
+        f"faces of FER2013's Training{dropped_note}, random seed {seed}; temperature {temperature:.3f}.\n\n"
         f"{protocol_table(record)}\nMetrics per class, by {truth_name(record)}, all faces:\n\n"
         f"{class_table(record)}\n{calibration_text(record)}{robustness_text(record)}"
     )
@@ -171,7 +175,7 @@ def outdated_models(record: dict[str, Any]) -> list[str]:
 
 
 def away_section(record: dict[str, Any]) -> str:
-    """Return the section on photos from another source."""
+    """Return the section on the evaluation on another data set."""
     if names := outdated_models(record):
         return f"Not measured with the current files of {', '.join(names)}; run: python experiments/away.py FOLDER\n"
     models, detector, min_photos = record["models"], record["detector"], record["min_photos"]
@@ -200,8 +204,8 @@ def away_section(record: dict[str, Any]) -> str:
         if one["dropped_classes"]
     )
     peers = "".join(
-        f" `{name}` is the model of another package, {one['package'].partition('-py3')[0]} ({one['fed']}), on the same "
-        "boxes."
+        f" `{name}` is the model of another package, {one['package'].partition('-py3')[0]} "
+        f"({one['fed'].replace('grey', 'gray')}), on the same boxes."
         for name, one in models.items()
         if "package" in one
     )
@@ -231,12 +235,12 @@ def weakest_classes(metrics: dict[str, Any], min_photos: int, number: int = 2) -
         )
 
     large, small = ([c for c in classes if (c["support"] >= min_photos) == is_large] for is_large in (True, False))
-    few = f"; {listing(small)} rest on too few photos for more than a rough figure" if small else ""
+    few = f"; {listing(small)} have too few photos for a reliable estimate" if small else ""
     neutral = metrics["neutral"]
     return (
-        f"`{DEFAULT}` under-recognises {listing(large[:number])} most, by recall with its 95 % interval{few}. "
-        f"It classifies {percent(neutral['predicted'])} % of the photos as neutral; {percent(neutral['labelled'])} % "
-        "are labelled so."
+        f"`{DEFAULT}` has the lowest recall for {listing(large[:number])}, with 95 % intervals{few}. It classifies "
+        f"{percent(neutral['predicted'])} % of the photos as neutral; {percent(neutral['labelled'])} % are labeled "
+        "neutral."
     )
 
 

@@ -2,9 +2,9 @@
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
-FOLDER is the output folder of `mien compare`. The model of each run predicts PublicTest under twelve corruptions of
-five strengths; all arms of a seed predict the same corrupted faces. Accuracies are means over seeds; the differences to
-the first arm are paired by seed and face. With three seeds or more their intervals cover seeds and faces, as in the
+FOLDER is the output folder of `mien compare`. The model of each run predicts PublicTest under twelve corruptions at
+five severities; all arms of a seed predict the same corrupted faces. Accuracies are means over seeds; the differences
+to the first arm are paired by seed and face. With three seeds or more their intervals cover seeds and faces, as in the
 comparison, else only faces. The predictions of each seed are kept in FOLDER, so the same command resumes an interrupted
 run.
 """
@@ -82,7 +82,7 @@ def arm_metrics(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, 
         "accuracy": {
             name: {
                 "unit": CORRUPTIONS[name].unit,
-                "strengths": list(CORRUPTIONS[name].strengths),
+                "severities": list(CORRUPTIONS[name].severities),
                 "values": [round(float(v), 5) for v in values],
             }
             for name, values in mean_accuracy.items()

@@ -36,13 +36,13 @@ def comparison(result: dict[str, Any]) -> str:
     arms = result["arms"]
     seeds, faces = len(arms[0]["seeds"]), arms[0]["scores"][split]["n"]
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % | 95 % interval | "
-        f"without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
+        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | training loss | {split} accuracy, % "
+        f"| 95 % interval | without duplicates, % | macro-F1, % | gap, points | {split} peaks at epoch | minutes |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
         score = arm["scores"][split]
-        loss, gap = (_at_evaluated_epoch(arm, curve) for curve in ("train_loss", "gap_clean"))
+        loss, gap = (_at_evaluated_epoch(arm, curve) for curve in ("train_loss", "gap_train_eval"))
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
         deduplicated = arm["scores_deduplicated"][split]
@@ -244,7 +244,8 @@ def peers(result: dict[str, Any]) -> str:
     selected = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
     if selected:
         measured.append(
-            f"PublicTest guided the recipes of {', '.join(selected)} and fitted their temperatures: optimistic."
+            f"PublicTest was used to select the models and fit the temperatures of {', '.join(selected)}, so their "
+            "metrics are optimistically biased."
         )
     measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
     return (
@@ -256,18 +257,19 @@ def peers(result: dict[str, Any]) -> str:
 
 
 def points(d: dict[str, Any]) -> str:
-    """Return a difference of shares in points, with its interval."""
+    """Return a difference of fractions in points, with its interval."""
     return f"{verdict.points(d['mean'])} ({verdict.points(d['low'])} to {verdict.points(d['high'])})"
 
 
 def spread(figure: dict[str, Any]) -> str:
-    """Return a share in percent, with its standard deviation if there is one."""
+    """Return a fraction in percent, with its standard deviation if there is one."""
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 
 def _at_evaluated_epoch(arm: dict[str, Any], curve: str) -> dict[str, Any]:
     """Return the figure of each run at the evaluated epoch."""
-    runs = zip(arm["curves"][curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
+    curves = {name.replace("gap_clean", "gap_train_eval"): values for name, values in arm["curves"].items()}  # old name
+    runs = zip(curves[curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
     values = [values[epoch - 1] for values, epoch in runs]
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 
@@ -276,6 +278,6 @@ def _selection(result: dict[str, Any]) -> str:
     """Return what selected the epoch if it is not the last, and whether the split of the table did."""
     if not any(arm["selected_by"] for arm in result["arms"]):
         return ""
-    optimistic = "; `val` is selected on, so its figures are optimistic"
+    optimistic = "; `val` was used for selection, so its metrics are optimistic"
     evaluated_at = result["protocol"]["evaluated_at"]
     return f"; evaluated at {evaluated_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"

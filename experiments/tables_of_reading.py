@@ -15,9 +15,9 @@ BILLION, MACHINES, CORES, PRICE = (
 def speeds(result: dict[str, Any]) -> str:
     """Return a table with one row per model and number of threads: time per face, one at a time and in batches."""
     rows = [
-        f"| model | threads | one face, ms | in batches of {result['batch']}, ms a face | times the rate of `fer`, "
-        "one face | in batches | share of the rate of a convolution, in batches |",
-        "|---|---|---|---|---|---|---|",
+        f"| model | threads | one face, ms | in batches of {result['batch']}, ms per face | speedup over `fer`, "
+        "one face | in batches |",
+        "|---|---|---|---|---|---|",
     ]
     for threads, outcome in result["threads"].items():
         figures, ratios = outcome["figures"], outcome["ratios"]
@@ -26,10 +26,9 @@ def speeds(result: dict[str, Any]) -> str:
                 continue
             one, many = (figures.get(f"{model}, {how}", {}).get("milliseconds_per_face") for how in ("one", "batch"))
             times = [ratios.get(f"{model}, {how}: times fer's rate") for how in ("one", "batch")]
-            share = ratios.get(f"{model}, batch: share of the convolution's rate")
             rows.append(
                 f"| {model} | {threads} | {_milliseconds(one)} | {_milliseconds(many)} | "
-                + " | ".join("" if value is None else f"{value:.2f}" for value in (*times, share))
+                + " | ".join("" if value is None else f"{value:.2f}" for value in times)
                 + " |"
             )
     return "\n".join(rows) + "\n"
@@ -77,8 +76,9 @@ def crop_rule(result: dict[str, Any]) -> str:
 def stages(result: dict[str, Any]) -> str:
     """Return a table with one row per size of photo: time per stage, and the cost of a billion."""
     rows = [
-        "| photo | decode, ms | detect, ms | crop and predict, ms | share of decoding, % | images per core-second | "
-        f"core-hours per billion | hours on {MACHINES} machines of {CORES} cores | MB/s per machine | TB in total | "
+        "| photo | decode, ms | detect, ms | crop and predict, ms | fraction of time in decoding, % "
+        f"| images per core-second | core-hours per billion | hours on {MACHINES} machines of {CORES} cores "
+        "| MB/s per machine | TB in total | "
         f"cost at {PRICE} per core-hour |",
         "|---" * 11 + "|",
     ]

@@ -23,12 +23,13 @@ def noise(result: dict[str, Any]) -> str:
 
 
 def altered(result: dict[str, Any]) -> str:
-    """Return a table with one row per arm of a study: on clean and corrupted faces, difference to the first arm."""
+    """Return a table with one row per arm of a study: accuracy with and without corruption, difference to the first."""
     pairs = {pair["b"]: pair for pair in result["pairs"]}
     seeds = len(result["seeds"])
     rows = [
-        f"| arm (n = {seeds} seed{'s' if seeds > 1 else ''}) | clean, % | without duplicates | corrupted, mean, % "
-        f"| without duplicates | difference to `{result['altered_arms'][0]['arm']}`, clean | corrupted |",
+        f"| arm (n = {seeds} random seed{'s' if seeds > 1 else ''}) | uncorrupted, % | without duplicates "
+        f"| corrupted, mean, % | without duplicates "
+        f"| difference to `{result['altered_arms'][0]['arm']}`, uncorrupted | corrupted |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in result["altered_arms"]:
@@ -40,7 +41,7 @@ def altered(result: dict[str, Any]) -> str:
         rows.append(f"| `{arm['arm']}` | {' | '.join(figures)} |")
     return (
         "\n".join(rows)
-        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions of five strengths; "
-        f"without duplicates {result['faces_without_duplicates']:,}. Intervals cover "
+        + f"\n\n{result['faces']:,} faces of PublicTest, `{result['model']}`, twelve corruptions at five severities; "
+        f"without duplicates {result['faces_without_duplicates']:,}. Intervals account for variation of "
         f"{result['pairs'][0]['altered']['covers']}.\n"
     )

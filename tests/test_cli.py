@@ -17,7 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from mien.cli import COMMANDS, app
 from mien.cli.output import stoppable
 from mien.data import find_near_duplicates, load, sketch, write_csv
 from mien.errors import Stopped
@@ -35,6 +38,17 @@ def study(csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = [apply_overrides(find_recipe(n), SHORT[1::2]) for n in ("seed", "seed_augmented")]
     compare(load(csv), arms, seeds=3, out=folder)
     return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_options_has_placeholders_of_one_style(command: str) -> None:
+    """A flag has none; an option with a value has `NAME`, `N` or its choices, and not the name of a Python type."""
+    program = typer.main.get_command(app)
+    context = program.make_context("mien", [], resilient_parsing=True)
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "<" not in shown
+    options = [p for p in program.get_command(context, command).params if p.param_type_name == "option"]
+    assert [p.name for p in options if not p.is_flag and not p.metavar] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

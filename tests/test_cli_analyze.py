@@ -136,7 +136,7 @@ def test_standard_input_beside_other_paths(photos: Path) -> None:
     assert [(one["source"], len(one["faces"])) for one in results] == [("-", 1), (str(photos / "wall.png"), 0)]
 
 
-@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "txt", "parquet"])
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])
 def test_out_suffix_selects_the_format(photos: Path, suffix: str) -> None:
     out = photos.parent / "new" / f"faces.{suffix}"
     done = run(photos / "a.jpg", photos / "group.jpg", "--out", out)
@@ -144,6 +144,14 @@ def test_out_suffix_selects_the_format(photos: Path, suffix: str) -> None:
     assert out.stat().st_size > 100
     sidecar = [f"{out.name}.resume.json"] if suffix in ("jsonl", "csv", "parquet") else []
     assert sorted(path.name for path in out.parent.iterdir()) == [out.name, *sidecar]
+
+
+def test_synonym_and_nothing_to_resume_are_noted(tmp_path: Path) -> None:
+    out = tmp_path / "new.csv"
+    done = run("--sample", "--prior", "joy=0.4", "--out", out, "--resume")
+    assert done.returncode == 0
+    assert f"mien: nothing to resume: {out} does not exist; starting a new file\n" in done.stderr
+    assert "mien: --prior: 'joy' is a synonym of the class 'happy'\n" in done.stderr
 
 
 @pytest.mark.slow
@@ -341,7 +349,8 @@ def test_closed_pipe_gives_no_traceback(photos: Path) -> None:
         (["--sample", "--threshold", "2"], "above 0 and at most 1"),
         (["--sample", "--min-confidence", "-1"], "from 0 to 1"),
         (["--sample", "--tta", "spin"], "tta must be one of none, flip"),
-        (["--sample", "--prior", "happy=0"], "the share of happy must be a number above 0"),
+        (["--sample", "--out", "x.txt"], "unknown file name extension of x.txt; use one of .json, "),
+        (["--sample", "--prior", "happy=0"], "the fraction of happy must be a number above 0"),
         (["--sample", "--longest-side", "0"], "longest_side must be a whole number"),
         (["--sample", "--format", "parquet"], "use --out faces.parquet"),
         (["--sample", "--partition", "5"], "--partition needs --ray"),

@@ -55,7 +55,7 @@ def test_evaluate_needs_no_torch(csv: Path, model: Path, tmp_path: Path) -> None
     assert (figures["n"], figures["deduplicated"]["n"], figures["tta"]) == (35, 35, "none")
     assert figures["selected_on"] == ["epoch", "temperature"]
     assert "official*" in done.stdout
-    note = "* selected on: this split also selected the epoch and fitted the temperature"
+    note = "* used for selection: this split also selected the epoch and fitted the temperature"
     assert note in " ".join(done.stdout.split())
     assert f"{100 * figures['accuracy']:.1f}" in done.stdout
 
@@ -65,7 +65,7 @@ def test_flip_of_a_model(mien: Command, csv: Path, model: Path, tmp_path: Path) 
     code, out, err = mien(*words, "--json", tmp_path / "f.json", "--predictions", tmp_path / "p.npy")
     assert (code, err) == (0, "")
     assert "test, averaged with the mirror im" in out
-    assert "selected on" not in out
+    assert "used for selection" not in out
     faces = load(csv)["test"].pixels_NHW
     both = (models.expected_probabilities(faces, 7) + models.expected_probabilities(faces[:, :, ::-1], 7)) / 2
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), both, atol=2e-5)
@@ -83,10 +83,10 @@ def test_flip_of_a_run_and_what_chose_its_epoch(mien: Command, csv: Path, run: P
     assert flipped[0][0] == 0
     assert "with the mirror image" in flipped[0][1]
     assert "with the mirror image" not in plain[0][1]
-    assert "* selected on: this split also selected the epoch, so its figures are optimistic" in " ".join(
+    assert "* used for selection: this split also selected the epoch, so its metrics are optimistic" in " ".join(
         plain[0][1].split()
     )
-    assert "selected on" not in mien(*judge, "test")[1]
+    assert "used for selection" not in mien(*judge, "test")[1]
     assert np.abs(flipped[1] - plain[1]).max() > 1e-6  # after one epoch all faces look alike to it, and yet
     from mien.train import predict
 

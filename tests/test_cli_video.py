@@ -90,10 +90,21 @@ def test_video_single_frame(video_path: Path) -> None:
 def test_video_truncated_file_exits_1(truncated_path: Path, tmp_path: Path) -> None:
     done = mien(truncated_path, "--out", tmp_path / "t.csv")
     assert done.returncode == 1
-    assert done.stderr.startswith("mien: cut.mkv: truncated video")
+    assert done.stderr.startswith("mien: cut.mkv: truncated video, it ends after 0.7 of 2.0 seconds")
     assert done.stderr.count("\n") == 1
     assert "1 person in" in done.stdout
     assert len((tmp_path / "t.csv").read_text().splitlines()) > 5
+
+
+def test_video_damaged_file_exits_1(video_path: Path, tmp_path: Path) -> None:
+    """A few hundred zeros, as in an incomplete download, which decode without an error."""
+    data = bytearray(video_path.read_bytes())
+    at = data.index(b"mdat") + 1000
+    data[at : at + 400] = bytes(400)
+    (tmp_path / "a.mp4").write_bytes(data)
+    done = mien(tmp_path / "a.mp4")
+    assert done.returncode == 1
+    assert done.stderr == "mien: a.mp4: damaged video, frames from 0.0 to 1.2 seconds are damaged or missing\n"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +114,7 @@ def test_video_truncated_file_exits_1(truncated_path: Path, tmp_path: Path) -> N
         (["none.mp4"], "none.mp4: there is no such file"),
         (["VIDEO", "--every", "0"], "every must be a whole number, at least 1, got 0"),
         (["VIDEO", "--model", "none"], "model not found: none"),
-        (["VIDEO", "--out", "t.xml"], "t.xml: unsupported table suffix; use one of .csv, .jsonl, .parquet"),
+        (["VIDEO", "--out", "t.xml"], "unknown file name extension of t.xml; use one of .csv, .jsonl, .parquet"),
         (["VIDEO", "--annotate", "VIDEO"], "it is the input video; choose another file"),
         (["VIDEO", "--srt", "t.txt"], "t.txt: unsupported subtitle suffix; use .srt"),
         (["VIDEO", "--min-confidence", "7"], "min_confidence must be a number from 0 to 1"),

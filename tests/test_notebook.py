@@ -141,7 +141,7 @@ def test_nothing_is_installed_where_mien_is(cells: Cells) -> None:
 @pytest.mark.docs
 def test_the_verdict_is_told(cells: Cells, folder: Path) -> None:
     (verdict,) = json.loads((folder / TINY["OUT"] / "comparison.json").read_text())["verdicts"]
-    assert verdict["finding"] in ("difference shown", "no difference shown")
+    assert verdict["finding"] in ("significant difference", "no significant difference")
     assert shown(cells["verdict"], "text/markdown") == [f"> {verdict['sentence']}"]
 
 
@@ -158,7 +158,7 @@ def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
     told = "".join(shown(cells["train"], "text/plain"))
     for arm in TINY["ARMS"]:
         for seed in range(TINY["SEEDS"]):
-            assert told.count(f"{arm} seed {seed} epoch 1/1") == 1
+            assert told.count(f"{arm}, random seed {seed}: epoch 1/1") == 1
 
 
 @pytest.mark.docs

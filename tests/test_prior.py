@@ -80,36 +80,39 @@ def test_class_frequencies_out_of_range_raise(change: dict[str, Any], message: s
 )
 def test_parse_prior_accepts_every_form(prior: Any, shares: tuple[float, ...], name: str) -> None:
     result = parse_prior(prior, ABC, TRAINING)
-    assert tuple(result.shares) == ABC.names
-    assert tuple(result.shares.values()) == pytest.approx(shares)
+    assert tuple(result.fractions) == ABC.names
+    assert tuple(result.fractions.values()) == pytest.approx(shares)
     assert result.name == name
     assert parse_prior(result.option, ABC, TRAINING).name == name
 
 
 def test_parse_prior_accepts_other_spellings() -> None:
     result = parse_prior("joy=0.5,Sadness=0.25", FER7, [1 / 7] * 7)
-    assert (result.shares["happy"], result.shares["sad"]) == (0.5, 0.25)
-    assert result.shares["neutral"] == pytest.approx(0.05)
+    assert (result.fractions["happy"], result.fractions["sad"]) == (0.5, 0.25)
+    assert result.fractions["neutral"] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
-        ("even", "a prior must be training, balanced or CLASS=SHARE,..., got 'even'"),
+        ("even", "a prior must be training, balanced or CLASS=FRACTION,..., got 'even'"),
         ("", "a prior must be training"),
         ("a=1,", "a prior must be training"),
         ({}, "a prior must be training"),
         (3, "a prior must be training"),
         ({1: 2}, "a prior must be training"),
         ("d=0.1", "in the prior, 'd' is not a class of custom; its classes are a, b, c"),
-        ("a=0", "in the prior, the share of a must be a number above 0, got 0.0"),
-        ("a=-1,b=1,c=1", "the share of a must be a number above 0, got -1.0"),
-        ("a=nan,b=1,c=1", "the share of a must be a number above 0, got nan"),
-        ("a=inf,b=1,c=1", "the share of a must be a number above 0, got inf"),
-        ("a=some", "the share of a must be a number above 0, got 'some'"),
-        ({"a": True}, "the share of a must be a number above 0, got True"),
+        ("a=0", "in the prior, the fraction of a must be a number above 0, got 0.0"),
+        ("a=-1,b=1,c=1", "the fraction of a must be a number above 0, got -1.0"),
+        ("a=nan,b=1,c=1", "the fraction of a must be a number above 0, got nan"),
+        ("a=inf,b=1,c=1", "the fraction of a must be a number above 0, got inf"),
+        ("a=some", "the fraction of a must be a number above 0, got 'some'"),
+        ({"a": True}, "the fraction of a must be a number above 0, got True"),
         ("a=0.1,A=0.2", "the prior names the class a twice"),
-        ("a=0.5,b=0.5", "sum to 1 and leave nothing for c; give shares that sum to less than 1, or name all classes"),
+        (
+            "a=0.5,b=0.5",
+            "sum to 1 and leave nothing for c; give fractions that sum to less than 1, or name all classes",
+        ),
         ("a=20", "sum to 20 and leave nothing for b, c"),
     ],
 )

@@ -1,6 +1,6 @@
 """An ONNX model: open it, verify it against its card, predict probabilities.
 
-A model takes grey faces and gives a probability for each class:
+A model takes gray faces and gives a probability for each class:
 
 >>> import numpy as np
 >>> model = load("base")
@@ -137,7 +137,7 @@ class Model:
         """Predict the probability of each class for each face.
 
         Args:
-            faces_NHW: Grey faces, uint8 [N,48,48].
+            faces_NHW: Gray faces, uint8 [N,48,48].
             tta: Test-time augmentation: `none`, one forward pass per face; or `flip`, the mean of the face and its
                 mirror image. A prior is applied once, to the mean.
             batch: Faces per forward pass.
@@ -165,7 +165,7 @@ class Model:
         """Predict probabilities and return the last feature maps too, for class activation maps.
 
         Args:
-            faces_NHW: Grey faces, uint8 [N,48,48].
+            faces_NHW: Gray faces, uint8 [N,48,48].
             batch: Faces per forward pass.
 
         Returns:
@@ -185,7 +185,7 @@ class Model:
     def _apply_prior(self, probs_NK: Floats) -> Floats:
         if self.prior is None or self.card.class_frequencies is None:
             return probs_NK
-        return apply_prior(probs_NK, self.card.class_frequencies.assumed, tuple(self.prior.shares.values()))
+        return apply_prior(probs_NK, self.card.class_frequencies.assumed, tuple(self.prior.fractions.values()))
 
     def _run(self, faces_NHW: Pixels, outputs: list[str], batch: int) -> list[Floats]:
         """Run the graph in batches and return its `outputs`, each [N,...]."""
@@ -214,8 +214,8 @@ def load(
         name_or_path: Name of a shipped model; or path of a folder with `model.onnx` and `card.json`; or path of one of
             these two files. For a folder with the name of a shipped model, write `./NAME` or pass a `Path`.
         threads: Number of threads of one forward pass; by default `mien.threads.threads()`.
-        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=SHARE,...` or a
-            mapping (`mien.prior.parse_prior`); by default the probabilities are those of the graph.
+        prior: Class frequencies that the probabilities are adjusted to: `training`, `balanced`, `CLASS=FRACTION,...` or
+            a mapping (`mien.prior.parse_prior`); by default the probabilities are those of the graph.
 
     Raises:
         ModelError: The model was not found, one of its files is missing, damaged or does not match the other; or

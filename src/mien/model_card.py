@@ -44,7 +44,7 @@ TEST = "test"  # name of the test split, as in `mien.data`, which this module mu
 LICENCE = "MIT"
 # Every card has these sentences. An export can add others but cannot remove them.
 NOT_FOR = (
-    "Finding out what a person feels: it tells which expression raters would name on an image of a face.",
+    "Inferring what a person feels: the models predict which expression raters would assign to an image of a face.",
     "Decisions about people: hiring, schooling, credit, policing, insurance, health, or the detection of lies.",
     "Emotion recognition at work or in education, which the European Union's AI Act, article 5(1)(f), prohibits except "
     "for medical or safety reasons.",

@@ -47,12 +47,17 @@ def find_model_files(name_or_path: str | Path) -> tuple[Path, Path]:
             return _require_files(path.parent / GRAPH if path.suffix == ".json" else path, path.parent / CARD)
     except OSError as error:
         raise ModelError(f"cannot read {name_or_path}: {error.strerror or error}") from None
-    weights = ", ".join(_shipped_weights())
-    raise ModelError(
-        f"model not found: {name_or_path} is not a file, a folder or a shipped model; "
+    raise ModelError(not_found_message(name_or_path))
+
+
+def not_found_message(name: str | Path) -> str:
+    """Return the error for a model, a run or weights that do not exist; it lists what `name` may be."""
+    weights = ", ".join(["the folder of a run", "a weight file", *_shipped_weights()])
+    return (
+        f"model not found: {name} is not a shipped model, a file or a folder; "
         f"shipped models: {', '.join(shipped_models()) or 'none'}; "
-        f"{f'shipped weights, for training only: {weights}; ' if weights else ''}"
-        f"your own model is a folder with {GRAPH} and {CARD}"
+        f"your own model is a folder with {GRAPH} and {CARD}, as `mien export` writes it; "
+        f"`mien evaluate`, `mien export` and --init also take: {weights}"
     )
 
 

@@ -38,7 +38,7 @@ class ClassFrequencies:
         MienError: A frequency is not a positive number, frequencies do not sum to 1, or a strength is negative.
 
     >>> frequencies = ClassFrequencies.of((0.8, 0.2), training_strength=0.5, export_strength=0)
-    >>> [round(share, 3) for share in frequencies.assumed]
+    >>> [round(fraction, 3) for fraction in frequencies.assumed]
     [0.667, 0.333]
     """
 
@@ -49,9 +49,11 @@ class ClassFrequencies:
 
     def __post_init__(self) -> None:
         for name in ("training", "assumed"):
-            shares = getattr(self, name)
-            if not all(map(_is_positive, shares)) or abs(sum(shares) - 1) > _TOLERANCE:
-                raise MienError(f"{name} class frequencies must be positive numbers that sum to 1, got {list(shares)}")
+            fractions = getattr(self, name)
+            if not all(map(_is_positive, fractions)) or abs(sum(fractions) - 1) > _TOLERANCE:
+                raise MienError(
+                    f"{name} class frequencies must be positive numbers that sum to 1, got {list(fractions)}"
+                )
         if len(self.training) != len(self.assumed):
             raise MienError(
                 f"there are {len(self.training)} training class frequencies and {len(self.assumed)} assumed ones; "
@@ -72,8 +74,8 @@ class ClassFrequencies:
             export_strength: `--prior-strength` of the export.
         """
         power = 1 - training_strength - export_strength
-        shares = tuple(float(share) for share in training)
-        return cls(shares, _normalized_power(shares, power), training_strength, export_strength)
+        fractions = tuple(float(fraction) for fraction in training)
+        return cls(fractions, _normalized_power(fractions, power), training_strength, export_strength)
 
 
 @dataclass(frozen=True)
@@ -81,36 +83,36 @@ class Prior:
     """Class frequencies that probabilities are adjusted to.
 
     Attributes:
-        name: `training`, `balanced` or `CLASS=SHARE,...` with every class; identifies the prior in results.
-        shares: The frequency of each class.
+        name: `training`, `balanced` or `CLASS=FRACTION,...` with every class; identifies the prior in results.
+        fractions: The frequency of each class.
     """
 
     name: str
-    shares: Mapping[str, float]
+    fractions: Mapping[str, float]
 
     @property
     def option(self) -> str | dict[str, float]:
         """Return the argument from which `parse_prior` makes the same prior, as JSON types."""
-        return self.name if self.name in (TRAINING, BALANCED) else dict(self.shares)
+        return self.name if self.name in (TRAINING, BALANCED) else dict(self.fractions)
 
 
 def parse_prior(prior: str | Mapping[str, float], labels: LabelSet, training: Sequence[float]) -> Prior:
     """Parse a prior as users write it.
 
     Args:
-        prior: `training`, `balanced`, `CLASS=SHARE,...`, or a mapping from class names to shares. Any spelling that
-            `LabelSet.index` knows is accepted. If all classes are named, the shares are divided by their sum, so that
-            counts are accepted too. Otherwise the shares are fractions of all faces, and the classes not named divide
-            the rest among them in the proportions of `training`.
+        prior: `training`, `balanced`, `CLASS=FRACTION,...`, or a mapping from class names to fractions. Any spelling
+            that `LabelSet.index` knows is accepted. If all classes are named, the fractions are divided by their sum,
+            so that counts are accepted too. Otherwise they are fractions of all faces, and the classes that are not
+            named get the rest in the proportions of `training`.
         labels: The K classes.
         training: Class frequencies of training, [K].
 
     Raises:
-        MienError: A class is unknown or named twice, a share is not a positive number, or the shares of some classes
-            leave nothing for the others.
+        MienError: A class is unknown or named twice, a fraction is not a positive number, or the fractions of some
+            classes leave nothing for the others.
 
     >>> labels = LabelSet("mood", ("good", "bad"))
-    >>> parse_prior("good=0.25", labels, training=(0.5, 0.5)).shares
+    >>> parse_prior("good=0.25", labels, training=(0.5, 0.5)).fractions
     {'good': 0.25, 'bad': 0.75}
     """
     keyword = prior.strip().lower() if isinstance(prior, str) else ""
@@ -118,19 +120,32 @@ def parse_prior(prior: str | Mapping[str, float], labels: LabelSet, training: Se
         return Prior(TRAINING, dict(zip(labels.names, training, strict=True)))
     if keyword == BALANCED:
         return Prior(BALANCED, dict.fromkeys(labels.names, 1 / len(labels)))
-    named = _shares_by_index(_split_pairs(prior), labels)
+    named = _fractions_by_index(_split_pairs(prior), labels)
     others = [k for k in range(len(labels)) if k not in named]
     total = sum(named.values())
     if others and total >= 1:
         left = ", ".join(labels.names[k] for k in others)
         raise MienError(
-            f"the shares in the prior sum to {total:g} and leave nothing for {left}; give shares that sum to less than "
-            "1, or name all classes"
+            f"the fractions in the prior sum to {total:g} and leave nothing for {left}; give fractions that sum to "
+            "less than 1, or name all classes"
         )
     scale = 1.0 if others else 1 / total
     rest = (1 - total) / sum(training[k] for k in others) if others else 0.0
-    shares = {name: named[k] * scale if k in named else rest * training[k] for k, name in enumerate(labels.names)}
-    return Prior(",".join(f"{name}={share:.4g}" for name, share in shares.items()), shares)
+    fractions = {name: named[k] * scale if k in named else rest * training[k] for k, name in enumerate(labels.names)}
+    return Prior(",".join(f"{name}={fraction:.4g}" for name, fraction in fractions.items()), fractions)
+
+
+def synonyms_in_prior(prior: str, labels: LabelSet) -> dict[str, str]:
+    """Return the class that each synonym in a valid prior stands for; names of classes are left out.
+
+    >>> from mien.labels import FER7
+    >>> synonyms_in_prior("joy=0.2,sad=0.1", FER7)
+    {'joy': 'happy'}
+    """
+    if prior.strip().lower() in (TRAINING, BALANCED):
+        return {}
+    classes = {name: labels.names[labels.index(name)] for name, _ in _split_pairs(prior)}
+    return {name: label for name, label in classes.items() if name.casefold() != label.casefold()}
 
 
 def apply_prior(
@@ -155,39 +170,39 @@ def apply_prior(
     return result_NK
 
 
-def _normalized_power(shares: Sequence[float], power: float) -> tuple[float, ...]:
-    share_K = np.asarray(shares, np.float64) ** power
-    return tuple((share_K / share_K.sum()).tolist())
+def _normalized_power(fractions: Sequence[float], power: float) -> tuple[float, ...]:
+    fraction_K = np.asarray(fractions, np.float64) ** power
+    return tuple((fraction_K / fraction_K.sum()).tolist())
 
 
 def _split_pairs(prior: object) -> list[tuple[str, object]]:
-    """Return class names and shares as they were given, not validated yet."""
+    """Return class names and fractions as they were given, not validated yet."""
     pairs: list[tuple[str, object]] = []
     if isinstance(prior, Mapping):
         pairs = list(prior.items())
     elif isinstance(prior, str):
         parts = [part.rpartition("=") for part in prior.split(",")]
         if all(sign and name.strip() for name, sign, _ in parts):
-            pairs = [(name.strip(), _parse_number(share)) for name, _, share in parts]
+            pairs = [(name.strip(), _parse_number(fraction)) for name, _, fraction in parts]
     if not pairs or not all(isinstance(name, str) for name, _ in pairs):
-        raise MienError(f"a prior must be {TRAINING}, {BALANCED} or CLASS=SHARE,..., got {prior!r}")
+        raise MienError(f"a prior must be {TRAINING}, {BALANCED} or CLASS=FRACTION,..., got {prior!r}")
     return pairs
 
 
-def _shares_by_index(pairs: Sequence[tuple[str, object]], labels: LabelSet) -> dict[int, float]:
-    """Return the validated shares by the index of their class."""
-    shares: dict[int, float] = {}
-    for name, share in pairs:
+def _fractions_by_index(pairs: Sequence[tuple[str, object]], labels: LabelSet) -> dict[int, float]:
+    """Return the validated fractions by the index of their class."""
+    fractions: dict[int, float] = {}
+    for name, fraction in pairs:
         try:
             k = labels.index(name)
         except MienError as error:
             raise MienError(f"in the prior, {error}") from None
-        if k in shares:
+        if k in fractions:
             raise MienError(f"the prior names the class {labels.names[k]} twice")
-        if not _is_positive(share):
-            raise MienError(f"in the prior, the share of {name} must be a number above 0, got {share!r}")
-        shares[k] = float(share)  # type: ignore[arg-type]  # checked above
-    return shares
+        if not _is_positive(fraction):
+            raise MienError(f"in the prior, the fraction of {name} must be a number above 0, got {fraction!r}")
+        fractions[k] = float(fraction)  # type: ignore[arg-type]  # checked above
+    return fractions
 
 
 def _parse_number(text: str) -> object:

@@ -60,8 +60,8 @@ def _predict(
 def _epoch(epoch: int, epochs: int, accuracy: float, predicted: dict[str, np.ndarray]) -> dict[str, float]:
     # Validation peaks in the last epoch but one.
     dip = 0.02 if epoch == epochs - 1 else 0.0
-    figures = {"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 0.2 * epoch, "clean_loss": 1 / epoch}
-    figures |= {"clean_accuracy": 0.22 * epoch, "lr": 0.003, "seconds": 15.0, "images_per_second": 26.0}
+    figures = {"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 0.2 * epoch, "train_eval_loss": 1 / epoch}
+    figures |= {"train_eval_accuracy": 0.22 * epoch, "lr": 0.003, "seconds": 15.0, "images_per_second": 26.0}
     for split in predicted:
         figures |= {f"{split}_accuracy": accuracy - 0.1 / epoch + dip + 0.025, f"{split}_loss": 1.5}
     return figures

@@ -14,9 +14,9 @@ FACES = sketch(train=70, val=24, test=7)["val"].pixels_NHW
 @pytest.mark.parametrize("each", CORRUPTIONS.values(), ids=lambda c: c.name)
 def test_every_corruption(each: Corruption) -> None:
     before = FACES.copy()
-    altered = dict(each.all_strengths(FACES))
+    altered = dict(each.all_severities(FACES))
     np.testing.assert_array_equal(FACES, before)
-    assert list(altered) == list(each.strengths)
+    assert list(altered) == list(each.severities)
     for strength, faces_NHW in altered.items():
         assert (faces_NHW.dtype, faces_NHW.shape) == (np.uint8, FACES.shape)
         np.testing.assert_array_equal(faces_NHW, each(FACES, strength))
@@ -25,9 +25,9 @@ def test_every_corruption(each: Corruption) -> None:
     assert 0.1 < off[0] < off[-1] / 1.5
 
 
-def test_there_are_twelve_corruptions_of_five_strengths() -> None:
+def test_there_are_twelve_corruptions_of_five_severities() -> None:
     assert len(CORRUPTIONS) == 12
-    assert all(len(c.strengths) == 5 and len(set(c.strengths)) == 5 for c in CORRUPTIONS.values())
+    assert all(len(c.severities) == 5 and len(set(c.severities)) == 5 for c in CORRUPTIONS.values())
 
 
 def test_noise_has_the_given_standard_deviation() -> None:
@@ -50,7 +50,7 @@ def test_covers_lie_on_mouth_and_eyes() -> None:
     """A white face on which the cover shows: of the mean grey, over the mouth below and the eyes above."""
     face = np.full((1, 48, 48), 200, np.uint8)
     face[:, 24:] = 100
-    for name, rows in (("mouth covered", range(32, 42)), ("eyes covered", range(12, 22))):
+    for name, rows in (("mouth occlusion", range(32, 42)), ("eye occlusion", range(12, 22))):
         hit = np.flatnonzero((CORRUPTIONS[name](face, 0.2)[0] == 150).any(1))
         assert abs(hit[0] - rows[0]) <= 1
         assert abs(hit[-1] - rows[-1]) <= 1

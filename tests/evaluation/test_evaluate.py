@@ -59,7 +59,7 @@ def test_tables_escape_markup_in_names() -> None:
         "calibration error 30.0 %, class-balanced ",
     ):
         assert wanted in shown
-    assert "selected on" not in shown
+    assert "used for selection" not in shown
     assert "mirror" not in shown
 
 
@@ -70,7 +70,7 @@ def test_table_marks_optimistic_metrics() -> None:
     assert isinstance(screen.file, io.StringIO)
     shown = " ".join(screen.file.getvalue().split())
     assert "val, averaged with the mirror image: 4 faces, majority vote (FER+)" in shown
-    assert "this split also selected the epoch and fitted the temperature, so its figures are optimistic" in shown
+    assert "this split also selected the epoch and fitted the temperature, so its metrics are optimistic" in shown
     result = json.loads(json.dumps(e.to_dict()))
     assert (result["tta"], result["selected_on"]) == ("flip", ["epoch", "temperature"])
 

@@ -62,7 +62,7 @@ def test_robustness_averages_all_severities(lights: tuple[np.ndarray, np.ndarray
     assert fixed.accuracy["contrast"] == (0.5,) * 5
     assert difference(light, fixed).mean == pytest.approx(light.mean.mean - 0.5)
     record = json.loads(json.dumps(light.to_dict(), allow_nan=False))
-    assert record["accuracy"]["contrast"]["strengths"] == list(CORRUPTIONS["contrast"].strengths)
+    assert record["accuracy"]["contrast"]["severities"] == list(CORRUPTIONS["contrast"].severities)
     with pytest.raises(MienError, match="two or more are needed"):
         measure_robustness(models, faces[:1], y_N[:1])
 
@@ -161,13 +161,13 @@ def test_page_has_all_sections_and_is_self_contained() -> None:
     outline.check_self_contained()
     official = found.model_evaluation.official
     seen = outline.seen
-    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces by the data's own labels" in seen
-    assert "this split also selected the epoch, so its figures are optimistic." in seen
+    assert f"{HOSTILE}: accuracy {100 * official.accuracy:.1f} % on 300 faces, by the data's own labels" in seen
+    assert "this split also selected the epoch, so its metrics are optimistic." in seen
     for heading in (
         "Metrics by protocol",
         "Calibration",
         "uncertain faces are skipped",
-        "Scores of each class",
+        "Metrics of each class",
         "Notes",
     ):
         assert heading in seen

@@ -290,7 +290,7 @@ def test_metrics_of_the_selecting_split_are_marked(tmp_path: Path, data: Dataset
         assert {e.selected_on for e in evaluation.evaluations} == {marked}
         shown = rendered(protocols_table(evaluation))
         assert ("official*" in shown) is bool(marked)
-        assert ("* selected on: this split also selected the epoch and fitted" in shown) is bool(marked)
+        assert ("* used for selection: this split also selected the epoch and fitted" in shown) is bool(marked)
         assert "deduplicated: without faces that have a byte-identical duplicate in training" in " ".join(shown.split())
 
 
@@ -392,7 +392,7 @@ def test_models_table() -> None:
             )
         ).split()
     )
-    for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0 to 62.0)", "MIT", "* selected on", "–"):
+    for wanted in ("toy", "7", "0.123", "2.4", "60.0* (58.0 to 62.0)", "MIT", "* used for selection", "–"):
         assert wanted in shown, shown
     assert "10.0" not in shown
     assert "no models are shipped yet" in rendered(models_table({}, {}))

@@ -85,7 +85,7 @@ def test_metrics_are_of_the_selected_epoch(dataset: Dataset) -> None:
     assert arm.at_selected_epoch("train_loss").per_seed == pytest.approx((2 / 3, 2, 1))
     # Clean accuracy is 0.22 an epoch; validation accuracy is 0.825 + 0.002 a seed - 0.1 / epoch, + 0.02 in epoch 3.
     clean, val = np.array([0.66, 0.22, 0.44]), np.array([0.845 - 0.1 / 3, 0.827 - 0.1, 0.829 - 0.05])
-    assert arm.at_selected_epoch("gap_clean").per_seed == pytest.approx(clean - val)
+    assert arm.at_selected_epoch("gap_train_eval").per_seed == pytest.approx(clean - val)
     assert arm.peaks == (3, 2, 3)
 
 
@@ -97,7 +97,7 @@ def test_json_has_the_metric_and_epoch_of_selection(dataset: Dataset) -> None:
     arm = result["arms"][1]
     assert (arm["selected_by"], arm["selected_epoch"]) == ("val_accuracy", {"per_seed": [3, 1, 2]})
     assert (arm["epochs"], arm["lengths"]) == (4, {"per_seed": [4, 2, 3]})
-    assert arm["curves"]["gap_clean"]["per_seed"][1][2:] == [None, None]
+    assert arm["curves"]["gap_train_eval"]["per_seed"][1][2:] == [None, None]
     mixed = _compared(dataset, {"plain": "val_loss"}).to_dict()
     assert mixed["protocol"]["evaluated_at"] == "each arm's selected epoch"
     assert mixed["protocol"]["selected_by"] == {"plain": "val_loss", "better": None}
@@ -132,7 +132,7 @@ def test_verdict_names_the_epoch(dataset: Dataset, by: dict[str, str], when: str
 )
 def test_verdict_on_the_selecting_split_has_a_note(without_test: Dataset, by: dict[str, str], note: str) -> None:
     sentence = _compared(without_test, by).verdicts[0].sentence
-    assert "FER2013, validation (PublicTest), because there is no test split; 3 seeds" in sentence
+    assert "FER2013, validation (PublicTest), because there is no test split; 3 random seeds" in sentence
     assert sentence.endswith(f" faces.{note}")
 
 
@@ -153,7 +153,7 @@ def test_the_page_nowhere_claims_the_last_epoch(dataset: Dataset) -> None:
     seen = _page(_compared(dataset, BOTH_BY_ACCURACY))
     assert not re.search(r"last epoch|at end|at the end|nothing was selected", seen, re.IGNORECASE)
     when = "at the epoch selected by validation accuracy"
-    assert f"All figures are {when.replace('at the', 'of the')}; the test split is measured every epoch" in seen
+    assert f"All metrics are {when.replace('at the', 'of the')}; the test split is measured every epoch" in seen
     assert f"Accuracy {when} with 95 % intervals, on test (PrivateTest):" in seen
     assert f"A{when[1:]}: plain 1.22; better 1.22." in seen  # training loss, mean of 2/3, 2 and 1
     assert f"Gap {when} in points of accuracy" in seen
@@ -174,25 +174,25 @@ def test_training_losses_of_different_kinds_are_not_to_be_compared(dataset: Data
 
 def test_validation_that_chose_is_marked_and_test_is_not(dataset: Dataset, without_test: Dataset) -> None:
     seen = _page(_compared(dataset, {"better": "val_loss"}))
-    rows = re.findall(r"(plain|better)\s+(validation|test) (\([^)]*\))(, selected on)?", seen)
+    rows = re.findall(r"(plain|better)\s+(validation|test) (\([^)]*\))(, used for selection)?", seen)
     assert [(arm, split, bool(mark)) for arm, split, _, mark in rows] == [
         ("plain", "validation", False),
         ("better", "validation", True),
         ("plain", "test", False),
         ("better", "test", False),
     ]
-    assert "test (PrivateTest), selected on" not in seen
-    assert "the split also selected the epoch, so its figures are optimistic" in seen
+    assert "test (PrivateTest), used for selection" not in seen
+    assert "the split also selected the epoch, so its metrics are optimistic" in seen
     assert (
         "each arm's selected epoch (plain: the last epoch; better: the epoch selected by validation loss); the test"
         in seen
     )
     assert "Only some of the arms selected their epoch" in seen
     alone = _page(_compared(without_test, BOTH_BY_ACCURACY))
-    assert "Differences on validation (PublicTest), selected on, paired by seed" in alone
-    assert "Confusion matrix of better on validation (PublicTest), selected on." in alone
+    assert "Differences on validation (PublicTest), used for selection, paired by random seed" in alone
+    assert "Confusion matrix of better on validation (PublicTest), used for selection." in alone
     assert "optimistic for anything that was selected with them; here that is the epoch." in alone
-    assert "selected on" not in _page(_compared(without_test, {}))
+    assert "used for selection" not in _page(_compared(without_test, {}))
 
 
 def test_the_tables_of_the_page_are_read_at_the_judged_epoch(dataset: Dataset) -> None:
@@ -207,9 +207,9 @@ def test_the_tables_of_the_page_are_read_at_the_judged_epoch(dataset: Dataset) -
     assert row("scores", "better").endswith("| 1.22")
     assert row("overfitting", "better") == "better | −33.3 | −37.3 | epoch 2 | 3, 2, 3 | 77.7 | 77.3"
     assert re.fullmatch(
-        r"here: better \| 1\.22 \| .*, selected on \| .* \| 3, 1, 2", row("original_study", "here: better")
+        r"here: better \| 1\.22 \| .*, used for selection \| .* \| 3, 1, 2", row("original_study", "here: better")
     )
-    assert "peak of mean validation accuracy (selected on)" in html
+    assert "peak of mean validation accuracy (used for selection)" in html
     assert row("overfitting", "plain").startswith("plain | +37.8 |")  # 0.88 - 0.502, at the last epoch as ever
 
 
@@ -224,11 +224,11 @@ def _texts(c: Comparison) -> dict[str, str]:
 def test_plots_say_it_too_and_nothing_is_cut_off(without_test: Dataset) -> None:
     c = _compared(without_test, BOTH_BY_ACCURACY)
     said = _texts(c)
-    when = "at the epoch selected by validation accuracy"
-    assert said["scores"] == f"Validation (PublicTest), selected on, 300 faces | accuracy {when}, %"
-    assert said["differences"] == f"Differences, validation (PublicTest), selected on | points of accuracy {when}"
-    assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), selected on")
-    assert said["confusion-val-arm1"].replace("\n", " ").startswith("plain, validation (PublicTest), selected on")
+    when, val = "at the epoch selected by validation accuracy", "validation (PublicTest), used for selection"
+    assert said["scores"] == f"Validation (PublicTest), used for selection, 300 faces | accuracy {when}, %"
+    assert said["differences"] == f"Differences, {val} | points of accuracy {when}"
+    assert said["per_class_f1-val"].startswith("F1 by class, validation (PublicTest), used for selection")
+    assert said["confusion-val-arm1"].replace("\n", " ").startswith(f"plain, {val}")
     assert not any("last epoch" in text for text in said.values())
     for name, figure in comparison_figures(c).items():
         figure.draw_without_rendering()
@@ -261,7 +261,7 @@ def test_the_table_for_the_terminal_marks_validation(dataset: Dataset) -> None:
         ("plain", "val", ""), ("plain", "test", ""), ("better", "val", "*"), ("better", "test", ""),
     ]  # fmt: skip
     assert re.search(r"better +val\*.* 1\.22", result)  # training loss
-    assert "* selected on: this split also selected the epoch" in result
+    assert "* used for selection: this split also selected the epoch" in result
     plain = shown(_compared(dataset, {}))
     assert "FER2013, after the last epoch" in plain
     assert "*" not in plain

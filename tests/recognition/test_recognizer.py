@@ -150,7 +150,7 @@ def test_tta_averages_with_the_mirror_image(recognizer: Recognizer) -> None:
 def test_prior_adjusts_each_analysis(tta: str) -> None:
     plain, adjusting = (mien.load("nano", tta=tta, prior=prior) for prior in (None, {"disgust": 0.4}))
     assert adjusting.model.prior is not None
-    shares = tuple(adjusting.model.prior.shares.values())
+    shares = tuple(adjusting.model.prior.fractions.values())
     assert plain.model.card.class_frequencies is not None
     images = [sample(), group(2), np.zeros((90, 90, 3), np.uint8)]
     pairs = zip(*(each.analyze_many(images, order="bgr") for each in (plain, adjusting)), strict=True)

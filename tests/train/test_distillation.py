@@ -120,7 +120,7 @@ def test_teacher_predicts_repeated_images_once(teacher: Run, toy: Dataset, small
 def test_unfit_teacher_is_refused_before_a_folder_is_made(
     teacher: Run, toy: Dataset, small: Recipe, tmp_path: Path
 ) -> None:
-    with pytest.raises(RunError, match="cannot find nobody: "):
+    with pytest.raises(RunError, match="model not found: nobody "):
         train(replace(small, teacher="nobody"), toy, tmp_path / "a")
     splits = {name: replace(split, labels_N=split.labels_N % 3) for name, split in toy.splits.items()}
     three = replace(toy, labels=LabelSet("custom", ("a", "b", "c")), splits=splits)

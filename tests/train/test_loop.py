@@ -43,7 +43,7 @@ def test_train_reduces_the_loss(make_toy: MakeToy, small: Recipe, tmp_path: Path
 
 def test_history_has_the_metrics_of_every_epoch(whole: Run, toy: Dataset) -> None:
     assert [epoch["epoch"] for epoch in whole.history] == [1, 2]
-    for part in ("train", "clean", "val", "test"):
+    for part in ("train", "train_eval", "val", "test"):
         assert all(0 <= epoch[f"{part}_accuracy"] <= 1 and epoch[f"{part}_loss"] > 0 for epoch in whole.history)
     for split in ("val", "test"):
         p_NK = whole.predictions()[split]
@@ -203,7 +203,7 @@ def test_damaged_and_foreign_checkpoints_are_refused(whole: Run, toy: Dataset, s
     save_file({"w": torch.ones(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(RunError, match=r"has the format 'none', expected mien "):
         predict(tmp_path / "foreign.safetensors", toy, "val")
-    with pytest.raises(RunError, match=r"cannot find .*nothing: "):
+    with pytest.raises(RunError, match=r"model not found: .*nothing "):
         predict(tmp_path / "nothing", toy, "val")
 
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mien import __version__
 
@@ -31,6 +31,22 @@ COMMANDS = {  # name of the command and of its function: its module in `mien.cli
 }
 
 
+def _without_types(params: list[Any]) -> list[Any]:
+    """Remove the type from the help of arguments and flags, where it says nothing: `--resume <bool>`."""
+    for param in params:
+        if param.param_type_name == "argument" or getattr(param, "is_flag", False):
+            param.display_type_rich = lambda ctx: ""
+    return params
+
+
+class Command(TyperCommand):
+    """A command whose help has no types of arguments and flags."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return arguments and options."""
+        return _without_types(super().get_params(ctx))
+
+
 class LazyCommandGroup(TyperGroup):
     """The commands of `COMMANDS`, imported on first use."""
 
@@ -38,11 +54,15 @@ class LazyCommandGroup(TyperGroup):
         super().__init__(**options)
         self.commands: dict[str, Any] = dict.fromkeys(COMMANDS)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options of `mien` itself."""
+        return _without_types(super().get_params(ctx))
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command `cmd_name`, or None if there is no such command."""
         if cmd_name in COMMANDS and self.commands[cmd_name] is None:
             single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            single.command(cmd_name)(getattr(import_module(f"mien.cli.{COMMANDS[cmd_name]}"), cmd_name))
+            single.command(cmd_name, cls=Command)(getattr(import_module(f"mien.cli.{COMMANDS[cmd_name]}"), cmd_name))
             self.commands[cmd_name] = typer.main.get_command(single)
         return self.commands.get(cmd_name)
 

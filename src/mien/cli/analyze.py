@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.options import ClassPrior
-from mien.cli.output import print_unreadable, stoppable
+from mien.cli.options import (
+    ClassPrior,
+    Detector,
+    LongestSide,
+    MaxBytes,
+    MaxPixels,
+    MinConfidence,
+    ModelName,
+    Threshold,
+    Tta,
+)
+from mien.cli.output import print_prior_synonyms, print_unreadable, stoppable
 from mien.detection.detectors import LONGEST_SIDE, THRESHOLD
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
@@ -33,9 +43,9 @@ FormatName = Annotated[
     str | None,
     typer.Option(
         "--format",
-        metavar="NAME",
-        help="table, json, jsonl, csv or parquet; default the extension of --out, else table in a terminal and jsonl "
-        "in a pipe.",
+        metavar="FORMAT",
+        help="table, json, jsonl, csv or parquet (default: by the extension of --out; without it, table on a terminal "
+        "and jsonl in a pipe).",
     ),
 ]
 RayAddress = Annotated[
@@ -43,8 +53,8 @@ RayAddress = Annotated[
     typer.Option(
         "--ray",
         metavar="ADDRESS",
-        help="Address of a Ray cluster, or local, to analyze a folder, pattern or Parquet files, on this machine or at "
-        "an address such as s3://.",
+        help="Run on the Ray cluster at this address; `local` starts one on this machine. PATH is then one folder, "
+        "pattern or Parquet file, on this machine or at an address such as s3://.",
     ),
 ]
 
@@ -52,39 +62,32 @@ RayAddress = Annotated[
 def analyze(
     paths: Paths = None,
     sample: Annotated[bool, typer.Option("--sample", help="Analyze the portrait that comes with the package.")] = False,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
-    ] = DEFAULT,
-    detector: Annotated[str, typer.Option(help="yunet, or whole if each image is a face crop.")] = DETECTOR,
-    threshold: Annotated[float, typer.Option(help="Minimum detector confidence of a face, 0 to 1.")] = THRESHOLD,
-    longest_side: Annotated[
-        int, typer.Option(help="Longer side in pixels to which larger images are reduced for the detector.")
-    ] = LONGEST_SIDE,
-    min_confidence: Annotated[
-        float, typer.Option(help="Minimum probability of a label, 0 to 1; below it the label is `uncertain`.")
-    ] = 0.0,
-    tta: Annotated[
-        str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
-    ] = "none",
+    model: ModelName = DEFAULT,
+    detector: Detector = DETECTOR,
+    threshold: Threshold = THRESHOLD,
+    longest_side: LongestSide = LONGEST_SIDE,
+    min_confidence: MinConfidence = 0.0,
+    tta: Tta = "none",
     prior: ClassPrior = None,
     max_faces: Annotated[
-        int | None, typer.Option(help="Maximum number of faces per image, the largest ones; default all.")
+        int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each image (default: all).")
     ] = None,
-    max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels; larger images are not read.")] = MAX_PIXELS,
-    max_bytes: Annotated[int, typer.Option(help="Maximum file size in bytes; larger files are not read.")] = MAX_BYTES,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_bytes: MaxBytes = MAX_BYTES,
     format_name: FormatName = None,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Output file; default stdout. With --ray, a folder or address.")
+        str | None, typer.Option(metavar="FILE", help="Output file (default: stdout). With --ray, a folder or address.")
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for copies of the images with faces marked.")
+        Path | None, typer.Option(metavar="FOLDER", help="Write annotated copies of the images to this folder.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip images that are in the csv, jsonl or parquet file of --out.")
+        bool,
+        typer.Option("--resume", help="Continue the csv, jsonl or parquet file of --out; skip images that are in it."),
     ] = False,
     ray: RayAddress = None,
     partition: Annotated[
-        int | None, typer.Option(min=1, help="Images per output file with --ray; default 1,000.")
+        int | None, typer.Option(min=1, metavar="N", help="With --ray: images per output file (default: 1,000).")
     ] = None,
 ) -> None:
     """Find the faces in images and predict their expressions."""
@@ -119,6 +122,7 @@ def _analyze_locally(
     if out is not None:
         check_not_overwriting(sources, out, copies.values())
     recognizer = load(**options)
+    print_prior_synonyms(options["prior"], recognizer.labels)
     writer = open_writer(
         format_name, recognizer.labels.names, out=out, append=resume, brief=len(sources) > FEW,
         options=_recorded_options(recognizer, options),
@@ -161,6 +165,8 @@ def _choose_format(name: str | None, out: Path | None, resume: bool) -> str:
 
     if resume and out is None:
         raise MienError("--resume needs the file to continue: use --out")
+    if resume and out is not None and not out.exists():
+        typer.echo(f"mien: nothing to resume: {out} does not exist; starting a new file", err=True)
     if name is not None:
         return name
     if out is not None:

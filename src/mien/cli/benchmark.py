@@ -19,8 +19,8 @@ def benchmark(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NAME=]MODEL|FILE.npy...",
-            help="Two or more models or files of predictions [N,K] in row order. The others are compared with the "
+            metavar="MODEL",
+            help="Two or more models or files of predictions [N,K] in row order; the others are compared with the "
             "first.",
         ),
     ],
@@ -31,8 +31,8 @@ def benchmark(
         list[str] | None,
         typer.Option(
             metavar="NAME=A,B,C",
-            help="Class names of the columns of one file of predictions, or fer7 or ferplus8. By default the classes "
-            "of the data. May be repeated.",
+            help="Class names of the columns of one file of predictions, or `fer7` or `ferplus8` (default: the classes "
+            "of the data). May be repeated.",
         ),
     ] = None,
     device: Device = "auto",

@@ -14,15 +14,27 @@ from mien.errors import MienError
 
 
 def data(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="A csv file, a folder of images, or 'sketch'.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Data set: a csv file, a folder of images, or `sketch` (synthetic faces).",
+        ),
+    ],
     write: Annotated[
-        Path | None, typer.Argument(metavar="[OUT.csv]", help="With 'sketch': the fer2013.csv to write.")
+        Path | None,
+        typer.Argument(metavar="FILE.csv", help="With `sketch`: file to write, in the format of fer2013.csv."),
     ] = None,
     votes: Votes = None,
-    out: Annotated[Path, typer.Option(help="Folder for the class histogram and the sample sheet.")] = Path("runs/data"),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the class histogram and the sample sheet.")
+    ] = Path("runs/data"),
     json_file: Json = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Search near-duplicates too: half a minute for FER2013, the first time.")
+        bool,
+        typer.Option(
+            "--audit", help="Also search for near-duplicates; the first time it takes half a minute for FER2013."
+        ),
     ] = False,
 ) -> None:
     """Show a data set: faces per split and class, defects, a class histogram and a sample sheet."""

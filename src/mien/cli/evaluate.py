@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Votes
+from mien.cli.options import Data, Device, EvaluatedSplit, Json, Page, Strict, Tta, Votes
 from mien.cli.output import check_writable, print_written, stoppable, write, write_json
 from mien.cli.progress import StepProgressBar
 from mien.cli.target import EvaluationTarget, evaluate_target, open_predictor
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 EvaluatedModel = Annotated[
     str,
     typer.Argument(
-        help="The name of a shipped model, the folder or file of a model, the folder of a run, a file of weights, or a "
-        "file of predictions [N,K] in row order, FILE.npy."
+        metavar="MODEL",
+        help="Shipped model, exported model, run, weight file, or a file of predictions [N,K] in row order.",
     ),
 ]
 
@@ -41,26 +41,24 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B,C",
-            help="Class names of the columns of a file of predictions, or fer7 or ferplus8. By default the classes of "
-            "the data.",
+            help="Class names of the columns of a file of predictions, or `fer7` or `ferplus8` (default: the classes "
+            "of the data).",
         ),
     ] = None,
-    tta: Annotated[
-        str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
-    ] = "none",
+    tta: Tta = "none",
     robustness: Annotated[
         bool,
-        typer.Option("--robustness", help="Evaluate also on corrupted faces: twelve corruptions in five strengths."),
+        typer.Option("--robustness", help="Also evaluate on corrupted faces: twelve corruptions at five severities."),
     ] = False,
     beside: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL", help="With --robustness, evaluate another model on the same faces. May be repeated."
+            metavar="MODEL", help="With --robustness: evaluate another model on the same faces. May be repeated."
         ),
     ] = None,
     detector: Annotated[
         bool,
-        typer.Option("--detector", help="Evaluate also on faces pasted into larger images and found by the detector."),
+        typer.Option("--detector", help="Also evaluate on faces pasted into larger images and found by the detector."),
     ] = False,
     device: Device = "auto",
     strict: Strict = False,
@@ -127,7 +125,7 @@ def _check(model: str, *, robustness: bool, detector: bool, beside: list[str], c
     from mien.model import is_model
 
     if beside and not robustness:
-        raise MienError("--beside needs --robustness: it names further models to measure the robustness of")
+        raise MienError("--beside needs --robustness, which evaluates its models on the same corrupted faces")
     twice = [name for name, count in Counter([model, *beside]).items() if count > 1]
     if twice:
         raise MienError(f"{twice[0]} is named twice; --beside takes other models than the evaluated one, each once")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import ClassPrior
-from mien.cli.output import write
+from mien.cli.options import ClassPrior, Detector, MaxBytes, MaxPixels, ModelName
+from mien.cli.output import print_prior_synonyms, write
 from mien.errors import MienError
 from mien.imaging.load import MAX_BYTES, MAX_PIXELS
 from mien.recognition.recognizer import DEFAULT, DETECTOR
@@ -19,24 +19,26 @@ def explain(
     image: Annotated[Path | None, typer.Argument(metavar="IMAGE", help="Image file.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Use the portrait that comes with the package.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Output file; default IMAGE-explained.png in this folder.")
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Output file (default: IMAGE-explained.png in the current folder)."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Class to explain; default the predicted one of each face.")] = None,
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
-    ] = DEFAULT,
-    detector: Annotated[str, typer.Option(help="yunet, or whole if the image is a face crop.")] = DETECTOR,
+    label: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Class to explain (default: the predicted one).")
+    ] = None,
+    model: ModelName = DEFAULT,
+    detector: Detector = DETECTOR,
     prior: ClassPrior = None,
-    max_pixels: Annotated[int, typer.Option(help="Maximum number of pixels of the image.")] = MAX_PIXELS,
-    max_bytes: Annotated[int, typer.Option(help="Maximum file size in bytes.")] = MAX_BYTES,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_bytes: MaxBytes = MAX_BYTES,
 ) -> None:
-    """Draw which parts of each face are evidence for an expression, and which are evidence against it."""
+    """Draw which parts of each face are evidence for the predicted expression and which are evidence against it."""
     import cv2
 
     from mien.recognition import load
     from mien.recognition import sample as sample_path
     from mien.recognition.explain import draw
     from mien.recognition.explain import explain as explain_image
+    from mien.recognition.results import percentage
 
     if sample == (image is not None):
         raise MienError("pass one image, or --sample")
@@ -50,10 +52,11 @@ def explain(
     if os.path.realpath(out) == os.path.realpath(image):
         raise MienError(f"{out} is the input image; use another --out")
     recognizer = load(model, detector=detector, prior=prior, max_pixels=max_pixels, max_bytes=max_bytes)
+    print_prior_synonyms(prior, recognizer.labels)
     explanations = explain_image(recognizer, image, label=label)
     if not explanations:
         raise MienError(f"no face found in {image}; if the image is a face crop, use --detector whole")
     write(out, cv2.imencode(".png", draw(explanations))[1].tobytes())
     for number, explanation in enumerate(explanations, 1):
-        typer.echo(f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %")
-    typer.echo(f"wrote {out}: orange is evidence for the class, blue against it")
+        typer.echo(f"face {number}: {explanation.label} {percentage(explanation.probability)}")
+    typer.echo(f"wrote {out}: orange areas are evidence for the class, blue areas evidence against it")

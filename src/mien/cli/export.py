@@ -16,25 +16,29 @@ def export(
         str,
         typer.Argument(
             metavar="RUN",
-            help="The folder of a run or of an exported model, a file of weights, or the name of a shipped model.",
+            help="Folder of a run or of an exported model, weight file, or shipped model.",
         ),
     ],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The folder to write model.onnx and card.json to.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for model.onnx and card.json.")],
     votes: Votes = None,
-    name: Annotated[str | None, typer.Option(help="The name of the model. By default that of its recipe.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model (default: that of its recipe).")
+    ] = None,
     storage: Annotated[
         str,
         typer.Option(
-            help="The storage of the weights: float32, float16 (half the size) or int8 (smallest; cannot be trained)."
+            metavar="float32|float16|int8",
+            help="Number format of the weights: float16 has half the size of float32; int8 is the smallest, but "
+            "cannot be trained further.",
         ),
     ] = "float32",
     prior_strength: Annotated[
         str,
         typer.Option(
             metavar="S|auto",
-            help="Subtract S times the log of the training class frequencies from the logits, so that rare classes are "
-            "predicted more often. With auto, S has the best macro-F1 on validation.",
+            help="Predict rare classes more often: subtract S times the log of the training class frequencies from the "
+            "logits. `auto` chooses the S with the best macro-F1 on validation.",
         ),
     ] = "0",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Overwrite another model in the folder.")] = False,
@@ -52,18 +56,17 @@ def export(
     file, fitted, score = out / GRAPH, card.calibration, card.scores[0]
     mark = f", {SELECTED_ON}" if score.selected_on else ""
     if _strength(prior_strength) != 0 and card.class_frequencies is not None:
-        shares = zip(card.labels.names, card.class_frequencies.assumed, strict=True)
+        fractions = zip(card.labels.names, card.class_frequencies.assumed, strict=True)
         typer.echo(
             f"prior strength {card.class_frequencies.export_strength:g}: the probabilities assume "
-            + ", ".join(f"{label} {percent(share)} %" for label, share in shares)
+            + ", ".join(f"{label} {percent(fraction)} %" for label, fraction in fractions)
         )
     typer.echo(
         f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the model '{card.name}'\n"
         f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
         f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
-        f"{percent(score.high)}, {score.n:,} faces{mark}); at most {card.parity:.1g} from torch in any "
-        "probability"
+        f"{percent(score.high)}, {score.n:,} faces{mark}); largest difference from PyTorch: {card.parity:.1g}"
     )
 
 

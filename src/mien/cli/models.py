@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from mien.model_card import Card, Score
 
 WHEN_TO_USE = {
-    "photo": "Use it for photos; it agrees best with raters and tolerates blur and odd light.",
-    "nano": "Use it for videos and small machines; it needs 17 times fewer operations.",
-    "base": "Use it to predict FER2013's own labels, for benchmarks and fine-tuning.",
-    "ferplus": "Use it for FER+'s eight classes, but it hardly ever finds contempt.",
+    "photo": "For photos. Best agreement with raters among the 7-class models; robust to blur and unusual lighting.",
+    "nano": "For videos and small machines. 17 times fewer operations than the other models.",
+    "base": "For FER2013's own labels: benchmarks and fine-tuning.",
+    "ferplus": "For FER+'s eight classes. Its recall for contempt is 0 on validation.",
 }
 
 
@@ -35,7 +36,7 @@ def models(json_file: Json = None) -> None:
     Console().print(models_table(cards, sizes))
     for name in cards:
         if name in WHEN_TO_USE:
-            typer.echo(f"{name}: {WHEN_TO_USE[name]}")
+            typer.echo(fill(f"{name}: {WHEN_TO_USE[name]}", width=80, subsequent_indent="  "))
     if json_file is not None:
         write_json(json_file, {"models": {n: {**json.loads(c.to_json()), "bytes": sizes[n]} for n, c in cards.items()}})
 
@@ -64,9 +65,11 @@ def models_table(cards: Mapping[str, Card], sizes: Mapping[str, int]) -> Table:
         figures = (f"{len(card.labels)}", f"{card.flops / 1e9:.3f}", f"{sizes[name] / 1e6:.1f}")
         table.add_row(escape(name), *figures, *(_accuracy(score) for score in scores.values()))
     if any(s.selected_on for card in cards.values() for s in card.scores):
-        notes.append(f"* {SELECTED_ON}: validation also selected the epoch or the temperature")
+        notes.append(
+            f"* {SELECTED_ON}: validation also selected the epoch or\n  the temperature, so the accuracy is optimistic"
+        )
     licences = sorted({card.licence for card in cards.values()})
-    notes += [f"licence: {escape(', '.join(licences))}"] if licences else []
+    notes += [f"license: {escape(', '.join(licences))}"] if licences else []
     table.caption = "\n".join(notes) or None
     return table
 

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mien.errors import MienError, Stopped
+
+if TYPE_CHECKING:
+    from mien.labels import LabelSet
 
 RESEND_SECONDS = 0.1  # until a signal that was ignored is sent again
 
@@ -82,6 +85,14 @@ def print_written(*files: Path | None) -> None:
     written = [str(file) for file in files if file is not None]
     if written:
         typer.echo(f"wrote {', '.join(written)}")
+
+
+def print_prior_synonyms(prior: str | None, labels: LabelSet) -> None:
+    """Print on stderr which classes the synonyms in `--prior` stand for."""
+    from mien.prior import synonyms_in_prior
+
+    for name, label in synonyms_in_prior(prior or "training", labels).items():
+        typer.echo(f"mien: --prior: '{name}' is a synonym of the class '{label}'", err=True)
 
 
 class _Terminated(KeyboardInterrupt):

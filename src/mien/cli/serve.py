@@ -7,51 +7,56 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import ClassPrior
+from mien.cli.options import ClassPrior, Detector
+from mien.cli.output import print_prior_synonyms
 from mien.recognition.recognizer import DEFAULT, DETECTOR, NANO
 from mien.serve.config import HOST, LOCAL, MAX_BODY, MAX_VIDEO, PORT, QUEUE, TIMEOUT, TOKEN, Settings
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")] = HOST,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = PORT,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all interfaces.")
+    ] = HOST,
+    port: Annotated[int, typer.Option(metavar="N", help="Port to listen on; 0 for a free one.")] = PORT,
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME|PATH",
-            help="Model for photos and webcams: name of a shipped model, or path of a model folder.",
+            metavar="NAME|FOLDER",
+            help="Model for photos and webcams: shipped model, or folder of an exported model.",
         ),
     ] = DEFAULT,
-    video_model: Annotated[str, typer.Option(metavar="NAME|PATH", help="Model for videos.")] = NANO,
-    detector: Annotated[
-        str, typer.Option(help="Face detector: yunet, or whole for images that are already cropped faces.")
-    ] = DETECTOR,
+    video_model: Annotated[str, typer.Option(metavar="NAME|FOLDER", help="Model for videos.")] = NANO,
+    detector: Detector = DETECTOR,
     prior: ClassPrior = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Host name to accept, such as faces.example.org; can be repeated; * for any."
+            metavar="NAME", help="Host name to accept, such as faces.example.org; * for any. May be repeated."
         ),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ORIGIN",
-            help="Website that may send requests from the browser, such as https://example.org; can be repeated.",
+            help="Website that may send requests from the browser, such as https://example.org. May be repeated.",
         ),
     ] = None,
-    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Largest size of a request with images.")] = MAX_BODY,
+    max_body: Annotated[int, typer.Option(metavar="BYTES", help="Maximum size of a request with images.")] = MAX_BODY,
     max_video: Annotated[
-        int, typer.Option(metavar="BYTES", help="Largest size of a request with a video.")
+        int, typer.Option(metavar="BYTES", help="Maximum size of a request with a video.")
     ] = MAX_VIDEO,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time to receive a request, and again to respond to it.")
+        float, typer.Option(metavar="SECONDS", help="Maximum time to receive a request, and again to respond to it.")
     ] = TIMEOUT,
     queue: Annotated[
-        int, typer.Option(metavar="N", help="Images that wait or are analyzed; further requests get status 503.")
+        int,
+        typer.Option(
+            metavar="N", help="Maximum number of images that wait or are analyzed; further requests get status 503."
+        ),
     ] = QUEUE,
 ) -> None:
-    """Run the HTTP API and the web page; with MIEN_TOKEN set, clients need the token."""
+    """Run the HTTP API and the web page; if MIEN_TOKEN is set, clients must send this token."""
+    from mien.model import read_card
     from mien.serve.server import serve as run
 
     settings = Settings(
@@ -61,6 +66,7 @@ def serve(
     )  # fmt: skip
 
     def print_url(url: str) -> None:
+        print_prior_synonyms(prior, read_card(model).labels)
         typer.echo(f"mien is running on {url} (press Ctrl-C to stop)", err=True)
         if settings.listens_on_all_interfaces and not settings.hosts:
             typer.echo(

@@ -13,15 +13,19 @@ from mien.cli.output import stoppable
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as release_nano or seed_augmented.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, such as release_nano or seed_augmented.")
+    ],
     data: Data,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; default runs/RECIPE-seedN.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed of initial weights, order and augmentation.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the run (default: runs/RECIPE-seedN).")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of initial weights, order and augmentation.")] = 0,
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="WEIGHTS",
-            help="Fine-tune: the folder of a run or of an exported model, a file, or the name of a shipped model.",
+            metavar="NAME|FOLDER|FILE",
+            help="Start from trained weights: shipped model, folder of a run or of an exported model, or weight file.",
         ),
     ] = None,
     votes: Votes = None,
@@ -34,7 +38,7 @@ def train(
         bool,
         typer.Option(
             "--drop-duplicates",
-            help="Leave out training faces that are near-duplicates of validation or test faces.",
+            help="Leave out training faces that are duplicates or near-duplicates of validation or test faces.",
         ),
     ] = False,
     drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
@@ -64,16 +68,25 @@ def train(
     if selected < epochs:
         typer.echo(f"selected epoch {selected} of {epochs} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
+    split = "val" if "val" in dataset else "train"
     typer.echo(
-        f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split val"
+        f"saved the run in {run.folder}; evaluate it with: mien evaluate {run.folder} --data {source} --split {split}"
     )
 
 
 def compare(
     data: Data,
-    arms: Annotated[str, typer.Option(help="Recipes separated by commas; the others are compared with the first.")],
-    out: Annotated[Path, typer.Option(help="Folder of the runs and the report.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm, with the random seeds 0, 1, 2, ...")] = 3,
+    arms: Annotated[
+        str,
+        typer.Option(
+            metavar="RECIPE,RECIPE,...",
+            help="Recipes to compare, the arms of the comparison; the others are compared with the first.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the runs and the report.")],
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Runs per recipe, with the random seeds 0, 1, 2, ...")
+    ] = 3,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,

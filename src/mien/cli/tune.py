@@ -14,24 +14,30 @@ from mien.cli.output import stoppable
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, such as release_nano.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a recipe, such as release_nano.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for the trials and the report.")],
-    trials: Annotated[int, typer.Option(min=1, help="Total number of trials, those in --out included.")] = 20,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the trials and the report.")],
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Total number of trials, including those in --out.")
+    ] = 20,
     space: Annotated[
         str,
         typer.Option(
-            metavar="FILE|default",
-            help="Search space: a TOML file, or `default` for learning rate, weight decay and batch size.",
+            metavar="FILE.toml|default",
+            help="Search space; `default` has learning rate, weight decay and batch size.",
         ),
     ] = "default",
-    seed: Annotated[int, typer.Option(help="Random seed of the proposals and of each trial's training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed of the proposals and of each trial's training.")
+    ] = 0,
     votes: Votes = None,
     device: Device = "auto",
     settings: Settings = None,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Train trials in parallel on this Ray cluster; `local` starts one here."),
+        typer.Option(
+            metavar="ADDRESS", help="Train trials in parallel on the Ray cluster at this address; `local` starts one."
+        ),
     ] = None,
 ) -> None:
     """Search for better hyper-parameters of a recipe; run the command again to resume."""

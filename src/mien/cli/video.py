@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mien.cli.options import ClassPrior
-from mien.cli.output import stoppable
+from mien.cli.options import ClassPrior, Detector, LongestSide, MaxPixels, MinConfidence, ModelName, Threshold, Tta
+from mien.cli.output import print_prior_synonyms, stoppable
 from mien.detection.detectors import THRESHOLD, VIDEO_LONGEST_SIDE
 from mien.imaging.load import MAX_PIXELS
 from mien.recognition.recognizer import DETECTOR, NANO
@@ -26,18 +26,17 @@ if TYPE_CHECKING:
 
 def video(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video file, such as an .mp4.")],
-    model: Annotated[
-        str, typer.Option(metavar="NAME|PATH", help="Name of a shipped model, or folder of a model.")
-    ] = NANO,
+    model: ModelName = NANO,
     every: Annotated[int, typer.Option(metavar="N", help="Analyze every N-th frame.")] = 1,
     annotate: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.mp4", help="Write the video with annotated faces to this file, with its audio."),
+        typer.Option(metavar="FILE.mp4", help="Write the video with annotated faces and its audio to this file."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write results: .jsonl (a line per frame), .csv or .parquet (a row per face)."
+            metavar="FILE",
+            help="Write results to this file: .jsonl (a line per frame), .csv or .parquet (a row per face).",
         ),
     ] = None,
     srt: Annotated[Path | None, typer.Option(metavar="FILE.srt", help="Write subtitles to this file.")] = None,
@@ -45,24 +44,20 @@ def video(
         Path | None, typer.Option(metavar="FILE.png", help="Plot each person's expressions over time to this file.")
     ] = None,
     smooth: Annotated[
-        float, typer.Option(help="Seconds over which probabilities are smoothed, 0 for no smoothing.")
+        float, typer.Option(metavar="SECONDS", help="Smooth probabilities over this time; 0 for no smoothing.")
     ] = SMOOTH,
-    min_confidence: Annotated[
-        float, typer.Option(help="Confidence from 0 to 1 below which a face is labelled `uncertain`.")
-    ] = 0.0,
-    detector: Annotated[str, typer.Option(help="yunet; or whole, if each frame is a face crop already.")] = DETECTOR,
-    threshold: Annotated[float, typer.Option(help="Least detection score of a face, 0 to 1.")] = THRESHOLD,
-    longest_side: Annotated[
-        int, typer.Option(help="Pixels of the longer side, above which faces are detected in a smaller copy.")
-    ] = VIDEO_LONGEST_SIDE,
-    tta: Annotated[
-        str, typer.Option(help="Test-time augmentation: none, or flip to average with the mirror image.")
-    ] = "none",
+    min_confidence: MinConfidence = 0.0,
+    detector: Detector = DETECTOR,
+    threshold: Threshold = THRESHOLD,
+    longest_side: LongestSide = VIDEO_LONGEST_SIDE,
+    tta: Tta = "none",
     prior: ClassPrior = None,
-    max_faces: Annotated[int | None, typer.Option(help="Largest faces to keep in each frame; default all.")] = None,
-    max_pixels: Annotated[int, typer.Option(help="Pixels of a frame, above which a video is refused.")] = MAX_PIXELS,
+    max_faces: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep at most N of the largest faces of each frame (default: all).")
+    ] = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Analyze the faces in a video: persons, times and expressions."""
+    """Find and track the faces in a video and predict their expressions."""
     from mien.recognition import load
     from mien.recognition.video.people import People
     from mien.recognition.video.reader import VideoReader
@@ -75,6 +70,7 @@ def video(
         model, detector=detector, threshold=threshold, min_confidence=min_confidence, tta=tta, prior=prior,
         max_faces=max_faces, max_pixels=max_pixels,
     )  # fmt: skip
+    print_prior_synonyms(prior, recognizer.labels)
     people = People(recognizer.labels.names)
     frames = recognizer.analyze_video(
         file, every=every, annotate=annotate, out=out, srt=srt, timeline=timeline, smooth=smooth,

@@ -1,4 +1,4 @@
-"""Near-duplicate detection by normalised correlation.
+"""Near-duplicate detection by normalized correlation.
 
 All pairs are searched in two steps. The coarse step rejects nearly all of them: it correlates a thumbnail of 8x8
 averages of one face, less the mean thumbnail of all faces, with five thumbnails of the other: one of the face as it is
@@ -32,7 +32,7 @@ PATCH_SIDE = 40  # pixels of the square that slides over the other face, by up t
 RESIZED_SIDES = (SIDE, 46, 50)  # sizes that a face is brought to: unchanged, about 5 % smaller and larger
 MIN_UNRESIZED_CORRELATION = 0.8  # a pair that correlates less at its own size is not tried in other sizes
 MEAN_PRIOR = 100  # faces of mean zero added to the mean thumbnail, which of few faces would be too much their own
-MIN_THUMBNAIL_STD = 2.0  # grey levels; thumbnails that vary less are noise or one constant value
+MIN_THUMBNAIL_STD = 2.0  # gray levels; thumbnails that vary less are noise or one constant value
 ROWS, COLUMNS = 512, 2048  # size of the blocks in which all pairs of thumbnails are compared
 
 
@@ -64,7 +64,7 @@ def near_duplicate_pairs(
     """Return all pairs of faces whose correlation is `min_correlation` or more.
 
     Args:
-        faces_NHW: Grey faces, uint8 [N,48,48]; images of one constant value are in no pair.
+        faces_NHW: Gray faces, uint8 [N,48,48]; images of one constant value are in no pair.
         min_correlation: Smallest correlation of a near-duplicate.
         min_thumbnail_correlation: Smallest correlation of thumbnails that the fine step compares.
 
@@ -101,8 +101,8 @@ def best_correlation(a_HW: Faces, b_HW: Faces, sufficient: float = 1.0) -> float
     """Return the best correlation, up to 1, of the middle of `a_HW` in one of `RESIZED_SIDES` with a part of `b_HW`.
 
     Args:
-        a_HW: Grey face whose middle is compared, uint8 [48,48].
-        b_HW: Grey face that it is compared with, uint8 [48,48].
+        a_HW: Gray face whose middle is compared, uint8 [48,48].
+        b_HW: Gray face that it is compared with, uint8 [48,48].
         sufficient: Correlation at which no further size is tried.
     """
     best = 0.0

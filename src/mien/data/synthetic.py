@@ -28,7 +28,7 @@ from mien.labels import FER7
 
 SIZES = {TRAIN: 2000, VAL: 500, TEST: 500}
 
-# In the last pixels of the last row of each face, so that sketch is recognised when it is read from a csv.
+# In the last pixels of the last row of each face, so that sketch is recognized when it is read from a csv.
 _SIGNATURE = np.frombuffer(b"sketch", np.uint8)
 # Class frequencies: in FER2013's order, with disgust frequent enough to be learned.
 _CLASS_FREQUENCIES = np.array((0.14, 0.08, 0.14, 0.21, 0.15, 0.12, 0.16))

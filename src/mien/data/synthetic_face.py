@@ -35,7 +35,7 @@ _NECK = ((-0.5, 0.7), (0.5, 0.7), (0.55, 1.7), (0, 2.0), (-0.55, 1.7))
 
 
 def draw(expression: Expression, appearance: Appearance, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Render a face as a grey image, uint8 [48,48].
+    """Render a face as a gray image, uint8 [48,48].
 
     Args:
         expression: Facial expression.

@@ -63,10 +63,10 @@ class Appearance:
         center: Position of the head in the image, x and y, in pixels.
         jaw_width: Relative width of the chin, 1 on average.
         head_height: Relative height of the head, 1 on average.
-        skin: Grey level of the skin, 0 to 255.
-        hair: Grey level of the hair, 0 to 255.
-        background: Grey levels of the background at its left and right edge, 0 to 255.
-        clothes: Grey level of the clothes, 0 to 255.
+        skin: Gray level of the skin, 0 to 255.
+        hair: Gray level of the hair, 0 to 255.
+        background: Gray levels of the background at its left and right edge, 0 to 255.
+        clothes: Gray level of the clothes, 0 to 255.
         eye_contrast: Darkness of eyes and lids, 1 on average.
         brow_thickness: Relative thickness of the brows, 1 on average.
         lip_contrast: Darkness of the lips, 1 on average.
@@ -80,7 +80,7 @@ class Appearance:
         light: Direction of the directed light, x and y, and its share of all light, 0 to 1.
         blur: Standard deviation of the lens blur, in pixels of the image.
         contrast: Factor of the contrast, 1 is unchanged.
-        noise: Standard deviation of the sensor noise, in grey levels.
+        noise: Standard deviation of the sensor noise, in gray levels.
     """
 
     yaw: float

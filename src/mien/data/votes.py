@@ -1,4 +1,4 @@
-"""FER+ votes as targets, and a data set relabelled by the majority vote.
+"""FER+ votes as targets, and a data set relabeled by the majority vote.
 
 Every rule takes votes, uint8 [N,10] in the order of `labels.FERPLUS_COLUMNS`, and returns targets, float64 [N,8] over
 `FERPLUS8`, and `keep_N`, bool [N]. Rows that are kept sum to 1, the others are zeros. In all rules a single vote for a
@@ -116,7 +116,7 @@ def _expressions(target_NV: Floats, keep_N: NDArray[np.bool_]) -> Cleaned:
 
 
 def relabel_by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Dataset:
-    """Return the faces that have a majority vote (FER+), labelled by it; FER+ accuracy is measured on these.
+    """Return the faces that have a majority vote (FER+), labeled by it; FER+ accuracy is measured on these.
 
     Args:
         dataset: Data set with FER+ votes.
@@ -137,7 +137,7 @@ def relabel_by_majority(dataset: Dataset, labels: LabelSet = FERPLUS8) -> Datase
     require_votes(dataset)
     splits = {name: _relabelled(split, majority, labels, dataset) for name, split in dataset.splits.items()}
     counts = ", ".join(f"{len(splits[s]):,} of {len(dataset[s]):,} in '{s}'" for s in SPLITS if s in splits)
-    note = f"Labelled by the majority of FER+ votes in {labels.name}; only faces with a majority are kept: {counts}."
+    note = f"Labeled by the majority of FER+ votes in {labels.name}; only faces with a majority are kept: {counts}."
     notes = f"{dataset.note} {note}" if dataset.note else note
     return replace(dataset, name=NAME, labels=labels, splits=splits, note=notes)
 
@@ -183,7 +183,7 @@ def label_source(dataset: Dataset) -> str:
 def targets_from_votes(rule: Rule, votes_NV: Votes, labels: LabelSet) -> Cleaned:
     """Apply `rule` to votes and return targets in the classes of `labels`, float64 [N,K], and which faces are kept.
 
-    For `FER7` contempt is removed and the other shares are normalised again; a face with contempt only is dropped.
+    For `FER7` contempt is removed and the other shares are normalized again; a face with contempt only is dropped.
 
     Args:
         rule: `majority`, `multi_label` or `distribution`.

@@ -14,10 +14,14 @@ from mien.evaluation.statistics.intervals import wilson_interval
 from mien.labels import FER7
 from mien.model_card import DEDUPLICATED, OFFICIAL, OWN_LABELS, STRICT
 
-# Human accuracy on FER2013's labels is 65 ± 5 % (Goodfellow et al. 2013, arXiv 1307.0414); single models trained on the
-# Training split reach about 73 % (Khaireddin and Chen 2021, arXiv 2105.03588).
+# Our own threshold. Human accuracy on FER2013's labels is 65 ± 5 % (Goodfellow et al. 2013, arXiv 1307.0414); single
+# models trained on the Training split reach about 73 % (Khaireddin and Chen 2021, arXiv 2105.03588).
 MAX_PLAUSIBLE_ACCURACY = 0.80
-MAX_CONTRADICTED_SHARE = 0.50  # of the labels that contradict the majority vote; more means that they are known
+THRESHOLD_NOTE = (
+    "people reach about 65 % and published single models about 73 %, because FER2013's labels are noisy; above "
+    f"{100 * MAX_PLAUSIBLE_ACCURACY:.0f} %, a threshold that mien sets, a model was probably trained on these faces"
+)
+MAX_CONTRADICTED_FRACTION = 0.50  # of the labels that contradict the majority vote; more means that they are known
 
 
 def contamination(
@@ -40,12 +44,10 @@ def contamination(
             e.protocol, "without a duplicate or near-duplicate in Training"
         )
         sentences.append(
-            f"{e.model} has an accuracy of {100 * e.accuracy:.1f} % on the {e.n:,} faces {faces}; people reach about "
-            f"65 %, and models without access to these labels at most {100 * MAX_PLAUSIBLE_ACCURACY:.0f} %, because "
-            "FER2013's labels are noisy: it was probably trained on these faces"
+            f"{e.model} has an accuracy of {100 * e.accuracy:.1f} % on the {e.n:,} faces {faces}; {THRESHOLD_NOTE}"
         )
     counts = contradicted_labels(predicted_N, dataset, evaluations[0].split)
-    if counts is not None and wilson_interval(*counts)[0] > MAX_CONTRADICTED_SHARE:
+    if counts is not None and wilson_interval(*counts)[0] > MAX_CONTRADICTED_FRACTION:
         predicted, n = counts
         sentences.append(
             f"{evaluations[0].model} predicts {100 * predicted / n:.1f} % of the {n:,} labels that contradict the "

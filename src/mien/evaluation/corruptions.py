@@ -1,7 +1,7 @@
-"""Image corruptions in five strengths, reproducible.
+"""Image corruptions at five severities, reproducible.
 
 Faces are grayscale, uint8 [N,H,H], before and after. Random choices, such as the direction of a shift for each face,
-are the same at all strengths, so that a curve shows the effect of the strength alone. Pixels outside a face repeat its
+are the same at all severities, so that a curve shows the effect of the severity alone. Pixels outside a face repeat its
 border.
 """
 
@@ -25,118 +25,118 @@ EYES, MOUTH = (0.5, 0.36), (0.5, 0.77)  # (x, y) of their centers in FER2013's c
 
 @dataclass(frozen=True)
 class Corruption:
-    """An image corruption in five strengths.
+    """An image corruption at five severities.
 
     Attributes:
         name: Name of the corruption.
-        unit: Unit of the strengths.
-        strengths: Five strengths, from mild to strong.
-        apply: Function that corrupts faces with one strength.
+        unit: Meaning and unit of the parameter.
+        severities: Value of the parameter at each of the five severities, from mild to strong.
+        apply: Function that corrupts faces by one value of the parameter.
     """
 
     name: str
     unit: str
-    strengths: tuple[float, float, float, float, float]
+    severities: tuple[float, float, float, float, float]
     apply: Callable[[Faces, float, Rng], Faces]
 
-    def __call__(self, faces_NHW: Faces, strength: float) -> Faces:
+    def __call__(self, faces_NHW: Faces, value: float) -> Faces:
         """Return corrupted copies of the faces."""
-        return self.apply(faces_NHW, strength, np.random.default_rng(zlib.crc32(self.name.encode())))
+        return self.apply(faces_NHW, value, np.random.default_rng(zlib.crc32(self.name.encode())))
 
-    def all_strengths(self, faces_NHW: Faces) -> Iterator[tuple[float, Faces]]:
-        """Yield each strength and the faces corrupted with it."""
-        for strength in self.strengths:
-            yield strength, self(faces_NHW, strength)
+    def all_severities(self, faces_NHW: Faces) -> Iterator[tuple[float, Faces]]:
+        """Yield the value of each severity and the faces corrupted with it."""
+        for value in self.severities:
+            yield value, self(faces_NHW, value)
 
 
 CORRUPTIONS: dict[str, Corruption] = {}
 
 
-def corruption(unit: str, *strengths: float) -> Callable[[Callable[[Faces, float, Rng], Faces]], Corruption]:
+def corruption(unit: str, *severities: float) -> Callable[[Callable[[Faces, float, Rng], Faces]], Corruption]:
     """Register a function in `CORRUPTIONS`, by its name with spaces for underscores."""
 
     def register(apply: Callable[[Faces, float, Rng], Faces]) -> Corruption:
         name = apply.__name__.replace("_", " ")
         if name in CORRUPTIONS:
             raise MienError(f"two corruptions have the name '{name}'; rename one")
-        first, second, third, fourth, fifth = strengths
+        first, second, third, fourth, fifth = severities
         CORRUPTIONS[name] = Corruption(name, unit, (first, second, third, fourth, fifth), apply)
         return CORRUPTIONS[name]
 
     return register
 
 
-@corruption("standard deviation, grey levels", 4, 8, 16, 24, 32)
-def noise(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("standard deviation, gray levels", 4, 8, 16, 24, 32)
+def noise(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Add Gaussian noise to every pixel."""
-    return _to_uint8(faces_NHW + strength * rng.standard_normal(faces_NHW.shape, np.float32))
+    return _to_uint8(faces_NHW + value * rng.standard_normal(faces_NHW.shape, np.float32))
 
 
-@corruption("sigma, pixels of 48", 0.5, 1, 1.5, 2, 3)
-def blur(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("sigma, pixels", 0.5, 1, 1.5, 2, 3)
+def blur(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Blur with a Gaussian kernel."""
-    return _map(lambda f: cv2.GaussianBlur(f, (0, 0), strength, borderType=cv2.BORDER_REPLICATE), faces_NHW)
+    return _map(lambda f: cv2.GaussianBlur(f, (0, 0), value, borderType=cv2.BORDER_REPLICATE), faces_NHW)
 
 
-@corruption("quality", 60, 30, 20, 10, 5)
-def jpeg(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("JPEG quality", 60, 30, 20, 10, 5)
+def jpeg(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Encode as JPEG with this quality and decode."""
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(strength)]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(value)]
     return _map(lambda f: cv2.imdecode(cv2.imencode(".jpg", f, quality)[1], cv2.IMREAD_GRAYSCALE), faces_NHW)
 
 
-@corruption("grey levels", 20, 40, 60, 80, 100)
-def brightness(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("gray levels", 20, 40, 60, 80, 100)
+def brightness(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Make half of the faces brighter and half darker."""
-    return _to_uint8(faces_NHW + strength * _signs(faces_NHW, rng)[:, None, None])
+    return _to_uint8(faces_NHW + value * _signs(faces_NHW, rng)[:, None, None])
 
 
-@corruption("share that is left", 0.7, 0.5, 0.35, 0.2, 0.1)
-def contrast(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("contrast factor", 0.7, 0.5, 0.35, 0.2, 0.1)
+def contrast(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Reduce the contrast around the mean of each face."""
     mean_N11 = faces_NHW.mean((1, 2), keepdims=True)
-    return _to_uint8(mean_N11 + strength * (faces_NHW - mean_N11))
+    return _to_uint8(mean_N11 + value * (faces_NHW - mean_N11))
 
 
 @corruption("degrees", 5, 10, 20, 30, 45)
-def rotation(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+def rotation(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Rotate half of the faces clockwise and half counterclockwise."""
     middle = (faces_NHW.shape[1] - 1) / 2
-    turn_N = strength * _signs(faces_NHW, rng)
+    turn_N = value * _signs(faces_NHW, rng)
     matrices = [np.asarray(cv2.getRotationMatrix2D((middle, middle), turn, 1), np.float64) for turn in turn_N.tolist()]
     return np.stack([_warp(f, matrix) for f, matrix in zip(faces_NHW, matrices, strict=True)])
 
 
-@corruption("times the size", 1.05, 1.1, 1.2, 1.35, 1.5)
-def scale(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("scale factor", 1.05, 1.1, 1.2, 1.35, 1.5)
+def scale(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Enlarge half of the faces in their square and shrink the other half."""
-    return _move_each(faces_NHW, size_N=strength ** _signs(faces_NHW, rng))
+    return _move_each(faces_NHW, size_N=value ** _signs(faces_NHW, rng))
 
 
-@corruption("share of the side", 0.025, 0.05, 0.1, 0.15, 0.2)
-def shift_of_the_box(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("fraction of the side", 0.025, 0.05, 0.1, 0.15, 0.2)
+def shift_of_the_box(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Shift the face box, in a random direction for each face."""
     angle_N = rng.uniform(0, 2 * np.pi, len(faces_NHW))
-    return _move_each(faces_NHW, right_N=strength * np.cos(angle_N), down_N=strength * np.sin(angle_N))
+    return _move_each(faces_NHW, right_N=value * np.cos(angle_N), down_N=value * np.sin(angle_N))
 
 
-@corruption("height of the bar, share of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
-def mouth_covered(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("height of the bar, fraction of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
+def mouth_occlusion(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Cover the mouth with a bar of the mean gray level, at least twice as wide as high."""
-    return _cover(faces_NHW, MOUTH, max(0.5, 2 * strength), strength)
+    return _cover(faces_NHW, MOUTH, max(0.5, 2 * value), value)
 
 
-@corruption("height of the bar, share of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
-def eyes_covered(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("height of the bar, fraction of the side", 0.08, 0.14, 0.2, 0.28, 0.36)
+def eye_occlusion(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Cover both eyes with a bar of the mean gray level, 0.9 of the side wide."""
-    return _cover(faces_NHW, EYES, 0.9, strength)
+    return _cover(faces_NHW, EYES, 0.9, value)
 
 
-@corruption("side of the square, share of the side", 0.15, 0.25, 0.35, 0.45, 0.55)
-def random_square(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("side of the square, fraction of the side", 0.15, 0.25, 0.35, 0.45, 0.55)
+def random_square(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Cover a random square inside the face with the mean gray level."""
     side = faces_NHW.shape[1]
-    hole = round(strength * side)
+    hole = round(value * side)
     place_N2 = (rng.random((len(faces_NHW), 2)) * (side - hole + 1)).astype(int)
     out_NHW, mean_N = faces_NHW.copy(), faces_NHW.mean((1, 2))
     for face_HW, (top, left), mean in zip(out_NHW, place_N2.tolist(), mean_N.tolist(), strict=True):
@@ -144,10 +144,10 @@ def random_square(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
     return out_NHW
 
 
-@corruption("pixels a side", 32, 24, 16, 12, 8)
-def low_resolution(faces_NHW: Faces, strength: float, rng: Rng) -> Faces:
+@corruption("pixels per side", 32, 24, 16, 12, 8)
+def low_resolution(faces_NHW: Faces, value: float, rng: Rng) -> Faces:
     """Reduce the resolution to this many pixels per side."""
-    return reduce_resolution(faces_NHW, int(strength))
+    return reduce_resolution(faces_NHW, int(value))
 
 
 def move(faces_NHW: Faces, size: float = 1.0, right: float = 0.0, down: float = 0.0) -> Faces:

@@ -54,7 +54,7 @@ class EvaluationReport:
 
 def count_steps(faces: Split, *, robustness: bool, detector: bool) -> int:
     """Return the largest number of times that `extend_report` calls `step`."""
-    conditions = sum(len(c.strengths) for c in CORRUPTIONS.values())
+    conditions = sum(len(c.severities) for c in CORRUPTIONS.values())
     return conditions * robustness + len(faces) * detector
 
 
@@ -77,7 +77,7 @@ def extend_report(
         rule: Crop rule of the model.
         robustness: Whether to evaluate the models on corrupted faces.
         detector: Whether to evaluate the first model on faces that the detector finds in larger images.
-        step: Callback after each detected face and each strength of a corruption.
+        step: Callback after each detected face and each severity of a corruption.
 
     Raises:
         MienError: The faces or the probabilities of a model have another shape than expected.

@@ -24,8 +24,8 @@ class Robustness:
     Attributes:
         model: Name of the model.
         unaltered_N: Whether the prediction on each unaltered face is correct, bool [N].
-        accuracy: Accuracy at each strength of each corruption, by name of the corruption, 0 to 1.
-        altered_accuracy_N: Fraction of the corruptions and strengths with a correct prediction, float64 [N].
+        accuracy: Accuracy at each severity of each corruption, by name of the corruption, 0 to 1.
+        altered_accuracy_N: Fraction of the corruptions and severities with a correct prediction, float64 [N].
     """
 
     model: str
@@ -40,7 +40,7 @@ class Robustness:
 
     @property
     def mean(self) -> Interval:
-        """The mean accuracy over all corruptions and strengths, with its 95 % interval over the draw of faces."""
+        """The mean accuracy over all corruptions and severities, with its 95 % interval over the draw of faces."""
         interval = faces_interval(self.altered_accuracy_N[None])
         low, high = max(interval.low, 0.0), min(interval.high, 1.0)  # it may exceed [0, 1] with few faces
         return replace(interval, low=low, high=high)
@@ -55,7 +55,7 @@ class Robustness:
             "accuracy": {
                 name: {
                     "unit": CORRUPTIONS[name].unit,
-                    "strengths": list(CORRUPTIONS[name].strengths),
+                    "severities": list(CORRUPTIONS[name].severities),
                     "values": list(values),
                 }
                 for name, values in self.accuracy.items()
@@ -78,7 +78,7 @@ def measure_robustness(
         faces_NHW: Faces uint8 [N,48,48], N >= 2.
         labels_N: True class indices, int [N], in the class order of the models.
         corruptions: Corruptions to apply, a subset of `CORRUPTIONS`.
-        step: Callback after each strength of each corruption.
+        step: Callback after each severity of each corruption.
 
     Returns:
         One `Robustness` per model, in the order of `models`.
@@ -105,13 +105,13 @@ def measure_robustness(
     accuracy: dict[str, dict[str, list[float]]] = {name: {} for name in models}
     counts = {name: np.zeros(len(faces_NHW)) for name in models}
     for corruption in corruptions.values():
-        for _, altered_NHW in corruption.all_strengths(faces_NHW):
+        for _, altered_NHW in corruption.all_severities(faces_NHW):
             for name, predict in models.items():
                 correct_N = correct(predict, altered_NHW)
                 accuracy[name].setdefault(corruption.name, []).append(float(correct_N.mean()))
                 counts[name] += correct_N
             step()
-    conditions = sum(len(corruption.strengths) for corruption in corruptions.values())
+    conditions = sum(len(corruption.severities) for corruption in corruptions.values())
     return tuple(
         Robustness(
             name, unaltered[name], {c: tuple(values) for c, values in accuracy[name].items()}, counts[name] / conditions

@@ -14,7 +14,7 @@ SELECTION_METRICS = {
     "val_macro_f1": "validation macro-F1",
     "val_loss": "validation loss",
 }
-SELECTED_ON = "selected on"  # mark of a metric on the split that also selected the epoch
+SELECTED_ON = "used for selection"  # mark of a metric on the split that also selected the epoch or the temperature
 
 
 def selected_by(recipe: Mapping[str, object]) -> str | None:

@@ -1,6 +1,6 @@
 """Face crops: the crop rule of a model, and cropping.
 
-H rows, W columns. (0, 0) is the upper left corner of an image, so the centre of its first pixel is (0.5, 0.5).
+H rows, W columns. (0, 0) is the upper left corner of an image, so the center of its first pixel is (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class CropRule:
 
     Attributes:
         margin: Margin added on each side, as a fraction of the longer side of the box; 0 crops at the box.
-        shift_x: Shift of the square's centre to the right, as a fraction of the longer side of the box.
-        shift_y: Shift of the square's centre downwards, as a fraction of the longer side of the box.
+        shift_x: Shift of the square's center to the right, as a fraction of the longer side of the box.
+        shift_y: Shift of the square's center downwards, as a fraction of the longer side of the box.
         upright: Whether the face is rotated until its eyes are level.
         provisional: Whether these numbers are assumed and not yet measured.
 
@@ -104,12 +104,12 @@ class Rectangle(Protocol):
 def crop(
     image_HW3: Pixels, box: Rectangle, landmarks: Sequence[tuple[float, float]], rule: CropRule, side: int
 ) -> Pixels:
-    """Return the face in a box as input of a model, grey uint8 [side,side].
+    """Return the face in a box as input of a model, gray uint8 [side,side].
 
     A face is shrunk by averaging and enlarged by linear interpolation. Outside the image its edge pixels are repeated.
 
     Args:
-        image_HW3: BGR image, uint8 [H,W,3], or grey image, uint8 [H,W].
+        image_HW3: BGR image, uint8 [H,W,3], or gray image, uint8 [H,W].
         box: Box of the face.
         landmarks: Points (x, y), first those of the right and the left eye; without them the face is not rotated.
         rule: Crop rule of the model.
@@ -136,7 +136,7 @@ def crop(
     grey_HW, corner = _surroundings(image_HW3, center, width * (math.sqrt(0.5) if roll else 0.5))
     samples_per_pixel = min(max(1, math.ceil(width / side - 0.01)), _MAX_SAMPLES)  # along each side
     step = width / (side * samples_per_pixel)
-    # Sample (u, v) is (u + 1/2, v + 1/2) steps from the corner of the square; OpenCV counts from pixel centres.
+    # Sample (u, v) is (u + 1/2, v + 1/2) steps from the corner of the square; OpenCV counts from pixel centers.
     start = center - corner - (x_axis + y_axis) * (width - step) / 2 - 0.5
     matrix = np.column_stack([x_axis * step, y_axis * step, start])
     size = (side * samples_per_pixel, side * samples_per_pixel)
@@ -157,7 +157,7 @@ def _roll(landmarks: Sequence[tuple[float, float]]) -> float:
 
 
 def _surroundings(image_HW3: Pixels, center: NDArray[np.float64], reach: float) -> tuple[Pixels, NDArray[np.float64]]:
-    """Return the part of the image within `reach` pixels of `center` in each direction, grey, and its corner (x, y)."""
+    """Return the part of the image within `reach` pixels of `center` in each direction, gray, and its corner (x, y)."""
     height, width = image_HW3.shape[:2]
     reach += 2  # pixels for the interpolation
     x, y = center.tolist()
@@ -169,7 +169,7 @@ def _surroundings(image_HW3: Pixels, center: NDArray[np.float64], reach: float) 
 
 
 def _grey(part: Pixels) -> Pixels:
-    """Return part of a BGR image [H,W,3] or of a grey image as grey [H,W]."""
+    """Return part of a BGR image [H,W,3] or of a gray image as gray [H,W]."""
     if part.ndim == 2:
         return part
     if part.strides[1:] != (3, 1):  # OpenCV would misread a part whose pixels are not contiguous

@@ -95,6 +95,13 @@ def read_encoded(source: str | Path | bytes | bytearray | memoryview, name: str,
     return data
 
 
+def _first_bytes(data: bytes) -> str:
+    """Return the first eight bytes as hexadecimal numbers, and as text if they are ASCII text."""
+    first = data[:8]
+    readable = all(32 <= byte < 127 or byte in b"\t\n\r" for byte in first)
+    return first.hex(" ") + (f", {first.decode()!r}" if readable else "")
+
+
 def checked_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
     """Return the header of an image file that may be decoded.
 
@@ -115,7 +122,7 @@ def checked_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Head
             "Compatible), or pass its pixels as an array"
         )
     if kind not in FORMATS:
-        problem = f"{kind} files are not supported" if kind else f"not an image file (starts with {data[:8].hex(' ')})"
+        problem = f"{kind} files are not supported" if kind else f"not an image file (starts with {_first_bytes(data)})"
         if kind == VIDEO:
             problem = "not an image file but a video; use `mien video`"
         raise ImageError(f"{name}: {problem}; supported formats: {', '.join(FORMATS)}")

@@ -19,7 +19,7 @@ from mien.imaging.load import ImageSource, read_image
 from mien.labels import counterpart
 from mien.recognition.annotation import text
 from mien.recognition.recognizer import Recognizer
-from mien.recognition.results import Face
+from mien.recognition.results import Face, percentage
 
 PATCH, STEP = 12, 4  # side of the patch that is covered and distance between patches, in pixels of the face crop
 SIDE, GAP, HEAD = 288, 12, 34  # pixels of the drawing: side of a panel, gap between panels, height of the title
@@ -157,7 +157,7 @@ def draw(explanations: Sequence[Explanation]) -> Pixels:
 def _row(number: int, explanation: Explanation, width: int) -> Pixels:
     """Return the row of one face, `width` panels wide."""
     grey_HW3 = _enlarge(cv2.cvtColor(explanation.face_HW, cv2.COLOR_GRAY2BGR))
-    title = f"face {number}: {explanation.label} {100 * explanation.probability:.0f} %"
+    title = f"face {number}: {explanation.label} {percentage(explanation.probability)}"
     panels = [(title, grey_HW3)]
     if explanation.activation_HW is not None:
         panels.append(("class activation", _overlay(grey_HW3, explanation.activation_HW)))

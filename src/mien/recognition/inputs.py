@@ -72,7 +72,8 @@ def find_sources(
         for source in _expand(name, exclude, max_bytes):
             sources.setdefault(source.name if source.name == STDIN else os.path.abspath(source.name), source)
     if not sources:
-        raise MienError(f"no images in {', '.join(names)}: no file name ends with {', '.join(SUFFIXES)}")
+        supported = ", ".join(suffix for suffix in SUFFIXES if suffix not in (".heic", ".heif"))
+        raise MienError(f"no images in {', '.join(names)}: no file name ends with {supported}")
     return list(sources.values())
 
 

@@ -50,9 +50,9 @@ def load(
         min_confidence: Probability from 0 to 1 below which a face is labelled `uncertain`.
         tta: Test-time augmentation: `none`, or `flip` to average with the mirror image, at twice the time.
         prior: Class frequencies of the faces, to which the probabilities are adjusted: `training` for those of the
-            training data, `balanced` for equal ones, or shares by class, as text `CLASS=SHARE,...` or as a mapping.
-            Shares of all classes are divided by their sum; classes that are not named share the rest in the
-            proportions of the training data. By default probabilities are not adjusted.
+            training data, `balanced` for equal ones, or fractions by class, as text `CLASS=FRACTION,...` or as a
+            mapping. If all classes are named, the fractions are divided by their sum; otherwise the other classes get
+            the rest in the proportions of the training data. By default probabilities are not adjusted.
         threshold: Minimum detector confidence of a face, 0 to 1.
         longest_side: Length in pixels to which the longer side of an image is reduced for the detector.
         max_faces: Maximum number of faces per image, the largest ones; by default all.

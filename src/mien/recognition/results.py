@@ -13,7 +13,7 @@ a frame of a video share one shape and one set of key names:
     faces           list of faces, from left to right:
         person          only for a frame: number of the person, from 1 on
         box             left, top, width, height in pixels
-        score           confidence of the detector, 0 to 1
+        score           score of the detector, 0 to 1
         landmarks       five points [x, y] in pixels, or an empty list
         label           most probable class, or `uncertain`
         confidence      probability of the most probable class
@@ -35,13 +35,30 @@ SMOOTH = 0.5  # seconds over which the probabilities of a video are smoothed
 UNCERTAIN = "uncertain"  # label of a face whose confidence is below `min_confidence`
 
 
+def percentage(probability: float, digits: int = 0) -> str:
+    """Return a probability as text, `93 %`; one below 1 that would be rounded to 100 % is `> 99 %`.
+
+    Args:
+        probability: Probability, 0 to 1.
+        digits: Number of decimal places.
+
+    Example:
+        >>> percentage(0.934), percentage(0.99998), percentage(0.99998, digits=1)
+        ('93 %', '> 99 %', '> 99.9 %')
+    """
+    text = f"{100 * probability:.{digits}f}"
+    if probability < 1 and float(text) == 100:
+        return f"> {100 - 10**-digits:.{digits}f} %"
+    return f"{text} %"
+
+
 @dataclass(frozen=True)
 class Face:
     """One face and its predicted expression.
 
     Attributes:
         box: Bounding box.
-        score: Confidence of the detector that this is a face, 0 to 1.
+        score: Score of the detector, 0 to 1: how certain it is that this is a face.
         landmarks: Points (x, y) of right eye, left eye, nose tip, right and left corner of the mouth; right and left
             are the person's own. Empty if the detector has no landmarks.
         labels: Classes, in the order of `probabilities`.

@@ -80,6 +80,7 @@ class ModelSchema(BaseModel):
     name: str
     routes: list[str]
     labels: list[str]
+    prior: str | dict[str, float] | None
     card: dict[str, object]
 
 

@@ -115,7 +115,9 @@ def listen(settings: Settings) -> Generator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except (OSError, TypeError, ValueError) as error:  # the last two: host names that cannot be encoded
-        reason = error.strerror or error if isinstance(error, OSError) else "invalid host name"
+        reason = (
+            str(error.strerror or error).partition(" (while ")[0] if isinstance(error, OSError) else "invalid host name"
+        )
         raise MienError(
             f"cannot listen on {settings.host}, port {settings.port}: {reason}; choose another --host or --port"
         ) from None

@@ -58,7 +58,7 @@ def compare(
     Raises:
         RunError: There are fewer than two arms, two arms have the same name, a run in `out` was trained with other
             settings, or the arms are evaluated by different labels.
-        MissingSplit: There is no labelled split to compare on.
+        MissingSplit: There is no labeled split to compare on.
         MissingExtra: jinja2 or matplotlib is not installed.
 
     Example:

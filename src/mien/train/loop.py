@@ -46,7 +46,7 @@ from mien.train.targets.schemes import SCHEMES, TrainingTargets, training_target
 EVALUATION_BATCH = 512
 # Number of training faces evaluated without augmentation after each epoch, to compare with validation: a sixteenth of
 # FER2013's, which takes about a fiftieth of the epoch; at most as many as validation has.
-CLEAN_SAMPLE = 1795
+TRAIN_EVAL_SAMPLE = 1795
 
 
 def train(
@@ -145,8 +145,8 @@ def train_epochs(
         faces = {s: Faces.from_split(data[s], fabric.device) for s in (VAL, TEST) if s in data and data[s].labelled}
         target_NK = targets.target_NK.to(fabric.device)
         faces[TRAIN] = Faces.from_split(data[TRAIN], fabric.device, target_NK)
-        clean_size = min(CLEAN_SAMPLE, len(faces.get(VAL, faces[TRAIN])))
-        clean = Faces.from_split(targets.clean, fabric.device).sample(clean_size)
+        train_eval_size = min(TRAIN_EVAL_SAMPLE, len(faces.get(VAL, faces[TRAIN])))
+        train_eval = Faces.from_split(targets.train_eval, fabric.device).sample(train_eval_size)
         loss_of = Loss.from_recipe(recipe, target_NK)
         with_teachers = Teachers.from_weights(teachers, recipe, fabric)
         steps = steps_per_epoch(len(faces[TRAIN]), recipe)
@@ -161,6 +161,8 @@ def train_epochs(
         shown = progress and fabric.is_global_zero
         with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
             if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
+                if resume and checkpoint is None:
+                    bar.print(f"nothing to resume in {run.folder}; training starts at epoch 1")
                 bar.print(_precision_change(history, precision))
             while not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
                 epoch, step = len(history) + 1, len(history) * steps
@@ -199,7 +201,7 @@ def train_epochs(
                 }
                 probs: dict[str, NDArray[np.float32]] = {}
                 if fabric.is_global_zero:
-                    metrics |= _evaluate("clean", probabilities(fabric, evaluated, clean, recipe), clean)
+                    metrics |= _evaluate("train_eval", probabilities(fabric, evaluated, train_eval, recipe), train_eval)
                     probs = {s: probabilities(fabric, evaluated, faces[s], recipe) for s in (VAL, TEST) if s in faces}
                     for split, probs_NK in probs.items():
                         metrics |= _evaluate(split, probs_NK, faces[split])
@@ -275,7 +277,7 @@ def prepare_targets(recipe: Recipe, dataset: Dataset, seed: int) -> TrainingTarg
     targets = filter_training_faces(targets, recipe, dataset)
     if recipe.select != LAST and not (VAL in targets.dataset and targets.dataset[VAL].labelled):
         raise MissingSplit(
-            f"{dataset.source} has no labelled split '{VAL}' to select the epoch by; "
+            f"{dataset.source} has no labeled split '{VAL}' to select the epoch by; "
             f"use --set select={LAST} --set patience=0"
         )
     if not 0 <= seed < 2**31:

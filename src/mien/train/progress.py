@@ -64,7 +64,7 @@ class Progress:
         """Show that an epoch starts."""
         self._epoch, self._done = epoch, 0
         self._started = self._refreshed = time.perf_counter()
-        name = f"{self._recipe.name} seed {self._seed} epoch {epoch}/{self._recipe.epochs}"
+        name = f"{self._recipe.name}, random seed {self._seed}: epoch {epoch}/{self._recipe.epochs}"
         self._rich.update(self._task, description=name, completed=(epoch - 1) * self._faces)
 
     def step(self, images: int, loss_sum: Tensor, correct: Tensor) -> None:
@@ -85,7 +85,7 @@ class Progress:
         self._rich.update(
             self._task,
             completed=(self._epoch - 1) * self._faces + self._done,
-            figures=f"loss {loss:.3f}  accuracy {accuracy:.1%}  {rate:.0f} images/s",
+            figures=f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %  {rate:.0f} images/s",
         )
 
     def finish(self, metrics: Mapping[str, float]) -> None:
@@ -94,9 +94,9 @@ class Progress:
             self._write_events(self._events, metrics)
         if self._shown:
             named = [(k.removesuffix("_accuracy"), v) for k, v in metrics.items() if k.endswith("_accuracy")]
-            accuracies = "  ".join(f"{name} {value:.2%}" for name, value in named)
+            accuracies = "  ".join(f"{name} {100 * value:.1f} %" for name, value in named)
             self._console.print(
-                f"{self._recipe.name} seed {self._seed} epoch {self._epoch}/{self._recipe.epochs}  "
+                f"{self._recipe.name}, random seed {self._seed}: epoch {self._epoch}/{self._recipe.epochs}  "
                 f"loss {metrics['train_loss']:.3f}  {accuracies}  {metrics['images_per_second']:.0f} images/s",
                 highlight=False,
                 soft_wrap=True,

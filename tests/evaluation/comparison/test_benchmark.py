@@ -47,7 +47,7 @@ def test_benchmark_compares_each_model_with_the_first() -> None:
     assert first.pairs[0].accuracy.mean == pytest.approx(first.evaluations[1].accuracy - first.evaluations[0].accuracy)
     assert pair_sentence(first.pairs[0], where(first.evaluations[0])).startswith("b is ")
     assert pair_sentence(first.pairs[1], where(first.evaluations[0])).startswith(
-        "No difference shown between c and a on 300 faces"
+        "No significant difference between c and a on 300 faces"
     )
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert [p["model"] for p in told["rounds"][0]["packages"]] == ["a", "b", "c"]

@@ -32,7 +32,7 @@ def test_verdict_of_a_clear_difference_is_shown() -> None:
     assert v.per_seed == pytest.approx((0.1, 0.1, 0.1))
     assert v.sentence == (
         "noisy is better than plain: +10.0 points of accuracy, 95 % interval +8.2 to +11.8. "
-        "Measured after the last epoch on sketch, test; 3 seeds per arm, 1,000 faces."
+        "Measured after the last epoch on sketch, test; 3 random seeds per arm, 1,000 faces."
     )
     back = verdict("noisy", "plain", (_steady(0.6), _steady(0.5)), (_steady(0.6), _steady(0.5)), GROUND)
     assert back.sentence.startswith("plain is worse than noisy: −10.0 points of accuracy, 95 % interval −11.8 to −8.2.")
@@ -42,7 +42,7 @@ def test_verdict_of_a_noisy_difference_is_not_shown() -> None:
     wild = np.stack([_steady(0.5, 1)[0], _steady(0.56, 1)[0], _steady(0.49, 1)[0]])
     v = verdict("plain", "wild", (_steady(0.5), wild), (_steady(0.5), wild), GROUND)
     assert v.finding == NOT_SHOWN
-    assert v.sentence.startswith("No difference shown between wild and plain: +1.6 points of accuracy, 95 % interval −")
+    assert v.sentence.startswith("No significant difference between wild and plain: +1.6 points of accuracy, 95 % ")
     assert v.accuracy.low < 0 < v.accuracy.high
 
 
@@ -53,8 +53,8 @@ def test_verdict_with_fewer_than_three_seeds_is_undecided(seeds: int) -> None:
     v = verdict("plain", "noisy", both, both, ground)
     assert (v.finding, v.accuracy.covers) == (TOO_FEW_SEEDS, FACES)
     assert v.sentence.startswith(f"Not enough seeds to decide ({seeds} of 3 needed). noisy − plain: +80.0 points")
-    assert f"{seeds} seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
-    assert "(over faces only)" in v.sentence
+    assert f"{seeds} random seed{'s' * (seeds > 1)} per arm, 1,000 faces" in v.sentence
+    assert "(it accounts for variation of faces only)" in v.sentence
 
 
 def test_verdict_prints_no_bound_as_zero_that_is_not() -> None:
@@ -109,7 +109,7 @@ def test_curves_gaps_and_peaks(dataset: Dataset) -> None:
     own = [r.history for r in runs if r.arm == "better"]
     assert arm.curves["train_loss"].mean_E == pytest.approx([2, 1, 2 / 3, 0.5])
     assert arm.curves["val_accuracy"].std_E == pytest.approx([0.002] * 4)
-    assert arm.curves["gap_clean"].values_SE[1, 3] == pytest.approx(0.88 - own[1][3]["val_accuracy"])
+    assert arm.curves["gap_train_eval"].values_SE[1, 3] == pytest.approx(0.88 - own[1][3]["val_accuracy"])
     assert arm.curves["gap_running"].values_SE[2, 0] == pytest.approx(0.2 - own[2][0]["val_accuracy"])
     assert (arm.peaks, arm.peak_of_mean, arm.epochs) == ((3, 3, 3), 3, 4)
     assert arm.seconds.mean == 61
@@ -228,7 +228,7 @@ def test_compare_of_unlike_runs_raises(dataset: Dataset) -> None:
         ([replace(runs[0], recipe={**runs[0].recipe, "lr": 1.0}), *runs[1:]], "different recipes: lr in"),
         (
             [replace(r, probabilities={}) for r in runs],
-            "no labelled split 'val' or 'test' with predictions of the runs",
+            "no labeled split 'val' or 'test' with predictions of the runs",
         ),
     ]
     for given, wanted in cases:

@@ -89,7 +89,7 @@ def test_comparison_page_has_texts_for_plots_and_headings_for_tables(outline: Ou
 
 def test_comparison_page_has_all_sections(outline: Outline) -> None:
     seen = outline.seen
-    for heading in ("Overfitting", "Scores of each class", "Training time and hardware", "Recipes", "Notes"):
+    for heading in ("Overfitting", "Metrics of each class", "Training time and hardware", "Recipes", "Notes"):
         assert heading in seen
     assert seen.count("macro-F1") >= 4
 
@@ -102,7 +102,7 @@ def test_original_study_is_shown_for_fer2013_only(page: str) -> None:
     assert "62.19" not in other.seen
     assert "PublicTest" not in other.seen
     assert "sketch is a set of synthetic faces" in other.seen
-    assert "do not compare them with figures on FER2013" in other.seen
+    assert "do not compare them with metrics on FER2013" in other.seen
     unknown = make_dataset(known_as=None)
     assert "62.19" not in comparison_page(compare(make_records(unknown, {"a": 0.5, "b": 0.8}), unknown))
 

@@ -366,6 +366,8 @@ def test_unknown_formats_and_clashes_raise() -> None:
         open_writer("xml", LABELS)
     with pytest.raises(MienError, match=r"unknown file name extension of faces\.xls; use one of \.json"):
         format_for("faces.xls")
+    with pytest.raises(MienError, match=r"^unknown file name extension of faces\.txt; use one of .*\.csv"):
+        format_for("faces.txt")  # a table in a file needs --format table
     with pytest.raises(MienError, match="two writers are registered as csv"):
         register_format("csv")(WRITERS["csv"])
     for form in ("json", "table"):
@@ -373,8 +375,8 @@ def test_unknown_formats_and_clashes_raise() -> None:
             open_writer(form, LABELS, append=True)
     with pytest.raises(MienError, match="cannot be written to stdout"), open_writer("parquet", LABELS):
         pass
-    assert [format_for(f"a{s}") for s in (".JSON", ".jsonl", ".csv", ".parquet", ".txt")] == [
-        "json", "jsonl", "csv", "parquet", "table",
+    assert [format_for(f"a{s}") for s in (".JSON", ".jsonl", ".csv", ".parquet")] == [
+        "json", "jsonl", "csv", "parquet",
     ]  # fmt: skip
 
 

@@ -80,6 +80,59 @@ def test_follower_scene_change_gives_new_number() -> None:
     assert who == [[1], [1], [2]]
 
 
+def wall(seed: int, low: int, high: int) -> videos.Pixels:
+    """Return a patterned background of 640x360 pixels."""
+    tiles = np.random.default_rng(seed).integers(low, high, (9, 16, 3)).astype(np.uint8)
+    return np.asarray(cv2.resize(tiles, (640, 360), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def with_face(background: videos.Pixels, left: int, top: int, side: int, gain: float, mirror: bool) -> videos.Pixels:
+    """Return a background with the portrait, mirrored or not."""
+    frame, face = background.copy(), cv2.resize(videos.portrait(), (side, side), interpolation=cv2.INTER_AREA)
+    frame[top : top + side, left : left + side] = face[:, ::-1] * gain if mirror else face * gain
+    return frame
+
+
+def persons(frames: list[videos.Pixels], step: float = STEP) -> list[list[int]]:
+    follower = yunet_follower()
+    return [[person for person, _ in follower.update(frame, i * step)] for i, frame in enumerate(frames)]
+
+
+@pytest.mark.parametrize(("low", "high", "gain"), [(2, 24, 0.5), (90, 115, 0.8), (20, 230, 1.0)])
+def test_follower_cut_gives_new_number(low: int, high: int, gain: float) -> None:
+    """In a dark scene, in one of low contrast, and in a bright one."""
+    a = with_face(wall(1, low, high), 160, 70, 120, gain, mirror=False)
+    b = with_face(wall(2, low, high), 120, 40, 200, gain, mirror=True)
+    assert persons([a, a, a, b, b]) == [[1], [1], [1], [2], [2]]
+
+
+def test_follower_jump_within_scene_gives_new_number() -> None:
+    """Only the face changes its place, size and appearance, as in a frame within the frame."""
+    a = with_face(wall(1, 20, 230), 160, 70, 120, 1.0, mirror=False)
+    b = with_face(wall(1, 20, 230), 140, 60, 190, 1.0, mirror=True)
+    assert persons([a, a, a, b, b]) == [[1], [1], [1], [2], [2]]
+
+
+def test_follower_fast_face_keeps_number() -> None:
+    frames = [with_face(wall(1, 20, 230), 60 + 25 * i, 70 + 4 * i, 140 + 6 * i, 1.0, mirror=False) for i in range(7)]
+    assert persons(frames) == [[1]] * 7
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_follower_white_or_black_frame_keeps_number(level: int) -> None:
+    a = with_face(wall(1, 20, 230), 160, 70, 180, 1.0, mirror=False)
+    blank = np.full_like(a, level)
+    assert persons([a, a, blank, a, a]) == [[1], [1], [], [1], [1]]
+
+
+def test_follower_fade_keeps_number() -> None:
+    """The background fades to another one behind the person."""
+    a, b = (with_face(wall(seed, 10, 200), 160, 70, 180, 1.0, mirror=False) for seed in (1, 2))
+    shares = np.linspace(0, 1, 13)
+    frames = [np.asarray(cv2.addWeighted(a, 1 - share, b, share, 0), np.uint8) for share in shares]
+    assert persons(frames) == [[1]] * 13
+
+
 def test_follower_flash_is_not_a_scene_change() -> None:
     follower, noise = yunet_follower(), np.random.default_rng(0)
     wall = cv2.resize(noise.integers(0, 256, (9, 16, 3), np.uint8), (640, 360), interpolation=cv2.INTER_CUBIC)

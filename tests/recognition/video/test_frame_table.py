@@ -287,7 +287,7 @@ def test_outputs_wrong_path_raises(tmp_path: Path) -> None:
         (
             lambda p: FrameTable(p, LABELS),
             "t.txt",
-            "t.txt: unsupported table suffix; use one of .csv, .jsonl, .parquet",
+            "unknown file name extension of t.txt; use one of .csv, .jsonl, .parquet",
         ),
         (Subtitles, "t.txt", "t.txt: unsupported subtitle suffix; use .srt"),
         (lambda p: TimelinePlot(p, LABELS), "t.jpg", "t.jpg: unsupported timeline suffix; use .png"),

@@ -184,7 +184,7 @@ def _write_audio_only(path: Path) -> None:
         ("a.txt", lambda path: path.write_text("this is no video\n" * 50), "is a text file, not a video"),
         ("a.m3u8", lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://a.invalid/b.ts\n"), "video"),
         ("a.mp4", lambda path: path.write_bytes(NOISE), "not a readable video"),
-        ("a.mp4", _write_without_index, "truncated before its index"),
+        ("a.mp4", _write_without_index, "truncated video; its index"),
         ("a.m4a", _write_audio_only, "not a video, the file has only audio"),
     ],
     ids=["none", "folder", "empty", "text", "txt", "list", "noise", "cut", "sound"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from mien.detection.boxes import Box, iou
@@ -101,6 +102,34 @@ def test_tracker_reset_forgets_all() -> None:
     assert tracker.update([at(100), at(300)], 0.0) == (1, 2)
     tracker.reset()
     assert tracker.update([at(100)], 0.04) == (3,)
+
+
+def look(*values: float) -> np.ndarray:
+    """Return a normalised thumbnail."""
+    pixels = np.array(values, np.float32) - np.mean(values, dtype=np.float32)
+    return pixels / np.linalg.norm(pixels)
+
+
+ONE, SIMILAR, UNLIKE, OPPOSITE = look(0, 1, 2, 3), look(1, 0, 2, 3), look(1, 3, 0, 2), look(3, 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "thumbnail", "later", "person"),
+    [
+        (at(120), SIMILAR, 0.04, 1),  # jumps, but looks the same
+        (at(120), UNLIKE, 0.04, 2),  # place and appearance jump
+        (at(100, side=80), UNLIKE, 0.04, 2),  # size and appearance jump
+        (at(102), UNLIKE, 0.04, 1),  # turns at its place
+        (at(102), OPPOSITE, 0.04, 2),  # another face at the same place
+        (at(120), None, 0.04, 1),  # too dark to compare
+        (at(120), UNLIKE, MAX_GAP + 0.1, 1),  # had time to turn
+    ],
+)
+def test_tracker_jump_needs_new_appearance(box: Box, thumbnail: np.ndarray, later: float, person: int) -> None:
+    assert ONE @ SIMILAR > 0.5 > 0.3 > ONE @ UNLIKE >= 0 > ONE @ OPPOSITE
+    tracker = Tracker()
+    assert tracker.update([at(100)], 0.0, [ONE]) == (1,)
+    assert tracker.update([box], later, [thumbnail]) == (person,)
 
 
 def test_tracker_box_has_one_person() -> None:

@@ -73,7 +73,7 @@ def test_german_page_shows_german_results(open_page: Open, portrait_file: Path, 
     assert "wütend" in card.locator(".bar .name").all_text_contents()
     assert re.fullmatch(r"Modell: \w+. Detektor: YuNet.", card.locator(".note").inner_text())
     with page.expect_download() as download:
-        card.get_by_role("button", name="JSON sichern").click()
+        card.get_by_role("button", name="JSON speichern").click()
     assert '"label": "happy"' in download.value.path().read_text(), "the JSON is the same in every language"
     page.get_by_role("button", name="Entfernen: astronaut.png").click()
     (tmp_path / "letter.txt").write_text("Dear reader")

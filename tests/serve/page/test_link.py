@@ -56,7 +56,7 @@ def test_photo_waits_until_server_is_back(open_page: Open, fragile: browser.Serv
     card = page.get_by_role("article", name="astronaut.png")
     assert card.locator(".status").inner_text() == "Waiting for the server …"
     with page.expect_request("**/healthz"):
-        page.get_by_role("button", name="Retry now").click()
+        page.get_by_role("button", name="Reconnect now").click()
     fragile.start()
     fire_online(page)
     finished(page)

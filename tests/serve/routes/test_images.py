@@ -87,6 +87,7 @@ def test_service_with_a_prior_adjusts_each_face(served: RunningService, tta: str
             one.http.post("/v1/analyze", params={"tta": tta}, content=PORTRAIT).json() for one in (served, balanced)
         ]
         assert balanced.service.videos.pipeline.model_name == "nano+prior(balanced)"
+        assert [one["prior"] for one in balanced.http.get("/v1/models").json()["models"]] == ["balanced"]
     (without,), (with_prior,) = (one["results"][0]["faces"] for one in body)
     wanted = mien.load("nano", threads=1, tta=tta, prior="balanced").analyze(PORTRAIT).to_dict()
     assert with_prior == wanted["faces"][0]
@@ -183,6 +184,7 @@ def test_models_returns_cards(served: RunningService) -> None:
     assert [(one["name"], one["routes"]) for one in body] == [("nano", ["/v1/analyze", "/v1/stream", "/v1/video"])]
     assert body[0]["card"]["not_for"]
     assert body[0]["labels"] == list(mien.FER7.names)
+    assert body[0]["prior"] is None
 
 
 def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Path) -> None:
@@ -194,6 +196,16 @@ def test_video_returns_frames_with_persons(served: RunningService, tmp_path: Pat
     assert body["frames"] == [{**frame, "source": "a.mp4"} for frame in frames]
     assert (body["source"], body["model"], body["notes"]) == ("a.mp4", "nano", [])
     assert {face["person"] for frame in frames for face in frame["faces"]} == {1}
+
+
+def test_truncated_video_has_note_with_time(served: RunningService, tmp_path: Path) -> None:
+    path = videos.write(tmp_path / "a.mkv", lambda i: videos.frame(160, 120, (0.5, 0.5, 0.6, 1.0)), videos.times(20))
+    data = path.read_bytes()[: path.stat().st_size * 2 // 3]
+    body = served.http.post("/v1/video", files={"file": ("a.mkv", data)}, params={"every": 4}).json()
+    assert 1 <= len(body["frames"]) < 5
+    (note,) = body["notes"]
+    assert note.startswith("a.mkv: truncated video, it ends after 0.")
+    assert "of 0.8 seconds" in note
 
 
 def test_invalid_or_long_video_gets_error(served: RunningService, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_first_message_has_model_and_labels(served: RunningService) -> None:
     with connect(served.ws) as socket:
         socket.send('{"token": "of no use here"}')
         ready = receive(socket)
-    assert ready == {"ready": True, "model": "nano", "labels": list(served.service.photos.labels.names)}
+    assert ready == {"ready": True, "model": "nano", "labels": list(served.service.photos.labels.names), "prior": None}
 
 
 def test_person_keeps_number_across_frames(served: RunningService) -> None:

@@ -421,7 +421,7 @@ def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Pat
     assert lines[0].endswith("the model 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
-    assert ("70 faces, selected on)" in lines[2]) == card.scores[0].selected_on
+    assert ("70 faces, used for selection)" in lines[2]) == card.scores[0].selected_on
 
 
 def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:
@@ -515,7 +515,7 @@ def test_export_with_other_data_is_refused(
         export(run.folder, tmp_path / "model", make_toy())
     for val in ({}, {"val": replace(data["val"], labels_N=np.full(70, -1))}):
         splits = {"train": data["train"], **val}
-        with pytest.raises(MissingSplit, match="no labelled split 'val', which the temperature is fitted on"):
+        with pytest.raises(MissingSplit, match="no labeled split 'val', which the temperature is fitted on"):
             export(run.folder, tmp_path / "model", replace(data, splits=splits))
     with pytest.raises(MienError, match="unknown storage 'int4'; available: float32, float16, int8"):
         export(run.folder, tmp_path / "model", data, storage="int4")

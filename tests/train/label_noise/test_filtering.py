@@ -51,7 +51,7 @@ def test_drop_duplicates_drops_evaluation_faces(leaky: Dataset, small: Recipe) -
     kept = [row for row in range(40) if row not in (3, 5)]
     training_targets = prepare_targets(replace(small, drop_duplicates=True), leaky, 0)
     assert training_targets.dataset["train"].rows_N.tolist() == kept
-    assert training_targets.clean.rows_N.tolist() == kept
+    assert training_targets.train_eval.rows_N.tolist() == kept
     assert len(training_targets.target_NK) == 38
     assert (training_targets.target_NK.argmax(1).numpy() == training_targets.dataset["train"].labels_N).all()
     assert learned_rows(small, leaky) == list(range(40))
@@ -63,7 +63,7 @@ def test_drop_duplicates_with_votes(leaky: Dataset, small: Recipe) -> None:
     assert 3 in rows
     training_targets = prepare_targets(replace(voted, drop_duplicates=True), leaky, 0)
     assert training_targets.dataset["train"].rows_N.tolist() == [row for row in rows if row not in (3, 5)]
-    assert not {3, 5} & set(training_targets.clean.rows_N.tolist())
+    assert not {3, 5} & set(training_targets.train_eval.rows_N.tolist())
 
 
 def test_drop_duplicates_is_part_of_the_run(leaky: Dataset, linear: Recipe, tmp_path: Path) -> None:

@@ -174,14 +174,24 @@ def test_later_converter_reaches_every_copy_of_the_record(
 
     find_weights(old["fer7"].folder).release(tmp_path / "released.safetensors")
     monkeypatch.setattr(format, "CONVERTERS", (*format.CONVERTERS, rename))
-    monkeypatch.setattr(format, "FORMAT", "mien run 3")
+    monkeypatch.setattr(format, "FORMAT", "mien run 4")
     run = old["fer7"]
     for record in (run.identity, run.checkpoint().state, find_weights(tmp_path / "released.safetensors").about):
-        assert record["format"] == "mien run 3"
+        assert record["format"] == "mien run 4"
         assert record["data"]["labels"][6] == "calm face"
     assert [set(e) & {"val_loss", "validation_loss"} for e in run.history] == [{"validation_loss"}] * 2
     assert "validation_loss" in run.checkpoint().state["history"][0]
     assert "validation_loss" in find_weights(tmp_path / "released.safetensors").about["figures"]
+
+
+def test_old_names_of_metrics_are_converted(old: dict[str, Run]) -> None:
+    """Version 2 called the metrics on unaugmented training faces `clean_*`."""
+    run = old["fer7"]
+    assert '"clean_accuracy"' in (run.folder / "metrics.jsonl").read_text()
+    figures = find_weights(run.folder).about["figures"]
+    for metrics in (*run.history, *run.checkpoint().state["history"], figures):
+        assert {"train_eval_loss", "train_eval_accuracy"} <= set(metrics)
+        assert not [name for name in metrics if name.startswith("clean_")]
 
 
 def rewrite(file: Path, run: Run, header: dict[str, str], record: dict[str, object]) -> None:

@@ -101,7 +101,7 @@ def test_init_of_another_architecture_is_refused(run: Run, toy: Dataset, small: 
 
 
 def test_find_weights_missing_or_damaged_is_refused(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"cannot find nothing: .*nano"):
+    with pytest.raises(RunError, match=r"model not found: nothing .*nano"):
         find_weights("nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=r"empty is not a run folder: it contains no checkpoint\.safetensors"):

@@ -119,7 +119,7 @@ def test_tune_invalid_arguments_raise(
     with pytest.raises(MienError, match="batch must be above 0"):
         tune(learner, large, tmp_path / "a", space=Space({"batch": Choice((0, 2))}))
     only = replace(large, splits={"train": large["train"]})
-    with pytest.raises(MissingSplit, match="has no labelled split 'val', which a search needs"):
+    with pytest.raises(MissingSplit, match="has no labeled split 'val', which a search needs"):
         tune(learner, only, tmp_path / "a", space=SPACE)
     assert not (tmp_path / "a").exists()
     with pytest.raises(RunError, match=r"contains a search with other settings .recipe.momentum"):

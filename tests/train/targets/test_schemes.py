@@ -88,15 +88,15 @@ def test_accuracy_is_by_the_majority_vote(name: str, voted: Dataset, small: Reci
         true_N = expected_majority(voted[split].votes_NV)
         predicted_N = run.predictions()[split].argmax(1)
         assert run.history[0][f"{split}_accuracy"] == pytest.approx((predicted_N == true_N[true_N >= 0]).mean())
-    clean_N = training_targets(voted, name).clean.labels_N
+    train_eval_N = training_targets(voted, name).train_eval.labels_N
     true_N = expected_majority(voted["train"].votes_NV)
-    assert clean_N.tolist() == true_N[true_N >= 0].tolist()
+    assert train_eval_N.tolist() == true_N[true_N >= 0].tolist()
 
 
 def test_fer2013_scheme_uses_the_data_as_it_is(voted: Dataset) -> None:
     targets = training_targets(voted, "fer2013")
     assert targets.dataset["train"] is voted["train"]
-    assert targets.clean is voted["train"]
+    assert targets.train_eval is voted["train"]
     assert targets.votes is None
     assert (targets.target_NK.numpy() == np.eye(7)[voted["train"].labels_N]).all()
 
@@ -254,7 +254,7 @@ def test_scheme_of_votes_needs_no_labels(make_voted: Callable[..., Dataset], sma
     assert len(prepare_targets(replace(small, scheme="majority"), unlabelled, 0).target_NK) == 72
     with pytest.raises(RunError, match="have no labels"):
         prepare_targets(replace(small, scheme="mixed"), unlabelled, 0)
-    with pytest.raises(MissingSplit, match="no labelled split 'val' to select the epoch by"):
+    with pytest.raises(MissingSplit, match="no labeled split 'val' to select the epoch by"):
         prepare_targets(replace(small, scheme="majority", select="val_loss"), make_voted(val=0), 0)
 
 

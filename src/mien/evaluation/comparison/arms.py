@@ -19,7 +19,7 @@ from mien.evaluation.statistics.intervals import FACES, Interval, faces_interval
 from mien.evaluation.statistics.metrics import Floats, Ints
 
 # Two gaps: the running training accuracy is measured on augmented images during the epoch.
-GAPS = {"gap_clean": "clean_accuracy", "gap_running": "train_accuracy"}
+GAPS = {"gap_train_eval": "train_eval_accuracy", "gap_running": "train_accuracy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,8 @@ class ArmResult:
         lengths: Number of epochs per seed; they differ only with early stopping.
         selected_epochs: Evaluated epoch per seed, counted from 1.
         curves: Curve by name, for those of `runs.CURVES` that were measured. With a validation split there are also
-            the gaps `gap_clean` (accuracy on unaugmented training faces minus validation accuracy: overfitting) and
-            `gap_running` (running training accuracy minus validation accuracy, as in the student report).
+            the gaps `gap_train_eval` (accuracy on unaugmented training faces minus validation accuracy: overfitting)
+            and `gap_running` (running training accuracy minus validation accuracy, as in the student report).
         scores: Score by split.
         deduplicated: Score by split of the faces without a byte-identical duplicate in training; lacks a split without
             such faces, and all splits without training data.

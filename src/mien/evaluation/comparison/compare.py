@@ -35,7 +35,7 @@ class DatasetSummary:
         known_as: Published copy with the same digest, or None.
         digest: Digest of the content.
         classes: Class names in index order.
-        counts: Labelled faces per class by split, in the order of `classes`.
+        counts: Labeled faces per class by split, in the order of `classes`.
         unlabelled: Number of faces without a label by split, for splits with such faces.
         split_titles: Title by split, such as `validation (PublicTest)`.
     """

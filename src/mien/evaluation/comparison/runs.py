@@ -16,7 +16,7 @@ from mien.errors import MienError
 from mien.evaluation.evaluate import check_probabilities
 from mien.evaluation.selection import SELECTION_METRICS, selected_by
 
-CURVES = tuple(f"{of}_{what}" for of in ("train", "clean", "val", "test") for what in ("loss", "accuracy"))
+CURVES = tuple(f"{of}_{what}" for of in ("train", "train_eval", "val", "test") for what in ("loss", "accuracy"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class RunRecord:
         arm: Name of the arm; runs of one arm differ only in the seed.
         seed: Seed of the run; arms are paired by it.
         history: One mapping per epoch: epoch, train_loss, train_accuracy (running, on the augmented images, in training
-            mode), clean_loss, clean_accuracy (a fixed sample of the training split, unaugmented, in evaluation mode),
-            val_loss, val_accuracy, test_loss, test_accuracy (if the split exists), lr, seconds, images_per_second; and
-            `precision`, which is text and missing from older runs.
+            mode), train_eval_loss, train_eval_accuracy (a fixed sample of the training split, unaugmented, in
+            evaluation mode), val_loss, val_accuracy, test_loss, test_accuracy (if the split exists), lr, seconds,
+            images_per_second; and `precision`, which is text and missing from older runs.
         probabilities: Probabilities of the evaluated epoch by split, float32 [N,K] in row order.
         seconds: Training time.
         machine: The machine that it ran on.
@@ -121,7 +121,7 @@ def evaluated_splits(records: Sequence[RunRecord], dataset: Dataset) -> dict[str
             whose = f"run {record.title}"
             check_probabilities(record.probabilities[split], result[split], dataset.labels, split=split, whose=whose)
     if not result:
-        raise MienError(f"{dataset.source} has no labelled split '{VAL}' or '{TEST}' with predictions of the runs")
+        raise MienError(f"{dataset.source} has no labeled split '{VAL}' or '{TEST}' with predictions of the runs")
     return result
 
 

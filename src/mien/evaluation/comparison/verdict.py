@@ -9,7 +9,7 @@ from mien.evaluation.statistics.intervals import BOTH, Interval, faces_interval,
 from mien.evaluation.statistics.metrics import Floats
 
 MIN_SEEDS = 3  # with fewer seeds their variance cannot be estimated
-SHOWN, NOT_SHOWN, TOO_FEW_SEEDS = "difference shown", "no difference shown", "not enough seeds"
+SHOWN, NOT_SHOWN, TOO_FEW_SEEDS = "significant difference", "no significant difference", "not enough seeds"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Verdict:
 
     Attributes:
         a, b: The first arm of the comparison, and the one compared with it.
-        finding: `difference shown`, `no difference shown` or `not enough seeds`.
+        finding: `significant difference`, `no significant difference` or `not enough seeds`.
         accuracy: Difference in accuracy with its 95 % interval, over seeds and faces; over the faces alone with fewer
             than three seeds.
         macro_f1: Difference in macro-F1; the finding does not depend on it.
@@ -54,7 +54,7 @@ class Verdict:
         >>> a, b = (np.stack([row] * 3) for row in correct)
         >>> result = verdict("old", "new", (a, b), (a, b), VerdictBasis("faces", "test", "", 3, 100, "after epoch 9"))
         >>> result.finding, result.accuracy.mean
-        ('difference shown', 0.5)
+        ('significant difference', 0.5)
     """
 
     a: str
@@ -67,7 +67,12 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in words, with differences in percentage points."""
+        """The verdict in words, with differences in percentage points: `result` and `measurement`."""
+        return f"{self.result} {self.measurement}"
+
+    @property
+    def result(self) -> str:
+        """Whether the arms differ, and by how much."""
         basis, d = self.basis, self.accuracy
         # Show enough digits that a bound other than 0 is not printed as 0.
         digits = next((k for k in (1, 2, 3) if all(_is_visible(v, k) for v in (d.low, d.high))), 4)
@@ -76,21 +81,22 @@ class Verdict:
             f"95 % interval {points(d.low, digits)} to {points(d.high, digits)}"
         )
         if self.finding == TOO_FEW_SEEDS:
-            result = (
+            return (
                 f"Not enough seeds to decide ({basis.seeds} of {MIN_SEEDS} needed). "
-                f"{self.b} − {self.a}: {difference} (over faces only)."
+                f"{self.b} − {self.a}: {difference} (it accounts for variation of faces only)."
             )
-        elif self.finding == NOT_SHOWN:
-            result = f"No difference shown between {self.b} and {self.a}: {difference}."
-        else:
-            result = f"{self.b} is {'better' if d.mean > 0 else 'worse'} than {self.a}: {difference}."
+        if self.finding == NOT_SHOWN:
+            return f"No significant difference between {self.b} and {self.a}: {difference}."
+        return f"{self.b} is {'better' if d.mean > 0 else 'worse'} than {self.a}: {difference}."
+
+    @property
+    def measurement(self) -> str:
+        """Epoch, data and number of runs of the result."""
+        basis = self.basis
         reason = f", {basis.reason}" if basis.reason else ""
         note = f" {basis.note}" if basis.note else ""
-        seeds = f"{basis.seeds} seed{'' if basis.seeds == 1 else 's'} per arm"
-        return (
-            f"{result} Measured {basis.when} on {basis.data}, {basis.split}{reason}; {seeds}, {basis.faces:,} faces."
-            f"{note}"
-        )
+        seeds = f"{basis.seeds} random seed{'' if basis.seeds == 1 else 's'} per arm"
+        return f"Measured {basis.when} on {basis.data}, {basis.split}{reason}; {seeds}, {basis.faces:,} faces.{note}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and the sentence as JSON types."""

@@ -40,7 +40,7 @@ def reliability_diagram(evaluation: Evaluation, theme: Theme = LIGHT) -> Figure:
 
 
 def risk_coverage(evaluations: Sequence[Evaluation], theme: Theme = LIGHT) -> Figure:
-    """Plot the error rate on the most confident faces against their share of all faces (coverage)."""
+    """Plot the error rate on the most confident faces against their fraction of all faces (coverage)."""
     with styled(theme):
         figure, (axes,) = new_figure(3.7)
         handles = []
@@ -83,13 +83,13 @@ def robustness_curves(models: Sequence[Robustness], theme: Theme = LIGHT) -> Fig
         figure, panels = new_figure(0.5 + 1.62 * rows, rows, COLUMNS, sharey=True)
         handles = []
         for axes, name in zip(panels, names, strict=False):
-            at = np.arange(1, len(CORRUPTIONS[name].strengths) + 1)
+            at = np.arange(1, len(CORRUPTIONS[name].severities) + 1)
             for number, model in enumerate(models):
                 style = arm_style(number, theme)
                 axes.axhline(100 * model.unaltered, color=style["color"], linewidth=0.9, linestyle=":")
                 (line,) = axes.plot(at, [100 * a for a in model.accuracy[name]], linewidth=1.6, markersize=3.5, **style)
                 handles += [line] if name == names[0] else []
-            axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].strengths])
+            axes.set_xticks(at, [f"{s:g}" for s in CORRUPTIONS[name].severities])
             axes.tick_params(axis="x", labelsize=7.5)
             axes.set_title(name, fontsize=8.5)
         for axes in panels[len(names) :]:

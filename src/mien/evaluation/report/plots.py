@@ -75,16 +75,17 @@ def validation_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure:
     return _curves(comparison, "val_accuracy", "Validation accuracy", "accuracy, %", theme, peak=True)
 
 
-def gap(comparison: Comparison, which: str = "gap_clean", theme: Theme = LIGHT) -> Figure:
+def gap(comparison: Comparison, which: str = "gap_train_eval", theme: Theme = LIGHT) -> Figure:
     """Plot training minus validation accuracy per epoch.
 
     Args:
         comparison: Compared arms.
-        which: `gap_clean`, on unaugmented training faces in evaluation mode, or `gap_running`, on images as trained.
+        which: `gap_train_eval`, on unaugmented training faces in evaluation mode, or `gap_running`, on images as
+            trained.
         theme: Colors.
     """
     title = {
-        "gap_clean": "Unaugmented training − validation",
+        "gap_train_eval": "Unaugmented training − validation",
         "gap_running": "Running training − validation",
     }[which]
     return _curves(comparison, which, title, "points of accuracy", theme, zero=True)

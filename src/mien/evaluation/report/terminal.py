@@ -45,7 +45,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     e = evaluation
     truth = f", {TRUTHS[e.against]}" if e.against != OWN_LABELS else ""
     caption = (
-        f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, faces only)\n"
+        f"accuracy {percent(e.accuracy)} % (95 % interval {span(e)}, for variation of faces)\n"
         f"macro-F1 {percent(e.macro_f1)} %, log loss {e.log_loss:.3f}\n"
         f"calibration error {percent(e.ece)} %, class-balanced {percent(e.balanced_ece)} %"
     )
@@ -88,7 +88,9 @@ def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
     first = result.evaluations[0]
     notes = protocol_notes(result.evaluations)
     if any(e.selected_on for e in result.evaluations):
-        notes.append(f"* {SELECTED_ON}: this split also selected the epoch or the temperature; optimistic")
+        notes.append(
+            f"* {SELECTED_ON}: this split also selected the epoch or the temperature; its metrics are optimistic"
+        )
     if benchmark.projected:
         notes.append(escape(projected_note(benchmark.projected)))
     if benchmark.contaminated:
@@ -111,7 +113,7 @@ def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
 
 def selective_accuracy_table(model_evaluation: ModelEvaluation) -> Table:
     """Return the table of accuracy on the most confident faces, a row per protocol and ground truth."""
-    table = _compact_table("accuracy % on the most confident faces, by their share of all faces")
+    table = _compact_table("accuracy % on the most confident faces, by coverage (their fraction of all faces)")
     for heading in ("faces", "ground truth"):
         table.add_column(heading, no_wrap=True)
     for heading in (*(f"{100 * share:.0f} %" for share in COVERAGES), "AURC %"):
@@ -161,7 +163,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return the table of a comparison, a row per arm and split, for 80 columns."""
     notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
-        notes.append(f"* {SELECTED_ON}: this split also selected the epoch; optimistic")
+        notes.append(f"* {SELECTED_ON}: this split also selected the epoch, so its metrics are optimistic")
     table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")

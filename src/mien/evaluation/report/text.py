@@ -23,7 +23,7 @@ from mien.evaluation.statistics.paired import NO_DIFFERENCE, Difference, PairedC
 from mien.model_card import DEDUPLICATED, MAJORITY_VOTE, OWN_LABELS, STRICT
 
 NONE = "–"  # an empty cell of a table
-CONTAMINATED = "†"  # marks a model whose figures are implausible
+CONTAMINATED = "†"  # marks a model whose metrics are implausible
 TRUTHS = {OWN_LABELS: "data's own labels", MAJORITY_VOTE: "majority vote (FER+)"}  # in sentences, after an article
 TRUTH_COLUMN = {OWN_LABELS: "labels", MAJORITY_VOTE: "majority vote"}  # in tables
 PROTOCOL_NOTES = {
@@ -36,9 +36,9 @@ SELECTIONS = {EPOCH: "selected the epoch", TEMPERATURE: "fitted the temperature"
 LOSS_FIELDS = ("label_smoothing", "class_weights", "logit_adjustment", "balanced_sampling")
 
 
-def percent(share: float) -> str:
-    """Return a share in percent with one digit and without unit: `62.2`; a negative difference as `−0.3`."""
-    return f"{100 * share:.1f}".replace("-", "−")
+def percent(fraction: float) -> str:
+    """Return a fraction in percent with one digit and without unit: `62.2`; a negative difference as `−0.3`."""
+    return f"{100 * fraction:.1f}".replace("-", "−")
 
 
 def spread(figure: Spread, scale: float = 100, digits: int = 1) -> str:
@@ -70,7 +70,7 @@ def same_or_each(numbers: Sequence[int]) -> str:
 def setting(value: object) -> str:
     """Return a field of a recipe or a machine in short: `flip(p=0.5) + cutout(holes=2)`, `0.003`, `none`."""
     if isinstance(value, str):
-        return value
+        return value or "none"
     if isinstance(value, (list, tuple)):
         return " + ".join(setting(part) for part in value) or "none"
     if isinstance(value, Mapping) and "name" in value:
@@ -89,7 +89,7 @@ def protocol_notes(evaluations: Sequence[Evaluation]) -> list[str]:
 def selection_note(evaluation: Evaluation) -> str:
     """Return the note on an evaluation whose split also selected something of the model."""
     selections = " and ".join(SELECTIONS[part] for part in evaluation.selected_on)
-    return f"{SELECTED_ON}: this split also {selections}, so its figures are optimistic"
+    return f"{SELECTED_ON}: this split also {selections}, so its metrics are optimistic"
 
 
 def projected_note(projected: Sequence[str]) -> str:
@@ -120,7 +120,7 @@ def class_rows(classes: Sequence[str], scores: Score | PerClass) -> list[list[st
 
 
 def class_counts(data: DatasetSummary) -> tuple[list[str], list[list[str]]]:
-    """Return the labelled splits and, for each class and in total, a row of counts with their share of the split."""
+    """Return the labelled splits and, for each class and in total, a row of counts with their fraction of the split."""
     splits = [split for split, counts in data.counts.items() if sum(counts)]
     totals = [sum(data.counts[split]) for split in splits]
     rows = []
@@ -175,7 +175,7 @@ def pair_sentence(pair: PairedComparison, place: str = "") -> str:
     other, at = (f" {pair.a}", f" {place}") if place else ("", "")
     if pair.finding == NO_DIFFERENCE:
         models = f"between {pair.b} and{other}" if place else f"for {pair.b}"
-        return f"No difference shown {models}{at}: {points(d.mean)} points ({interval})."
+        return f"No significant difference {models}{at}: {points(d.mean)} points ({interval})."
     size, sign = f"{abs(100 * d.mean):.1f}", "higher" if d.mean > 0 else "lower"
     return f"{pair.b} is {size} points of accuracy {sign}{' than' + other if place else ''}{at} ({interval})."
 
@@ -193,7 +193,7 @@ def robustness_difference(model: Robustness, first: Robustness) -> str:
 
 
 def detector_loop_rows(loop: DetectorLoop) -> list[tuple[str, str]]:
-    """Return name and value of each figure of the evaluation with face detection."""
+    """Return name and value of each metric of the evaluation with face detection."""
     loss = loop.accuracy_loss
     return [
         (f"detected by {loop.detector}", f"{loop.found:,} ({percent(loop.found / loop.n)} %)"),

@@ -88,7 +88,7 @@ def comparison_figures(comparison: Comparison, examples: Sequence[Example] = ())
         figures["class_histogram"] = plots.class_histogram(c.data)
     if plots.has_curve(c, "val_accuracy"):
         figures["validation_accuracy"] = plots.validation_accuracy(c)
-    for which in ("gap_clean", "gap_running"):
+    for which in ("gap_train_eval", "gap_running"):
         if plots.has_curve(c, which):
             figures[which] = plots.gap(c, which)
     for split in c.splits:

@@ -15,7 +15,7 @@ from mien.evaluation.statistics.intervals import LEVEL
 from mien.evaluation.statistics.metrics import Floats, Ints, confusion_matrix, macro_f1
 
 RESAMPLES = 10_000
-BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no significant difference"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PairedComparison:
 
     @property
     def finding(self) -> str:
-        """`better` or `worse` if the interval of the accuracy difference excludes zero, else `no difference shown`."""
+        """`better` or `worse` if the interval of the difference excludes 0, else `no significant difference`."""
         if self.accuracy.low > 0:
             return BETTER
         return WORSE if self.accuracy.high < 0 else NO_DIFFERENCE

@@ -1,7 +1,7 @@
 """One color for each expression.
 
 The palette is that of Okabe and Ito (2008, "Color Universal Design"), which color-blind people can distinguish, with
-light grey instead of black, which is invisible on a dark panel.
+light gray instead of black, which is invisible on a dark panel.
 """
 
 from __future__ import annotations

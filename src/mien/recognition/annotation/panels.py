@@ -19,7 +19,7 @@ from mien.errors import MienError
 from mien.recognition.annotation import text as text_drawing
 from mien.recognition.annotation.layout import Rectangle, place_panels
 from mien.recognition.annotation.palette import Color, label_color
-from mien.recognition.results import Analysis, Face
+from mien.recognition.results import Analysis, Face, percentage
 
 Pixels = NDArray[np.uint8]
 
@@ -137,7 +137,7 @@ def _measure(face: Face, caption: str, height: int, width: int, bars: bool) -> _
     shorter, longer = min(height, width), max(height, width)
     size = min(max(0.095 * min(box[2:]), _MIN_TEXT, 0.016 * shorter), max(_MIN_TEXT, 0.03 * shorter))
     line = min(max(0.02 * min(box[2:]), 1.0, 0.0018 * longer), max(1.0, 0.005 * longer))
-    percent = f"{100 * face.confidence:.0f} %"
+    percent = percentage(face.confidence)
     title = " ".join(word for word in (caption, face.label, percent) if word)
     title_width = text_drawing.width(title, 1.1 * size, bold=True) + 1.2 * size
     if not bars:
@@ -189,14 +189,14 @@ def _draw_panel(image_HW3: Pixels, panel: _Panel, position: Rectangle) -> None:
         track = (start, row - 0.36 * size, end - start, 0.72 * size)
         _draw_bar(image_HW3, track, _TRACK)
         _draw_bar(image_HW3, (track[0], track[1], prob * track[2], track[3]), label_color(name, face.labels))
-        percent = f"{100 * prob:.0f} %"
+        percent = percentage(prob)
         percent_x = left + width - 0.6 * size - text_drawing.width(percent, size, bold=bold)
         text_drawing.write(image_HW3, percent, percent_x, row, size, ink, bold=bold)
 
 
 def _percent_width(size: float) -> int:
     """Return the width of the widest percentage, so that no bar reaches it."""
-    return text_drawing.width("100 %", size, bold=True)
+    return text_drawing.width("> 99 %", size, bold=True)
 
 
 def _draw_divided_bar(image_HW3: Pixels, face: Face, rectangle: Rectangle) -> None:

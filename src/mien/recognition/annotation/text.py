@@ -40,12 +40,12 @@ def write(
         image_HW3: BGR image, uint8 [H,W,3], which is changed.
         text: Text; characters that cannot be drawn are replaced.
         x: Left edge of the text.
-        middle: Row of the vertical centre of small letters.
+        middle: Row of the vertical center of small letters.
         size: Height of a line in pixels.
         color: Red, green, blue.
         bold: Whether the text is bold.
     """
-    # Capitals are 0.7 of a size high, small letters 0.52; halfway between, both look centred.
+    # Capitals are 0.7 of a size high, small letters 0.52; halfway between, both look centered.
     at, bgr = (round(x), round(middle + 0.32 * size)), color[::-1]
     if _has_truetype():
         cv2.putText(image_HW3, _printable(text), at, bgr, cv2.FontFace(_FONT), round(size), _weight(bold))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.recognition.output.base import Writer, register_format
-from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogates
+from mien.recognition.results import UNCERTAIN, Analysis, Face, escape_surrogates, percentage
 
 _WIDE, _NARROW = 28, 10  # width of a bar in cells
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -18,7 +18,7 @@ _COLUMNS = 100  # width of a table in a file
 _FAINT = "bright_black"
 
 
-@register_format("table", ".txt")
+@register_format("table")
 class TableWriter(Writer):
     """A bar per class under each face; with `brief`, a line per face."""
 
@@ -52,7 +52,7 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
     for number, face in enumerate(analysis.faces, 1):
         box = face.box
         position = (
-            f"{box.width:.0f} x {box.height:.0f} at ({box.left:.0f}, {box.top:.0f}), face {100 * face.score:.0f} %"
+            f"{box.width:.0f} x {box.height:.0f} at ({box.left:.0f}, {box.top:.0f}), detector score {face.score:.2f}"
         )
         title = (
             Text("  ").append(f"{number}  ", style=_FAINT).append(_label(face)).append(f"  {position}", style=_FAINT)
@@ -61,7 +61,7 @@ def _bars(analysis: Analysis, *, gap: bool) -> Group:
         for label, prob in zip(face.labels, face.probabilities, strict=True):
             style = "bold" if prob == face.confidence else ""
             bar = _bar(prob, _WIDE, _rgb(label, face))
-            grid.add_row("    ", Text(label, style), bar, Text(f"{100 * prob:5.1f} %", style))
+            grid.add_row("    ", Text(label, style), bar, Text(percentage(prob, digits=1).rjust(7), style))
         parts += [title, grid]
     return Group(*parts)
 
@@ -77,7 +77,7 @@ def _lines(analysis: Analysis) -> Text:
     for number, face in enumerate(analysis.faces, 1):
         ranked = sorted(zip(face.probabilities, face.labels, strict=True), key=lambda pair: -pair[0])
         position = f"{number}/{len(analysis.faces)}  "
-        next_two = ", ".join(f"{label} {100 * p:.0f} %" for p, label in ranked[1:3])
+        next_two = ", ".join(f"{label} {percentage(p)}" for p, label in ranked[1:3])
         lines.append(f"{name}  ").append(position, style=_FAINT)
         lines.append_text(_bar(face.confidence, _NARROW, _rgb(ranked[0][1], face))).append(" ")
         lines.append_text(_label(face)).append(f"  {next_two}\n", style=_FAINT)
@@ -87,7 +87,7 @@ def _lines(analysis: Analysis) -> Text:
 
 def _label(face: Face) -> Text:
     text = face.label if face.label != UNCERTAIN else f"{UNCERTAIN}, perhaps {_most_probable(face)}"
-    return Text(f"{text} {100 * face.confidence:.0f} %", style="bold")
+    return Text(f"{text} {percentage(face.confidence)}", style="bold")
 
 
 def _most_probable(face: Face) -> str:

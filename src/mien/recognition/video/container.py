@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, VideoError
+from mien.recognition.video.structure import lacks_index
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -82,5 +84,11 @@ def _open(source: str | io.BytesIO, options: dict[str, str], path: Path) -> Inpu
     try:
         container: InputContainer = av.open(source, options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError):
-        raise VideoError(f"{path}: not a readable video, or truncated before its index") from None
+        with suppress(OSError), path.open("rb") if isinstance(source, str) else source as file:
+            if lacks_index(file):
+                raise VideoError(
+                    f"{path}: truncated video; its index (moov), which is written last, is missing, so that no frame "
+                    "can be decoded; copy the whole file, or repair it with a tool such as untrunc"
+                ) from None
+        raise VideoError(f"{path}: not a readable video") from None
     return container

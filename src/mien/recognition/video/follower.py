@@ -13,17 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.boxes import Box, Detection, iou
-from mien.recognition.video.tracker import Tracker
+from mien.recognition.video.scenes import SceneDetector
+from mien.recognition.video.tracker import Track, Tracker, is_lost
 
 FULL_INTERVAL = 0.5  # seconds between full detections: the longest delay until a new person is found
 WINDOW_SCALE = 2.0  # side of a window, in longer sides of the face
 WINDOW_PIXELS = 96  # side of a window as the detector sees it
 _MIN_IOU = 0.3  # of a face with its expected box; below it is another face
 _DUPLICATE_IOU = 0.6  # from which two windows have found the same face
-# A scene change: in small copies of two frames, more than half of the pixels differ by so many levels, and the copies
-# hardly correlate. A face that comes near leaves the rest unchanged, and a flash keeps light and dark apart.
-_SMALL_SIZE, _MIN_DIFFERENCE, _MIN_CHANGED, _MAX_CORRELATION = (32, 18), 12, 0.5, 0.5
-
+_THUMBNAIL_SIDE, _MIN_CONTRAST = 16, 4.0  # pixels; standard deviation in levels, below which it is noise
 Pixels = NDArray[np.uint8]
 Detect = Callable[[Pixels], tuple[Detection, ...]]
 
@@ -50,13 +48,17 @@ class Follower:
         self._detect_full, self._detect_window = detect_full, detect_window
         self._tracker = Tracker()
         self._last_full = -np.inf
-        self._last_small: Pixels | None = None
+        self._scenes = SceneDetector()
+        self._earlier: tuple[float, int, tuple[Track, ...]] | None = (
+            None  # time, frame and tracks before a scene change
+        )
         self.full_detections = self.frame_count = 0
 
     @property
     def people(self) -> frozenset[int]:
-        """Numbers of the persons who are not lost."""
-        return frozenset(track.person for track in self._tracker.tracks)
+        """Numbers of the persons who are not lost, or who may return with the scene before the last change."""
+        earlier = self._earlier[2] if self._earlier else ()
+        return frozenset(track.person for track in (*self._tracker.tracks, *earlier))
 
     def update(self, image_HW3: Pixels, time: float) -> tuple[tuple[int, Detection], ...]:
         """Return the person number and detection of each face in a frame, from left to right.
@@ -66,16 +68,31 @@ class Follower:
             time: Time of the frame in seconds; times must not decrease.
         """
         self.frame_count += 1
-        if self._is_scene_change(image_HW3):
-            self._tracker.reset()
-            self._last_full = -np.inf
+        self._check_scene(image_HW3, time)
         detections = self._detect_nearby(image_HW3, time)
         if detections is None:
             detections = self._detect_full(image_HW3)
             self._last_full = time
             self.full_detections += 1
         detections = tuple(sorted(detections, key=lambda d: (d.box.left, d.box.top)))
-        return tuple(zip(self._tracker.update([d.box for d in detections], time), detections, strict=True))
+        thumbnails = [_thumbnail(image_HW3, d.box) for d in detections]
+        people = self._tracker.update([d.box for d in detections], time, thumbnails)
+        return tuple(zip(people, detections, strict=True))
+
+    def _check_scene(self, image_HW3: Pixels, time: float) -> None:
+        """Forget all persons at a scene change, and go on with them if it was a flash."""
+        if self._earlier and is_lost(time - self._earlier[0], self.frame_count - self._earlier[1]):
+            self._earlier = None
+        change = self._scenes.update(image_HW3)
+        if change is None:
+            return
+        tracks, self._last_full = self._tracker.tracks, -np.inf
+        if change == "back" and self._earlier:
+            self._tracker.reset(self._earlier[2])
+            self._earlier = None
+        else:
+            self._tracker.reset()
+            self._earlier = time, self.frame_count, tracks
 
     def _detect_nearby(self, image_HW3: Pixels, time: float) -> tuple[Detection, ...] | None:
         """Detect all persons near their expected positions; None if full detection is needed."""
@@ -102,19 +119,21 @@ class Follower:
         best = max(detections, key=lambda d: iou(d.box, expected), default=None)
         return best if best is not None and iou(best.box, expected) >= _MIN_IOU else None
 
-    def _is_scene_change(self, image_HW3: Pixels) -> bool:
-        """Return whether this frame shows another scene than the one before."""
-        step = max(1, min(image_HW3.shape[:2]) // 45)
-        sampled = np.ascontiguousarray(image_HW3[::step, ::step])
-        small = cv2.cvtColor(cv2.resize(sampled, _SMALL_SIZE, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-        before, self._last_small = self._last_small, np.asarray(small, np.uint8)
-        if before is None:
-            return False
-        changed = np.count_nonzero(cv2.absdiff(before, self._last_small) > _MIN_DIFFERENCE)
-        if changed < _MIN_CHANGED * before.size:
-            return False
-        a, b = before - before.mean(), self._last_small - self._last_small.mean()
-        return bool((a * b).sum() < _MAX_CORRELATION * np.sqrt((a * a).sum() * (b * b).sum()))
+
+def _thumbnail(image_HW3: Pixels, box: Box) -> NDArray[np.float32] | None:
+    """Return a thumbnail of a face, as in `Track`; None if it has no contrast."""
+    height, width = image_HW3.shape[:2]
+    left, top = max(round(box.left), 0), max(round(box.top), 0)
+    right, bottom = min(round(box.right), width), min(round(box.bottom), height)
+    if right - left < 2 or bottom - top < 2:
+        return None
+    step = max(1, min(right - left, bottom - top) // (2 * _THUMBNAIL_SIDE))
+    green_HW = np.ascontiguousarray(image_HW3[top:bottom:step, left:right:step, 1])  # nearly the brightness
+    small = cv2.resize(green_HW, (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    pixels_P = small.ravel().astype(np.float32)
+    pixels_P -= np.float32(cv2.mean(small)[0])
+    norm = float(cv2.norm(pixels_P))
+    return pixels_P / np.float32(norm) if norm >= _MIN_CONTRAST * _THUMBNAIL_SIDE else None
 
 
 def _window(image_HW3: Pixels, box: Box) -> tuple[int, int, int, int]:

@@ -77,7 +77,7 @@ class FrameTable:
         formats: dict[str, type[_Table]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
         suffix = self.path.suffix.lower()
         if suffix not in formats:
-            raise MienError(f"{self.path.name}: unsupported table suffix; use one of {', '.join(formats)}")
+            raise MienError(f"unknown file name extension of {self.path.name}; use one of {', '.join(formats)}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._table = formats[suffix](self.path, columns(self.labels))

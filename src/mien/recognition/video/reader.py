@@ -6,6 +6,7 @@ the beginning of the file and never decrease, whatever the frame rate does.
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,17 +22,18 @@ from numpy.typing import NDArray
 
 from mien.errors import MienError, VideoError
 from mien.recognition.video.container import open_bytes, open_file, pyav
+from mien.recognition.video.damage import DamageLog
 from mien.threads import threads
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame as AvFrame
     from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 Pixels = NDArray[np.uint8]
 
-MISSING_SECONDS = 0.5  # missing seconds, compared with the header, from which a file counts as truncated
 DEFAULT_FPS = Fraction(25)  # of a file that does not state its frame rate
 _ROTATIONS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -94,7 +96,7 @@ class VideoReader:
             MissingExtra: PyAV is not installed.
             VideoError: The file does not exist, has no frames that can be decoded, or its frames are too large.
         """
-        self.path = Path(path)
+        self.path, self._data = Path(path), data
         self.notes: list[str] = []
         # Closing waits for the thread that decodes; otherwise ffmpeg would read freed memory.
         self._lock, self._closed, self._stop = threading.Lock(), False, stop or threading.Event()
@@ -111,7 +113,8 @@ class VideoReader:
         self._start = (self._container.start_time or 0) / 1_000_000
         fps = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_FPS
         self.fps = float(fps if fps > 0 else DEFAULT_FPS)
-        self.duration = _stated_duration(self._stream, self._container)
+        self._damage = DamageLog(self._container, self._stream, self._start, self.fps)
+        self.duration = self._damage.duration
 
     def __enter__(self) -> VideoReader:
         """Return the reader itself."""
@@ -144,43 +147,45 @@ class VideoReader:
                 time = max(time, stated)
                 duration = float((frame.duration or 0) * (frame.time_base or 0)) or 1 / self.fps
                 end, count = time + duration, count + 1
+                self._damage.add_frame(frame, time)
                 wanted = (count - 1) % every == 0
                 image_HW3 = _to_bgr(frame, self._stream.sample_aspect_ratio, self._converter) if wanted else None
             if image_HW3 is not None:
                 yield Frame(count - 1, time, duration, image_HW3)
         if not count:
             raise VideoError(f"{self.path}: no frame can be decoded; the video is damaged or truncated")
-        self._check_end(end)
+        with self.path.open("rb") if self._data is None else io.BytesIO(self._data) as file:
+            self.notes += self._damage.notes(self.path.name, file, end)
 
     def _decode(self) -> Iterator[AvFrame]:
         """Yield all frames that can be decoded: damaged packets are skipped, a truncated file ends early."""
-        av, damaged = pyav(), 0
-        packets = self._container.demux(self._stream)
+        error = pyav().error.FFmpegError
+        for packet in self._read_packets():
+            self._damage.add_packet(packet)
+            if packet.stream_index == self._stream.index:
+                try:
+                    yield from packet.decode()
+                except error:
+                    self._damage.add_failure(packet)
+        # Frames that the decoder holds back, if the file cannot be read to its end.
+        with suppress(error):
+            yield from self._stream.decode(None)
+
+    def _read_packets(self) -> Iterator[Packet[Any]]:
+        """Yield the packets of all streams until `stop` is set."""
+        packets = self._container.demux()
         while not self._stop.is_set():
             try:
                 packet = next(packets, None)
-            except av.error.FFmpegError:
-                self.notes.append(f"{self.path.name}: cannot be read to its end; the frames before are analyzed")
-                with suppress(av.error.FFmpegError):
-                    yield from self._stream.decode(None)  # frames that the decoder holds back
-                break
+            except IndexError:  # PyAV ignores no stream that begins within the file; the next packet can be read
+                packets = self._container.demux()
+                continue
+            except pyav().error.FFmpegError:
+                self._damage.add_end()
+                return
             if packet is None:
-                break
-            try:
-                yield from packet.decode()
-            except av.error.FFmpegError:
-                damaged += 1
-        if damaged:
-            self.notes.append(f"{self.path.name}: damaged video, {damaged} packets could not be decoded")
-
-    def _check_end(self, end: float) -> None:
-        """Note a file that ends before the duration in its header: many truncated files end without an error."""
-        missing = 0.0 if self.duration is None else self.duration - end
-        if self.duration is not None and missing > max(MISSING_SECONDS, 0.02 * self.duration) and not self.notes:
-            self.notes.append(
-                f"{self.path.name}: truncated video, it ends after {end:.1f} of {self.duration:.1f} seconds; the frames"
-                " before are analyzed"
-            )
+                return
+            yield packet
 
 
 def _limit_pixels(stream: VideoStream, path: Path, max_pixels: int) -> None:
@@ -207,18 +212,6 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads()
     return stream
-
-
-def _stated_duration(stream: VideoStream, container: InputContainer) -> float | None:
-    """Return the duration that the file states, in seconds."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    clock = stream.metadata.get("DURATION", "").split(":")  # of Matroska, hours:minutes:seconds
-    try:
-        hours, minutes, seconds = map(float, clock)
-        return 3600 * hours + 60 * minutes + seconds
-    except ValueError:
-        return container.duration / 1_000_000 if container.duration else None
 
 
 def _to_bgr(frame: AvFrame, aspect: Fraction | None, converter: VideoReformatter) -> Pixels:

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.recognition.annotation.palette import label_color
+from mien.recognition.results import percentage
 from mien.recognition.video.people import People, Person
 
 MAX_ROWS = 20  # persons in the table, those seen longest
@@ -50,7 +51,7 @@ def clock(seconds: float) -> str:
 def _likeliest(people: People, person: Person) -> Text:
     """Return the expressions with the highest mean probabilities as text."""
     ranked = sorted(zip(person.mean_K.tolist(), people.labels, strict=True), key=lambda pair: -pair[0])
-    texts = [f"{name} {100 * p:.0f} %" for i, (p, name) in enumerate(ranked[:_MAX_NAMED]) if i == 0 or p >= _MIN_NAMED]
+    texts = [f"{name} {percentage(p)}" for i, (p, name) in enumerate(ranked[:_MAX_NAMED]) if i == 0 or p >= _MIN_NAMED]
     text = Text(texts[0], style="bold")
     if texts[1:]:
         text.append(", " + ", ".join(texts[1:]), style=f"not bold {_FAINT}")

@@ -143,7 +143,7 @@ def _draw_panel(axes: Axes, people: People, person: Person, order: list[int]) ->
 
 
 def _extend_to_bin_edges(times_T: Floats, probs_TK: Floats, bin_seconds: float) -> tuple[Floats, Floats]:
-    """Extend an interval from the centres of its first and last bin to their edges."""
+    """Extend an interval from the centers of its first and last bin to their edges."""
     times_T = np.concatenate([[times_T[0] - bin_seconds / 2], times_T, [times_T[-1] + bin_seconds / 2]])
     return times_T, np.concatenate([probs_TK[:1], probs_TK, probs_TK[-1:]])
 

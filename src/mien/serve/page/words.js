@@ -5,9 +5,10 @@ import { canonical } from "./palette.js";
 
 const DETECTORS = { yunet: "YuNet" }; // names as people write them
 
-/** A probability from 0 to 1 as a whole percentage, with a no-break space. */
+/** A probability from 0 to 1 as a whole percentage with a no-break space; at most "> 99 %", because none is certain. */
 export function percent(p) {
-  return `${Math.round(100 * p)}\u00a0%`;
+  const rounded = Math.round(100 * p);
+  return rounded < 100 ? `${rounded}\u00a0%` : ">\u00a099\u00a0%";
 }
 
 /** A class in the language of the page; unknown classes of other models as they are. */

@@ -61,18 +61,19 @@ async def analyze(
 
 @router.get("/v1/models", responses={200: {"model": schema.ModelsSchema}, **error_responses(401, 403, 421)})
 async def list_models(request: Request) -> JSONResponse:
-    """Return the models of this service with their cards: classes, licence, scores and prohibited uses."""
+    """Return the models of this service with their cards: classes, prior, license, scores and excluded uses."""
     service: Service = request.app.state.service
     routes = {"/v1/analyze": service.photos, "/v1/stream": service.photos, "/v1/video": service.videos}
-    cards = {recognizer.model.card.name: recognizer.model.card for recognizer in routes.values()}
+    by_name = {recognizer.model.card.name: recognizer.model for recognizer in routes.values()}
     models = [
         {
             "name": name,
             "routes": [route for route, recognizer in routes.items() if recognizer.model.card.name == name],
-            "labels": list(card.labels.names),
-            "card": json.loads(card.to_json()),
+            "labels": list(model.labels.names),
+            "prior": None if model.prior is None else model.prior.option,
+            "card": json.loads(model.card.to_json()),
         }
-        for name, card in cards.items()
+        for name, model in by_name.items()
     ]
     return JSONResponse({"models": models})
 

@@ -48,7 +48,10 @@ async def stream(socket: WebSocket) -> None:
         service.service_metrics.streams.set(service.streams)
         try:
             model = service.photos.model
-            await socket.send_json({"ready": True, "model": model.card.name, "labels": list(model.labels.names)})
+            prior = None if model.prior is None else model.prior.option
+            await socket.send_json(
+                {"ready": True, "model": model.card.name, "labels": list(model.labels.names), "prior": prior}
+            )
             await _Webcam(socket, service).run()
         finally:
             service.streams -= 1

@@ -100,7 +100,7 @@ def export(
         MienError: `storage` or `prior_strength` is outside its range.
         RunError: The data is not what the weights were trained on; the graph differs from torch or loses too much
             accuracy; the model cannot be exported to ONNX; or `out` contains another model or cannot be written.
-        MissingSplit: The data has no labelled validation split.
+        MissingSplit: The data has no labeled validation split.
         DataError: The data has no FER+ votes, and the model needs them.
 
     Example:
@@ -164,7 +164,7 @@ def _evaluation_data(weights: Weights, dataset: Dataset) -> Dataset:
 
     Raises:
         RunError: The model was trained on other data, or on other classes.
-        MissingSplit: There is no labelled validation split.
+        MissingSplit: There is no labeled validation split.
     """
     data, recipe = weights.about["data"], weights.recipe
     if dataset.digest != data["digest"]:
@@ -182,7 +182,7 @@ def _evaluation_data(weights: Weights, dataset: Dataset) -> Dataset:
             f"and {dataset.source} has {', '.join(truth.labels.names)}"
         )
     if VAL not in truth or not truth[VAL].labelled:
-        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', which the temperature is fitted on")
+        raise MissingSplit(f"{dataset.source} has no labeled split '{VAL}', which the temperature is fitted on")
     return truth
 
 

@@ -41,13 +41,13 @@ def filter_training_faces(targets: TrainingTargets, recipe: Recipe, dataset: Dat
             f"recipe '{recipe.name}' drops every training face of {dataset.source}; lower drop_noisy or turn off "
             "drop_duplicates"
         )
-    clean_N = ~np.isin(targets.clean.rows_N, train.rows_N[drop_N])
+    kept_N = ~np.isin(targets.train_eval.rows_N, train.rows_N[drop_N])
     kept = votes.select_faces(train, ~drop_N, train.labels_N)
     return replace(
         targets,
         dataset=replace(targets.dataset, splits={**targets.dataset.splits, TRAIN: kept}),
         target_NK=target_NK[torch.from_numpy(~drop_N)],
-        clean=votes.select_faces(targets.clean, clean_N, targets.clean.labels_N),
+        train_eval=votes.select_faces(targets.train_eval, kept_N, targets.train_eval.labels_N),
         label_noise=digest,
     )
 

@@ -1,7 +1,7 @@
 """Label noise scores: out-of-fold predictions, by which labels are ranked, in a file.
 
-Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabelled if a class other than
-its label is at least as likely as that class is, on average, for the faces labelled with it. Among these, the face
+Source: confident learning, Northcutt et al. 2021, arXiv 1911.00068. A face counts as mislabeled if a class other than
+its label is at least as likely as that class is, on average, for the faces labeled with it. Among these, the face
 whose label loses to another class by the largest margin comes first.
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -96,9 +97,15 @@ class LabelNoise:
         Raises:
             RunError: The file cannot be written.
         """
-        array = io.BytesIO()
-        np.savez(array, data=self.data, labels=np.array(self.labels), rows=self.rows_N, **{PROBS: self.probs_NK})
-        write_atomically(Path(file), array.getvalue())
+        arrays: dict[str, Any] = {
+            "data": self.data,
+            "labels": np.array(self.labels),
+            "rows": self.rows_N,
+            PROBS: self.probs_NK,
+        }
+        content = io.BytesIO()
+        np.savez(content, **arrays)
+        write_atomically(Path(file), content.getvalue())
 
 
 def read_label_noise(file: str | Path) -> LabelNoise:
@@ -125,7 +132,7 @@ def read_label_noise(file: str | Path) -> LabelNoise:
 
 
 def rank_by_confident_learning(labels_N: Ints, probs_NK: Floats) -> Ints:
-    """Rank faces by confident learning, the most likely mislabelled first.
+    """Rank faces by confident learning, the most likely mislabeled first.
 
     Args:
         labels_N: Class of each face, int64 [N].

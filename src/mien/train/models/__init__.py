@@ -19,7 +19,7 @@ def build_model(name: str, num_classes: int) -> ExpressionModel:
         num_classes: Number of classes, K.
 
     Returns:
-        A module that maps normalized grey faces, float32 [N,1,48,48], to log-probabilities [N,K].
+        A module that maps normalized gray faces, float32 [N,1,48,48], to log-probabilities [N,K].
 
     Raises:
         MienError: No architecture has this name.

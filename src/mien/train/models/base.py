@@ -28,7 +28,7 @@ class ExpressionModel(nn.Module):
     head: nn.Module
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """Compute the last feature maps [N,C,h,w] of normalized grey faces [N,1,48,48]."""
+        """Compute the last feature maps [N,C,h,w] of normalized gray faces [N,1,48,48]."""
         raise NotImplementedError
 
     def logits(self, maps_NCHW: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ExpressionModel(nn.Module):
         raise NotImplementedError
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Compute the log-probabilities [N,K] of normalized grey faces [N,1,48,48]."""
+        """Compute the log-probabilities [N,K] of normalized gray faces [N,1,48,48]."""
         return functional.log_softmax(self.logits(self.maps(x_NCHW)).float(), dim=1)
 
 

@@ -43,7 +43,7 @@ class SeedCNN(ExpressionModel):
         self.head = nn.Conv2d(c[7], num_classes, 1, bias=False)
 
     def maps(self, x_NCHW: Tensor) -> Tensor:
-        """Compute the maps [N,C,4,4] of faces [N,1,48,48]; the grey channel is repeated as in the report."""
+        """Compute the maps [N,C,4,4] of faces [N,1,48,48]; the gray channel is repeated as in the report."""
         rgb = x_NCHW.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         maps_NCHW: Tensor = self.features(rgb)
         return maps_NCHW

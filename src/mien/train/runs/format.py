@@ -11,6 +11,7 @@ none: `convert_record` sets it to its default.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,9 +48,21 @@ def _rename_fields(record: Record) -> None:
             record[part] = {RENAMED_FIELDS.get(name, name): value for name, value in record[part].items()}
 
 
+def _rename_metrics(record: Record) -> None:
+    """Convert version 2, which called the metrics on unaugmented training faces `clean_*`."""
+
+    def renamed(metrics: Record) -> Record:
+        return {re.sub("^clean_", "train_eval_", name): value for name, value in metrics.items()}
+
+    if record.get("history"):
+        record["history"] = [renamed(epoch) for epoch in record["history"]]
+    if record.get("figures"):
+        record["figures"] = renamed(record["figures"])
+
+
 # CONVERTERS[n] changes a record of version n into one of version n + 1. A record has `recipe`, and where they are known
 # `seed`, `data`, `init`, `teachers`, `class_frequencies`, `history` (all epochs) or `figures` (one epoch).
-CONVERTERS: tuple[Callable[[Record], None], ...] = (_add_precision_of_epochs, _rename_fields)
+CONVERTERS: tuple[Callable[[Record], None], ...] = (_add_precision_of_epochs, _rename_fields, _rename_metrics)
 FORMAT = f"{KIND} {len(CONVERTERS)}"
 
 

@@ -16,6 +16,7 @@ from mien.errors import MienError, RunError
 from mien.labels import counterpart
 from mien.model import CARD, GRAPH, SHIPPED, read_model, shipped_models
 from mien.model_card import Card
+from mien.model_files import not_found_message
 from mien.train.best_epoch import select_epoch
 from mien.train.recipe import Recipe
 from mien.train.runs.checkpoint import FORMATS as CHECKPOINTS
@@ -147,8 +148,7 @@ def find_weights(source: str | Path) -> Weights:
     except OSError as error:
         raise RunError(f"cannot read {source}: {error.strerror or error}") from None
     if not exists:
-        names = ", ".join(shipped_names())
-        raise RunError(f"cannot find {source}: not a file, not a run folder and not a shipped model ({names})")
+        raise RunError(not_found_message(source))
     if path.suffix in (".onnx", ".json"):
         return _read_exported(path, path.resolve().parent.name)
     return _read(path, path.name)

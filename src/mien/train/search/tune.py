@@ -58,7 +58,7 @@ def tune(
 
     Args:
         recipe: Recipe to start from.
-        dataset: Data set with a labelled validation split.
+        dataset: Data set with a labeled validation split.
         out: Folder of the search. It gets a run in `trials/NUMBER/` for each trial, `search.sqlite`, and after each
             trial `search.json` and `search.html`.
         trials: Total number of trials, including those that are in `out` already.
@@ -73,7 +73,7 @@ def tune(
 
     Raises:
         MissingExtra: Optuna is not installed, or Ray if `ray` is given.
-        MissingSplit: The data set has no labelled validation split.
+        MissingSplit: The data set has no labeled validation split.
         RunError: `out` contains a search with other settings, or cannot be written.
         MienError: The space does not fit the recipe.
 
@@ -112,7 +112,7 @@ def run_search(
     if trials < 1:
         raise RunError(f"a search needs at least one trial, got {trials}")
     if VAL not in dataset or not dataset[VAL].labelled:
-        raise MissingSplit(f"{dataset.source} has no labelled split '{VAL}', which a search needs to compare trials")
+        raise MissingSplit(f"{dataset.source} has no labeled split '{VAL}', which a search needs to compare trials")
     space.check_recipe(recipe)
     folder, identity = Path(out), _search_identity(recipe, dataset, space, seed)
     _check_same_search(folder, identity)

@@ -104,7 +104,7 @@ class TrainingTargets:
         dataset: Data set in the model's label set: the training faces that are used, with their own label or their
             likeliest class, and the other splits with the labels that the model is evaluated by.
         target_NK: Targets of these training faces, float32 [N,K]; each row sums to 1.
-        clean: Training split with the labels that the model is evaluated by.
+        train_eval: Training split with the labels that the model is evaluated by.
         truth: Description of these labels; only models that are evaluated by the same labels are compared.
         votes: Digest of the votes; None if votes are not used.
         label_noise: Digest of the label noise scores by which faces were dropped or softened; None if none were.
@@ -112,7 +112,7 @@ class TrainingTargets:
 
     dataset: Dataset
     target_NK: Tensor
-    clean: Split
+    train_eval: Split
     truth: str
     votes: str | None
     label_noise: str | None = None
@@ -148,7 +148,7 @@ def training_targets(dataset: Dataset, scheme: str, label_set: str = AUTO, mix: 
     return TrainingTargets(
         dataset=replace(truth, splits={**truth.splits, TRAIN: train}),
         target_NK=torch.from_numpy(share_NK[keep_N].astype(np.float32)),
-        clean=truth[TRAIN],
+        train_eval=truth[TRAIN],
         truth=votes.label_source(truth),
         votes=votes_digest(dataset) if uses_votes else None,
     )
@@ -166,7 +166,7 @@ def evaluation_dataset(dataset: Dataset, scheme: str, label_set: str = AUTO) -> 
         label_set: `auto`, `fer7` or `ferplus8`.
 
     Returns:
-        `dataset` itself, or a copy that is labelled by the majority vote.
+        `dataset` itself, or a copy that is labeled by the majority vote.
 
     Raises:
         DataError: As in `training_targets`.

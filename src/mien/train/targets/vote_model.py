@@ -3,7 +3,7 @@
 FER2013's labels and FER+'s votes describe the same faces by different annotators. For each face, this model estimates
 the shares of the FER2013 labels among faces with such votes; it is fitted on the training faces. Beside a face's own
 label this is a second opinion that averages out the noise of single labels, and, unlike the majority vote, it keeps
-the labelling conventions of FER2013.
+the labeling conventions of FER2013.
 """
 
 from __future__ import annotations
