@@ -1,4 +1,4 @@
-# make demo    the study on the embedded data set, about four minutes after the install; then the sample image is analyzed
+# make demo    the study in small on the embedded data set, three minutes after the install; then the sample image is analyzed
 # make test    checks and daily tests, six minutes on two cores
 # make test-all    checks, all tests and branch coverage
 # make check-records    compare tables, cards and metrics in the documents with the committed records
@@ -13,8 +13,7 @@ REPORT := runs/demo
 .PHONY: demo test test-all check check-records bench reproduce
 
 demo: $(VENV)/.train
-	$(RUN)/mien compare --data sketch --arms seed,seed_augmented --seeds 3 --out $(REPORT) \
-	  --set model=seed_cnn_eighth --set epochs=7 --set lr=0.005
+	$(RUN)/mien compare --data sketch --arms demo,demo_augmented --seeds 3 --out $(REPORT)
 	$(RUN)/mien analyze --sample --format table --annotate $(REPORT)
 
 # One process per core with one thread each: two processes with two threads each take four times as long. The tests of a file run in

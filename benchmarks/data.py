@@ -1,4 +1,4 @@
-"""Measure how fast fer2013.csv is read: with pandas, with mien, and from the cache of mien.
+"""Measure the time to read fer2013.csv with pandas, with mien, and from the cache of mien.
 
 usage: python benchmarks/data.py FER2013_CSV [--repeats 5] [--out benchmarks/results/data.json]
 
@@ -36,8 +36,8 @@ for part in filter(len, parts):
     crc = zlib.crc32(np.ascontiguousarray(part).data.cast('B'), crc)
 print(json.dumps({'seconds': seconds, 'cpu': cpu, 'peak_mib': peak, 'crc': crc, 'faces': sum(map(len, parts))}))
 """
-WAYS = {
-    # The fastest of the usual ways: [int(p) for p in text.split()] and list(map(int, ...)) take 1.5 times as long.
+METHODS = {
+    # The fastest of the usual methods: [int(p) for p in text.split()] and list(map(int, ...)) take 1.5 times as long.
     "pandas": """
 import pandas
 began, cpu = time.perf_counter(), time.process_time()
@@ -59,20 +59,20 @@ parts = [split.pixels_NHW for split in load(sys.argv[1]).splits.values()]
 }
 
 
-def measure(way: str, csv: Path, cache: Path) -> dict[str, Any]:
+def measure(method: str, csv: Path, cache: Path) -> dict[str, Any]:
     """Return seconds, peak MiB and the checksum of one load in a fresh process."""
-    code = PROLOGUE + WAYS[way] + EPILOGUE
+    code = PROLOGUE + METHODS[method] + EPILOGUE
     environment = {**os.environ, "MIEN_CACHE": str(cache)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, csv], capture_output=True, text=True, env=environment, check=False
     )
-    if done.returncode:
-        sys.exit(f"{way}: {done.stderr}")
-    return dict(json.loads(done.stdout))
+    if process.returncode:
+        sys.exit(f"{method}: {process.stderr}")
+    return dict(json.loads(process.stdout))
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return median, quartiles and all figures."""
+    """Return the median, the quartiles and all values."""
     seconds = sorted(run["seconds"] for run in runs)
     low, _, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else (seconds * 3)
     return {
@@ -105,43 +105,44 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run all methods and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "data.json")
-    wanted = parser.parse_args()
-    csv: Path = wanted.csv
+    args = parser.parse_args()
+    csv: Path = args.csv
     if not csv.is_file():
         sys.exit(f"{csv}: no such file")
-    before = machine()
-    runs: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    machine_info = machine()
+    runs: dict[str, list[dict[str, Any]]] = {method: [] for method in METHODS}
     with tempfile.TemporaryDirectory() as cache:
-        measure("mien, cached", csv, Path(cache))  # fills the page cache and the cache of mien; not counted
-        for _ in range(wanted.repeats):
-            for way in WAYS:
-                runs[way].append(measure(way, csv, Path(cache)))
-    if len({(run["crc"], run["faces"]) for each in runs.values() for run in each}) != 1:
+        measure("mien, cached", csv, Path(cache))  # warm-up of the page cache and the cache of mien
+        for _ in range(args.repeats):
+            for method in METHODS:
+                runs[method].append(measure(method, csv, Path(cache)))
+    if len({(run["crc"], run["faces"]) for runs_of_method in runs.values() for run in runs_of_method}) != 1:
         sys.exit("the methods return different pixels")
-    results = {way: summary(each) for way, each in runs.items()}
+    results = {method: summary(runs_of_method) for method, runs_of_method in runs.items()}
     pandas_s = results["pandas"]["seconds_median"]
     record = {
         "question": "seconds from fer2013.csv to arrays",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "file": {"name": csv.name, "bytes": csv.stat().st_size, "faces": runs["mien"][0]["faces"]},
-        "repeats": wanted.repeats,
-        "machine": before,
+        "repeats": args.repeats,
+        "machine": machine_info,
         "results": results,
         "times_faster_than_pandas": {
-            way: round(pandas_s / results[way]["seconds_median"], 1) for way in ("mien", "mien, cached")
+            method: round(pandas_s / results[method]["seconds_median"], 1) for method in ("mien", "mien, cached")
         },
     }
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"{csv.name}, {csv.stat().st_size / 1e6:.0f} MB, {wanted.repeats} repeats")
-    for way, result in results.items():
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{csv.name}, {csv.stat().st_size / 1e6:.0f} MB, {args.repeats} repeats")
+    for method, result in results.items():
         low, high = result["seconds_quartiles"]
         print(
-            f"{way:20} {result['seconds_median']:8.3f} s  ({low:.3f} to {high:.3f})"
+            f"{method:20} {result['seconds_median']:8.3f} s  ({low:.3f} to {high:.3f})"
             f"  {result['cpu_seconds_median']:7.3f} s of CPU  {result['peak_mib_max']:7.0f} MiB"
             f"  {pandas_s / result['seconds_median']:7.1f}x"
         )

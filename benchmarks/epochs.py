@@ -3,7 +3,7 @@
 usage: python benchmarks/epochs.py fer2013.csv fer2013new.csv [--repeats 3] [--recipes release_nano release_base]
 
 Runs `mien.train.train` on FER2013's Training with `mien.threads.threads` cores, or on a GPU if there is one. The
-recipes alternate. The second epoch is timed: its steps alone (`steps`), and with evaluation and checkpoint (`whole`:
+recipes alternate. The second epoch is timed: its steps only (`steps`), and with evaluation and checkpoint (`whole`:
 the difference between runs of two epochs and of one). `release_nano` runs with its teacher and, as `release_nano,
 alone`, without. `minutes` is the time of all epochs of the recipe.
 """
@@ -28,33 +28,34 @@ HERE = Path(__file__).resolve().parent
 
 
 def seconds(recipe: Recipe, data: Dataset) -> tuple[float, float]:
-    """Return the seconds of a second epoch: its steps alone, and with evaluation and checkpoint."""
-    with tempfile.TemporaryDirectory() as place:
-        spent = []
+    """Return the seconds of the second epoch: the steps only, and with evaluation and checkpoint."""
+    with tempfile.TemporaryDirectory() as temporary:
+        seconds_spent = []
         for epochs in (1, 2):
-            began = time.perf_counter()
-            run = train(replace(recipe, epochs=epochs, warmup=0.0), data, Path(place) / f"{epochs}")
-            spent.append(time.perf_counter() - began)
-        return run.history[-1]["seconds"], spent[1] - spent[0]
+            start = time.perf_counter()
+            run = train(replace(recipe, epochs=epochs, warmup=0.0), data, Path(temporary) / f"{epochs}")
+            seconds_spent.append(time.perf_counter() - start)
+        return run.history[-1]["seconds"], seconds_spent[1] - seconds_spent[0]
 
 
 def main() -> None:
+    """Time all recipes and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("votes")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--recipes", nargs="+", default=["release_nano", "release_base"])
-    asked = parser.parse_args()
-    data = load(asked.csv, votes=asked.votes)
-    recipes = {name: find_recipe(name) for name in asked.recipes}
+    args = parser.parse_args()
+    data = load(args.csv, votes=args.votes)
+    recipes = {name: find_recipe(name) for name in args.recipes}
     recipes |= {f"{name}, alone": replace(recipe, teacher="") for name, recipe in recipes.items() if recipe.teacher}
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
-    for _ in range(asked.repeats):
+    seconds_spent: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
+    for _ in range(args.repeats):
         for name, recipe in recipes.items():
-            spent[name].append(seconds(recipe, data))
-            print(name, spent[name][-1], flush=True)
+            seconds_spent[name].append(seconds(recipe, data))
+            print(name, seconds_spent[name][-1], flush=True)
     rows = {}
-    for name, values in spent.items():
+    for name, values in seconds_spent.items():
         steps, whole = zip(*values, strict=True)
         rows[name] = {
             "steps": {"median": round(statistics.median(steps), 2), "all": [round(s, 2) for s in steps]},
@@ -63,7 +64,7 @@ def main() -> None:
             "minutes": round(recipes[name].epochs * statistics.median(whole) / 60, 1),
         }
     record: dict[str, Any] = {
-        "question": "seconds an epoch of the release recipes",
+        "question": "seconds per epoch of the release recipes",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(make_fabric("auto", "auto")),
         "faces": len(data["train"]),

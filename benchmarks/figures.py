@@ -15,7 +15,7 @@ from mien.threads import threads
 
 
 def summary(figures: Sequence[float], digits: int = 2) -> dict[str, Any]:
-    """Return median, quartiles and all figures; the quartiles of one figure are itself."""
+    """Return the median, the quartiles and all values; the quartiles of a single value are that value."""
     low, middle, high = statistics.quantiles(figures, n=4, method="inclusive") if len(figures) > 1 else [*figures] * 3
     return {
         "median": round(middle, digits),

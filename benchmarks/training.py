@@ -1,19 +1,19 @@
-"""Compare the training speed of a notebook's loop and of mien, with the time of each part of a step.
+"""Compare the training speed of a notebook's loop and of mien, and measure the parts of a step.
 
 usage: python benchmarks/training.py [--models seed_cnn_quarter seed_cnn] [--repeats 5] [--steps 8] [--sharing]
                                      [--out benchmarks/results/training.json]
 
-Both sides train the same model on the same faces (the embedded sketch: the work does not depend on what a face shows),
-in batches of 64, augmented by flip, cutout and noise. `notebook` is the student report's way: float32, a DataLoader
-with Albumentations image by image, channels first, the loss read after every step; `notebook, 2 workers` hands the
-augmentation to two processes. `mien` is `mien.train.train` itself, in the precision that it chooses here. Each
-measurement is a process of its own; an epoch to warm up, then one that is timed; the sides take turns within each
-repeat. Both have the cores that `mien.threads.threads` says, and OpenMP's own way to wait. Rates are of the epoch's
-steps; the figures and the checkpoint after it are not in them.
+Both sides train the same model on the same faces (the synthetic data set `sketch`, as the time does not depend on the
+content of a face), in batches of 64, augmented by flip, cutout and noise. `notebook` is the loop of the student report:
+float32, a DataLoader with Albumentations per image, channels first, the loss read after every step; `notebook, 2
+workers` runs the augmentation in two processes. `mien` is `mien.train.train` with the precision `auto`. Each
+measurement runs in a separate process: one epoch of warm-up, then a timed one; the sides alternate within each repeat.
+Both use `mien.threads.threads()` threads and OpenMP's default wait policy. Rates are those of the steps of the epoch,
+without evaluation and checkpoint.
 
-The parts of mien's step are timed in a copy of its loop, and the copy must end at the very loss that `train` ends at,
-or it is no copy. `--sharing` trains two at once on the same cores, with OpenMP's idle threads spinning (its default),
-sleeping, and with one thread each (MIEN_THREADS=1).
+The parts of a step of mien are timed in a copy of its loop, which must end at the same loss as `train`. `--sharing`
+trains two processes at once on the same cores: with OpenMP's idle threads spinning (the default), sleeping, and with
+one thread each (MIEN_THREADS=1).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ POLICIES = {
 }
 
 
-def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
+def run_notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
     """Return images per second of the plain loop."""
     import albumentations
     import torch
@@ -86,26 +86,26 @@ def notebook(model: str, steps: int, workers: int) -> dict[str, Any]:
     )
     seconds = 0.0
     for _epoch in range(2):
-        began, running = time.perf_counter(), 0.0
+        start, running = time.perf_counter(), 0.0
         for x_BCHW, label_B in loader:
             sgd.zero_grad()
             loss = torch.nn.functional.nll_loss(network(x_BCHW), label_B)
             loss.backward()
             sgd.step()
             running += loss.item()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
     return {"images_per_second": steps * BATCH / seconds}
 
 
 def _channels_first(model: Any, x_NCHW: Any) -> Any:
-    """The same layers, fed as a notebook feeds them: three equal channels, channels first."""
+    """Run the layers on the input of a notebook: three equal channels, channels first."""
     import torch
 
     logits_NK = model.head(model.pool(model.features(x_NCHW.repeat(1, 3, 1, 1)))).flatten(1)
     return torch.log_softmax(logits_NK, 1)
 
 
-def mien(model: str, steps: int) -> dict[str, Any]:
+def run_mien(model: str, steps: int) -> dict[str, Any]:
     """Return images per second of `train`, and seconds per step of each part."""
     import numpy as np
 
@@ -121,7 +121,7 @@ def mien(model: str, steps: int) -> dict[str, Any]:
         run = train(recipe, dataset, Path(folder) / "run", device="cpu", progress=True)
         parts, loss = _parts(recipe, split, Path(folder))
         if loss != run.history[1]["train_loss"]:
-            sys.exit(f"the copy of the loop ends at a loss of {loss}, train at {run.history[1]['train_loss']}")
+            sys.exit(f"the loss of the copied loop is {loss}, that of train {run.history[1]['train_loss']}")
         return {
             "images_per_second": run.history[1]["images_per_second"],
             "precision": run.machine["precision"],
@@ -130,24 +130,24 @@ def mien(model: str, steps: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Timed:
-    """An augmentation that adds up its own time."""
+class TimedAugmentation:
+    """An augmentation that records its time."""
 
-    change: Any
-    spent: list[float]
+    augmentation: Any
+    augment_seconds: list[float]
 
     def __call__(self, x_NCHW: Any, rng: Any) -> Any:
-        began = time.perf_counter()
-        after = self.change(x_NCHW, rng)
-        self.spent.append(time.perf_counter() - began)
-        return after
+        start = time.perf_counter()
+        augmented = self.augmentation(x_NCHW, rng)
+        self.augment_seconds.append(time.perf_counter() - start)
+        return augmented
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(self.change.to_dict())
+        return dict(self.augmentation.to_dict())
 
 
 def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], float]:
-    """Seconds of each part over the second epoch of `mien.train.loop`, copied, and that epoch's loss."""
+    """Return the seconds of each part of the second epoch in a copy of `mien.train.loop`, and its loss."""
     import torch
 
     from mien.train.batches import MODEL, Faces, epoch_rng, steps_per_epoch, training_batches
@@ -161,25 +161,28 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
 
     fabric = make_fabric("cpu", recipe.precision)
     torch.manual_seed(0)
-    bare = build_model(recipe.model, 7)
-    sgd = OPTIMIZERS[recipe.optimizer](bare, recipe.lr, recipe.momentum, recipe.weight_decay)
-    model, optimizer = fabric.setup(bare, sgd)
+    unwrapped = build_model(recipe.model, 7)
+    sgd = OPTIMIZERS[recipe.optimizer](unwrapped, recipe.lr, recipe.momentum, recipe.weight_decay)
+    model, optimizer = fabric.setup(unwrapped, sgd)
     target_NK = torch.nn.functional.one_hot(torch.from_numpy(split.labels_N), 7).float()
     faces = Faces.from_split(split, fabric.device, target_NK)
     loss_of, steps = Loss.from_recipe(recipe, target_NK), steps_per_epoch(len(faces), recipe)
-    spent: list[float] = []
-    recipe = replace(recipe, augment=tuple(Timed(change, spent) for change in recipe.augment))
-    lap = dict.fromkeys(("load", "augment", "forward", "backward", "optimizer", "logging"), 0.0)
-    loss_sum = right = torch.zeros(())
+    augment_seconds: list[float] = []
+    recipe = replace(
+        recipe, augment=tuple(TimedAugmentation(augmentation, augment_seconds) for augmentation in recipe.augment)
+    )
+    part_seconds = dict.fromkeys(("load", "augment", "forward", "backward", "optimizer", "logging"), 0.0)
+    loss_sum = correct = torch.zeros(())
     with Progress(recipe, 0, len(faces), folder, shown=True) as bar:
         for epoch in (1, 2):
             torch.manual_seed(epoch_rng(0, epoch, MODEL, torch.device("cpu")).initial_seed())
             model.train()
-            lap, loss_sum, right = dict.fromkeys(lap, 0.0), torch.zeros((), dtype=torch.float64), torch.zeros(())
-            spent.clear()
+            part_seconds = dict.fromkeys(part_seconds, 0.0)
+            loss_sum, correct = torch.zeros((), dtype=torch.float64), torch.zeros(())
+            augment_seconds.clear()
             bar.start(epoch)
             batches: Iterator[Any] = training_batches(faces, recipe, 0, epoch)
-            clock = _clock(lap)
+            clock = _clock(part_seconds)
             for step in range(1, steps + 1):
                 batch = next(batches)
                 clock("load")
@@ -196,61 +199,63 @@ def _parts(recipe: Any, split: Any, folder: Path) -> tuple[dict[str, float], flo
                 clock("optimizer")
                 check_loss(loss_sum, step, epoch, recipe, folder)
                 loss_sum += loss.detach() * len(batch.target_BK)
-                right = right + (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
-                bar.step(len(batch.target_BK), loss_sum, right)
+                correct = correct + (log_p_BK.argmax(1) == batch.target_BK.argmax(1)).sum()
+                bar.step(len(batch.target_BK), loss_sum, correct)
                 clock("logging")
-    lap["augment"] = sum(spent)
-    lap["load"] -= lap["augment"]
-    return lap, loss_sum.item() / len(faces)
+    part_seconds["augment"] = sum(augment_seconds)
+    part_seconds["load"] -= part_seconds["augment"]
+    return part_seconds, loss_sum.item() / len(faces)
 
 
-def _clock(lap: dict[str, float]) -> Callable[[str], None]:
-    """Each call adds the time since the last one to a part."""
+def _clock(part_seconds: dict[str, float]) -> Callable[[str], None]:
+    """Return a function that adds the time since its last call to a part."""
     last = [time.perf_counter()]
 
-    def tell(part: str) -> None:
+    def add(part: str) -> None:
         now = time.perf_counter()
-        lap[part] += now - last[0]
+        part_seconds[part] += now - last[0]
         last[0] = now
 
-    return tell
+    return add
 
 
 def _faces(steps: int) -> tuple[Any, Any]:
+    """Return synthetic faces for a number of steps, uint8 [N,48,48], and their labels, int64 [N]."""
     from mien.data import sketch
 
     split = sketch(train=steps * BATCH, val=7, test=7)["train"]
     return split.pixels_NHW, split.labels_N
 
 
-def child(side: str, model: str, steps: int) -> dict[str, Any]:
+def measure_here(side: str, model: str, steps: int) -> dict[str, Any]:
+    """Measure one side in this process."""
     if side == MIEN:
-        return mien(model, steps)
-    return notebook(model, steps, workers=2 if side == WORKERS else 0)
+        return run_mien(model, steps)
+    return run_notebook(model, steps, workers=2 if side == WORKERS else 0)
 
 
 def measure(side: str, model: str, steps: int, settings: dict[str, str], times: int = 1) -> list[dict[str, Any]]:
-    """What `times` processes, all at once, say of one side."""
+    """Measure one side in `times` concurrent processes."""
     command = [sys.executable, __file__, "--child", side, "--models", model, "--steps", str(steps)]
     environment = {**os.environ, **settings}
-    started = [
+    processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         for _ in range(times)
     ]
-    said = [process.communicate() for process in started]
-    for process, (_, errors) in zip(started, said, strict=True):
+    outputs = [process.communicate() for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
         if process.returncode:
             sys.exit(f"{side}, {model}: {errors}")
-    return [json.loads(out.splitlines()[-1]) for out, _ in said]
+    return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
 
 
-def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:
-    """Both ways of training one model, and the parts of mien's step."""
+def compare_sides(model: str, steps: int, repeats: int) -> dict[str, Any]:
+    """Compare all sides for one model, and measure the parts of a step of mien."""
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(repeats):
         for side in SIDES:
             runs[side] += measure(side, model, steps, {})
-    rates = {side: summary([run["images_per_second"] for run in each]) for side, each in runs.items()}
+    rates = {side: summary([run["images_per_second"] for run in values]) for side, values in runs.items()}
     steps_ms = [run["milliseconds_per_step"] for run in runs[MIEN]]
     parts = {part: summary([ms[part] for ms in steps_ms]) for part in steps_ms[0]}
     shares = [1 - (ms["forward"] + ms["backward"]) / sum(ms.values()) for ms in steps_ms]
@@ -265,14 +270,14 @@ def compared(model: str, steps: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def shared(model: str, steps: int, repeats: int) -> dict[str, Any]:
-    """Images a second of one process alone, and of two at once added up, under each way to wait."""
+def measure_sharing(model: str, steps: int, repeats: int) -> dict[str, Any]:
+    """Return images per second of one process, and the sum of two concurrent ones, for each wait policy."""
     rates: dict[str, dict[str, list[float]]] = {name: {"alone": [], "two at once": []} for name in POLICIES}
     for _ in range(repeats):
         for name, settings in POLICIES.items():
             for times, rate in zip((1, 2), rates[name].values(), strict=True):
                 rate.append(sum(run["images_per_second"] for run in measure(MIEN, model, steps, settings, times)))
-    return {name: {how: summary(rate) for how, rate in each.items()} for name, each in rates.items()}
+    return {name: {count: summary(rate) for count, rate in values.items()} for name, values in rates.items()}
 
 
 def machine() -> dict[str, Any]:
@@ -283,17 +288,21 @@ def machine() -> dict[str, Any]:
     return {**facts(make_fabric("cpu")), "load_average": [round(n, 2) for n in os.getloadavg()]}
 
 
-def show(model: str, found: dict[str, Any]) -> None:
-    for side, rate in found["images_per_second"].items():
+def print_result(model: str, result: dict[str, Any]) -> None:
+    """Print the results of one model."""
+    for side, rate in result["images_per_second"].items():
         low, high = rate["quartiles"]
         print(f"{model:18} {side:20} {rate['median']:8.1f} images/s  ({low:.1f} to {high:.1f})")
-    print(f"{model:18} {found['times_faster_than_notebook']:.2f}x the notebook's loop")
-    for part, ms in found["milliseconds_per_step"].items():
-        print(f"{model:18} {part:20} {ms['median']:8.1f} ms a step")
-    print(f"{model:18} all but forward and backward: {found['percent_not_forward_or_backward']['median']:.1f} %")
+    print(f"{model:18} {result['times_faster_than_notebook']:.2f}x the notebook's loop")
+    for part, ms in result["milliseconds_per_step"].items():
+        print(f"{model:18} {part:20} {ms['median']:8.1f} ms per step")
+    print(
+        f"{model:18} share other than forward and backward: {result['percent_not_forward_or_backward']['median']:.1f} %"
+    )
 
 
 def main() -> None:
+    """Run all measurements and write the record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["seed_cnn_quarter", "seed_cnn"])
     parser.add_argument("--repeats", type=int, default=5)
@@ -301,29 +310,29 @@ def main() -> None:
     parser.add_argument("--sharing", action="store_true")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "training.json")
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
-    wanted = parser.parse_args()
-    if wanted.child:
-        print(json.dumps(child(wanted.child, wanted.models[0], wanted.steps)))
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(measure_here(args.child, args.models[0], args.steps)))
         return
     record: dict[str, Any] = {
-        "question": "images a second that the seed network trains at",
+        "question": "how many images per second does the seed model train",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "repeats": wanted.repeats,
-        "steps": wanted.steps,
+        "repeats": args.repeats,
+        "steps": args.steps,
         "batch": BATCH,
         "machine": machine(),
         "models": {},
     }
-    for model in wanted.models:
-        record["models"][model] = compared(model, wanted.steps, wanted.repeats)
-        show(model, record["models"][model])
-    if wanted.sharing:
-        record["sharing"] = {wanted.models[0]: shared(wanted.models[0], 2 * wanted.steps, wanted.repeats)}
-        for name, rates in record["sharing"][wanted.models[0]].items():
-            for how, rate in rates.items():
-                print(f"{name:18} {how:12} {rate['median']:8.1f} images/s together")
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps(record, indent=1) + "\n")
+    for model in args.models:
+        record["models"][model] = compare_sides(model, args.steps, args.repeats)
+        print_result(model, record["models"][model])
+    if args.sharing:
+        record["sharing"] = {args.models[0]: measure_sharing(args.models[0], 2 * args.steps, args.repeats)}
+        for name, rates in record["sharing"][args.models[0]].items():
+            for count, rate in rates.items():
+                print(f"{name:18} {count:12} {rate['median']:8.1f} images/s in total")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

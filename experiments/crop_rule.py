@@ -2,17 +2,17 @@
 
 Run:   python experiments/crop_rule.py fer2013.csv --votes fer2013new.csv
 
-Faces of PublicTest are enlarged three to six times, turned by up to 15 degrees and laid somewhere on a larger canvas:
-half of them on flat grey, half before their own blurred rim. The detector finds them, each rule cuts them out again,
-and what counts is how much of a model's accuracy on the original crops is lost. A rule is built part by part, margin,
-shift_y, shift_x. Of a part's values the one with the highest accuracy, all models together, is tried, and the part is
-kept only if the gain over the rule without it is above 1.96 of its standard errors, paired by face. Turning upright
-by the eyes must gain as much over these faces and the same faces not turned, together, as photos hold both. Beside it
-stand the crop by true place and turn, which no detector can beat, and what is lost at an image's rim when what lies
-outside is its rim repeated, or black.
+Faces of PublicTest are enlarged three to six times, rotated by up to 15 degrees and pasted into a larger canvas: half
+of them on flat gray, half on their own blurred border. The detector finds them, each rule crops them, and the loss is
+the accuracy on the original crops minus the accuracy on these crops. A rule is built part by part: margin, shift_y,
+shift_x. For each part, the value with the highest mean accuracy over the models is chosen; the part is kept only if its
+gain is above 1.96 standard errors, paired by face. Rotating upright by the eyes must gain as much on the rotated faces
+and the same faces without rotation together, because photos have both. Two more results are for reference: crops at the
+true position and rotation, which are an upper bound for any detector, and crops at the image border, where pixels
+outside are either replicated or black.
 
-Labels are FER2013's, or, with `--votes`, the majority vote (FER+). PrivateTest is not opened. About six minutes of one
-core for two models; `--faces 1000` for a glance.
+Labels are FER2013's, or, with `--votes`, the majority vote (FER+). PrivateTest is not read. Two models take about six
+minutes on one core; use `--faces 1000` for a quick check.
 """
 
 from __future__ import annotations
@@ -46,33 +46,37 @@ PARTS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def right(models: Mapping[str, Model], faces_NHW: Gray, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return whether each model classifies each face correctly, [models,N]."""
+def correct_predictions(
+    models: Mapping[str, Model], faces_NHW: Gray, labels_N: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return 1 where a model classifies a face correctly, else 0, float [models,N]."""
     return np.array([model.probabilities(faces_NHW).argmax(1) == labels_N for model in models.values()], float)
 
 
-def cut(found: Sequence[PastedFace], rule: CropRule) -> Gray:
+def crop_faces(found: Sequence[PastedFace], rule: CropRule) -> Gray:
+    """Return the detected faces cropped by a rule, uint8 [N,48,48]."""
     return np.stack([crop(one.canvas_HW, one.box, one.points, rule, SIDE) for one in found])
 
 
 def difference(one_MN: NDArray[np.float64], other_MN: NDArray[np.float64]) -> dict[str, float]:
-    """Accuracy of one minus that of the other, in points, mean over the models, and its standard error over the
-    faces.
-    """
+    """Return the difference in accuracy in points, mean over the models, and its standard error over the faces."""
     by_face_N = (one_MN - other_MN).mean(0)
     error = by_face_N.std(ddof=1) / np.sqrt(len(by_face_N))
     return {"points": round(100 * float(by_face_N.mean()), 2), "standard_error": round(100 * float(error), 2)}
 
 
 def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the rule, built part by part, with all values that were tried."""
+    """Return the rule, built part by part, and the accuracy of all tried values."""
     rule = CropRule(provisional=False)
-    best_MN = right(models, cut(found, rule), labels_N)
+    best_MN = correct_predictions(models, crop_faces(found, rule), labels_N)
     tried = [_row(models, rule, best_MN)]
     steps = []
     for part, values in PARTS.items():
-        result = {value: right(models, cut(found, replace(rule, **{part: value})), labels_N) for value in values}
-        tried += [_row(models, replace(rule, **{part: value}), told_MN) for value, told_MN in result.items()]
+        result = {
+            value: correct_predictions(models, crop_faces(found, replace(rule, **{part: value})), labels_N)
+            for value in values
+        }
+        tried += [_row(models, replace(rule, **{part: value}), correct_MN) for value, correct_MN in result.items()]
         value = max(result, key=lambda v: result[v].mean())
         gain = difference(result[value], best_MN)
         kept = bool(gain["points"] > 1.96 * gain["standard_error"])
@@ -82,18 +86,20 @@ def build(models: Mapping[str, Model], found: Sequence[PastedFace], labels_N: ND
     return {"rule": rule.to_dict(), "steps": steps, "tried": tried}
 
 
-def turning(
+def measure_upright(
     models: Mapping[str, Model], sets: Mapping[str, Sequence[PastedFace]], labels_N: NDArray[np.int64], rule: CropRule
 ) -> dict[str, Any]:
-    """What turning by the eyes is worth where faces were turned, where they were not, and over both."""
+    """Return the gain of rotating upright by the eyes on rotated faces, on faces without rotation, and on both."""
     result = {
         upright: {
-            name: right(models, cut(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]])
+            name: correct_predictions(
+                models, crop_faces(found, replace(rule, upright=upright)), labels_N[[one.row for one in found]]
+            )
             for name, found in sets.items()
         }
         for upright in (False, True)
     }
-    both = [np.concatenate(list(of_one.values()), 1) for of_one in (result[True], result[False])]
+    both = [np.concatenate(list(of_set.values()), 1) for of_set in (result[True], result[False])]
     gain = difference(*both)
     return {
         **{name: difference(result[True][name], result[False][name]) for name in sets},
@@ -102,39 +108,43 @@ def turning(
     }
 
 
-def _row(models: Mapping[str, Model], rule: CropRule, told_MN: NDArray[np.float64]) -> dict[str, Any]:
+def _row(models: Mapping[str, Model], rule: CropRule, correct_MN: NDArray[np.float64]) -> dict[str, Any]:
     result = rule.to_dict()
     del result["provisional"]
-    return {**result, "accuracy": {name: round(float(a), 4) for name, a in zip(models, told_MN.mean(1), strict=True)}}
+    return {
+        **result,
+        "accuracy": {name: round(float(a), 4) for name, a in zip(models, correct_MN.mean(1), strict=True)},
+    }
 
 
-def losses(
-    models: Mapping[str, Model], told_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
+def losses_per_model(
+    models: Mapping[str, Model], correct_MN: NDArray[np.float64], original_MN: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Return the loss of each model relative to the original crops, in points."""
-    return {name: difference(original_MN[i : i + 1], told_MN[i : i + 1]) for i, name in enumerate(models)}
+    """Return the loss of accuracy of each model relative to the original crops, in points."""
+    return {name: difference(original_MN[i : i + 1], correct_MN[i : i + 1]) for i, name in enumerate(models)}
 
 
-def at_the_rim(
+def measure_border(
     models: Mapping[str, Model], found: Sequence[PastedFace], rule: CropRule, labels_N: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
-    """The same faces, each cut off at one side by up to a fifth of its square: the rim repeated, or black beyond it."""
+    """Compare replicated and black borders on faces of which up to a fifth is outside of the image at one side."""
     rng, repeated, black = np.random.default_rng(seed), [], []
     for one in found:
-        lost, side = rng.uniform(0, 0.2) * one.truth.width, int(rng.integers(4))
-        high, wide = one.canvas_HW.shape
-        edges = [0, 0, wide, high]  # left, top, right, bottom of what stays
-        edges[side] = round(
-            (one.truth.left + lost, one.truth.top + lost, one.truth.right - lost, one.truth.bottom - lost)[side]
-        )
+        cut_off, side = rng.uniform(0, 0.2) * one.truth.width, int(rng.integers(4))
+        height, width = one.canvas_HW.shape
+        edges = [0, 0, width, height]  # left, top, right, bottom of the remaining image
+        truth = one.truth
+        inner = (truth.left + cut_off, truth.top + cut_off, truth.right - cut_off, truth.bottom - cut_off)
+        edges[side] = round(inner[side])
         left, top, right_, bottom = edges
         part = np.ascontiguousarray(one.canvas_HW[top:bottom, left:right_])
-        box, points = Box(one.box.left - left, one.box.top - top, one.box.width, one.box.height), _moved(one, left, top)
+        box = Box(one.box.left - left, one.box.top - top, one.box.width, one.box.height)
+        points = _shift_points(one, left, top)
         repeated.append(crop(part, box, points, rule, SIDE))
-        around = np.zeros_like(one.canvas_HW)
-        around[top:bottom, left:right_] = part
-        black.append(crop(around, one.box, one.points, rule, SIDE))
-    result = [right(models, np.stack(faces), labels_N) for faces in (repeated, black)]
+        black_canvas_HW = np.zeros_like(one.canvas_HW)
+        black_canvas_HW[top:bottom, left:right_] = part
+        black.append(crop(black_canvas_HW, one.box, one.points, rule, SIDE))
+    result = [correct_predictions(models, np.stack(faces), labels_N) for faces in (repeated, black)]
     return {
         "repeated_minus_black": difference(*result),
         "repeated": _row(models, rule, result[0])["accuracy"],
@@ -142,18 +152,19 @@ def at_the_rim(
     }
 
 
-def _truly(one: PastedFace) -> Gray:
-    """The face cut out by its true place and turn."""
+def _crop_at_truth(one: PastedFace) -> Gray:
+    """Return the face cropped at its true position and rotation."""
     level = ((0.0, 0.0), (float(np.cos(one.angle)), float(np.sin(one.angle))))
     return crop(one.canvas_HW, one.truth, level, CropRule(upright=True), SIDE)
 
 
-def _moved(one: PastedFace, left: int, top: int) -> Points:
+def _shift_points(one: PastedFace, left: int, top: int) -> Points:
+    """Return the landmarks relative to a new origin."""
     return tuple((x - left, y - top) for x, y in one.points)
 
 
 def geometry(found: Sequence[PastedFace]) -> dict[str, Any]:
-    """How boxes lie to the squares that they should become, and how far the eyes tell how a face was turned."""
+    """Compare the detected boxes with the true squares, and the angle of the eyes with the true rotation."""
     longer_N = np.array([max(one.box.width, one.box.height) for one in found])
     boxes = [(one.box.left + one.box.width / 2, one.box.top + one.box.height / 2) for one in found]
     squares = [(one.truth.left + one.truth.width / 2, one.truth.top + one.truth.height / 2) for one in found]
@@ -173,6 +184,7 @@ def geometry(found: Sequence[PastedFace]) -> dict[str, Any]:
 
 
 def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: int) -> None:
+    """Write the record."""
     val = load(csv)[VAL] if votes is None else relabel_by_majority(load(csv, votes=votes), FER7)[VAL]
     labelled_N = np.flatnonzero(val.labels_N != NO_LABEL)
     rows_N = np.sort(np.random.default_rng(seed).choice(labelled_N, min(faces, len(labelled_N)), replace=False))
@@ -184,32 +196,32 @@ def main(csv: str, votes: str | None, names: Sequence[str], faces: int, seed: in
     found = sets["turned"]
     at_N = np.array([one.row for one in found])
     labels_N, original_NHW = val.labels_N[at_N], val.pixels_NHW[at_N]
-    built = build(models, found, labels_N)
-    upright = turning(models, sets, val.labels_N, CropRule(**built["rule"]))
-    built["rule"]["upright"] = upright["kept"]
-    rule, plain = CropRule(**built["rule"]), CropRule(provisional=False)
-    original_MN = right(models, original_NHW, labels_N)
+    rule_record = build(models, found, labels_N)
+    upright = measure_upright(models, sets, val.labels_N, CropRule(**rule_record["rule"]))
+    rule_record["rule"]["upright"] = upright["kept"]
+    rule, plain = CropRule(**rule_record["rule"]), CropRule(provisional=False)
+    original_MN = correct_predictions(models, original_NHW, labels_N)
 
-    def lost(faces_NHW: Gray) -> dict[str, Any]:
-        return losses(models, right(models, faces_NHW, labels_N), original_MN)
+    def loss_of(faces_NHW: Gray) -> dict[str, Any]:
+        return losses_per_model(models, correct_predictions(models, faces_NHW, labels_N), original_MN)
 
     record = {
-        "question": "how far around a detector's box should a face be cut out",
+        "question": "how far around a detected box should a face be cropped",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: model.card.sha256 for name, model in models.items()},
         "split": VAL,
         "truth": OWN_LABELS if votes is None else MAJORITY_VOTE,
         "faces": len(rows_N),
-        "found": {name: len(of_one) for name, of_one in sets.items()},
+        "found": {name: len(of_set) for name, of_set in sets.items()},
         "seed": seed,
-        **built,
+        **rule_record,
         "upright": upright,
         "accuracy_of_the_original_crops": _row(models, plain, original_MN)["accuracy"],
-        "lost_by_the_box_alone": lost(cut(found, plain)),
-        "lost_when_not_upright": lost(cut(found, replace(rule, upright=False))),
-        "lost_when_upright": lost(cut(found, replace(rule, upright=True))),
-        "lost_by_the_true_place": lost(np.stack([_truly(one) for one in found])),
-        "at_the_rim": at_the_rim(models, found, rule, labels_N, seed),
+        "lost_by_the_box_alone": loss_of(crop_faces(found, plain)),
+        "lost_when_not_upright": loss_of(crop_faces(found, replace(rule, upright=False))),
+        "lost_when_upright": loss_of(crop_faces(found, replace(rule, upright=True))),
+        "lost_by_the_true_place": loss_of(np.stack([_crop_at_truth(one) for one in found])),
+        "at_the_rim": measure_border(models, found, rule, labels_N, seed),
         "geometry": geometry(found),
     }
     (HERE / "results" / "crop_rule.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -220,8 +232,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("--votes", help="FER+ votes: evaluate by the majority vote (FER+)")
-    parser.add_argument("--models", default="photo,base,nano", help="names or folders, joined by commas")
-    parser.add_argument("--faces", type=int, default=1_000_000, help="so many of PublicTest at most")
+    parser.add_argument("--models", default="photo,base,nano", help="names or folders, separated by commas")
+    parser.add_argument("--faces", type=int, default=1_000_000, help="maximum number of faces of PublicTest")
     parser.add_argument("--seed", type=int, default=0)
-    said = parser.parse_args()
-    main(said.csv, said.votes, said.models.split(","), said.faces, said.seed)
+    args = parser.parse_args()
+    main(args.csv, args.votes, args.models.split(","), args.faces, args.seed)

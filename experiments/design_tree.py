@@ -3,7 +3,7 @@
 
     python experiments/design_tree.py [--check]
 
-With `--check` nothing is written, and a list that differs from the files is an error.
+With `--check` nothing is written; it is an error if the list is outdated.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src" / "mien"
 DESIGN = ROOT / "docs" / "design.md"
-PLACE = re.compile(r"(<!-- tree -->\n```\n).*?(```\n<!-- /tree -->)", re.DOTALL)
+SECTION = re.compile(r"(<!-- tree -->\n```\n).*?(```\n<!-- /tree -->)", re.DOTALL)
 
 
 def first_line(module: Path) -> str:
@@ -26,7 +26,7 @@ def first_line(module: Path) -> str:
 
 
 def tree() -> str:
-    """Return the list, a line a module, packages with their modules below them, other files by folder."""
+    """Return the list: one line per module below its package, and the number of files of other folders."""
     lines = ["src/mien/"]
     for folder in sorted({f.parent for f in SRC.rglob("*") if f.is_file() and "__pycache__" not in f.parts}):
         files = sorted(f for f in folder.iterdir() if f.is_file())
@@ -34,8 +34,8 @@ def tree() -> str:
         modules = [f for f in files if f.suffix == ".py"]
         if folder != SRC:
             init = folder / "__init__.py"
-            about = first_line(init) if init.exists() else f"{len(files)} files"
-            lines.append(f"{'  ' * depth}{folder.name + '/':24}{about}")
+            description = first_line(init) if init.exists() else f"{len(files)} files"
+            lines.append(f"{'  ' * depth}{folder.name + '/':24}{description}")
         for module in modules:
             if module.name not in ("__init__.py", "__main__.py"):
                 lines.append(f"{'  ' * (depth + 1)}{module.name:24}{first_line(module)}")
@@ -43,11 +43,11 @@ def tree() -> str:
 
 
 def main(check: bool) -> None:
-    """Write the list into the document, or compare the two."""
+    """Write the list into the document, or only compare them."""
     text = DESIGN.read_text(encoding="utf-8")
-    new = PLACE.sub(lambda place: place[1] + tree() + place[2], text)
+    new = SECTION.sub(lambda match: match[1] + tree() + match[2], text)
     if check and new != text:
-        sys.exit(f"{DESIGN} does not list the files as they are; run: python experiments/design_tree.py")
+        sys.exit(f"{DESIGN} does not list the current files; run: python experiments/design_tree.py")
     if not check:
         DESIGN.write_text(new, encoding="utf-8")
 

@@ -2,9 +2,9 @@
 
 Run:   python experiments/devices.py fer2013.csv FOLDER [--epochs 6] [--seeds 3]       (ten minutes on two cores)
 
-`release_nano` without its teacher, on one CPU process and on two, each with its half of every batch and its own batch
-normalisation; the first seed of one beside the first seed of two, and so on. Judged on PublicTest. The interval of the
-difference covers the draw of seeds and of faces. FOLDER keeps the runs; the same command goes on.
+Trains `release_nano` without its teacher in one CPU process and in two, each with half of every batch and its own batch
+normalization. Runs are paired by seed and evaluated on PublicTest. The interval of the difference covers the draw of
+seeds and faces. The runs are kept in FOLDER, so the same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ DEVICES = (1, 2)
 
 
 def main(csv: Path, folder: Path, epochs: int, seeds: int) -> None:
+    """Train all runs and write the record."""
     data = load(csv)
     recipe = replace(find_recipe("release_nano"), name="devices", teacher="", scheme="fer2013", epochs=epochs)
-    right: dict[int, list[Any]] = {devices: [] for devices in DEVICES}
+    correct: dict[int, list[Any]] = {devices: [] for devices in DEVICES}
     rows = []
     for devices in DEVICES:
         for seed in range(seeds):
-            place = folder / f"on{devices}-seed{seed}"
-            run = train_on_devices(devices, recipe, data, place, seed=seed, device="cpu", resume=True)
-            right[devices].append(run.predictions()[VAL].argmax(1) == data[VAL].labels_N)
-            print(f"{devices} devices, seed {seed}: {100 * right[devices][-1].mean():.2f} %", flush=True)
-        scores = [float(r.mean()) for r in right[devices]]
+            run_folder = folder / f"on{devices}-seed{seed}"
+            run = train_on_devices(devices, recipe, data, run_folder, seed=seed, device="cpu", resume=True)
+            correct[devices].append(run.predictions()[VAL].argmax(1) == data[VAL].labels_N)
+            print(f"{devices} devices, seed {seed}: {100 * correct[devices][-1].mean():.2f} %", flush=True)
+        accuracies = [float(r.mean()) for r in correct[devices]]
         rows.append(
             {
                 "devices": devices,
-                "accuracy": {"mean": mean(scores), "std": stdev(scores), "per_seed": scores},
+                "accuracy": {"mean": mean(accuracies), "std": stdev(accuracies), "per_seed": accuracies},
             }
         )
-    apart = two_way_interval(np.stack(right[2]).astype(float) - np.stack(right[1]))
+    difference = two_way_interval(np.stack(correct[2]).astype(float) - np.stack(correct[1]))
     record = {
         "question": "do two devices reach the accuracy of one",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,8 +56,8 @@ def main(csv: Path, folder: Path, epochs: int, seeds: int) -> None:
         "recipe": recipe.to_dict(),
         "faces": len(data[VAL]),
         "devices": rows,
-        "two_minus_one": asdict(apart),
-        "held": 0 in apart,
+        "two_minus_one": asdict(difference),
+        "held": 0 in difference,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
@@ -67,5 +68,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
-    said = parser.parse_args()
-    main(said.csv, said.folder, said.epochs, said.seeds)
+    args = parser.parse_args()
+    main(args.csv, args.folder, args.epochs, args.seeds)

@@ -1,10 +1,10 @@
-"""Compare two papers' models, trained here, with the papers' figures. Writes results/papers.json.
+"""Compare the models of two papers, trained here, with the reported accuracies. Writes results/papers.json.
 
 Run:   python experiments/papers.py fer2013.csv fer2013new.csv RUN...
 
-Each RUN is the folder of a finished run of the recipe `deep_emotion` or `vgg13_ferplus`. It is judged on PublicTest.
-The row of a recipe without a RUN stays as it is. The papers' figures are of PrivateTest, which stays sealed here, so no
-difference is formed.
+Each RUN is the folder of a finished run of the recipe `deep_emotion` or `vgg13_ferplus`; it is evaluated on PublicTest.
+The row of a recipe without a RUN does not change. The papers report accuracy on PrivateTest, which is not used here, so
+no difference is computed.
 """
 
 from __future__ import annotations
@@ -30,28 +30,29 @@ CLAIMS = {
 
 
 def row(folder: Path, csv: str, votes: str) -> dict[str, Any]:
-    """One run's figures on PublicTest, and what its paper says."""
+    """Return the metrics of one run on PublicTest and the accuracy that its paper reports."""
     run, data = Run(folder), load(csv, votes=votes)
     recipe = run.checkpoint().state["recipe"]
-    _, judged = evaluate_predictor(load_predictor(folder, device="cpu"), data, VAL)
-    assert judged is not None, "PublicTest has labels"
+    _, evaluation = evaluate_predictor(load_predictor(folder, device="cpu"), data, VAL)
+    assert evaluation is not None, "PublicTest has labels"
     epochs = find_recipe(recipe["name"]).epochs
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "recipe": recipe,
         "epochs_of_the_paper": epochs,
         "minutes": round(sum(m["seconds"] for m in run.history) / 60, 1),
-        "evaluation": judged.official.to_dict(),
-        "evaluation_clean": next(e for e in judged.evaluations if e.protocol == DEDUPLICATED).to_dict(),
+        "evaluation": evaluation.official.to_dict(),
+        "evaluation_clean": next(e for e in evaluation.evaluations if e.protocol == DEDUPLICATED).to_dict(),
         "val_accuracy_per_epoch": [m["val_accuracy"] for m in run.history],
         "claim": CLAIMS[recipe["name"]],
     }
 
 
 def main(csv: str, votes: str, folders: list[str]) -> None:
+    """Update the rows of the given runs."""
     rows = {one["recipe"]["name"]: one for one in json.loads(RESULT.read_text())["papers"]} if RESULT.exists() else {}
     rows |= {one["recipe"]["name"]: one for one in (row(Path(folder), csv, votes) for folder in folders)}
-    record = {"question": "what do two papers' models reach here", "papers": list(rows.values())}
+    record = {"question": "how accurate are the models of two papers when trained here", "papers": list(rows.values())}
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -3,13 +3,13 @@
 Run:   python experiments/ask_peers.py ...        (its docstring has a command for each package)
        python experiments/peers.py fer2013.csv fer2013new.csv --predictions FOLDER
 
-FOLDER holds what each package said, NAME.npy, float [3589,7] in FER2013's order of classes, and in NAME.json, if it is
-there, which package that was and how it was asked. Ours are asked here, for the same crops. All are held against `fer`,
-or against the first by name where it is not there; `mien benchmark base FOLDER/*.npy --data fer2013.csv --split val`
-compares them with another.
+FOLDER holds the predictions of each package: NAME.npy, float [3589,7] in FER2013's class order, and optionally
+NAME.json with the package and its preprocessing. Our models predict the same crops here. All are compared with `fer`,
+or with the first by name if it is missing; `mien benchmark base FOLDER/*.npy --data fer2013.csv --split val` compares
+them with another model.
 
-Authors train on FER2013's Training rows, and some have seen more of it: what is implausible is said in the record's
-`contamination`. Half a minute on one core, and another one where near-duplicates have not been sought before.
+Packages are usually trained on FER2013's Training rows, some on more of its rows; implausible metrics are listed under
+`contamination` in the record. Takes half a minute on one core, and another half if near-duplicates are not cached.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mien.evaluation.training_data import selected_on_split
 from mien.model import load as load_model
 
 HERE = Path(__file__).parent
-FIRST = "fer"
+REFERENCE = "fer"
 OURS = ("base", "nano", "photo")
 
 
@@ -40,21 +40,22 @@ def ours(name: str, data: Dataset) -> BenchmarkEntry:
     return BenchmarkEntry(name, data.labels, model.predict(data[VAL].pixels_NHW), selected_on_split(model, data, VAL))
 
 
-def how(file: Path) -> dict[str, Any]:
-    """Which package that was and how it was asked, if that is known."""
-    beside = file.with_suffix(".json")
-    return json.loads(beside.read_text()) if beside.exists() else {}
+def provenance(file: Path) -> dict[str, Any]:
+    """Return the package and its preprocessing, an empty dict if unknown."""
+    sidecar = file.with_suffix(".json")
+    return json.loads(sidecar.read_text()) if sidecar.exists() else {}
 
 
 def main(csv: str, votes: str, folder: Path) -> None:
+    """Compare all models and write the record."""
     data = load(csv, votes=votes)
-    files = sorted(folder.glob("*.npy"), key=lambda file: (file.stem != FIRST, file.stem))
+    files = sorted(folder.glob("*.npy"), key=lambda file: (file.stem != REFERENCE, file.stem))
     entries = [BenchmarkEntry(file.stem, *read_predictions_of_split(file, data, VAL)) for file in files]
     entries += [ours(name, data) for name in OURS]
     record = {
-        "question": "how do other packages do on the same faces",
+        "question": "how accurate are other packages on the same faces",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "asked": {file.stem: how(file) for file in files},
+        "asked": {file.stem: provenance(file) for file in files},
         **benchmark(entries, data, VAL, strict=True).to_dict(),
     }
     (HERE / "results" / "peers.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
@@ -66,6 +67,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv")
     parser.add_argument("votes")
-    parser.add_argument("--predictions", type=Path, required=True, help="folder of what each package said")
-    said = parser.parse_args()
-    main(said.csv, said.votes, said.predictions)
+    parser.add_argument("--predictions", type=Path, required=True, help="folder of the predictions of each package")
+    args = parser.parse_args()
+    main(args.csv, args.votes, args.predictions)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Copy the results of a finished comparison to results/: `python experiments/record.py FOLDER NAME`.
 
-FOLDER is what `mien compare` wrote. Its comparison.json becomes results/NAME.json, its plots results/NAME/*.png, but
-for those that show faces: no face of a data set enters the project. Then the tables are generated again.
+FOLDER is the output folder of `mien compare`. Its comparison.json becomes results/NAME.json and its plots
+results/NAME/*.png, except plots that show faces: no face of a data set is committed. Then the tables are updated.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ SHOWS_FACES = {"augmentation.png"}
 
 
 def main(folder: Path, name: str) -> None:
+    """Copy the record and the plots, and update the tables."""
     shutil.copy(folder / "comparison.json", RESULTS / f"{name}.json")
     plots = RESULTS / name
     plots.mkdir(exist_ok=True)

@@ -1,9 +1,9 @@
-"""Put a trained run among the models that ship: a graph that training can go on from, and a card.
+"""Export a trained run as a shipped model: a graph with the training weights, and a card.
 
 Run:   python experiments/release.py NAME RUN fer2013.csv fer2013new.csv [STRENGTH]
 
 Writes src/mien/assets/NAME/ as `mien export --storage float16 --prior-strength STRENGTH` does; STRENGTH is 0 by
-default, or `auto`. Then the tables of README and log are made again.
+default, or `auto`. Then the tables of README.md and LOG.md are updated.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ASSETS = Path(__file__).resolve().parents[1] / "src" / "mien" / "assets"
 
 
 def main(name: str, run: str, csv: str, votes: str, strength: str = "0") -> None:
-    """Export the run and write the tables."""
+    """Export the run and update the tables."""
     card = export(
         run, ASSETS / name, load(csv, votes=votes), name=name, storage="float16", overwrite=True,
         prior_strength="auto" if strength == "auto" else float(strength),
     )  # fmt: skip
-    (ASSETS / f"{name}.safetensors").unlink(missing_ok=True)  # of releases whose graphs held no training weights
+    (ASSETS / f"{name}.safetensors").unlink(missing_ok=True)  # of older releases, whose graphs had no training weights
     tables.main(check=False)
     for score in card.scores:
         print(f"{name}: {score.against}, {score.protocol}, {score.tta}: {100 * score.accuracy:.2f} % of {score.n:,}")

@@ -2,12 +2,11 @@
 
 Run:   python experiments/shipped.py fer2013.csv fer2013new.csv [MODEL...]     (about five minutes on two cores)
 
-On PublicTest, by FER2013's labels and by the majority vote (FER+), all faces and those without a duplicate in Training,
-single
-forwards: as the faces are; with a margin around the face, that is, smaller in its square; shifted, the mean of four
-directions; and brought to fewer pixels and back. FER2013's faces have nothing around them, so their rim is repeated,
-which is harder than a photo's own surroundings. A model of FER+'s eight classes is asked for the likeliest of the seven
-where labels are FER2013's, and for one of the eight where they are the raters'.
+Models are evaluated on PublicTest against FER2013's labels and the majority vote (FER+), on all faces and on those
+without a duplicate in Training, without test-time augmentation, under these conditions: original faces; a margin around
+the face; a shift, as the mean of four directions; and reduced resolution. FER2013's images have no context around the
+face, so their border is replicated, which is harder than the context in a photo. A model of FER+'s eight classes
+predicts the most probable of the seven classes for FER2013's labels, and of all eight for the majority vote.
 """
 
 from __future__ import annotations
@@ -39,24 +38,24 @@ SIZES = (32, 24, 16)  # pixels a side
 
 
 def conditions(faces_NHW: Faces) -> Iterator[tuple[str, list[Faces]]]:
-    """Name and the images whose accuracies are averaged."""
+    """Yield the name of each condition and its images; the accuracies of several images are averaged."""
     yield "as they are", [faces_NHW]
     for margin in MARGINS:
         yield f"margin {100 * margin:.0f} %", [move(faces_NHW, size=1 / (1 + 2 * margin))]
     for shift in SHIFTS:
-        ways = ((shift, 0), (-shift, 0), (0, shift), (0, -shift))
-        yield f"shift {100 * shift:.0f} %", [move(faces_NHW, right=x, down=y) for x, y in ways]
+        offsets = ((shift, 0), (-shift, 0), (0, shift), (0, -shift))
+        yield f"shift {100 * shift:.0f} %", [move(faces_NHW, right=x, down=y) for x, y in offsets]
     for pixels in SIZES:
         yield f"{pixels} pixels", [reduce_resolution(faces_NHW, pixels)]
 
 
-def figures(
+def compute_metrics(
     model: Model, probs_NK: NDArray[np.float32], data: Dataset, deduplicated_N: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """By either truth and protocol: faces, accuracy and macro-F1."""
-    seven_N7 = probs_NK @ projection(model.labels, FER7).astype(np.float32)
-    truths = {"labels": (data, seven_N7), "raters' majority": (relabel_by_majority(data, model.labels), probs_NK)}
-    found = {}
+    """Return the number of faces, accuracy and macro-F1 by kind of labels and protocol."""
+    fer7_N7 = probs_NK @ projection(model.labels, FER7).astype(np.float32)
+    truths = {"labels": (data, fer7_N7), "raters' majority": (relabel_by_majority(data, model.labels), probs_NK)}
+    metrics = {}
     for against, (truth, p_NK) in truths.items():
         faces, names = truth[VAL], truth.labels
         place_N = np.searchsorted(data[VAL].rows_N, faces.rows_N)
@@ -65,39 +64,42 @@ def figures(
             ("deduplicated", np.isin(faces.rows_N, deduplicated_N)),
         ):
             label_N, predicted_N = faces.labels_N[keep_N], p_NK[place_N[keep_N]].argmax(1)
-            found[f"{against}, {protocol}"] = {
+            metrics[f"{against}, {protocol}"] = {
                 "n": int(keep_N.sum()),
                 "classes": len(names),
                 "accuracy": round(accuracy(label_N, predicted_N), 6),
                 "macro_f1": round(macro_f1(confusion_matrix(label_N, predicted_N, len(names))), 6),
             }
-    return found
+    return metrics
 
 
-def averaged(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of each figure over `parts`."""
+def mean_metrics(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the mean accuracy and macro-F1 over `parts`."""
     return {
-        way: {**result, **{k: round(float(np.mean([p[way][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
-        for way, result in parts[0].items()
+        key: {**result, **{k: round(float(np.mean([p[key][k] for p in parts])), 6) for k in ("accuracy", "macro_f1")}}
+        for key, result in parts[0].items()
     }
 
 
 def main(csv: str, votes: str, names: list[str]) -> None:
+    """Evaluate the models and write the record."""
     data = load(csv, votes=votes)
     deduplicated_N = data[VAL].rows_N[without_duplicates(data, VAL)]
     models = {name: load_model(name) for name in names or shipped_models()}
     results: dict[str, Any] = {n: {"sha256": m.card.sha256, "conditions": {}} for n, m in models.items()}
     for condition, altered in conditions(data[VAL].pixels_NHW):
         for name, model in models.items():
-            parts = [figures(model, model.probabilities(faces_NHW), data, deduplicated_N) for faces_NHW in altered]
-            results[name]["conditions"][condition] = averaged(parts)
-            print(condition, name, {k: v["accuracy"] for k, v in averaged(parts).items()}, flush=True)
+            parts = [
+                compute_metrics(model, model.probabilities(faces_NHW), data, deduplicated_N) for faces_NHW in altered
+            ]
+            results[name]["conditions"][condition] = mean_metrics(parts)
+            print(condition, name, {k: v["accuracy"] for k, v in mean_metrics(parts).items()}, flush=True)
     raters = relabel_by_majority(data, FER7)[VAL]
-    own_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
+    label_N = data[VAL].labels_N[np.searchsorted(data[VAL].rows_N, raters.rows_N)]
     record = {
-        "question": "what are the shipped models worth where the box is off or the face is small",
+        "question": "how accurate are the shipped models with inaccurate boxes and on small faces",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels_meet_the_raters_majority": round(accuracy(raters.labels_N, own_N), 6),
+        "labels_meet_the_raters_majority": round(accuracy(raters.labels_N, label_N), 6),
         "models": results,
     }
     (HERE / "results" / "shipped.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -2,11 +2,11 @@
 
 Run:   python experiments/study_robustness.py fer2013.csv FOLDER NAME      (minutes a run)
 
-FOLDER is what `mien compare` wrote. The model of each run predicts PublicTest's faces under twelve corruptions at five
-severities; all arms of a random seed get the same corrupted faces. Metrics are means over seeds; differences to the
-first arm are paired by seed and face. With three seeds or more their intervals account for variation of both, as those
-of the comparison do, else for that of faces alone. FOLDER keeps the predictions of each seed, so that the same command
-resumes an interrupted run.
+FOLDER is the output folder of `mien compare`. The model of each run predicts PublicTest under twelve corruptions at
+five severities; all arms of a seed predict the same corrupted faces. Accuracies are means over seeds; the differences
+to the first arm are paired by seed and face. With three seeds or more their intervals cover seeds and faces, as in the
+comparison, else only faces. The predictions of each seed are kept in FOLDER, so the same command resumes an interrupted
+run.
 """
 
 from __future__ import annotations
@@ -36,36 +36,39 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def predictions_by_seed(data: Dataset, folder: Path, arms: list[str], seed: int) -> dict[str, Robustness]:
-    """Every arm's run of one seed on the same altered faces; what is kept of it is kept with the weights it is of."""
+    """Return the robustness of every arm for one seed; it is cached with the checksums of the weights."""
     runs = {arm: folder / f"{arm}-seed{seed}" for arm in arms}
     weights = {
         arm: hashlib.sha256((run / "checkpoint.safetensors").read_bytes()).hexdigest() for arm, run in runs.items()
     }
-    kept = folder / f"robustness-seed{seed}.npz"
-    if not kept.exists() or json.loads(str(np.load(kept)["weights"])) != weights:
+    cache = folder / f"robustness-seed{seed}.npz"
+    if not cache.exists() or json.loads(str(np.load(cache)["weights"])) != weights:
         faces = data[VAL]
         models = {arm: load_predictor(run, device="cpu").predict for arm, run in runs.items()}
-        found = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
-        arrays = {f"{r.model} unaltered": r.unaltered_N for r in found} | {
-            f"{r.model} altered": r.altered_accuracy_N for r in found
+        robustness = measure_robustness(models, faces.pixels_NHW, faces.labels_N)
+        arrays = {f"{r.model} unaltered": r.unaltered_N for r in robustness} | {
+            f"{r.model} altered": r.altered_accuracy_N for r in robustness
         }
-        draft = kept.with_name(f"unfinished-{kept.name}")
-        result = {"accuracy": json.dumps({r.model: r.accuracy for r in found}), "weights": json.dumps(weights)}
-        np.savez(draft, **arrays, **result)
-        draft.replace(kept)
-    with np.load(kept) as of:
-        accuracy = json.loads(str(of["accuracy"]))
+        temporary = cache.with_name(f"unfinished-{cache.name}")
+        result = {"accuracy": json.dumps({r.model: r.accuracy for r in robustness}), "weights": json.dumps(weights)}
+        np.savez(temporary, **arrays, **result)
+        temporary.replace(cache)
+    with np.load(cache) as arrays_of_seed:
+        accuracy = json.loads(str(arrays_of_seed["accuracy"]))
         return {
             arm: Robustness(
-                arm, of[f"{arm} unaltered"], {name: tuple(a) for name, a in accuracy[arm].items()}, of[f"{arm} altered"]
+                arm,
+                arrays_of_seed[f"{arm} unaltered"],
+                {name: tuple(a) for name, a in accuracy[arm].items()},
+                arrays_of_seed[f"{arm} altered"],
             )
             for arm in arms
         }
 
 
-def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
-    """One arm's figures over its seeds; `keep_N` are the faces without a duplicate in Training."""
-    each = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
+def arm_metrics(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the metrics of one arm over its seeds; `keep_N` is the mask of faces without a duplicate in Training."""
+    mean_accuracy = {name: np.mean([r.accuracy[name] for r in runs], 0) for name in runs[0].accuracy}
     unaltered = [r.unaltered for r in runs]
     return {
         "arm": runs[0].model,
@@ -82,13 +85,13 @@ def of_arm(runs: list[Robustness], keep_N: NDArray[np.bool_]) -> dict[str, Any]:
                 "severities": list(CORRUPTIONS[name].severities),
                 "values": [round(float(v), 5) for v in values],
             }
-            for name, values in each.items()
+            for name, values in mean_accuracy.items()
         },
     }
 
 
-def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
-    """By how much an arm is ahead of the first, on the faces as they are and altered."""
+def difference(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
+    """Return the difference of an arm to the first on clean and corrupted faces, with intervals."""
     pairs = list(zip(runs, first, strict=True))
     by_kind = {
         name: float(np.mean([np.mean(a.accuracy[name]) - np.mean(b.accuracy[name]) for a, b in pairs]))
@@ -103,8 +106,8 @@ def apart(runs: list[Robustness], first: list[Robustness]) -> dict[str, Any]:
     }
 
 
-def drawn(arms: dict[str, list[Robustness]], file: Path) -> None:
-    """The curves of the arms, each the mean over its seeds."""
+def plot_curves(arms: dict[str, list[Robustness]], file: Path) -> None:
+    """Plot the curves of the arms, each the mean over its seeds."""
     means = [
         Robustness(
             arm,
@@ -118,33 +121,34 @@ def drawn(arms: dict[str, list[Robustness]], file: Path) -> None:
 
 
 def main(csv: Path, folder: Path, name: str) -> None:
+    """Evaluate all runs; write the record and the plot."""
     data = load(csv)
-    compared = json.loads((folder / "comparison.json").read_text())
-    arms, seeds = [arm["arm"] for arm in compared["arms"]], compared["arms"][0]["seeds"]
+    comparison = json.loads((folder / "comparison.json").read_text())
+    arms, seeds = [arm["arm"] for arm in comparison["arms"]], comparison["arms"][0]["seeds"]
     runs: dict[str, list[Robustness]] = {arm: [] for arm in arms}
     for seed in seeds:
-        for arm, found in predictions_by_seed(data, folder, arms, seed).items():
-            runs[arm].append(found)
+        for arm, robustness in predictions_by_seed(data, folder, arms, seed).items():
+            runs[arm].append(robustness)
             print(
-                f"seed {seed}, {arm}: {100 * found.unaltered:.1f} %, "
-                f"altered {100 * found.altered_accuracy_N.mean():.1f} %",
+                f"seed {seed}, {arm}: {100 * robustness.unaltered:.1f} %, "
+                f"altered {100 * robustness.altered_accuracy_N.mean():.1f} %",
                 flush=True,
             )
     keep_N = without_duplicates(data, VAL)
     record = {
-        "question": "what does augmentation buy where images are worse than the data",
+        "question": "how much does augmentation improve accuracy on corrupted images",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "digest": data.digest,
         "split": VAL,
         "faces": len(data[VAL]),
-        "model": compared["arms"][0]["recipe"]["model"],
+        "model": comparison["arms"][0]["recipe"]["model"],
         "seeds": seeds,
         "faces_without_duplicates": int(keep_N.sum()),
-        "altered_arms": [of_arm(each, keep_N) for each in runs.values()],
-        "pairs": [apart(runs[arm], runs[arms[0]]) for arm in arms[1:]],
+        "altered_arms": [arm_metrics(runs_of_arm, keep_N) for runs_of_arm in runs.values()],
+        "pairs": [difference(runs[arm], runs[arms[0]]) for arm in arms[1:]],
     }
     (RESULTS / f"{name}_robustness.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    drawn(runs, RESULTS / f"{name}_robustness.png")
+    plot_curves(runs, RESULTS / f"{name}_robustness.png")
 
 
 if __name__ == "__main__":
@@ -152,5 +156,5 @@ if __name__ == "__main__":
     parser.add_argument("csv", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("name")
-    said = parser.parse_args()
-    main(said.csv, said.folder, said.name)
+    args = parser.parse_args()
+    main(args.csv, args.folder, args.name)

@@ -3,8 +3,9 @@
 
     python experiments/tables.py [--check]
 
-Between `<!-- table:NAME -->` and `<!-- /table -->` is the table of `results/NAME.json`, here or in benchmarks/: a
-`comparison.json` that `mien compare` wrote, or what another script did. `models` is made from the shipped cards.
+The table of `results/NAME.json`, here or in benchmarks/, is between `<!-- table:NAME -->` and `<!-- /table -->`. The
+record is a `comparison.json` of `mien compare` or the output of another script. `models` is the table of the shipped
+cards.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ KINDS = {
     "replicates": coverage,
     "papers": papers,
     "shapes": shapes,
-    "rankings": noise,  # whose records have changes too
+    "rankings": noise,  # before "changes", which its records also have
     "changes": ablation,
     "ensembles": ensembles,
     "threads": speeds,
@@ -63,7 +64,7 @@ KINDS = {
 }
 
 
-# Words in the texts of older records, and those that the documents use.
+# Terms in older records -> current terms.
 CURRENT_TERMS = (
     ("near-twin", "near-duplicate"),
     ("twin", "duplicate"),
@@ -85,7 +86,7 @@ CURRENT_TERMS = (
 
 def table(result: dict[str, Any]) -> str:
     """Return the table of a record in Markdown, in the current terms."""
-    return in_current_terms(next(make(result) for key, make in KINDS.items() if key in result))
+    return in_current_terms(next(table_of(result) for key, table_of in KINDS.items() if key in result))
 
 
 def in_current_terms(text: str) -> str:
@@ -95,29 +96,31 @@ def in_current_terms(text: str) -> str:
     return text
 
 
-def _result(name: str) -> dict[str, Any]:
+def _read_record(name: str) -> dict[str, Any]:
+    """Return a record of this folder or of benchmarks/, an empty dict if there is none."""
     folders = (HERE / "results", HERE.parent / "benchmarks" / "results")
-    there = [folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists()]
-    result: dict[str, Any] = json.loads(there[0].read_text()) if there else {}
+    files = [folder / f"{name}.json" for folder in folders if (folder / f"{name}.json").exists()]
+    result: dict[str, Any] = json.loads(files[0].read_text()) if files else {}
     return result
 
 
-def filled(text: str) -> str:
+def fill_tables(text: str) -> str:
     """Return `text` with all tables generated from the records."""
 
-    def one(place: re.Match[str]) -> str:
-        if place[2] == "models":
-            return place[1] + in_current_terms(models()) + place[3]
-        result = _result(place[2])
-        return place[1] + (table(result) if result else f"Not measured yet: no {place[2]}.json.\n") + place[3]
+    def section(match: re.Match[str]) -> str:
+        if match[2] == "models":
+            return match[1] + in_current_terms(models()) + match[3]
+        result = _read_record(match[2])
+        return match[1] + (table(result) if result else f"Not measured yet: no {match[2]}.json.\n") + match[3]
 
-    return PLACE.sub(one, text)
+    return PLACE.sub(section, text)
 
 
 def main(check: bool) -> None:
+    """Write the tables into the documents, or exit with an error if `check` and one is outdated."""
     for document in DOCUMENTS:
         text = document.read_text()
-        new = filled(text)
+        new = fill_tables(text)
         if check and new != text:
             sys.exit(f"{document} does not show the committed results; run: python experiments/tables.py")
         if not check:

@@ -11,21 +11,23 @@ from mien.evaluation.comparison import verdict
 from mien.evaluation.report.text import percent
 
 HERE = Path(__file__).parent
-TWINS = {"deduplicated": "without duplicates", "strict": "without near-duplicates"}
+PROTOCOL_NAMES = {"deduplicated": "without duplicates", "strict": "without near-duplicates"}
 
 
 def coverage(result: dict[str, Any]) -> str:
     """Return a table of the coverage and the width of each interval over the realistic scenarios."""
     rows = ["| seeds | interval | coverage, worst, % | median, % | median width, points |", "|---|---|---|---|---|"]
-    real = [row for row in result["rows"] if not row["scenario"]["name"].startswith("stress")]
-    for seeds in sorted({row["seeds"] for row in real}):
-        for method in real[0]["coverage_percent"]:
-            held, wide = (
-                [row[key][method] for row in real if row["seeds"] == seeds]
+    realistic = [row for row in result["rows"] if not row["scenario"]["name"].startswith("stress")]
+    for seeds in sorted({row["seeds"] for row in realistic}):
+        for method in realistic[0]["coverage_percent"]:
+            coverages, widths = (
+                [row[key][method] for row in realistic if row["seeds"] == seeds]
                 for key in ("coverage_percent", "mean_width_points")
             )
-            rows.append(f"| {seeds} | {method} | {min(held):.1f} | {median(held):.1f} | {median(wide):.2f} |")
-    return "\n".join(rows) + f"\n\n{result['replicates']:,} replicates of each of {len(real) // 3} scenarios.\n"
+            rows.append(
+                f"| {seeds} | {method} | {min(coverages):.1f} | {median(coverages):.1f} | {median(widths):.2f} |"
+            )
+    return "\n".join(rows) + f"\n\n{result['replicates']:,} replicates of each of {len(realistic) // 3} scenarios.\n"
 
 
 def comparison(result: dict[str, Any]) -> str:
@@ -39,7 +41,8 @@ def comparison(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
-        score, loss, gap = arm["scores"][split], _judged(arm, "train_loss"), _judged(arm, "gap_train_eval")
+        score = arm["scores"][split]
+        loss, gap = (_at_evaluated_epoch(arm, curve) for curve in ("train_loss", "gap_train_eval"))
         low, high = (100 * score["accuracy"]["interval"][side] for side in ("low", "high"))
         peak = arm["validation_peak_epoch"]["of_mean"]
         deduplicated = arm["scores_deduplicated"][split]
@@ -51,8 +54,10 @@ def comparison(result: dict[str, Any]) -> str:
         )
     verdicts = "".join(f"\n- {verdict['sentence']}" for verdict in result["verdicts"])
     model = f"model `{arms[0]['recipe']['model']}`{_selection(result)}"
-    unmet = f"{arms[0]['scores_deduplicated'][split]['n']:,} of them without a byte-identical duplicate in Training"
-    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {unmet}; {model}.\n{verdicts}\n"
+    deduplicated_note = (
+        f"{arms[0]['scores_deduplicated'][split]['n']:,} of them without a byte-identical duplicate in Training"
+    )
+    return "\n".join(rows) + f"\n\n{faces:,} faces in `{split}`, {deduplicated_note}; {model}.\n{verdicts}\n"
 
 
 def starts(result: dict[str, Any]) -> str:
@@ -71,21 +76,21 @@ def starts(result: dict[str, Any]) -> str:
 
 
 def papers(result: dict[str, Any]) -> str:
-    """Return a table with one row per paper: what its model reached here, and what the paper claims."""
+    """Return a table with one row per paper: the accuracy of its model here, and the claim of the paper."""
     rows = [
         "| recipe | epochs, here and in the paper | val accuracy, % | 95 % interval | without duplicates, % | "
         "ground truth | claim of the paper |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in result["papers"]:
-        judged, deduplicated, claim, recipe = (
+        evaluation, deduplicated, claim, recipe = (
             row[key] for key in ("evaluation", "evaluation_deduplicated", "claim", "recipe")
         )
-        low, high = (100 * judged["interval"][side] for side in ("low", "high"))
+        low, high = (100 * evaluation["interval"][side] for side in ("low", "high"))
         rows.append(
             f"| `{recipe['name']}` | {recipe['epochs']} of {row['epochs_of_the_paper']} | "
-            f"{100 * judged['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {judged['n']:,}) | "
-            f"{percent(deduplicated['accuracy'])} (n = {deduplicated['n']:,}) | {judged['against']} | "
+            f"{100 * evaluation['accuracy']:.1f} | {low:.1f} to {high:.1f} (n = {evaluation['n']:,}) | "
+            f"{percent(deduplicated['accuracy'])} (n = {deduplicated['n']:,}) | {evaluation['against']} | "
             f"{100 * claim['accuracy']:.1f} on {claim['of']} ({claim['paper']}) |"
         )
     return "\n".join(rows) + "\n"
@@ -167,7 +172,7 @@ def shapes(result: dict[str, Any]) -> str:
 
 
 def models() -> str:
-    """Return a table with one row per shipped model: what it is, and how well it does."""
+    """Return a table with one row per shipped model: its properties and metrics."""
     rows = [
         "| model | classes | parameters | GFLOP | file, MB | ground truth | accuracy on `val`, % | without "
         "duplicates | with the mirror image | macro-F1, % | ECE, % |",
@@ -200,13 +205,13 @@ def search(result: dict[str, Any]) -> str:
     ]
     for trial in sorted(result["trials"], key=lambda t: (t["state"] != "done", -t["accuracies"][-1])):
         values = [f"{trial['values'][f]:.4g}" for f in fields]
-        said = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
+        note = "the recipe's own" if trial["own"] else "" if trial["state"] == "done" else trial["state"]
         values += [
             str(len(trial["accuracies"])),
             percent(trial["accuracies"][-1]),
             percent(trial["accuracy_deduplicated"]),
         ]
-        rows.append(f"| {' | '.join(values)} | {said} |")
+        rows.append(f"| {' | '.join(values)} | {note} |")
     shares = ", ".join(f"`{field}` {100 * share:.0f} %" for field, share in result["importances"].items())
     measured = f" Importance of the fields: {shares}." if shares else ""
     return "\n".join(rows) + f"\n\n`{result['recipe']['model']}`, seed {result['seed']}, PublicTest.{measured}\n"
@@ -215,16 +220,14 @@ def search(result: dict[str, Any]) -> str:
 def peers(result: dict[str, Any]) -> str:
     """Return a table with one row per package: accuracy per truth and protocol, difference to the first."""
     first = result["rounds"][0]["packages"][0]["model"]
-    ways = [TWINS.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
+    ways = [PROTOCOL_NAMES.get(one["protocol"], f"by {one['against']}") for one in result["rounds"]]
     rows = [
         f"| package | accuracy {', % | '.join(ways)}, % | macro-F1, % | ECE, % | contradicted labels predicted, % | "
         f"difference to `{first}` by labels | McNemar's p |",
         "|---" * (6 + len(ways)) + "|",
     ]
     official = result["rounds"][0]
-    contradicted = (
-        result.get("contradicted_labels") or result["contradicted_labels_predicted"]
-    )  # the key of older records
+    contradicted = result.get("contradicted_labels") or result["contradicted_labels_predicted"]  # key of older records
     for k, measured in enumerate(official["packages"]):
         cells = [percent(one["packages"][k]["accuracy"]) for one in result["rounds"]]
         cells += [percent(measured["macro_f1"]), percent(measured["ece"])]
@@ -238,10 +241,10 @@ def peers(result: dict[str, Any]) -> str:
             cells += ["", ""]
         rows.append(f"| `{measured['model']}` | {' | '.join(cells)} |")
     measured = [f"Implausible: {sentence}." for sentence in result["contamination"]]
-    chosen = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
-    if chosen:
+    selected = [f"`{one['model']}`" for one in official["packages"] if one["selected_on"]]
+    if selected:
         measured.append(
-            f"PublicTest was used to select the models and fit the temperatures of {', '.join(chosen)}, so their "
+            f"PublicTest was used to select the models and fit the temperatures of {', '.join(selected)}, so their "
             "metrics are optimistically biased."
         )
     measured += [f"`{name}`: {how['package']}; {how['fed']}." for name, how in result["asked"].items()]
@@ -263,7 +266,7 @@ def spread(figure: dict[str, Any]) -> str:
     return percent(figure["mean"]) + ("" if figure["std"] is None else f" ± {percent(figure['std'])}")
 
 
-def _judged(arm: dict[str, Any], curve: str) -> dict[str, Any]:
+def _at_evaluated_epoch(arm: dict[str, Any], curve: str) -> dict[str, Any]:
     """Return the figure of each run at the evaluated epoch."""
     curves = {name.replace("gap_clean", "gap_train_eval"): values for name, values in arm["curves"].items()}  # old name
     runs = zip(curves[curve]["per_seed"], arm["selected_epoch"]["per_seed"], strict=True)
@@ -276,5 +279,5 @@ def _selection(result: dict[str, Any]) -> str:
     if not any(arm["selected_by"] for arm in result["arms"]):
         return ""
     optimistic = "; `val` was used for selection, so its metrics are optimistic"
-    judged_at = result["protocol"]["evaluated_at"]
-    return f"; evaluated at {judged_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"
+    evaluated_at = result["protocol"]["evaluated_at"]
+    return f"; evaluated at {evaluated_at}{optimistic if result['protocol']['verdict_split'] == 'val' else ''}"

@@ -83,14 +83,14 @@ def stages(result: dict[str, Any]) -> str:
         "|---" * 11 + "|",
     ]
     for one in result["stages"]:
-        took = one["milliseconds"]
-        whole = sum(took.values())
-        core_hours = BILLION * whole / 1000 / 3600
+        ms = one["milliseconds"]
+        total_ms = sum(ms.values())
+        core_hours = BILLION * total_ms / 1000 / 3600
         rows.append(
-            f"| {one['photo']}, {one['width']} x {one['height']} | {took['decode']:.1f} | {took['find']:.1f} | "
-            f"{took['cut'] + took['tell']:.1f} | {100 * took['decode'] / whole:.0f} | {1000 / whole:.0f} | "
+            f"| {one['photo']}, {one['width']} x {one['height']} | {ms['decode']:.1f} | {ms['find']:.1f} | "
+            f"{ms['cut'] + ms['tell']:.1f} | {100 * ms['decode'] / total_ms:.0f} | {1000 / total_ms:.0f} | "
             f"{core_hours:,.0f} | {core_hours / MACHINES / CORES:.1f} | "
-            f"{CORES * 1000 / whole * one['bytes'] / 1e6:.0f} | "
+            f"{CORES * 1000 / total_ms * one['bytes'] / 1e6:.0f} | "
             f"{BILLION * one['bytes'] / 1e12:.0f} | {core_hours * PRICE:,.0f} |"
         )
     return "\n".join(rows) + f"\n\nOne face per photo, model `{result['model']}`, one thread.{_noted(result)}\n"
@@ -117,12 +117,12 @@ def cluster(result: dict[str, Any]) -> str:
             f"| {name} | {one['images']:,} | {one['seconds']:.0f} | {one['images'] / one['seconds']:.1f} | "
             f"{cores} | {one['cpu']:.0f} | {' | '.join(memory)} | {same} |"
         )
-    beside, growth = result["rate_beside"], result["growth_of_four_times"]
+    rates, growth = result["rate_beside"], result["growth_of_four_times"]
     driver, actor = (f"{growth[of]:+}".replace("-", "−") for of in ("driver_mb", "actor_mb"))
     return (
-        "\n".join(rows) + f"\n\nThe rate of the cluster is {beside['plain']:.2f} times that of the plain loop on "
-        f"the same {result['cores']} cores (target: at least {beside['plain_at_least']}) and "
-        f"{beside['side_by_side']:.2f} times that of the parallel loops; its first partition is done after "
+        "\n".join(rows) + f"\n\nThe rate of the cluster is {rates['plain']:.2f} times that of the plain loop on "
+        f"the same {result['cores']} cores (target: at least {rates['plain_at_least']}) and "
+        f"{rates['side_by_side']:.2f} times that of the parallel loops; its first partition is done after "
         f"{result['undisturbed']['seconds_until_the_first_partition']:.0f} s. With "
         f"four times the images, memory changes by {driver} MB in the driver and {actor} MB in an actor "
         f"(limit: +{growth['at_most']}).{_noted(result)}\n"

@@ -2,9 +2,9 @@
 
 Run:   python experiments/teachers.py fer2013.csv fer2013new.csv
 
-An ensemble is the weighted geometric mean of the probabilities of its models, which is cheap to try. Its adjustment
-divides by the class frequencies of `photo`'s training to the power of the strength (Menon et al. 2021, arXiv
-2007.07314). Figures are of PublicTest, by the majority vote of FER+ and by FER2013's labels, single forwards.
+An ensemble is the weighted geometric mean of the probabilities of its models. Logit adjustment divides it by the class
+frequencies of `photo`'s training data to the power of the strength (Menon et al. 2021, arXiv 2007.07314). Metrics are
+those of PublicTest by the majority vote (FER+) and by FER2013's labels, without test-time augmentation.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ STRENGTHS = (0, 0.5)
 
 
 def log_probabilities(name: str, split: Split) -> NDArray[np.float64]:
-    """Return the logarithms of a model's probabilities of FER2013's classes, [N,7]; contempt is left out."""
+    """Return the log probabilities of FER2013's classes, [N,7], without contempt."""
     model = load_model(name)
     probs_N7 = model.probabilities(split.pixels_NHW) @ projection(model.labels, FER7)
     scores: NDArray[np.float64] = np.log(probs_N7 / probs_N7.sum(1, keepdims=True) + 1e-9)
     return scores
 
 
-def figures(scores_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> dict[str, float]:
+def compute_metrics(scores_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> dict[str, float]:
     """Return accuracy, class-averaged accuracy and macro-F1 of scores [N,7], 0 to 1."""
     matrix_KK = confusion_matrix(labels_N, scores_NK.argmax(1), len(FER7))
     return {
@@ -58,27 +58,27 @@ def figures(scores_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> dict
 
 
 def main(csv: str, votes: str) -> None:
-    """Write the record."""
+    """Evaluate all ensembles and write the record."""
     data = load(csv, votes=votes)
     splits = {"majority vote": relabel_by_majority(data, FER7)[VAL], "labels": data[VAL]}
     names = sorted({name for ensemble in ENSEMBLES for name in ensemble})
-    logs = {(name, by): log_probabilities(name, split) for name in names for by, split in splits.items()}
+    log_probs = {(name, truth): log_probabilities(name, split) for name in names for truth, split in splits.items()}
     frequencies = load_model("photo").card.class_frequencies
     assert frequencies is not None, "shipped cards state the class frequencies"
     rows: list[dict[str, Any]] = []
     for ensemble in ENSEMBLES:
         for strength in STRENGTHS:
             row: dict[str, Any] = {"models": ensemble, "strength": strength}
-            for by, split in splits.items():
-                mean_NK = sum(w * logs[name, by] for name, w in ensemble.items()) / sum(ensemble.values())
-                row[by] = figures(mean_NK - strength * np.log(frequencies.training), split.labels_N)
+            for truth, split in splits.items():
+                mean_NK = sum(w * log_probs[name, truth] for name, w in ensemble.items()) / sum(ensemble.values())
+                row[truth] = compute_metrics(mean_NK - strength * np.log(frequencies.training), split.labels_N)
             rows.append(row)
     record = {
-        "question": "which ensembles of shipped models are worth learning from",
+        "question": "which ensembles of shipped models are good teachers",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": "python experiments/teachers.py fer2013.csv fer2013new.csv",
         "trained_by": {name: load_model(name).card.recipe["name"] for name in names},
-        "faces": {by: len(split) for by, split in splits.items()},
+        "faces": {truth: len(split) for truth, split in splits.items()},
         "ensembles": rows,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")

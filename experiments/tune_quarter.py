@@ -1,9 +1,9 @@
-"""Record a search on FER2013 with each trial's accuracy without duplicates. Writes results/tune_quarter.json.
+"""Record a search on FER2013 with the accuracy of each trial without duplicates. Writes results/tune_quarter.json.
 
 Run:   python experiments/tune_quarter.py fer2013.csv FOLDER
 
-FOLDER is what `mien tune` wrote. The search itself knows the accuracy on all of PublicTest alone, by which it chooses;
-what each trial says of every face lies in its run.
+FOLDER is the output folder of `mien tune`. The search selects by the accuracy on all of PublicTest; the accuracy
+without duplicates is computed from the predictions that the run of each trial keeps.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ RESULT = Path(__file__).parent / "results" / "tune_quarter.json"
 
 
 def main(csv: str, folder: Path) -> None:
-    """Raises `MienError` where the faces, or what was said of them, are others than those of the search."""
-    data, found = load(csv), json.loads((folder / "search.json").read_text())
-    if data.digest != found["data"]["digest"]:
-        raise MienError(f"{folder} searched on other data than {csv}")
-    unmet_N = without_duplicates(data, VAL)
-    for trial in found["trials"]:
-        right_N = Run(folder / "trials" / f"{trial['number']:04}").predictions()[VAL].argmax(1) == data[VAL].labels_N
-        if right_N.mean() != trial["accuracies"][-1]:
-            raise MienError(f"trial {trial['number']} of {folder} says something else of the faces than the search")
-        trial["accuracy_deduplicated"] = float(right_N[unmet_N].mean())
-    RESULT.write_text(json.dumps(found, indent=1) + "\n")
+    """Write the record.
+
+    Raises:
+        MienError: the faces or predictions differ from those of the search.
+    """
+    data, search = load(csv), json.loads((folder / "search.json").read_text())
+    if data.digest != search["data"]["digest"]:
+        raise MienError(f"{folder} was searched on other data than {csv}")
+    keep_N = without_duplicates(data, VAL)
+    for trial in search["trials"]:
+        correct_N = Run(folder / "trials" / f"{trial['number']:04}").predictions()[VAL].argmax(1) == data[VAL].labels_N
+        if correct_N.mean() != trial["accuracies"][-1]:
+            raise MienError(f"trial {trial['number']} of {folder} has other predictions than the search")
+        trial["accuracy_deduplicated"] = float(correct_N[keep_N].mean())
+    RESULT.write_text(json.dumps(search, indent=1) + "\n")
 
 
 if __name__ == "__main__":

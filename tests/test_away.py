@@ -34,7 +34,7 @@ def away() -> ModuleType:
 
 
 def script(name: str) -> ModuleType:
-    """Import experiments/NAME.py, which is in no package, with the neighbours that it imports."""
+    """Import experiments/NAME.py, which is not in a package, with the neighbours that it imports."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -92,7 +92,7 @@ def test_figures_match_hand_calculation(away: ModuleType) -> None:
             put(neutral=0.5, sad=0.5 - 1e-9),
         ]
     )
-    told = away.figures(labels_N, found_N, probs_M7, min_photos=2)
+    told = away.compute_metrics(labels_N, found_N, probs_M7, min_photos=2)
     low, high = wilson_interval(5, 8)
     assert told["accuracy"] == {
         "value": 0.625,
@@ -123,7 +123,7 @@ def test_figures_match_hand_calculation(away: ModuleType) -> None:
 
 
 def test_figures_without_a_large_class_have_no_average(away: ModuleType) -> None:
-    told = away.figures(np.array([HAPPY]), np.array([True]), np.array([put(happy=1.0)]))
+    told = away.compute_metrics(np.array([HAPPY]), np.array([True]), np.array([put(happy=1.0)]))
     assert told["balanced_accuracy"] == {"large_classes": None, "all_classes": 1.0}
     assert told["class_balanced_ece"]["large_classes"] is None
 
@@ -243,5 +243,5 @@ def test_model_card_check_refuses_other_figures(copied: Path) -> None:
 def test_model_card_with_an_outdated_record_shows_no_figures() -> None:
     record = json.loads((ROOT / "experiments" / "results" / "away.json").read_text())
     del record["models"]["photo"]
-    shown = script("model_card").away(record)
+    shown = script("model_card").away_section(record)
     assert shown == "Not measured with the current files of photo; run: python experiments/away.py FOLDER\n"

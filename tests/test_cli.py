@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -138,6 +139,30 @@ def test_sketch_is_written_and_nothing_else_can_be(mien: Command, tmp_path: Path
     code, _, err = mien("data", tmp_path / "s.csv", tmp_path / "t.csv")
     assert code == 2
     assert "only 'sketch' can be written" in err
+
+
+@pytest.mark.parametrize("command", ["recipes", "augmentations"])
+def test_lists_have_one_line_each(mien: Command, command: str) -> None:
+    from mien.train import RECIPES
+    from mien.train.augment import AUGMENTATIONS
+
+    code, out, err = mien(command)
+    assert (code, err) == (0, "")
+    names = [re.split(r"[ (:]", line)[0] for line in out.splitlines()]
+    assert names == list({"recipes": RECIPES, "augmentations": AUGMENTATIONS}[command])
+    assert all(line.endswith(".") for line in out.splitlines())
+
+
+def test_train_options_change_recipe(mien: Command, csv: Path, tmp_path: Path) -> None:
+    options = ("--epochs", 1, "--batch", 35, "--lr", 0.01, "--model", "mien_nano", "--augment", "flip+cutout(size=4)")
+    code, _, err = mien("train", "seed", "--data", csv, "--out", tmp_path / "run", *options, "--set", "lr=0.5")
+    assert code == 0, err
+    assert err.startswith(f"reading {csv}\nseed, random seed 0\nmien_nano on ")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())["recipe"]
+    assert {field: recipe[field] for field in ("epochs", "batch", "lr", "model")} == {
+        "epochs": 1, "batch": 35, "lr": 0.01, "model": "mien_nano",
+    }  # fmt: skip
+    assert [change["name"] for change in recipe["augment"]] == ["flip", "cutout"]
 
 
 def test_train_then_evaluate(mien: Command, csv: Path, tmp_path: Path) -> None:

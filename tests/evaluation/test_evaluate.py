@@ -10,7 +10,8 @@ from rich.console import Console
 
 from mien.errors import DataError, MienError
 from mien.evaluation import evaluate
-from mien.evaluation.report.terminal import confusion_table, evaluation_table
+from mien.evaluation.protocols import ModelEvaluation
+from mien.evaluation.report.terminal import confusion_table, evaluation_table, protocols_table
 from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.calibration import cross_fitted_ece, log_probabilities
 from mien.labels import LabelSet
@@ -39,7 +40,7 @@ def test_json_round_trip() -> None:
         "model", "data", "split", "n", "accuracy", "interval", "balanced_accuracy", "macro_f1", "top2", "log_loss",
         "brier",
         "ece", "balanced_ece", "calibration", "classes", "confusion_matrix", "tta", "protocol", "against",
-        "selected_on",
+        "selected_on", "missing_classes",
     }  # fmt: skip
     assert result["classes"][1] == {"name": "[red]sad", "precision": 1.0, "recall": 2 / 3, "f1": 0.8, "support": 3}
 
@@ -73,6 +74,19 @@ def test_table_marks_optimistic_metrics() -> None:
     assert "this split also selected the epoch and fitted the temperature, so its metrics are optimistic" in shown
     result = json.loads(json.dumps(e.to_dict()))
     assert (result["tta"], result["selected_on"]) == ("flip", ["epoch", "temperature"])
+
+
+def test_macro_f1_names_classes_without_faces() -> None:
+    labels = LabelSet("four", ("sad", "happy", "[b]fear", "disgust"))
+    p_NK = np.eye(4)[[0, 1, 1, 0]]
+    e = evaluate(p_NK, np.array([0, 1, 1, 0]), labels, split="val")
+    assert e.macro_f1 == 0.5
+    assert e.missing_classes == ("[b]fear", "disgust")
+    for table in (evaluation_table(e), protocols_table(ModelEvaluation((e,)))):
+        screen = Console(file=io.StringIO(), width=100)
+        screen.print(table)
+        assert isinstance(screen.file, io.StringIO)
+        assert "no faces of [b]fear, disgust: F1 counts as 0 in macro-F1" in " ".join(screen.file.getvalue().split())
 
 
 def test_score_of_a_card() -> None:

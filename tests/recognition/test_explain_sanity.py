@@ -17,7 +17,7 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 @pytest.fixture(scope="module")
 def sanity() -> ModuleType:
-    """experiments/explain_sanity.py, which is in no package."""
+    """Import experiments/explain_sanity.py, which is not in a package."""
     spec = importlib.util.spec_from_file_location("explain_sanity", EXPERIMENTS / "explain_sanity.py")
     assert spec is not None
     assert spec.loader is not None
@@ -28,8 +28,8 @@ def sanity() -> ModuleType:
 
 def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
     trained, others = (
-        sanity.explained(load(sanity.MODEL)),
-        [sanity.explained(sanity.shuffled(seed)) for seed in range(3)],
+        sanity.explain_sample(load(sanity.MODEL)),
+        [sanity.explain_sample(sanity.shuffle_weights(seed)) for seed in range(3)],
     )
     for kind in sanity.KINDS:
         kept = [sanity.rank_correlation(trained, other, kind) for other in others]
@@ -38,7 +38,7 @@ def test_shuffled_weights_destroy_the_maps(sanity: ModuleType) -> None:
 
 def test_the_same_weights_give_the_same_maps_and_the_same_crop(sanity: ModuleType) -> None:
     trained, again, other = (
-        sanity.explained(model) for model in (load(sanity.MODEL), load(sanity.MODEL), sanity.shuffled(0))
+        sanity.explain_sample(model) for model in (load(sanity.MODEL), load(sanity.MODEL), sanity.shuffle_weights(0))
     )
     np.testing.assert_array_equal(trained.face_HW, other.face_HW)
     for kind in sanity.KINDS:

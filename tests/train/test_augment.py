@@ -24,6 +24,7 @@ from mien.train.augment import (
     Jpeg,
     Light,
 )
+from mien.train.overrides import parse_augment
 
 BATCHED = sorted(set(AUGMENTATIONS) - {"albumentations"})
 
@@ -168,7 +169,7 @@ def test_noise_variance_is_drawn_from_its_range(grey: torch.Tensor) -> None:
 
 
 def test_adapter_names_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(MienError, match="no such file: "):
+    with pytest.raises(MienError, match="no such JSON file: "):
         AUGMENTATIONS["albumentations"](str(tmp_path / "none.json"))
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(MienError, match="is not an Albumentations pipeline"):
@@ -306,3 +307,45 @@ def test_light_does_what_each_of_its_parts_says() -> None:
 def test_what_no_camera_does_is_refused(build: Callable[[], Augmentation], named: str) -> None:
     with pytest.raises(MienError, match=named):
         build()
+
+
+def test_albumentations_pipeline_in_text_of_augmentations(tmp_path: Path, faces: torch.Tensor) -> None:
+    file = tmp_path / "pipe.json"
+    albumentations.save(albumentations.Compose([albumentations.HorizontalFlip(p=1)]), file)
+    flip, pipeline = parse_augment(f"flip(p=1) + albumentations:{file}")
+    assert torch.equal(pipeline(flip(faces, rng()), rng()), faces)
+    assert pipeline.to_dict()["name"] == "albumentations"
+
+
+def _written(file: Path, *transforms: albumentations.BasicTransform) -> str:
+    albumentations.save(albumentations.Compose(list(transforms)), file)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("transform", "says"),
+    [
+        (albumentations.HueSaturationValue(p=1), r"cannot be applied to a grey face, uint8 \[48,48,1\]: .*colors"),
+        (albumentations.Normalize(mean=(0.5,), std=(0.5,), p=1), "changes the type of the pixels; remove .* Normalize"),
+        (albumentations.Resize(32, 32, p=1), "changes the size or the channels of an image"),
+    ],
+)
+def test_unsuitable_pipeline_is_an_error(tmp_path: Path, transform: albumentations.BasicTransform, says: str) -> None:
+    file = tmp_path / "pipe.json"
+    with pytest.raises(MienError, match=says):
+        AUGMENTATIONS["albumentations"](_written(file, transform))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("pipe.json", "flip", "pipe.json: is not JSON: "),
+        ("pipe.json", "{}", "pipe.json: is not an Albumentations pipeline: it has no key 'transform'"),
+        ("pipe.json", '{"transform": {"__class_fullname__": "Sharpness"}}', "is not an Albumentations pipeline: "),
+        ("pipe.yaml", "a: 1", "no such JSON file: '.*pipe.yaml'; write .*save"),
+    ],
+)
+def test_other_file_than_pipeline_is_an_error(tmp_path: Path, name: str, content: str, says: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(MienError, match=says):
+        AUGMENTATIONS["albumentations"](str(tmp_path / name))

@@ -91,7 +91,7 @@ def test_unfit_folds_or_recipe_is_refused(
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    """experiments/noise.py, which is in no package."""
+    """Import experiments/noise.py, which is not in a package."""
     file = Path(__file__).parents[2] / "experiments" / "noise.py"
     spec = importlib.util.spec_from_file_location("noise_experiment", file)
     assert spec is not None
@@ -109,7 +109,7 @@ def test_precision_by_hand(script: ModuleType, monkeypatch: pytest.MonkeyPatch) 
 
 def test_mislabelled_faces_by_votes(script: ModuleType, make_voted: Callable[..., Dataset]) -> None:
     """In the toy the raters' first choice is the label; of eight faces one is contempt, two have no majority."""
-    wrong_N, known_N = script.mislabelled(make_voted())
+    wrong_N, known_N = script.mislabeled_masks(make_voted())
     place = np.arange(len(wrong_N)) % 8
     assert (wrong_N == (place == 6)).all()
     assert (known_N == ~np.isin(place, (5, 7))).all()

@@ -58,6 +58,10 @@ def test_augmentations_as_text() -> None:
     ("setting", "says"),
     [
         ("speed=3", r"unknown recipe field 'speed'.*name \(text\).*lr \(number\)"),
+        ("epoch=3", r"unknown recipe field 'epoch' in 'epoch=3'; did you mean 'epochs'\? available: "),
+        ("weightdecay=0", r"did you mean 'weight_decay'\?"),
+        ("augment=flip+cutoff", r"cannot parse 'flip\+cutoff'; did you mean 'cutout'\?"),
+        ("augment=albumentations:missing.json", "no such JSON file: 'missing.json'; write the Albumentations pipeline"),
         ("lr", "write FIELD=VALUE"),
         ("lr=fast", "lr must be a number, got 'fast'"),
         ("epochs=2.5", "epochs must be an integer, got '2.5'"),
@@ -71,7 +75,8 @@ def test_augmentations_as_text() -> None:
         ("augment=flip(p='x')", "Flip: p must be a number, got 'x'"),
         ("augment=cutout(**{'holes': 9})", "is not supported"),
         ("momentum=1", "momentum"),
-        ("model=vgg99", "model must be one of .*seed_cnn, .*, got 'vgg99'"),
+        ("model=vgg99", "model must be one of .*seed_cnn, .*, got 'vgg99'; did you mean 'vgg13'\\?"),
+        ("model=nano", "got 'nano'; did you mean 'mien_nano'\\?"),
         ("accumulate=0", "accumulate must be above 0"),
         ("schedule=step", "schedule must be one of constant, cosine, triangular, got 'step'"),
         (
@@ -134,5 +139,7 @@ def test_recipe_dropping_more_than_all_faces_is_refused() -> None:
 
 
 def test_find_recipe_unknown_name_lists_the_recipes() -> None:
-    with pytest.raises(MienError, match=r"unknown recipe 'sed'; available: .*seed_augmented_as_run"):
+    with pytest.raises(
+        MienError, match=r"unknown recipe 'sed'; did you mean 'seed'\? available: .*seed_augmented_as_run"
+    ):
         find_recipe("sed")

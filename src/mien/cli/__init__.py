@@ -25,6 +25,8 @@ COMMANDS = {  # name of the command and of its function: its module in `mien.cli
     "train": "train",
     "compare": "train",
     "tune": "tune",
+    "recipes": "recipes",
+    "augmentations": "recipes",
     "evaluate": "evaluate",
     "benchmark": "benchmark",
     "export": "export",

@@ -45,7 +45,7 @@ def load_dataset(
             source, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels, progress=progress
         )
     if not quiet:
-        lines = [f"note: {dataset.note}"] if dataset.note and dataset.name == "folder" else []
+        lines = [f"note: {dataset.note}"] if dataset.note else []
         for line in [*lines, *reading_lines(dataset)]:
             typer.echo(line, err=True)
     return dataset

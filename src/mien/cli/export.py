@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.dataset import load_dataset
 from mien.cli.options import Crop, Data, Labels, Layout, OnError, Votes
 from mien.model import CARD, GRAPH
+
+if TYPE_CHECKING:
+    from mien.model_card import Calibration
 
 
 def export(
@@ -54,10 +58,13 @@ def export(
     from mien.evaluation.selection import SELECTED_ON
 
     dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
-    card = training.export(
-        run, out, dataset, name=name, storage=storage, overwrite=overwrite,
-        prior_strength=_strength(prior_strength),
-    )  # fmt: skip
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
+        card = training.export(
+            run, out, dataset, name=name, storage=storage, overwrite=overwrite,
+            prior_strength=_strength(prior_strength),
+        )  # fmt: skip
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)
     file, fitted, score = out / GRAPH, card.calibration, card.scores[0]
     mark = f", {SELECTED_ON}" if score.selected_on else ""
     if _strength(prior_strength) != 0 and card.class_frequencies is not None:
@@ -68,11 +75,20 @@ def export(
         )
     typer.echo(
         f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB, {card.storage}) and {CARD}: the model '{card.name}'\n"
-        f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}': "
-        f"calibration error {percent(fitted.ece_before)} % before, {percent(fitted.ece_after)} % after\n"
+        f"{_calibration(fitted)}\n"
         f"accuracy on '{score.split}' {percent(score.accuracy)} % (95 % interval {percent(score.low)} to "
         f"{percent(score.high)}, {score.n:,} faces{mark}); largest difference from PyTorch: {card.parity:.1g}"
     )
+
+
+def _calibration(fitted: Calibration) -> str:
+    from mien.evaluation.report.text import percent
+
+    before, after = percent(fitted.ece_before), percent(fitted.ece_after)
+    if not fitted.split:
+        return f"temperature 1, not fitted: calibration error {before} %"
+    on = f"temperature {fitted.temperature:.3f}, fitted on '{fitted.split}'"
+    return f"{on}: calibration error {before} % before, {after} % after"
 
 
 def _strength(text: str) -> float | str:

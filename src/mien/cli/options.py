@@ -98,7 +98,23 @@ Labels = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe. May be repeated."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change any field of the recipe. May be repeated."),
+]
+Epochs = Annotated[int | None, typer.Option(metavar="N", help="Number of epochs, instead of the recipe's.")]
+Batch = Annotated[int | None, typer.Option(metavar="N", help="Images per forward pass, instead of the recipe's.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", metavar="LR", help="Learning rate, instead of the recipe's.")
+]
+Architecture = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Architecture, instead of the recipe's.")
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A+B(...)",
+        help="Augmentations instead of the recipe's: none, names joined by + (mien augmentations), or "
+        "albumentations:FILE.json.",
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to run on.")]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE.json", help="Write all results to a JSON file.")]
@@ -127,3 +143,12 @@ Strict = Annotated[
         "minute.",
     ),
 ]
+
+
+def overrides(settings: list[str] | None, **options: object) -> list[str]:
+    """Return the settings of `--set` and those of the options of a recipe's fields, which take precedence.
+
+    >>> overrides(["warmup=1"], epochs=3, batch=None)
+    ['warmup=1', 'epochs=3']
+    """
+    return [*(settings or []), *(f"{field}={value}" for field, value in options.items() if value is not None)]

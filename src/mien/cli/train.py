@@ -9,13 +9,28 @@ import typer
 from rich.console import Console
 
 from mien.cli.dataset import folder_arguments, load_dataset
-from mien.cli.options import Crop, Data, Device, Labels, Layout, OnError, Settings, Votes
+from mien.cli.options import (
+    Architecture,
+    Augment,
+    Batch,
+    Crop,
+    Data,
+    Device,
+    Epochs,
+    Labels,
+    Layout,
+    LearningRate,
+    OnError,
+    Settings,
+    Votes,
+    overrides,
+)
 from mien.cli.output import stoppable
 
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, such as release_nano or seed_augmented.")
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe, such as seed_augmented; mien recipes lists them.")
     ],
     data: Data,
     out: Annotated[
@@ -43,6 +58,11 @@ def train(
         ),
     ] = False,
     drop_twins: Annotated[bool, typer.Option("--drop-twins", hidden=True)] = False,  # old name
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: LearningRate = None,
+    model: Architecture = None,
+    augment: Augment = None,
     settings: Settings = None,
     labels: Labels = None,
     layout: Layout = "auto",
@@ -50,27 +70,30 @@ def train(
     on_error: OnError = "warn",
 ) -> None:
     """Train a model with a recipe."""
+    typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
     from mien.train.processes import train_on_devices
 
-    overrides = [*(settings or []), *(["drop_duplicates=yes"] if drop_duplicates or drop_twins else [])]
-    changed = training.apply_overrides(training.find_recipe(recipe), overrides)
+    drop = "yes" if drop_duplicates or drop_twins else None
+    options = overrides(settings, drop_duplicates=drop, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
+    changed = training.apply_overrides(training.find_recipe(recipe), options)
     folder = out or Path("runs") / f"{recipe}-seed{seed}"
     with stoppable(f"finished epochs are kept in {folder}; resume with the same command and --resume"):
         dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
-        options = {"seed": seed, "init": init, "device": device, "resume": resume, "progress": True}
-        run = train_on_devices(devices, changed, dataset, folder, **options)
+        run = train_on_devices(
+            devices, changed, dataset, folder, seed=seed, init=init, device=device, resume=resume, progress=True
+        )
     total, used = len(dataset["train"]), run.identity["data"]["faces"]["train"]
     if used < total:
         typer.echo(f"trained on {used:,} of {total:,} training faces; the recipe left out the others")
-    epochs, selected = len(run.history), run.selected_epoch
-    if epochs < changed.epochs:
+    trained, selected = len(run.history), run.selected_epoch
+    if trained < changed.epochs:
         typer.echo(
-            f"early stopping after epoch {epochs} of {changed.epochs}: "
+            f"early stopping after epoch {trained} of {changed.epochs}: "
             f"no better {changed.select} in {changed.patience} epochs"
         )
-    if selected < epochs:
-        typer.echo(f"selected epoch {selected} of {epochs} by {changed.select}; its weights are kept")
+    if selected < trained:
+        typer.echo(f"selected epoch {selected} of {trained} by {changed.select}; its weights are kept")
     source = data if votes is None else f"{data} --votes {votes}"
     source += folder_arguments(layout=layout, crop=crop, on_error=on_error, labels=labels)
     split = "val" if "val" in dataset else "train"
@@ -94,6 +117,11 @@ def compare(
     ] = 3,
     votes: Votes = None,
     device: Device = "auto",
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: LearningRate = None,
+    model: Architecture = None,
+    augment: Augment = None,
     settings: Settings = None,
     labels: Labels = None,
     layout: Layout = "auto",
@@ -101,10 +129,12 @@ def compare(
     on_error: OnError = "warn",
 ) -> None:
     """Train several recipes with several random seeds and compare them in a report."""
+    typer.echo(f"reading {data}", err=True)  # the imports take seconds
     from mien import train as training
     from mien.evaluation.report.terminal import comparison_table
 
-    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), settings or []) for arm in arms.split(",")]
+    changes = overrides(settings, epochs=epochs, batch=batch, lr=lr, model=model, augment=augment)
+    recipes = [training.apply_overrides(training.find_recipe(arm.strip()), changes) for arm in arms.split(",")]
     with stoppable(f"finished epochs are kept in {out}; resume with the same command"):
         dataset = load_dataset(data, votes=votes, layout=layout, crop=crop, on_error=on_error, labels=labels)
         result = training.compare(dataset, recipes, seeds=seeds, out=out, device=device, progress=True)

@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,8 +25,27 @@ import numpy as np
 
 from mien import files
 from mien.data.dataset import Split
+from mien.labels import FER7, LabelSet
 
 _FIELDS = ("pixels_NHW", "labels_N", "rows_N")  # of each split; a csv has no votes
+_TEXTS = ("splits", "labels", "note")
+
+
+@dataclass(frozen=True)
+class ParsedCsv:
+    """Content of a csv file.
+
+    Attributes:
+        md5: MD5 of the file, as hex.
+        splits: Splits by name.
+        labels: Label set.
+        note: Sentences on what was interpreted; empty for the original form.
+    """
+
+    md5: str
+    splits: dict[str, Split]
+    labels: LabelSet = FER7
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +76,8 @@ def cache_dir() -> Path | None:
         return None
 
 
-def read(path: Path) -> tuple[str, dict[str, Split]] | None:
-    """Return MD5 and splits of the csv at `path` from the cache, None if it has to be parsed.
+def read(path: Path) -> ParsedCsv | None:
+    """Return the content of the csv at `path` from the cache, None if it has to be parsed.
 
     Raises:
         OSError: `path` itself cannot be read.
@@ -74,26 +92,26 @@ def read(path: Path) -> tuple[str, dict[str, Split]] | None:
         with open(path, "rb") as file:
             md5 = hashlib.file_digest(file, "md5").hexdigest()
     try:
-        splits = _read_arrays(_arrays_path(folder, key.size, md5))
+        parsed = _read_arrays(_arrays_path(folder, key.size, md5), md5)
     except Exception:  # no file, or a damaged one, for which zipfile and numpy raise many types of errors
         return None
     if cached_key != key:
         with contextlib.suppress(OSError):
             _write_entry(folder, key, md5)
-    return md5, splits
+    return parsed
 
 
-def write(key: FileKey, md5: str, splits: Mapping[str, Split]) -> None:
-    """Write `splits` of the csv with this key and MD5 to the cache; do nothing if the cache is not writable."""
+def write(key: FileKey, parsed: ParsedCsv) -> None:
+    """Write the content of the csv with this key to the cache; do nothing if the cache is not writable."""
     folder = cache_dir()
     if folder is None:
         return
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         previous, previous_md5 = _read_entry(folder, key.path)
-        _write_arrays(_arrays_path(folder, key.size, md5), splits)
-        _write_entry(folder, key, md5)
-        if previous is not None and previous_md5 != md5:
+        _write_arrays(_arrays_path(folder, key.size, parsed.md5), parsed)
+        _write_entry(folder, key, parsed.md5)
+        if previous is not None and previous_md5 != parsed.md5:
             _remove_unused(folder, previous.size, previous_md5)
 
 
@@ -128,21 +146,26 @@ def _remove_unused(folder: Path, size: int, md5: str) -> None:
     _arrays_path(folder, size, md5).unlink(missing_ok=True)
 
 
-def _write_arrays(path: Path, splits: Mapping[str, Split]) -> None:
+def _write_arrays(path: Path, parsed: ParsedCsv) -> None:
     new = files.AtomicFile(path)
     try:
+        splits = parsed.splits
         arrays = {f"{name}.{field}": getattr(splits[name], field) for name in splits for field in _FIELDS}
-        np.savez(new.file, splits=np.array(list(splits)), **arrays)
+        labels = np.array([parsed.labels.name, *parsed.labels.names])
+        np.savez(new.file, splits=np.array(list(splits)), labels=labels, note=np.array(parsed.note), **arrays)
     except BaseException:
         new.discard()
         raise
     new.commit()
 
 
-def _read_arrays(path: Path) -> dict[str, Split]:
-    """Return the splits of an arrays file; raise an error if it is incomplete or a CRC does not fit."""
+def _read_arrays(path: Path, md5: str) -> ParsedCsv:
+    """Return the content of an arrays file; raise an error if it is incomplete or a CRC does not fit."""
     with open(path, "rb") as file, np.load(file) as arrays:  # np.load would leave a damaged file open
         names = arrays["splits"].tolist()
-        if set(arrays.files) != {"splits", *(f"{name}.{field}" for name in names for field in _FIELDS)}:
+        if set(arrays.files) != {*_TEXTS, *(f"{name}.{field}" for name in names for field in _FIELDS)}:
             raise ValueError(f"{path} lacks splits")  # the directory of a zip has no CRC
-        return {name: Split(name, *(arrays[f"{name}.{field}"] for field in _FIELDS)) for name in names}
+        splits = {name: Split(name, *(arrays[f"{name}.{field}"] for field in _FIELDS)) for name in names}
+        label_set, *classes = arrays["labels"].tolist()
+        labels = FER7 if tuple(classes) == FER7.names else LabelSet(label_set, tuple(classes))
+        return ParsedCsv(md5, splits, labels, str(arrays["note"]))

@@ -22,6 +22,21 @@ SPLITS = (TRAIN, VAL, TEST)
 PUBLISHED = {TRAIN: 28_709, VAL: 3_589, TEST: 3_589}
 # Values of fer2013.csv's column Usage.
 USAGE = {"Training": TRAIN, "PublicTest": VAL, "PrivateTest": TEST}
+# Other names of splits, in lower case without blanks, `_` and `-`.
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "trainset", "trainingset"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development", "eval", "evaluation", "publictest"), VAL),
+    **dict.fromkeys(("test", "testing", "testset", "privatetest"), TEST),
+}
+
+
+def split_for(name: str) -> str | None:
+    """Return the split that a name means, in any usual spelling and case; None if it means none.
+
+    >>> split_for("Training"), split_for("PublicTest"), split_for("Fold 1")
+    ('train', 'val', None)
+    """
+    return _SPLIT_NAMES.get(name.strip().lower().replace("_", "").replace("-", "").replace(" ", ""))
 
 
 @dataclass(frozen=True, eq=False)

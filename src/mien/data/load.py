@@ -15,7 +15,6 @@ from mien.data.folders.read import FolderOptions, is_image_folder, read_folder
 from mien.data.row_errors import unreadable
 from mien.errors import DataError, MienError
 from mien.imaging.suffixes import SUFFIXES
-from mien.labels import FER7
 from mien.paths import expand_user, is_url, not_found
 
 # Files that a folder is searched for, the most complete first.
@@ -76,8 +75,9 @@ def load(
     `UserWarning`.
 
     Args:
-        source: Path of a csv file in a published format of FER2013; of a folder that contains one (`train.csv` and
-            `test.csv` are read together); or of a folder of images `train/<label>/*.png`, optionally with `val` and
+        source: Path of a csv file in a published format of FER2013, or in another one whose meaning is clear (the note
+            of the data set says how it was read); of a folder that contains one (`train.csv` and `test.csv` are read
+            together); or of a folder of images `train/<label>/*.png`, optionally with `val` and
             `test`, or `<label>/*.png`. Without a validation split, a fifth of training is held out as `val`. `sketch`
             is the built-in synthetic data set (a file or folder of that name is `./sketch`).
         votes: Path of FER+'s fer2013new.csv, which is joined by row; only for a csv with a column Usage.
@@ -188,6 +188,11 @@ def _combine(source: Path, train: Dataset, test: Dataset) -> Dataset:
     for part, split in ((train, TRAIN), (test, TEST)):
         if len(part.splits) != 1:
             raise DataError(f"{part.source}: expected a file without a Usage column, all of it for {split}")
+    if any(split.labelled for split in test.splits.values()) and test.labels.names != train.labels.names:
+        raise DataError(
+            f"{source}: train.csv has the classes {', '.join(train.labels.names)}, but test.csv has "
+            f"{', '.join(test.labels.names)}"
+        )
     (train_split,), (test_split,) = train.splits.values(), test.splits.values()
     splits = {
         TRAIN: replace(train_split, name=TRAIN),
@@ -195,4 +200,5 @@ def _combine(source: Path, train: Dataset, test: Dataset) -> Dataset:
     }
     digest = hashlib.md5((train.digest + test.digest).encode(), usedforsecurity=False).hexdigest()
     known_as = f"{train.known_as} and {test.known_as}" if train.known_as and test.known_as else None
-    return Dataset("fer2013", source, digest, FER7, splits, known_as)
+    note = " ".join(f"{part.source.name}: {part.note}" for part in (train, test) if part.note)
+    return Dataset("fer2013", source, digest, train.labels, splits, known_as, note or None)

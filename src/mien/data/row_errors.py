@@ -34,9 +34,9 @@ class RowErrors:
     def __bool__(self) -> bool:
         return self.count > 0
 
-    def add(self, row: int, error: str) -> None:
-        """Add an error of `row`, counted from 0; line 1 is the header, so row 0 is line 2."""
-        self.add_message(row, f"row {row} (line {row + 2}): {error}")
+    def add(self, row: int, error: str, line: int | None = None) -> None:
+        """Add an error of `row`, counted from 0; without `line`, line 1 is the header, so row 0 is line 2."""
+        self.add_message(row, f"row {row} (line {row + 2 if line is None else line}): {error}")
 
     def add_message(self, index: int, message: str) -> None:
         """Add an error at `index` in the order of the source; `message` says where and what."""

@@ -12,6 +12,7 @@ from mien.evaluation.statistics import calibration, metrics
 
 OWN = "the model's own"  # where the temperature comes from
 CROSS_FITTED = f"cross-fitted in {calibration.FOLDS} folds"
+TOO_FEW = f"not fitted on fewer than {calibration.MIN_FACES} faces"
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # fractions of the most confident faces, for the columns of tables
 
 
@@ -53,8 +54,9 @@ class CalibrationReport:
     Attributes:
         before, after: Metrics without a temperature and with one.
         temperature: Divisor of the logits: the model's own temperature, or the mean over the folds.
-        fitted: `OWN` if the temperature was fitted on other faces, or `CROSS_FITTED` if it was fitted on these faces,
-            where each fold is evaluated at the temperature of the other folds.
+        fitted: `OWN` if the temperature was fitted on other faces; `CROSS_FITTED` if it was fitted on these faces,
+            where each fold is evaluated at the temperature of the other folds; or `TOO_FEW` if a model without a
+            temperature is evaluated on too few faces to fit one, and it is 1.
         risk_N: Error rate on the 1, 2, ..., N most confident faces, float64 [N] (`metrics.risk_at_coverage`).
     """
 
@@ -107,10 +109,13 @@ def calibration_report(
         cross_fit: Whether that temperature was fitted on these faces.
     """
     before_NK = probabilities_NK if temperature is None else calibration.apply(probabilities_NK, 1 / temperature)
-    if temperature is None or cross_fit:
+    after_NK: NDArray[np.floating[Any]]
+    if temperature is None and len(labels_N) < calibration.MIN_FACES:
+        after_NK, mean_temperature, fitted = before_NK, 1.0, TOO_FEW
+    elif temperature is None or cross_fit:
         log_p_NK = calibration.log_probabilities(before_NK)
         temperature_N = calibration.cross_fitted_temperatures(log_p_NK, labels_N)
-        after_NK: NDArray[np.floating[Any]] = calibration.apply(before_NK, temperature_N)
+        after_NK = calibration.apply(before_NK, temperature_N)
         mean_temperature, fitted = float(temperature_N.mean()), CROSS_FITTED
     else:
         after_NK, mean_temperature, fitted = probabilities_NK, temperature, OWN

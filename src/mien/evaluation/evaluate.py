@@ -33,7 +33,7 @@ class Evaluation:
         accuracy: Fraction of correct predictions, 0 to 1.
         low, high: 95 % Wilson (1927) interval of the accuracy, over the sample of faces but not over training seeds.
         balanced_accuracy: Mean recall of the classes that have faces, 0 to 1.
-        macro_f1: Mean F1 over the classes, 0 to 1.
+        macro_f1: Mean F1 over the classes, 0 to 1; 0 for a class without faces (`missing_classes`).
         top2: Top-2 accuracy, 0 to 1.
         log_loss: Mean negative natural logarithm of the true class's probability.
         brier: Brier score, summed over the classes, 0 to 2.
@@ -83,6 +83,11 @@ class Evaluation:
     selected_on: tuple[str, ...] = ()
     note: str = ""
 
+    @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """Classes without faces; their F1 is 0 in macro-F1."""
+        return tuple(name for name, n in zip(self.labels.names, self.per_class.support, strict=True) if not n)
+
     def to_score(self) -> Score:
         """Return the metrics that a model card stores."""
         return Score(
@@ -117,6 +122,7 @@ class Evaluation:
             "interval": {"low": self.low, "high": self.high, "level": LEVEL, "covers": FACES},
             "balanced_accuracy": self.balanced_accuracy,
             "macro_f1": self.macro_f1,
+            "missing_classes": list(self.missing_classes),
             "top2": self.top2,
             "log_loss": self.log_loss,
             "brier": self.brier,

@@ -81,8 +81,9 @@ async def _read_form(request: Request, field: str, max_files: int) -> list[Uploa
     parser = _FormParser(request, field, max_files)
     try:
         form = await parser.parse()
-    # FormParserError: starlette passed it on in older versions; UnicodeError: from odd values of `charset`.
-    except (MultiPartException, FormParserError, UnicodeError) as error:
+    # FormParserError: starlette passed it on in older versions; UnicodeError: from odd values of `charset`;
+    # TypeError: from the standard library's `email.utils.decode_params`, for `boundary*=x; boundary*0=y`.
+    except (MultiPartException, FormParserError, UnicodeError, TypeError) as error:
         raise Problem(
             400, "damaged_form", f"The form cannot be parsed: {error}", "Use an HTTP library to encode it."
         ) from None

@@ -1,4 +1,4 @@
-"""Adapter for Albumentations pipelines.
+"""Adapter for Albumentations pipelines, such as `--augment albumentations:pipe.json`.
 
 Albumentations is optional and not one of mien's extras: 2.0.8 is its last release under the MIT licence.
 """
@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from mien.data.dataset import SIDE
 from mien.errors import MienError
 from mien.train.augment import augmentation
 
@@ -28,7 +30,8 @@ class Albumentations:
         file: Path of a JSON file that `albumentations.save` wrote.
 
     Raises:
-        MienError: Albumentations is not installed, or `file` does not contain a pipeline.
+        MienError: Albumentations is not installed, `file` does not contain a pipeline, or the pipeline cannot be
+            applied to a grey face.
     """
 
     file: str
@@ -37,6 +40,7 @@ class Albumentations:
         pipeline, text = _load(self.file)
         object.__setattr__(self, "_pipeline", pipeline)
         object.__setattr__(self, "_text", text)
+        self._apply(np.full((1, SIDE, SIDE, 1), 128, np.uint8), 0)  # fail before the training and not in it
 
     def to_dict(self) -> dict[str, Any]:
         """Return the name and the whole pipeline as JSON types."""
@@ -45,17 +49,34 @@ class Albumentations:
 
     def __call__(self, x_NCHW: Tensor, rng: Generator) -> Tensor:
         """Return augmented pixels, float32 [N,1,H,W] on the 0-255 scale."""
-        pipeline: Any = self._pipeline  # type: ignore[attr-defined]
         seed = int(torch.randint(0, 2**31, (1,), generator=rng, device=x_NCHW.device))
-        pipeline.set_random_seed(seed)
         pixels_NHWC = x_NCHW.permute(0, 2, 3, 1).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
-        images = [pipeline(image=image)["image"] for image in pixels_NHWC]
+        augmented_NHWC = self._apply(pixels_NHWC, seed)
+        return torch.from_numpy(augmented_NHWC).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
+
+    def _apply(self, pixels_NHWC: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+        """Return augmented faces, uint8 [N,H,W,1]."""
+        pipeline: Any = self._pipeline  # type: ignore[attr-defined]
+        pipeline.set_random_seed(seed)
+        try:
+            images = [pipeline(image=image)["image"] for image in pixels_NHWC]
+        except Exception as error:  # transforms of another package may raise anything
+            problem = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise MienError(
+                f"the pipeline in {self.file} cannot be applied to a grey face, uint8 [{SIDE},{SIDE},1]: {problem}; "
+                "remove transforms that need colors, boxes or other images"
+            ) from None
+        if any(np.asarray(image).dtype != np.uint8 for image in images):
+            raise MienError(
+                f"the pipeline in {self.file} changes the type of the pixels; remove transforms such as Normalize, "
+                "ToFloat and ToTensorV2: mien normalizes the pixels itself"
+            )
         if any(image.size != pixels_NHWC[0].size for image in images):
             raise MienError(
                 f"the pipeline in {self.file} changes the size or the channels of an image; "
                 "remove transforms that do not keep the shape [H,W,1]"
             )
-        return torch.from_numpy(np.stack(images).reshape(pixels_NHWC.shape)).to(x_NCHW).permute(0, 3, 1, 2).contiguous()
+        return np.stack(images).reshape(pixels_NHWC.shape)
 
 
 def _load(file: str) -> tuple[Any, str]:
@@ -69,14 +90,18 @@ def _load(file: str) -> tuple[Any, str]:
             "Albumentations is not installed, and the recipe has an Albumentations pipeline; "
             "install it with: pip install 'albumentations==2.0.8'"
         ) from None
-    if not Path(file).is_file():
+    if not file or Path(file).suffix.lower() in (".yaml", ".yml") or not Path(file).is_file():
         raise MienError(
-            f"no such file: {file}; write the Albumentations pipeline with albumentations.save(pipeline, '{file}')"
+            f"no such JSON file: '{file}'; write the Albumentations pipeline with "
+            f"albumentations.save(pipeline, '{Path(file or 'pipe').stem}.json')"
         )
     try:
         pipeline = albumentations.load(file)
+    except json.JSONDecodeError as error:
+        raise MienError(f"{file}: is not JSON: {error}") from None
     except Exception as error:  # the parser of another package may raise anything
-        raise MienError(f"{file} is not an Albumentations pipeline: {error}") from None
+        missing = f"it has no key {error}" if isinstance(error, KeyError) else str(error)
+        raise MienError(f"{file}: is not an Albumentations pipeline: {missing}") from None
     if not isinstance(pipeline, albumentations.Compose):
         pipeline = albumentations.Compose([pipeline])
     return pipeline, Path(file).read_text(encoding="utf-8")

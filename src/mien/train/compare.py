@@ -24,6 +24,7 @@ from mien.train.augment import Augmentation
 from mien.train.batches import AUGMENT, epoch_rng
 from mien.train.distillation import load_teachers, teacher_identities
 from mien.train.loop import prepare_targets, train
+from mien.train.progress import RunsProgress
 from mien.train.recipe import Recipe
 from mien.train.recipes import find_recipe
 from mien.train.runs.folder import Run
@@ -50,7 +51,7 @@ def compare(
         seeds: Number of random seeds (0, 1, 2, ...), or the random seeds.
         out: Folder for the runs (`ARM-seedN/`), `report.html`, `comparison.json` and `plots/*.png`.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        progress: Whether to show a progress bar on stderr.
+        progress: Whether to show progress on stderr.
 
     Returns:
         Scores of each arm, and the verdict on each arm against the first.
@@ -83,11 +84,13 @@ def compare(
     truth = _evaluation_data(recipes, numbers, dataset, folder)
     # One random seed after another, so that a comparison that is stopped early has complete pairs of runs.
     records = []
-    for seed in numbers:
-        for recipe in recipes:
-            run_folder = _run(recipe, seed, folder).folder
-            run = train(recipe, dataset, run_folder, seed=seed, device=device, resume=True, progress=progress)
-            records.append(_record(run, recipe, truth, seed))
+    todo = [(recipe, seed) for seed in numbers for recipe in recipes]
+    report = RunsProgress([_run(recipe, seed, folder).finished for recipe, seed in todo], names, numbers, progress)
+    for recipe, seed in todo:
+        position = report.next()
+        run_folder = _run(recipe, seed, folder).folder
+        run = train(recipe, dataset, run_folder, seed=seed, device=device, resume=True, progress=position)
+        records.append(_record(run, recipe, truth, seed))
     comparison = compare_runs(records, truth)
     notes = _notes(dataset, truth, recipes)
     write_report(comparison, folder, examples=examples(dataset, recipes), notes=notes)

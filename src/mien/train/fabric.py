@@ -105,6 +105,14 @@ def _has_bf16(device: str) -> bool:
     return False
 
 
+def device_name(fabric: Fabric) -> str:
+    """Return the device of a Fabric in words: `cuda`, `cpu (2 threads)`, `2 processes on cpu (1 thread each)`."""
+    name, threads_, processes = fabric.device.type, torch.get_num_threads(), fabric.world_size
+    if name == "cpu":
+        name += f" ({threads_} thread{'s' * (threads_ != 1)}{' each' * (processes > 1)})"
+    return f"{processes} processes on {name}" if processes > 1 else name
+
+
 def machine(fabric: Fabric) -> dict[str, Any]:
     """Return what the run's record says about the machine, without names of hosts, people or folders."""
     facts: dict[str, Any] = {

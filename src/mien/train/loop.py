@@ -27,7 +27,7 @@ from mien.train.batches import MODEL, PURPOSES, Faces, epoch_rng, normalize, ste
 from mien.train.best_epoch import is_finished
 from mien.train.checks import check_finite, check_loss, explain_out_of_memory, memory_advice
 from mien.train.distillation import Teachers, load_teachers, teacher_identities
-from mien.train.fabric import fabric_precision, is_main_process, machine, make_fabric, resolve_device
+from mien.train.fabric import device_name, fabric_precision, is_main_process, machine, make_fabric, resolve_device
 from mien.train.imbalance import class_frequencies
 from mien.train.label_noise.filtering import filter_training_faces
 from mien.train.loss import Loss
@@ -58,7 +58,7 @@ def train(
     init: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | str = False,
 ) -> Run:
     """Train a model with a recipe on the training split of a data set.
 
@@ -75,7 +75,7 @@ def train(
         device: `auto`, `cpu`, `cuda` or `mps`.
         resume: Whether to continue after the last finished epoch of the run in `out`, if there is one. With precision
             `auto`, a run that is resumed on another machine continues in the best precision of that machine.
-        progress: Whether to show a progress bar on stderr.
+        progress: Whether to show progress on stderr; a text is the position of the run among several.
 
     Returns:
         The finished run.
@@ -111,7 +111,7 @@ def train_epochs(
     init: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
-    progress: bool = False,
+    progress: bool | str = False,
 ) -> Generator[Metrics]:
     """Train as `train`, and yield the metrics of each epoch after its checkpoint is saved.
 
@@ -158,10 +158,12 @@ def train_epochs(
             run.write_records(identity, machine(fabric), checkpoint)
         part, parts = fabric.global_rank, fabric.world_size
 
-        shown = progress and fabric.is_global_zero
-        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown) as bar:
+        shown = bool(progress) and fabric.is_global_zero
+        position = progress if isinstance(progress, str) else ""
+        with Progress(recipe, seed, len(faces[TRAIN]), run.folder, shown=shown, position=position, parts=parts) as bar:
             if not is_finished(history, recipe.epochs, recipe.select, recipe.patience):
-                if resume and checkpoint is None:
+                bar.announce(device_name(fabric), precision, len(history))
+                if resume and checkpoint is None and not position:
                     bar.print(f"nothing to resume in {run.folder}; training starts at epoch 1")
                 bar.print(_precision_change(history, precision))
             while not is_finished(history, recipe.epochs, recipe.select, recipe.patience):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
-from mien.errors import MienError
-from mien.train import albumentations as _albumentations  # noqa: F401  registers its adapter
+from mien.errors import MienError, did_you_mean
+from mien.train.albumentations import Albumentations
 from mien.train.augment import AUGMENTATIONS, Augmentation
 from mien.train.recipe import Recipe
 
+PIPELINE = "albumentations:"  # before the name of a file
 BOOLEANS = {"yes": True, "no": False}
 
 
@@ -22,7 +24,7 @@ def apply_overrides(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         recipe: Recipe to start from.
         settings: Overrides such as `epochs=3`; each value is parsed as the type of its field. Augmentations are joined
             by `+`, with arguments where they differ from the defaults: `augment=flip+cutout(holes=1,size=14)`;
-            `augment=none` removes all.
+            `augment=albumentations:pipe.json` reads an Albumentations pipeline, `augment=none` removes all.
 
     Raises:
         MienError: An override has no `=`, an unknown field, or a value of another type.
@@ -41,7 +43,8 @@ def apply_overrides(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             raise MienError(f"'{setting}' is not an override; write FIELD=VALUE, such as epochs=3")
         if field not in known:
             names = ", ".join(f"{f} ({_kind(f)})" for f in known)
-            raise MienError(f"unknown recipe field '{field}' in '{setting}'; available: {names}")
+            guess = did_you_mean(field, known)
+            raise MienError(f"unknown recipe field '{field}' in '{setting}'{guess or ';'} available: {names}")
         changes[field] = _parse(field, text)
     return replace(recipe, **changes)
 
@@ -69,7 +72,7 @@ def _kind(field: str) -> str:
 
 
 def parse_augment(text: str) -> tuple[Augmentation, ...]:
-    """Parse augmentations from text such as `flip+cutout(size=14)+gaussiannoise(p=1)`.
+    """Parse augmentations from text such as `flip+cutout(size=14)+albumentations:pipe.json`.
 
     Args:
         text: Augmentations joined by `+`; `none` or nothing for the empty tuple.
@@ -83,21 +86,22 @@ def parse_augment(text: str) -> tuple[Augmentation, ...]:
     """
     if text.strip() in ("none", ""):
         return ()
+    parts = re.split(r"\+(?![^(]*\))", text)  # not within parentheses
+    return tuple(_build_augmentation(part.strip(), text) for part in parts)
+
+
+def _build_augmentation(part: str, text: str) -> Augmentation:
+    if part.lower().startswith(PIPELINE):
+        return Albumentations(part[len(PIPELINE) :].strip())
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+        tree = ast.parse(part, mode="eval").body
+    except (SyntaxError, ValueError):
         raise _unknown_augmentation(text) from None
-    parts: list[ast.expr] = []
-    while isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
-        parts.insert(0, tree.right)
-        tree = tree.left
-    return tuple(_build_augmentation(part, text) for part in [tree, *parts])
-
-
-def _build_augmentation(part: ast.expr, text: str) -> Augmentation:
-    call = part if isinstance(part, ast.Call) else ast.Call(part, [], [])
-    if not isinstance(call.func, ast.Name) or call.func.id.lower() not in AUGMENTATIONS:
+    call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
+    if not isinstance(call.func, ast.Name):
         raise _unknown_augmentation(text)
+    if call.func.id.lower() not in AUGMENTATIONS:
+        raise _unknown_augmentation(text, call.func.id)
     try:
         positional = [ast.literal_eval(a) for a in call.args]
         if any(k.arg is None for k in call.keywords):
@@ -108,8 +112,9 @@ def _build_augmentation(part: ast.expr, text: str) -> Augmentation:
         raise MienError(f"augment: {ast.unparse(call)}: {error}") from None
 
 
-def _unknown_augmentation(text: str) -> MienError:
+def _unknown_augmentation(text: str, name: str = "") -> MienError:
+    guess = did_you_mean(name, AUGMENTATIONS) if name else ""
     return MienError(
-        f"augment: cannot parse '{text}'; write none, or augmentations joined by +, with arguments where needed, such "
-        f"as flip+cutout(size=14); available: {', '.join(sorted(AUGMENTATIONS))}"
+        f"augment: cannot parse '{text}'{guess or ';'} write none, or augmentations joined by +, with arguments where "
+        f"needed, such as flip+cutout(size=14); available: {', '.join(sorted(AUGMENTATIONS))} (mien augmentations)"
     )

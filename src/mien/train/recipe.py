@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mien.errors import MienError
+from mien.errors import MienError, did_you_mean
 from mien.evaluation.selection import LAST
 from mien.labels import LABEL_SETS
 from mien.train.augment import Augmentation
@@ -145,8 +145,9 @@ class Recipe:
             if not 0 <= getattr(self, field) < LIMIT:
                 raise self._error(field, f"must be 0 or more and below {LIMIT:,}")
         for field, choices in CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise self._error(field, f"must be one of {', '.join(choices)}")
+            if (value := getattr(self, field)) not in choices:
+                error = self._error(field, f"must be one of {', '.join(choices)}")
+                raise MienError(f"{error}{did_you_mean(value, choices)}")
         if (self.drop_noisy or self.soften_noisy) and not self.label_noise:
             raise self._error("label_noise", "must be set to a file with out-of-fold predictions")
         if self.drop_noisy + self.soften_noisy > 1:

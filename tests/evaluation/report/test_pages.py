@@ -1,20 +1,24 @@
 """Report pages and files: self-contained pages, escaped names, texts for plots, headings for tables."""
 
 import builtins
+import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
+from rich.console import Console
 
 from mien.errors import MienError, MissingExtra
 from mien.evaluation.comparison.compare import Comparison, compare
 from mien.evaluation.report import pages, plots
 from mien.evaluation.report.pages import comparison_page
 from mien.evaluation.report.style import DARK, require_report_libraries, svg_uri
+from mien.evaluation.report.terminal import comparison_table
 from mien.evaluation.report.write import comparison_figures, write_report
 from mien.labels import LabelSet
 
@@ -113,6 +117,20 @@ def test_comparison_page_without_validation_has_no_gap() -> None:
     seen = Outline(comparison_page(compare(make_records(small, {"a": 0.5, "b": 0.8}), small))).seen
     assert "neither the gap nor the peak can be measured" in seen
     assert "folder faces.csv" in seen
+
+
+def test_comparison_names_classes_without_faces() -> None:
+    labels = LabelSet("own", ("happy", "sad", "[b]bored"))
+    data = make_dataset({"train": 60, "val": 60}, name="folder", known_as=None, labels=labels)
+    val = replace(data["val"], labels_N=data["val"].labels_N % 2)
+    data = replace(data, splits={**data.splits, "val": val})
+    result = compare(make_records(data, {"a": 0.5, "b": 0.8}), data)
+    note = "n val no faces of [b]bored: F1 counts as 0 in macro-F1"
+    assert note in Outline(comparison_page(result)).seen
+    screen = Console(file=io.StringIO(), width=100)
+    screen.print(comparison_table(result))
+    assert isinstance(screen.file, io.StringIO)
+    assert note in " ".join(screen.file.getvalue().split())
 
 
 def test_plot_drawn_twice_gives_equal_svg(comparison: Comparison) -> None:

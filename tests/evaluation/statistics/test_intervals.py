@@ -95,7 +95,7 @@ def test_a_small_version_of_the_committed_simulation(experiment: ModuleType) -> 
     600 replicates: at 95 % true coverage fewer than 92 % come up once in some 2,000 tries, so the seed is fixed.
     """
     scenario = experiment.Scenario("small", 400, 2.0, 2.0, 0.6, (2.0, 2.0))
-    for row in experiment.judge(scenario, 600, seed=5):
+    for row in experiment.evaluate_intervals(scenario, 600, seed=5):
         assert row["coverage_percent"]["ours"] >= 92, row
         assert row["coverage_percent"]["faces_only"] < 92, row
         assert row["mean_width_points"]["ours"] > row["mean_width_points"]["faces_only"]

@@ -57,7 +57,7 @@ FACES = sketch(train=0, val=9, test=0)["val"].pixels_NHW
 def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small sketch as a file, with two of its training faces among those of validation."""
     file = tmp_path_factory.mktemp("data") / "fer2013.csv"
-    data = sketch(train=140, val=70, test=35)
+    data = sketch(train=140, val=210, test=35)
     train_, val = data["train"], data["val"]
     val = replace(val, pixels_NHW=np.concatenate([train_.pixels_NHW[:2], val.pixels_NHW[2:]]))
     write_csv(file, replace(data, splits={**data.splits, "val": val}))
@@ -259,7 +259,7 @@ def test_file_predicts_as_the_run_at_the_temperature(run: Run, exported: Path, d
     wanted_NK = calibration.apply(run.predictions()["val"], card.calibration.temperature)
     assert np.abs(probs_NK - wanted_NK).max() < 1e-4
     assert card.parity <= 1e-5
-    for n in (1, 7, 70):
+    for n in (1, 7, 210):
         assert np.abs(model.probabilities(data["val"].pixels_NHW[:n], batch=n) - probs_NK[:n]).max() < 1e-6
     assert model.maps(FACES)[1].shape == (9, 32, 4, 4)
 
@@ -273,7 +273,7 @@ def test_card_records_training_and_metrics(run: Run, exported: Path, data: Datas
     assert {k: card.data[k] for k in ("name", "digest", "votes", "known_as", "scheme")} == {
         "name": "sketch", "digest": data.digest, "votes": None, "known_as": None, "scheme": "fer2013",
     }  # fmt: skip
-    assert (card.data["faces"]["train"], card.data["faces"]["val"]) == (140, 70)
+    assert (card.data["faces"]["train"], card.data["faces"]["val"]) == (140, 210)
     assert dict(card.origin) == {
         "weights": find_weights(run.folder).identity["sha256"],
         "seed": 0, "epoch": 2, "epochs": 2, "select": "last", "init": None, "teachers": None,
@@ -287,14 +287,26 @@ def test_card_records_training_and_metrics(run: Run, exported: Path, data: Datas
     )  # fmt: skip
     assert card.flops == sum(2 * side * side * kernel * i * o for side, kernel, i, o in layers)
     fitted, raw_NK, true_N = card.calibration, run.predictions()["val"], data["val"].labels_N
-    assert (fitted.split, fitted.n) == ("val", 70)
+    assert (fitted.split, fitted.n) == ("val", 210)
     assert fitted.temperature == pytest.approx(calibration.fit_temperature(np.log(raw_NK), true_N), abs=1e-3)
     assert fitted.ece_before == pytest.approx(metrics.ece(raw_NK, true_N), abs=1e-3)
     assert fitted.ece_after == pytest.approx(calibration.cross_fitted_ece(np.log(raw_NK), true_N), abs=1e-3)
     assert {s.key for s in card.scores} == {
         ("val", protocol, OWN_LABELS, tta) for protocol in (OFFICIAL, DEDUPLICATED) for tta in ("none", "flip")
     }
-    assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 70, DEDUPLICATED: 68}
+    assert {s.protocol: s.n for s in card.scores} == {OFFICIAL: 210, DEDUPLICATED: 208}
+
+
+def test_export_on_few_faces_keeps_temperature_1(small: Recipe, tmp_path: Path) -> None:
+    few = sketch(train=14, val=14, test=0)
+    run = train(replace(small, epochs=1), few, tmp_path / "run")
+    with pytest.warns(UserWarning, match="the temperature is 1: 'val' has 14 faces, and fewer than 200 are too few"):
+        card = export(run.folder, tmp_path / "model", few)
+    fitted = card.calibration
+    assert (fitted.temperature, fitted.split, fitted.n) == (1.0, "", 14)
+    assert fitted.ece_after == fitted.ece_before
+    assert fitted.ece_before == pytest.approx(metrics.ece(run.predictions()["val"], few["val"].labels_N), abs=1e-3)
+    assert not any(score.selected_on for score in card.scores)
 
 
 def test_card_scores_equal_an_evaluation(exported: Path, data: Dataset) -> None:
@@ -324,7 +336,7 @@ def test_prior_strength_equals_a_computation_by_hand(
 ) -> None:
     monkeypatch.setattr(
         sys.modules["mien.train.export.measure"], "MAX_ACCURACY_LOSS", 3
-    )  # points; one of 70 faces is 1.4
+    )  # points; one of 210 faces is 0.5
     card = export(skewed, tmp_path / "model", data, prior_strength=0.7, storage=storage)
     found = card.class_frequencies
     assert found is not None
@@ -421,7 +433,7 @@ def test_export_command_writes_the_same_bytes(run: Run, exported: Path, csv: Pat
     assert lines[0].endswith("the model 'mine'")
     assert lines[1].startswith(f"temperature {card.calibration.temperature:.3f}, fitted on 'val': ")
     assert f"accuracy on 'val' {100 * card.scores[0].accuracy:.1f} % (95 % interval " in lines[2]
-    assert ("70 faces, used for selection)" in lines[2]) == card.scores[0].selected_on
+    assert ("210 faces, used for selection)" in lines[2]) == card.scores[0].selected_on
 
 
 def test_file_runs_without_torch(exported: Path, data: Dataset) -> None:
@@ -513,7 +525,7 @@ def test_export_with_other_data_is_refused(
         RunError, match=rf"'run' with toy\.csv: it was trained on other data \(sketch with the digest {data.digest}, "
     ):
         export(run.folder, tmp_path / "model", make_toy())
-    for val in ({}, {"val": replace(data["val"], labels_N=np.full(70, -1))}):
+    for val in ({}, {"val": replace(data["val"], labels_N=np.full(210, -1))}):
         splits = {"train": data["train"], **val}
         with pytest.raises(MissingSplit, match="no labeled split 'val', which the temperature is fitted on"):
             export(run.folder, tmp_path / "model", replace(data, splits=splits))

@@ -15,7 +15,7 @@ from mien.evaluation.comparison.benchmark import Benchmark
 from mien.evaluation.comparison.compare import Comparison
 from mien.evaluation.comparison.search import DONE, STATES, STOPPED, Search
 from mien.evaluation.comparison.verdict import TOO_FEW_SEEDS, points
-from mien.evaluation.confidence import COVERAGES, OWN
+from mien.evaluation.confidence import COVERAGES, OWN, TOO_FEW
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.full_report import EvaluationReport
 from mien.evaluation.report import curves, plots, search_plots, text
@@ -140,7 +140,7 @@ def _environment() -> Environment:
     constants: dict[str, Any] = {
         "BOTH": BOTH, "CORRUPTIONS": CORRUPTIONS, "COVERAGES": COVERAGES,
         "MAJORITY_VOTE": MAJORITY_VOTE, "OFFICIAL": OFFICIAL,
-        "OWN": OWN, "RESAMPLES": RESAMPLES,
+        "OWN": OWN, "TOO_FEW": TOO_FEW, "RESAMPLES": RESAMPLES,
         "SELECTED_ON": SELECTED_ON, "STATES": STATES, "STOPPED": STOPPED, "TOO_FEW_SEEDS": TOO_FEW_SEEDS,
     }  # fmt: skip
     css = (files(__package__) / "report.css").read_text(encoding="utf-8")

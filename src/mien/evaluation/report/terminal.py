@@ -24,6 +24,8 @@ from mien.evaluation.report.text import (
     class_rows,
     detector_loop_rows,
     marks,
+    missing_note,
+    missing_notes,
     pair_cells,
     percent,
     projected_note,
@@ -52,9 +54,10 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     )
     if e.note:
         caption = f"{escape(sentence_case(e.note))}\n{caption}"
+    notes = [missing_note(e.missing_classes)] * bool(e.missing_classes) + [selection_note(e)] * bool(e.selected_on)
     table = Table(
         title=f"{_title(e)}: {e.n:,} faces{truth}",
-        caption=f"{caption}\n{selection_note(e)}" if e.selected_on else caption,
+        caption="\n".join([caption, *map(escape, notes)]),
         title_justify="left",
         caption_justify="left",
     )
@@ -69,7 +72,7 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 def protocols_table(model_evaluation: ModelEvaluation) -> Table:
     """Return the table of all protocols and ground truths, a row each, for 80 columns."""
     e = model_evaluation.official
-    notes = protocol_notes(model_evaluation.evaluations)
+    notes = [escape(note) for note in protocol_notes(model_evaluation.evaluations)]
     notes += [f"* {selection_note(e)}"] * bool(e.selected_on)
     table = _compact_table(_title(e), notes)
     for heading in ("faces", "ground truth"):
@@ -89,7 +92,7 @@ def benchmark_tables(benchmark: Benchmark) -> list[Table]:
 
 def _protocol_table(result: ProtocolResult, benchmark: Benchmark) -> Table:
     first = result.evaluations[0]
-    notes = protocol_notes(result.evaluations)
+    notes = [escape(note) for note in protocol_notes(result.evaluations)]
     if any(e.selected_on for e in result.evaluations):
         notes.append(
             f"* {SELECTED_ON}: this split also selected the epoch or the temperature; its metrics are optimistic"
@@ -167,6 +170,7 @@ def comparison_table(comparison: Comparison) -> Table:
     notes = []
     if any(comparison.epoch_selection.uses(split) for split in comparison.splits):
         notes.append(f"* {SELECTED_ON}: this split also selected the epoch, so its metrics are optimistic")
+    notes += map(escape, missing_notes(comparison))
     table = _compact_table(f"{escape(comparison.data.name)}, {comparison.epoch_selection.when}", notes)
     for heading in ("arm", "split"):
         table.add_column(heading, no_wrap=True, vertical="bottom")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.evaluation.comparison.arms import ArmResult, Score
-from mien.evaluation.comparison.compare import DatasetSummary
+from mien.evaluation.comparison.compare import Comparison, DatasetSummary
 from mien.evaluation.comparison.curves import Spread
 from mien.evaluation.comparison.search import Search, Trial, format_value
 from mien.evaluation.comparison.verdict import points
@@ -80,10 +80,27 @@ def setting(value: object) -> str:
 
 
 def protocol_notes(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Return a note on each protocol and ground truth among `evaluations` that leaves out faces."""
+    """Return a note on each protocol and ground truth among `evaluations` that leaves out faces or classes."""
     protocols = {e.protocol for e in evaluations}
     notes = [note for protocol, note in PROTOCOL_NOTES.items() if protocol in protocols]
-    return notes + [NO_MAJORITY] * any(e.against == MAJORITY_VOTE for e in evaluations)
+    notes += [NO_MAJORITY] * any(e.against == MAJORITY_VOTE for e in evaluations)
+    missing = list(dict.fromkeys(name for e in evaluations for name in e.missing_classes))
+    return notes + [missing_note(missing)] * bool(missing)
+
+
+def missing_note(classes: Sequence[str]) -> str:
+    """Return the note on macro-F1 over classes without faces."""
+    return f"no faces of {', '.join(classes)}: F1 counts as 0 in macro-F1"
+
+
+def missing_notes(comparison: Comparison) -> list[str]:
+    """Return a note for each split of a comparison that has no faces of some class."""
+    notes = []
+    for split in comparison.splits:
+        support = comparison.arms[0].scores[split].support
+        missing = [name for name, n in zip(comparison.data.classes, support, strict=True) if not n]
+        notes += [f"in {split} {missing_note(missing)}"] * bool(missing)
+    return notes
 
 
 def selection_note(evaluation: Evaluation) -> str:

@@ -20,6 +20,7 @@ from mien.evaluation.statistics import metrics
 from mien.evaluation.statistics.metrics import MIN_PROBABILITY, Floats, Ints
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # the range that is searched
+MIN_FACES = 200  # with fewer faces a fitted temperature is mostly chance, and 1 is used instead
 FOLDS = 5
 _PRECISION = 1e-9  # of the logarithm of the temperature
 

@@ -82,8 +82,10 @@ def check_not_input(source: Path, path: Path) -> None:
 def _open(source: str | io.BytesIO, options: dict[str, str], path: Path) -> InputContainer:
     """Open a file or stream; metadata in other encodings than UTF-8 are not an error."""
     av = pyav()
+    # PyAV 19 replaces bytes that are not UTF-8 by itself and has no such argument.
+    metadata = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
-        container: InputContainer = av.open(source, options=options, metadata_errors="replace")
+        container: InputContainer = av.open(source, options=options, **metadata)
     except (av.error.FFmpegError, ValueError):
         with suppress(OSError), path.open("rb") if isinstance(source, str) else source as file:
             if lacks_index(file):

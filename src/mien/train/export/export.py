@@ -13,6 +13,7 @@ import math
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from mien.train.export.measure import (
     choose_class_frequencies,
     fit_calibration,
     logit_shift,
+    uncalibrated,
     validation_scores,
 )
 from mien.train.export.onnx_graph import (
@@ -152,6 +154,8 @@ def _build(
         check_accuracy_loss(_open(serialize_graph(plain), draft), probs_NK, truth[VAL])
     fitted = fit_calibration(probs_NK, truth[VAL])
     draft = replace(draft, calibration=fitted)
+    if not fitted.split:
+        warnings.warn(uncalibrated(fitted), UserWarning, stacklevel=3)
     content = serialize_graph(set_temperature(stored, fitted.temperature))
     model = _open(content, draft)
     exact = model if stored is plain else _open(serialize_graph(set_temperature(plain, fitted.temperature)), draft)

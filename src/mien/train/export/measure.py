@@ -70,7 +70,13 @@ def logit_shift(frequencies: ClassFrequencies) -> NDArray[np.float32]:
 
 
 def fit_calibration(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
-    """Fit the temperature on validation, for the probabilities of a graph at temperature 1, float32 [N,K]."""
+    """Fit the temperature on validation, for the probabilities of a graph at temperature 1, float32 [N,K].
+
+    On fewer than `calibration.MIN_FACES` faces the temperature is 1, and the calibration names no split.
+    """
+    if len(val) < calibration.MIN_FACES:
+        error, balanced = metrics.ece(probs_NK, val.labels_N), metrics.balanced_ece(probs_NK, val.labels_N)
+        return Calibration(1.0, "", len(val), error, error, balanced, balanced)
     log_p_NK = calibration.log_probabilities(probs_NK)
     return Calibration(
         temperature=float(np.float32(calibration.fit_temperature(log_p_NK, val.labels_N))),  # as in the graph
@@ -80,6 +86,14 @@ def fit_calibration(probs_NK: NDArray[np.float32], val: Split) -> Calibration:
         ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N),
         balanced_ece_before=metrics.balanced_ece(probs_NK, val.labels_N),
         balanced_ece_after=calibration.cross_fitted_ece(log_p_NK, val.labels_N, error=metrics.balanced_ece),
+    )
+
+
+def uncalibrated(calibration_: Calibration) -> str:
+    """Return the warning about a model whose temperature could not be fitted."""
+    return (
+        f"the temperature is 1: '{VAL}' has {calibration_.n} faces, and fewer than {calibration.MIN_FACES} are too few "
+        "to fit it; the confidence of the model is not calibrated"
     )
 
 

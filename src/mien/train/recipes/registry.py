@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mien.errors import MienError
+from mien.errors import MienError, did_you_mean
 from mien.train.recipe import Recipe
 
 RECIPES: dict[str, Callable[[], Recipe]] = {}
@@ -39,5 +39,6 @@ def find_recipe(name: str) -> Recipe:
         160
     """
     if name not in RECIPES:
-        raise MienError(f"unknown recipe '{name}'; available: {', '.join(sorted(RECIPES))}")
+        guess = did_you_mean(name, RECIPES)
+        raise MienError(f"unknown recipe '{name}'{guess or ';'} available: {', '.join(sorted(RECIPES))}")
     return RECIPES[name]()

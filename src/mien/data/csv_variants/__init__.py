@@ -1,0 +1,1 @@
+"""Csv files of faces in other forms than the original."""
