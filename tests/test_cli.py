@@ -212,7 +212,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
     out = tmp_path / "never"
     cases = [
         (("data", tmp_path / "no.csv"), "no.csv"),
-        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; available: "),
+        (("train", "sed", "--data", csv, "--out", out), "unknown recipe 'sed'; did you mean 'seed'?"),
         (("train", "seed", "--data", csv, "--out", out, "--set", "speed=1"), "available: name (text)"),
         (
             ("train", "seed", "--data", csv, "--out", out, "--device", "tpu"),

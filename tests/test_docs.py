@@ -165,7 +165,7 @@ def test_model_card_states_limits_and_law() -> None:
         "since 2 February 2025",
         "since 2 August 2026",
         "from 2 December 2027",
-        "secondary sources only, see the Official Journal",
+        "secondary sources only; the authoritative text is in the Official Journal",
         "high-risk",
         "must be **informed**",
     ):
@@ -188,7 +188,7 @@ def test_model_card_on_cross_fitting_matches_reports() -> None:
         assert result["ece"] == pytest.approx(after["ece"])
         for figure in ("log_loss", "brier"):
             assert result[figure] < after[figure], file.name  # optimistic, as the temperature was fitted on all faces
-            assert f"{result[figure]:.3f}" == f"{after[figure]:.3f}", file.name
+            assert after[figure] - result[figure] < 0.001, file.name
 
 
 @pytest.mark.records
@@ -202,4 +202,4 @@ def test_peers_selected_on_validation_are_named() -> None:
     result = json.loads((ROOT / "experiments" / "results" / "peers.json").read_text())
     chosen = [f"`{one['model']}`" for one in result["rounds"][0]["packages"] if one["selected_on"]]
     assert len(chosen) == 3
-    assert f"of {', '.join(chosen)} and fitted their temperatures: optimistic" in README
+    assert f"of {', '.join(chosen)}, so their metrics are optimistically biased" in README

@@ -83,12 +83,14 @@ def test_new_card_has_no_test_scores_and_not_for() -> None:
     assert card.not_for == NOT_FOR
 
 
-def test_shipped_cards_assume_training_frequencies() -> None:
+def test_shipped_cards_state_their_class_frequencies() -> None:
     for name in shipped_models():
         frequencies = read_card(name).class_frequencies
         assert frequencies is not None
-        assert frequencies.assumed == frequencies.training
-        assert (frequencies.training_strength, frequencies.export_strength) == (0, 0)
+        assert frequencies.training_strength == 0
+        powers = [share ** (1 - frequencies.export_strength) for share in frequencies.training]
+        assert frequencies.assumed == pytest.approx([power / sum(powers) for power in powers])
+        assert (frequencies.export_strength > 0) == (name == "photo")
         assert min(frequencies.training) < 0.02 < 0.25 < max(frequencies.training)
 
 

@@ -140,7 +140,7 @@ def test_training_ends_when_patience_runs_out(small: Recipe, random_val: Dataset
 
 
 def test_select_without_validation_is_refused(make_toy: Callable[..., Dataset], small: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(MissingSplit, match=r"toy\.csv has no labelled split 'val' .*; use --set select=last"):
+    with pytest.raises(MissingSplit, match=r"toy\.csv has no labeled split 'val' .*; use --set select=last"):
         train(replace(small, select="val_loss"), make_toy(val=0), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -234,7 +234,7 @@ def test_analyze_video_wrong_suffix_keeps_old_files(
     for name in old.values():
         (tmp_path / name).write_text("kept")
     options = {key: tmp_path / name for key, name in {**old, **wrong}.items()}
-    with pytest.raises(MienError, match=r"unsupported \w+ suffix"):
+    with pytest.raises(MienError, match=r"extension|suffix"):
         list(reader.analyze_video(video_path, **options))
     assert [(tmp_path / name).read_text() for name in old.values()] == ["kept", "kept"]
 

@@ -50,7 +50,8 @@ def bars_of(face: Locator) -> dict[str, str]:
 
 
 def percent(p: float) -> str:
-    return f"{int(100 * p + 0.5)}\u00a0%"
+    rounded = int(100 * p + 0.5)
+    return f"{rounded}\u00a0%" if rounded < 100 else ">\u00a099\u00a0%"
 
 
 def announced(page: Page) -> str:
