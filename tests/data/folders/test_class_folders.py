@@ -52,6 +52,12 @@ def test_splits_inside_classes_are_read(put, tmp_path: Path) -> None:
     assert {split: len(part) for split, part in data.splits.items()} == {"train": 4, "val": 4, "test": 4}
 
 
+def test_splits_inside_classes_may_have_persons(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/{s}/p{k}" for k, s in enumerate(("train", "val", "test")) for label in CLASSES))
+    data = load(tmp_path / "faces")
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 4, "val": 4, "test": 4}
+
+
 def test_persons_inside_classes_are_in_one_split(put, tmp_path: Path) -> None:
     fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(6)), count=3)
     data = load(tmp_path / "faces")
@@ -98,6 +104,13 @@ def test_classes_of_any_name_may_have_numbered_folders(put, tmp_path: Path) -> N
             "so has images; give .*faces/images, or move it out",
         ),
         (["happy", "sad", "old/happy"], "'old' is neither a split .* nor a class, but class folders are inside"),
+        (["happy/train", "sad/train", "happy/test", "happy"], "images outside of them in happy; move these .*happy/tr"),
+        (["happy/train", "sad/train", "sad/extra"], "images outside of them in sad/extra; move .* out of faces"),
+        (["happy/train", "happy/test", "sad"], "images outside of them in sad; move these images into sad/train"),
+        (["happy/train/p1", "sad/train/p2", "sad/test/p3", "sad/x"], "images outside of them in sad/x"),
+        (["fer/train/bored", "fer/train/keen", "ck/train/bored"], "'ck', 'fer' are neither splits nor classes"),
+        (["happy/train/sad", "happy/train/fear", "sad/train/sad"], "'happy'.* neither splits nor classes, but class"),
+        (["train/happy/train", "train/sad/test"], "is in the split folder train itself; keep one of the two"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),
         (["train/1", "train/happy"], "some class folders are called by names and some by numbers: 1, happy"),
     ],

@@ -77,6 +77,11 @@ def list_class_folders(root: ImageTree) -> Listing:
                 f"{folder.name}/<label>/, or give a csv of files and labels with --label-file"
             )
         inside = _without_splits(classes)
+        if any(image.split for image in inside.images):
+            raise DataError(
+                f"{classes.path}: has split folders inside its class folders, but is in the split folder "
+                f"{folder.name} itself; keep one of the two"
+            )
         listing.images += [replace(image, split=split) for image in inside.images]
         listing.notes += [note for note in inside.notes if note not in listing.notes]
     used = {split for _, split in splits}
@@ -91,19 +96,29 @@ def list_class_folders(root: ImageTree) -> Listing:
 
 def _without_splits(root: ImageTree) -> Listing:
     folders = root.filled
-    below = [child for folder in folders for child in folder.filled]
-    are_splits = below and all(split_for_folder(child.name) and not child.filled for child in below)
-    if are_splits and not any(folder.images for folder in folders):
-        return _splits_below_classes(folders)
+    below = [(folder, child) for folder in folders for child in folder.filled if split_for_folder(child.name)]
+    # In `a/train/b` it is `b` that may be the class, unless `a` is one for sure.
+    if below and all(not child.filled or (is_class(f.name) and not _expressions(child)) for f, child in below):
+        return _splits_below_classes(root)
     others = [folder for folder in folders if not is_class(folder.name) and _has_classes(folder)]
     if folders and len(others) == len(folders):
         return _persons_above_classes(root)
+    others = others or [folder for folder, child in below if _expressions(child)]
     if others:
         raise _neither_split_nor_class(root, others)
     return Listing([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
 
 
-def _splits_below_classes(folders: list[ImageTree]) -> Listing:
+def _splits_below_classes(root: ImageTree) -> Listing:
+    folders = root.filled
+    outside = [folder.path for folder in folders if folder.images]
+    outside += [child.path for folder in folders for child in folder.filled if not split_for_folder(child.name)]
+    if outside:
+        names = [path.relative_to(root.path).as_posix() for path in outside]
+        raise DataError(
+            f"{root.path}: has split folders inside class folders, and images outside of them in "
+            f"{_few(names)}; move these images into {names[0].split('/')[0]}/train, val or test, or out of {root.name}"
+        )
     images = [
         LabelledImage(image, label.name, split_for_folder(split.name), _person(image, split))
         for label in folders
@@ -129,6 +144,11 @@ def _persons_above_classes(root: ImageTree) -> Listing:
         for image in label.all_images()
     ]
     return Listing(images, [f"The class folders are inside {len(folders)} folders of persons, {_examples(folders)}."])
+
+
+def _expressions(folder: ImageTree) -> list[str]:
+    """Return the names of the subfolders that are expressions."""
+    return [child.name for child in folder.filled if expression_for(child.name)]
 
 
 def _has_classes(folder: ImageTree) -> bool:
@@ -173,5 +193,8 @@ def _quoted(names: list[str]) -> str:
 
 
 def _examples(folders: list[ImageTree]) -> str:
-    names = _quoted([folder.name for folder in folders[:3]])
-    return f"{names} and {len(folders) - 3} more" if len(folders) > 3 else names
+    return _few([f"'{folder.name}'" for folder in folders])
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
