@@ -60,6 +60,17 @@ def test_split_column_is_used(folder: Path, tmp_path: Path) -> None:
     assert {s: len(part) for s, part in load(folder, labels=file).splits.items()} == {"train": 7, "val": 3}
 
 
+def test_split_column_wins_over_kaggle_names(put, tmp_path: Path) -> None:
+    rows = []
+    for split, name in (("train", "Training"), ("val", "Training"), ("test", "PublicTest"), ("test", "PrivateTest")):
+        for label in ("happy", "sad"):
+            put(f"{name}_{len(rows)}.png", 10 * len(rows))
+            rows.append(f"{name}_{len(rows)}.png,{label},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    data = load(tmp_path / "faces", labels=tmp_path / "labels.csv")
+    assert {s: len(part) for s, part in data.splits.items()} == {"train": 2, "val": 2, "test": 4}
+
+
 def test_missing_and_unlabelled_images_are_counted(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("file,label\n00.png,happy\n01.png,sad\n99.png,sad\n")

@@ -6,8 +6,8 @@ that a copy of the folder is the same data set.
 
 If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
 
-Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits. Its files are called
-`PublicTest_123.jpg` and the like; an image in a split folder with such a name belongs to the split in its name.
+Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits. In such a folder,
+`PublicTest_123.jpg` is read as `val`; in other folders the names of files say nothing about splits.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.data.dataset import SPLITS, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.folders.class_folders import LabelledImage, Listing
+from mien.data.dataset import SPLITS, TEST, TRAIN, VAL, Dataset, Split
+from mien.data.folders.class_folders import Listing
 from mien.data.folders.classes import class_index, class_notes, label_set_of, unify_labels
 from mien.data.folders.face_crops import AUTO, FaceCropper
 from mien.data.folders.faces import FolderFaces, count, read_faces, some
@@ -100,7 +100,8 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
         listing = list_images(tree, options.layout) if label_file is None else _list(label_file, options.labels)
         if not any(image.label for image in listing.images):
             raise _no_class_folders(path, tree)
-        listing = replace(listing, images=[replace(i, split=_split(i)) for i in listing.images])
+        if label_file is None:
+            listing = _separate_tests(listing)
         listing.images.sort(key=lambda image: image.path)
         listing = unify_labels(listing)
         labels = label_set_of(path, listing)
@@ -154,10 +155,20 @@ def _tied(root: Path, listing: Listing) -> list[str]:
     return [f"Left out {count(len(names), 'image')} without a majority of the raters: {some(names)}."] if names else []
 
 
-def _split(image: LabelledImage) -> str | None:
-    """Return the split of an image; in a split folder, that of a file name of Kaggle's copy of FER2013."""
-    kaggle = _KAGGLE_NAME.match(image.path.name)
-    return USAGE[kaggle[1]] if kaggle and image.split else image.split
+def _separate_tests(listing: Listing) -> Listing:
+    """Read `PublicTest` as `val` where the splits are those of Kaggle's copy of FER2013: `test` has both tests."""
+    names: dict[str | None, set[str]] = {}
+    for image in listing.images:
+        match = _KAGGLE_NAME.match(image.path.name)
+        names.setdefault(image.split, set()).add(match[1] if match else "")
+    if set(names) - {TRAIN, TEST} or names.get(TEST) != {"PublicTest", "PrivateTest"}:
+        return listing
+    if names.get(TRAIN, {"Training"}) != {"Training"}:
+        return listing
+    is_public = [i.split == TEST and i.path.name.startswith("PublicTest") for i in listing.images]
+    images = [replace(i, split=VAL) if p else i for i, p in zip(listing.images, is_public, strict=True)]
+    note = f"{sum(is_public):,} images of test are read as val, because they are called PublicTest_... as in FER2013."
+    return replace(listing, images=images, notes=[*listing.notes, note])
 
 
 def _splits(faces: FolderFaces, labels: LabelSet) -> tuple[dict[str, Split], str | None]:
