@@ -25,6 +25,7 @@ from mien.data.folders.class_names import (
     split_for_folder,
 )
 from mien.data.folders.faces import count, some
+from mien.data.folders.image_finder import ImageFinder, tidy
 from mien.data.folders.image_tree import ImageTree
 from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
@@ -81,7 +82,7 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
 
     Args:
         file: Path of the csv file.
-        tree: Folder of the images; names in the file are relative to it, or names of files anywhere below it.
+        tree: Folder of the images; paths in the file are found as in `image_finder.ImageFinder`.
         layout: Data set that says what numbers mean: `raf-db`, `affectnet` or `fer2013`; others have no numbers.
 
     Raises:
@@ -93,8 +94,14 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
     except OSError as error:
         raise unreadable(file, error) from None
     rows, columns = _parse(file, data)
-    find = _ImageFinder(tree)
+    names = [row[columns["file"]].strip() for row in rows if len(row) > columns["file"]]
+    try:
+        find = ImageFinder(tree, filter(None, names))
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
     errors, ratings, missing = RowErrors(file, "row"), [], []
+    name_of: dict[Path, str] = {}
+    split_of: dict[Path, str | None] = {}
     for index, row in enumerate(rows):
         if not any(row):
             continue
@@ -106,6 +113,12 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
             errors.add(index, f"split '{cells['split']}', expected train, val or test")
         elif (image := find(cells["file"])) is None:
             missing.append(cells["file"])
+        elif name_of.setdefault(image, tidy(cells["file"])) != tidy(cells["file"]):
+            errors.add(
+                index, f"'{cells['file']}' and '{name_of[image]}' both mean {image}; write the full name of each file"
+            )
+        elif split_of.setdefault(image, split) != split and split and split_of[image]:
+            errors.add(index, f"'{cells['file']}' is in {split}, and in {split_of[image]} in a row before")
         else:
             ratings.append(Rating(image, cells["label"], cells.get("rater", ""), split))
     errors.raise_if_any()
@@ -152,28 +165,6 @@ def majority_labels(ratings: Sequence[Rating]) -> list[LabelledImage]:
         is_tied = bool(others) and others[0][1] == most
         images.append(LabelledImage(image, "" if is_tied else label, splits[image]))
     return images
-
-
-class _ImageFinder:
-    """Finds images by the names in a file: paths below the folder, or names that only one image has."""
-
-    def __init__(self, tree: ImageTree) -> None:
-        self._root = tree.path
-        self._by_path: dict[str, Path] = {}
-        self._by_name: dict[str, Path | None] = {}
-        for image in tree.all_images():
-            self._by_path[image.relative_to(self._root).as_posix().casefold()] = image
-            for name in (image.name.casefold(), image.stem.casefold()):
-                self._by_name[name] = None if name in self._by_name else image
-
-    def __call__(self, name: str) -> Path | None:
-        text = name.replace("\\", "/").removeprefix("./").casefold()
-        parts = text.split("/")
-        for start in range(len(parts)):  # a path may begin above the folder
-            if found := self._by_path.get("/".join(parts[start:])):
-                return found
-        last = parts[-1]
-        return self._by_name.get(last) or self._by_name.get(last.removesuffix(Path(last).suffix) if "." in last else "")
 
 
 def _parse(file: Path, data: bytes) -> tuple[list[list[str]], dict[str, int]]:
