@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.data import load
-from mien.data.folders.class_folders import list_class_folders
+from mien.data.folders.class_folders import LabelledImage, list_class_folders
 from mien.data.folders.image_tree import scan
 from mien.errors import DataError
 from mien.labels import FER7
@@ -19,6 +19,11 @@ def fill(put, *folders: str, count: int = 2) -> None:
     for number, folder in enumerate(folders):
         for k in range(count):
             put(f"{folder}/{number}{k}.png", 10 * number + k)
+
+
+def held_out_images(folder: Path) -> list[LabelledImage]:
+    images = sorted(list_class_folders(scan(folder)).images, key=lambda image: image.path)
+    return [images[row] for row in load(folder)["val"].rows_N]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +70,32 @@ def test_persons_inside_classes_are_in_one_split(put, tmp_path: Path) -> None:
     listing = list_class_folders(scan(tmp_path / "faces"))
     assert {image.person for image in listing.images} == {f"S{person:03d}" for person in range(6)}
     assert "images of a fifth of the persons" in (data.note or "")
+
+
+@pytest.mark.parametrize("path", ["{label}/{label}", "{label}/{label}_images", "train/{label}/{k}"])
+def test_folders_of_archives_are_not_persons(put, tmp_path: Path, path: str) -> None:
+    fill(put, *(path.format(label=label, k=k) for k, label in enumerate(FER7.names)), count=5)
+    data = load(tmp_path / "faces")
+    assert {split: set(part.labels_N.tolist()) for split, part in data.splits.items()} == {
+        "train": set(range(7)), "val": set(range(7))
+    }  # fmt: skip
+    assert "are not read as persons, because most of them are in one class only" in data.reading.notes[0]
+
+
+def test_held_out_persons_leave_each_class_in_train(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(5)))
+    held = next(i.path.parent.name for i in held_out_images(tmp_path / "faces"))
+    fill(put, f"fear/{held}")
+    assert held not in {i.path.parent.name for i in held_out_images(tmp_path / "faces")}
+    assert set(load(tmp_path / "faces")["train"].labels_N.tolist()) == {2, 3, 4}
+
+
+def test_persons_that_all_are_needed_are_in_both_splits(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(5)))
+    fill(put, *(f"{label}/S{k:03d}" for k, label in enumerate(("fear", "angry", "disgust", "neutral", "surprise"))))
+    data = load(tmp_path / "faces")
+    assert set(data["train"].labels_N.tolist()) == set(range(7))
+    assert "Persons are in both splits" in (data.note or "")
 
 
 def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:

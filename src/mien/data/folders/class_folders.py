@@ -106,7 +106,7 @@ def _without_splits(root: ImageTree) -> Listing:
     others = others or [folder for folder, child in below if _expressions(child)]
     if others:
         raise _neither_split_nor_class(root, others)
-    return Listing([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
+    return _check_persons([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
 
 
 def _splits_below_classes(root: ImageTree) -> Listing:
@@ -125,7 +125,8 @@ def _splits_below_classes(root: ImageTree) -> Listing:
         for split in label.filled
         for image in split.all_images()
     ]
-    return Listing(images, ["The split folders are inside the class folders."])
+    listing = _check_persons(images)
+    return replace(listing, notes=["The split folders are inside the class folders.", *listing.notes])
 
 
 def _persons_above_classes(root: ImageTree) -> Listing:
@@ -177,6 +178,19 @@ def _person(image: Path, label: ImageTree) -> str:
     """Return the folder between a class folder and its image, which usually is a person; empty if there is none."""
     parts = image.relative_to(label.path).parts
     return parts[0] if len(parts) > 1 else ""
+
+
+def _check_persons(images: list[LabelledImage]) -> Listing:
+    """Drop the persons if most are in one class only: then the folders are something else, such as archives."""
+    classes: dict[str, set[str]] = {}
+    for image in images:
+        if image.person:
+            classes.setdefault(image.person, set()).add(image.label)
+    if not classes or 2 * sum(len(labels) > 1 for labels in classes.values()) >= len(classes):
+        return Listing(images)
+    note = f"Folders inside the class folders, such as {_quoted(sorted(classes)[:3])}, are not read as persons, because "
+    note += "most of them are in one class only."
+    return Listing([replace(image, person="") for image in images], [note])
 
 
 def is_class(name: str) -> bool:

@@ -44,6 +44,7 @@ HELD_OUT = (
 HELD_OUT_PERSONS = (
     "There is no validation split, so val has the images of a fifth of the persons, and train the others."
 )
+PERSONS_IN_BOTH = " Persons are in both splits, as without any one of them a class would have no training images."
 MAX_WITHOUT_FACE = 0.5  # share of images without a detected face above which something is wrong
 MIN_PERSONS = 5  # with fewer persons, images are held out by content
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
@@ -180,14 +181,17 @@ def _splits(faces: FolderFaces, labels: LabelSet) -> tuple[dict[str, Split], str
     images, faces_NHW = [faces.images[row] for row in row_N], faces.faces_NHW[row_N]
     labels_N = np.array([labels.index(image.label) for image in images], np.int64)
     split_N = np.array([image.split or TRAIN for image in images])
-    train_M, note = np.flatnonzero(split_N == TRAIN), None
+    train_M = np.flatnonzero(split_N == TRAIN)
+    note: str | None = None
     if VAL not in split_N and len(train_M):
         persons = [images[i].person for i in train_M]
-        if all(persons) and len(set(persons)) >= MIN_PERSONS:
-            held_M, note = holdout_persons(persons), HELD_OUT_PERSONS
-        else:
+        held_M, note = np.zeros(len(train_M), np.bool_), HELD_OUT_PERSONS
+        has_persons = all(persons) and len(set(persons)) >= MIN_PERSONS
+        if has_persons:
+            held_M = holdout_persons(persons, labels_N[train_M])
+        if not held_M.any():
             held_M = holdout_mask(faces_NHW[train_M], labels_N[train_M], [faces.keys[row_N[i]] for i in train_M])
-            note = HELD_OUT if held_M.any() else None
+            note = f"{HELD_OUT}{PERSONS_IN_BOTH if has_persons else ''}" if held_M.any() else None
         split_N[train_M[held_M]] = VAL
     splits = {}
     for name in SPLITS:
