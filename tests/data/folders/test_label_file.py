@@ -123,6 +123,21 @@ def test_names_that_differ_in_case_are_two_images(put, tmp_path: Path) -> None:
     assert labels_by_grey(data) == {10: "happy", 20: "sad"}
 
 
+@pytest.mark.parametrize("name", ["S{p:03d}_001_{k:08d}", "A{c}.HA{k}.{k}", "{k}"])
+def test_persons_of_a_label_file_are_in_one_split(put, tmp_path: Path, name: str) -> None:
+    column = ["", ",subject"][name == "{k}"]
+    rows = [f"file,label{column}"]
+    for k in range(30):
+        file = name.format(p=k % 6, c="ABCDEF"[k % 6], k=k) + ".png"
+        put(file, k)
+        rows.append(f"{file},{('happy', 'sad')[k // 6 % 2]}{f',p{k % 6}' if column else ''}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    data = load(tmp_path / "faces", labels=tmp_path / "labels.csv")
+    persons = {s: {int(grey) % 6 for grey in part.pixels_NHW[:, 0, 0]} for s, part in data.splits.items()}
+    assert not persons["train"] & persons["val"]
+    assert len(persons["val"]) == 2
+
+
 def test_missing_and_unlabelled_images_are_counted(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("file,label\n00.png,happy\n01.png,sad\n99.png,sad\n")

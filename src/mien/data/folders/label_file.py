@@ -1,7 +1,7 @@
 """Labels of images in a csv file: the file, its label, and optionally the rater and the split.
 
 The columns may have any usual names (`file`, `image`, `path`; `label`, `emotion`, `expression`; `rater`, `user.id`,
-`annotator`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a header the columns are
+`annotator`; `person`, `subject`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a header the columns are
 file and label, or file, label and rater.
 """
 
@@ -12,7 +12,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.data.folders.class_folders import LabelledImage
@@ -38,6 +38,7 @@ _COLUMNS = {
               "annotation"),
     "rater": ("rater", "raterid", "user", "userid", "annotator", "annotatorid", "labeler", "labeller", "worker",
               "workerid", "coder", "observer"),
+    "person": ("person", "personid", "subject", "subjectid", "participant", "participantid", "identity", "actor"),
     "split": ("split", "usage", "subset", "set", "partition"),
 }  # fmt: skip
 _ENCODINGS = ("utf-8-sig", "utf-16")
@@ -52,12 +53,14 @@ class Rating:
         label: Class as the file names it.
         rater: Name of the rater, or empty.
         split: `train`, `val` or `test`; None if the file does not say.
+        person: Name of the person in the image, or empty.
     """
 
     image: Path
     label: str
     rater: str = ""
     split: str | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
         elif split_of.setdefault(image, split) != split and split and split_of[image]:
             errors.add(index, f"'{cells['file']}' is in {split}, and in {split_of[image]} in a row before")
         else:
-            ratings.append(Rating(image, cells["label"], cells.get("rater", ""), split))
+            ratings.append(Rating(image, cells["label"], cells.get("rater", ""), split, cells.get("person", "")))
     errors.raise_if_any()
     if not ratings:
         first = f", the first is '{missing[0]}'" if missing else ""
@@ -154,16 +157,18 @@ def majority_labels(ratings: Sequence[Rating]) -> list[LabelledImage]:
     """
     labels: dict[Path, Counter[str]] = {}
     splits: dict[Path, str | None] = {}
+    persons: dict[Path, str] = {}
     spelling: dict[str, str] = {}
     for rating in ratings:
         label = spelling.setdefault(expression_for(rating.label) or normalize(rating.label), rating.label)
         labels.setdefault(rating.image, Counter())[label] += 1
         splits[rating.image] = rating.split or splits.get(rating.image)
+        persons[rating.image] = rating.person or persons.get(rating.image, "")
     images = []
     for image in sorted(labels):
         (label, most), *others = labels[image].most_common()
         is_tied = bool(others) and others[0][1] == most
-        images.append(LabelledImage(image, "" if is_tied else label, splits[image]))
+        images.append(LabelledImage(image, "" if is_tied else label, splits[image], persons[image]))
     return images
 
 
@@ -220,5 +225,5 @@ def _name_numbers(ratings: list[Rating], file: Path, layout: str) -> tuple[tuple
                 index, f"{rating.image.name}: label '{rating.label}', expected {describe_numbers(layout)}"
             )
     errors.raise_if_any()
-    named = (Rating(r.image, meaning[numbers[r.label] or 0], r.rater, r.split) for r in ratings)
+    named = (replace(r, label=meaning[numbers[r.label] or 0]) for r in ratings)
     return tuple(named), (f"Labels of {file.name} are read as {layout}: {describe_numbers(layout)}.",)

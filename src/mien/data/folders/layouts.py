@@ -220,11 +220,28 @@ def _with_persons(listing: Listing, layout: str) -> Listing:
                 "the files have no names like S010_004_00000017.png, so this is not CK+48; leave out --layout"
             )
         return listing
-    images = [
-        replace(image, person=match[1].upper() if (match := _CK_FILE.match(image.path.name)) else image.path.stem)
-        for image in listing.images
-    ]
-    return replace(listing, images=images, notes=[f"Read as {TITLES['ck+48']}.", *listing.notes])
+    images = [replace(image, person="") for image in listing.images]
+    return replace(listing, images=persons_from_names(images), notes=[f"Read as {TITLES['ck+48']}.", *listing.notes])
+
+
+def persons_from_names(images: list[LabelledImage]) -> list[LabelledImage]:
+    """Return images with the persons in their file names, if these have the form of CK+48 or JAFFE.
+
+    Args:
+        images: Images; if there is a person in any of them, they are returned as they are.
+
+    Example:
+        >>> persons_from_names([LabelledImage(Path("S010_004_00000017.png"), "happy")])[0].person
+        'S010'
+    """
+    for form in (_CK_FILE, _JAFFE_FILE):
+        if not any(i.person for i in images) and _share([i.path for i in images], form) >= _USUAL_SHARE:
+            matches = [form.match(image.path.name) for image in images]
+            return [
+                replace(image, person=match[1].upper() if match else image.path.stem)
+                for image, match in zip(images, matches, strict=True)
+            ]
+    return images
 
 
 def _is_filled(folder: ImageTree) -> bool:

@@ -29,7 +29,7 @@ from mien.data.folders.faces import FolderFaces, count, read_faces, some
 from mien.data.folders.image_tree import ImageTree, count_by_ending, has_images, scan
 from mien.data.folders.label_file import LabelFile, majority_labels, read_label_file
 from mien.data.folders.layouts import AUTO as AUTO_LAYOUT
-from mien.data.folders.layouts import list_images
+from mien.data.folders.layouts import list_images, persons_from_names
 from mien.data.holdout import holdout_mask, holdout_persons
 from mien.data.reading import Ratings, Reading
 from mien.data.row_errors import unreadable
@@ -141,7 +141,7 @@ def _no_class_folders(path: Path, tree: ImageTree) -> DataError:
 
 def _list(label_file: LabelFile, file: Path | None) -> Listing:
     """Return the images with the labels in a csv; those without a majority of the raters have an empty one."""
-    images = majority_labels(label_file.ratings)
+    images = persons_from_names(majority_labels(label_file.ratings))
     without = [image for image in images if not image.split]
     if 0 < len(without) < len(images):
         raise DataError(
