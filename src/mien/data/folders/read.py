@@ -23,6 +23,7 @@ import numpy as np
 
 from mien.data.dataset import SPLITS, TEST, TRAIN, VAL, Dataset, Split
 from mien.data.folders.class_folders import Listing
+from mien.data.folders.class_names import expression_for, normalize
 from mien.data.folders.classes import class_index, class_notes, label_set_of, unify_labels
 from mien.data.folders.face_crops import AUTO, FaceCropper
 from mien.data.folders.faces import FolderFaces, count, read_faces, some
@@ -207,13 +208,22 @@ def _ratings(label_file: LabelFile, faces: FolderFaces, labels: LabelSet) -> Rat
     raters = sorted({rating.rater for rating in label_file.ratings})
     if raters == [""]:
         return None
+    numbers: dict[str, int | None] = {}
+    others: dict[str, str] = {}  # by what all spellings have in common
+    for label in sorted({rating.label for rating in label_file.ratings}):
+        numbers[label] = class_index(label, labels)
+        if numbers[label] is None:
+            others.setdefault(expression_for(label) or normalize(label), label)
+    for label, number in numbers.items():
+        if number is None:
+            numbers[label] = len(labels) + list(others).index(expression_for(label) or normalize(label))
     rated = [
-        (index_of[rating.image], raters.index(rating.rater), k)
+        (index_of[rating.image], raters.index(rating.rater), numbers[rating.label])
         for rating in label_file.ratings
-        if rating.image in index_of and (k := class_index(rating.label, labels)) is not None
+        if rating.image in index_of
     ]
     faces_M, raters_M, labels_M = np.array(rated, np.int64).reshape(-1, 3).T
-    return Ratings(tuple(raters), faces.faces_NHW, faces_M, raters_M, labels_M)
+    return Ratings(tuple(raters), faces.faces_NHW, faces_M, raters_M, labels_M, tuple(others.values()))
 
 
 def _unread(tree: ImageTree, listing: Listing, labels: Path | None) -> str:
