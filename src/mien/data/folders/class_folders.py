@@ -100,7 +100,7 @@ def _without_splits(root: ImageTree) -> Listing:
     # In `a/train/b` it is `b` that may be the class, unless `a` is one for sure.
     if below and all(not child.filled or (is_class(f.name) and not _expressions(child)) for f, child in below):
         return _splits_below_classes(root)
-    others = [folder for folder in folders if not is_class(folder.name) and _has_classes(folder)]
+    others = [folder for folder in folders if not _is_class(folder) and _has_classes(folder)]
     if folders and len(others) == len(folders):
         return _persons_above_classes(root)
     others = others or [folder for folder, child in below if _expressions(child)]
@@ -196,6 +196,11 @@ def _check_persons(images: list[LabelledImage]) -> Listing:
 def is_class(name: str) -> bool:
     """Return whether a folder of this name is a class for sure: an expression or a number."""
     return expression_for(name) is not None or number_for(name) is not None
+
+
+def _is_class(folder: ImageTree) -> bool:
+    """Return whether a folder is a class for sure; one with a number and expressions inside may be a person."""
+    return is_class(folder.name) and not (number_for(folder.name) is not None and _expressions(folder))
 
 
 def _names(folders: list[ImageTree]) -> str:
