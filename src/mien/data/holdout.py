@@ -67,7 +67,7 @@ def holdout_persons(persons: Sequence[str], labels_N: NDArray[np.int64]) -> NDAr
         >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"], np.array([0, 1, 1, 0, 1, 0])).tolist()
         [False, False, False, False, True, False]
         >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"], np.array([0, 1, 1, 0, 2, 0])).tolist()
-        [False, False, False, False, False, True]
+        [True, True, False, False, False, False]
     """
     ordered = sorted(set(persons), key=lambda person: hashlib.sha256(person.encode()).digest())
     labels_of: dict[str, Counter[int]] = defaultdict(Counter)

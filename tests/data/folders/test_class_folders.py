@@ -79,7 +79,7 @@ def test_folders_of_archives_are_not_persons(put, tmp_path: Path, path: str) -> 
     assert {split: set(part.labels_N.tolist()) for split, part in data.splits.items()} == {
         "train": set(range(7)), "val": set(range(7))
     }  # fmt: skip
-    assert "are not read as persons, because most of them are in one class only" in data.reading.notes[0]
+    assert "in one class only, so they are not read as persons: " in data.reading.notes[0]
 
 
 def test_held_out_persons_leave_each_class_in_train(put, tmp_path: Path) -> None:

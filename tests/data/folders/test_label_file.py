@@ -96,7 +96,7 @@ def test_paths_above_one_split_keep_its_own_rows(put, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Left out 2 rows of labels.csv"):
         data = load(tmp_path / "faces/train", labels=write_rows(tmp_path, names))
     assert labels_by_grey(data) == {0: "happy", 10: "sad"}
-    with pytest.raises(DataError, match="none of its 2 files is in .*/faces/train, the first is 'test/1.png'"):
+    with pytest.raises(DataError, match=r"none of its 2 files is in .*/faces/train, the first is 'test/1.png'"):
         load(tmp_path / "faces/train", labels=write_rows(tmp_path, names[:2]))
 
 

@@ -61,9 +61,7 @@ def test_raf_db_is_recognized_by_its_list_of_labels(put, tmp_path: Path) -> None
         (".", "dataset", range(1, 8)),
     ],
 )
-def test_names_that_say_little_do_not_name_numbers(
-    put, tmp_path: Path, above: str, given: str, numbers: range
-) -> None:
+def test_names_that_say_little_do_not_name_numbers(put, tmp_path: Path, above: str, given: str, numbers: range) -> None:
     numbered(put, f"{above}/{given}/", numbers, "{k}.png")
     with pytest.raises(DataError, match="numbers mean different classes"):
         load(tmp_path / "faces" / above / given)

@@ -188,8 +188,8 @@ def _check_persons(images: list[LabelledImage]) -> Listing:
             classes.setdefault(image.person, set()).add(image.label)
     if not classes or 2 * sum(len(labels) > 1 for labels in classes.values()) >= len(classes):
         return Listing(images)
-    note = f"Folders inside the class folders, such as {_quoted(sorted(classes)[:3])}, are not read as persons, because "
-    note += "most of them are in one class only."
+    names = _few([f"'{name}'" for name in sorted(classes)])
+    note = f"Most folders inside the class folders are in one class only, so they are not read as persons: {names}."
     return Listing([replace(image, person="") for image in images], [note])
 
 

@@ -81,8 +81,9 @@ class _Index:
 
     def find(self, name: str) -> Path | None:
         exact, any_case, any_ending = self._tables
-        keys = [(exact, name), (exact, f"{name}.png"), (any_case, name.casefold()), (any_case, f"{name}.png".casefold())]
-        keys += [(any_ending, _without_ending(name)), (any_ending, name.casefold())]
+        folded = name.casefold()
+        keys = [(exact, name), (exact, f"{name}.png"), (any_case, folded), (any_case, f"{folded}.png")]
+        keys += [(any_ending, _without_ending(name)), (any_ending, folded)]
         for table, key in keys:
             if key in table:
                 return table[key]
@@ -93,7 +94,7 @@ def tidy(name: str) -> str:
     """Return a path with `/` between folders and without `./` before it.
 
     Example:
-        >>> tidy(".\\\\img\\\\1.png")
+        >>> tidy("./img/1.png")
         'img/1.png'
     """
     return name.replace("\\", "/").removeprefix("./")

@@ -1,8 +1,8 @@
 """Labels of images in a csv file: the file, its label, and optionally the rater and the split.
 
 The columns may have any usual names (`file`, `image`, `path`; `label`, `emotion`, `expression`; `rater`, `user.id`,
-`annotator`; `person`, `subject`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a header the columns are
-file and label, or file, label and rater.
+`annotator`; `person`, `subject`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a
+header the columns are file and label, or file, label and rater.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def _name_numbers(listing: Listing, root: ImageTree, tree: ImageTree, layout: st
 def _recognize(numbers: set[int], listing: Listing, root: ImageTree, tree: ImageTree) -> str | None:
     """Return the data set whose structure the folder has; None if only the numbers speak for it.
 
-    Names of folders count only from the given folder `tree` down to `root`: those above it say nothing about the data.
+    Folders above the given one, `tree`, have names of any kind.
     """
     names = "/".join((tree.path.absolute().name, *root.path.relative_to(tree.path).parts)).casefold()
     if numbers == set(NUMBERS["raf-db"]) and all(image.split for image in listing.images):
