@@ -202,7 +202,7 @@ def test_compare_reuses_what_is_finished_and_writes_the_report(
     assert sentence in out
     page = (folder / "report.html").read_text()
     assert "35 faces" in sentence
-    assert "3 seeds" in sentence
+    assert "3 random seeds" in sentence
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert sorted(f.suffix for f in (folder / "plots").iterdir()) == [".png"] * len(list((folder / "plots").iterdir()))
     assert len(list((folder / "plots").iterdir())) >= 5

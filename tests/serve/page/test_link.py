@@ -89,7 +89,7 @@ def test_repeated_gateway_error_fails_the_photo(page: Page, portrait_file: Path)
         }"""
     )
     card = show(page, portrait_file)
-    assert "connection broke" in card.locator(".message").inner_text()
+    assert "connection was lost" in card.locator(".message").inner_text()
     read = page.evaluate("got.filter(answer => answer.url.endsWith('/healthz')).map(answer => answer.bodyUsed)")
     assert read == [True, True], "responses are read to the end"
     page.unroute_all()

@@ -153,7 +153,7 @@ def compare(records: Sequence[RunRecord], dataset: Dataset) -> Comparison:
         ...     for seed in (0, 1, 2)
         ... ]
         >>> compare(records, data).verdicts[0].finding
-        'difference shown'
+        'significant difference'
     """
     arms = group_by_arm(records, dataset)
     if len(arms) < 2:

@@ -59,7 +59,7 @@ export const STRINGS = {
     "save.image": "Save image",
     "save.image_file": "Save image of {file}",
     "faces.none": "No face found.",
-    "faces.none_hint": "Very small, turned or covered faces are not detected. A brighter photo from a shorter distance may help.",
+    "faces.none_hint": "Very small, turned or covered faces are not detected. Try a closer or brighter photo.",
     "faces.one": "One face: {label} ({percent}).",
     "faces.one_uncertain": "One face: {label}. {reason}",
     "faces.few": "{count} faces, from left to right: {labels}.",
