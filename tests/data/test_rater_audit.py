@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mien.__main__ import main
-from mien.data import sketch
+from mien.data import load, sketch
+from mien.data.audit import audit
 from mien.data.feature_classifier import predict_out_of_fold
 from mien.data.rater_audit import agreement, audit_raters
 from mien.data.reading import Ratings
@@ -44,6 +45,43 @@ def test_careless_rater_is_found(split, raters_per_face: int) -> None:
     assert min(audit.model.low for audit in audits if not audit.careless) > 0
 
 
+def test_careless_one_of_two_raters_is_found(split) -> None:
+    faces_M = np.tile(np.arange(FACES), 2)
+    labels_M = np.concatenate([np.random.default_rng(0).permutation(split.labels_N), split.labels_N])
+    ratings = Ratings(("eve", "ann"), split.pixels_NHW, faces_M, np.arange(2).repeat(FACES), labels_M)
+    assert [audit.rater for audit in audit_raters(ratings, 7) if audit.careless] == ["eve"]
+
+
+def test_two_raters_who_agree_are_not_careless(split) -> None:
+    faces_M, labels_M = np.tile(np.arange(FACES), 2), np.tile(split.labels_N, 2)
+    ratings = Ratings(("eve", "ann"), split.pixels_NHW, faces_M, np.arange(2).repeat(FACES), labels_M)
+    assert not any(audit.careless for audit in audit_raters(ratings, 7))
+
+
+def test_rater_without_a_face_has_no_agreement(split) -> None:
+    labels_M = split.labels_N
+    ratings = Ratings(("ann", "eve"), split.pixels_NHW, np.arange(FACES), np.zeros(FACES, np.int64), labels_M)
+    ann, eve = audit_raters(ratings, 7)
+    assert (eve.labels, eve.others, eve.model, eve.careless) == (0, None, None, False)
+    assert ann.model is not None
+
+
+def test_labels_that_never_win_are_audited(split, tmp_path: Path) -> None:
+    """One rater of four always says contempt, which no image has by majority."""
+    (tmp_path / "faces").mkdir()
+    names = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    rows = ["file,label,rater"]
+    for k in range(60):
+        cv2.imwrite(str(tmp_path / f"faces/{k}.png"), split.pixels_NHW[k])
+        rows += [f"{k}.png,{names[split.labels_N[k]]},{rater}" for rater in ("ann", "bob", "cat")]
+        rows.append(f"{k}.png,{('contempt', 'Contemptuous', 'bored')[k % 2 if k else 2]},eve")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    data = load(tmp_path / "faces", labels=tmp_path / "labels.csv")
+    assert data.labels.names == names
+    eve = audit(data).raters[3]
+    assert (eve.rater, eve.labels, eve.careless) == ("eve", 60, True)
+
+
 def test_rater_of_few_labels_is_not_judged(split) -> None:
     faces_M, raters_M, labels_M = rate(split.labels_N, 1)
     few = np.flatnonzero(raters_M == CARELESS)[10:]
@@ -54,10 +92,9 @@ def test_rater_of_few_labels_is_not_judged(split) -> None:
 
 def test_raters_at_random_are_not_singled_out(split) -> None:
     faces_M, raters_M, labels_M = rate(split.labels_N, 1)
-    ratings = Ratings(
-        tuple("abcd"), split.pixels_NHW, faces_M, raters_M, np.random.default_rng(0).permutation(labels_M)
-    )
-    assert not all(audit.careless for audit in audit_raters(ratings, 7))
+    labels_M = np.random.default_rng(0).permutation(labels_M)
+    ratings = Ratings(tuple("abcd"), split.pixels_NHW, faces_M, raters_M, labels_M)
+    assert not any(audit.careless for audit in audit_raters(ratings, 7))
 
 
 def test_agreement_is_kappa_of_cohen() -> None:

@@ -124,7 +124,7 @@ def audit(dataset: Dataset, *, near: bool = False) -> Audit:
         contradicted={split.name: _contradicted(split, groups[split.name]) for split in splits},
         near=_count_near_duplicates(dataset, splits) if near else None,
         reading=dataset.reading,
-        raters=() if dataset.ratings is None else audit_raters(dataset.ratings, len(dataset.labels)),
+        raters=_audit_raters(dataset),
     )
 
 
@@ -172,6 +172,11 @@ def duplicates_of_evaluation(dataset: Dataset) -> NDArray[np.bool_]:
     for other in others:
         duplicate_N |= table.mask(train, other)
     return duplicate_N
+
+
+def _audit_raters(dataset: Dataset) -> tuple[RaterAudit, ...]:
+    ratings = dataset.ratings
+    return () if ratings is None else audit_raters(ratings, len(dataset.labels) + len(ratings.others))
 
 
 def _count_near_duplicates(dataset: Dataset, splits: list[Split]) -> NearDuplicateCounts:

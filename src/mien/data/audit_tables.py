@@ -98,7 +98,7 @@ def _near_duplicates_table(near: NearDuplicateCounts) -> Table:
 def _raters_table(raters: tuple[RaterAudit, ...]) -> Table:
     """Return a table with a row per rater, those with the lowest agreement first."""
     careless = [audit.rater for audit in raters if audit.careless]
-    shown = sorted(raters, key=lambda audit: (not audit.careless, audit.model.kappa))
+    shown = sorted(raters, key=lambda audit: (not audit.careless, audit.model.kappa if audit.model else 1.0))
     caption = "kappa: agreement corrected for chance, 1 for equal labels and 0 for labels at random"
     if careless:
         names = ", ".join(careless[:SHOWN_ROWS])

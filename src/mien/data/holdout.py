@@ -53,18 +53,32 @@ def holdout_mask(faces_NHW: NDArray[np.uint8], labels_N: NDArray[np.int64], keys
     return mask_N
 
 
-def holdout_persons(persons: Sequence[str]) -> NDArray[np.bool_]:
+def holdout_persons(persons: Sequence[str], labels_N: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which images are held out for validation, so that no person is in both splits, bool [N].
 
-    These are the images of the first fifth of the persons, rounded up, sorted by the SHA-256 of their names.
+    These are the images of the first fifth of the persons, rounded up, sorted by the SHA-256 of their names. A person
+    is skipped if one of the labels would be left without training images; so fewer may be held out, or none.
 
     Args:
         persons: Name of the person in each image; two or more persons.
+        labels_N: Class index of each image, int64 [N].
 
     Example:
-        >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"]).tolist()
+        >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"], np.array([0, 1, 1, 0, 1, 0])).tolist()
         [False, False, False, False, True, False]
+        >>> holdout_persons(["S010", "S010", "S011", "S014", "S022", "S026"], np.array([0, 1, 1, 0, 2, 0])).tolist()
+        [True, True, False, False, False, False]
     """
     ordered = sorted(set(persons), key=lambda person: hashlib.sha256(person.encode()).digest())
-    held_out = set(ordered[: -(-len(ordered) // ONE_IN)])
+    labels_of: dict[str, Counter[int]] = defaultdict(Counter)
+    for person, label in zip(persons, labels_N.tolist(), strict=True):
+        labels_of[person][label] += 1
+    left = Counter(labels_N.tolist())
+    held_out: set[str] = set()
+    for person in ordered:
+        if len(held_out) == -(-len(ordered) // ONE_IN):
+            break
+        if all(left[label] > count for label, count in labels_of[person].items()):
+            held_out.add(person)
+            left -= labels_of[person]
     return np.array([person in held_out for person in persons], np.bool_)

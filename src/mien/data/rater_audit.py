@@ -47,14 +47,14 @@ class RaterAudit:
         rater: Name of the rater.
         labels: Number of labels.
         others: Agreement with the other raters of the same faces; None if there are none.
-        model: Agreement with a model that was trained on other faces.
+        model: Agreement with a model that was trained on other faces; None if no rated image has a face.
         careless: Whether no agreement is above chance, and the others' agreement is.
     """
 
     rater: str
     labels: int
     others: Agreement | None
-    model: Agreement
+    model: Agreement | None
     careless: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def audit_raters(ratings: Ratings, classes: int) -> tuple[RaterAudit, ...]:
 
     Args:
         ratings: Labels of the raters.
-        classes: Number of classes.
+        classes: Number of classes, those of the data set and those of `ratings.others`.
 
     Example:
         >>> from mien.data import sketch
@@ -90,14 +90,14 @@ def audit_raters(ratings: Ratings, classes: int) -> tuple[RaterAudit, ...]:
         np.add.at(own_NK, (faces_M, labels_M), 1)
         others_MK = (count_NK - own_NK)[faces_M]
         shared_M = others_MK.sum(1) > 0
-        others = agreement(labels_M[shared_M], others_MK[shared_M]) if shared_M.any() else None
+        others = agreement(labels_M[shared_M], others_MK[shared_M])
         model = agreement(labels_M, np.eye(classes)[predicted_N[faces_M]])
         audits.append(RaterAudit(rater, len(labels_M), others, model))
     return tuple(replace(audit, careless=_is_careless(audit, audits)) for audit in audits)
 
 
-def agreement(labels_M: Ints, others_MK: NDArray[np.float64]) -> Agreement:
-    """Return the agreement of labels with those of others.
+def agreement(labels_M: Ints, others_MK: NDArray[np.float64]) -> Agreement | None:
+    """Return the agreement of labels with those of others; None without labels.
 
     Args:
         labels_M: Class index of each face, int64 [M].
@@ -107,6 +107,8 @@ def agreement(labels_M: Ints, others_MK: NDArray[np.float64]) -> Agreement:
         >>> agreement(np.array([0, 1, 0, 1]), np.eye(2)[[0, 1, 0, 1]]).kappa
         1.0
     """
+    if not len(labels_M):
+        return None
     share_MK = others_MK / others_MK.sum(1, keepdims=True)
     equal_M = share_MK[np.arange(len(labels_M)), labels_M]
     own_K = np.bincount(labels_M, minlength=share_MK.shape[1]) / len(labels_M)
@@ -127,6 +129,9 @@ def _is_careless(audit: RaterAudit, audits: list[RaterAudit]) -> bool:
         if own is None or own.n < MIN_LABELS:
             continue
         peers = [a.kappa for other in audits if other is not audit and (a := getattr(other, name)) is not None]
-        if own.low > 0 or not peers or own.high >= float(np.median(peers)):
+        if own.low > 0 or not peers:
+            return False
+        # Two raters agree with each other equally little, so only the model says which of them is careless.
+        if own.high >= float(np.median(peers)) and not (name == "others" and len(peers) == 1):
             return False
     return True

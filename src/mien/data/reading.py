@@ -41,7 +41,8 @@ class Ratings:
         faces_NHW: Rated faces, uint8 [N,48,48].
         faces_M: Index of the rated face, int64 [M].
         raters_M: Index of the rater, int64 [M].
-        labels_M: Class index, int64 [M].
+        labels_M: Class index, int64 [M]: first the classes of the data set, then those of `others`.
+        others: Classes that raters use and the data set has not, as no image has a majority for them.
     """
 
     raters: tuple[str, ...]
@@ -49,3 +50,4 @@ class Ratings:
     faces_M: NDArray[np.int64]
     raters_M: NDArray[np.int64]
     labels_M: NDArray[np.int64]
+    others: tuple[str, ...] = ()

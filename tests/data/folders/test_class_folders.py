@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.data import load
-from mien.data.folders.class_folders import list_class_folders
+from mien.data.folders.class_folders import LabelledImage, list_class_folders
 from mien.data.folders.image_tree import scan
 from mien.errors import DataError
 from mien.labels import FER7
@@ -19,6 +19,11 @@ def fill(put, *folders: str, count: int = 2) -> None:
     for number, folder in enumerate(folders):
         for k in range(count):
             put(f"{folder}/{number}{k}.png", 10 * number + k)
+
+
+def held_out_images(folder: Path) -> list[LabelledImage]:
+    images = sorted(list_class_folders(scan(folder)).images, key=lambda image: image.path)
+    return [images[row] for row in load(folder)["val"].rows_N]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,12 @@ def test_splits_inside_classes_are_read(put, tmp_path: Path) -> None:
     assert {split: len(part) for split, part in data.splits.items()} == {"train": 4, "val": 4, "test": 4}
 
 
+def test_splits_inside_classes_may_have_persons(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/{s}/p{k}" for k, s in enumerate(("train", "val", "test")) for label in CLASSES))
+    data = load(tmp_path / "faces")
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 4, "val": 4, "test": 4}
+
+
 def test_persons_inside_classes_are_in_one_split(put, tmp_path: Path) -> None:
     fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(6)), count=3)
     data = load(tmp_path / "faces")
@@ -59,6 +70,32 @@ def test_persons_inside_classes_are_in_one_split(put, tmp_path: Path) -> None:
     listing = list_class_folders(scan(tmp_path / "faces"))
     assert {image.person for image in listing.images} == {f"S{person:03d}" for person in range(6)}
     assert "images of a fifth of the persons" in (data.note or "")
+
+
+@pytest.mark.parametrize("path", ["{label}/{label}", "{label}/{label}_images", "train/{label}/{k}"])
+def test_folders_of_archives_are_not_persons(put, tmp_path: Path, path: str) -> None:
+    fill(put, *(path.format(label=label, k=k) for k, label in enumerate(FER7.names)), count=5)
+    data = load(tmp_path / "faces")
+    assert {split: set(part.labels_N.tolist()) for split, part in data.splits.items()} == {
+        "train": set(range(7)), "val": set(range(7))
+    }  # fmt: skip
+    assert "in one class only, so they are not read as persons: " in data.reading.notes[0]
+
+
+def test_held_out_persons_leave_each_class_in_train(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(5)))
+    held = next(i.path.parent.name for i in held_out_images(tmp_path / "faces"))
+    fill(put, f"fear/{held}")
+    assert held not in {i.path.parent.name for i in held_out_images(tmp_path / "faces")}
+    assert set(load(tmp_path / "faces")["train"].labels_N.tolist()) == {2, 3, 4}
+
+
+def test_persons_that_all_are_needed_are_in_both_splits(put, tmp_path: Path) -> None:
+    fill(put, *(f"{label}/S{person:03d}" for label in CLASSES for person in range(5)))
+    fill(put, *(f"{label}/S{k:03d}" for k, label in enumerate(("fear", "angry", "disgust", "neutral", "surprise"))))
+    data = load(tmp_path / "faces")
+    assert set(data["train"].labels_N.tolist()) == set(range(7))
+    assert "Persons are in both splits" in (data.note or "")
 
 
 def test_persons_above_classes_are_read(put, tmp_path: Path) -> None:
@@ -98,6 +135,13 @@ def test_classes_of_any_name_may_have_numbered_folders(put, tmp_path: Path) -> N
             "so has images; give .*faces/images, or move it out",
         ),
         (["happy", "sad", "old/happy"], "'old' is neither a split .* nor a class, but class folders are inside"),
+        (["happy/train", "sad/train", "happy/test", "happy"], "images outside of them in happy; move these .*happy/tr"),
+        (["happy/train", "sad/train", "sad/extra"], "images outside of them in sad/extra; move .* out of faces"),
+        (["happy/train", "happy/test", "sad"], "images outside of them in sad; move these images into sad/train"),
+        (["happy/train/p1", "sad/train/p2", "sad/test/p3", "sad/x"], "images outside of them in sad/x"),
+        (["fer/train/bored", "fer/train/keen", "ck/train/bored"], "'ck', 'fer' are neither splits nor classes"),
+        (["happy/train/sad", "happy/train/fear", "sad/train/sad"], "'happy'.* neither splits nor classes, but class"),
+        (["train/happy/train", "train/sad/test"], "is in the split folder train itself; keep one of the two"),
         (["."], "has 2 images, but not in class folders; expected .* or a csv of files and labels"),
         (["train/1", "train/happy"], "some class folders are called by names and some by numbers: 1, happy"),
     ],

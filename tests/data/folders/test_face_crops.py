@@ -11,6 +11,8 @@ import pytest
 import mien
 from mien.data import load
 from mien.data.folders.face_crops import CROP_SIDE, FaceCropper
+from mien.data.folders.image_finder import ImageFinder
+from mien.data.folders.image_tree import scan
 from mien.data.folders.write_crops import write_crops
 from mien.errors import DataError
 from mien.recognition import sample
@@ -77,11 +79,27 @@ def test_crops_on_disk_are_the_same_data(photos: Path, tmp_path: Path) -> None:
     assert all((again[split].pixels_NHW == part.pixels_NHW).all() for split, part in data.splits.items())
 
 
-def test_write_crops_keeps_files_of_the_same_stem(portrait: np.ndarray, tmp_path: Path) -> None:
-    write(tmp_path / "photos/a.png", portrait)
-    write(tmp_path / "photos/a.jpg", portrait)
-    write_crops(tmp_path / "photos", tmp_path / "crops")
-    assert sorted(file.name for file in (tmp_path / "crops").iterdir()) == ["a.png", "a.png.png"]
+def test_crops_of_the_same_stem_are_found_by_a_csv(tmp_path: Path) -> None:
+    names = ("a.jpg", "a.png", "a.png.jpg", "b.jpg")
+    for k, name in enumerate(names):
+        write(tmp_path / f"photos/x/{name}", np.full((48, 48), 50 * k, np.uint8))
+    write_crops(tmp_path / "photos", tmp_path / "crops", crop="never")
+    grey = {file.name: cv2.imread(str(file))[0, 0, 0] for file in (tmp_path / "crops/x").iterdir()}
+    assert grey == {"a.jpg.png": 0, "a.png.png": 50, "a.png.jpg.png": 100, "b.png": 150}
+    find = ImageFinder(scan(tmp_path / "crops"), [f"x/{name}" for name in names])
+    found = [find(f"x/{name}") for name in names]
+    assert [file and grey[file.name] for file in found] == [0, 50, 100, 150]
+
+
+@pytest.mark.parametrize(("photos", "out"), [("faces/train", "faces"), ("faces/train", "old"), ("faces", "faces.txt")])
+def test_write_crops_keeps_other_files(tmp_path: Path, photos: str, out: str) -> None:
+    for name in ("faces/train/a.png", "faces/b.png", "old/a.png"):
+        write(tmp_path / name, np.full((60, 60), 90, np.uint8))
+    (tmp_path / "faces.txt").write_text("x")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*") if file.is_file()}
+    with pytest.raises(DataError, match=r"(is not empty|is a file); name a new or empty folder for the crops"):
+        write_crops(tmp_path / photos, tmp_path / out, crop="never")
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,84 @@ def test_split_column_is_used(folder: Path, tmp_path: Path) -> None:
     assert {s: len(part) for s, part in load(folder, labels=file).splits.items()} == {"train": 7, "val": 3}
 
 
+def test_split_column_wins_over_kaggle_names(put, tmp_path: Path) -> None:
+    rows = []
+    for split, name in (("train", "Training"), ("val", "Training"), ("test", "PublicTest"), ("test", "PrivateTest")):
+        for label in ("happy", "sad"):
+            put(f"{name}_{len(rows)}.png", 10 * len(rows))
+            rows.append(f"{name}_{len(rows)}.png,{label},{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    data = load(tmp_path / "faces", labels=tmp_path / "labels.csv")
+    assert {s: len(part) for s, part in data.splits.items()} == {"train": 2, "val": 2, "test": 4}
+
+
+def write_rows(tmp_path: Path, names: list[str]) -> Path:
+    """A csv of files that are happy, sad, happy, sad, ..."""
+    rows = [f"{name},{('happy', 'sad')[k % 2]}" for k, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    return tmp_path / "labels.csv"
+
+
+def test_image_of_a_missing_folder_is_not_replaced(put, tmp_path: Path) -> None:
+    for k in (0, 1):
+        put(f"p1/{k}.png", 10 * k)
+    file = write_rows(tmp_path, ["p2/1.png", "p2/0.png", "p1/0.png", "p1/1.png"])
+    with pytest.warns(UserWarning, match="Left out 2 rows of labels.csv"):
+        assert labels_by_grey(load(tmp_path / "faces", labels=file)) == {0: "happy", 10: "sad"}
+    with pytest.raises(DataError, match=r"none of its 2 files is in .*, the first is 'p2/1.png'"):
+        load(tmp_path / "faces", labels=write_rows(tmp_path, ["p2/1.png", "p2/0.png"]))
+
+
+def test_paths_above_one_split_keep_its_own_rows(put, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for k in range(2):
+            put(f"{split}/{k}.png", 10 * k)
+    names = ["test/1.png", "test/0.png", "train/0.png", "train/1.png"]
+    with pytest.warns(UserWarning, match="Left out 2 rows of labels.csv"):
+        data = load(tmp_path / "faces/train", labels=write_rows(tmp_path, names))
+    assert labels_by_grey(data) == {0: "happy", 10: "sad"}
+    with pytest.raises(DataError, match=r"none of its 2 files is in .*/faces/train, the first is 'test/1.png'"):
+        load(tmp_path / "faces/train", labels=write_rows(tmp_path, names[:2]))
+
+
+def test_two_names_of_one_image_are_an_error(put, tmp_path: Path) -> None:
+    put("0.png")
+    put("1.png")
+    with pytest.raises(DataError, match=r"'0.png' and '0.jpg' both mean .*/0.png; write the full name"):
+        load(tmp_path / "faces", labels=write_rows(tmp_path, ["0.jpg", "0.png", "1.png"]))
+
+
+def test_prefixes_that_fit_equally_are_not_guessed(put, tmp_path: Path) -> None:
+    put("0.png")
+    put("x/0.png")
+    with pytest.raises(DataError, match=r"labels.csv: .*faces: paths like .* both fit its images"):
+        load(tmp_path / "faces", labels=write_rows(tmp_path, ["old/x/0.png"]))
+
+
+def test_names_that_differ_in_case_are_two_images(put, tmp_path: Path) -> None:
+    put("A.png", 10)
+    put("a.png", 20)
+    if len(list((tmp_path / "faces").iterdir())) < 2:
+        pytest.skip("the file system ignores case")
+    data = load(tmp_path / "faces", labels=write_rows(tmp_path, ["A.png", "a.png"]))
+    assert labels_by_grey(data) == {10: "happy", 20: "sad"}
+
+
+@pytest.mark.parametrize("name", ["S{p:03d}_001_{k:08d}", "A{c}.HA{k}.{k}", "{k}"])
+def test_persons_of_a_label_file_are_in_one_split(put, tmp_path: Path, name: str) -> None:
+    column = ["", ",subject"][name == "{k}"]
+    rows = [f"file,label{column}"]
+    for k in range(30):
+        file = name.format(p=k % 6, c="ABCDEF"[k % 6], k=k) + ".png"
+        put(file, k)
+        rows.append(f"{file},{('happy', 'sad')[k // 6 % 2]}{f',p{k % 6}' if column else ''}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    data = load(tmp_path / "faces", labels=tmp_path / "labels.csv")
+    persons = {s: {int(grey) % 6 for grey in part.pixels_NHW[:, 0, 0]} for s, part in data.splits.items()}
+    assert not persons["train"] & persons["val"]
+    assert len(persons["val"]) == 2
+
+
 def test_missing_and_unlabelled_images_are_counted(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "labels.csv"
     file.write_text("file,label\n00.png,happy\n01.png,sad\n99.png,sad\n")
@@ -103,6 +181,7 @@ def test_numbers_need_a_layout(folder: Path, tmp_path: Path) -> None:
         ("file,label\n00.png,\n", r"row 0 \(line 2\): no label"),
         ("file,label\nx.png,happy\n", "none of its 1 files is in .*, the first is 'x.png'; give the folder"),
         ("file,label,split\n00.png,happy,fold1\n", "split 'fold1', expected train, val or test"),
+        ("file,label,split\n00.png,happy,train\n00.png,happy,test\n", "'00.png' is in test, and in train in a row bef"),
         ("file,label,split\n00.png,happy,train\n01.png,sad,\n", "some rows have no split, the first is 01.png"),
         ("", "expected a csv with the columns file and label"),
     ],

@@ -39,10 +39,41 @@ def test_raf_db_of_kaggle_is_recognized_by_file_names(put, tmp_path: Path) -> No
     assert "Read as RAF-DB: 1 = surprise, 2 = fear" in data.reading.notes[1]
 
 
-@pytest.mark.parametrize("root", ["rafdb/", "RAF-DB/", "my raf/", "DATASET/"])
+@pytest.mark.parametrize("root", ["rafdb/", "RAF-DB/", "my raf/"])
 def test_raf_db_is_recognized_by_folder_names(put, tmp_path: Path, root: str) -> None:
     numbered(put, root, range(1, 8), "{k}.png")
     assert labels_by_grey(load(tmp_path / "faces"))[10] == "surprise"
+
+
+def test_raf_db_is_recognized_by_its_list_of_labels(put, tmp_path: Path) -> None:
+    numbered(put, "DATASET/", range(1, 8), "{k}.png")
+    (tmp_path / "faces/train_labels.csv").write_text("image,label\n")
+    assert labels_by_grey(load(tmp_path / "faces"))[10] == "surprise"
+
+
+@pytest.mark.parametrize(
+    ("above", "given", "numbers"),
+    [
+        ("affectnet", "mine", range(8)),
+        (".", "affective-computing", range(8)),
+        (".", "affect", range(8)),
+        ("raf-db", "mine", range(1, 8)),
+        (".", "dataset", range(1, 8)),
+    ],
+)
+def test_names_that_say_little_do_not_name_numbers(put, tmp_path: Path, above: str, given: str, numbers: range) -> None:
+    numbered(put, f"{above}/{given}/", numbers, "{k}.png")
+    with pytest.raises(DataError, match="numbers mean different classes"):
+        load(tmp_path / "faces" / above / given)
+
+
+def test_numbered_persons_are_not_classes(put, tmp_path: Path) -> None:
+    for person in range(1, 8):
+        for k, label in enumerate(("happy", "sad")):
+            put(f"raf/train/{person}/{label}/{person}.png", 20 * person + k)
+    data = load(tmp_path / "faces")
+    assert set(labels_by_grey(data).values()) == {"happy", "sad"}
+    assert "The class folders are inside 7 folders of persons" in " ".join(data.reading.notes)
 
 
 def test_raf_db_list_names_labels_and_splits(put, tmp_path: Path) -> None:

@@ -158,6 +158,26 @@ def test_kaggle_file_names_define_splits(put: Put, tmp_path: Path) -> None:
     grey = {s: sorted(data[s].pixels_NHW[:, 24, 24].tolist()) for s in data.splits}
     assert grey == {"train": [10, 20], "val": [30, 50], "test": [40]}
     assert data["val"].labels_N.tolist() == [3, 4]
+    note = "2 images of test are read as val, because they are called PublicTest_... as in FER2013."
+    assert note in data.reading.notes
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"train": ["Training_1"], "val": ["Training_2"], "test": ["Training_3"]},
+        {"train": ["PublicTest_1"], "val": ["Training_2"], "test": ["PrivateTest_3"]},
+        {"train": ["Training_1", "PublicTest_2"], "test": ["PublicTest_3", "PrivateTest_4"], "val": ["PublicTest_5"]},
+        {"train": ["Training_1", "my_1"], "val": ["my_2"], "test": ["PublicTest_3", "my_3"]},
+    ],
+)
+def test_kaggle_file_names_keep_own_splits(put: Put, tmp_path: Path, names: dict[str, list[str]]) -> None:
+    for k, (split, files) in enumerate(names.items()):
+        for label in ("happy", "sad"):
+            for j, file in enumerate(files):
+                put(f"{split}/{label}/{file}.jpg", 10 * k + j)
+    splits = load(tmp_path / "faces").splits
+    assert {split: len(part) for split, part in splits.items()} == {s: 2 * len(files) for s, files in names.items()}
 
 
 def test_images_are_cropped_to_middle_square(put: Put, tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def list_class_folders(root: ImageTree) -> Listing:
                 f"{folder.name}/<label>/, or give a csv of files and labels with --label-file"
             )
         inside = _without_splits(classes)
+        if any(image.split for image in inside.images):
+            raise DataError(
+                f"{classes.path}: has split folders inside its class folders, but is in the split folder "
+                f"{folder.name} itself; keep one of the two"
+            )
         listing.images += [replace(image, split=split) for image in inside.images]
         listing.notes += [note for note in inside.notes if note not in listing.notes]
     used = {split for _, split in splits}
@@ -91,26 +96,37 @@ def list_class_folders(root: ImageTree) -> Listing:
 
 def _without_splits(root: ImageTree) -> Listing:
     folders = root.filled
-    below = [child for folder in folders for child in folder.filled]
-    are_splits = below and all(split_for_folder(child.name) and not child.filled for child in below)
-    if are_splits and not any(folder.images for folder in folders):
-        return _splits_below_classes(folders)
-    others = [folder for folder in folders if not is_class(folder.name) and _has_classes(folder)]
+    below = [(folder, child) for folder in folders for child in folder.filled if split_for_folder(child.name)]
+    # In `a/train/b` it is `b` that may be the class, unless `a` is one for sure.
+    if below and all(not child.filled or (is_class(f.name) and not _expressions(child)) for f, child in below):
+        return _splits_below_classes(root)
+    others = [folder for folder in folders if not _is_class(folder) and _has_classes(folder)]
     if folders and len(others) == len(folders):
         return _persons_above_classes(root)
+    others = others or [folder for folder, child in below if _expressions(child)]
     if others:
         raise _neither_split_nor_class(root, others)
-    return Listing([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
+    return _check_persons([LabelledImage(i, f.name, None, _person(i, f)) for f in folders for i in f.all_images()])
 
 
-def _splits_below_classes(folders: list[ImageTree]) -> Listing:
+def _splits_below_classes(root: ImageTree) -> Listing:
+    folders = root.filled
+    outside = [folder.path for folder in folders if folder.images]
+    outside += [child.path for folder in folders for child in folder.filled if not split_for_folder(child.name)]
+    if outside:
+        names = [path.relative_to(root.path).as_posix() for path in outside]
+        raise DataError(
+            f"{root.path}: has split folders inside class folders, and images outside of them in "
+            f"{_few(names)}; move these images into {names[0].split('/')[0]}/train, val or test, or out of {root.name}"
+        )
     images = [
         LabelledImage(image, label.name, split_for_folder(split.name), _person(image, split))
         for label in folders
         for split in label.filled
         for image in split.all_images()
     ]
-    return Listing(images, ["The split folders are inside the class folders."])
+    listing = _check_persons(images)
+    return replace(listing, notes=["The split folders are inside the class folders.", *listing.notes])
 
 
 def _persons_above_classes(root: ImageTree) -> Listing:
@@ -129,6 +145,11 @@ def _persons_above_classes(root: ImageTree) -> Listing:
         for image in label.all_images()
     ]
     return Listing(images, [f"The class folders are inside {len(folders)} folders of persons, {_examples(folders)}."])
+
+
+def _expressions(folder: ImageTree) -> list[str]:
+    """Return the names of the subfolders that are expressions."""
+    return [child.name for child in folder.filled if expression_for(child.name)]
 
 
 def _has_classes(folder: ImageTree) -> bool:
@@ -159,9 +180,27 @@ def _person(image: Path, label: ImageTree) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
+def _check_persons(images: list[LabelledImage]) -> Listing:
+    """Drop the persons if most are in one class only: then the folders are something else, such as archives."""
+    classes: dict[str, set[str]] = {}
+    for image in images:
+        if image.person:
+            classes.setdefault(image.person, set()).add(image.label)
+    if not classes or 2 * sum(len(labels) > 1 for labels in classes.values()) >= len(classes):
+        return Listing(images)
+    names = _few([f"'{name}'" for name in sorted(classes)])
+    note = f"Most folders inside the class folders are in one class only, so they are not read as persons: {names}."
+    return Listing([replace(image, person="") for image in images], [note])
+
+
 def is_class(name: str) -> bool:
     """Return whether a folder of this name is a class for sure: an expression or a number."""
     return expression_for(name) is not None or number_for(name) is not None
+
+
+def _is_class(folder: ImageTree) -> bool:
+    """Return whether a folder is a class for sure; one with a number and expressions inside may be a person."""
+    return is_class(folder.name) and not (number_for(folder.name) is not None and _expressions(folder))
 
 
 def _names(folders: list[ImageTree]) -> str:
@@ -173,5 +212,8 @@ def _quoted(names: list[str]) -> str:
 
 
 def _examples(folders: list[ImageTree]) -> str:
-    names = _quoted([folder.name for folder in folders[:3]])
-    return f"{names} and {len(folders) - 3} more" if len(folders) > 3 else names
+    return _few([f"'{folder.name}'" for folder in folders])
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

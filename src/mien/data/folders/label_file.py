@@ -1,8 +1,8 @@
 """Labels of images in a csv file: the file, its label, and optionally the rater and the split.
 
 The columns may have any usual names (`file`, `image`, `path`; `label`, `emotion`, `expression`; `rater`, `user.id`,
-`annotator`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a header the columns are
-file and label, or file, label and rater.
+`annotator`; `person`, `subject`; `split`, `usage`), and the separator may be a comma, a semicolon or a tab. Without a
+header the columns are file and label, or file, label and rater.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.data.folders.class_folders import LabelledImage
@@ -25,6 +25,7 @@ from mien.data.folders.class_names import (
     split_for_folder,
 )
 from mien.data.folders.faces import count, some
+from mien.data.folders.image_finder import ImageFinder, tidy
 from mien.data.folders.image_tree import ImageTree
 from mien.data.row_errors import RowErrors, unreadable
 from mien.errors import DataError
@@ -37,6 +38,7 @@ _COLUMNS = {
               "annotation"),
     "rater": ("rater", "raterid", "user", "userid", "annotator", "annotatorid", "labeler", "labeller", "worker",
               "workerid", "coder", "observer"),
+    "person": ("person", "personid", "subject", "subjectid", "participant", "participantid", "identity", "actor"),
     "split": ("split", "usage", "subset", "set", "partition"),
 }  # fmt: skip
 _ENCODINGS = ("utf-8-sig", "utf-16")
@@ -51,12 +53,14 @@ class Rating:
         label: Class as the file names it.
         rater: Name of the rater, or empty.
         split: `train`, `val` or `test`; None if the file does not say.
+        person: Name of the person in the image, or empty.
     """
 
     image: Path
     label: str
     rater: str = ""
     split: str | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
 
     Args:
         file: Path of the csv file.
-        tree: Folder of the images; names in the file are relative to it, or names of files anywhere below it.
+        tree: Folder of the images; paths in the file are found as in `image_finder.ImageFinder`.
         layout: Data set that says what numbers mean: `raf-db`, `affectnet` or `fer2013`; others have no numbers.
 
     Raises:
@@ -93,8 +97,14 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
     except OSError as error:
         raise unreadable(file, error) from None
     rows, columns = _parse(file, data)
-    find = _ImageFinder(tree)
+    names = [row[columns["file"]].strip() for row in rows if len(row) > columns["file"]]
+    try:
+        find = ImageFinder(tree, filter(None, names))
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
     errors, ratings, missing = RowErrors(file, "row"), [], []
+    name_of: dict[Path, str] = {}
+    split_of: dict[Path, str | None] = {}
     for index, row in enumerate(rows):
         if not any(row):
             continue
@@ -106,8 +116,14 @@ def read_label_file(file: Path, tree: ImageTree, layout: str) -> LabelFile:
             errors.add(index, f"split '{cells['split']}', expected train, val or test")
         elif (image := find(cells["file"])) is None:
             missing.append(cells["file"])
+        elif name_of.setdefault(image, tidy(cells["file"])) != tidy(cells["file"]):
+            errors.add(
+                index, f"'{cells['file']}' and '{name_of[image]}' both mean {image}; write the full name of each file"
+            )
+        elif split_of.setdefault(image, split) != split and split and split_of[image]:
+            errors.add(index, f"'{cells['file']}' is in {split}, and in {split_of[image]} in a row before")
         else:
-            ratings.append(Rating(image, cells["label"], cells.get("rater", ""), split))
+            ratings.append(Rating(image, cells["label"], cells.get("rater", ""), split, cells.get("person", "")))
     errors.raise_if_any()
     if not ratings:
         first = f", the first is '{missing[0]}'" if missing else ""
@@ -141,39 +157,19 @@ def majority_labels(ratings: Sequence[Rating]) -> list[LabelledImage]:
     """
     labels: dict[Path, Counter[str]] = {}
     splits: dict[Path, str | None] = {}
+    persons: dict[Path, str] = {}
     spelling: dict[str, str] = {}
     for rating in ratings:
         label = spelling.setdefault(expression_for(rating.label) or normalize(rating.label), rating.label)
         labels.setdefault(rating.image, Counter())[label] += 1
         splits[rating.image] = rating.split or splits.get(rating.image)
+        persons[rating.image] = rating.person or persons.get(rating.image, "")
     images = []
     for image in sorted(labels):
         (label, most), *others = labels[image].most_common()
         is_tied = bool(others) and others[0][1] == most
-        images.append(LabelledImage(image, "" if is_tied else label, splits[image]))
+        images.append(LabelledImage(image, "" if is_tied else label, splits[image], persons[image]))
     return images
-
-
-class _ImageFinder:
-    """Finds images by the names in a file: paths below the folder, or names that only one image has."""
-
-    def __init__(self, tree: ImageTree) -> None:
-        self._root = tree.path
-        self._by_path: dict[str, Path] = {}
-        self._by_name: dict[str, Path | None] = {}
-        for image in tree.all_images():
-            self._by_path[image.relative_to(self._root).as_posix().casefold()] = image
-            for name in (image.name.casefold(), image.stem.casefold()):
-                self._by_name[name] = None if name in self._by_name else image
-
-    def __call__(self, name: str) -> Path | None:
-        text = name.replace("\\", "/").removeprefix("./").casefold()
-        parts = text.split("/")
-        for start in range(len(parts)):  # a path may begin above the folder
-            if found := self._by_path.get("/".join(parts[start:])):
-                return found
-        last = parts[-1]
-        return self._by_name.get(last) or self._by_name.get(last.removesuffix(Path(last).suffix) if "." in last else "")
 
 
 def _parse(file: Path, data: bytes) -> tuple[list[list[str]], dict[str, int]]:
@@ -229,5 +225,5 @@ def _name_numbers(ratings: list[Rating], file: Path, layout: str) -> tuple[tuple
                 index, f"{rating.image.name}: label '{rating.label}', expected {describe_numbers(layout)}"
             )
     errors.raise_if_any()
-    named = (Rating(r.image, meaning[numbers[r.label] or 0], r.rater, r.split) for r in ratings)
+    named = (replace(r, label=meaning[numbers[r.label] or 0]) for r in ratings)
     return tuple(named), (f"Labels of {file.name} are read as {layout}: {describe_numbers(layout)}.",)

@@ -33,6 +33,7 @@ _USUAL_SHARE = 0.8  # of the file names that have the form of a published data s
 _RAF_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is the spelling of the original
 _RAF_FILE = re.compile(r"(train|test)_\d+(_aligned)?\.\w+", re.IGNORECASE)
 _RAF_NAME = re.compile(r"(?<![a-z])raf([-_ ]?db|(?![a-z]))")
+_AFFECTNET_NAME = re.compile(r"(?<![a-z])affect[-_ ]?net(?![a-z])")
 _CK_FILE = re.compile(r"(S\d{3})_\d{3}_\d{6,8}", re.IGNORECASE)
 _JAFFE_FILE = re.compile(r"([A-Z]{2})[._-](AN|DI|FE|HA|NE|SA|SU)\d+[._-]\d+", re.IGNORECASE)
 _JAFFE = {"AN": "angry", "DI": "disgust", "FE": "fear", "HA": "happy", "NE": "neutral", "SA": "sad", "SU": "surprise"}
@@ -61,7 +62,7 @@ def list_images(tree: ImageTree, layout: str = AUTO) -> Listing:
     else:
         if layout == "jaffe":
             raise DataError(f"{root.path}: has no files with names like KA.AN1.39.tiff, so it is not JAFFE")
-        listing = _with_persons(_name_numbers(list_class_folders(root), root, layout), layout)
+        listing = _with_persons(_name_numbers(list_class_folders(root), root, tree, layout), layout)
     empty = [folder.path.relative_to(root.path).as_posix() for folder in root.walk() if not _is_filled(folder)]
     if empty:
         listing.notes.append(f"There are no images in {_few(empty)}.")
@@ -167,7 +168,7 @@ _READERS: dict[str, Callable[[ImageTree], Listing | None]] = {
 }  # fmt: skip
 
 
-def _name_numbers(listing: Listing, root: ImageTree, layout: str) -> Listing:
+def _name_numbers(listing: Listing, root: ImageTree, tree: ImageTree, layout: str) -> Listing:
     """Replace numbers by the expressions that they mean in the layout."""
     numbers = {image.label: number_for(image.label) for image in listing.images}
     if layout == FOLDERS or not any(number is not None for number in numbers.values()):
@@ -178,7 +179,7 @@ def _name_numbers(listing: Listing, root: ImageTree, layout: str) -> Listing:
             "rename those with numbers"
         )
     known = {number for number in numbers.values() if number is not None}
-    table = layout if layout in NUMBERS else _recognize(known, listing, root)
+    table = layout if layout in NUMBERS else _recognize(known, listing, root, tree)
     if table is None:
         choices = "; ".join(f"--layout {name} ({describe_numbers(name)})" for name in NUMBERS)
         raise DataError(
@@ -198,15 +199,18 @@ def _name_numbers(listing: Listing, root: ImageTree, layout: str) -> Listing:
     )
 
 
-def _recognize(numbers: set[int], listing: Listing, root: ImageTree) -> str | None:
-    """Return the data set whose structure the folder has; None if the numbers alone speak for it."""
-    names = "/".join(part.casefold() for part in root.path.absolute().parts[-3:])
+def _recognize(numbers: set[int], listing: Listing, root: ImageTree, tree: ImageTree) -> str | None:
+    """Return the data set whose structure the folder has; None if only the numbers speak for it.
+
+    Folders above the given one, `tree`, have names of any kind.
+    """
+    names = "/".join((tree.path.absolute().name, *root.path.relative_to(tree.path).parts)).casefold()
     if numbers == set(NUMBERS["raf-db"]) and all(image.split for image in listing.images):
         by_files = _share([image.path for image in listing.images], _RAF_FILE) >= _USUAL_SHARE
-        lists = {file.name.casefold() for folder in root.walk() for file in folder.other_files}
-        if by_files or "train_labels.csv" in lists or _RAF_NAME.search(names) or root.name.casefold() == "dataset":
+        lists = {file.name.casefold() for folder in tree.walk() for file in folder.other_files}
+        if by_files or "train_labels.csv" in lists or _RAF_NAME.search(names):
             return "raf-db"
-    if numbers == set(NUMBERS["affectnet"]) and "affect" in names:
+    if numbers == set(NUMBERS["affectnet"]) and _AFFECTNET_NAME.search(names):
         return "affectnet"
     return None
 
@@ -220,11 +224,28 @@ def _with_persons(listing: Listing, layout: str) -> Listing:
                 "the files have no names like S010_004_00000017.png, so this is not CK+48; leave out --layout"
             )
         return listing
-    images = [
-        replace(image, person=match[1].upper() if (match := _CK_FILE.match(image.path.name)) else image.path.stem)
-        for image in listing.images
-    ]
-    return replace(listing, images=images, notes=[f"Read as {TITLES['ck+48']}.", *listing.notes])
+    images = [replace(image, person="") for image in listing.images]
+    return replace(listing, images=persons_from_names(images), notes=[f"Read as {TITLES['ck+48']}.", *listing.notes])
+
+
+def persons_from_names(images: list[LabelledImage]) -> list[LabelledImage]:
+    """Return images with the persons in their file names, if these have the form of CK+48 or JAFFE.
+
+    Args:
+        images: Images; if there is a person in any of them, they are returned as they are.
+
+    Example:
+        >>> persons_from_names([LabelledImage(Path("S010_004_00000017.png"), "happy")])[0].person
+        'S010'
+    """
+    for form in (_CK_FILE, _JAFFE_FILE):
+        if not any(i.person for i in images) and _share([i.path for i in images], form) >= _USUAL_SHARE:
+            matches = [form.match(image.path.name) for image in images]
+            return [
+                replace(image, person=match[1].upper() if match else image.path.stem)
+                for image, match in zip(images, matches, strict=True)
+            ]
+    return images
 
 
 def _is_filled(folder: ImageTree) -> bool:

@@ -6,8 +6,8 @@ that a copy of the folder is the same data set.
 
 If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
 
-Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits. Its files are called
-`PublicTest_123.jpg` and the like; an image in a split folder with such a name belongs to the split in its name.
+Kaggle's copy of FER2013 as images has only `train` and `test`, and its `test` mixes two splits. In such a folder,
+`PublicTest_123.jpg` is read as `val`; in other folders the names of files say nothing about splits.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.data.dataset import SPLITS, TRAIN, USAGE, VAL, Dataset, Split
-from mien.data.folders.class_folders import LabelledImage, Listing
+from mien.data.dataset import SPLITS, TEST, TRAIN, VAL, Dataset, Split
+from mien.data.folders.class_folders import Listing
+from mien.data.folders.class_names import expression_for, normalize
 from mien.data.folders.classes import class_index, class_notes, label_set_of, unify_labels
 from mien.data.folders.face_crops import AUTO, FaceCropper
 from mien.data.folders.faces import FolderFaces, count, read_faces, some
 from mien.data.folders.image_tree import ImageTree, count_by_ending, has_images, scan
 from mien.data.folders.label_file import LabelFile, majority_labels, read_label_file
 from mien.data.folders.layouts import AUTO as AUTO_LAYOUT
-from mien.data.folders.layouts import list_images
+from mien.data.folders.layouts import list_images, persons_from_names
 from mien.data.holdout import holdout_mask, holdout_persons
 from mien.data.reading import Ratings, Reading
 from mien.data.row_errors import unreadable
@@ -44,6 +45,7 @@ HELD_OUT = (
 HELD_OUT_PERSONS = (
     "There is no validation split, so val has the images of a fifth of the persons, and train the others."
 )
+PERSONS_IN_BOTH = " Persons are in both splits, as without any one of them a class would have no training images."
 MAX_WITHOUT_FACE = 0.5  # share of images without a detected face above which something is wrong
 MIN_PERSONS = 5  # with fewer persons, images are held out by content
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
@@ -100,7 +102,8 @@ def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
         listing = list_images(tree, options.layout) if label_file is None else _list(label_file, options.labels)
         if not any(image.label for image in listing.images):
             raise _no_class_folders(path, tree)
-        listing = replace(listing, images=[replace(i, split=_split(i)) for i in listing.images])
+        if label_file is None:
+            listing = _separate_tests(listing)
         listing.images.sort(key=lambda image: image.path)
         listing = unify_labels(listing)
         labels = label_set_of(path, listing)
@@ -139,7 +142,7 @@ def _no_class_folders(path: Path, tree: ImageTree) -> DataError:
 
 def _list(label_file: LabelFile, file: Path | None) -> Listing:
     """Return the images with the labels in a csv; those without a majority of the raters have an empty one."""
-    images = majority_labels(label_file.ratings)
+    images = persons_from_names(majority_labels(label_file.ratings))
     without = [image for image in images if not image.split]
     if 0 < len(without) < len(images):
         raise DataError(
@@ -154,10 +157,20 @@ def _tied(root: Path, listing: Listing) -> list[str]:
     return [f"Left out {count(len(names), 'image')} without a majority of the raters: {some(names)}."] if names else []
 
 
-def _split(image: LabelledImage) -> str | None:
-    """Return the split of an image; in a split folder, that of a file name of Kaggle's copy of FER2013."""
-    kaggle = _KAGGLE_NAME.match(image.path.name)
-    return USAGE[kaggle[1]] if kaggle and image.split else image.split
+def _separate_tests(listing: Listing) -> Listing:
+    """Read `PublicTest` as `val` where the splits are those of Kaggle's copy of FER2013: `test` has both tests."""
+    names: dict[str | None, set[str]] = {}
+    for image in listing.images:
+        match = _KAGGLE_NAME.match(image.path.name)
+        names.setdefault(image.split, set()).add(match[1] if match else "")
+    if set(names) - {TRAIN, TEST} or names.get(TEST) != {"PublicTest", "PrivateTest"}:
+        return listing
+    if names.get(TRAIN, {"Training"}) != {"Training"}:
+        return listing
+    is_public = [i.split == TEST and i.path.name.startswith("PublicTest") for i in listing.images]
+    images = [replace(i, split=VAL) if p else i for i, p in zip(listing.images, is_public, strict=True)]
+    note = f"{sum(is_public):,} images of test are read as val, because they are called PublicTest_... as in FER2013."
+    return replace(listing, images=images, notes=[*listing.notes, note])
 
 
 def _splits(faces: FolderFaces, labels: LabelSet) -> tuple[dict[str, Split], str | None]:
@@ -169,14 +182,17 @@ def _splits(faces: FolderFaces, labels: LabelSet) -> tuple[dict[str, Split], str
     images, faces_NHW = [faces.images[row] for row in row_N], faces.faces_NHW[row_N]
     labels_N = np.array([labels.index(image.label) for image in images], np.int64)
     split_N = np.array([image.split or TRAIN for image in images])
-    train_M, note = np.flatnonzero(split_N == TRAIN), None
+    train_M = np.flatnonzero(split_N == TRAIN)
+    note: str | None = None
     if VAL not in split_N and len(train_M):
         persons = [images[i].person for i in train_M]
-        if all(persons) and len(set(persons)) >= MIN_PERSONS:
-            held_M, note = holdout_persons(persons), HELD_OUT_PERSONS
-        else:
+        held_M, note = np.zeros(len(train_M), np.bool_), HELD_OUT_PERSONS
+        has_persons = all(persons) and len(set(persons)) >= MIN_PERSONS
+        if has_persons:
+            held_M = holdout_persons(persons, labels_N[train_M])
+        if not held_M.any():
             held_M = holdout_mask(faces_NHW[train_M], labels_N[train_M], [faces.keys[row_N[i]] for i in train_M])
-            note = HELD_OUT if held_M.any() else None
+            note = f"{HELD_OUT}{PERSONS_IN_BOTH if has_persons else ''}" if held_M.any() else None
         split_N[train_M[held_M]] = VAL
     splits = {}
     for name in SPLITS:
@@ -192,13 +208,22 @@ def _ratings(label_file: LabelFile, faces: FolderFaces, labels: LabelSet) -> Rat
     raters = sorted({rating.rater for rating in label_file.ratings})
     if raters == [""]:
         return None
+    numbers: dict[str, int | None] = {}
+    others: dict[str, str] = {}  # by what all spellings have in common
+    for label in sorted({rating.label for rating in label_file.ratings}):
+        numbers[label] = class_index(label, labels)
+        if numbers[label] is None:
+            others.setdefault(expression_for(label) or normalize(label), label)
+    for label, number in numbers.items():
+        if number is None:
+            numbers[label] = len(labels) + list(others).index(expression_for(label) or normalize(label))
     rated = [
-        (index_of[rating.image], raters.index(rating.rater), k)
+        (index_of[rating.image], raters.index(rating.rater), numbers[rating.label])
         for rating in label_file.ratings
-        if rating.image in index_of and (k := class_index(rating.label, labels)) is not None
+        if rating.image in index_of
     ]
     faces_M, raters_M, labels_M = np.array(rated, np.int64).reshape(-1, 3).T
-    return Ratings(tuple(raters), faces.faces_NHW, faces_M, raters_M, labels_M)
+    return Ratings(tuple(raters), faces.faces_NHW, faces_M, raters_M, labels_M, tuple(others.values()))
 
 
 def _unread(tree: ImageTree, listing: Listing, labels: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +26,12 @@ def write_crops(
 ) -> FolderFaces:
     """Write the face crops of all images in a folder as PNG, grey 48x48, as models are trained on them.
 
-    The subfolders are the same, so a data set of photos becomes one of face crops.
+    The subfolders are the same, so a data set of photos becomes one of face crops. `a.jpg` becomes `a.png`; where there
+    is an `a.png` too, they become `a.jpg.png` and `a.png.png`.
 
     Args:
         photos: Folder of images.
-        out: Folder for the crops, which is created.
+        out: Folder for the crops, which is created or empty.
         crop: `auto`, `always` or `never`, as in `data.load`.
         on_error: `warn` to leave out images that cannot be read, `fail` to raise an error.
         progress: Function that is called with the number of images read and of all images.
@@ -38,7 +40,8 @@ def write_crops(
         The faces and what was left out.
 
     Raises:
-        DataError: There are no images, none can be read, a file cannot be written, or `out` is inside `photos`.
+        DataError: There are no images, none can be read, a file cannot be written, or `out` is not empty or is inside
+            `photos`.
 
     Example:
         >>> import tempfile
@@ -54,6 +57,12 @@ def write_crops(
     if out.resolve().is_relative_to(photos.resolve()):
         raise DataError(f"{out}: is inside {photos}, so the crops would be read as images of it; use another folder")
     try:
+        if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
+            problem = "is not empty" if out.is_dir() else "is a file"
+            raise DataError(f"{out}: {problem}; name a new or empty folder for the crops, or remove it first")
+    except OSError as error:
+        raise unreadable(out, error) from None
+    try:
         images = scan(photos).all_images()
     except OSError as error:
         raise unreadable(Path(error.filename or photos), error) from None
@@ -61,15 +70,24 @@ def write_crops(
         raise DataError(f"{photos}: has no images")
     labelled = [LabelledImage(image, "") for image in sorted(images)]
     faces = read_faces(photos, labelled, FaceCropper(crop), strict=on_error == "fail", progress=progress)
-    written: set[Path] = set()
+    names = _crop_names([image.path.relative_to(photos) for image in labelled])
     for image, face_HW in zip(faces.images, faces.faces_NHW, strict=True):
-        file = out / image.path.relative_to(photos).with_suffix(".png")
-        if file in written:  # a.jpg and a.png
-            file = file.with_name(f"{image.path.name}.png")
-        written.add(file)
+        file = out / names[image.path.relative_to(photos)]
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(cv2.imencode(".png", face_HW)[1].tobytes())
         except OSError as error:
             raise unwritable(file, error) from None
     return faces
+
+
+def _crop_names(images: list[Path]) -> dict[Path, Path]:
+    """Return a different file name for each image, the full one where two images have the same stem."""
+    names = {image: image.with_suffix(".png") for image in images}
+    while True:
+        counts = Counter(name.as_posix().casefold() for name in names.values())
+        full = {image: image.with_name(f"{image.name}.png") for image in images}
+        same = [i for i, name in names.items() if counts[name.as_posix().casefold()] > 1 and name != full[i]]
+        if not same:
+            return names
+        names |= {image: full[image] for image in same}
