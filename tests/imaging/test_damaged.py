@@ -5,7 +5,11 @@ from __future__ import annotations
 import ctypes
 import io
 import re
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -192,3 +196,88 @@ def test_other_text_on_stderr_is_not_lost(capfd: pytest.CaptureFixture[str]) -> 
     before = get_level()
     assert run_decoder(get_level) == (0, ())  # silent
     assert get_level() == before
+
+
+CLOSED_DESCRIPTORS = """
+import os, sys, tempfile
+from mien.imaging.load import read_image_and_notes
+data = open(sys.argv[1], "rb").read()
+os.closerange(3, 256)  # as programs that become daemons do
+files = [tempfile.TemporaryFile(buffering=0) for _ in range(60)]
+for file in files:
+    file.write(b"rows of the user")
+notes = read_image_and_notes(data).notes
+assert "Corrupt JPEG data" in notes[0], notes
+sizes = {os.fstat(file.fileno()).st_size for file in files}
+assert sizes == {16}, sizes
+"""
+
+
+def test_files_with_reused_descriptors_are_unchanged(tmp_path: Path) -> None:
+    whole = jpeg()
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 3] + bytes(500) + whole[len(whole) // 3 + 500 :])
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_DESCRIPTORS, str(tmp_path / "a.jpg")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FORK = """
+import ctypes, os, threading
+from mien.imaging.decoder_log import run_decoder
+stderr = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
+original, begun, forked = stderr.value, threading.Event(), threading.Event()
+thread = threading.Thread(target=run_decoder, args=(lambda: (begun.set(), forked.wait(60)),))
+thread.start()
+begun.wait()
+assert stderr.value != original
+child = os.fork()
+if child == 0:
+    ok = stderr.value == original and run_decoder(lambda: stderr.value != original) == (True, ())
+    os._exit(0 if ok and stderr.value == original else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+forked.set()
+thread.join()
+assert (code, stderr.value) == (0, original), code
+"""
+
+
+def test_fork_during_decoding_restores_stderr() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_stderr_is_restored_and_kept_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    libc = ctypes.CDLL(None)
+    stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+    original = stderr.value
+
+    def fail() -> None:
+        libc.fputs(b"from another library\n", stderr)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        run_decoder(fail)
+    assert stderr.value == original
+    assert capfd.readouterr().err == "from another library\n"
+
+
+def test_text_between_two_decoders_is_printed_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """A decoder that runs beside another one is called again, but text of other threads is not printed again."""
+    libc, both, calls = ctypes.CDLL(None), threading.Barrier(2), []
+    stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+
+    def decode() -> None:
+        calls.append(1)
+        if len(calls) <= 2 and both.wait(60) == 0:
+            libc.fputs(b"from another library\nCorrupt JPEG data: something\n", stderr)
+        if len(calls) <= 2:
+            both.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(run_decoder, decode) for _ in range(2)]
+        assert [result.result() for result in results] == [(None, ()), (None, ())]
+    assert len(calls) == 4
+    assert capfd.readouterr().err == "from another library\n"
