@@ -57,6 +57,59 @@ def test_truncated_jpeg_reads_rows_and_says_how_many(
     assert capfd.readouterr() == ("", "")
 
 
+def framed(color: int, lower: int = 160) -> Image.Image:
+    """Return the portrait with margins of one color on all sides."""
+    image = Image.new("RGB", (240, 64 + lower), (color,) * 3)
+    image.paste(PORTRAIT.resize((160, 128)), (32, 32))
+    return image
+
+
+@pytest.mark.parametrize("color", [255, 0, 128])
+@pytest.mark.parametrize("missing", [3, 4, 5, 12])
+def test_cut_jpeg_with_margins_is_read(color: int, missing: int) -> None:
+    whole = images.encode(framed(color), "JPEG", quality=90)
+    image_HW3, notes, complete = read_image_and_notes(whole[:-missing])
+    count = rows_read(notes[0])
+    assert notes[0].startswith("truncated: ")
+    assert not complete
+    same_H = (image_HW3 == read_image(whole)).all(axis=(1, 2))
+    assert same_H[: len(same_H) * count // 100 - 16].all()
+    assert count > (90 if color != 128 else 65)  # missing blocks look like a margin of this color
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_cut_in_halves_says_half_of_the_rows(mode: str) -> None:
+    whole = images.encode(PORTRAIT.convert(mode), "JPEG", quality=90)
+    assert 25 < rows_read(read_image_and_notes(whole[: len(whole) // 2]).notes[0]) < 75
+
+
+def test_jpeg_of_filled_blocks_only_raises() -> None:
+    whole = jpeg()
+    with pytest.raises(ImageError, match="truncated JPEG image"):
+        read_image(whole[: whole.index(b"\xff\xda") + 14])
+
+
+def test_lost_bytes_between_restart_markers_give_no_share() -> None:
+    whole = images.encode(framed(255), "JPEG", quality=90, restart_marker_rows=1)
+    at = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", whole)][4]
+    image_HW3, notes, complete = read_image_and_notes(whole[: at - 50] + whole[at:])
+    assert notes == ("damaged: Corrupt JPEG data: premature end of data segment",)
+    assert not complete
+    assert (image_HW3 == read_image(whole)).all(axis=(1, 2)).mean() > 0.85
+
+
+@pytest.mark.parametrize("lower", [160, 300])
+def test_jpeg_with_grey_margins_is_read_without_warnings(lower: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some C libraries do not allow to read warnings; then only pixels show where a truncated file ends."""
+    monkeypatch.setattr("mien.imaging.decode.captures_warnings", lambda: False)
+    whole = images.encode(framed(128, lower), "JPEG", quality=90)
+    assert read_image_and_notes(whole).notes == ()
+    assert read_image_and_notes(whole[:-2]).image_HW3.shape == (64 + lower, 240, 3)
+    portrait = jpeg()
+    assert read_image_and_notes(portrait[:-2]).notes == ()
+    assert abs(rows_read(read_image_and_notes(portrait[: len(portrait) // 2]).notes[0]) - 50) < 15
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("missing", [1, 2])
 def test_jpeg_without_end_marker_is_complete(progressive: bool, missing: int) -> None:
