@@ -107,8 +107,11 @@ def complete_rows(stored_HW3: NDArray[np.generic], fill: int) -> int:
     """
     height = len(stored_HW3)
     lowest, highest = (fill - _ROUNDING,) * 3, (fill + _ROUNDING,) * 3
-    is_filled_HW = np.asarray(cv2.inRange(np.asarray(stored_HW3, np.uint8), lowest, highest), bool)
-    for filled_H, least in ((is_filled_HW[:, -_FILLED:].all(1), 0), (is_filled_HW.all(1), _FIRST_ROWS)):
+    is_filled_HW: NDArray[np.bool_] = cv2.inRange(np.asarray(stored_HW3, np.uint8), lowest, highest).astype(bool)
+    for filled_H, least in (
+        (np.all(is_filled_HW[:, -_FILLED:], axis=1), 0),
+        (np.all(is_filled_HW, axis=1), _FIRST_ROWS),
+    ):
         rows = 0 if filled_H.all() else height - int(np.argmin(filled_H[::-1]))
         if rows > least:
             return rows
