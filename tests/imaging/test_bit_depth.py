@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import cv2
@@ -12,6 +13,7 @@ from PIL import Image
 
 import images
 from mien.imaging.load import read_image_and_notes
+from mien.imaging.tiff import bits_per_sample, ends_early, max_sample_value
 
 GREY = np.asarray(images.color().convert("L"))
 BGR = np.ascontiguousarray(np.asarray(images.color())[:, :, ::-1])
@@ -159,3 +161,28 @@ def test_pnm_as_text_is_read() -> None:
 
 def test_black_image_has_no_note() -> None:
     assert_reads(np.zeros((4, 5), np.uint16), np.zeros((4, 5, 3)))
+
+
+def tiff_with_many_values(number: int, count: int) -> bytes:
+    """Return a TIFF of 16x16 samples of 16 bits, of which a tag has many values."""
+    tags = {256: (3, 1, 16), 257: (3, 1, 16), 258: (3, 1, 16), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8)}
+    tags |= {277: (3, 1, 1), 278: (3, 1, 16), 279: (4, 1, 512), number: (3, count, 1000)}
+    directory = b"".join(struct.pack("<HHII", tag, *tags[tag]) for tag in sorted(tags))
+    pixels = (np.arange(256, dtype="<u2") * 200).tobytes()
+    head = b"II*\0" + struct.pack("<I", 520) + pixels + struct.pack("<H", len(tags)) + directory + bytes(4)
+    return head.ljust(1000, b"\0") + count * struct.pack("<H", 16)
+
+
+@pytest.mark.parametrize("number", [258, 273, 279, 281])  # bits, offsets and lengths of strips, largest value
+def test_tiff_tag_with_many_values_needs_no_memory(number: int) -> None:
+    data = tiff_with_many_values(number, 200_000)
+    tracemalloc.start()
+    try:
+        max_sample_value(data), bits_per_sample(data), ends_early(data)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 200_000
+    assert max_sample_value(data) == (16 if number == 281 else None)
+    assert bits_per_sample(data) == 16
+    assert not ends_early(data)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ctypes
 import io
 import re
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -51,6 +55,59 @@ def test_truncated_jpeg_reads_rows_and_says_how_many(
     assert same_H[: count - 2].all()  # the last row of pixels is blended with the filled one below
     assert not same_H[count + 18 :].any()
     assert capfd.readouterr() == ("", "")
+
+
+def framed(color: int, lower: int = 160) -> Image.Image:
+    """Return the portrait with margins of one color on all sides."""
+    image = Image.new("RGB", (240, 64 + lower), (color,) * 3)
+    image.paste(PORTRAIT.resize((160, 128)), (32, 32))
+    return image
+
+
+@pytest.mark.parametrize("color", [255, 0, 128])
+@pytest.mark.parametrize("missing", [3, 4, 5, 12])
+def test_cut_jpeg_with_margins_is_read(color: int, missing: int) -> None:
+    whole = images.encode(framed(color), "JPEG", quality=90)
+    image_HW3, notes, complete = read_image_and_notes(whole[:-missing])
+    count = rows_read(notes[0])
+    assert notes[0].startswith("truncated: ")
+    assert not complete
+    same_H = (image_HW3 == read_image(whole)).all(axis=(1, 2))
+    assert same_H[: len(same_H) * count // 100 - 16].all()
+    assert count > (90 if color != 128 else 65)  # missing blocks look like a margin of this color
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_cut_in_halves_says_half_of_the_rows(mode: str) -> None:
+    whole = images.encode(PORTRAIT.convert(mode), "JPEG", quality=90)
+    assert 25 < rows_read(read_image_and_notes(whole[: len(whole) // 2]).notes[0]) < 75
+
+
+def test_jpeg_of_filled_blocks_only_raises() -> None:
+    whole = jpeg()
+    with pytest.raises(ImageError, match="truncated JPEG image"):
+        read_image(whole[: whole.index(b"\xff\xda") + 14])
+
+
+def test_lost_bytes_between_restart_markers_give_no_share() -> None:
+    whole = images.encode(framed(255), "JPEG", quality=90, restart_marker_rows=1)
+    at = [match.start() for match in re.finditer(rb"\xff[\xd0-\xd7]", whole)][4]
+    image_HW3, notes, complete = read_image_and_notes(whole[: at - 50] + whole[at:])
+    assert notes == ("damaged: Corrupt JPEG data: premature end of data segment",)
+    assert not complete
+    assert (image_HW3 == read_image(whole)).all(axis=(1, 2)).mean() > 0.85
+
+
+@pytest.mark.parametrize("lower", [160, 300])
+def test_jpeg_with_grey_margins_is_read_without_warnings(lower: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some C libraries do not allow to read warnings; then only pixels show where a truncated file ends."""
+    monkeypatch.setattr("mien.imaging.decode.captures_warnings", lambda: False)
+    whole = images.encode(framed(128, lower), "JPEG", quality=90)
+    assert read_image_and_notes(whole).notes == ()
+    assert read_image_and_notes(whole[:-2]).image_HW3.shape == (64 + lower, 240, 3)
+    portrait = jpeg()
+    assert read_image_and_notes(portrait[:-2]).notes == ()
+    assert abs(rows_read(read_image_and_notes(portrait[: len(portrait) // 2]).notes[0]) - 50) < 15
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -192,3 +249,88 @@ def test_other_text_on_stderr_is_not_lost(capfd: pytest.CaptureFixture[str]) -> 
     before = get_level()
     assert run_decoder(get_level) == (0, ())  # silent
     assert get_level() == before
+
+
+CLOSED_DESCRIPTORS = """
+import os, sys, tempfile
+from mien.imaging.load import read_image_and_notes
+data = open(sys.argv[1], "rb").read()
+os.closerange(3, 256)  # as programs that become daemons do
+files = [tempfile.TemporaryFile(buffering=0) for _ in range(60)]
+for file in files:
+    file.write(b"rows of the user")
+notes = read_image_and_notes(data).notes
+assert "Corrupt JPEG data" in notes[0], notes
+sizes = {os.fstat(file.fileno()).st_size for file in files}
+assert sizes == {16}, sizes
+"""
+
+
+def test_files_with_reused_descriptors_are_unchanged(tmp_path: Path) -> None:
+    whole = jpeg()
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 3] + bytes(500) + whole[len(whole) // 3 + 500 :])
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_DESCRIPTORS, str(tmp_path / "a.jpg")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FORK = """
+import ctypes, os, threading
+from mien.imaging.decoder_log import run_decoder
+stderr = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
+original, begun, forked = stderr.value, threading.Event(), threading.Event()
+thread = threading.Thread(target=run_decoder, args=(lambda: (begun.set(), forked.wait(60)),))
+thread.start()
+begun.wait()
+assert stderr.value != original
+child = os.fork()
+if child == 0:
+    ok = stderr.value == original and run_decoder(lambda: stderr.value != original) == (True, ())
+    os._exit(0 if ok and stderr.value == original else 1)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+forked.set()
+thread.join()
+assert (code, stderr.value) == (0, original), code
+"""
+
+
+def test_fork_during_decoding_restores_stderr() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_stderr_is_restored_and_kept_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    libc = ctypes.CDLL(None)
+    stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+    original = stderr.value
+
+    def fail() -> None:
+        libc.fputs(b"from another library\n", stderr)
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        run_decoder(fail)
+    assert stderr.value == original
+    assert capfd.readouterr().err == "from another library\n"
+
+
+def test_text_between_two_decoders_is_printed_once(capfd: pytest.CaptureFixture[str]) -> None:
+    """A decoder that runs beside another one is called again, but text of other threads is not printed again."""
+    libc, both, calls = ctypes.CDLL(None), threading.Barrier(2), []
+    stderr = ctypes.c_void_p.in_dll(libc, "stderr")
+
+    def decode() -> None:
+        calls.append(1)
+        if len(calls) <= 2 and both.wait(60) == 0:
+            libc.fputs(b"from another library\nCorrupt JPEG data: something\n", stderr)
+        if len(calls) <= 2:
+            both.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = [pool.submit(run_decoder, decode) for _ in range(2)]
+        assert [result.result() for result in results] == [(None, ()), (None, ())]
+    assert len(calls) == 4
+    assert capfd.readouterr().err == "from another library\n"

@@ -22,7 +22,7 @@ from mien.imaging.tiff import reset_tiff_orientation
 
 Pixels = NDArray[np.uint8]
 
-_WHITE, _FILL = 255, 128  # the color of blocks that a JPEG lacks
+_WHITE = 255
 _TRUNCATED, _WARNED = "truncated", "the decoder warns"
 _DAMAGE = re.compile("Corrupt|Premature|Inconsistent|libpng error")
 STRIP_PIXELS = 1 << 18  # pixels that are converted to 8 bits and blended with white at once
@@ -112,12 +112,14 @@ def _decode_jpeg(data: bytes, structure: JpegStructure) -> tuple[NDArray[np.gene
     if stored is None:
         return None, _TRUNCATED if cut else ""
     ended_early = any("remature end" in warning for warning in warnings)
-    if not captures_warnings():
-        ended_early = bool((stored[-8:, -8:] == _FILL).all())
+    rows = len(stored)
+    if structure.baseline and ((ended_early and not structure.restarts) or cut):
+        rows = complete_rows(stored, structure.fill)
+    if not captures_warnings():  # only the pixels show it, and an area of this color may be in the image
+        ended_early, rows = cut and rows < len(stored), max(rows, 1)
+    if not rows and ended_early:
+        return None, _TRUNCATED if cut else ""
     if ended_early and structure.baseline:
-        rows = complete_rows(stored)
-        if not rows:
-            return None, _TRUNCATED if cut else ""
         return stored, _share_note(rows, len(stored), cut, warnings)
     if cut and (ended_early or not structure.all_scans):
         return stored, f"{_TRUNCATED}: parts of the image are missing or have less detail"

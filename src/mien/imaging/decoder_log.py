@@ -18,8 +18,8 @@ import cv2
 
 T = TypeVar("T")
 _WARNING = re.compile("Corrupt |Premature |Inconsistent |Invalid |Unknown |Warning: |libpng ")
-_UNBUFFERED = 2  # _IONBF of stdio.h
-_MOST = 65_536  # bytes of text that are read after a decoding
+_MOST, _LONGEST = 20, 500  # warnings of an image, and characters of each
+_HAS_LOGGING = hasattr(cv2, "utils") and hasattr(cv2.utils, "logging")  # OpenCV 4.13 and newer
 
 
 class DecoderLog:
@@ -51,20 +51,30 @@ class DecoderLog:
         """
         with self._condition:
             self._condition.wait_for(lambda: not self._waiting)
-            mine, before = self._begin(), self._length()
-            alone = self._active == 1
+            before, mine, alone = self._length(), self._started + 1, not self._active
+            self._begin()
         try:
             result = decode()
         finally:
             with self._condition:
-                printed, alone = self._length() > before, alone and self._started == mine
+                alone = alone and self._started == mine
                 text = self._end()
-        if not printed:
+        if len(text) <= before:
             return result, ()
         if alone:
-            return result, self._warnings(text)
+            return result, _split(text)[0]
         del result  # a second image beside it would take twice the memory
         return self._run_alone(decode)
+
+    def restore(self) -> None:
+        """Undo the changes of stderr and of OpenCV's log, also if decoders run."""
+        try:
+            if self._level is not None:
+                _set_opencv_level(self._level)
+                self._level = None
+        finally:
+            if self._stream is not None:
+                self._stream.remove()
 
     def _run_alone(self, decode: Callable[[], T]) -> tuple[T, tuple[str, ...]]:
         """Run `decode` while no other decoder runs."""
@@ -80,56 +90,64 @@ class DecoderLog:
             finally:
                 self._waiting -= 1
                 self._condition.notify_all()
-        return result, self._warnings(text)
+        return result, _split(text)[0]
 
-    def _begin(self) -> int:
+    def _begin(self) -> None:
         """Count a decoding; before the first of several, replace `stderr` and turn off OpenCV's log."""
         if self._active == 0:
-            self._level = _set_opencv_level(None)
-            if self._stream is not None:
-                self._stream.install()
+            try:
+                self._level = _opencv_level()
+                _set_opencv_level(None)
+                if self._stream is not None:
+                    self._stream.install()
+            except BaseException:
+                self.restore()
+                raise
         self._active += 1
         self._started += 1
-        return self._started
 
-    def _end(self) -> str:
-        """Undo `_begin`; return all text that was printed since, and forget it after the last decoding."""
-        text = "" if self._stream is None else self._stream.text()
-        self._active -= 1
-        if self._active == 0:
-            _set_opencv_level(self._level)
-            if self._stream is not None:
-                self._stream.remove()
-            self._condition.notify_all()
-        return text
+    def _end(self) -> bytes:
+        """Undo `_begin`; return all text since; after the last decoding, pass the text of others to the real stderr."""
+        try:
+            return b"" if self._stream is None else self._stream.text()
+        finally:
+            self._active -= 1
+            if self._active == 0:
+                try:
+                    self.restore()
+                    if self._stream is not None:
+                        self._stream.print_others()
+                finally:
+                    self._condition.notify_all()
 
     def _length(self) -> int:
-        return 0 if self._stream is None else self._stream.length
+        return 0 if self._stream is None else len(self._stream.text())
 
-    def _warnings(self, text: str) -> tuple[str, ...]:
-        """Return the lines of decoders; lines of other threads go to the real stderr."""
-        lines = [line for line in text.splitlines() if line.strip()]
-        others = [line for line in lines if not _WARNING.match(line)]
-        if others:
-            os.write(2, ("\n".join(others) + "\n").encode())
-        return tuple(dict.fromkeys(line.strip() for line in lines if _WARNING.match(line)))
+
+def _split(text: bytes) -> tuple[tuple[str, ...], bytes]:
+    """Return the warnings of decoders without repetitions, and the other lines."""
+    lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
+    others = [line for line in lines if not _WARNING.match(line)]
+    warnings = tuple(dict.fromkeys(line.strip()[:_LONGEST] for line in lines if _WARNING.match(line)))
+    return warnings[:_MOST], "".join(f"{line}\n" for line in others).encode()
 
 
 class _MemoryStream:
-    """A C stream whose text is in memory."""
+    """A C stream whose text is in memory; it has no file descriptor that other code could close."""
 
     def __init__(self) -> None:
         """Create the stream; raises `OSError`, `AttributeError` or `ValueError` if the C library cannot."""
         os.confstr("CS_GNU_LIBC_VERSION")  # an error with other C libraries, where stderr may be a constant
-        libc = ctypes.CDLL(None)
+        self._libc = libc = ctypes.CDLL(None)
         self._stderr = ctypes.c_void_p.in_dll(libc, "stderr")
-        libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, (ctypes.c_int, ctypes.c_char_p)
-        libc.setvbuf.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t)
-        self._file = os.memfd_create("mien-stderr")
-        self._pointer = libc.fdopen(self._file, b"a")
+        self._text, self._size = ctypes.c_void_p(), ctypes.c_size_t()  # glibc sets them when it flushes
+        libc.open_memstream.restype, libc.open_memstream.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_void_p)
+        for function in (libc.flockfile, libc.funlockfile, libc.fflush, libc.rewind):
+            function.argtypes = (ctypes.c_void_p,)
+        libc.fwrite.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_void_p)
+        self._pointer = libc.open_memstream(ctypes.byref(self._text), ctypes.byref(self._size))
         if not self._pointer:
             raise OSError("no stream")
-        libc.setvbuf(self._pointer, None, _UNBUFFERED, 0)
         self._original: int | None = None
 
     @classmethod
@@ -140,35 +158,49 @@ class _MemoryStream:
         except (OSError, AttributeError, ValueError):
             return None
 
-    @property
-    def length(self) -> int:
-        """Number of bytes printed since `install`."""
-        return os.fstat(self._file).st_size
-
-    def text(self) -> str:
-        """Return what was printed since `install`, at most `_MOST` bytes."""
-        return os.pread(self._file, _MOST, 0).decode(errors="replace") if self.length else ""
+    def text(self, *, clear: bool = False) -> bytes:
+        """Return what was printed since the text was cleared."""
+        self._libc.flockfile(self._pointer)  # other threads may print
+        try:
+            self._libc.fflush(self._pointer)
+            text = ctypes.string_at(self._text.value, self._size.value) if self._text.value else b""
+            if clear:
+                self._libc.rewind(self._pointer)
+            return text
+        finally:
+            self._libc.funlockfile(self._pointer)
 
     def install(self) -> None:
         """Make this stream C's `stderr`."""
-        self._original, self._stderr.value = self._stderr.value, self._pointer
+        self._original = self._stderr.value
+        self._stderr.value = self._pointer
 
     def remove(self) -> None:
-        """Restore `stderr`, and forget the text."""
-        self._stderr.value = self._original
-        if self.length:
-            os.ftruncate(self._file, 0)
+        """Restore `stderr`, if this stream is installed."""
+        if self._original is not None and self._stderr.value == self._pointer:
+            self._stderr.value = self._original
+
+    def print_others(self) -> None:
+        """Clear the text; print what is not from decoders to the original `stderr`."""
+        _, others = _split(self.text(clear=True))
+        if others:
+            self._libc.fwrite(others, 1, len(others), self._original)
+            self._libc.fflush(self._original)
 
 
-def _set_opencv_level(level: Any) -> Any:
-    """Set OpenCV's log level, None for silence; return the level before."""
-    if hasattr(cv2, "utils") and hasattr(cv2.utils, "logging"):  # OpenCV 4.13 and newer
-        log = cv2.utils.logging
-        return log.setLogLevel(log.LOG_LEVEL_SILENT if level is None else level)
-    older: Any = cv2
-    before = older.getLogLevel()
-    older.setLogLevel(0 if level is None else level)
-    return before
+def _opencv_level() -> Any:
+    """Return OpenCV's log level."""
+    module: Any = cv2.utils.logging if _HAS_LOGGING else cv2
+    return module.getLogLevel()
+
+
+def _set_opencv_level(level: Any) -> None:
+    """Set OpenCV's log level, None for silence."""
+    if _HAS_LOGGING:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT if level is None else level)
+    else:
+        older: Any = cv2
+        older.setLogLevel(0 if level is None else level)
 
 
 _log = DecoderLog()
@@ -177,6 +209,7 @@ if hasattr(os, "register_at_fork"):
     def _renew() -> None:
         """Start with a new log in a forked process, in which the threads that decoded do not exist."""
         global _log
+        _log.restore()
         _log = DecoderLog()
 
     os.register_at_fork(after_in_child=_renew)

@@ -9,6 +9,7 @@ import re
 import struct
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +19,14 @@ _MAX_PARTS = 100_000  # segments; a file with more would only take time
 _MAX_SCANS = 50  # writers use about ten, and each scan goes over all pixels even if it has a few bytes
 _NO_FILL = re.compile(rb"[^\xff]")
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # marker with a length, which ends entropy-coded data
-_END, _SCAN = 0xD9, 0xDA
+_END, _SCAN, _RESTART_INTERVAL = 0xD9, 0xDA, 0xDD
 END_MARKER = b"\xff\xd9"
 _COEFFICIENTS = 64  # of a block
 _BASELINE = (0xC0, 0xC1)
+_CMYK = 4  # components
+_FILL, _FILL_CMYK = 128, 64  # half of the range; of CMYK and YCCK, OpenCV multiplies two of them
+_ROUNDING = 1
+_FIRST_ROWS = 17  # a row of blocks, and the row that is blended with it
 _FILLED = 8  # pixels at the right edge that show whether a row of blocks was read to its end
 
 
@@ -34,6 +39,8 @@ class JpegStructure(NamedTuple):
         baseline: Whether each block is in one scan, from top to bottom.
         end: Number of bytes before the place where the file breaks off; None if it has its end marker.
         all_scans: Whether there is a scan for each coefficient of each component.
+        restarts: Whether it may have restart markers, after which decoders go on if data is missing before.
+        fill: Value of each channel, after conversion to BGR, where the data has no blocks.
     """
 
     width: int
@@ -42,6 +49,8 @@ class JpegStructure(NamedTuple):
     baseline: bool
     end: int | None
     all_scans: bool
+    restarts: bool
+    fill: int
 
 
 def parse_jpeg(data: bytes) -> JpegStructure:
@@ -50,7 +59,7 @@ def parse_jpeg(data: bytes) -> JpegStructure:
     Raises:
         ValueError, IndexError, struct.error: There is no frame header, or there are too many segments or scans.
     """
-    at, orientation = 2, UPRIGHT
+    at, orientation, restarts = 2, UPRIGHT, False
     for _ in range(_MAX_PARTS):
         match = _NO_FILL.search(data, at + 1)  # after fill bytes, of which there may be any number
         at = match.start() - 1 if match else len(data)
@@ -64,12 +73,15 @@ def parse_jpeg(data: bytes) -> JpegStructure:
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width, count = struct.unpack_from(">HHB", data, at + 5)
             components = data[at + 10 : at + 2 + length : 3][:count]
-            end, all_scans = _find_end(data, at + 2 + length, components)
-            return JpegStructure(width, height, orientation, marker in _BASELINE, end, all_scans)
+            end, all_scans, later = _find_end(data, at + 2 + length, components)
+            fill = _FILL if count < _CMYK else _FILL_CMYK
+            baseline = marker in _BASELINE
+            return JpegStructure(width, height, orientation, baseline, end, all_scans, restarts or later, fill)
         if marker in (_END, _SCAN) or length < 2:
             raise ValueError("no frame header before the pixels")
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
             orientation = exif_orientation(data[at + 10 : at + 2 + length])
+        restarts |= marker == _RESTART_INTERVAL
         at += 2 + length
     raise ValueError("too many parts")
 
@@ -84,34 +96,46 @@ def close_jpeg(data: bytes, end: int) -> bytes:
     return data[:end].rstrip(b"\xff") + END_MARKER
 
 
-def complete_rows(stored_HWC: NDArray[np.generic]) -> int:
-    """Return the number of rows above the area that a decoder filled because the data ended.
+def complete_rows(stored_HW3: NDArray[np.generic], fill: int) -> int:
+    """Return the number of rows above the area that a decoder filled because the data ended; 0 without a row of blocks.
 
     Decoders fill all missing blocks with one color, from some block to the lower right corner.
+
+    Args:
+        stored_HW3: Decoded pixels, BGR uint8 [H,W,3].
+        fill: Value of the filled channels, from `parse_jpeg`.
     """
-    height = stored_HWC.shape[0]
-    edge = stored_HWC[:, -_FILLED:].reshape(height, -1, int(np.prod(stored_HWC.shape[2:])))
-    filled_H = (edge == edge[-1, -1]).all(axis=(1, 2))
-    return height - int(np.argmin(filled_H[::-1])) if not filled_H.all() else 0
+    height = len(stored_HW3)
+    lowest, highest = (fill - _ROUNDING,) * 3, (fill + _ROUNDING,) * 3
+    is_filled_HW: NDArray[np.bool_] = cv2.inRange(np.asarray(stored_HW3, np.uint8), lowest, highest).astype(bool)
+    for filled_H, least in (
+        (np.all(is_filled_HW[:, -_FILLED:], axis=1), 0),
+        (np.all(is_filled_HW, axis=1), _FIRST_ROWS),
+    ):
+        rows = 0 if filled_H.all() else height - int(np.argmin(filled_H[::-1]))
+        if rows > least:
+            return rows
+    return 0  # and not a margin of this color: at most a part of the first row of blocks was read
 
 
-def _find_end(data: bytes, at: int, components: bytes) -> tuple[int | None, bool]:
-    """Return `end` and `all_scans` of the structure; scans begin at byte `at`.
+def _find_end(data: bytes, at: int, components: bytes) -> tuple[int | None, bool, bool]:
+    """Return `end`, `all_scans` and `restarts` of the structure; scans begin at byte `at`.
 
     Raises:
         ValueError: There are too many scans or segments.
     """
-    scans, missing = 0, {component: set(range(_COEFFICIENTS)) for component in components}
+    scans, restarts, missing = 0, False, {component: set(range(_COEFFICIENTS)) for component in components}
     for _ in range(_MAX_PARTS):
         match = _MARKER.search(data, at)
         if match is None:
-            return len(data), not any(missing.values())
+            return len(data), not any(missing.values()), restarts
         start, marker = match.start(), data[match.start() + 1]
         if marker == _END:
-            return None, not any(missing.values())
+            return None, not any(missing.values()), restarts
         at = match.end() + int.from_bytes(data[match.end() : match.end() + 2], "big")
         if len(data) < match.end() + 2 or at > len(data):  # the file ends within this segment
-            return start, not any(missing.values())
+            return start, not any(missing.values()), restarts
+        restarts |= marker == _RESTART_INTERVAL
         if marker == _SCAN:
             scans += 1
             _remove_scanned(data[match.end() + 2 : at], missing)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 UPRIGHT = 1  # EXIF orientation of an image that is stored as it is displayed
 _ORIENTATION = 274  # tag number, in EXIF and in TIFF
 _WIDTH, _HEIGHT, _BITS, _MAX_SAMPLE = 256, 257, 258, 281  # tag numbers in TIFF
+_MOST_CHANNELS = 4096  # whose values are read; a file may state millions
 
 
 class _Tag(NamedTuple):
@@ -52,7 +53,7 @@ def ends_early(data: bytes) -> bool:
     tags = _tags(data)
     for offsets, counts in ((273, 279), (324, 325)):
         if offsets in tags and counts in tags:
-            return _values(data, tags[offsets])[-1] + _values(data, tags[counts])[-1] > len(data)
+            return _last_value(data, tags[offsets]) + _last_value(data, tags[counts]) > len(data)
     return False
 
 
@@ -92,10 +93,22 @@ def _tags(data: bytes) -> dict[int, _Tag]:
 
 
 def _values(data: bytes, tag: _Tag) -> tuple[int, ...]:
-    """Return the values of a tag; those that do not fit into the directory are elsewhere in the file."""
-    order, kind, count = tag.format[0], tag.format[1], min(tag.values, len(data))
+    """Return the values of a tag for each channel, at most `_MOST_CHANNELS`."""
+    return struct.unpack_from(
+        f"{tag.format[0]}{min(tag.values, _MOST_CHANNELS)}{tag.format[1]}", data, _first_value(data, tag)
+    )
+
+
+def _last_value(data: bytes, tag: _Tag) -> int:
+    """Return the last value of a tag; raises `struct.error` if it is beyond the end of the file."""
+    at = _first_value(data, tag) + max(tag.values - 1, 0) * struct.calcsize(tag.format)
+    return int(struct.unpack_from(tag.format, data, at)[0])
+
+
+def _first_value(data: bytes, tag: _Tag) -> int:
+    """Return the offset of the values of a tag; those that do not fit into the directory are elsewhere in the file."""
+    order = tag.format[0]
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    at = tag.offset
-    if tag.values * struct.calcsize(tag.format) > (8 if big else 4):
-        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, at)
-    return struct.unpack_from(f"{order}{count}{kind}", data, at)  # an error for more values than the file has
+    if tag.values * struct.calcsize(tag.format) <= (8 if big else 4):
+        return tag.offset
+    return int(struct.unpack_from(order + ("Q" if big else "I"), data, tag.offset)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import videos
 from mien.errors import VideoError
 from mien.recognition.video.reader import VideoReader
+from mien.recognition.video.structure import find_break, lacks_index
 
 SECONDS = 3.0
 FAST = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}, "libx264": {"preset": "veryfast"}}
@@ -193,7 +195,8 @@ def test_late_start_has_no_note(tmp_path: Path, whole: Callable[[str], bytes], s
     path = remux(tmp_path / "a.mp4", tmp_path / f"b{suffix}", lambda i: True, shift=1_280_000)  # 100 seconds
     end, notes = read(path)
     assert notes == []
-    assert end == pytest.approx(SECONDS + (100 if suffix == ".mp4" else 0), abs=0.1) or suffix == ".mp4"
+    if suffix != ".mp4":  # FFmpeg versions differ in whether its edit list delays the first frame
+        assert end == pytest.approx(SECONDS, abs=0.1)
     with VideoReader(path) as reader:
         assert reader.duration == pytest.approx(SECONDS, abs=0.1)
 
@@ -227,3 +230,76 @@ def test_joined_transport_streams_have_no_note(tmp_path: Path, whole: Callable[[
 def test_bytes_after_the_end_have_no_note(tmp_path: Path, whole: Callable[[str], bytes], name: str) -> None:
     (tmp_path / name).write_bytes(whole(name) + np.random.default_rng(0).bytes(500))
     assert read(tmp_path / name)[1] == []
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_zeros_before_start_codes_have_no_note(tmp_path: Path, codec: str) -> None:
+    """Annex B of H.264 and HEVC allows any number (trailing_zero_8bits)."""
+    path, name = tmp_path / f"a.{codec}", {"h264": "libx264", "hevc": "libx265"}[codec]
+    options = {"x265-params": "log-level=none"} if codec == "hevc" else {"x264-params": "slices=2"}
+    with av.open(str(path), "w", format=codec) as out:
+        stream = out.add_stream(name, rate=25, options={"g": "12", "preset": "ultrafast", **options})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for i in range(20):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(i), format="bgr24")))
+        out.mux(stream.encode(None))
+    path.write_bytes(re.sub(rb"\x00{2,3}\x01", bytes(101) + b"\0\0\1", path.read_bytes()))
+    with VideoReader(path) as reader:
+        assert len(list(reader.read_frames())) == 20
+    assert reader.notes == []
+
+
+def test_lost_audio_packet_has_no_note(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.ts", "libx264", "mp2", {}).read_bytes()
+    packets = [data[i : i + 188] for i in range(0, len(data), 188)]
+    audio = [i for i, p in enumerate(packets) if (p[1] & 0x1F) << 8 | p[2] == 0x101]
+    is_start = [bool(packets[i][1] & 0x40) for i in audio]
+    within = [i for i, begins, ends in zip(audio, is_start, is_start[1:], strict=False) if not begins and not ends]
+    del packets[within[len(within) // 2]]
+    (tmp_path / "a.ts").write_bytes(b"".join(packets))
+    end, notes = read(tmp_path / "a.ts")
+    assert notes == []
+    assert end == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_file_deleted_while_it_is_read_is_no_error(tmp_path: Path, whole: Callable[[str], bytes]) -> None:
+    (tmp_path / "a.mkv").write_bytes(whole("a.mkv"))
+    with VideoReader(tmp_path / "a.mkv") as reader:
+        frames = reader.read_frames()
+        next(frames)
+        (tmp_path / "a.mkv").rename(tmp_path / "b.mkv")
+        assert len(list(frames)) == 74
+    assert reader.notes == []
+
+
+class CountingFile(io.BytesIO):
+    """A file that counts how often it is read."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read and count."""
+        self.reads += 1
+        return super().read(size)
+
+
+UNKNOWN = b"\x01" + b"\xff" * 7
+TINY_PARTS = {
+    "matroska": (b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + UNKNOWN + b"\x1f\x43\xb6\x75" + UNKNOWN, b"\xec\x80"),
+    "mp4": (b"", b"\0\0\0\x08free"),
+    "avi": (b"", b"JUNK\0\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("container", TINY_PARTS)
+def test_too_many_parts_are_not_all_read(container: str) -> None:
+    head, part = TINY_PARTS[container]
+    file = CountingFile(head + part * 150_000)
+    assert find_break(file, container) is None
+    assert file.reads <= 100_000 + len(file.getvalue()) // 256
+    file.reads = 0
+    assert not lacks_index(file)
+    assert file.reads <= 100_000 + len(file.getvalue()) // 256
+    file.reads = 0
+    assert find_break(file, container, stop=lambda: file.reads >= 5) is None
+    assert file.reads == 5

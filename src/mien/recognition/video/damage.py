@@ -8,8 +8,10 @@ seconds that the file states and does not have.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,8 +29,8 @@ _SHORTEST = 0.05  # seconds; some files state thousands of frames per second
 _ROUNDING = 1e-6  # seconds by which times of packets and frames may differ
 _STRICT = frozenset(("h264", "hevc"))  # codecs of which each packet is a frame
 # Zero bytes in a row that compressed frames do not have, but lost blocks of a disk or of a download. The standards of
-# H.264 and HEVC forbid more than two, the coders of VP8 and VP9 may write some for empty frames.
-_ZEROS = {"h264": bytes(64), "hevc": bytes(64), "vp8": bytes(512), "vp9": bytes(512)}
+# H.264 and HEVC forbid more than two in a unit, the coders of VP8 and VP9 may write some for empty frames.
+_ZEROS = {"h264": 64, "hevc": 64, "vp8": 512, "vp9": 512}
 _MARKS = 4096  # positions of packets that are kept, however long the video is
 
 
@@ -68,7 +70,8 @@ class DamageLog:
         """
         self._format, self._start, self._fps = container.format.name, start, fps
         self._stream_index, self._stated_count, self._codec = stream.index, stream.frames, stream.codec_context.name
-        self._zeros = _ZEROS.get(self._codec)
+        self._zeros = _zeros(self._codec, stream.codec_context.extradata or b"")
+        self._pid = stream.id if self._format == "mpegts" else None
         self.duration: float | None = None
         self._stated_end, self._is_of_video = 0.0, True  # end of the video, or of the longest stream
         self._read_duration(container, stream)
@@ -104,7 +107,7 @@ class DamageLog:
             self._marks.append((packet.pos, time))
         if self._damaged and self._codec in _STRICT:
             self._expected.add(time)
-        if self._zeros and self._zeros in bytes(packet).rstrip(b"\0"):
+        if self._zeros and self._zeros.search(bytes(packet)):
             self._add(time)
         if packet.is_corrupt:
             if self._format == "mpegts":  # also if its counter jumps where two files were joined
@@ -135,17 +138,18 @@ class DamageLog:
         """Add that the file cannot be read further."""
         self._cannot_be_read = True
 
-    def notes(self, name: str, file: BinaryIO, end: float) -> list[str]:
+    def notes(self, name: str, file: BinaryIO, end: float, stop: Callable[[], bool] | None = None) -> list[str]:
         """Return the damage as sentences.
 
         Args:
             name: Name of the file in the sentences.
             file: The file itself, open for reading.
             end: End of the last frame.
+            stop: Function that returns whether to end without checking the rest of the file.
         """
         broken = None
         with suppress(OSError):
-            broken = find_break(file, self._format)
+            broken = find_break(file, self._format, pid=self._pid, stop=stop)
         if broken is not None and self._marks and self._marks[-1][0] >= broken.found:
             before, after = (bisect_left(self._marks, (at, -math.inf)) for at in (broken.start, broken.found))
             self._add(self._marks[max(before - 1, 0)][1])
@@ -218,3 +222,12 @@ class DamageLog:
                 seconds, self._is_of_video = 3600 * h + 60 * m + s, True
             if seconds > start:
                 self.duration = self._stated_end = seconds - start
+
+
+def _zeros(codec: str, extradata: bytes) -> re.Pattern[bytes] | None:
+    """Return a pattern of zero bytes that a codec does not have within a packet; None if it may have any number."""
+    if codec not in _ZEROS:
+        return None
+    # Without lengths of units (the first byte of `extradata` is 1), zeros may stand before each start code 00 00 01.
+    has_start_codes = codec in _STRICT and extradata[:1] != b"\1"
+    return re.compile(rb"\0{%d}\0*%s" % (_ZEROS[codec], rb"[^\0\1]" if has_start_codes else rb"[^\0]"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -155,8 +155,15 @@ class VideoReader:
                 yield Frame(count - 1, time, duration, image_HW3)
         if not count:
             raise VideoError(f"{self.path}: no frame can be decoded; the video is damaged or truncated")
-        with self.path.open("rb") if self._data is None else io.BytesIO(self._data) as file:
-            self.notes += self._damage.notes(self.path.name, file, end)
+        with self._open_again() as file:
+            self.notes += self._damage.notes(self.path.name, file, end, self._stop.is_set)
+
+    def _open_again(self) -> BinaryIO:
+        """Return the file; an empty one, in which no damage is found, if it was moved or deleted while it was read."""
+        try:
+            return io.BytesIO(self._data) if self._data is not None else self.path.open("rb")
+        except OSError:
+            return io.BytesIO()
 
     def _decode(self) -> Iterator[AvFrame]:
         """Yield all frames that can be decoded: damaged packets are skipped, a truncated file ends early."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -24,6 +25,7 @@ _LEVEL_1 = (
 )
 _IN_CLUSTER = _EVERYWHERE | {0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF}
 _TS_PACKET, _TS_CHUNK = 188, 188 * 50_000
+_BYTES_PER_PART, _FEWEST_PARTS = 256, 100_000  # of videos; a file with more parts would only take time
 _ASF_HEADER, _ASF_PROPERTIES = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), bytes.fromhex("a1dcab8c47a9cf11")
 
 
@@ -42,7 +44,30 @@ class Break:
     in_media: bool = True
 
 
-def find_break(file: BinaryIO, container: str) -> Break | None:
+class _Unchecked(Exception):
+    """The check of a file ended before the end of the file."""
+
+
+class _Parts:
+    """A file of which one part after another is read; `read` raises `_Unchecked` if there are too many."""
+
+    def __init__(self, file: BinaryIO, stop: Callable[[], bool] | None = None) -> None:
+        """Begin; `stop` is asked before each part whether to end."""
+        self._file, self._stop, self.seek = file, stop, file.seek
+        self.size = file.seek(0, 2)
+        self._left = _FEWEST_PARTS + self.size // _BYTES_PER_PART
+
+    def read(self, length: int) -> bytes:
+        """Read a part, or its beginning."""
+        self._left -= 1
+        if self._left < 0 or (self._stop is not None and self._stop()):
+            raise _Unchecked
+        return self._file.read(length)
+
+
+def find_break(
+    file: BinaryIO, container: str, *, pid: int | None = None, stop: Callable[[], bool] | None = None
+) -> Break | None:
     r"""Return the first place where parts are missing or damaged; None if the file is complete.
 
     Only the sizes and types of parts are checked, so that changes within a frame are not found.
@@ -50,6 +75,8 @@ def find_break(file: BinaryIO, container: str) -> Break | None:
     Args:
         file: Open file, which can be searched.
         container: FFmpeg's name of the format; None is returned for formats that do not state sizes.
+        pid: Packets of a transport stream that must be complete; None for all.
+        stop: Function that returns whether to end; None is returned then, and for far too many parts.
 
     Example:
         >>> import io
@@ -58,17 +85,24 @@ def find_break(file: BinaryIO, container: str) -> Break | None:
         (None, Break(start=16, found=27, in_media=True))
     """
     find = next((f for name, f in _FINDERS.items() if name in container.split(",")), None)
-    return None if find is None else find(file, file.seek(0, 2))
+    with suppress(_Unchecked):
+        parts = _Parts(file, stop)
+        if find is _find_in_packets:
+            return _find_in_packets(parts, parts.size, pid)
+        return None if find is None else find(parts, parts.size)
+    return None
 
 
 def lacks_index(file: BinaryIO) -> bool:
     """Return whether a QuickTime or MP4 file has media, but was cut before the end of its index."""
-    size = file.seek(0, 2)
-    ends = {kind: at + length for at, length, kind in _boxes(file, size)}
-    return b"mdat" in ends and not 0 < ends.get(b"moov", 0) <= size
+    with suppress(_Unchecked):
+        parts = _Parts(file)
+        ends = {kind: at + length for at, length, kind in _boxes(parts, parts.size)}
+        return b"mdat" in ends and not 0 < ends.get(b"moov", 0) <= parts.size
+    return False
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes]]:
+def _boxes(file: _Parts, size: int) -> Iterator[tuple[int, int, bytes]]:
     """Yield offset, length and type of each top-level box of a QuickTime or MP4 file."""
     at = 0
     while at < size:
@@ -85,7 +119,7 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes]]:
         at += length
 
 
-def _find_in_boxes(file: BinaryIO, size: int) -> Break | None:
+def _find_in_boxes(file: _Parts, size: int) -> Break | None:
     """Check a QuickTime or MP4 file."""
     before = 0
     for at, length, kind in _boxes(file, size):
@@ -97,7 +131,7 @@ def _find_in_boxes(file: BinaryIO, size: int) -> Break | None:
     return None
 
 
-def _find_in_chunks(file: BinaryIO, size: int) -> Break | None:
+def _find_in_chunks(file: _Parts, size: int) -> Break | None:
     """Check an AVI file."""
     at = before = 0
     while at + 8 <= size:
@@ -115,7 +149,7 @@ def _find_in_chunks(file: BinaryIO, size: int) -> Break | None:
     return None
 
 
-def _find_in_elements(file: BinaryIO, size: int) -> Break | None:
+def _find_in_elements(file: _Parts, size: int) -> Break | None:
     """Check a Matroska or WebM file, down to the blocks of its clusters."""
     at = before = 0
     segment_end = cluster_end = 0  # `_UNKNOWN` within an element of unknown size
@@ -156,8 +190,8 @@ def _read_element(head: bytes) -> tuple[int, int, int] | None:
     return int.from_bytes(head[:id_length], "big"), _UNKNOWN if length == mask else length, end
 
 
-def _find_in_packets(file: BinaryIO, size: int) -> Break | None:
-    """Check an MPEG transport stream: its packets, and the counter of each PID, which shows lost ones."""
+def _find_in_packets(file: _Parts, size: int, pid: int | None = None) -> Break | None:
+    """Check an MPEG transport stream: its packets, and the counters of one or all PIDs, which show lost ones."""
     counters: dict[int, int] = {}
     file.seek(0)
     if file.read(1) != b"G":  # packets with time codes or parity bytes are not checked
@@ -166,23 +200,25 @@ def _find_in_packets(file: BinaryIO, size: int) -> Break | None:
         file.seek(at)
         data = np.frombuffer(file.read(_TS_CHUNK), np.uint8)
         packets_NB = data[: len(data) // _TS_PACKET * _TS_PACKET].reshape(-1, _TS_PACKET)
-        bad = _first_bad_packet(packets_NB, counters)
+        bad = _first_bad_packet(packets_NB, counters, pid)
         if bad is not None:
             return Break(at + bad * _TS_PACKET, at + bad * _TS_PACKET)
     return Break(size, size) if size % _TS_PACKET else None
 
 
-def _first_bad_packet(packets_NB: np.ndarray, counters: dict[int, int]) -> int | None:
+def _first_bad_packet(packets_NB: np.ndarray, counters: dict[int, int], only: int | None) -> int | None:
     """Return the index of the first packet that is damaged or follows a lost one; `counters` are updated."""
-    bad = np.nonzero((packets_NB[:, 0] != 0x47) | (packets_NB[:, 1] >= 0x80))[0]
+    pids_N = (packets_NB[:, 1].astype(np.int32) & 0x1F) << 8 | packets_NB[:, 2]
+    has_error_N = (packets_NB[:, 1] >= 0x80) & ((pids_N == only) | (only is None))
+    bad = np.nonzero((packets_NB[:, 0] != 0x47) | has_error_N)[0]
     first = int(bad[0]) if len(bad) else len(packets_NB)
     heads = packets_NB[:first].astype(np.int32)[:, :6]
-    pids, has_payload, counter = (heads[:, 1] & 0x1F) << 8 | heads[:, 2], heads[:, 3] & 0x10 > 0, heads[:, 3] & 0x0F
+    pids, has_payload, counter = pids_N[:first], heads[:, 3] & 0x10 > 0, heads[:, 3] & 0x0F
     restarts = (heads[:, 3] & 0x20 > 0) & (heads[:, 4] > 0) & (heads[:, 5] & 0x80 > 0)
     # Streams that were joined count differently, but a unit of data is complete when the next one begins.
     restarts |= heads[:, 1] & 0x40 > 0
     for pid in np.unique(pids):
-        if pid == 0x1FFF:  # stuffing
+        if pid == 0x1FFF or only not in (None, pid):  # stuffing, or another stream
             continue
         of_pid = np.nonzero((pids == pid) & has_payload)[0]
         if not len(of_pid):
@@ -196,7 +232,7 @@ def _first_bad_packet(packets_NB: np.ndarray, counters: dict[int, int]) -> int |
     return first if first < len(packets_NB) else None
 
 
-def _find_in_tags(file: BinaryIO, size: int) -> Break | None:
+def _find_in_tags(file: _Parts, size: int) -> Break | None:
     """Check an FLV file."""
     file.seek(5)
     at = int.from_bytes(file.read(4), "big") + 4
@@ -213,7 +249,7 @@ def _find_in_tags(file: BinaryIO, size: int) -> Break | None:
     return None
 
 
-def _find_in_asf(file: BinaryIO, size: int) -> Break | None:
+def _find_in_asf(file: _Parts, size: int) -> Break | None:
     """Check a WMV or ASF file, whose header states the size of the file."""
     file.seek(0)
     head = file.read(4096)
@@ -224,7 +260,7 @@ def _find_in_asf(file: BinaryIO, size: int) -> Break | None:
     return Break(0, size, False) if stated > size and not flags & 1 else None  # 1: broadcast, whose size is not known
 
 
-_FINDERS: dict[str, Callable[[BinaryIO, int], Break | None]] = {
+_FINDERS: dict[str, Callable[[_Parts, int], Break | None]] = {
     "mp4": _find_in_boxes,
     "matroska": _find_in_elements,
     "avi": _find_in_chunks,
