@@ -77,7 +77,8 @@ def test_video_options_equal_the_api() -> None:
     """Each has the name and the default of an argument, but for the model; and none is lacking."""
     ours = {name: one.default for name, one in inspect.signature(video).parameters.items()}
     theirs = inspect.signature(load).parameters | inspect.signature(Recognizer.analyze_video).parameters
-    apart = {"name_or_path", "threads", "max_bytes", "self", "path", "on_note"}
+    # The orientation of a video is that of its file.
+    apart = {"name_or_path", "threads", "max_bytes", "orientation", "self", "path", "on_note"}
     assert {name: one.default for name, one in theirs.items() if name not in apart} == {
         name: default for name, default in ours.items() if name not in ("file", "model")
     }

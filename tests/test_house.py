@@ -137,6 +137,7 @@ OLD_TERMS = re.compile(
 # Lines that need an old term: names in files of older versions, and the HTML element.
 NEEDED = re.compile(
     r'"mien net 1"|"net\."|"probs", "told"|\{"net": "model", "optimiser": "optimizer", "told": "probs"\}|</?picture>'
+    r"|affect\[-_ \]\?net"
 )
 TEXT_FILES = {".py", ".md", ".html", ".css", ".js", ".j2"}
 
