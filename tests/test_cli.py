@@ -228,7 +228,7 @@ def test_mistakes_are_one_sentence_and_exit_2(mien: Command, csv: Path, study: P
         code, said, err = mien(*words)
         assert code == 2, words
         assert says in err
-        assert err.startswith("mien: ")
+        assert err.removeprefix(f"reading {csv}\n").startswith("mien: ")
         assert "Traceback" not in err
         assert said == ""
     assert not out.exists()
