@@ -126,6 +126,28 @@ def verify_sha256(card: Card, graph: bytes, source: str) -> None:
         )
 
 
+def read_asset(file: Path, sha256: str) -> bytes:
+    """Read a file of the package that has no card, and verify its checksum.
+
+    Args:
+        file: Path of the file.
+        sha256: SHA-256 of its content, as hex.
+
+    Raises:
+        ModelError: The file is missing or damaged.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {file}: {error.strerror or error}; reinstall mien") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise ModelError(
+            f"{file} is damaged: its sha256 starts with {digest[:12]}, expected {sha256[:12]}; reinstall mien"
+        )
+    return content
+
+
 def is_model(name_or_path: str | Path) -> bool:
     """Return whether `name_or_path` is to be opened as an ONNX model, not as a training run or as weights for torch.
 

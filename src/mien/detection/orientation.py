@@ -10,7 +10,6 @@ H rows, W columns, N faces, R rotations.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,9 @@ from numpy.typing import NDArray
 from mien.detection.boxes import Box, Detection
 from mien.detection.detectors import ConfigurableDetector, shrink
 from mien.detection.scales import moved
-from mien.errors import ModelError
 from mien.imaging.crop import CropRule, crop
-from mien.model import SHIPPED, open_session
+from mien.model_files import SHIPPED, read_asset
+from mien.model_graph import open_session
 
 ORIENTATIONS = ("auto", "off")
 ROTATIONS = (0, 90, 180, 270)  # degrees clockwise by which an image can be rotated
@@ -150,16 +149,7 @@ def rotation_probabilities(image_HW3: Pixels, boxes: Sequence[Box]) -> Floats:
 @functools.cache
 def _session() -> Any:
     """Return the session of the model, which is opened once; several threads may use it at the same time."""
-    try:
-        graph = FILE.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {FILE}: {error.strerror or error}; reinstall mien") from None
-    digest = hashlib.sha256(graph).hexdigest()
-    if digest != SHA256:
-        raise ModelError(
-            f"{FILE} is damaged: its sha256 starts with {digest[:12]}, expected {SHA256[:12]}; reinstall mien"
-        )
-    return open_session(graph, str(FILE), 1)
+    return open_session(read_asset(FILE, SHA256), str(FILE), 1)
 
 
 def rotate(image_HW3: Pixels, rotation: int) -> Pixels:

@@ -8,14 +8,12 @@ H rows, W columns, N faces, M cells.
 
 from __future__ import annotations
 
-import hashlib
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ModelError
-from mien.model import SHIPPED, open_session
+from mien.model_files import SHIPPED, read_asset
+from mien.model_graph import open_session
 
 FILE = SHIPPED / "yunet.onnx"
 SHA256 = "21642bd2e3f563a5ff4245f72ff8411c590e764ed8a301b9a9f8111ef551348d"
@@ -43,16 +41,7 @@ class YuNet:
     """
 
     def __init__(self, *, threads: int | None = None) -> None:
-        try:
-            graph = FILE.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot read {FILE}: {error.strerror or error}; reinstall mien") from None
-        digest = hashlib.sha256(graph).hexdigest()
-        if digest != SHA256:
-            raise ModelError(
-                f"{FILE} is damaged: its sha256 starts with {digest[:12]}, expected {SHA256[:12]}; reinstall mien"
-            )
-        self._session = open_session(graph, str(FILE), threads, dynamic_shapes=True)
+        self._session = open_session(read_asset(FILE, SHA256), str(FILE), threads, dynamic_shapes=True)
 
     def with_threads(self, threads: int) -> YuNet:
         """Return the same model, loaded again with `threads` threads."""
