@@ -50,6 +50,7 @@ Data = Annotated[
 EvaluatedSplit = Annotated[str, typer.Option("--split", metavar="train|val|test", help="Split to evaluate on.")]
 Votes = Annotated[Path | None, typer.Option("--votes", metavar="FILE.csv", help="FER+ votes, fer2013new.csv.")]
 _FOLDERS = "Image folders"
+_LABEL_FILE = "Labels of the images: columns file, label and optionally rater and split."
 Layout = Annotated[
     str,
     typer.Option(
@@ -82,7 +83,7 @@ LabelFile = Annotated[
     typer.Option(
         "--label-file",
         metavar="FILE.csv",
-        help="Labels of the images: columns file, label and optionally rater and split.",
+        help=_LABEL_FILE,
         rich_help_panel=_FOLDERS,
     ),
 ]
@@ -92,7 +93,7 @@ Labels = Annotated[
         "--labels",
         "--label-file",
         metavar="FILE.csv",
-        help="Labels of the images: columns file, label and optionally rater and split.",
+        help=_LABEL_FILE,
         rich_help_panel=_FOLDERS,
     ),
 ]

@@ -107,10 +107,10 @@ class Progress:
         loss, accuracy = loss_sum.item() / self._done, correct.item() / self._done
         rate = self._done * self._parts / (now - self._started)
         figures = f"loss {loss:.3f}  accuracy {100 * accuracy:.1f} %  {rate:.0f} images/s  {self._time_left(now)} left"
-        completed = (self._epoch - 1 + self._share) * self._faces
+        completed = (self._epoch - 1 + self._epoch_fraction) * self._faces
         self._rich.update(self._task, completed=completed, figures=figures)
         if not self._bar_shown:
-            self.print(f"{self._name}  {100 * self._share:.0f} %  {figures}")
+            self.print(f"{self._name}  {100 * self._epoch_fraction:.0f} %  {figures}")
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Print the line of a finished epoch and write its events."""
@@ -126,8 +126,8 @@ class Progress:
         return f"epoch {self._epoch}/{self._recipe.epochs}"
 
     @property
-    def _share(self) -> float:
-        """Share of the epoch that is done."""
+    def _epoch_fraction(self) -> float:
+        """Fraction of the epoch that is done."""
         return self._done * self._parts / self._faces
 
     def _is_due(self, now: float) -> bool:
@@ -135,7 +135,7 @@ class Progress:
         waited = now - self._refreshed
         if self._bar_shown:
             return waited >= REFRESH_SECONDS
-        done = self._share
+        done = self._epoch_fraction
         if waited < MAX_SECONDS and (waited < MIN_SECONDS or done < self._next_tenth or done >= 1):
             return False
         self._next_tenth = int(10 * done + 1) / 10
@@ -143,7 +143,7 @@ class Progress:
 
     def _time_left(self, now: float) -> str:
         """Return an estimate of the time until the last epoch ends."""
-        done = self._epoch - self._first_epoch + self._share
+        done = self._epoch - self._first_epoch + self._epoch_fraction
         left = self._recipe.epochs - self._first_epoch + 1 - done
         return duration((now - self._began) * left / done)
 

@@ -28,7 +28,7 @@ FOLDERS = "folders"  # class folders whose names are the classes, even if they a
 LAYOUTS = (AUTO, FOLDERS, "raf-db", "affectnet", "ck+48", "jaffe", "fer2013")
 TITLES = {"raf-db": "RAF-DB", "affectnet": "AffectNet", "ck+48": "CK+48", "jaffe": "JAFFE", "fer2013": "FER2013"}
 MAX_WRAPPERS = 3  # folders with a single subfolder above the data set
-_USUAL_SHARE = 0.8  # of the file names that have the form of a published data set
+_USUAL_FRACTION = 0.8  # of the file names that have the form of a published data set
 
 _RAF_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is the spelling of the original
 _RAF_FILE = re.compile(r"(train|test)_\d+(_aligned)?\.\w+", re.IGNORECASE)
@@ -82,9 +82,13 @@ def _find_root(tree: ImageTree) -> ImageTree:
     root = tree
     for _ in range(MAX_WRAPPERS):
         filled = root.filled
-        if len(filled) != 1 or split_for_folder(filled[0].name) or _share(root.images, _JAFFE_FILE) >= _USUAL_SHARE:
+        if (
+            len(filled) != 1
+            or split_for_folder(filled[0].name)
+            or _fraction(root.images, _JAFFE_FILE) >= _USUAL_FRACTION
+        ):
             break
-        if not filled[0].filled and _share(filled[0].images, _JAFFE_FILE) < _USUAL_SHARE:
+        if not filled[0].filled and _fraction(filled[0].images, _JAFFE_FILE) < _USUAL_FRACTION:
             break
         root = filled[0]
     return root
@@ -157,7 +161,7 @@ def _affectnet(root: ImageTree) -> Listing | None:
 def _jaffe(root: ImageTree) -> Listing | None:
     """Read the expression and the person from JAFFE's file names."""
     images = root.all_images()
-    if any(expression_for(folder.name) for folder in root.walk()) or _share(images, _JAFFE_FILE) < _USUAL_SHARE:
+    if any(expression_for(folder.name) for folder in root.walk()) or _fraction(images, _JAFFE_FILE) < _USUAL_FRACTION:
         return None
     matches = [(image, match) for image in images if (match := _JAFFE_FILE.match(image.name))]
     return Listing([LabelledImage(i, _JAFFE[match[2].upper()], None, match[1].upper()) for i, match in matches])
@@ -206,7 +210,7 @@ def _recognize(numbers: set[int], listing: Listing, root: ImageTree, tree: Image
     """
     names = "/".join((tree.path.absolute().name, *root.path.relative_to(tree.path).parts)).casefold()
     if numbers == set(NUMBERS["raf-db"]) and all(image.split for image in listing.images):
-        by_files = _share([image.path for image in listing.images], _RAF_FILE) >= _USUAL_SHARE
+        by_files = _fraction([image.path for image in listing.images], _RAF_FILE) >= _USUAL_FRACTION
         lists = {file.name.casefold() for folder in tree.walk() for file in folder.other_files}
         if by_files or "train_labels.csv" in lists or _RAF_NAME.search(names):
             return "raf-db"
@@ -218,7 +222,7 @@ def _recognize(numbers: set[int], listing: Listing, root: ImageTree, tree: Image
 def _with_persons(listing: Listing, layout: str) -> Listing:
     """Take the persons from file names like those of CK+48."""
     paths = [image.path for image in listing.images]
-    if layout not in (AUTO, "ck+48") or _share(paths, _CK_FILE) < _USUAL_SHARE:
+    if layout not in (AUTO, "ck+48") or _fraction(paths, _CK_FILE) < _USUAL_FRACTION:
         if layout == "ck+48":
             raise DataError(
                 "the files have no names like S010_004_00000017.png, so this is not CK+48; leave out --layout"
@@ -239,7 +243,7 @@ def persons_from_names(images: list[LabelledImage]) -> list[LabelledImage]:
         'S010'
     """
     for form in (_CK_FILE, _JAFFE_FILE):
-        if not any(i.person for i in images) and _share([i.path for i in images], form) >= _USUAL_SHARE:
+        if not any(i.person for i in images) and _fraction([i.path for i in images], form) >= _USUAL_FRACTION:
             matches = [form.match(image.path.name) for image in images]
             return [
                 replace(image, person=match[1].upper() if match else image.path.stem)
@@ -254,8 +258,8 @@ def _is_filled(folder: ImageTree) -> bool:
     return folder.has_images or not named or bool(folder.other_files)
 
 
-def _share(images: list[Path], form: re.Pattern[str]) -> float:
-    """Return the share of file names that have a form; 0 without images."""
+def _fraction(images: list[Path], form: re.Pattern[str]) -> float:
+    """Return the fraction of file names that have a form; 0 without images."""
     return sum(form.match(image.name) is not None for image in images) / len(images) if images else 0.0
 
 
