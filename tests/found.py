@@ -19,16 +19,16 @@ def face(
     top: float,
     wide: float,
     high: float,
-    told: tuple[float, ...] = HAPPY,
+    probabilities: tuple[float, ...] = HAPPY,
     label: str = "",
     reason: str = "",
 ) -> Face:
-    likeliest = LABELS[told.index(max(told))]
+    likeliest = LABELS[probabilities.index(max(probabilities))]
     eyes_and_mouth = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
     landmarks = tuple((left + x * wide, top + y * high) for x, y in eyes_and_mouth)
     quality = FaceQuality(max(wide, high), 0.11062, 127.26, -8.26, 0.92)
     return Face(
-        Box(left, top, wide, high), 0.9316, landmarks, LABELS, told, label or likeliest, quality=quality,
+        Box(left, top, wide, high), 0.9316, landmarks, LABELS, probabilities, label or likeliest, quality=quality,
         uncertain_reason=reason,
     )  # fmt: skip
 

@@ -92,40 +92,40 @@ def test_figures_match_hand_calculation(away: ModuleType) -> None:
             put(neutral=0.5, sad=0.5 - 1e-9),
         ]
     )
-    told = away.compute_metrics(labels_N, found_N, probs_M7, min_photos=2)
+    metrics = away.compute_metrics(labels_N, found_N, probs_M7, min_photos=2)
     low, high = wilson_interval(5, 8)
-    assert told["accuracy"] == {
+    assert metrics["accuracy"] == {
         "value": 0.625,
         "low": pytest.approx(low, abs=1e-6),
         "high": pytest.approx(high, abs=1e-6),
     }
-    assert told["balanced_accuracy"] == {
+    assert metrics["balanced_accuracy"] == {
         "large_classes": 0.75,  # angry 2 of 4, happy 2 of 2
         "all_classes": 0.625,  # and sad 0 of 1, neutral 1 of 1
     }
     logs = [0.9, 0.9, 0.1, 1, 1, 0.3, 0.5]
-    assert told["log_loss"] == pytest.approx(-sum(map(math.log, logs)) / 7, abs=1e-5)
+    assert metrics["log_loss"] == pytest.approx(-sum(map(math.log, logs)) / 7, abs=1e-5)
     # Bins at 0.9 (2 of 3 right), at 1 (2 of 2) and at 0.5 (1 of 2): |2/3 - 0.9| * 3/7.
-    assert told["ece"] == pytest.approx((2.7 - 2) / 7, abs=1e-5)
+    assert metrics["ece"] == pytest.approx((2.7 - 2) / 7, abs=1e-5)
     # Of the large classes: each angry face weighs 1/3, each happy one 1/2; |(0.1 + 0.1 - 0.9) / 3| over two classes.
-    assert told["class_balanced_ece"]["large_classes"] == pytest.approx(0.7 / 3 / 2, abs=1e-5)
+    assert metrics["class_balanced_ece"]["large_classes"] == pytest.approx(0.7 / 3 / 2, abs=1e-5)
     # Of all four: the bin at 0.5 holds sad -0.5 and neutral +0.5, each of weight 1, which cancel.
-    assert told["class_balanced_ece"]["all_classes"] == pytest.approx(0.7 / 3 / 4, abs=1e-5)
-    assert told["neutral"] == {"predicted": 0.375, "labelled": 0.125}
-    rows = dict(zip(FER7.names, told["confusion_matrix"]["rows"], strict=True))
-    assert told["confusion_matrix"]["columns"] == [*FER7.names, "no face"]
+    assert metrics["class_balanced_ece"]["all_classes"] == pytest.approx(0.7 / 3 / 4, abs=1e-5)
+    assert metrics["neutral"] == {"predicted": 0.375, "labelled": 0.125}
+    rows = dict(zip(FER7.names, metrics["confusion_matrix"]["rows"], strict=True))
+    assert metrics["confusion_matrix"]["columns"] == [*FER7.names, "no face"]
     assert rows["angry"] == [2, 0, 0, 0, 0, 0, 1, 1]
     assert rows["sad"] == [0, 0, 0, 0, 0, 0, 1, 0]
     assert sum(map(sum, rows.values())) == 8
-    classes = {c["name"]: c for c in told["classes"]}
+    classes = {c["name"]: c for c in metrics["classes"]}
     assert classes["angry"]["recall"]["value"] == 0.5
     assert "recall" not in classes["disgust"]
 
 
 def test_figures_without_a_large_class_have_no_average(away: ModuleType) -> None:
-    told = away.compute_metrics(np.array([HAPPY]), np.array([True]), np.array([put(happy=1.0)]))
-    assert told["balanced_accuracy"] == {"large_classes": None, "all_classes": 1.0}
-    assert told["class_balanced_ece"]["large_classes"] is None
+    metrics = away.compute_metrics(np.array([HAPPY]), np.array([True]), np.array([put(happy=1.0)]))
+    assert metrics["balanced_accuracy"] == {"large_classes": None, "all_classes": 1.0}
+    assert metrics["class_balanced_ece"]["large_classes"] is None
 
 
 def test_reduce_to_seven_drops_contempt_and_rescales(away: ModuleType) -> None:
@@ -140,13 +140,13 @@ def test_measure_on_a_small_folder_counts_by_hand(record: dict[str, Any]) -> Non
     assert {name: n for name, n in record["photos_per_class"].items() if n} == {"happy": 2, "sad": 1, "neutral": 1}
     assert record["detector"]["detected"]["photos"] == 3
     assert set(record["models"]) == set(shipped_models())
-    for name, told in record["models"].items():
-        assert told["sha256"] == read_card(name).sha256
-        assert told["accuracy"]["value"] == 0.5, name  # every model sees the portrait's smile
-        assert told["balanced_accuracy"] == {"large_classes": 1.0, "all_classes": pytest.approx(1 / 3, abs=1e-6)}
-        assert told["neutral"] == {"predicted": 0, "labelled": 0.25}
-        assert told["confusion_matrix"]["rows"][SAD][HAPPY] == 1
-        assert told["confusion_matrix"]["rows"][NEUTRAL] == [0, 0, 0, 0, 0, 0, 0, 1]
+    for name, metrics in record["models"].items():
+        assert metrics["sha256"] == read_card(name).sha256
+        assert metrics["accuracy"]["value"] == 0.5, name  # every model sees the portrait's smile
+        assert metrics["balanced_accuracy"] == {"large_classes": 1.0, "all_classes": pytest.approx(1 / 3, abs=1e-6)}
+        assert metrics["neutral"] == {"predicted": 0, "labelled": 0.25}
+        assert metrics["confusion_matrix"]["rows"][SAD][HAPPY] == 1
+        assert metrics["confusion_matrix"]["rows"][NEUTRAL] == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["photo", "ferplus"])

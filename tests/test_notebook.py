@@ -155,11 +155,11 @@ def test_tables_are_shown(cells: Cells) -> None:
 
 @pytest.mark.docs
 def test_training_is_told_epoch_by_epoch(cells: Cells) -> None:
-    told = "".join(shown(cells["train"], "text/plain"))
+    printed = "".join(shown(cells["train"], "text/plain"))
     for arm in TINY["ARMS"]:
         for seed in range(TINY["SEEDS"]):
-            assert told.count(f": {arm}, random seed {seed}") == 1
-    assert told.count("epoch 1/1") == len(TINY["ARMS"]) * TINY["SEEDS"]
+            assert printed.count(f": {arm}, random seed {seed}") == 1
+    assert printed.count("epoch 1/1") == len(TINY["ARMS"]) * TINY["SEEDS"]
 
 
 @pytest.mark.docs
@@ -216,12 +216,12 @@ def test_committed_outputs_name_no_folder_of_a_machine() -> None:
     outputs = [output for cell in cells_of(NOTEBOOK).values() for output in cell.get("outputs", [])]
     for output in outputs:
         output.get("data", {}).pop("image/png", None)  # of whose letters any word may be made
-    told = json.dumps(outputs)
-    assert [word for word in ("site-packages", "/home/", "/Users/", "/tmp/", "/root/", str(ROOT)) if word in told] == []
+    text = json.dumps(outputs)
+    assert [word for word in ("site-packages", "/home/", "/Users/", "/tmp/", "/root/", str(ROOT)) if word in text] == []
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as place:  # a fresh folder, so that every run is trained and told
+    with tempfile.TemporaryDirectory() as place:  # a fresh folder, so that every run is trained and printed
         copy = Path(shutil.copy(NOTEBOOK, place))
         execute(copy, Path(place) / "home")
         shutil.copy(copy, NOTEBOOK)

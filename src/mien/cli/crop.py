@@ -18,7 +18,7 @@ def crop(
     when: Crop = "auto",
     on_error: OnError = "warn",
 ) -> None:
-    """Write the face crops that a model is trained on, grey 48x48, to look at them or to train on them."""
+    """Write the face crops that a model is trained on, gray 48x48, to look at them or to train on them."""
     from mien.data.folders.write_crops import write_crops
 
     with stoppable(f"no crops were written to {out}"), reading_progress() as progress:

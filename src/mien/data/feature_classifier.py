@@ -25,7 +25,7 @@ def predict_out_of_fold(faces_NHW: NDArray[np.uint8], faces_M: Ints, labels_M: I
 
     Args:
         faces_NHW: Faces, uint8 [N,48,48]. Equal faces are in the same fold.
-        faces_M: Index of the labelled face, int64 [M]; a face may have several labels.
+        faces_M: Index of the labeled face, int64 [M]; a face may have several labels.
         labels_M: Class index of each label, int64 [M].
         classes: Number of classes.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.data.feature_classifier import predict_out_of_fold
 from mien.data.reading import Ratings
 
-MIN_LABELS = 20  # with fewer labels, a rater is not judged
+MIN_LABELS = 20  # with fewer labels, a rater is not evaluated
 _Z = 1.96  # standard errors of a 95 % interval
 
 Ints = NDArray[np.int64]

@@ -202,9 +202,9 @@ class _YuNetDetector:
 
 
 def _detections(faces_N15: NDArray[np.float64], width: int, height: int) -> Iterator[Detection]:
-    """Yield the rows of YuNet's output, in pixels of the image, that are finite and have their centre in the image.
+    """Yield the rows of YuNet's output, in pixels of the image, that are finite and have their center in the image.
 
-    Other centres are in the padding.
+    Other centers are in the padding.
     """
     center_N2 = faces_N15[:, :2] + faces_N15[:, 2:4] / 2
     inside_N = ((center_N2 >= 0) & (center_N2 <= (width, height))).all(1) & (faces_N15[:, 2:4] > 0).all(1)

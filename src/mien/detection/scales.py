@@ -145,7 +145,7 @@ class MultiScaleDetector:
     def _in_tiles(self, image_HW3: Pixels, fine: float, largest: int, least: float) -> Iterator[Detection]:
         """Yield the faces in the tiles of the fine copy that are not larger than `largest` pixels there.
 
-        Tiles share more than the largest face, and a face is taken from the tile whose part of the image its centre is
+        Tiles share more than the largest face, and a face is taken from the tile whose part of the image its center is
         in, so no face is cut in the tile that it is taken from.
         """
         height, width = image_HW3.shape[:2]

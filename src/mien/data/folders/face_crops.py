@@ -40,7 +40,7 @@ class ImageFace:
     Attributes:
         path: Path of the file.
         data: Content of the file; empty if it cannot be read.
-        face_HW: Face, grey uint8 [48,48]; None if the image cannot be read or has no face.
+        face_HW: Face, gray uint8 [48,48]; None if the image cannot be read or has no face.
         detections: Detected faces, the largest first; None if the image was taken as a face crop.
         error: Why the image cannot be read, or empty.
         key: SHA-256 of the content.
@@ -124,7 +124,7 @@ class FaceCropper:
 
 
 def middle_square(image_HW3: Pixels) -> Pixels:
-    """Return the middle square of an image, grey uint8 [48,48].
+    """Return the middle square of an image, gray uint8 [48,48].
 
     Args:
         image_HW3: BGR image, uint8 [H,W,3].

@@ -1,7 +1,7 @@
 """Reader of image folders, in the layouts that people use (see `data.folders.layouts`).
 
 Images have any size, color and format that `mien analyze` reads. Faces in photos are detected and cropped (see
-`data.folders.face_crops`); of face crops the middle square is resized to 48x48 in grey. Images are sorted by path, so
+`data.folders.face_crops`); of face crops the middle square is resized to 48x48 in gray. Images are sorted by path, so
 that a copy of the folder is the same data set.
 
 If there is no validation split, a fifth of the training images is held out as `val` (see `data.holdout`).
@@ -46,7 +46,7 @@ HELD_OUT_PERSONS = (
     "There is no validation split, so val has the images of a fifth of the persons, and train the others."
 )
 PERSONS_IN_BOTH = " Persons are in both splits, as without any one of them a class would have no training images."
-MAX_WITHOUT_FACE = 0.5  # share of images without a detected face above which something is wrong
+MAX_WITHOUT_FACE = 0.5  # fraction of images without a detected face above which something is wrong
 MIN_PERSONS = 5  # with fewer persons, images are held out by content
 _KAGGLE_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 
@@ -80,7 +80,7 @@ def is_image_folder(path: Path) -> bool:
 
 
 def read_folder(path: Path, options: FolderOptions | None = None) -> Dataset:
-    """Read the images under `path` as grey faces of 48x48.
+    """Read the images under `path` as gray faces of 48x48.
 
     The labels are the names of the class folders, or those in a csv: FER7 if they are spellings of its classes, else a
     new label set.

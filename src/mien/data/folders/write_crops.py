@@ -24,7 +24,7 @@ def write_crops(
     on_error: str = "warn",
     progress: Callable[[int, int], None] | None = None,
 ) -> FolderFaces:
-    """Write the face crops of all images in a folder as PNG, grey 48x48, as models are trained on them.
+    """Write the face crops of all images in a folder as PNG, gray 48x48, as models are trained on them.
 
     The subfolders are the same, so a data set of photos becomes one of face crops. `a.jpg` becomes `a.png`; where there
     is an `a.png` too, they become `a.jpg.png` and `a.png.png`.

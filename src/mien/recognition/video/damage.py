@@ -81,7 +81,9 @@ class DamageLog:
         self._ticks: dict[int, float] = {}  # by the index of the stream; fractions are slow
         self._marks: list[tuple[int, float]] = []
         self._mark_step = (container.size or 0) / _MARKS
-        self._excused: set[int | None] = set()  # times of corrupt packets that are judged by the file's structure
+        self._excused: set[int | None] = (
+            set()
+        )  # times of corrupt packets; whether they are damage follows from the structure of the file
         self._damaged: tuple[float, float] | None = None  # first and last time
         self._restored: float | None = None  # time of the keyframe after the last one
         self._expected: set[float] = set()  # times of packets after damage that are not decoded yet

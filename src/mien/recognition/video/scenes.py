@@ -1,6 +1,6 @@
 """Scene changes: hard cuts between two frames, in bright and in dark scenes.
 
-Small grey copies of two frames are compared. At a cut, most pixels change by much, compared with the contrast of the
+Small gray copies of two frames are compared. At a cut, most pixels change by much, compared with the contrast of the
 scene, and the ranks of their brightness hardly correlate. The ranks are the same after a change of light, and a bright
 face in a dark scene has no more weight than its area. In a fade, consecutive frames differ little.
 """
@@ -51,7 +51,7 @@ class SceneDetector:
 
 
 def _small_copy(image_HW3: Pixels) -> Pixels:
-    """Return a small grey copy of a frame."""
+    """Return a small gray copy of a frame."""
     step = max(1, min(image_HW3.shape[:2]) // 45)
     sampled = np.ascontiguousarray(image_HW3[::step, ::step])
     return np.asarray(

@@ -52,7 +52,7 @@ class _Parts:
     """A file of which one part after another is read; `read` raises `_Unchecked` if there are too many."""
 
     def __init__(self, file: BinaryIO, stop: Callable[[], bool] | None = None) -> None:
-        """Begin; `stop` is asked before each part whether to end."""
+        """Begin; `stop` is called before each part and returns whether to end."""
         self._file, self._stop, self.seek = file, stop, file.seek
         self.size = file.seek(0, 2)
         self._left = _FEWEST_PARTS + self.size // _BYTES_PER_PART
